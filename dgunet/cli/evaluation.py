@@ -1,0 +1,9 @@
+"""Verbs of the evaluation room."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verbs to ``app``."""

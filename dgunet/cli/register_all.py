@@ -1,0 +1,16 @@
+"""Collects the verbs: each sibling module adds its own with ``register(app)``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+import typer
+
+MODULES = ("data", "stages", "evaluation", "network", "tracking")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of every sibling module to ``app``."""
+    for name in MODULES:
+        importlib.import_module(f"dgunet.cli.{name}").register(app)

@@ -1,0 +1,35 @@
+"""Errors a user can mend: each names the file or key, the value, and what to do."""
+
+from __future__ import annotations
+
+
+class DgunetError(Exception):
+    """A failure the user can act on.
+
+    The command line prints it as one line and exits with a non-zero status; no traceback.
+
+    Args:
+        message: what is wrong, naming the file or key and the value.
+        mend: what to do about it, as one sentence.
+    """
+
+    def __init__(self, message: str, mend: str = "") -> None:
+        self.message = message
+        self.mend = mend
+        super().__init__(f"{message} {mend}".rstrip())
+
+
+class ConfigError(DgunetError):
+    """A parameter is missing, unknown or out of range."""
+
+
+class DataError(DgunetError):
+    """A data set is missing, incomplete, corrupt or not what its name says."""
+
+
+class CheckpointError(DgunetError):
+    """A checkpoint is unreadable or does not fit the network."""
+
+
+class EvaluationError(DgunetError):
+    """An image or a result cannot be scored under the protocol asked for."""
