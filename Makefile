@@ -1,0 +1,61 @@
+# Everything runs from a fresh clone with Python 3.11 and a package index. `make help` lists targets.
+
+PYTHON ?= python3.11
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Relative on purpose: make splits absolute paths at spaces.
+BIN := .venv/bin
+ACTIVATE := export PATH="$$PWD/$(BIN):$$PATH" DVC_NO_ANALYTICS=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
+
+.PHONY: help
+help:  ## list every target
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: env
+env: $(BIN)/.installed  ## create .venv and install the committed lock
+$(BIN)/.installed: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=26"
+	@echo "installing the locked environment (a few minutes, about 2.5 GB)"
+	@$(BIN)/python -m pip install --quiet -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+.PHONY: data
+data: env  ## bring the sample data into data/ (offline, from the committed remote)
+	@$(ACTIVATE); dvc pull --quiet
+
+.PHONY: reproduce
+reproduce: data  ## the whole chain on the sample data: prepare, train, evaluate, ablate, tables
+	@$(ACTIVATE); dgunet tracking init
+	@$(ACTIVATE); dvc repro
+	@$(ACTIVATE); dgunet report
+
+.PHONY: test
+test: data  ## lint, types and all tests
+	@$(ACTIVATE); ruff check . && ruff format --check . && mypy
+	@$(ACTIVATE); pytest -n 2 --dist loadgroup
+
+.PHONY: lint
+lint: env  ## ruff and mypy, with fixes where ruff has them
+	@$(ACTIVATE); ruff check --fix . && ruff format . && mypy
+
+.PHONY: mlflow
+mlflow: env  ## open the MLflow UI on this project's store
+	@$(ACTIVATE); dgunet tracking ui
+
+.PHONY: lock
+lock: env  ## write requirements.lock from what is installed in .venv
+	@$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' > requirements.lock.new
+	@(sed -n '/^#/p' requirements.lock; cat requirements.lock.new) > requirements.lock.made
+	@mv requirements.lock.made requirements.lock; rm requirements.lock.new
+
+.PHONY: image
+image:  ## build the container image (needs Docker)
+	docker build --tag dgunet:local .
+
+.PHONY: clean
+clean:  ## remove what the pipeline made, keep .venv and data
+	rm -rf build .dgunet mlflow.db* mlruns
