@@ -1,0 +1,85 @@
+"""``params.yaml`` is checked before anything runs, and errors name the key."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dgunet.config import check_params, check_task, load_params
+from dgunet.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def content():
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def test_the_shipped_file_is_valid_in_both_profiles(content):
+    for profile in ("sample", "paper"):
+        content["profile"] = profile
+        assert check_params(content, "params.yaml").active.train["derain"].iterations > 0
+
+
+def test_the_paper_profile_holds_what_section_4_1_prints():
+    paper = load_params(ROOT / "params.yaml").paper
+    for task in ("derain", "deblur", "denoise"):
+        knobs = paper.train[task]
+        assert (knobs.iterations, knobs.batch, knobs.patch) == (400_000, 16, 256)
+        assert knobs.learning_rate == 2e-4
+        assert knobs.warmup > 0
+    assert paper.train["cs"].batch == 128
+    assert paper.train["cs"].patch == 32
+    assert paper.train["cs"].learning_rate == 1e-4
+    assert paper.network == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        (
+            "sample.train.derain.patch",
+            47,
+            "sample.train.derain.patch is 47, allowed: a multiple of 8",
+        ),
+        ("profile", "laptop", "profile is 'laptop', allowed: 'sample' or 'paper'"),
+        ("sample.train.derain.iterations", 0, "iterations is 0, allowed: greater than 0"),
+        ("sample.train.derain.itertions", 5, "did you mean iterations?"),
+        ("variants", [], "variants is []"),
+        ("seed", "x", "seed is 'x'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(content, path, value, says):
+    wrong = copy.deepcopy(content)
+    *parents, key = path.split(".")
+    at = wrong
+    for parent in parents:
+        at = at[parent]
+    at[key] = value
+    with pytest.raises(ConfigError) as refusal:
+        check_params(wrong, "params.yaml")
+    assert says in str(refusal.value)
+
+
+def test_a_missing_key_is_named(content):
+    del content["seed"]
+    with pytest.raises(ConfigError, match="seed is missing"):
+        check_params(content, "params.yaml")
+
+
+def test_a_missing_or_broken_file_is_one_clear_line(tmp_path):
+    with pytest.raises(ConfigError, match="no parameter file"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("- 1")
+    with pytest.raises(ConfigError, match="not a mapping"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_an_unknown_task_lists_the_tasks():
+    with pytest.raises(ConfigError, match="derain, deblur, denoise, cs"):
+        check_task("dehaze")

@@ -1,0 +1,43 @@
+"""The resolver must not fall back to an old major in silence, and the lock must hold it all."""
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAJORS = {"mlflow": 3, "kfp": 2, "dvc": 3, "pandas": 3, "torch": 2, "pydantic": 2, "numpy": 2}
+
+
+def declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    return [*project["dependencies"], *(entry for extra in extras for entry in extra)]
+
+
+def locked():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    return dict(
+        line.lower().replace("_", "-").split("==")
+        for line in lines
+        if line and not line.startswith("#")
+    )
+
+
+@pytest.mark.parametrize(("package", "major"), MAJORS.items())
+def test_the_resolved_majors(package, major):
+    assert int(version(package).split(".")[0]) == major
+
+
+@pytest.mark.parametrize("requirement", declared())
+def test_every_dependency_has_a_lower_bound_and_a_pin(requirement):
+    name, bound = re.fullmatch(r"([A-Za-z0-9._-]+)>=([0-9.]+)", requirement).groups()
+    pin = locked()[name.lower().replace("_", "-")]
+    assert tuple(map(int, pin.split(".")[:2])) >= tuple(map(int, (bound + ".0").split(".")[:2]))
+
+
+def test_torch_is_pinned_and_torchvision_is_not_there():
+    assert locked()["torch"] == "2.13.0"
+    assert "torchvision" not in locked()
