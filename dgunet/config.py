@@ -111,16 +111,27 @@ def load_params(path: Path) -> Params:
             allowed; the message names the key, the value and what is allowed.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        text = path.read_text()
     except FileNotFoundError as error:
         raise ConfigError(
             f"no parameter file {path}.", "Run in the project's folder, or name one with --params."
         ) from error
+    return parse_params(text, str(path))
+
+
+def parse_params(text: str, origin: str = "params") -> Params:
+    """Check the text of a parameter file; ``origin`` is named in errors.
+
+    Raises:
+        ConfigError: as `load_params`.
+    """
+    try:
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+        raise ConfigError(f"{origin} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds {type(content).__name__}, not a mapping of parameters.")
-    return check_params(content, str(path))
+        raise ConfigError(f"{origin} holds {type(content).__name__}, not a mapping of parameters.")
+    return check_params(content, origin)
 
 
 def check_params(content: dict[str, Any], origin: str) -> Params:

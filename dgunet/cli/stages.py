@@ -1,9 +1,173 @@
-"""Verbs of the stages room."""
+"""The pipeline's verbs: train, evaluate, ablate, tables, report, explain."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated, Optional
+
 import typer
+
+Task = Annotated[str, typer.Argument(help="derain, deblur, denoise or cs")]
+VariantOption = Annotated[str, typer.Option(help="DGUNet (shared stages) or DGUNet+ (independent)")]
+RatioOption = Annotated[
+    Optional[int],  # noqa: UP045 - typer reads the annotation
+    typer.Option(help="compressive sensing only: percent of measurements, 1 4 10 25 50"),
+]
+ParamsOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--params", help="parameter file [default: the project's params.yaml]"),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs to ``app``."""
+    app.command()(train)
+    app.command()(evaluate)
+    app.command()(ablate)
+    app.command()(tables)
+    app.command()(report)
+    app.command()(explain)
+
+
+def train(
+    task: Task,
+    variant: VariantOption = "DGUNet",
+    ratio: RatioOption = None,
+    params_file: ParamsOption = None,
+    store: Annotated[Optional[Path], typer.Option(help="prepared training set")] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="folder of the trained network")] = None,  # noqa: UP045
+) -> None:
+    """Train one network of Tables 1-4 on its prepared training set.
+
+    Example: dgunet train derain
+    Example: dgunet train cs --ratio 10 --variant DGUNet+
+    """
+    from dgunet import stages
+    from dgunet.config import check_task, load_params
+    from dgunet.stages.layout import TRAINING_SETS, model_key
+
+    here = stages.Layout.here()
+    params = load_params(params_file or here.params)
+    weights = stages.train(
+        params,
+        task,
+        variant=variant,
+        ratio=ratio,
+        store=store or here.store(TRAINING_SETS[check_task(task)]),
+        out=out or here.model(model_key(task, variant, ratio)),
+    )
+    typer.echo(f"trained {model_key(task, variant, ratio)}: {weights}")
+
+
+def evaluate(
+    sets: Annotated[str, typer.Option("--sets", help="test sets, comma-separated, or 'all'")] = "all",
+    variant: VariantOption = "DGUNet",
+    checkpoint: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="weights to score [default: the project's own, by task and ratio]"),
+    ] = None,
+    ratio: RatioOption = None,
+    params_file: ParamsOption = None,
+    stores: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="folder of the prepared sets [default: build/prepared]"),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="folder of the results [default: build/evaluation]"),
+    ] = None,
+) -> None:
+    """Restore and score test sets, each under the protocol of its table column.
+
+    Example: dgunet evaluate --sets Rain100L,Rain100H
+    Example: dgunet evaluate --sets Set11 --ratio 10 --checkpoint my.safetensors --out results
+    """
+    from dgunet import stages
+    from dgunet.config import CS_RATIOS, load_params
+    from dgunet.data.catalogue import dataset as entry
+    from dgunet.stages.evaluate import test_sets
+    from dgunet.stages.layout import model_key
+
+    here = stages.Layout.here()
+    params = load_params(params_file or here.params)
+    for name in test_sets(sets):
+        task = entry(name).task
+        ratios = ((ratio,) if ratio is not None else CS_RATIOS) if task == "cs" else (None,)
+        models = {
+            r: checkpoint or here.model(model_key(task, variant, r)) / "network.safetensors"
+            for r in ratios
+        }
+        for summary in stages.evaluate(
+            params,
+            name,
+            variant=variant,
+            models=models,
+            store=stores / name if stores else here.store(name),
+            out=out / f"{name}-{variant}" if out else here.evaluation(name, variant),
+        ):
+            typer.echo(summary.line())
+
+
+def ablate(
+    name: Annotated[str, typer.Argument(help="e.g. stages-9, scales-1, without-fgdm")],
+    params_file: ParamsOption = None,
+) -> None:
+    """Train and score one variant of Tables 5 and 6 (Rain100H).
+
+    Names: stages-9 stages-7 stages-5 stages-3 scales-2 scales-1 without-fgdm without-sp
+    without-isff. stages-7 is the unmodified DGUNet+ of both tables.
+
+    Example: dgunet ablate stages-3
+    """
+    from dgunet import stages
+    from dgunet.config import load_params
+    from dgunet.stages.ablate import TEST_SET
+    from dgunet.stages.layout import TRAINING_SETS
+
+    here = stages.Layout.here()
+    summary = stages.ablate(
+        load_params(params_file or here.params),
+        name,
+        train_store=here.store(TRAINING_SETS["derain"]),
+        test_store=here.store(TEST_SET),
+        out=here.ablation(name),
+    )
+    typer.echo(summary.line())
+
+
+def tables(params_file: ParamsOption = None) -> None:
+    """Make Tables 1-6 from the results there are; what was not run says so.
+
+    Writes CSV, Markdown, LaTeX and Parquet to build/tables.
+    """
+    from dgunet import stages
+    from dgunet.config import load_params
+
+    here = stages.Layout.here()
+    params = load_params(params_file or here.params)
+    results = [here.home / "build" / "evaluation", here.home / "build" / "ablations"]
+    stages.tables(params, results=results, out=here.tables)
+    typer.echo(f"tables in {here.tables}")
+
+
+def report() -> None:
+    """Write the HTML report and say where the tables, the report and the runs are."""
+    from dgunet import stages
+    from dgunet.stages.report import write_project_report
+
+    typer.echo(write_project_report(stages.Layout.here()))
+
+
+def explain(
+    table: Annotated[int, typer.Argument(help="1 to 6")],
+    row: Annotated[str, typer.Argument(help="e.g. 'DGUNet'")],
+    column: Annotated[str, typer.Argument(help="e.g. 'Rain100H PSNR'")],
+) -> None:
+    """Show where one table cell comes from: run, commit, data, checkpoint, protocol.
+
+    Example: dgunet explain 1 DGUNet "Rain100L PSNR"
+    """
+    from dgunet import stages
+    from dgunet.stages.report import explain_text
+
+    typer.echo(explain_text(stages.Layout.here(), table, row, column))

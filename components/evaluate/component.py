@@ -1,0 +1,48 @@
+"""One network on one test set: per-image metrics under the column's protocol."""
+
+from kfp import dsl
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
+def evaluate(
+    params: str,
+    dataset: str,
+    variant: str,
+    ratio: int,
+    store: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    results: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Restore and score one test set.
+
+    Args:
+        params: the text of params.yaml.
+        dataset: a test set of the catalogue.
+        variant: DGUNet or DGUNet+.
+        ratio: percent of measurements for cs, 0 for the other tasks.
+        store: the prepared test set.
+        model: what the train step wrote.
+        results: per-image metrics and their summary; digests are in the metadata.
+        metrics: PSNR (dB) and SSIM of the restored and of the degraded images.
+    """
+    from pathlib import Path
+
+    from dgunet import stages
+    from dgunet.config import parse_params
+
+    (summary,) = stages.evaluate(
+        parse_params(params),
+        dataset,
+        variant=variant,
+        models={ratio or None: Path(model.path) / "network.safetensors"},
+        store=Path(store.path),
+        out=Path(results.path),
+    )
+    facts = summary.to_dict()
+    results.metadata.update({key: value for key, value in facts.items() if value is not None})
+    for name in ("psnr", "ssim", "input_psnr", "input_ssim"):
+        if facts[name] is not None:
+            metrics.log_metric(name, facts[name])

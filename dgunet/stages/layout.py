@@ -1,0 +1,105 @@
+"""Where the stages put their files, and how things are called."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgunet.errors import ConfigError
+
+TRAINING_SETS = {
+    "derain": "Rain13K",
+    "deblur": "GoPro-train",
+    "denoise": "SIDD-train",
+    "cs": "BSD400",
+}
+"""The training set of each task (Section 4.2 to 4.5)."""
+
+EXPERIMENTS = {
+    "data": "dgunet/data",
+    "derain": "dgunet/table-1-deraining",
+    "deblur": "dgunet/table-2-deblurring",
+    "denoise": "dgunet/table-3-denoising",
+    "cs": "dgunet/table-4-compressive-sensing",
+    "stages-and-scales": "dgunet/table-5-stages-and-scales",
+    "components": "dgunet/table-6-components",
+    "tables": "dgunet/tables",
+}
+"""One MLflow experiment a table, so that what is compared lies together."""
+
+TABLES = {"derain": 1, "deblur": 2, "denoise": 3, "cs": 4}
+
+
+def model_key(task: str, variant: str, ratio: int | None = None) -> str:
+    """Name of one trained network, e.g. ``derain-DGUNet`` or ``cs-r10-DGUNet+``.
+
+    Raises:
+        ConfigError: if a ratio is missing for compressive sensing, or given for another task.
+    """
+    if (task == "cs") != (ratio is not None):
+        raise ConfigError(
+            f"task {task!r} with ratio {ratio}.", "Compressive sensing, and only it, has a --ratio."
+        )
+    return f"{task}-{variant}" if ratio is None else f"{task}-r{ratio}-{variant}"
+
+
+def find_home(start: Path | None = None) -> Path:
+    """The project's folder: the nearest one upward that holds ``params.yaml``.
+
+    ``DGUNET_HOME`` overrides it.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    if "DGUNET_HOME" in os.environ:
+        return Path(os.environ["DGUNET_HOME"]).resolve()
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "params.yaml").is_file():
+            return folder
+    raise ConfigError(
+        f"no params.yaml in {here} or above it.", "Run inside a clone, or set DGUNET_HOME."
+    )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one project, as ``dvc.yaml`` names them."""
+
+    home: Path
+
+    @classmethod
+    def here(cls) -> Layout:
+        """The layout of the project that the working directory lies in."""
+        return cls(find_home())
+
+    @property
+    def params(self) -> Path:
+        """The parameter file."""
+        return self.home / "params.yaml"
+
+    def data(self, profile: str) -> Path:
+        """The official trees of a profile: ``data/sample`` or ``data/paper``."""
+        return self.home / "data" / profile
+
+    def store(self, dataset: str) -> Path:
+        """The prepared store of a data set."""
+        return self.home / "build" / "prepared" / dataset
+
+    def model(self, key: str) -> Path:
+        """The folder of a trained network; see `model_key`."""
+        return self.home / "build" / "models" / key
+
+    def evaluation(self, dataset: str, variant: str) -> Path:
+        """The folder of one network's results on one test set."""
+        return self.home / "build" / "evaluation" / f"{dataset}-{variant}"
+
+    def ablation(self, name: str) -> Path:
+        """The folder of one ablation variant."""
+        return self.home / "build" / "ablations" / name
+
+    @property
+    def tables(self) -> Path:
+        """The generated tables."""
+        return self.home / "build" / "tables"

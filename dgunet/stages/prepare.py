@@ -1,0 +1,34 @@
+"""Catalogue to prepared store, for one data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dgunet.config import Params
+from dgunet.data.prepare import StoreManifest, prepare_dataset
+from dgunet.stages.layout import EXPERIMENTS
+from dgunet.tracking import start_run
+
+
+def prepare(params: Params, dataset: str, *, root: Path, out: Path) -> StoreManifest:
+    """Check the official tree of ``dataset`` under ``root`` and write its store to ``out``.
+
+    Raises:
+        DataError: if the set is unknown, missing, incomplete or corrupt.
+    """
+    tags = {"stage": "prepare", "dataset": dataset, "profile": params.profile}
+    with start_run(
+        EXPERIMENTS["data"], f"prepare {dataset}", tags=tags, params={"dataset": dataset}
+    ) as run:
+        manifest = prepare_dataset(dataset, root, out, profile=params.profile)
+        run.set_tags({"data.digest": manifest.digest, "task": manifest.task})
+        run.log_metrics({"records": manifest.count})
+        run.log_dataset(
+            f"{dataset} ({params.profile})",
+            manifest.digest,
+            source_uri=root.as_posix(),
+            context=manifest.role,
+        )
+        run.log_artifact(out / "manifest.json")
+        run.set_result(dataset=manifest.digest)
+    return manifest
