@@ -1,0 +1,214 @@
+"""One cell of a generated table: its value, its state, and where it comes from.
+
+The rule that matters: a cell of the paper's table is filled ("measured") only by a run of the
+paper profile that scored every image of the benchmark under the protocol at parity with the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from dgunet.paper.layout import Line, Slot
+from dgunet.paper.published import PublishedCell, Rank
+from dgunet.paper.summaries import Summary, combined_digest
+
+State = Literal[
+    "published",
+    "measured",
+    "partial",
+    "sample",
+    "not run",
+    "waiting for the server",
+    "not in the paper",
+]
+Judged = tuple[State, str]
+"""A state and, where it needs one, the reason in a few words."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a value rests on; None where there is no run behind the cell.
+
+    ``key`` and ``ratio`` name the result ("DGUNet+", "stages-9"; percent), the digests are
+    hexadecimal SHA-256.
+    """
+
+    dataset: str | None = None
+    key: str | None = None
+    ratio: int | None = None
+    data_digest: str | None = None
+    checkpoint_sha256: str | None = None
+    protocol: str | None = None
+    protocol_version: str | None = None
+    images: int | None = None
+    published_images: int | None = None
+    per_image_sha256: str | None = None
+    profile: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of one table.
+
+    Attributes:
+        table, row, column, metric: its place.
+        source: "published", "reproduced" or "sample".
+        value: full precision (PSNR in dB), or None.
+        shown: what the tables print.
+        state: see :data:`State`; ``note`` says why, where that is not plain.
+        published: the paper's printed value at the same place, if it has one.
+        rank: bold ("best") or underlined ("second") in the paper.
+        reference: the published method's citation number.
+        provenance: what the value rests on.
+    """
+
+    table: int
+    row: str
+    column: str
+    metric: str
+    source: Line
+    value: float | None
+    shown: str
+    state: State
+    note: str = ""
+    published: str | None = None
+    rank: Rank = ""
+    reference: int | None = None
+    provenance: Provenance = Provenance()
+
+    def record(self) -> dict[str, Any]:
+        """The cell as one flat record, provenance included."""
+        content = asdict(self)
+        provenance = content.pop("provenance")
+        return {**content, **provenance}
+
+
+def published_cell(table: int, row: str, column: str, printed: PublishedCell) -> Cell:
+    """A value as the paper prints it, under the generated table's labels."""
+    return Cell(
+        table=table,
+        row=row,
+        column=column,
+        metric=printed.metric,
+        source="published",
+        value=printed.value,
+        shown=printed.printed,
+        state="published",
+        published=printed.printed,
+        rank=printed.rank,
+        reference=printed.reference,
+    )
+
+
+def absent_cell(table: int, row: str, column: str, metric: str, reference: int | None) -> Cell:
+    """A published method's place in a column that the paper's table does not have."""
+    return Cell(
+        table=table,
+        row=row,
+        column=column,
+        metric=metric,
+        source="published",
+        value=None,
+        shown="",
+        state="not in the paper",
+        reference=reference,
+    )
+
+
+def our_cell(
+    table: int,
+    slot: Slot,
+    metric: str,
+    line: Line,
+    found: Sequence[Summary],
+    printed: PublishedCell | None,
+    decimals: int,
+) -> Cell:
+    """A value of ours, or the reason why there is none.
+
+    Args:
+        found: the summaries at hand for the slot's test sets, in their order; some may be missing.
+        printed: the paper's value at the same place, None where the paper has none.
+        decimals: how many the paper prints; the value is rounded half to even.
+    """
+    value = _mean(found, len(slot.datasets), metric)
+    state, note = _judge(found, slot, metric)
+    return Cell(
+        table=table,
+        row=slot.row,
+        column=slot.column,
+        metric=metric,
+        source=line,
+        value=value,
+        shown=_shown(value, state, note, decimals),
+        state=state,
+        note=note,
+        published=printed.printed if printed else None,
+        provenance=_provenance(slot, found),
+    )
+
+
+def _mean(found: Sequence[Summary], expected: int, metric: str) -> float | None:
+    values = [value for summary in found if (value := summary.value(metric)) is not None]
+    return sum(values) / expected if expected and len(values) == expected else None
+
+
+def _judge(found: Sequence[Summary], slot: Slot, metric: str) -> Judged:
+    expected = len(slot.datasets)
+    if not found:
+        return "not run", ""
+    if len(found) < expected:
+        return "partial", f"{len(found)} of {expected} sets"
+    states = [_state(summary, metric) for summary in found]
+    unlike = [judged for judged in states if judged[0] not in ("measured", "sample")]
+    if unlike:
+        return unlike[0] if expected == 1 else ("partial", "not all sets are complete")
+    if len({(s.checkpoint_sha256, s.protocol, s.protocol_version) for s in found}) > 1:
+        return "partial", "the sets differ in checkpoint or protocol"
+    return states[0]
+
+
+def _state(summary: Summary, metric: str) -> Judged:
+    if summary.state == "waiting for the server":
+        return "waiting for the server", ""
+    if summary.value(metric) is None:
+        return "not run", f"the evaluation has no {metric}"
+    if summary.profile == "sample":
+        return "sample", ""
+    if not summary.complete or summary.images != summary.published_images:
+        return "partial", f"{summary.images} of {summary.published_images} images"
+    if not summary.parity:
+        return "partial", "another protocol than the paper's"
+    return summary.state, ""
+
+
+def _shown(value: float | None, state: State, note: str, decimals: int) -> str:
+    if state in ("measured", "sample") and value is not None:
+        return f"{value:.{decimals}f}"
+    return f"partial ({note})" if state == "partial" and note else state
+
+
+def _provenance(slot: Slot, found: Sequence[Summary]) -> Provenance:
+    dataset = " ".join(slot.datasets)
+    if not found:
+        return Provenance(dataset=dataset, key=slot.key, ratio=slot.ratio)
+    single = len(slot.datasets) == 1
+    return Provenance(
+        dataset=dataset,
+        key=slot.key,
+        ratio=slot.ratio,
+        data_digest=found[0].data_digest if single else combined_digest(found),
+        checkpoint_sha256=_common([s.checkpoint_sha256 for s in found]),
+        protocol=_common([s.protocol for s in found]),
+        protocol_version=_common([str(s.protocol_version) for s in found]),
+        images=sum(s.images for s in found),
+        published_images=sum(s.published_images for s in found),
+        per_image_sha256=found[0].per_image_sha256 if single else None,
+        profile=found[0].profile,
+    )
+
+
+def _common(values: Sequence[str]) -> str | None:
+    return values[0] if len(set(values)) == 1 else None

@@ -1,0 +1,222 @@
+"""The tables as files: CSV, Markdown, LaTeX and Parquet, byte for byte the same each time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tabulate import tabulate
+
+from dgunet.files import atomic_path, sha256_file, sha256_json, write_json, write_text
+from dgunet.paper.cells import Cell
+from dgunet.paper.generated import SAMPLE_NOTICE, GeneratedTable, Heading, shown
+
+SCHEMA = pa.schema(
+    [
+        ("table", pa.int32()),
+        ("row", pa.string()),
+        ("column", pa.string()),
+        ("metric", pa.string()),
+        ("source", pa.string()),
+        ("value", pa.float64()),
+        ("shown", pa.string()),
+        ("state", pa.string()),
+        ("note", pa.string()),
+        ("published", pa.string()),
+        ("rank", pa.string()),
+        ("reference", pa.int32()),
+        ("dataset", pa.string()),
+        ("key", pa.string()),
+        ("ratio", pa.int32()),
+        ("data_digest", pa.string()),
+        ("checkpoint_sha256", pa.string()),
+        ("protocol", pa.string()),
+        ("protocol_version", pa.string()),
+        ("images", pa.int64()),
+        ("published_images", pa.int64()),
+        ("per_image_sha256", pa.string()),
+        ("profile", pa.string()),
+        ("tables_profile", pa.string()),
+        ("tables_data_digest", pa.string()),
+        ("title", pa.string()),
+    ]
+)
+"""Columns of the Parquet files: one line per cell, then the stamp of its table."""
+
+_NULLABLE = {
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.string(): pd.StringDtype(),
+}
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+    }
+)
+
+
+def write_tables(tables: Sequence[GeneratedTable], out: Path) -> Path:
+    """Write every table in every format, ``cells.parquet`` over all, and ``index.json``.
+
+    Args:
+        tables: as :func:`dgunet.paper.tables.build_tables` gives them.
+        out: the folder, made where missing; files of these names are replaced.
+
+    Returns:
+        The path of ``index.json``, which lists all files with their SHA-256.
+
+    Raises:
+        DgunetError: the folder cannot be written to.
+    """
+    entries = []
+    for table in tables:
+        stem = f"table{table.number}"
+        write_text(out / f"{stem}.csv", table.frame().to_csv(index=False, lineterminator="\n"))
+        write_text(out / f"{stem}.md", to_markdown(table))
+        write_text(out / f"{stem}.tex", to_latex(table))
+        _write_parquet([table], out / f"{stem}.parquet")
+        files = {kind: f"{stem}.{kind}" for kind in ("csv", "md", "tex", "parquet")}
+        entries.append(_entry(table, files, out))
+    _write_parquet(tables, out / "cells.parquet")
+    write_json(out / "index.json", _index(tables, entries, out))
+    return out / "index.json"
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """The cells of a written Parquet file, one line per cell with its provenance.
+
+    Missing numbers stay missing and whole numbers stay whole.
+    """
+    return _pandas(pq.read_table(path))
+
+
+def cells_frame(tables: Sequence[GeneratedTable]) -> pd.DataFrame:
+    """The cells of ``tables`` as :func:`read_cells` gives them, without a file."""
+    return _pandas(_arrow(tables))
+
+
+def to_markdown(table: GeneratedTable) -> str:
+    """The wide table in Markdown, under its title, profile, data digest and caption."""
+    heads = [table.corner, *(heading.flat for heading in table.headings())]
+    lines = [
+        [row, *(_markdown(table.at(row, heading)) for heading in table.headings())]
+        for row in table.rows
+    ]
+    grid = tabulate(lines, headers=heads, tablefmt="github", disable_numparse=True)
+    stamp = f"Profile: {table.profile}. Data digest: `{table.data_digest}`."
+    notes = "".join(f"\nNote: {note}\n" for note in table.notes)
+    return f"**{table.heading}**\n\n{table.caption}\n\n{stamp}\n\n{grid}\n{notes}"
+
+
+def to_latex(table: GeneratedTable) -> str:
+    """The wide table in LaTeX; the document needs the package booktabs."""
+    headings = table.headings()
+    lines = [
+        [latex_escape(row), *(_latex(table.at(row, heading)) for heading in headings)]
+        for row in table.rows
+    ]
+    body = pd.DataFrame(lines, columns=_latex_heads(table, headings))
+    caption = f"{table.caption} Profile: {table.profile}; data digest {table.data_digest[:12]}."
+    if table.notice:
+        caption = f"{table.notice}. {caption}"
+    text = body.to_latex(
+        index=False,
+        escape=False,
+        caption=latex_escape(caption),
+        label=f"tab:dgunet-{table.number}",
+        column_format="l" + "c" * len(headings),
+        multicolumn_format="c",
+    )
+    return f"% {table.heading}\n% profile: {table.profile}; data: {table.data_digest}\n{text}"
+
+
+def latex_escape(text: str) -> str:
+    """``text`` with every character that LaTeX would interpret made literal."""
+    return text.translate(_LATEX)
+
+
+def _latex_heads(table: GeneratedTable, headings: list[Heading]) -> pd.Index[Any]:
+    if len(table.metrics) == 1 or table.joined:
+        return pd.Index(latex_escape(text) for text in [table.corner, *(h.top for h in headings)])
+    pairs = [("", latex_escape(table.corner))]
+    pairs += [(latex_escape(h.top), h.bottom) for h in headings]
+    return pd.MultiIndex.from_tuples(pairs)
+
+
+def _markdown(cells: list[Cell]) -> str:
+    return _ranked(shown(cells), cells[0].rank, "**{}**", "<u>{}</u>")
+
+
+def _latex(cells: list[Cell]) -> str:
+    return _ranked(latex_escape(shown(cells)), cells[0].rank, "\\textbf{{{}}}", "\\underline{{{}}}")
+
+
+def _ranked(text: str, rank: str, best: str, second: str) -> str:
+    return {"best": best, "second": second}.get(rank, "{}").format(text)
+
+
+def _pandas(cells: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = cells.to_pandas(types_mapper=_NULLABLE.get)
+    return frame
+
+
+def _arrow(tables: Sequence[GeneratedTable]) -> pa.Table:
+    records = [record for table in tables for record in table.records()]
+    profiles = sorted({table.profile for table in tables})
+    stamp = {"profile": ",".join(profiles), "data_digest": _digest(tables)}
+    if "sample" in profiles:
+        stamp["notice"] = SAMPLE_NOTICE
+    return pa.Table.from_pylist(records, schema=SCHEMA.with_metadata(stamp))
+
+
+def _write_parquet(tables: Sequence[GeneratedTable], path: Path) -> None:
+    with atomic_path(path) as temporary:
+        pq.write_table(_arrow(tables), temporary, compression="zstd")
+
+
+def _digest(tables: Sequence[GeneratedTable]) -> str:
+    if len(tables) == 1:
+        return tables[0].data_digest
+    return sha256_json({str(table.number): table.data_digest for table in tables})
+
+
+def _entry(table: GeneratedTable, files: dict[str, str], out: Path) -> dict[str, Any]:
+    states = Counter(cell.state for cell in table.cells.values() if cell.source != "published")
+    return {
+        "number": table.number,
+        "title": table.heading,
+        "data_digest": table.data_digest,
+        "our_cells": dict(sorted(states.items())),
+        "files": {
+            kind: {"path": name, "sha256": sha256_file(out / name)} for kind, name in files.items()
+        },
+    }
+
+
+def _index(
+    tables: Sequence[GeneratedTable], entries: list[dict[str, Any]], out: Path
+) -> dict[str, Any]:
+    return {
+        "profile": ",".join(sorted({table.profile for table in tables})),
+        "notice": next((table.notice for table in tables if table.notice), ""),
+        "data_digest": _digest(tables),
+        "tables": entries,
+        "cells": {"path": "cells.parquet", "sha256": sha256_file(out / "cells.parquet")},
+    }

@@ -1,0 +1,142 @@
+"""The evaluation room's summaries as the tables read them: checked, or refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from dgunet.errors import ConfigError, DataError
+from dgunet.files import sha256_json
+
+Profile = Literal["sample", "paper"]
+Place = tuple[str, str, int | None]
+"""Where a summary belongs: data set, result row (variant or ablation key), CS ratio in percent."""
+
+
+class Summary(BaseModel):
+    """One evaluated test set, from its ``summary.json``; other keys are left alone.
+
+    Attributes:
+        profile: "sample" or "paper".
+        dataset: the test set's name in the catalogue.
+        row: "DGUNet", "DGUNet+" or an ablation key such as "stages-9".
+        ratio: compressive sensing ratio in percent, None for the other tasks.
+        images, published_images: how many were scored, how many the benchmark has.
+        complete: whether all of the benchmark's images were scored.
+        parity: whether the protocol is the one behind the paper's numbers.
+        psnr (dB), ssim: mean over the images; None where no ground truth is at hand.
+        data_digest, checkpoint_sha256, per_image_sha256: what was scored, by what, image by image.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    profile: Profile
+    dataset: str
+    row: str
+    ratio: int | None
+    images: int = Field(ge=0)
+    published_images: int = Field(ge=0)
+    complete: bool
+    state: Literal["measured", "partial", "waiting for the server"]
+    data_digest: str = Field(min_length=1)
+    checkpoint_sha256: str = Field(min_length=1)
+    protocol: str
+    protocol_version: str | int
+    parity: bool
+    psnr: FiniteFloat | None
+    ssim: FiniteFloat | None
+    per_image_sha256: str | None
+
+    @property
+    def place(self) -> Place:
+        """Where this summary belongs."""
+        return self.dataset, self.row, self.ratio
+
+    def value(self, metric: str) -> float | None:
+        """The mean of ``metric`` ("PSNR" or "SSIM")."""
+        return self.psnr if metric == "PSNR" else self.ssim
+
+
+def read_summaries(
+    summaries: Iterable[Mapping[str, Any]], *, profile: str, places: Iterable[Place]
+) -> dict[Place, Summary]:
+    """Check ``summaries`` and order them by the place they belong to.
+
+    Args:
+        summaries: the parsed ``summary.json`` of each evaluated test set.
+        profile: the profile the tables are for; summaries of another one are refused.
+        places: every place the six tables have.
+
+    Raises:
+        ConfigError: unknown profile, a summary of another profile, a place that no table has.
+        DataError: a key is missing or wrong, two summaries for one place, or one test set
+            scored on two different data digests.
+    """
+    if profile not in ("sample", "paper"):
+        raise ConfigError(f"profile is {profile!r}.", "Use 'sample' or 'paper'.")
+    known = set(places)
+    found: dict[Place, Summary] = {}
+    for content in summaries:
+        summary = _checked(content)
+        name = _name(summary.place)
+        if summary.profile != profile:
+            raise ConfigError(
+                f"the summary of {name} has profile {summary.profile!r}, the tables are for "
+                f"{profile!r}.",
+                "Evaluate it again under this profile, or make the tables of that one.",
+            )
+        if summary.place not in known:
+            raise ConfigError(f"no table has a place for {name}.", _mend(summary.place, known))
+        if summary.place in found:
+            raise DataError(
+                f"there are two summaries of {name}.", "Keep the one that the table shall show."
+            )
+        found[summary.place] = summary
+    _refuse_two_digests(found.values())
+    return dict(sorted(found.items(), key=lambda item: _name(item[0])))
+
+
+def combined_digest(summaries: Iterable[Summary]) -> str:
+    """One SHA-256 for the data behind several summaries; "none" when there are none."""
+    digests = {summary.dataset: summary.data_digest for summary in summaries}
+    return sha256_json(digests) if digests else "none"
+
+
+def _checked(content: Mapping[str, Any]) -> Summary:
+    try:
+        return Summary.model_validate(dict(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        name = f"{content.get('dataset', 'an unnamed set')}, {content.get('row', 'no row')}"
+        value = "" if first["type"] == "missing" else f" ({first['input']!r})"
+        raise DataError(
+            f"the summary of {name}: {key}{value}: {first['msg']}.", "Evaluate that set again."
+        ) from error
+
+
+def _refuse_two_digests(summaries: Iterable[Summary]) -> None:
+    first: dict[str, Summary] = {}
+    for summary in summaries:
+        other = first.setdefault(summary.dataset, summary)
+        if other.data_digest != summary.data_digest:
+            raise DataError(
+                f"{summary.dataset} was scored on two versions of its data: {other.row} on "
+                f"{other.data_digest}, {summary.row} on {summary.data_digest}.",
+                "Evaluate all rows on the same data.",
+            )
+
+
+def _name(place: Place) -> str:
+    dataset, row, ratio = place
+    return f"{dataset}, {row}" + ("" if ratio is None else f", {ratio:02d} %")
+
+
+def _mend(place: Place, known: set[Place]) -> str:
+    dataset = place[0]
+    rows = sorted({_name(other).partition(", ")[2] for other in known if other[0] == dataset})
+    if rows:
+        return f"{dataset} has places for: {'; '.join(rows)}."
+    return f"The tables know the sets {', '.join(sorted({other[0] for other in known}))}."
