@@ -1,0 +1,74 @@
+"""Results to the six tables, and to one MLflow run that holds them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dgunet import files
+from dgunet.config import Params
+from dgunet.paper.formats import write_tables
+from dgunet.paper.generated import GeneratedTable
+from dgunet.paper.tables import build_tables
+from dgunet.stages.layout import EXPERIMENTS
+from dgunet.tracking import start_run
+
+
+def read_results(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    """The ``summary.json`` of every evaluation in ``folders``; a missing folder was not run."""
+    return [
+        json.loads(path.read_text())
+        for folder in folders
+        for path in sorted(folder.rglob("summary.json"))
+    ]
+
+
+def tables(params: Params, *, results: Iterable[Path], out: Path) -> list[GeneratedTable]:
+    """Make Tables 1-6 from the evaluations in ``results`` and write them to ``out``.
+
+    Also writes ``metrics.json``, the measured means by set and row, for ``dvc metrics``.
+
+    Raises:
+        ConfigError: if an evaluation was made under another profile.
+        DataError: if one set was scored on two versions of its data.
+    """
+    tags = {"stage": "tables", "profile": params.profile}
+    with start_run(EXPERIMENTS["tables"], f"tables ({params.profile})", tags=tags, params={}) as run:
+        summaries = read_results(results)
+        made = build_tables(summaries, profile=params.profile)
+        write_tables(made, out)
+        files.write_json(out / "metrics.json", metrics(summaries))
+        run.set_tags(
+            {
+                "data.digest": digest_of(made),
+                "mlflow.note.content": "\n\n".join(
+                    path.read_text() for path in sorted(out.glob("table*.md"))
+                ),
+            }
+        )
+        run.log_metrics({"evaluations": len(summaries)})
+        for table in made:
+            run.log_table(table.frame(), f"tables/table{table.number}.json")
+        for path in sorted(out.iterdir()):
+            run.log_artifact(path, "files")
+    return made
+
+
+def digest_of(made: Iterable[GeneratedTable]) -> str:
+    """One digest for the data behind all tables."""
+    return files.sha256_json({str(table.number): table.data_digest for table in made})
+
+
+def metrics(summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Means by set, row and ratio, as nested numbers."""
+    nested: dict[str, Any] = {}
+    for summary in summaries:
+        place = nested.setdefault(summary["dataset"], {}).setdefault(summary["row"], {})
+        if summary["ratio"] is not None:
+            place = place.setdefault(f"{summary['ratio']}%", {})
+        for key in ("psnr", "ssim", "input_psnr", "input_ssim"):
+            if summary[key] is not None:
+                place[key] = summary[key]
+    return nested
