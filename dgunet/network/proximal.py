@@ -1,0 +1,273 @@
+"""The informative proximal mapping (IPMM) of a stage, in the order of Section 3.2.
+
+Channel attention block -> encoder at three scales (with inter-stage fusion) -> decoder ->
+supervised attention module, whose features the next stage takes in by subspace projection.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dgunet.network.config import DGUNetConfig
+
+SCALES = 3
+SUBSPACE = 16
+"""Basis vectors of the subspace projection."""
+
+
+def conv3x3(channels_in: int, channels_out: int, *, bias: bool = True) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the resolution (zero padding)."""
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
+
+
+class ChannelAttentionBlock(nn.Module):
+    """CAB: z + u * sigmoid(W2 relu(W1 mean(u))), u = conv(act(conv(z))); channels reduced by 4."""
+
+    def __init__(self, width: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.expand = conv3x3(width, width, bias=False)
+        self.activation = activation
+        self.reduce = conv3x3(width, width, bias=False)
+        self.squeeze = nn.Conv2d(width, width // 4, 1, bias=False)
+        self.excite = nn.Conv2d(width // 4, width, 1, bias=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Features (B, width, H, W) -> the same shape."""
+        u: Tensor = self.reduce(self.activation(self.expand(z)))
+        attention = self.excite(F.relu(self.squeeze(u.mean((2, 3), keepdim=True))))
+        return z + u * torch.sigmoid(attention)
+
+
+class ShallowFeatures(nn.Module):
+    """The entrance of the proximal mapping: a convolution from the image, then a CAB."""
+
+    def __init__(self, channels: int, width: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.lift = conv3x3(channels, width, bias=False)
+        self.attend = ChannelAttentionBlock(width, activation)
+
+    def forward(self, v: Tensor) -> Tensor:
+        """Image (B, channels, H, W) -> features (B, width, H, W)."""
+        features: Tensor = self.attend(self.lift(v))
+        return features
+
+
+class HalfInstanceNorm(nn.Module):
+    """Instance normalisation (affine, no running statistics) of the first half of the channels."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm2d(width // 2, affine=True)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Features (B, width, H, W) with H * W > 1 -> the same shape."""
+        first, second = z.chunk(2, dim=1)
+        return torch.cat([self.norm(first), second], dim=1)
+
+
+class ResidualBlock(nn.Module):
+    """RB of the encoder and the decoder.
+
+    "plain" (text): conv, ReLU, conv, plus the identity. "leaky" (code): conv, normalisation where
+    asked, LeakyReLU 0.2, conv, LeakyReLU 0.2, plus a 1x1 convolution of the input. Where a plain
+    block changes the number of channels, its identity is a 1x1 convolution too.
+    """
+
+    def __init__(
+        self, channels_in: int, channels_out: int, config: DGUNetConfig, *, norm: bool
+    ) -> None:
+        super().__init__()
+        self.leaky = config.residual_block == "leaky"
+        self.first = conv3x3(channels_in, channels_out)
+        self.norm = HalfInstanceNorm(channels_out) if norm else nn.Identity()
+        self.second = conv3x3(channels_out, channels_out)
+        self.identity = (
+            nn.Conv2d(channels_in, channels_out, 1)
+            if self.leaky or channels_in != channels_out
+            else nn.Identity()
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Features (B, channels_in, H, W) -> (B, channels_out, H, W)."""
+        hidden = self.norm(self.first(z))
+        hidden = F.leaky_relu(hidden, 0.2) if self.leaky else F.relu(hidden)
+        hidden = self.second(hidden)
+        if self.leaky:
+            hidden = F.leaky_relu(hidden, 0.2)
+        output: Tensor = hidden + self.identity(z)
+        return output
+
+
+class Encoder(nn.Module):
+    """Residual blocks at full, 1/2 and 1/4 resolution and a bottleneck at 1/8.
+
+    Args:
+        config: gives widths, block, normalisation and downsampling.
+        fusions: one fusion for each of the finest scales (empty: nothing is fused).
+    """
+
+    def __init__(self, config: DGUNetConfig, fusions: nn.ModuleList) -> None:
+        super().__init__()
+        norm = config.encoder_norm == "half-instance"
+        widths = [config.width(level) for level in (0, 1, 2, 3, 3)]
+        self.blocks = nn.ModuleList(
+            ResidualBlock(a, b, config, norm=norm) for a, b in pairwise(widths)
+        )
+        self.fusions = fusions
+        self.down = nn.ModuleList(
+            nn.Conv2d(width, width, 4, stride=2, padding=1, bias=False)
+            if config.downsample == "strided-convolution"
+            else nn.MaxPool2d(2)
+            for width in widths[1:4]
+        )
+
+    def forward(
+        self, z: Tensor, previous: tuple[list[Tensor], list[Tensor]] | None
+    ) -> tuple[list[Tensor], Tensor]:
+        """Features F_enc at the three scales, finest first, and the bottleneck at 1/8.
+
+        Args:
+            z: features (B, n_feat, H, W), H and W multiples of 8.
+            previous: (F_enc^{k-1}, F_dec^{k-1}) of the previous stage, both finest first.
+        """
+        features = []
+        for level in range(SCALES):
+            z = self.blocks[level](z)
+            if previous is not None and level < len(self.fusions):
+                z = self.fusions[level](z, previous[0][level], previous[1][level])
+            features.append(z)
+            z = self.down[level](z)
+        return features, self.blocks[SCALES](z)
+
+
+class Decoder(nn.Module):
+    """Upsampling, merge with the encoder's features of the same scale, residual block; x 3.
+
+    "concatenate" (code): the skip passes a convolution and is concatenated behind the upsampled
+    features. "add" (figure 2): the skip is added, and the block narrows the channels.
+    """
+
+    def __init__(self, config: DGUNetConfig) -> None:
+        super().__init__()
+        self.concatenate = config.decoder_merge == "concatenate"
+        self.up, self.skips, self.blocks = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for level in range(SCALES, 0, -1):
+            wide, narrow = config.width(level), config.width(level - 1)
+            self.up.append(_upsample(wide, narrow if self.concatenate else wide, config))
+            self.skips.append(conv3x3(wide, narrow) if self.concatenate else nn.Identity())
+            merged = 2 * narrow if self.concatenate else wide
+            self.blocks.append(ResidualBlock(merged, narrow, config, norm=False))
+
+    def forward(self, bottleneck: Tensor, encoder: list[Tensor]) -> list[Tensor]:
+        """Features F_dec at the three scales, finest first: widths n_feat, +scale, +2 scale."""
+        features: list[Tensor] = []
+        z = bottleneck
+        for up, skip, block, encoded in zip(
+            self.up, self.skips, self.blocks, reversed(encoder), strict=True
+        ):
+            z, beside = up(z), skip(encoded)
+            z = block(torch.cat([z, beside], dim=1) if self.concatenate else z + beside)
+            features.insert(0, z)
+        return features
+
+
+def _upsample(channels_in: int, channels_out: int, config: DGUNetConfig) -> nn.Module:
+    if config.upsample == "transposed-convolution":
+        return nn.ConvTranspose2d(channels_in, channels_out, 2, stride=2)
+    bilinear = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+    return nn.Sequential(bilinear, conv3x3(channels_in, channels_out))
+
+
+class SupervisedAttention(nn.Module):
+    """SAM: the stage's image x_hat = v + conv(f), and the features f' for the next stage.
+
+    f' = f + conv(f) * sigmoid(conv(x_hat)) with the attention map (text, and compressive sensing
+    code), f' = f + conv(f) without it (deraining, deblurring and denoising code).
+    """
+
+    def __init__(self, config: DGUNetConfig) -> None:
+        super().__init__()
+        n, c = config.n_feat, config.channels
+        self.features = nn.Conv2d(n, n, 1, bias=False)
+        self.image = nn.Conv2d(n, c, 1, bias=False)
+        self.attention = nn.Conv2d(c, n, 1, bias=False) if config.sam_attention else None
+
+    def forward(self, f: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_hat, f') from the decoder features ``f`` (B, n_feat, H, W) and the image ``v``."""
+        x: Tensor = v + self.image(f)
+        refined = self.features(f)
+        if self.attention is not None:
+            refined = refined * torch.sigmoid(self.attention(x))
+        return x, f + refined
+
+
+class SubspaceProjection(nn.Module):
+    """The previous stage's features, projected on a subspace learned from both stages.
+
+    S (16 x HW) is a convolution of [x, b], each row divided by its L1 norm; b is replaced by
+    P b with P = S^T (S S^T)^{-1} S, and the output is x + conv([x, P b]).
+
+    The projection always runs in float32 or better: in bfloat16 the Gram matrix S S^T is wrong
+    by several percent. Its 16 x 16 system is solved, never inverted.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.subspace = conv3x3(2 * width, SUBSPACE)
+        self.merge = conv3x3(2 * width, width)
+        self.unrolled = False
+        """Solve by unrolled elimination: for ONNX, which has no linear solver."""
+
+    def forward(self, x: Tensor, b: Tensor) -> Tensor:
+        """``x`` with ``b`` injected; all (B, width, H, W)."""
+        with torch.autocast(x.device.type, enabled=False):
+            projected = self.project(x.to(self.subspace.weight.dtype), b)
+        merged: Tensor = self.merge(torch.cat([x, projected.to(x.dtype)], dim=1))
+        return x + merged
+
+    def project(self, x: Tensor, b: Tensor) -> Tensor:
+        """P b, in float32 or better."""
+        s = self.subspace(torch.cat([x, b.to(x.dtype)], dim=1)).flatten(2)
+        wide = torch.promote_types(s.dtype, torch.float32)
+        s = s.to(wide)
+        s = s / (1e-6 + s.abs().sum(dim=2, keepdim=True))
+        gram = s @ s.mT
+        # One unit of rounding on the diagonal: below the error of the Gram matrix itself, and it
+        # keeps the system solvable when the rows of S are equal (a constant feature map).
+        ulp, tiny = torch.finfo(wide).eps, torch.finfo(wide).tiny
+        ridge = ulp * gram.diagonal(dim1=1, dim2=2).mean(dim=1) + tiny
+        gram = gram + torch.diag_embed(ridge.unsqueeze(1).expand(-1, SUBSPACE))
+        right = s @ b.to(wide).flatten(2).mT
+        solved = _eliminate(gram, right) if self.unrolled else torch.linalg.solve(gram, right)
+        projected: Tensor = (solved.mT @ s).unflatten(2, b.shape[2:])
+        return projected
+
+
+def _eliminate(a: Tensor, b: Tensor) -> Tensor:
+    """Solve ``a z = b`` for symmetric positive definite ``a`` (B, n, n) in elementary operations.
+
+    Gauss-Jordan without pivoting, which positive definite systems do not need.
+    """
+    system = torch.cat([a, b], dim=2)
+    for i in range(a.shape[1]):
+        pivot = system[:, i : i + 1] / system[:, i : i + 1, i : i + 1]
+        reduced = system - system[:, :, i : i + 1] * pivot
+        system = torch.cat([reduced[:, :i], pivot, reduced[:, i + 1 :]], dim=1)
+    return system[:, :, a.shape[2] :]
+
+
+class Concatenation(nn.Module):
+    """The plain way to take in the previous stage's features: conv([x, b]), without projection."""
+
+    def __init__(self, width: int, width_out: int) -> None:
+        super().__init__()
+        self.merge = conv3x3(2 * width, width_out, bias=False)
+
+    def forward(self, x: Tensor, b: Tensor) -> Tensor:
+        """Features (B, width_out, H, W) from ``x`` and ``b``, both (B, width, H, W)."""
+        merged: Tensor = self.merge(torch.cat([x, b], dim=1))
+        return merged
