@@ -1,9 +1,134 @@
-"""Verbs of the tracking room."""
+"""Verbs of the tracking room: what MLflow has, what it does not have yet, and sending it."""
 
 from __future__ import annotations
 
 import typer
 
+tracking = typer.Typer(
+    name="tracking",
+    help="MLflow: make the store, send what was kept, see what waits, open the UI.",
+    no_args_is_help=True,
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs to ``app``."""
+    app.add_typer(tracking)
+    app.command("runs")(runs)
+
+
+@tracking.command()
+def init() -> None:
+    """Make the project's MLflow store, once, before anything writes to it.
+
+    Example: dgunet tracking init
+    """
+    from dgunet.tracking import ensure_store
+
+    typer.echo(f"MLflow store: {ensure_store()}")
+
+
+@tracking.command()
+def sync() -> None:
+    """Send every run that was kept; exit status 1 if some must still wait.
+
+    Runs whose process died are ended as KILLED. Nothing is sent twice.
+
+    Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 dgunet tracking sync
+    """
+    from dgunet.tracking import Layout, deliver, pending
+
+    layout = Layout.at()
+    outcome = deliver(layout, persist=True)
+    left = pending(layout)
+    dead = [info for info in left if info.status != "RUNNING"]
+    typer.echo(f"sent {_runs(len(outcome.sent))} to {layout.uri}; {len(left)} left")
+    if outcome.refused:
+        typer.echo(
+            f"MLflow refused entries of {_runs(len(outcome.refused))}; see {layout.refused}",
+            err=True,
+        )
+    if outcome.reason:
+        typer.echo(f"not everything could be sent: {outcome.reason}", err=True)
+    if outcome.reason or dead:
+        raise typer.Exit(1)
+
+
+@tracking.command()
+def status() -> None:
+    """Say where runs go, how many MLflow has and which wait.
+
+    Example: dgunet tracking status
+    """
+    from dgunet.tracking import Layout, delivered, pending
+    from dgunet.tracking.store import BackOff
+
+    layout = Layout.at()
+    waiting = pending(layout)
+    typer.echo(f"MLflow store: {layout.uri}")
+    typer.echo(f"delivered:    {len(delivered(layout))}")
+    typer.echo(f"waiting:      {len(waiting)}")
+    for info in waiting:
+        typer.echo(f"  {info.status:8} {info.name}  ({info.journal})")
+    if layout.refused.is_dir() and (refused := list(layout.refused.iterdir())):
+        typer.echo(f"with refused entries: {len(refused)}, see {layout.refused}")
+    if reason := BackOff(layout).reason():
+        typer.echo(f"left alone for a while, because: {reason}")
+
+
+@tracking.command()
+def ui(port: int = typer.Option(5000, help="Port on 127.0.0.1.")) -> None:
+    """Open MLflow's user interface on the project's store; Ctrl-C ends it.
+
+    Example: dgunet tracking ui --port 5001
+    """
+    import os
+    import sys
+
+    from dgunet.tracking import Layout, ensure_store
+
+    layout = Layout.at()
+    uri = ensure_store(layout)
+    if uri.startswith(("http://", "https://")):
+        typer.echo(f"MLFLOW_TRACKING_URI names a server; its user interface is at {uri}")
+        return
+    typer.echo(f"MLflow user interface: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    settings = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        # the job runner starts seven processes that nothing here needs
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1", "--backend-store-uri", uri]
+    command += ["--default-artifact-root", layout.artifacts.as_uri()]
+    os.execve(sys.executable, command, os.environ | settings)
+
+
+def runs(
+    table: int | None = typer.Option(None, help="Only runs of this table of the paper."),
+    campaign: str | None = typer.Option(None, help="Only runs of this campaign."),
+    stage: str | None = typer.Option(None, help="Only runs of this stage, such as train."),
+) -> None:
+    """List the runs of this project, those that wait to be sent included.
+
+    Example: dgunet runs --table 5 --campaign sample-local
+    """
+    from tabulate import tabulate
+
+    from dgunet.tracking import Layout, delivered, pending
+
+    layout = Layout.at()
+    rows = [
+        [info.name, info.status, info.stage, info.campaign, info.commit[:8], info.run_id or "waits"]
+        for info in delivered(layout) + pending(layout)
+        if (table is None or f"/table-{table}-" in info.experiment)
+        and campaign in (None, info.campaign)
+        and stage in (None, info.stage)
+    ]
+    headers = ["name", "status", "stage", "campaign", "commit", "MLflow run"]
+    typer.echo(tabulate(rows, headers) if rows else "no runs")
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" if count == 1 else f"{count} runs"

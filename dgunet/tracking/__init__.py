@@ -1,1 +1,28 @@
+"""Runs told to a local journal first, and to MLflow as soon as it listens.
 
+>>> from dgunet.tracking import start_run
+>>> with start_run("dgunet/table-1-deraining", "evaluate Rain100H", tags={"stage": "evaluate",
+...                "profile": "sample"}, params={}) as run:              # doctest: +SKIP
+...     run.log_metrics({"psnr": 31.4})
+"""
+
+from dgunet.tracking.delivery import Delivery, deliver
+from dgunet.tracking.home import Layout, project_home
+from dgunet.tracking.index import RunInfo, delivered, lookup, pending
+from dgunet.tracking.run import Run, start_run
+from dgunet.tracking.store import TrackingError, ensure_store
+
+__all__ = [
+    "Delivery",
+    "Layout",
+    "Run",
+    "RunInfo",
+    "TrackingError",
+    "deliver",
+    "delivered",
+    "ensure_store",
+    "lookup",
+    "pending",
+    "project_home",
+    "start_run",
+]

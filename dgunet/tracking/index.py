@@ -1,0 +1,167 @@
+"""From the hash of a result to the run that made it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from dgunet import files
+from dgunet.tracking import store
+from dgunet.tracking.home import Layout, sqlite_path
+from dgunet.tracking.journal import JournalReader, journals_in
+from dgunet.tracking.provenance import UNKNOWN
+
+RESULT_KEYS = ("checkpoint", "per_image", "dataset", "table", "report")
+"""What ``Run.set_result`` may name; each is a tag ``result.<key>`` in MLflow."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is known of one run: where it is, where it came from and what it made."""
+
+    journal: str
+    run_id: str | None
+    """None while MLflow does not have the run."""
+    experiment_id: str | None
+    experiment: str
+    name: str
+    status: str
+    stage: str
+    profile: str
+    campaign: str
+    commit: str
+    dirty: str
+    data_digest: str
+    tracking_uri: str
+    results: dict[str, str] = field(default_factory=dict)
+    """SHA-256 by result key."""
+
+
+def describe(
+    reader: JournalReader, uri: str, run_id: str | None, experiment_id: str | None
+) -> RunInfo:
+    """The `RunInfo` of a journal, from its header and its events."""
+    tags = dict(reader.header["tags"])
+    status = "RUNNING"
+    results: dict[str, str] = {}
+    for event in reader.events():
+        if event["kind"] == "tags":
+            tags |= event["values"]
+        elif event["kind"] == "result":
+            results |= event["values"]
+        elif event["kind"] == "end":
+            status = event["status"]
+    return RunInfo(
+        journal=reader.id,
+        run_id=run_id,
+        experiment_id=experiment_id,
+        experiment=reader.header["experiment"],
+        name=reader.header["name"],
+        status=status,
+        stage=tags.get("stage", ""),
+        profile=tags["profile"],
+        campaign=tags["campaign"],
+        commit=tags["git.commit"],
+        dirty=tags["git.dirty"],
+        data_digest=tags["data.digest"],
+        tracking_uri=uri,
+        results=results,
+    )
+
+
+def record(layout: Layout, info: RunInfo) -> None:
+    """Add a delivered run to the index; a second line for a journal replaces the first."""
+    with files.writing(layout.index):
+        layout.index.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(layout.index.with_suffix(".lock")), layout.index.open("a") as handle:
+            handle.write(json.dumps(asdict(info), ensure_ascii=False) + "\n")
+
+
+def delivered(layout: Layout) -> list[RunInfo]:
+    """The runs that MLflow has, in the order they were delivered."""
+    if not layout.index.exists():
+        return []
+    lines = layout.index.read_text().splitlines()
+    infos = [RunInfo(**json.loads(line)) for line in lines]
+    return list({info.journal: info for info in infos}.values())
+
+
+def pending(layout: Layout) -> list[RunInfo]:
+    """The runs that MLflow does not have completely, oldest first."""
+    readers = [(reader, reader.cursor()) for reader in journals_in(layout.journals)]
+    return [
+        describe(reader, layout.uri, cursor.run_id, cursor.experiment_id)
+        for reader, cursor in readers
+    ]
+
+
+def lookup(sha256: str, home: Path | None = None) -> RunInfo | None:
+    """The latest run whose ``set_result`` named ``sha256``.
+
+    Looks in the index, then among runs not delivered yet, then asks MLflow by tag (a clone
+    whose ``.dgunet`` is gone, a run made elsewhere). None if no run is known, or the store does
+    not answer.
+    """
+    layout = Layout.at(home)
+    return (
+        _latest(pending(layout), sha256)
+        or _latest(delivered(layout), sha256)
+        or _search(layout, sha256)
+    )
+
+
+def _latest(infos: Iterable[RunInfo], sha256: str) -> RunInfo | None:
+    found = [info for info in infos if sha256 in info.results.values()]
+    return found[-1] if found else None
+
+
+def _search(layout: Layout, sha256: str) -> RunInfo | None:
+    if not sha256.isalnum():
+        raise ValueError(f"{sha256!r} is not a hexadecimal digest.")
+    database = sqlite_path(layout.uri)
+    if (database and not database.exists()) or store.BackOff(layout).reason():
+        return None
+    try:
+        store.ask(layout.uri)
+    except store.Away:
+        return None
+    with store.quiet_mlflow():
+        client = store.client(layout.uri)
+        from mlflow.exceptions import MlflowException
+
+        try:
+            experiments = {e.experiment_id: e.name for e in client.search_experiments()}
+            for key in RESULT_KEYS:
+                wanted = f"tags.`result.{key}` = '{sha256}'"
+                if runs := client.search_runs(list(experiments), wanted, max_results=1):
+                    name = experiments[runs[0].info.experiment_id]
+                    return _from_mlflow(runs[0], name, layout.uri)
+        except MlflowException:
+            return None
+    return None
+
+
+def _from_mlflow(run: Any, experiment: str, uri: str) -> RunInfo:
+    tags = run.data.tags
+    prefix = "result."
+    return RunInfo(
+        journal=tags.get("dgunet.journal", ""),
+        run_id=run.info.run_id,
+        experiment_id=run.info.experiment_id,
+        experiment=experiment,
+        name=run.info.run_name,
+        status=run.info.status,
+        stage=tags.get("stage", ""),
+        profile=tags.get("profile", UNKNOWN),
+        campaign=tags.get("campaign", ""),
+        commit=tags.get("git.commit", UNKNOWN),
+        dirty=tags.get("git.dirty", UNKNOWN),
+        data_digest=tags.get("data.digest", UNKNOWN),
+        tracking_uri=uri,
+        results={k.removeprefix(prefix): v for k, v in tags.items() if k.startswith(prefix)},
+    )

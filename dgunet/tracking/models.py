@@ -1,0 +1,86 @@
+"""A trained network as an MLflow model whose height and width are free."""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dgunet.tracking.journal import Cursor, Event, JournalReader
+
+LOADER = "dgunet.tracking.serving"
+REQUIRED = ("torch", "numpy", "safetensors")
+
+
+def log_model(client: Any, reader: JournalReader, cursor: Cursor, event: Event) -> None:
+    """Deliver one ``network`` event: make the logged model, fill it, tie it to its run.
+
+    The model's id goes into the cursor as soon as it is known, and its tag ``dgunet.event``
+    finds it when the answer was lost, so that a second attempt goes on with the same model.
+    """
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+    number = event["number"]
+    mark = f"{reader.id}:{number}"
+    model = _known(client, cursor, number, mark)
+    if model is None:
+        cursor.models[number] = ""
+        reader.save(cursor)
+        model = client.create_logged_model(
+            cursor.experiment_id,
+            name=event["name"],
+            source_run_id=cursor.run_id,
+            tags={"dgunet.event": mark} | event["tags"],
+            params=event["params"],
+            model_type="dgunet",
+        )
+    cursor.models[number] = model.model_id
+    reader.save(cursor)
+    if model.status != LoggedModelStatus.READY:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model"
+            save_model(path, reader.folder / event["file"], event["channels"], model)
+            client.log_model_artifacts(model.model_id, str(path))
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    outputs = client.get_run(cursor.run_id).outputs
+    if not outputs or model.model_id not in {m.model_id for m in outputs.model_outputs}:
+        client.log_outputs(cursor.run_id, [LoggedModelOutput(model.model_id, event["step"])])
+
+
+def _known(client: Any, cursor: Cursor, number: str, mark: str) -> Any:
+    if number not in cursor.models:
+        return None
+    if cursor.models[number]:
+        return client.get_logged_model(cursor.models[number])
+    found = client.search_logged_models([cursor.experiment_id], f"tags.`dgunet.event` = '{mark}'")
+    return found[0] if found else None
+
+
+def save_model(path: Path, weights: Path, channels: int, logged: Any) -> None:
+    """Write the MLflow model folder of ``weights`` (safetensors) to ``path``.
+
+    Input and output are float32 (N, ``channels``, H, W) in [0, 1] with N, H and W free. The
+    folder holds a copy of this package, so that the model keeps the code it was made with.
+    """
+    import mlflow.pyfunc
+    import numpy as np
+    from mlflow.models import Model
+    from mlflow.models.signature import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    images = TensorSpec(np.dtype(np.float32), (-1, channels, -1, -1))
+    mlflow.pyfunc.save_model(
+        path,
+        loader_module=LOADER,
+        data_path=str(weights),
+        code_paths=[str(Path(__file__).resolve().parents[1])],
+        signature=ModelSignature(Schema([images]), Schema([images])),
+        pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
+        mlflow_model=Model(
+            artifact_path=logged.artifact_location,
+            model_uuid=logged.model_id,
+            run_id=logged.source_run_id,
+            model_id=logged.model_id,
+        ),
+    )

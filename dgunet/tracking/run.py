@@ -1,0 +1,320 @@
+"""One run as a stage sees it: it tells the journal, and never waits for a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgunet import files
+from dgunet.tracking.delivery import Delivery, deliver, since_last
+from dgunet.tracking.ending import terminable, verdict
+from dgunet.tracking.home import Layout
+from dgunet.tracking.index import RESULT_KEYS, delivered
+from dgunet.tracking.journal import JournalReader, JournalWriter, now_ms
+from dgunet.tracking.provenance import standard_tags
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+LIVE_SECONDS = 60.0
+"""A long run shows itself in MLflow at most this often while it goes on."""
+
+SHARE_SECONDS = 30.0
+"""Short DVC stages one after the other share a delivery: `import mlflow` alone takes seconds."""
+
+Mode = Literal["now", "later", "share", "off"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+_KEY = re.compile(r"[\w.\- :][/\w.\- :]{0,249}")
+
+
+class Run:
+    """Tells the journal what happens; every method returns as soon as the local disk has it."""
+
+    def __init__(self, layout: Layout, writer: JournalWriter | None, mode: Mode) -> None:
+        self._layout = layout
+        self._writer = writer
+        self._mode = mode
+        self._params: dict[str, str] = {}
+        self._networks = 0
+        self._flushed = time.monotonic()
+        self._run_id: str | None = None
+
+    @property
+    def journal_id(self) -> str:
+        """Name of the run until, and after, MLflow gives it another; "" for a silent run."""
+        return self._writer.id if self._writer else ""
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the run; None until it was delivered."""
+        if self._run_id is None and self._writer:
+            if self._writer.folder.exists():
+                self._run_id = JournalReader(self._writer.folder).cursor().run_id
+            else:
+                known = {info.journal: info.run_id for info in delivered(self._layout)}
+                self._run_id = known.get(self._writer.id)
+        return self._run_id
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record numbers at ``step`` (0 without one); not-a-number and infinity are kept.
+
+        Raises:
+            ValueError: for a name that MLflow would refuse.
+        """
+        values = {_key(key): float(value) for key, value in metrics.items()}
+        self._tell("metrics", values=values, step=step or 0)
+        if self._mode in ("now", "share") and time.monotonic() - self._flushed > LIVE_SECONDS:
+            self.flush()
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record settings; a setting is said once, or again with the same value.
+
+        Raises:
+            ValueError: for a name that MLflow would refuse, or a second value of a setting.
+        """
+        values = {_key(key): str(value) for key, value in params.items()}
+        for key, value in values.items():
+            if self._params.setdefault(key, value) != value:
+                raise ValueError(f"parameter {key!r} is {self._params[key]!r}, not {value!r} too")
+        self._tell("params", values=values)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags; a later value replaces an earlier one."""
+        self._tell("tags", values={_key(key): str(value) for key, value in tags.items()})
+
+    def set_result(self, **hashes: str) -> None:
+        """Say what the run made, as SHA-256 by key, so that `lookup` finds the run by it.
+
+        Raises:
+            ValueError: for a key that is not one of ``RESULT_KEYS``.
+        """
+        if unknown := sorted(set(hashes) - set(RESULT_KEYS)):
+            raise ValueError(f"unknown result {unknown[0]!r}; known are {', '.join(RESULT_KEYS)}")
+        self._tell("result", values=hashes)
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        """Keep a copy of the file or folder at ``path`` under ``folder`` in the run."""
+        if self._writer:
+            self._tell("artifact", file=self._writer.keep(path), folder=folder)
+
+    def log_table(self, table: pd.DataFrame, name: str) -> None:
+        """Record a table as ``name`` (ends in .json); MLflow's UI and ``load_table`` read it.
+
+        Raises:
+            ValueError: if ``name`` does not end in ``.json``.
+        """
+        if not name.endswith(".json"):
+            raise ValueError(f"the table's name {name!r} does not end in .json")
+        if self._writer:
+            path = self._writer.place(name)
+            path.write_text(table.to_json(orient="split", index=False, date_format="iso"))
+            self._tell_file(path, name, table=True)
+
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Record a Matplotlib figure as ``name``; the ending chooses the format."""
+        if self._writer:
+            path = self._writer.place(name)
+            figure.savefig(path)
+            self._tell_file(path, name)
+
+    def log_image(self, image: NDArray[Any], name: str) -> None:
+        """Record an image as ``name`` (PNG): (H, W) or (H, W, C), uint8 or float in [0, 1]."""
+        if self._writer:
+            from PIL import Image
+
+            if image.dtype != np.uint8:
+                image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+            image = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+            path = self._writer.place(name)
+            Image.fromarray(image).save(path)
+            self._tell_file(path, name)
+
+    def log_dataset(
+        self,
+        name: str,
+        digest: str,
+        source_uri: str,
+        context: str,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record a data set that went in.
+
+        Args:
+            name: shown name.
+            digest: of its content; MLflow shows 36 characters, the input's tags hold all.
+            source_uri: where it lies.
+            context: ``training`` or ``evaluation``.
+            metadata: more facts, shown with the data set.
+        """
+        self._tell(
+            "dataset",
+            name=name,
+            digest=digest,
+            source_type="dvc",
+            source=json.dumps({"uri": source_uri, "digest": digest}),
+            profile=json.dumps(dict(metadata or {}), sort_keys=True),
+            context=context,
+        )
+
+    def log_network(
+        self,
+        path: Path,
+        name: str,
+        *,
+        channels: int | None = None,
+        step: int = 0,
+        tags: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record trained weights as an MLflow model that restores images of any size.
+
+        Args:
+            path: weights as ``dgunet.network.save_network`` writes them.
+            name: the model's name; none of ``/ : . % " '``.
+            channels: of the images; read from the network's configuration without it.
+            step: the training step of the weights.
+            tags: tags of the model.
+            params: settings of the model.
+
+        Raises:
+            ValueError: for a name that MLflow would refuse.
+        """
+        if not name or set(name) & set("/:.%\"'"):
+            raise ValueError(f"model name {name!r} is empty or holds one of / : . % \" '")
+        if self._writer:
+            self._networks += 1
+            self._tell(
+                "network",
+                number=str(self._networks),
+                file=self._writer.keep(path),
+                name=name,
+                channels=channels or _channels(path),
+                step=step,
+                tags={key: str(value) for key, value in (tags or {}).items()}
+                | {"checkpoint.sha256": files.sha256_file(path)},
+                params={key: str(value) for key, value in (params or {}).items()},
+            )
+
+    def flush(self) -> Delivery:
+        """Send what there is, if the store answers; the rest stays in the journal."""
+        self._flushed = time.monotonic()
+        if not self._writer or self._mode in ("later", "off"):
+            return Delivery()
+        return deliver(self._layout, only=self._writer.id, wait=0)
+
+    def _tell(self, kind: str, **content: Any) -> None:
+        if self._writer:
+            self._writer.append(kind, **content)
+
+    def _tell_file(self, path: Path, name: str, *, table: bool = False) -> None:
+        assert self._writer is not None
+        folder = Path(name).parent.as_posix()
+        self._tell(
+            "artifact",
+            file=self._writer.name_of(path),
+            folder="" if folder == "." else folder,
+            table=table,
+        )
+
+    def _end(self, status: str, error: str | None) -> None:
+        if self._writer is None:
+            return
+        self._tell("end", status=status, error=error)
+        self._writer.close()
+        shared = self._mode == "share" and status == "FINISHED"
+        if self._mode == "later" or (shared and since_last(self._layout) < SHARE_SECONDS):
+            return
+        outcome = deliver(self._layout)
+        if outcome.reason:
+            print(
+                f"dgunet: MLflow at {self._layout.uri} is not taking runs ({outcome.reason}); "
+                "they are kept, send them later with: dgunet tracking sync",
+                file=sys.stderr,
+            )
+
+
+@contextmanager
+def start_run(
+    experiment: str,
+    name: str,
+    *,
+    tags: Mapping[str, str],
+    params: Mapping[str, Any],
+    home: Path | None = None,
+) -> Iterator[Run]:
+    """Open a run; it ends FINISHED, FAILED with the tag ``error``, or KILLED.
+
+    ``DGUNET_TRACKING`` says when MLflow hears of it: ``now`` (at the end, and each minute of a
+    long run), ``later`` (with ``dgunet tracking sync``), ``share`` (as ``now``, but stages that
+    end shortly after another delivery leave theirs to the next; the default under DVC), ``off``.
+    Only rank 0 of a distributed run speaks. A run that ``MLFLOW_RUN_ID`` names is adopted.
+
+    Args:
+        experiment: the MLflow experiment, one for each table.
+        name: the run's name.
+        tags: at least ``profile`` and ``stage``; the standard tags are added.
+        params: settings known at the start.
+        home: the project's folder; found from the working directory without it.
+
+    Raises:
+        DgunetError: if the journal cannot be written.
+        ValueError: for an unknown ``DGUNET_TRACKING``.
+    """
+    layout = Layout.at(home)
+    mode = _mode()
+    if mode == "off" or os.environ.get("RANK", "0") != "0":
+        yield Run(layout, None, "off")
+        return
+    header = {
+        "experiment": experiment,
+        "name": name,
+        "start": now_ms(),
+        "tags": standard_tags(layout.home, tags),
+        "adopt": os.environ.pop("MLFLOW_RUN_ID", None),
+    }
+    run = Run(layout, JournalWriter(layout.journals, header), mode)
+    with terminable():
+        try:
+            run.log_params(params)
+            yield run
+        except BaseException as error:
+            run._end(*verdict(error))
+            raise
+        run._end("FINISHED", None)
+
+
+def _mode() -> Mode:
+    named = os.environ.get("DGUNET_TRACKING")
+    if named is None:
+        return "share" if "DVC_STAGE" in os.environ else "now"
+    for mode in MODES:
+        if named == mode:
+            return mode
+    raise ValueError(f"DGUNET_TRACKING={named!r}; known are {', '.join(MODES)}")
+
+
+def _key(key: str) -> str:
+    if not _KEY.fullmatch(key) or ".." in key or "//" in key or key.endswith("/"):
+        raise ValueError(
+            f"{key!r} cannot be a name in MLflow: use letters, digits, _ - . / : and spaces"
+        )
+    return key
+
+
+def _channels(weights: Path) -> int:
+    from dgunet import network
+
+    net, _ = network.load_network(weights)
+    return int(net.config.channels)

@@ -1,0 +1,225 @@
+"""Sends one journal to MLflow, from its cursor to its end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from dgunet import files
+from dgunet.tracking import index, store
+from dgunet.tracking.home import Layout
+from dgunet.tracking.journal import Cursor, Event, JournalReader
+from dgunet.tracking.models import log_model
+
+BATCHED = ("metrics", "params", "tags", "result")
+"""Kinds of events that travel together in one request."""
+
+BATCH = 200
+"""Events in one request at most."""
+
+_WRONG = frozenset(
+    {
+        "BAD_REQUEST",
+        "INVALID_PARAMETER_VALUE",
+        "INVALID_STATE",
+        "NOT_FOUND",
+        "RESOURCE_DOES_NOT_EXIST",
+        "ENDPOINT_NOT_FOUND",
+    }
+)
+"""MLflow's error codes that the same request would get again; all others are worth a retry."""
+
+
+class Sender:
+    """Sends one journal."""
+
+    def __init__(self, client: Any, layout: Layout, reader: JournalReader) -> None:
+        self.client = client
+        self.layout = layout
+        self.reader = reader
+        self.cursor: Cursor = reader.cursor()
+        self.header = reader.header
+
+    @property
+    def run_id(self) -> str:
+        """The run in MLflow; it was made or adopted before anything is sent."""
+        assert self.cursor.run_id is not None
+        return self.cursor.run_id
+
+    def send(self) -> bool:
+        """Send what is not sent; True when the run ended and all of it is delivered."""
+        self._open_run()
+        events = self.reader.events()
+        for batch in _batches(events[self.cursor.sent :]):
+            self._send_or_refuse(batch)
+            self.cursor.sent += len(batch)
+            self.reader.save(self.cursor)
+        if not events or events[-1]["kind"] != "end":
+            return False
+        info = index.describe(
+            self.reader, self.layout.uri, self.cursor.run_id, self.cursor.experiment_id
+        )
+        index.record(self.layout, info)
+        if self.cursor.refused:
+            self.layout.refused.mkdir(exist_ok=True)
+            self.reader.folder.rename(self.layout.refused / self.reader.id)
+        else:
+            shutil.rmtree(self.reader.folder)
+        return True
+
+    def _open_run(self) -> None:
+        if self.cursor.run_id is None:
+            self.cursor.experiment_id = self._experiment()
+            found = self._made_before() if self.cursor.attempted else None
+            if found is None:
+                self.cursor.attempted = True
+                self.reader.save(self.cursor)
+                found = self.client.create_run(
+                    self.cursor.experiment_id,
+                    start_time=self.header["start"],
+                    tags={"dgunet.journal": self.reader.id} | self.header["tags"],
+                    run_name=self.header["name"],
+                ).info.run_id
+            self.cursor.run_id = found
+            self.reader.save(self.cursor)
+        elif self.cursor.experiment_id is None:  # adopted
+            self.cursor.experiment_id = self.client.get_run(self.run_id).info.experiment_id
+            tags = {"dgunet.journal": self.reader.id} | self.header["tags"]
+            self._log_batch([{"kind": "tags", "time": 0, "values": tags}])
+            self.reader.save(self.cursor)
+
+    def _experiment(self) -> str:
+        name = self.header["experiment"]
+        known = self.client.get_experiment_by_name(name)
+        if known is not None and known.lifecycle_stage == "deleted":
+            raise store.TrackingError(
+                f"the MLflow experiment {name!r} is deleted.",
+                f"Restore it: mlflow experiments restore --experiment-id {known.experiment_id}",
+            )
+        if known is not None:
+            return str(known.experiment_id)
+        own = self.layout.uri == self.layout.own_uri
+        folder = self.layout.artifacts / name.replace("/", "-")
+        try:
+            made = self.client.create_experiment(name, folder.as_uri() if own else None)
+        except Exception as error:
+            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+                raise
+            made = self.client.get_experiment_by_name(name).experiment_id
+        return str(made)
+
+    def _made_before(self) -> str | None:
+        runs = self.client.search_runs(
+            [self.cursor.experiment_id], f"tags.`dgunet.journal` = '{self.reader.id}'"
+        )
+        return str(runs[0].info.run_id) if runs else None
+
+    def _send_or_refuse(self, batch: list[Event]) -> None:
+        """Send a batch; if MLflow takes it as wrong, send its events one by one."""
+        try:
+            self._send(batch)
+        except Exception as error:
+            if getattr(error, "error_code", "") not in _WRONG:
+                raise
+            if len(batch) > 1:
+                for event in batch:
+                    self._send_or_refuse([event])
+                return
+            self.cursor.refused += 1
+            refusal = {"error": store.one_line(error)} | batch[0]
+            files.write_json(
+                self.reader.folder / f"refused-{self.cursor.refused:04d}.json", refusal
+            )
+
+    def _send(self, batch: list[Event]) -> None:
+        event = batch[0]
+        kind = event["kind"]
+        if kind in BATCHED:
+            self._log_batch(batch)
+        elif kind == "artifact":
+            path = self.reader.folder / event["file"]
+            log = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
+            target = "/".join(p for p in (event["folder"], path.name if path.is_dir() else "") if p)
+            log(self.run_id, str(path), target or None)
+            if event.get("table"):
+                self._announce_table(f"{target}/{path.name}" if target else path.name)
+        elif kind == "dataset":
+            self._log_dataset(event)
+        elif kind == "network":
+            log_model(self.client, self.reader, self.cursor, event)
+        elif kind == "end":
+            if event.get("error"):
+                self.client.set_tag(self.run_id, "error", event["error"])
+            self.client.set_terminated(self.run_id, event["status"], event["time"])
+
+    def _log_batch(self, batch: list[Event]) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [
+            Metric(key, value, event["time"], event["step"])
+            for event in batch
+            if event["kind"] == "metrics"
+            for key, value in event["values"].items()
+        ]
+        params: dict[str, str] = {}
+        tags: dict[str, str] = {}
+        for event in batch:
+            if event["kind"] == "params":
+                params |= event["values"]
+            elif event["kind"] == "tags":
+                tags |= event["values"]
+            elif event["kind"] == "result":
+                tags |= {f"result.{key}": value for key, value in event["values"].items()}
+        for part in _chunks(metrics, 900):
+            self.client.log_batch(self.run_id, metrics=part)
+        for part in _chunks([Param(k, v) for k, v in params.items()], 100):
+            self.client.log_batch(self.run_id, params=part)
+        for part in _chunks([RunTag(k, v) for k, v in tags.items()], 100):
+            self.client.log_batch(self.run_id, tags=part)
+
+    def _announce_table(self, path: str) -> None:
+        """Tell the UI about a table, the way MLflow's own ``log_table`` does."""
+        tag = "mlflow.loggedArtifacts"
+        known = json.loads(self.client.get_run(self.run_id).data.tags.get(tag, "[]"))
+        entry = {"path": path, "type": "table"}
+        if entry not in known:
+            self.client.set_tag(self.run_id, tag, json.dumps([*known, entry]))
+
+    def _log_dataset(self, event: Event) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(
+            event["name"],
+            event["digest"][:36],
+            source_type=event["source_type"],
+            source=event["source"],
+            profile=event["profile"],
+        )
+        tags = [
+            InputTag("mlflow.data.context", event["context"]),
+            InputTag("digest", event["digest"]),
+        ]
+        self.client.log_inputs(self.run_id, [DatasetInput(dataset, tags)])
+
+
+def _batches(events: list[Event]) -> Iterator[list[Event]]:
+    batch: list[Event] = []
+    for event in events:
+        if batch and (event["kind"] not in BATCHED or len(batch) == BATCH):
+            yield batch
+            batch = []
+        if event["kind"] in BATCHED:
+            batch.append(event)
+        else:
+            yield [event]
+    if batch:
+        yield batch
+
+
+def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part

@@ -1,0 +1,185 @@
+"""The MLflow side: a quiet client, a store made once, and whether anyone answers."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import sqlite3
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from dgunet import files
+from dgunet.errors import DgunetError
+from dgunet.tracking.home import Layout, sqlite_path
+
+ANSWER_SECONDS = 3
+"""How long a server may take to answer the first question."""
+
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+class TrackingError(DgunetError):
+    """The MLflow store cannot be used as it is."""
+
+
+class Away(Exception):
+    """Nobody answers at the store's address; the reason in one line."""
+
+
+@contextmanager
+def quiet_mlflow() -> Iterator[None]:
+    """Within the block MLflow is silent, sends no telemetry and gives up soon.
+
+    Settings that the user made in the environment win.
+    """
+    added = {key: value for key, value in _SETTINGS.items() if key not in os.environ}
+    os.environ.update(added)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for key in added:
+            os.environ.pop(key, None)
+
+
+@functools.lru_cache(maxsize=4)
+def client(uri: str) -> Any:
+    """An ``MlflowClient``; the import and the first connection take seconds, so it is kept."""
+    with quiet_mlflow():
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=uri)
+
+
+def one_line(error: BaseException) -> str:
+    """The error's name and the first line of its message, at most 300 characters."""
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
+
+
+def ask(uri: str) -> None:
+    """Ask an http server for a sign of life before anything heavy is imported.
+
+    Raises:
+        Away: if it refuses, or is silent for `ANSWER_SECONDS`. Any answer counts as life.
+    """
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS):
+            return
+    except urllib.error.HTTPError:
+        return
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        if "CERTIFICATE" in str(reason):  # the client may be told to accept it
+            return
+        raise Away(str(reason)) from error
+
+
+class BackOff:
+    """A note beside the journals: this server did not answer, leave it alone for a while.
+
+    Every process sees it, so a chain of short stages does not wait for the same dead server one
+    after the other. The pause starts at a minute and doubles up to half an hour.
+    """
+
+    first, longest = 60.0, 1800.0
+
+    def __init__(self, layout: Layout) -> None:
+        self._path = layout.back_off
+        self._uri = layout.uri
+
+    def _note(self) -> dict[str, Any]:
+        try:
+            note = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return note if note.get("uri") == self._uri else {}
+
+    def reason(self) -> str | None:
+        """Why the server is left alone at this moment; None when it may be tried."""
+        note = self._note()
+        return note["reason"] if note and time.time() < note["until"] else None
+
+    def start(self, reason: str) -> None:
+        """Begin a pause, longer than the last one."""
+        pause = min(2 * self._note().get("pause", self.first / 2), self.longest)
+        note = {"uri": self._uri, "reason": reason, "pause": pause, "until": time.time() + pause}
+        files.write_json(self._path, note)
+
+    def clear(self) -> None:
+        """The server answered."""
+        self._path.unlink(missing_ok=True)
+
+
+def ensure_store(layout: Layout | None = None) -> str:
+    """Make the sqlite store and its schema if it is not there; gives the store's address.
+
+    Parallel writers on a fresh file would spoil it, because each one migrates the schema. So the
+    database is made under another name by one process, behind a lock, and then renamed: it is
+    whole or absent. Stores that are not sqlite are left as they are.
+
+    Raises:
+        TrackingError: if the file is there but is not a whole MLflow database.
+    """
+    layout = layout or Layout.at()
+    path = sqlite_path(layout.uri)
+    if path is None:
+        return layout.uri
+    if not _is_made(path):
+        with files.writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_name(f"{path.name}.lock")):
+                if not _is_made(path):
+                    _make(path, layout)
+    return layout.uri
+
+
+def _make(path: Path, layout: Layout) -> None:
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    own = layout.uri == layout.own_uri
+    try:
+        with quiet_mlflow():
+            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+            artifacts = layout.artifacts if own else path.parent / "mlruns"
+            SqlAlchemyStore(f"sqlite:///{partial}", artifacts.as_uri()).engine.dispose()
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _is_made(path: Path) -> bool:
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    mend = f"Move it away and run `dgunet tracking init`: {path}"
+    try:
+        with closing(sqlite3.connect(path.as_uri() + "?mode=ro", uri=True)) as connection:
+            rows = connection.execute("select name from sqlite_master where type = 'table'")
+            tables = {row[0] for row in rows}
+    except sqlite3.DatabaseError as error:
+        raise TrackingError(f"{path} is not an MLflow database: {error}.", mend) from error
+    torn = [name for name in tables if name.startswith("_alembic_tmp_")]
+    if torn or "alembic_version" not in tables or "runs" not in tables:
+        raise TrackingError(f"{path} is a half-made MLflow database.", mend)
+    return True
