@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import fsum
 from typing import Any, Literal
 
 from dgunet.paper.layout import Line, Slot
@@ -58,7 +59,7 @@ class Cell:
         value: full precision (PSNR in dB), or None.
         shown: what the tables print.
         state: see :data:`State`; ``note`` says why, where that is not plain.
-        published: the paper's printed value at the same place, if it has one.
+        published: the paper's printed value at the same place; None for a sample's cell.
         rank: bold ("best") or underlined ("second") in the paper.
         reference: the published method's citation number.
         provenance: what the value rests on.
@@ -145,14 +146,15 @@ def our_cell(
         shown=_shown(value, state, note, decimals),
         state=state,
         note=note,
-        published=printed.printed if printed else None,
+        # A sample's number stands beside no published one: the two do not compare.
+        published=printed.printed if printed and line == "reproduced" else None,
         provenance=_provenance(slot, found),
     )
 
 
 def _mean(found: Sequence[Summary], expected: int, metric: str) -> float | None:
     values = [value for summary in found if (value := summary.value(metric)) is not None]
-    return sum(values) / expected if expected and len(values) == expected else None
+    return fsum(values) / expected if expected and len(values) == expected else None
 
 
 def _judge(found: Sequence[Summary], slot: Slot, metric: str) -> Judged:

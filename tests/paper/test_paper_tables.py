@@ -1,0 +1,206 @@
+"""What fills a cell of the six tables, and what never does."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dgunet.errors import ConfigError, DataError
+from dgunet.paper import layout
+from dgunet.paper.cells import Cell
+from dgunet.paper.tables import GeneratedTable, build_tables
+
+Campaign = Callable[[str], list[dict[str, Any]]]
+Make = Callable[..., dict[str, Any]]
+RAIN_SETS = ("Test100", "Rain100H", "Rain100L", "Test2800", "Test1200")
+
+
+def ours(tables: tuple[GeneratedTable, ...], source: str) -> list[Cell]:
+    return [cell for t in tables for cell in t.cells.values() if cell.source == source]
+
+
+def test_a_sample_campaign_fills_no_cell_of_the_papers_tables(campaign: Campaign) -> None:
+    tables = build_tables(campaign("sample"), profile="sample")
+    assert {(cell.state, cell.value) for cell in ours(tables, "reproduced")} == {("not run", None)}
+    sample = ours(tables, "sample")
+    assert {cell.state for cell in sample} == {"sample", "waiting for the server"}
+    assert {cell.published for cell in sample} == {None}
+    for cell in sample:
+        assert "sample, not comparable" in cell.row + cell.column
+    assert not any(cell.state == "measured" for t in tables for cell in t.cells.values())
+
+
+def test_a_sample_summary_that_claims_to_be_whole_still_fills_nothing(campaign: Campaign) -> None:
+    boasting = [
+        content | {"complete": True, "state": "measured", "images": content["published_images"]}
+        for content in campaign("sample")
+    ]
+    tables = build_tables(boasting, profile="sample")
+    assert {cell.state for cell in ours(tables, "reproduced")} == {"not run"}
+    assert "measured" not in {cell.state for cell in ours(tables, "sample")}
+
+
+def test_a_whole_paper_campaign_fills_every_cell_but_the_servers(campaign: Campaign) -> None:
+    tables = build_tables(campaign("paper"), profile="paper")
+    cells = ours(tables, "reproduced")
+    waiting = [cell for cell in cells if cell.state == "waiting for the server"]
+    assert {(cell.column, cell.value) for cell in waiting} == {("DND", None)}
+    assert len(waiting) == 4
+    assert all(cell.state == "measured" for cell in cells if cell not in waiting)
+    assert len(cells) == 24 + 12 + 8 + 40 + 6 + 4
+    assert not ours(tables, "sample")
+    for cell in cells:
+        if cell.state == "measured":
+            assert cell.provenance.profile == "paper"
+            assert cell.provenance.data_digest and cell.provenance.checkpoint_sha256
+
+
+def test_values_reach_the_place_they_belong_to(campaign: Campaign) -> None:
+    summaries = campaign("paper")
+    tables = build_tables(summaries, profile="paper")
+    value = {(s["dataset"], s["row"], s["ratio"]): s["psnr"] for s in summaries}
+    places = [
+        (1, "DGUNet (reproduced)", "Rain100L", ("Rain100L", "DGUNet", None)),
+        (2, "DGUNet+ (reproduced)", layout.TWELFTH_COLUMN, ("RealBlur-J", "DGUNet+", None)),
+        (3, "DGUNet (reproduced)", "SIDD", ("SIDD", "DGUNet", None)),
+        (4, "BSD68 4%", "DGUNet+ (reproduced)", ("BSD68", "DGUNet+", 4)),
+        (5, "PSNR (reproduced)", "9 stages, 3 scales", ("Rain100H", "stages-9", None)),
+        (5, "PSNR (reproduced)", "7 stages, 3 scales", ("Rain100H", "stages-7", None)),
+        (5, "PSNR (reproduced)", "7 stages, 1 scale", ("Rain100H", "scales-1", None)),
+        (6, "PSNR (reproduced)", "DGUNet+", ("Rain100H", "stages-7", None)),
+        (6, "PSNR (reproduced)", "w/o ISFF", ("Rain100H", "without-isff", None)),
+    ]
+    for number, row, column, place in places:
+        assert tables[number - 1].cells[row, column, "PSNR"].value == value[place]
+
+
+def test_the_average_is_the_mean_of_five_means(campaign: Campaign) -> None:
+    summaries = campaign("paper")
+    means = [s["psnr"] for s in summaries if s["dataset"] in RAIN_SETS and s["row"] == "DGUNet"]
+    cell = build_tables(summaries, profile="paper")[0].cells[
+        "DGUNet (reproduced)", "Average", "PSNR"
+    ]
+    assert len(means) == 5
+    assert cell.value == pytest.approx(sum(means) / 5, rel=1e-14)
+    assert (cell.state, cell.provenance.images) == ("measured", 98 + 100 + 100 + 2800 + 1200)
+
+
+@pytest.mark.parametrize(
+    ("dropped", "change", "shown"),
+    [
+        (2, {}, "partial (3 of 5 sets)"),
+        (
+            0,
+            {"images": 7, "complete": False, "state": "partial"},
+            "partial (not all sets are complete)",
+        ),
+        (0, {"checkpoint_sha256": "other"}, "partial (the sets differ in checkpoint or protocol)"),
+    ],
+)
+def test_the_average_needs_all_five_sets_whole_and_from_one_network(
+    summary: Make, dropped: int, change: dict[str, Any], shown: str
+) -> None:
+    summaries = [summary(name) for name in RAIN_SETS[dropped:]]
+    summaries[-1] |= change
+    cell = build_tables(summaries, profile="paper")[0].cells[
+        "DGUNet+ (reproduced)", "Average", "PSNR"
+    ]
+    assert (cell.state, cell.shown) == ("partial", shown)
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "shown"),
+    [
+        ({"images": 5, "complete": False}, "partial", "partial (5 of 1111 images)"),
+        ({"images": 5}, "partial", "partial (5 of 1111 images)"),
+        ({"parity": False}, "partial", "partial (another protocol than the paper's)"),
+        ({"state": "partial"}, "partial", "partial"),
+        ({"psnr": None}, "not run", "not run"),
+        ({"psnr": 32.715}, "measured", "32.72"),
+        ({"psnr": 32.125}, "measured", "32.12"),
+        ({"psnr": 32.7149999}, "measured", "32.71"),
+    ],
+)
+def test_only_a_whole_run_at_parity_is_measured(
+    summary: Make, change: dict[str, Any], state: str, shown: str
+) -> None:
+    table = build_tables([summary("GoPro", **change)], profile="paper")[1]
+    cell = table.cells["DGUNet+ (reproduced)", "GoPro", "PSNR"]
+    assert (cell.state, cell.shown) == (state, shown)
+
+
+@given(value=st.floats(0, 100))
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_number_is_shown_off_by_more_than_half_a_unit(summary: Make, value: float) -> None:
+    table = build_tables(
+        [summary("Set11", ratio=25, psnr=value, ssim=value / 100)], profile="paper"
+    )[3]
+    psnr = table.cells["Set11 25%", "DGUNet+ (reproduced)", "PSNR"]
+    ssim = table.cells["Set11 25%", "DGUNet+ (reproduced)", "SSIM"]
+    assert abs(float(psnr.shown) - value) <= 0.005 + 1e-12 and psnr.value == value
+    assert abs(float(ssim.shown) - value / 100) <= 0.00005 + 1e-12
+
+
+def test_the_twelfth_set_has_no_published_value(campaign: Campaign) -> None:
+    table = build_tables(campaign("paper"), profile="paper")[1]
+    cells = [cell for cell in table.cells.values() if cell.column == layout.TWELFTH_COLUMN]
+    assert {cell.state for cell in cells if cell.source == "published"} == {"not in the paper"}
+    assert {cell.published for cell in cells} == {None}
+
+
+def test_the_order_of_summaries_does_not_matter(campaign: Campaign) -> None:
+    summaries = campaign("paper")
+    shuffled = random.Random(7).sample(summaries, len(summaries))
+    assert build_tables(shuffled, profile="paper") == build_tables(summaries, profile="paper")
+
+
+def test_the_data_digest_follows_the_data_of_the_table(summary: Make) -> None:
+    digests = [
+        [table.data_digest for table in build_tables(summaries, profile="paper")]
+        for summaries in (
+            [summary("GoPro")],
+            [summary("GoPro", data_digest="other")],
+            [summary("GoPro"), summary("SIDD")],
+        )
+    ]
+    assert digests[0][0] == "none"
+    assert digests[0][1] != digests[1][1]
+    assert digests[0][1] == digests[2][1] and digests[0][2] != digests[2][2]
+
+
+def test_what_is_refused_names_the_place_and_the_mend(summary: Make) -> None:
+    for summaries, error, words in [
+        ([summary("GoPro", profile="sample")], ConfigError, "GoPro, DGUNet+ has profile 'sample'"),
+        ([summary("GoPro", row="stages-9")], ConfigError, "GoPro has places for: DGUNet; DGUNet+"),
+        (
+            [summary("Set11", ratio=30)],
+            ConfigError,
+            "no table has a place for Set11, DGUNet+, 30 %",
+        ),
+        ([summary("GoPro") | {"dataset": "Gopro"}], ConfigError, "the sets BSD68, DND, GoPro"),
+        ([summary("GoPro"), summary("GoPro")], DataError, "two summaries of GoPro"),
+        ([summary("GoPro", psnr=float("inf"))], DataError, r"GoPro, DGUNet\+: psnr \(inf\)"),
+        ([summary("GoPro", complete="yes")], DataError, r"complete \('yes'\)"),
+        (
+            [summary("GoPro"), summary("GoPro", row="DGUNet", data_digest="other")],
+            DataError,
+            "two versions of its data",
+        ),
+    ]:
+        with pytest.raises(
+            error, match=words.replace("DGUNet+ ", r"DGUNet\+ ").replace("+,", r"\+,")
+        ):
+            build_tables(summaries, profile="paper")
+    without = summary("GoPro")
+    del without["parity"]
+    with pytest.raises(DataError, match=r"GoPro.*parity: Field required"):
+        build_tables([without], profile="paper")
+    with pytest.raises(ConfigError, match="profile is 'real'"):
+        build_tables([], profile="real")
