@@ -1,0 +1,178 @@
+"""One degraded image in, one restored image out: whole, in the released tiles, or eight times.
+
+The network's instance norms, channel attention and subspace projection use statistics of the
+whole image, so cutting an image changes the result. Tiles are used only where the published
+number was made with them (compressive sensing) or when asked for, and then marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dgunet.errors import EvaluationError
+from dgunet.evaluation.arrays import Array
+
+Network = Callable[[Tensor], Sequence[Tensor]]
+Restore = Callable[[Tensor], Tensor]
+
+TILE_MARGIN = 32
+_TILES_AT_ONCE = 16
+# (quarter turns counter-clockwise, then rows flipped) of the eight self-ensemble modes.
+_MODES = (
+    (0, False),
+    (1, True),
+    (0, True),
+    (3, False),
+    (2, True),
+    (1, False),
+    (2, False),
+    (3, True),
+)
+
+
+def identity(y: Tensor) -> list[Tensor]:
+    """The network that restores nothing; its scores are the degraded images' own."""
+    return [y]
+
+
+def restore_image(
+    network: Network,
+    image: Array,
+    *,
+    self_ensemble: bool = False,
+    blocks: int | None = None,
+    tile: int | None = None,
+) -> NDArray[np.float32]:
+    """Restore one image.
+
+    Args:
+        network: maps (1, C, H, W) to the stage outputs, the result last.
+        image: uint8 or float in [0, 1], shape (H, W, C).
+        self_ensemble: average the results of the eight flips and rotations (x8).
+        blocks: side of the zero-padded tiles of the released compressive-sensing test; see
+            `in_blocks`.
+        tile: side of overlapping tiles, when a whole image does not fit; not the published
+            number. See `in_tiles`.
+
+    Returns:
+        The last stage's output, float32, shape (H, W, C), not clipped.
+
+    Raises:
+        EvaluationError: when the network changes the size or returns NaN.
+    """
+    y = to_tensor(image).to(device_of(network))
+
+    def once(part: Tensor) -> Tensor:
+        if tile is not None:
+            return in_tiles(lambda piece: network(piece)[-1], part, tile)
+        if blocks is not None:
+            return in_blocks(lambda piece: network(piece)[-1], part, blocks)
+        return network(part)[-1]
+
+    with torch.inference_mode():
+        x_hat = eightfold(once, y) if self_ensemble else once(y)
+    if x_hat.shape != y.shape:
+        raise EvaluationError(
+            f"the network turned {tuple(y.shape)} into {tuple(x_hat.shape)}.",
+            "Use a checkpoint trained for this task.",
+        )
+    if not bool(torch.isfinite(x_hat).all()):
+        raise EvaluationError(
+            "the network returned NaN or infinite values.",
+            "The checkpoint is broken or its training diverged; choose an earlier one.",
+        )
+    return np.ascontiguousarray(x_hat[0].float().permute(1, 2, 0).cpu().numpy())
+
+
+def to_tensor(image: Array) -> Tensor:
+    """(H, W, C) uint8, uint16 or unit float to float32 (1, C, H, W) in [0, 1]."""
+    if np.issubdtype(image.dtype, np.integer):
+        image = image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+    chw = np.ascontiguousarray(np.moveaxis(image, 2, 0), np.float32)
+    return torch.from_numpy(chw)[None]
+
+
+def device_of(network: object) -> torch.device:
+    """Where ``network`` computes; the CPU for plain functions."""
+    if isinstance(network, nn.Module):
+        for parameter in network.parameters():
+            return parameter.device
+    return torch.device("cpu")
+
+
+def transform(image: Tensor, mode: int) -> Tensor:
+    """Flip and rotate the last two dimensions by self-ensemble mode 0 to 7."""
+    turns, flipped = _MODES[mode]
+    turned = torch.rot90(image, turns, (-2, -1))
+    return turned.flip(-2) if flipped else turned
+
+
+def untransform(image: Tensor, mode: int) -> Tensor:
+    """Undo `transform`: modes 3 and 5 undo each other, the others themselves."""
+    return transform(image, {3: 5, 5: 3}.get(mode, mode))
+
+
+def eightfold(restore: Restore, y: Tensor) -> Tensor:
+    """The x8 self-ensemble: the mean of eight un-transformed raw results."""
+    total = restore(y).clone()
+    for mode in range(1, len(_MODES)):
+        total += untransform(restore(transform(y, mode).contiguous()), mode)
+    return total / len(_MODES)
+
+
+def pad_to_blocks(y: Tensor, side: int) -> Tensor:
+    """Zeros at the right and bottom by ``side - size % side``: always at least one pixel.
+
+    An already divisible size gets a whole extra tile; the published numbers include it.
+    """
+    height, width = y.shape[-2:]
+    return nn.functional.pad(y, (0, side - width % side, 0, side - height % side))
+
+
+def in_blocks(restore: Restore, y: Tensor, side: int) -> Tensor:
+    """Restore independent ``side`` x ``side`` tiles of the zero-padded image, then crop.
+
+    Args:
+        restore: maps a batch of tiles (B, C, side, side) to the same shape.
+        y: one image, (1, C, H, W).
+        side: tile side in pixels.
+    """
+    padded = pad_to_blocks(y, side)
+    channels, height, width = padded.shape[1:]
+    rows, columns = height // side, width // side
+    tiles = padded.view(channels, rows, side, columns, side).permute(1, 3, 0, 2, 4)
+    batch = tiles.reshape(rows * columns, channels, side, side)
+    batches = torch.split(batch, _TILES_AT_ONCE)
+    done = torch.cat([restore(part.contiguous()) for part in batches])
+    whole = done.view(rows, columns, channels, side, side).permute(2, 0, 3, 1, 4)
+    return whole.reshape(1, channels, height, width)[..., : y.shape[-2], : y.shape[-1]]
+
+
+def in_tiles(restore: Restore, y: Tensor, side: int, margin: int = TILE_MARGIN) -> Tensor:
+    """Restore overlapping tiles and keep their middles; only for images that do not fit.
+
+    About 49 dB away from the whole image at the default margin: never the published number.
+
+    Args:
+        restore: maps (1, C, h, w) to the same shape.
+        y: one image, (1, C, H, W).
+        side: side in pixels of the part of a tile that is kept.
+        margin: pixels of context around it.
+    """
+    result = torch.empty_like(y)
+    height, width = y.shape[-2:]
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            bottom, right = min(top + side, height), min(left + side, width)
+            above, before = max(top - margin, 0), max(left - margin, 0)
+            below, after = min(bottom + margin, height), min(right + margin, width)
+            done = restore(y[..., above:below, before:after].contiguous())
+            result[..., top:bottom, left:right] = done[
+                ..., top - above : bottom - above, left - before : right - before
+            ]
+    return result

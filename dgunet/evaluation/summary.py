@@ -1,0 +1,82 @@
+"""What one evaluation says: the ``summary.json`` that fills one cell of a table, or does not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+State = Literal["measured", "partial", "waiting for the server"]
+
+
+@dataclass(frozen=True)
+class EvaluationSummary:
+    """The means of one evaluation with all that is needed to trust them.
+
+    Attributes:
+        profile: "sample" or "paper": whose data.
+        dataset: test set.
+        task: "derain", "deblur", "denoise" or "cs".
+        variant: "DGUNet" or "DGUNet+".
+        row: the row of the table: the variant, or an ablation's key.
+        ratio: compressive-sensing ratio in percent, or None.
+        images: images scored.
+        published_images: images in the published set.
+        complete: True only when these agree and the store vouches for the set.
+        state: "measured", "partial" (fills no cell) or "waiting for the server" (DND).
+        data_digest: SHA-256 of the prepared set.
+        checkpoint_sha256: of the weights file.
+        protocol: name of the protocol.
+        protocol_version: its version.
+        parity: False when the restoration was not the published one (tiles on request).
+        psnr: mean in dB; None when not measured or infinite.
+        ssim: mean, or None.
+        input_psnr: mean of the degraded inputs, or None.
+        input_ssim: mean of the degraded inputs, or None.
+        per_image_sha256: of ``per_image.parquet``.
+    """
+
+    profile: str
+    dataset: str
+    task: str
+    variant: str
+    row: str
+    ratio: int | None
+    images: int
+    published_images: int
+    complete: bool
+    state: State
+    data_digest: str
+    checkpoint_sha256: str
+    protocol: str
+    protocol_version: int
+    parity: bool
+    psnr: float | None
+    ssim: float | None
+    input_psnr: float | None
+    input_ssim: float | None
+    per_image_sha256: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``summary.json``, keys in the order of the attributes."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """One line for people."""
+        name = self.row if self.ratio is None else f"{self.row} {self.ratio}%"
+        score = f"{_shown(self.psnr, '.2f')} dB / {_shown(self.ssim, '.4f')}"
+        given = f"{_shown(self.input_psnr, '.2f')} / {_shown(self.input_ssim, '.4f')}"
+        return (
+            f"{self.dataset} {name}: {score} (input {given}), {self.images} of "
+            f"{self.published_images} images, {self.profile}, {self.protocol}/"
+            f"{self.protocol_version}, {self.state}{'' if self.parity else ', not parity'}"
+        )
+
+
+def finite(value: float | None) -> float | None:
+    """``value``, or None for an infinite mean, which JSON cannot hold."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

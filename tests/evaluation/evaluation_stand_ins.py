@@ -1,0 +1,75 @@
+"""Stores, networks and pictures small enough to compute in milliseconds."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@dataclass
+class MemoryStore:
+    """A prepared set in memory, with the attributes that the runner reads."""
+
+    records: list
+    task: str = "derain"
+    dataset: str = "Rain100L"
+    published_count: int | None = None
+    complete: bool = True
+    reads: list = field(default_factory=list)
+
+    @property
+    def manifest(self):
+        return SimpleNamespace(
+            dataset=self.dataset,
+            task=self.task,
+            role="test",
+            profile="sample",
+            digest="d" * 64,
+            count=len(self.records),
+            published_count=self.published_count or len(self.records),
+            complete=self.complete,
+            protocol="rain-y",
+        )
+
+    def __len__(self):
+        return len(self.records)
+
+    def __getitem__(self, index):
+        self.reads.append(index)
+        return self.records[index]
+
+
+class Smooth(nn.Module):
+    """A two-stage stand-in with a parameter: a box blur, then the blur again."""
+
+    def __init__(self, channels=3):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels, 1, 3, 3), 1 / 9))
+
+    def forward(self, y):
+        first = self.blur(y)
+        return [first, self.blur(first)]
+
+    def blur(self, image):
+        framed = nn.functional.pad(image, (1, 1, 1, 1), mode="replicate")
+        return nn.functional.conv2d(framed, self.weight, groups=image.shape[1])
+
+
+def pair(seed, height=24, width=32, channels=3):
+    """A smooth uint8 picture and a noisy version of it."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width] / 24.0
+    waves = [np.sin(rows * (c + 1) + seed) * np.cos(columns * (c + 2)) for c in range(channels)]
+    target = np.clip(128 + 90 * np.stack(waves, -1), 0, 255).astype(np.uint8)
+    noisy = np.clip(target + rng.normal(0, 20, target.shape), 0, 255).astype(np.uint8)
+    return noisy, target
+
+
+def records(count, **shape):
+    made = []
+    for seed in range(count):
+        noisy, target = pair(seed, **shape)
+        made.append(SimpleNamespace(id=f"{seed + 1}", input=noisy, target=target))
+    return made

@@ -1,0 +1,277 @@
+"""Evaluation of a set: the rows, their means, resuming, sharing the work, refusing bad input."""
+
+import json
+import multiprocessing
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from evaluation_stand_ins import MemoryStore, Smooth, records
+from PIL import Image
+
+from dgunet.errors import DataError, EvaluationError
+from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.restoration import identity, restore_image
+from dgunet.evaluation.rows import array_sha256
+from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store, merge_shards
+
+KEYS = [
+    
+    "profile",
+    "dataset",
+    "task",
+    "variant",
+    "row",
+    "ratio",
+    "images",
+    "published_images",
+    "complete",
+    "state",
+    "data_digest",
+    "checkpoint_sha256",
+    "protocol",
+    "protocol_version",
+    "parity",
+    "psnr",
+    "ssim",
+    "input_psnr",
+    "input_ssim",
+    "per_image_sha256",
+,
+]
+RAIN = protocol("rain-y")
+
+
+def table(out):
+    return pq.read_table(out / "per_image.parquet").to_pylist()
+
+
+def test_rows_hold_each_image_scored_under_the_protocol(rain_store, tmp_path):
+    network = Smooth()
+    summary = evaluate_store(network, rain_store, RAIN, tmp_path, keep_images=2)
+    rows = table(tmp_path)
+    assert [row["id"] for row in rows] == ["1", "2", "3", "4", "5"]
+    for row, record in zip(rows, rain_store.records, strict=True):
+        scored = RAIN.quantise(restore_image(network, record.input))
+        expected = RAIN.score(scored, record.target)
+        given = RAIN.score(record.input, record.target)
+        assert (row["psnr"], row["ssim"]) == (expected.psnr, expected.ssim)
+        assert (row["input_psnr"], row["input_ssim"]) == (given.psnr, given.ssim)
+        assert row["restored_sha256"] == array_sha256(scored)
+        assert (row["height"], row["width"]) == (24, 32)
+    assert summary.psnr == pytest.approx(np.mean([row["psnr"] for row in rows]), abs=1e-12)
+    assert summary.psnr > summary.input_psnr
+    assert sorted(p.name for p in (tmp_path / "restored").iterdir()) == ["1.png", "2.png"]
+    kept = np.asarray(Image.open(tmp_path / "restored" / "1.png"))
+    assert array_sha256(kept) == rows[0]["restored_sha256"]
+
+
+def test_summary_has_exactly_the_agreed_keys(rain_store, tmp_path):
+    evaluate_store(Smooth(), rain_store, RAIN, tmp_path, row="stages-9", checkpoint_sha256="c" * 64)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert list(summary) == KEYS
+    assert summary["row"] == "stages-9"
+    assert summary["state"] == "measured"
+    assert summary["parity"] is True
+
+
+@pytest.mark.parametrize(
+    "store", [{"published_count": 100}, {"complete": False}], ids=["too few", "not vouched for"]
+)
+def test_a_set_that_is_not_the_published_one_is_partial(store, tmp_path):
+    summary = evaluate_store(identity, MemoryStore(records(2), **store), RAIN, tmp_path)
+    assert (summary.complete, summary.state) == (False, "partial")
+
+
+def test_a_set_on_a_server_waits_for_it(tmp_path):
+    store = MemoryStore(records(2), dataset="DND")
+    for record in store.records:
+        record.target = None
+    summary = evaluate_store(identity, store, protocol("dnd-server"), tmp_path)
+    assert summary.state == "waiting for the server"
+    assert (summary.psnr, summary.input_psnr) == (None, None)
+    assert table(tmp_path)[0]["psnr"] is None
+
+
+def test_the_same_input_gives_the_same_bytes(rain_store, tmp_path):
+    for name in ("a", "b"):
+        evaluate_store(
+            Smooth(),
+            rain_store,
+            RAIN,
+            tmp_path / name,
+            keep_images=1,
+            timings=tmp_path / f"{name}.parquet",
+        )
+    for path in ("per_image.parquet", "summary.json", "restored/1.png"):
+        assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {
+        "per_image.parquet",
+        "summary.json",
+        "restored",
+    }
+    assert pq.read_table(tmp_path / "a.parquet").num_rows == 5
+
+
+class DiesAfter(Smooth):
+    """Fails on the given call, as a killed process would stop there."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.left = calls
+
+    def forward(self, y):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return super().forward(y)
+
+
+def test_a_killed_evaluation_resumes_where_it_stopped(rain_store, tmp_path):
+    known = {"checkpoint_sha256": "c" * 64}
+    evaluate_store(Smooth(), rain_store, RAIN, tmp_path / "whole", **known)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_store(DiesAfter(4), rain_store, RAIN, tmp_path / "killed", **known)
+    journal = next((tmp_path / "killed" / ".rows").iterdir())
+    finished = len(journal.read_text().splitlines()) - 1
+    assert 1 <= finished <= 4
+    with journal.open("a") as handle:
+        handle.write('[4, {"id": "torn')
+    seen = []
+    evaluate_store(
+        DiesAfter(5 - finished),
+        rain_store,
+        RAIN,
+        tmp_path / "killed",
+        on_row=lambda row, done, total: seen.append((row.id, done, total)),
+        **known,
+    )
+    assert [done for _, done, _ in seen] == list(range(finished + 1, 6))
+    for name in ("per_image.parquet", "summary.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("changed", ["checkpoint", "tile", "no checkpoint"])
+def test_rows_of_another_evaluation_are_not_reused(rain_store, tmp_path, changed):
+    first = {"checkpoint_sha256": "" if changed == "no checkpoint" else "c" * 64}
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_store(DiesAfter(4), rain_store, RAIN, tmp_path, **first)
+    again = first | {"checkpoint": {"checkpoint_sha256": "e" * 64}, "tile": {"tile": 16}}.get(
+        changed, {}
+    )
+    seen = []
+    evaluate_store(
+        Smooth(),
+        rain_store,
+        RAIN,
+        tmp_path,
+        on_row=lambda row, done, total: seen.append(done),
+        **again,
+    )
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def run_shard(shard, out):
+    torch.set_num_threads(1)
+    evaluate_shard(Smooth(), MemoryStore(records(5)), RAIN, out, SHARED, shard=shard)
+
+
+SHARED = Settings(row="DGUNet", checkpoint_sha256="c" * 64, keep_images=2)
+
+
+def test_two_processes_give_the_table_of_one(rain_store, tmp_path):
+    evaluate_store(
+        Smooth(), rain_store, RAIN, tmp_path / "one", checkpoint_sha256="c" * 64, keep_images=2
+    )
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=run_shard, args=((part, 2), tmp_path / "two")) for part in (0, 1)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    merge_shards(rain_store, RAIN, tmp_path / "two", SHARED)
+    for name in ("per_image.parquet", "summary.json", "restored/2.png"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+def test_merging_before_the_end_names_what_is_missing(rain_store, tmp_path):
+    evaluate_shard(Smooth(), rain_store, RAIN, tmp_path, SHARED, shard=(0, 2))
+    with pytest.raises(EvaluationError, match=r"2 of 5 images .* first 2"):
+        merge_shards(rain_store, RAIN, tmp_path, SHARED)
+
+
+def test_records_are_read_a_few_ahead_and_not_all_at_once(tmp_path):
+    store, depth = MemoryStore(records(12)), []
+    calls = iter(range(100))
+
+    def network(y):
+        depth.append(len(store.reads) - next(calls))
+        return [y]
+
+    evaluate_store(network, store, RAIN, tmp_path)
+    assert max(depth) <= 3
+
+
+def test_tiles_are_marked(rain_store, tmp_path):
+    summary = evaluate_store(Smooth(), rain_store, RAIN, tmp_path, tile=16)
+    assert summary.parity is False
+    assert "not parity" in summary.line()
+
+
+class HalfOperator(torch.nn.Module):
+    """Measures nothing away; its adjoint halves, so that the baseline is known."""
+
+    def forward(self, x):
+        return x
+
+    def adjoint(self, y):
+        return y / 2
+
+
+def test_sampling_sets_restore_the_luma_and_score_their_starting_point(tmp_path):
+    network = Smooth(1)
+    network.operator = HalfOperator()
+    store = MemoryStore(
+        [SimpleNamespace(id=r.id, input=None, target=r.target[..., :1]) for r in records(2)],
+        task="cs",
+        dataset="Set11",
+    )
+    rules = protocol("cs-y")
+    summary = evaluate_store(network, store, rules, tmp_path, ratio=10)
+    truth = store.records[0].target
+    assert table(tmp_path)[0]["input_psnr"] == pytest.approx(
+        rules.score(truth / 2.0, truth).psnr, abs=1e-6
+    )
+    assert summary.psnr > summary.input_psnr
+    assert summary.ratio == 10
+
+
+def test_infinite_means_are_null_and_stay_infinite_per_image(tmp_path):
+    store = MemoryStore(records(2))
+    store.records[0].input = store.records[0].target
+    summary = evaluate_store(identity, store, RAIN, tmp_path)
+    assert summary.psnr is None
+    assert table(tmp_path)[0]["psnr"] == float("inf")
+    assert summary.ssim is not None
+
+
+@pytest.mark.parametrize("missing", ["input", "target"])
+def test_a_record_without_its_image_is_named(rain_store, tmp_path, missing):
+    setattr(rain_store.records[1], missing, None)
+    with pytest.raises(DataError, match=f"2 has no {missing} image"):
+        evaluate_store(identity, rain_store, RAIN, tmp_path)
+
+
+def test_an_empty_set_is_refused(tmp_path):
+    with pytest.raises(DataError, match="empty"):
+        evaluate_store(identity, MemoryStore([]), RAIN, tmp_path)
+
+
+def test_a_diverged_network_is_named_with_the_image(rain_store, tmp_path):
+    with pytest.raises(EvaluationError, match=r"^1: the network returned NaN"):
+        evaluate_store(lambda y: [y * float("nan")], rain_store, RAIN, tmp_path)
