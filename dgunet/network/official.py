@@ -1,0 +1,358 @@
+"""The authors' checkpoints: their keys, which of their networks a file holds, import and export.
+
+The authors' files are pickles of a state dict whose keys carry a data-parallel prefix, wrapped as
+``{"state_dict": ...}`` for deraining, deblurring and denoising and bare for compressive sensing.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgunet.errors import CheckpointError
+from dgunet.files import sha256_file, write_bytes
+from dgunet.network.checkpoint import compare_keys
+from dgunet.network.config import RATIOS, TASKS, DGUNetConfig, preset
+from dgunet.network.dgunet import DGUNet
+from dgunet.network.proximal import SCALES
+
+PREFIX = "module."
+REPOSITORY = "MC-E/Deep-Generalized-Unfolding-Networks-for-Image-Restoration"
+
+Pairs = Iterator[tuple[str, str]]
+"""(the authors' key, our key), in the order of the authors' state dict."""
+
+
+def official_keys(config: DGUNetConfig) -> list[tuple[str, str]]:
+    """The authors' key for every key of our state dict, in the authors' order.
+
+    Raises:
+        CheckpointError: if ``config`` is no network of the authors' code, widths apart.
+    """
+    released = preset(config.task, config.variant, ratio=config.ratio)
+    free = ("n_feat", "scale", "last_width", "gradient_width", "proximal_domain")
+    ours, theirs = config.to_dict(), released.to_dict()
+    if changed := [name for name in ours if name not in free and ours[name] != theirs[name]]:
+        raise CheckpointError(
+            f"the authors' format has no network with {changed[0]}={ours[changed[0]]!r}.",
+            "Export a network of the released architecture, or keep our safetensors.",
+        )
+    if config.task == "cs":
+        return list(_sensing(config))
+    return list(_shared(config) if config.shared else _plus(config))
+
+
+def _both(theirs: str, ours: str) -> Pairs:
+    for leaf in ("weight", "bias"):
+        yield f"{theirs}.{leaf}", f"{ours}.{leaf}"
+
+
+def _gradient_block(theirs: str, ours: str) -> Pairs:
+    yield from _both(f"{theirs}.body.0", f"{ours}.expand")
+    yield f"{theirs}.body.1.weight", f"{ours}.activation.weight"
+    yield from _both(f"{theirs}.body.2", f"{ours}.reduce")
+
+
+def _shallow(theirs: str, ours: str) -> Pairs:
+    yield f"{theirs}.0.weight", f"{ours}.lift.weight"
+    for their_leaf, our_leaf in (
+        ("CA.conv_du.0", "squeeze"),
+        ("CA.conv_du.2", "excite"),
+        ("body.0", "expand"),
+        ("body.1", "activation"),
+        ("body.2", "reduce"),
+    ):
+        yield f"{theirs}.1.{their_leaf}.weight", f"{ours}.attend.{our_leaf}.weight"
+
+
+def _residual_block(theirs: str, ours: str) -> Pairs:
+    for their_leaf, our_leaf in (
+        ("identity", "identity"),
+        ("conv_1", "first"),
+        ("conv_2", "second"),
+    ):
+        yield from _both(f"{theirs}.{their_leaf}", f"{ours}.{our_leaf}")
+
+
+def _encoder(theirs: str, ours: str, fusions: str | None, *, spatial: bool) -> Pairs:
+    for i in range(SCALES + 1):
+        yield from _residual_block(f"{theirs}.body.{i}", f"{ours}.blocks.{i}")
+        if fusions is not None and i < SCALES:
+            yield from _both(f"{theirs}.body.{i}.csff_enc", f"{fusions}.{i}.from_encoder")
+            yield from _both(f"{theirs}.body.{i}.csff_dec", f"{fusions}.{i}.from_decoder")
+            if spatial:
+                yield from _both(f"{theirs}.body.{i}.phi", f"{fusions}.{i}.alpha")
+                yield from _both(f"{theirs}.body.{i}.gamma", f"{fusions}.{i}.beta")
+        yield from _both(f"{theirs}.body.{i}.norm", f"{ours}.blocks.{i}.norm.norm")
+        if i < SCALES:
+            yield f"{theirs}.body.{i}.downsample.weight", f"{ours}.down.{i}.weight"
+
+
+def _decoder(theirs: str, ours: str) -> Pairs:
+    for i in range(SCALES):
+        yield from _both(f"{theirs}.body.{i}.up", f"{ours}.up.{i}")
+        yield from _residual_block(f"{theirs}.body.{i}.conv_block", f"{ours}.blocks.{i}")
+    for i in range(SCALES):
+        yield from _both(f"{theirs}.skip_conv.{i}", f"{ours}.skips.{i}")
+
+
+def _sam(theirs: str, ours: str, *, attention: bool) -> Pairs:
+    yield f"{theirs}.conv1.weight", f"{ours}.features.weight"
+    yield f"{theirs}.conv2.weight", f"{ours}.image.weight"
+    if attention:
+        yield f"{theirs}.conv3.weight", f"{ours}.attention.weight"
+
+
+def _merge(theirs: str, ours: str) -> Pairs:
+    yield from _both(f"{theirs}.conv_block", f"{ours}.merge")
+    yield from _both(f"{theirs}.subnet", f"{ours}.subspace")
+
+
+def _pair(k: int, ours: str, prefix: str = "") -> Pairs:
+    yield from _gradient_block(f"{prefix}phi_{k}", f"{ours}.gradient.f_a")
+    yield from _gradient_block(f"{prefix}phit_{k}", f"{ours}.gradient.f_at")
+
+
+def _shared(config: DGUNetConfig) -> Pairs:
+    """DGUNet for deraining, deblurring and denoising: stages 2 to 6 are the authors' ``basic``."""
+    yield "r0", "first.gradient.rho"
+    yield "r6", "last.gradient.rho"
+    ours, basic = "middle.0", "basic."
+    yield f"{basic}r1", f"{ours}.gradient.rho"
+    yield from _pair(1, ours, basic)
+    yield from _shallow(f"{basic}shallow_feat2", f"{ours}.shallow")
+    encoder = f"{ours}.encoder"
+    yield from _encoder(f"{basic}stage2_encoder", encoder, f"{encoder}.fusions", spatial=True)
+    yield from _decoder(f"{basic}stage2_decoder", f"{ours}.decoder")
+    yield from _sam(f"{basic}sam23", f"{ours}.sam", attention=False)
+    yield f"{basic}concat12.weight", "dormant.concatenation.merge.weight"
+    yield from _merge(f"{basic}merge12", f"{ours}.inject")
+    yield from _shallow("shallow_feat1", "first.shallow")
+    yield from _shallow("shallow_feat7", "last.shallow")
+    yield from _encoder("stage1_encoder", "first.encoder", None, spatial=True)
+    yield from _decoder("stage1_decoder", "first.decoder")
+    yield from _sam("sam12", "first.sam", attention=False)
+    yield from _pair(0, "first")
+    yield from _pair(6, "last")
+    yield "concat67.weight", "last.inject.merge.weight"
+    yield "tail.weight", "last.tail.weight"
+
+
+def _plus(config: DGUNetConfig) -> Pairs:
+    """DGUNet+ for deraining, deblurring and denoising: every module once per stage."""
+    stages = ["first", *(f"middle.{i}" for i in range(config.stages - 2)), "last"]
+    for k, ours in enumerate(stages):
+        yield f"r{k}", f"{ours}.gradient.rho"
+    for k, ours in enumerate(stages, start=1):
+        yield from _shallow(f"shallow_feat{k}", f"{ours}.shallow")
+    for k, ours in enumerate(stages):
+        yield from _pair(k, ours)
+    for k, ours in enumerate(stages[:-1], start=1):
+        fusions = f"{ours}.encoder.fusions" if k > 1 else None
+        yield from _encoder(f"stage{k}_encoder", f"{ours}.encoder", fusions, spatial=True)
+        yield from _decoder(f"stage{k}_decoder", f"{ours}.decoder")
+    for k, (ours, following) in enumerate(zip(stages, stages[1:], strict=False), start=1):
+        yield from _sam(f"sam{k}{k + 1}", f"{ours}.sam", attention=False)
+        yield from _merge(f"merge{k}{k + 1}", f"{following}.inject")
+    yield "tail.weight", "last.tail.weight"
+
+
+def _sensing(config: DGUNetConfig) -> Pairs:
+    """Compressive sensing, both variants; the block and the image network have equal keys."""
+    yield "Phi", "operator.phi"
+    yield "r0", "first.gradient.rho"
+    yield "r_final", "last.gradient.rho"
+    yield from _shallow("shallow_feat1", "first.shallow")
+    for i in range(1 if config.shared else config.stages - 2):
+        theirs, ours = "stage_model" if config.shared else f"body.{i}", f"middle.{i}"
+        yield f"{theirs}.r", f"{ours}.gradient.rho"
+        yield from _shallow(f"{theirs}.shallow_feat", f"{ours}.shallow")
+        encoder = f"{ours}.encoder"
+        yield from _encoder(f"{theirs}.stage_encoder", encoder, f"{encoder}.fusions", spatial=False)
+        yield from _decoder(f"{theirs}.stage_decoder", f"{ours}.decoder")
+        yield from _sam(f"{theirs}.sam", f"{ours}.sam", attention=True)
+        yield from _gradient_block(f"{theirs}.phi", f"dormant.gradients.{i}.0")
+        yield from _gradient_block(f"{theirs}.phit", f"dormant.gradients.{i}.1")
+        yield f"{theirs}.concat.weight", f"{ours}.inject.merge.weight"
+    yield from _shallow("shallow_feat_final", "last.shallow")
+    yield from _encoder("stage1_encoder", "first.encoder", "dormant.fusions", spatial=False)
+    yield from _decoder("stage1_decoder", "first.decoder")
+    yield from _sam("sam12", "first.sam", attention=True)
+    yield "concat_final.weight", "last.inject.merge.weight"
+    yield "tail.weight", "last.tail.weight"
+
+
+@dataclass(frozen=True)
+class OfficialFile:
+    """A checkpoint of the authors' format as read: prefix and wrapper taken off."""
+
+    path: Path
+    sha256: str
+    tensors: dict[str, Tensor]
+    wrapped: bool
+    prefixed: bool
+    dropped: tuple[str, ...]
+    """Stage 1 fusion weights of raw training files; the released networks do not have them."""
+
+
+def read_official(path: Path | str) -> OfficialFile:
+    """Read a pickle of the authors' format; only tensors and plain containers are unpickled.
+
+    Raises:
+        CheckpointError: if the file is missing, holds anything else, or mixes prefixes.
+    """
+    path = Path(path)
+    mend = "Give a .pth or .pkl file written by the authors' training or by checkpoint export."
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist.", "Check the path.") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} cannot be read safely: {reason}.", mend) from error
+    wrapped = isinstance(content, Mapping) and "state_dict" in content
+    state = content["state_dict"] if wrapped else content
+    if not isinstance(state, Mapping) or not state:
+        raise CheckpointError(f"{path} holds no state dict.", mend)
+    if strange := [str(k) for k, v in state.items() if not isinstance(v, Tensor)]:
+        raise CheckpointError(f"{path}: {strange[0]} is not a tensor.", mend)
+    prefixed = all(key.startswith(PREFIX) for key in state)
+    if not prefixed and any(key.startswith(PREFIX) for key in state):
+        raise CheckpointError(f"{path}: only some keys start with {PREFIX!r}.", mend)
+    tensors = {key.removeprefix(PREFIX) if prefixed else key: v for key, v in state.items()}
+    dropped = tuple(key for key in tensors if key in _STALE) if "Phi" not in tensors else ()
+    tensors = {key: value for key, value in tensors.items() if key not in dropped}
+    return OfficialFile(path, sha256_file(path), tensors, wrapped, prefixed, dropped)
+
+
+_STALE = frozenset(
+    f"stage1_encoder.body.{i}.{module}.{leaf}"
+    for i in range(SCALES)
+    for module in ("csff_enc", "csff_dec", "phi", "gamma")
+    for leaf in ("weight", "bias")
+)
+
+
+def recognise(
+    file: OfficialFile, *, task: str | None = None, proximal_domain: str = "image"
+) -> DGUNetConfig:
+    """Which of the authors' networks ``file`` holds, from its keys and widths.
+
+    Args:
+        task: needed only where two tasks have the same network (deblurring and denoising DGUNet).
+        proximal_domain: "image" or "block"; the weights of both steps of compressive sensing
+            look alike.
+
+    Raises:
+        CheckpointError: if it is none of them, or more than one.
+    """
+    tensors = file.tensors
+    if "Phi" in tensors:
+        shared = any(key.startswith("stage_model.") for key in tensors)
+        ratio = _ratio(file)
+        return preset(
+            "cs",
+            "DGUNet" if shared else "DGUNet+",
+            ratio=ratio,
+            proximal_domain=proximal_domain,
+        )
+    variant = "DGUNet" if any(key.startswith("basic.") for key in tensors) else "DGUNet+"
+    if task is not None:
+        return preset(task, variant)
+    widths = [tensors.get(key) for key in ("shallow_feat1.0.weight", _FIRST_BLOCK)]
+    found = [None if w is None or w.ndim == 0 else w.shape[0] for w in widths]
+    configs = [preset(name, variant) for name in TASKS if name != "cs"]
+    fitting = [c for c in configs if found == [c.n_feat, c.width(1)]]
+    if len(fitting) > 1:
+        names = " and ".join(c.task for c in fitting)
+        raise CheckpointError(
+            f"{file.path}: {names} {variant} are the same network.", "Say which with --task."
+        )
+    # Nothing fits: comparing with one of them lists what is wrong.
+    return fitting[0] if fitting else configs[0]
+
+
+_FIRST_BLOCK = "stage1_encoder.body.0.conv_1.weight"
+
+
+def _ratio(file: OfficialFile) -> int:
+    rows = file.tensors["Phi"].shape[0] if file.tensors["Phi"].ndim == 2 else 0
+    for ratio in RATIOS:
+        if preset("cs", ratio=ratio).measurements == rows:
+            return ratio
+    raise CheckpointError(
+        f"{file.path}: Phi has shape {tuple(file.tensors['Phi'].shape)}, which is no known ratio.",
+        f"The ratios are {', '.join(map(str, RATIOS))} percent of 1024 pixels.",
+    )
+
+
+def import_official(
+    path: Path | str,
+    *,
+    task: str | None = None,
+    proximal_domain: str = "image",
+    config: DGUNetConfig | None = None,
+) -> tuple[DGUNet, dict[str, str]]:
+    """The network in a checkpoint of the authors' format, and a record of where it came from.
+
+    Args:
+        task, proximal_domain: as in :func:`recognise`.
+        config: the network to expect; by default it is recognised.
+
+    Returns:
+        The network in evaluation mode, and texts for ``save_network``'s metadata: ``origin``,
+        ``origin_sha256``, ``origin_format``, ``origin_dropped``.
+
+    Raises:
+        CheckpointError: listing missing, unexpected and misshapen keys, or if unreadable.
+    """
+    file = read_official(path)
+    config = config or recognise(file, task=task, proximal_domain=proximal_domain)
+    table = dict(official_keys(config))
+    network = DGUNet(config)
+    targets = network.state_dict(keep_vars=True)
+    wanted = {theirs: tuple(targets[ours].shape) for theirs, ours in table.items()}
+    compare_keys(wanted, file.tensors, str(path))
+    with torch.no_grad():
+        # In the file's order: where keys share one parameter, the last wins, as in the authors'
+        # loader.
+        for theirs, tensor in file.tensors.items():
+            targets[table[theirs]].copy_(tensor)
+    form = f"{'wrapped' if file.wrapped else 'bare'}{', ' + PREFIX if file.prefixed else ''}"
+    return network.eval(), {
+        "origin": file.path.name,
+        "origin_sha256": file.sha256,
+        "origin_format": f"{REPOSITORY} ({form})",
+        "origin_dropped": str(len(file.dropped)),
+    }
+
+
+def official_state(network: DGUNet) -> dict[str, Tensor]:
+    """The network's tensors under the authors' keys, in their order, without the prefix.
+
+    Raises:
+        CheckpointError: if the network is not one of the authors' code.
+    """
+    state = network.state_dict()
+    return {theirs: state[ours].cpu() for theirs, ours in official_keys(network.config)}
+
+
+def export_official(network: DGUNet, path: Path | str) -> None:
+    """Write ``network`` in the authors' format: prefixed keys, wrapped except for sensing.
+
+    Raises:
+        CheckpointError: if the network is not one of the authors' code.
+    """
+    state = {PREFIX + key: tensor.clone() for key, tensor in official_state(network).items()}
+    content = state if network.config.task == "cs" else {"state_dict": state}
+    # Through memory: torch.save writes the file's name into the file.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_bytes(Path(path), buffer.getvalue())
