@@ -19,9 +19,7 @@ __all__ = ["GeneratedTable", "build_tables", "write_tables"]
 Runs = dict[Run, Summary]
 
 
-def build_tables(
-    summaries: Iterable[Mapping[str, Any]], *, profile: str
-) -> tuple[GeneratedTable, ...]:
+def build_tables(summaries: Iterable[Mapping[str, Any]], *, profile: str) -> list[GeneratedTable]:
     """The six tables, with every published value and our results beside them.
 
     Under the paper profile, our "(reproduced)" lines are filled by complete runs at parity with
@@ -36,7 +34,7 @@ def build_tables(
         ConfigError, DataError: see :func:`dgunet.paper.summaries.read_summaries`.
     """
     runs = read_summaries(summaries, profile=profile, places=layout.places())
-    return tuple(_build(table, runs, profile) for table in published.tables())
+    return [_build(table, runs, profile) for table in published.tables()]
 
 
 def _build(table: PublishedTable, runs: Runs, profile: str) -> GeneratedTable:

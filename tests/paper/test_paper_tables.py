@@ -20,7 +20,7 @@ Make = Callable[..., dict[str, Any]]
 RAIN_SETS = ("Test100", "Rain100H", "Rain100L", "Test2800", "Test1200")
 
 
-def ours(tables: tuple[GeneratedTable, ...], source: str) -> list[Cell]:
+def ours(tables: list[GeneratedTable], source: str) -> list[Cell]:
     return [cell for t in tables for cell in t.cells.values() if cell.source == source]
 
 
