@@ -18,7 +18,6 @@ from dgunet.evaluation.rows import array_sha256
 from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store, merge_shards
 
 KEYS = [
-    
     "profile",
     "dataset",
     "task",
@@ -39,7 +38,6 @@ KEYS = [
     "input_psnr",
     "input_ssim",
     "per_image_sha256",
-,
 ]
 RAIN = protocol("rain-y")
 
