@@ -1,0 +1,110 @@
+"""Training batches: random crops from a store, the same for a seed and a step whoever asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from dgunet.data.images import Pixels
+from dgunet.data.store import PairStore
+from dgunet.errors import DataError
+
+CODES = 9
+"""The recipe draws an integer from 0 to 8, both ends included; 0 and 8 leave the patch alone."""
+
+_ORDER, _SAMPLE = 1, 2
+"""Keep the streams of epoch orders and of samples apart."""
+
+
+class TrainingBatches:
+    """Batches of random crops, a pure function of (seed, step).
+
+    Photographs come in epochs without repetition; sample j of step t is number t * batch + j of
+    that endless sequence, and a generator of its own draws its crop and its augmentation. So
+    training can resume at any step, and any worker can make any batch.
+
+    Args:
+        store: a prepared training set. One without degraded images (compressive sensing) gives the
+            clean patch twice.
+        patch: side of the square crop in pixels; smaller images are mirrored at the right and
+            bottom first.
+        batch: samples a step.
+        seed: of the training run.
+        augment: flips and quarter turns as the recipes have them, see `dihedral`.
+
+    Raises:
+        DataError: if the store is empty or has no clean images.
+    """
+
+    def __init__(
+        self, store: PairStore, *, patch: int, batch: int, seed: int, augment: bool = True
+    ) -> None:
+        if not len(store) or store[0].target is None:
+            raise DataError(
+                f"{store.folder} holds no clean images to train on.", "Use a training set."
+            )
+        self.store = store
+        self.patch = patch
+        self.batch = batch
+        self.seed = seed
+        self.augment = augment
+        self._epoch = (-1, np.empty(0, np.int64))
+
+    def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Batch number ``step`` from 0: (input, target), float32 (B, C, H, W) in [0, 1]."""
+        samples = [self.sample(step, place) for place in range(self.batch)]
+        return _tensor([pair[0] for pair in samples]), _tensor([pair[1] for pair in samples])
+
+    def sample(self, step: int, place: int) -> tuple[Pixels, Pixels]:
+        """Patch ``place`` of batch ``step``: (input, target), H x W x C as stored."""
+        record = self.store[self._index(step * self.batch + place)]
+        generator = np.random.default_rng([_SAMPLE, self.seed, step, place])
+        height, width, _ = record.shape
+        top = int(generator.integers(max(height - self.patch, 0) + 1))
+        left = int(generator.integers(max(width - self.patch, 0) + 1))
+        code = int(generator.integers(CODES)) if self.augment else 0
+        target = self._cut(record.target, top, left, code)
+        if record.input is None:
+            return target, target
+        return self._cut(record.input, top, left, code), target
+
+    def _cut(self, image: Any, top: int, left: int, code: int) -> Pixels:
+        patch = image[top : top + self.patch, left : left + self.patch]
+        below, right = self.patch - patch.shape[0], self.patch - patch.shape[1]
+        if below or right:
+            patch = np.pad(patch, ((0, below), (0, right), (0, 0)), mode="reflect")
+        return dihedral(patch, code)
+
+    def _index(self, position: int) -> int:
+        epoch, place = divmod(position, len(self.store))
+        if self._epoch[0] != epoch:
+            order = np.random.default_rng([_ORDER, self.seed, epoch]).permutation(len(self.store))
+            self._epoch = (epoch, order)
+        return int(self._epoch[1][place])
+
+
+def dihedral(image: Pixels, code: int) -> Pixels:
+    """Flip or turn an image H x W x C by the recipes' code.
+
+    0 and 8: none; 1: rows reversed; 2: columns reversed; 3, 4, 5: one, two, three quarter turns
+    counter-clockwise; 6: rows reversed, then a quarter turn; 7: columns reversed, then a quarter
+    turn.
+
+    Raises:
+        ValueError: for a code outside 0 to 8.
+    """
+    if not 0 <= code < CODES:
+        raise ValueError(f"augmentation code {code}, allowed: 0 to 8")
+    if code in (1, 6):
+        image = image[::-1]
+    if code in (2, 7):
+        image = image[:, ::-1]
+    turns = {3: 1, 4: 2, 5: 3, 6: 1, 7: 1}.get(code, 0)
+    return np.rot90(image, turns)
+
+
+def _tensor(patches: list[Pixels]) -> torch.Tensor:
+    stacked = torch.from_numpy(np.stack(patches).transpose(0, 3, 1, 2).copy())
+    return stacked.float().div_(255) if stacked.dtype == torch.uint8 else stacked.float()

@@ -1,0 +1,84 @@
+"""The catalogue: every set the paper trains or tests on, as data.
+
+The facts live in ``catalogue.yaml``; this module only checks their types and hands them out.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from dgunet.errors import DataError
+
+Task = Literal["derain", "deblur", "denoise", "cs"]
+Role = Literal["train", "test"]
+
+
+class Tree(BaseModel):
+    """One way a set lies on disk: a folder, the layout that reads it, the layout's options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    layout: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class DatasetInfo(BaseModel):
+    """One catalogue entry; the head of ``catalogue.yaml`` says what each field means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    task: Task
+    role: Role
+    pairs: int = Field(gt=0)
+    images: int = Field(gt=0)
+    protocol: str
+    tables: tuple[int, ...]
+    trees: tuple[Tree, ...] = Field(min_length=1)
+    naming: str
+    pairing: str
+    variants: str
+    licence: str
+    citation: str
+    url: str
+    twelfth: str = ""
+
+    @property
+    def grey(self) -> bool:
+        """Whether the network of this task works on one channel (compressive sensing)."""
+        return self.task == "cs"
+
+    def candidates(self, root: Path) -> list[tuple[Tree, Path]]:
+        """The places under ``root`` where the set may lie, in order of preference."""
+        return [
+            (tree, base / tree.folder) for tree in self.trees for base in (root / self.role, root)
+        ]
+
+
+def _read() -> dict[str, DatasetInfo]:
+    text = resources.files("dgunet.data").joinpath("catalogue.yaml").read_text(encoding="utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    entries = yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
+    return {name: DatasetInfo(name=name, **entry) for name, entry in entries.items()}
+
+
+CATALOGUE: dict[str, DatasetInfo] = _read()
+"""All sets by name: the twelve test sets in the paper's order, then the training sets."""
+
+
+def dataset(name: str) -> DatasetInfo:
+    """The entry of ``name``.
+
+    Raises:
+        DataError: for an unknown name; the message lists the known ones.
+    """
+    if name not in CATALOGUE:
+        raise DataError(f"unknown data set {name!r}.", f"Known sets: {', '.join(CATALOGUE)}.")
+    return CATALOGUE[name]

@@ -1,0 +1,226 @@
+"""How the sets lie on disk: one reader a layout, from a folder to pairs that are not decoded yet.
+
+Pairs are matched by name, never by their place in a listing, and sorted so that 2 comes before 10.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgunet.data.catalogue import DatasetInfo, Tree
+from dgunet.data.images import SUFFIXES, FilePicture, Picture
+from dgunet.data.matlab import dnd_boxes, sidd_blocks
+from dgunet.errors import DataError
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One record to be: degraded and clean picture; either may be absent by the set's nature."""
+
+    id: str
+    input: Picture | None
+    target: Picture | None
+
+
+def find_tree(info: DatasetInfo, root: Path) -> tuple[Tree, Path]:
+    """The tree of ``info`` that lies under ``root``, and its folder.
+
+    Raises:
+        DataError: if none of the known trees is there; says where it was looked for.
+    """
+    candidates = info.candidates(root)
+    for tree, folder in candidates:
+        if folder.is_dir():
+            return tree, folder
+    official, folder = candidates[0]
+    raise DataError(
+        f"{info.name} is not under {root}: there is no folder {folder}.",
+        f"Expected there: {official.folder} with {info.naming}. `dvc pull` brings the sample;"
+        " docs/data.md says how to add the real archives.",
+    )
+
+
+def read_pairs(info: DatasetInfo, root: Path) -> list[Pair]:
+    """All pairs of a set, in natural order of their ids, none decoded.
+
+    Raises:
+        DataError: if the set is missing or empty, or a picture has no partner.
+    """
+    tree, folder = find_tree(info, root)
+    pairs = LAYOUTS[tree.layout](folder, info.grey, **tree.options)
+    if not pairs:
+        raise DataError(f"{info.name}: no image in {folder}.", f"Expected: {info.naming}.")
+    return pairs
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Sorting key under which ``2.png`` comes before ``10.png``."""
+    parts = re.split(r"(\d+)", name)
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+
+
+def pictures_in(folder: Path) -> dict[str, Path]:
+    """The image files of one folder by name without suffix, in natural order.
+
+    Raises:
+        DataError: if the folder is missing, or two files share a name.
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}.", "The set is incomplete: bring it again.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: natural(path.name)):
+        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+            continue
+        if path.stem in found:
+            raise DataError(
+                f"{path} and {found[path.stem].name} are two files for one image.",
+                "Keep the one of the original archive.",
+            )
+        found[path.stem] = path
+    return found
+
+
+def match(
+    inputs: dict[str, Path], targets: dict[str, Path], *, prefix: str = "", grey: bool = False
+) -> list[Pair]:
+    """Pair two listings by name.
+
+    Raises:
+        DataError: naming the pictures without partner.
+    """
+    _refuse_lonely(inputs.keys() - targets.keys(), inputs, "clean target")
+    _refuse_lonely(targets.keys() - inputs.keys(), targets, "degraded input")
+    return [
+        Pair(prefix + name, FilePicture(path, grey), FilePicture(targets[name], grey))
+        for name, path in inputs.items()
+    ]
+
+
+def _refuse_lonely(names: Iterable[str], paths: dict[str, Path], partner: str) -> None:
+    lonely = sorted(names, key=natural)
+    if lonely:
+        more = f" (and {len(lonely) - 1} more)" if len(lonely) > 1 else ""
+        raise DataError(
+            f"{paths[lonely[0]]} has no {partner}{more}.",
+            "The set is incomplete or mixed: bring it again from the archive.",
+        )
+
+
+def _paired_folders(
+    folder: Path, grey: bool, input: str = "input", target: str = "target"
+) -> list[Pair]:
+    return match(pictures_in(folder / input), pictures_in(folder / target), grey=grey)
+
+
+def _sequences(
+    folder: Path, grey: bool, within: str, input: str = "blur", target: str = "sharp"
+) -> list[Pair]:
+    base = folder / within
+    if not base.is_dir():
+        raise DataError(f"there is no folder {base}.", "The archive has train and test.")
+    pairs: list[Pair] = []
+    for sequence in sorted(path for path in base.iterdir() if path.is_dir()):
+        inputs, targets = pictures_in(sequence / input), pictures_in(sequence / target)
+        pairs += match(inputs, targets, prefix=f"{sequence.name}-", grey=grey)
+    return pairs
+
+
+def _split_inputs(folder: Path, grey: bool, inputs: list[str], target: str) -> list[Pair]:
+    targets = pictures_in(folder / target)
+    pairs: list[Pair] = []
+    for part in inputs:
+        degraded = pictures_in(folder / part)
+        # The clean folder also serves the training half: keep what this part asks for.
+        wanted = {name: path for name, path in targets.items() if name in degraded}
+        pairs += match(degraded, wanted, grey=grey)
+    return pairs
+
+
+def _listed(folder: Path, grey: bool, list: str) -> list[Pair]:
+    path = folder / list
+    if not path.is_file():
+        raise DataError(f"there is no list {path}.", "It comes with the archive.")
+    pairs: dict[str, Pair] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        fields = line.split()
+        if len(fields) != 2:
+            raise DataError(
+                f"{path}, line {number}: {line!r} is not two paths.", "Use the archive's own list."
+            )
+        target, degraded = (folder / field for field in fields)
+        for file in (target, degraded):
+            if not file.is_file():
+                raise DataError(f"{file} is missing; {path} names it.", "Bring the set again.")
+        scene, name = degraded.parts[-3], degraded.stem
+        key = f"{scene}-{name}"
+        pairs[key] = Pair(key, FilePicture(degraded, grey), FilePicture(target, grey))
+    return sorted(pairs.values(), key=lambda pair: natural(pair.id))
+
+
+def _sidd_scenes(folder: Path, grey: bool) -> list[Pair]:
+    base = folder / "Data"
+    if not base.is_dir():
+        raise DataError(f"there is no folder {base}.", "SIDD-Medium keeps its scenes in Data.")
+    pairs: list[Pair] = []
+    for scene in sorted(path for path in base.iterdir() if path.is_dir()):
+        files = pictures_in(scene)
+        noisy, clean = (
+            {n.replace(f"{kind}_SRGB", "SRGB"): p for n, p in files.items() if f"{kind}_SRGB" in n}
+            for kind in ("NOISY", "GT")
+        )
+        pairs += match(noisy, clean, prefix=f"{scene.name}-", grey=grey)
+    return pairs
+
+
+def _sidd_blocks(folder: Path, grey: bool) -> list[Pair]:
+    noisy = sidd_blocks(folder / "ValidationNoisyBlocksSrgb.mat", "ValidationNoisyBlocksSrgb")
+    clean = sidd_blocks(folder / "ValidationGtBlocksSrgb.mat", "ValidationGtBlocksSrgb")
+    if noisy.keys() != clean.keys():
+        raise DataError(
+            f"{folder}: {len(noisy)} noisy and {len(clean)} clean blocks.",
+            "The two files belong to different releases: bring both again.",
+        )
+    return [Pair(key, block, clean[key]) for key, block in noisy.items()]
+
+
+def _dnd(folder: Path, grey: bool) -> list[Pair]:
+    return [Pair(key, box, None) for key, box in dnd_boxes(folder).items()]
+
+
+def _grey_images(folder: Path, grey: bool) -> list[Pair]:
+    return [Pair(name, None, FilePicture(path, grey)) for name, path in pictures_in(folder).items()]
+
+
+LAYOUTS: dict[str, Callable[..., list[Pair]]] = {
+    "paired-folders": _paired_folders,
+    "sequences": _sequences,
+    "split-inputs": _split_inputs,
+    "listed": _listed,
+    "sidd-scenes": _sidd_scenes,
+    "sidd-blocks": _sidd_blocks,
+    "dnd": _dnd,
+    "grey-images": _grey_images,
+}
+"""Readers by the name the catalogue gives them."""
+
+
+def check_shapes(pair: Pair) -> tuple[int, int, int]:
+    """The (H, W, C) both pictures of a pair share, from their headers.
+
+    Raises:
+        DataError: if they differ, naming both files and sizes.
+    """
+    pictures = [picture for picture in (pair.input, pair.target) if picture is not None]
+    shapes = [picture.shape() for picture in pictures]
+    if len(set(shapes)) > 1:
+        (a, b), (first, second) = shapes, pictures
+        raise DataError(
+            f"{first.path} is {a[1]}x{a[0]} and its partner {second.path} {b[1]}x{b[0]}.",
+            "The two do not belong together: bring the set again.",
+        )
+    return shapes[0]
