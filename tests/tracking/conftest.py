@@ -1,0 +1,57 @@
+"""A project folder with a space in its path, an MLflow store, and nothing from outside."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dgunet.tracking import Layout, ensure_store, store
+
+FROM_OUTSIDE = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_RUN_ID",
+    "DGUNET_TRACKING",
+    "DGUNET_CAMPAIGN",
+    "DGUNET_GIT_COMMIT",
+    "DVC_STAGE",
+    "DVC_EXP_NAME",
+    "RANK",
+)
+
+
+@pytest.fixture(scope="session")
+def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One fresh MLflow database; making it takes seconds, copying it does not."""
+    home = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        ensure_store(Layout(home))
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A project without a store."""
+    home = tmp_path / "a project"
+    home.mkdir()
+    (home / "params.yaml").write_text("profile: sample\n")
+    for name in FROM_OUTSIDE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DGUNET_HOME", str(home))
+    return Layout(home)
+
+
+@pytest.fixture
+def project(bare: Layout, made_store: Path) -> Layout:
+    """A project whose sqlite store is made and empty."""
+    shutil.copyfile(made_store, bare.home / "mlflow.db")
+    return bare
+
+
+@pytest.fixture
+def client(project: Layout) -> Any:
+    """MLflow's own client on the project's store."""
+    return store.client(project.uri)

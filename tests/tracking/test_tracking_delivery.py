@@ -1,0 +1,214 @@
+"""Journals to a real sqlite store, in a folder whose name holds a space."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from dgunet.tracking import Layout, deliver, delivered, lookup, pending, start_run
+from dgunet.tracking.journal import JournalReader
+
+TAGS = {"stage": "evaluate", "profile": "sample"}
+DIGEST = "0123456789abcdef" * 4
+
+
+def tell_everything(layout: Layout) -> Any:
+    with start_run("dgunet/table-1", "evaluate", tags=TAGS, params={"stages": 7}) as run:
+        for step in range(5):
+            run.log_metrics({"loss": 1 / (step + 1)}, step=step)
+        run.log_params({f"knob.{i}": i for i in range(120)})
+        run.log_metrics({"psnr": math.inf, "ssim": math.nan})
+        run.log_table(pd.DataFrame({"image": ["a", "b"], "psnr": [30.5, None]}), "per/image.json")
+        run.log_table(pd.DataFrame({"x": [1]}), "other.json")
+        run.log_image(np.full((4, 6, 1), 0.5), "strips/grey.png")
+        run.log_artifact(layout.home / "params.yaml", "inputs")
+        run.log_dataset("Rain100H (sample)", DIGEST, "build/prepared/Rain100H", "evaluation")
+        run.set_tags({"parity": "false"})
+        run.set_result(per_image=DIGEST)
+    return run
+
+
+def facts(client: Any, run_id: str) -> dict[str, Any]:
+    """Everything a run holds that a second sending could double."""
+    run = client.get_run(run_id)
+    return {
+        "losses": [(m.step, m.value) for m in client.get_metric_history(run_id, "loss")],
+        "metrics": {k: v for k, v in run.data.metrics.items() if k != "ssim"},
+        "params": run.data.params,
+        "tags": run.data.tags,
+        "inputs": [(d.dataset.name, d.dataset.digest) for d in run.inputs.dataset_inputs],
+        "outputs": [m.model_id for m in run.outputs.model_outputs] if run.outputs else [],
+        "status": run.info.status,
+        "files": sorted(f.path for f in client.list_artifacts(run_id)),
+    }
+
+
+def test_everything_arrives(project: Layout, client: Any) -> None:
+    run = tell_everything(project)
+    assert run.run_id is not None
+    told = facts(client, run.run_id)
+    assert told["losses"] == [(i, 1 / (i + 1)) for i in range(5)]
+    assert told["params"]["stages"] == "7" and len(told["params"]) == 121
+    assert told["metrics"]["psnr"] > 1e300
+    assert math.isnan(client.get_run(run.run_id).data.metrics["ssim"])
+    assert told["tags"]["dgunet.journal"] == run.journal_id
+    assert told["tags"]["parity"] == "false"
+    assert told["inputs"] == [("Rain100H (sample)", DIGEST[:36])]
+    assert told["status"] == "FINISHED"
+    assert told["files"] == ["inputs", "other.json", "per", "strips"]
+    folder = project.artifacts / "dgunet-table-1" / run.run_id / "artifacts"
+    assert (folder / "inputs/params.yaml").read_text() == "profile: sample\n"
+    assert not list(project.journals.iterdir()), "what MLflow has, the journal lets go"
+
+
+def test_mlflow_reads_the_tables_as_its_own(
+    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tell_everything(project)
+    announced = json.loads(client.get_run(run.run_id).data.tags["mlflow.loggedArtifacts"])
+    assert [entry["path"] for entry in announced] == ["per/image.json", "other.json"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "dgunet/table-1")
+    table = mlflow.load_table("per/image.json", run_ids=[run.run_id])
+    assert table["image"].tolist() == ["a", "b"]
+    assert table["psnr"].iloc[0] == 30.5 and math.isnan(table["psnr"].iloc[1])
+
+
+@pytest.mark.parametrize("heard", ["nothing", "the run", "half"])
+def test_a_lost_answer_doubles_nothing(
+    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch, heard: str
+) -> None:
+    """MLflow took everything, but the process died before it could note so."""
+    monkeypatch.setenv("DGUNET_TRACKING", "later")
+    run = tell_everything(project)
+    journal = project.journals / run.journal_id
+    copy = project.home / "copy"
+    shutil.copytree(journal, copy)
+    assert deliver(project).sent == ["evaluate"]
+    first = run.run_id
+    before = facts(client, first)
+    copy.rename(journal)
+    reader = JournalReader(journal)
+    cursor = reader.cursor()
+    cursor.attempted = True
+    if heard != "nothing":
+        cursor.run_id, cursor.experiment_id = first, client.get_run(first).info.experiment_id
+    if heard == "half":
+        cursor.sent = len(reader.events()) // 2
+    reader.save(cursor)
+    assert deliver(project).sent == ["evaluate"]
+    assert facts(client, first) == before
+    assert len(client.search_runs([client.get_run(first).info.experiment_id])) == 1
+    assert [info.run_id for info in delivered(project)] == [first]
+
+
+def test_lookup_by_hash_in_the_index_and_then_in_mlflow(project: Layout) -> None:
+    run = tell_everything(project)
+    found = lookup(DIGEST)
+    assert found is not None and found.run_id == run.run_id
+    shutil.rmtree(project.state)
+    again = lookup(DIGEST)
+    assert again == found
+
+
+def test_an_injected_run_is_adopted(
+    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = client.create_experiment("kfp", (project.home / "kfp").as_uri())
+    injected = client.create_run(experiment, run_name="given").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", injected)
+    run = tell_everything(project)
+    assert run.run_id == injected
+    second = tell_everything(project)
+    assert second.run_id not in (None, injected), "only the first run of a process adopts"
+    given = client.get_run(injected)
+    assert (given.info.run_name, given.info.status) == ("given", "FINISHED")
+    assert given.data.tags["stage"] == "evaluate"
+    assert len(client.search_runs([experiment])) == 1
+
+
+def test_what_mlflow_refuses_is_kept_apart_and_the_rest_arrives(
+    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = client.create_experiment("kfp", (project.home / "kfp").as_uri())
+    injected = client.create_run(experiment).info.run_id
+    client.log_param(injected, "stages", "5")
+    monkeypatch.setenv("MLFLOW_RUN_ID", injected)
+    run = tell_everything(project)
+    assert client.get_run(injected).data.params["stages"] == "5"
+    assert client.get_run(injected).data.params["knob.7"] == "7"
+    assert client.get_run(injected).info.status == "FINISHED"
+    (refusal,) = (project.refused / run.journal_id).glob("refused-*.json")
+    assert json.loads(refusal.read_text())["values"] == {"stages": "7"}
+    assert pending(project) == []
+
+
+def test_a_deleted_experiment_holds_up_only_its_own_runs(
+    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = client.create_experiment("dgunet/gone", (project.home / "gone").as_uri())
+    client.delete_experiment(gone)
+    monkeypatch.setenv("DGUNET_TRACKING", "later")
+    for name in ("gone", "here"):
+        with start_run(f"dgunet/{name}", name, tags=TAGS, params={}):
+            pass
+    outcome = deliver(project)
+    assert outcome.sent == ["here"]
+    assert outcome.reason is not None and "mlflow experiments restore" in outcome.reason
+    client.restore_experiment(gone)
+    assert deliver(project, persist=True).sent == ["gone"]
+
+
+def test_short_dvc_stages_share_a_delivery(
+    project: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_STAGE", "prepare@Set11")
+    for name in ("first", "second"):
+        with start_run("dgunet/data", name, tags=TAGS, params={}):
+            pass
+    assert [info.name for info in delivered(project)] == ["first"]
+    assert [info.name for info in pending(project)] == ["second"]
+    with (
+        pytest.raises(RuntimeError),
+        start_run("dgunet/data", "third", tags=TAGS, params={}),
+    ):
+        raise RuntimeError("a failure is told at once, and takes along what waits")
+    assert [info.name for info in delivered(project)] == ["first", "second", "third"]
+    assert delivered(project)[-1].status == "FAILED"
+
+
+def test_a_long_run_shows_itself_while_it_goes_on(project: Layout, client: Any) -> None:
+    with start_run("dgunet/x", "long", tags=TAGS, params={}) as run:
+        run.log_metrics({"loss": 2.0}, step=0)
+        assert run.run_id is None
+        run.flush()
+        assert run.run_id is not None
+        assert client.get_run(run.run_id).info.status == "RUNNING"
+        assert client.get_run(run.run_id).data.metrics == {"loss": 2.0}
+        deliver(project)
+        assert client.get_run(run.run_id).info.status == "RUNNING", "it lives, nobody ends it"
+        run.log_metrics({"loss": 1.0}, step=1)
+    history = client.get_metric_history(run.run_id, "loss")
+    assert [m.value for m in history] == [2.0, 1.0]
+    assert client.get_run(run.run_id).info.status == "FINISHED"
+
+
+def test_a_folder_arrives_whole(project: Layout, client: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "tables"
+    (folder / "tex").mkdir(parents=True)
+    (folder / "a.csv").write_text("1")
+    (folder / "tex/a.tex").write_text("2")
+    with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
+        run.log_artifact(folder)
+    assert [f.path for f in client.list_artifacts(run.run_id, "tables")] == [
+        "tables/a.csv",
+        "tables/tex",
+    ]
