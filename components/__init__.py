@@ -3,4 +3,4 @@
 import os
 
 IMAGE = os.environ.get("DGUNET_IMAGE", "dgunet:local")
-"""The image that the components run in, read when a pipeline is compiled; `make image` builds it."""
+"""The image that the components run in, read when a pipeline is compiled (`make image`)."""

@@ -30,10 +30,10 @@ def evaluate(
     """
     from pathlib import Path
 
-    from dgunet import stages
     from dgunet.config import parse_params
+    from dgunet.stages.evaluate import evaluate as run
 
-    (summary,) = stages.evaluate(
+    (summary,) = run(
         parse_params(params),
         dataset,
         variant=variant,

@@ -17,10 +17,8 @@ def prepare(params: str, dataset: str, data_root: str, store: dsl.Output[dsl.Dat
     """
     from pathlib import Path
 
-    from dgunet import stages
     from dgunet.config import parse_params
+    from dgunet.stages.prepare import prepare as run
 
-    manifest = stages.prepare(
-        parse_params(params), dataset, root=Path(data_root), out=Path(store.path)
-    )
+    manifest = run(parse_params(params), dataset, root=Path(data_root), out=Path(store.path))
     store.metadata.update(dataset=dataset, digest=manifest.digest, records=manifest.count)

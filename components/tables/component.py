@@ -24,10 +24,10 @@ def tables(
     """
     from pathlib import Path
 
-    from dgunet import stages
     from dgunet.config import parse_params
+    from dgunet.stages.tables import tables as run
 
     out = Path(tables.path)
-    stages.tables(parse_params(params), results=[Path(result.path) for result in results], out=out)
+    run(parse_params(params), results=[Path(result.path) for result in results], out=out)
     pages = [path.read_text() for path in sorted(out.glob("table*.md"))]
     Path(preview.path).write_text("\n\n".join(pages))

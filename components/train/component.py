@@ -29,11 +29,12 @@ def train(
     import json
     from pathlib import Path
 
-    from dgunet import files, stages
+    from dgunet import files
     from dgunet.config import parse_params
+    from dgunet.stages.train import train as run
 
     out = Path(model.path)
-    weights = stages.train(
+    weights = run(
         parse_params(params),
         task,
         variant=variant,

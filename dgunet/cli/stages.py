@@ -42,13 +42,13 @@ def train(
     Example: dgunet train derain
     Example: dgunet train cs --ratio 10 --variant DGUNet+
     """
-    from dgunet import stages
     from dgunet.config import check_task, load_params
-    from dgunet.stages.layout import TRAINING_SETS, model_key
+    from dgunet.stages.layout import TRAINING_SETS, Layout, model_key
+    from dgunet.stages.train import train as run
 
-    here = stages.Layout.here()
+    here = Layout.here()
     params = load_params(params_file or here.params)
-    weights = stages.train(
+    weights = run(
         params,
         task,
         variant=variant,
@@ -60,7 +60,9 @@ def train(
 
 
 def evaluate(
-    sets: Annotated[str, typer.Option("--sets", help="test sets, comma-separated, or 'all'")] = "all",
+    sets: Annotated[
+        str, typer.Option("--sets", help="test sets, comma-separated, or 'all'")
+    ] = "all",
     variant: VariantOption = "DGUNet",
     checkpoint: Annotated[
         Optional[Path],  # noqa: UP045
@@ -82,13 +84,12 @@ def evaluate(
     Example: dgunet evaluate --sets Rain100L,Rain100H
     Example: dgunet evaluate --sets Set11 --ratio 10 --checkpoint my.safetensors --out results
     """
-    from dgunet import stages
     from dgunet.config import CS_RATIOS, load_params
     from dgunet.data.catalogue import dataset as entry
-    from dgunet.stages.evaluate import test_sets
-    from dgunet.stages.layout import model_key
+    from dgunet.stages.evaluate import evaluate as run
+    from dgunet.stages.layout import Layout, model_key, test_sets
 
-    here = stages.Layout.here()
+    here = Layout.here()
     params = load_params(params_file or here.params)
     for name in test_sets(sets):
         task = entry(name).task
@@ -97,7 +98,7 @@ def evaluate(
             r: checkpoint or here.model(model_key(task, variant, r)) / "network.safetensors"
             for r in ratios
         }
-        for summary in stages.evaluate(
+        for summary in run(
             params,
             name,
             variant=variant,
@@ -119,13 +120,13 @@ def ablate(
 
     Example: dgunet ablate stages-3
     """
-    from dgunet import stages
     from dgunet.config import load_params
-    from dgunet.stages.ablate import TEST_SET
-    from dgunet.stages.layout import TRAINING_SETS
+    from dgunet.stages.ablate import ablate as run
+    from dgunet.stages.ablations import TEST_SET
+    from dgunet.stages.layout import TRAINING_SETS, Layout
 
-    here = stages.Layout.here()
-    summary = stages.ablate(
+    here = Layout.here()
+    summary = run(
         load_params(params_file or here.params),
         name,
         train_store=here.store(TRAINING_SETS["derain"]),
@@ -140,22 +141,23 @@ def tables(params_file: ParamsOption = None) -> None:
 
     Writes CSV, Markdown, LaTeX and Parquet to build/tables.
     """
-    from dgunet import stages
     from dgunet.config import load_params
+    from dgunet.stages.layout import Layout
+    from dgunet.stages.report import result_folders
+    from dgunet.stages.tables import tables as run
 
-    here = stages.Layout.here()
+    here = Layout.here()
     params = load_params(params_file or here.params)
-    results = [here.home / "build" / "evaluation", here.home / "build" / "ablations"]
-    stages.tables(params, results=results, out=here.tables)
+    run(params, results=result_folders(params, here), out=here.tables)
     typer.echo(f"tables in {here.tables}")
 
 
 def report() -> None:
     """Write the HTML report and say where the tables, the report and the runs are."""
-    from dgunet import stages
+    from dgunet.stages.layout import Layout
     from dgunet.stages.report import write_project_report
 
-    typer.echo(write_project_report(stages.Layout.here()))
+    typer.echo(write_project_report(Layout.here()))
 
 
 def explain(
@@ -167,7 +169,7 @@ def explain(
 
     Example: dgunet explain 1 DGUNet "Rain100L PSNR"
     """
-    from dgunet import stages
+    from dgunet.stages.layout import Layout
     from dgunet.stages.report import explain_text
 
-    typer.echo(explain_text(stages.Layout.here(), table, row, column))
+    typer.echo(explain_text(Layout.here(), table, row, column))

@@ -10,11 +10,11 @@ import pandas as pd
 
 from dgunet import files, network
 from dgunet.config import Params
-from dgunet.data.catalogue import CATALOGUE
 from dgunet.data.store import PairStore
 from dgunet.errors import DataError
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.runner import EvaluationSummary, evaluate_store
+from dgunet.evaluation.runner import evaluate_store
+from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.stages.figures import strips
 from dgunet.stages.layout import EXPERIMENTS, TABLES
 from dgunet.tracking import Run, start_run
@@ -145,17 +145,3 @@ def _report(run: Run, summary: dict[str, Any], out: Path, store: Path) -> None:
     for name, strip in strips(out / "restored", store):
         run.log_image(strip, f"strips/{name}")
     run.set_result(per_image=summary["per_image_sha256"])
-
-
-def test_sets(names: str) -> list[str]:
-    """The sets that ``--sets`` names, in the catalogue's order; ``all`` means the twelve.
-
-    Raises:
-        DataError: for a name that is not a test set; the message lists the twelve.
-    """
-    known = [name for name, entry in CATALOGUE.items() if entry.role == "test"]
-    wanted = known if names == "all" else [name.strip() for name in names.split(",")]
-    for name in wanted:
-        if name not in known:
-            raise DataError(f"{name!r} is not a test set.", f"Test sets are: {', '.join(known)}.")
-    return wanted

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgunet.errors import ConfigError
+from dgunet.data.catalogue import CATALOGUE
+from dgunet.errors import ConfigError, DataError
+from dgunet.tracking import project_home
 
 TRAINING_SETS = {
     "derain": "Rain13K",
@@ -44,23 +45,18 @@ def model_key(task: str, variant: str, ratio: int | None = None) -> str:
     return f"{task}-{variant}" if ratio is None else f"{task}-r{ratio}-{variant}"
 
 
-def find_home(start: Path | None = None) -> Path:
-    """The project's folder: the nearest one upward that holds ``params.yaml``.
-
-    ``DGUNET_HOME`` overrides it.
+def test_sets(names: str) -> list[str]:
+    """The sets that ``--sets`` names, in the catalogue's order; ``all`` means the twelve.
 
     Raises:
-        ConfigError: if there is none.
+        DataError: for a name that is not a test set; the message lists the twelve.
     """
-    if "DGUNET_HOME" in os.environ:
-        return Path(os.environ["DGUNET_HOME"]).resolve()
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / "params.yaml").is_file():
-            return folder
-    raise ConfigError(
-        f"no params.yaml in {here} or above it.", "Run inside a clone, or set DGUNET_HOME."
-    )
+    known = [name for name, entry in CATALOGUE.items() if entry.role == "test"]
+    wanted = known if names == "all" else [name.strip() for name in names.split(",")]
+    for name in wanted:
+        if name not in known:
+            raise DataError(f"{name!r} is not a test set.", f"Test sets are: {', '.join(known)}.")
+    return wanted
 
 
 @dataclass(frozen=True)
@@ -71,8 +67,17 @@ class Layout:
 
     @classmethod
     def here(cls) -> Layout:
-        """The layout of the project that the working directory lies in."""
-        return cls(find_home())
+        """The layout of the project that the working directory lies in.
+
+        Raises:
+            ConfigError: if there is no ``params.yaml`` there or above.
+        """
+        home = project_home()
+        if not (home / "params.yaml").is_file():
+            raise ConfigError(
+                f"no params.yaml in {home} or above it.", "Run inside a clone, or set DGUNET_HOME."
+            )
+        return cls(home)
 
     @property
     def params(self) -> Path:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dgunet.config import Params
-from dgunet.data.prepare import StoreManifest, prepare_dataset
+from dgunet.data.prepare import prepare_dataset
+from dgunet.data.store import StoreManifest
 from dgunet.stages.layout import EXPERIMENTS
 from dgunet.tracking import start_run
 

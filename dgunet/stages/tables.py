@@ -35,7 +35,9 @@ def tables(params: Params, *, results: Iterable[Path], out: Path) -> list[Genera
         DataError: if one set was scored on two versions of its data.
     """
     tags = {"stage": "tables", "profile": params.profile}
-    with start_run(EXPERIMENTS["tables"], f"tables ({params.profile})", tags=tags, params={}) as run:
+    with start_run(
+        EXPERIMENTS["tables"], f"tables ({params.profile})", tags=tags, params={}
+    ) as run:
         summaries = read_results(results)
         made = build_tables(summaries, profile=params.profile)
         write_tables(made, out)

@@ -123,7 +123,7 @@ def numeric_params(config: network.DGUNetConfig, model: network.DGUNet) -> dict[
     """What the ablations vary, as numbers that MLflow's charts can put on an axis."""
     return {
         "stages": config.stages,
-        "scales": config.scales,
+        "scales": 0 if config.fusion == "none" else config.fusion_scales,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
 

@@ -1,0 +1,89 @@
+"""What a person reads at the end: the HTML report, and where everything is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dgunet.config import Params, load_params
+from dgunet.errors import DataError
+from dgunet.paper.explain import explain_cell
+from dgunet.paper.formats import read_cells
+from dgunet.paper.report import write_report
+from dgunet.paper.tables import build_tables
+from dgunet.stages.ablations import ABLATIONS
+from dgunet.stages.layout import Layout, test_sets
+from dgunet.stages.tables import read_results
+from dgunet.tracking import Layout as Store
+from dgunet.tracking import RunInfo, lookup
+
+LOCAL_UI = "http://127.0.0.1:5000"
+
+
+def result_folders(params: Params, here: Layout) -> list[Path]:
+    """Where the results of the parameters' networks lie, present or not."""
+    return [here.evaluation(name, v) for name in test_sets("all") for v in params.variants] + [
+        here.ablation(name) for name in ABLATIONS
+    ]
+
+
+def write_project_report(here: Layout) -> str:
+    """Write ``build/report.html`` from the results there are; returns the closing words."""
+    params = load_params(here.params)
+    summaries = read_results(result_folders(params, here))
+    made = build_tables(summaries, profile=params.profile)
+    out = here.home / "build" / "report.html"
+    write_report(made, links(summaries, here), out)
+    store = Store.at(here.home)
+    sample = params.profile == "sample"
+    lines = [
+        f"{len(summaries)} evaluations, profile {params.profile}"
+        + (": SAMPLE numbers, not comparable with the paper" if sample else ""),
+        f"tables   {here.tables}  (CSV, Markdown, LaTeX, Parquet)",
+        f"report   {out}",
+        f"runs     {store.uri}",
+        "open the runs with: make mlflow",
+    ]
+    return "\n".join(lines)
+
+
+def links(summaries: list[dict[str, Any]], here: Layout) -> dict[str, dict[str, Any]]:
+    """The run behind each result, by the hash of its per-image file."""
+    found = {}
+    for summary in summaries:
+        key = summary["per_image_sha256"]
+        if key and (info := lookup(key, here.home)):
+            found[key] = _link(info)
+    return found
+
+
+def _link(info: RunInfo) -> dict[str, Any]:
+    return {
+        "run_id": info.run_id,
+        "run_url": run_url(info),
+        "commit": info.commit,
+        "dirty": info.dirty,
+    }
+
+
+def run_url(info: RunInfo) -> str | None:
+    """Address of a run's page; on a file store, where ``make mlflow`` will serve it."""
+    if info.run_id is None:
+        return None
+    server = info.tracking_uri if info.tracking_uri.startswith("http") else LOCAL_UI
+    return f"{server.rstrip('/')}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+
+
+def explain_text(here: Layout, table: int, row: str, column: str) -> str:
+    """Everything behind one table cell, a fact a line.
+
+    Raises:
+        DgunetError: if there are no tables yet, or no such cell; the message lists the names.
+    """
+    path = here.tables / "cells.parquet"
+    if not path.is_file():
+        raise DataError(f"no tables in {here.tables}.", "Make them with: dgunet tables")
+    cell = explain_cell(read_cells(path), table, row, column)
+    if cell["per_image_sha256"] and (info := lookup(cell["per_image_sha256"], here.home)):
+        cell |= _link(info)
+    return "\n".join(f"{key:20s} {value}" for key, value in cell.items() if value is not None)
