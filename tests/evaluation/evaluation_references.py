@@ -1,0 +1,75 @@
+"""Slow, obvious float64 metrics written from the formulas, to check the fast ones against.
+
+One window at a time, loops over pixels, no filtering library, nothing shared with the package.
+"""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+
+def gaussian(size=11, sigma=1.5):
+    half = size // 2
+    weights = [math.exp(-(k * k) / (2 * sigma * sigma)) for k in range(-half, half + 1)]
+    return np.array(weights) / sum(weights)
+
+
+def matlab_y(rgb):
+    """Exact rational arithmetic, halves rounded up."""
+    luma = np.empty(rgb.shape[:2], np.uint8)
+    for i in range(rgb.shape[0]):
+        for j in range(rgb.shape[1]):
+            r, g, b = (int(value) for value in rgb[i, j])
+            exact = 16 + Fraction(65481 * r + 128553 * g + 24966 * b, 255000)
+            luma[i, j] = math.floor(exact + Fraction(1, 2))
+    return luma
+
+
+def psnr(x, y, peak):
+    total = sum((float(a) - float(b)) ** 2 for a, b in zip(x.ravel(), y.ravel(), strict=True))
+    return 20 * math.log10(peak / math.sqrt(total / x.size))
+
+
+def similarity(x, y, weights, data_range, correction=1.0):
+    """SSIM of one window with the given weights; all three arrays have the same shape."""
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    mean_x, mean_y = (weights * x).sum(), (weights * y).sum()
+    var_x = (weights * (x - mean_x) ** 2).sum() * correction
+    var_y = (weights * (y - mean_y) ** 2).sum() * correction
+    cov = (weights * (x - mean_x) * (y - mean_y)).sum() * correction
+    return ((2 * mean_x * mean_y + c1) * (2 * cov + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    )
+
+
+def ssim_valid(x, y, weights, data_range, correction=1.0):
+    """Two-dimensional SSIM over the windows that lie inside the image."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    size = weights.shape[0]
+    values = [
+        similarity(
+            x[i : i + size, j : j + size],
+            y[i : i + size, j : j + size],
+            weights,
+            data_range,
+            correction,
+        )
+        for i in range(x.shape[0] - size + 1)
+        for j in range(x.shape[1] - size + 1)
+    ]
+    return sum(values) / len(values)
+
+
+def ssim_volume(x, y, data_range):
+    """Three-dimensional SSIM: an 11x11x11 Gaussian, borders replicated in all dimensions."""
+    g = gaussian()
+    weights = g[:, None, None] * g[None, :, None] * g[None, None, :]
+    x, y = (np.pad(z.astype(np.float64), 5, mode="edge") for z in (x, y))
+    values = []
+    for i in range(x.shape[0] - 10):
+        for j in range(x.shape[1] - 10):
+            for k in range(x.shape[2] - 10):
+                window = (slice(i, i + 11), slice(j, j + 11), slice(k, k + 11))
+                values.append(similarity(x[window], y[window], weights, data_range))
+    return sum(values) / len(values)
