@@ -1,9 +1,97 @@
-"""Verbs of the data room."""
+"""Verbs of the data room: ``dgunet data list | info | sample | prepare``."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+data = typer.Typer(
+    name="data",
+    help="The data sets: what they are, the sample, preparation.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Argument(help="a set of `dgunet data list`, e.g. Rain100H")]
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs to ``app``."""
+    app.add_typer(data)
+
+
+@data.command("list")
+def list_sets() -> None:
+    """List every set the paper trains or tests on.
+
+    Example: dgunet data list
+    """
+    from tabulate import tabulate
+
+    from dgunet.data.catalogue import CATALOGUE
+
+    rows = [
+        (
+            info.name,
+            info.task,
+            info.role,
+            f"{info.pairs:,}",
+            info.protocol,
+            " ".join(map(str, info.tables)) or "-",
+            info.title + (f" - {info.twelfth}" if info.twelfth else ""),
+        )
+        for info in CATALOGUE.values()
+    ]
+    headers = ("set", "task", "role", "pairs", "protocol", "tables", "title")
+    align = ("left",) * 3 + ("right",) + ("left",) * 3
+    typer.echo(tabulate(rows, headers, tablefmt="plain", disable_numparse=True, colalign=align))
+
+
+@data.command()
+def info(name: Name) -> None:
+    """Show one set: where it is expected, how it pairs, its variants, rights and source.
+
+    Example: dgunet data info Rain100H
+    """
+    from dgunet.data.cards import card_lines
+
+    for line in card_lines(name):
+        typer.echo(line)
+
+
+@data.command()
+def sample(
+    out: Annotated[Path, typer.Option(help="folder to write, replaced if it is there")],
+) -> None:
+    """Make the sample data again: small pictures laid out as the official archives are.
+
+    Example: dgunet data sample --out data/sample
+    """
+    from dgunet.data.sample import generate_sample
+
+    generate_sample(out)
+    count = sum(1 for path in out.rglob("*") if path.is_file())
+    typer.echo(f"{count} files in {out}")
+
+
+@data.command()
+def prepare(
+    name: Name,
+    root: Annotated[Path, typer.Option(help="folder that holds the official trees")],
+    out: Annotated[Path, typer.Option(help="store to write, replaced if it is there")],
+    profile: Annotated[
+        str, typer.Option(help="sample or paper; a sample store fills no cell of the tables")
+    ] = "sample",
+) -> None:
+    """Check a set and write its store: raw pixels, memory-mapped, with provenance.
+
+    Example: dgunet data prepare Rain100H --root data/sample --out build/prepared/Rain100H
+    """
+    from dgunet.data.prepare import prepare_dataset
+
+    manifest = prepare_dataset(name, root, out, profile=profile)
+    typer.echo(
+        f"{manifest.dataset}: {manifest.count} of {manifest.published_count} pairs"
+        f" ({manifest.profile}), digest {manifest.digest[:12]}, in {out}"
+    )

@@ -82,18 +82,53 @@ def generate_sample(out: Path) -> None:
 
 
 RAIN = {
-    "Test100": ("test", ".png", [(96, 96), (91, 107), (96, 128)], (9, 13), (0.006, 0.010), 0.5),
-    "Rain100H": ("test", ".png", [(96, 96), (96, 128), (128, 96)], (9, 15), (0.014, 0.020), 0.75),
-    "Rain100L": ("test", ".png", [(96, 96), (96, 128), (128, 96)], (7, 11), (0.004, 0.007), 0.4),
-    "Test2800": ("test", ".jpg", [(96, 96), (96, 128), (96, 96)], (8, 14), (0.006, 0.012), 0.5),
-    "Test1200": ("test", ".png", [(96, 96), (96, 96), (96, 96)], (8, 14), (0.004, 0.018), 0.6),
-    "Rain13K": ("train", ".jpg", [(96, 96)] * 24, (7, 15), (0.004, 0.020), 0.6),
+    "Test100": (
+        "test",
+        ".png",
+        [(96, 96), (91, 107), (96, 128)],
+        (9, 13),
+        (0.006, 0.010),
+        (0.40, 0.60),
+    ),
+    "Rain100H": (
+        "test",
+        ".png",
+        [(96, 96), (96, 128), (128, 96)],
+        (9, 15),
+        (0.014, 0.020),
+        (0.60, 0.85),
+    ),
+    "Rain100L": (
+        "test",
+        ".png",
+        [(96, 96), (96, 128), (128, 96)],
+        (7, 11),
+        (0.005, 0.008),
+        (0.40, 0.55),
+    ),
+    "Test2800": (
+        "test",
+        ".jpg",
+        [(96, 96), (96, 128), (96, 96)],
+        (8, 14),
+        (0.006, 0.012),
+        (0.40, 0.60),
+    ),
+    "Test1200": (
+        "test",
+        ".png",
+        [(96, 96), (96, 96), (96, 96)],
+        (8, 14),
+        (0.004, 0.018),
+        (0.45, 0.75),
+    ),
+    "Rain13K": ("train", ".jpg", [(96, 96)] * 24, (7, 15), (0.004, 0.020), (0.35, 0.85)),
 }
 """Deraining sets: role, suffix, sizes, and ranges of streak length, density, and opacity."""
 
 
 def _derain(work: Path) -> None:
-    for name, (role, suffix, sizes, lengths, densities, opacity) in RAIN.items():
+    for name, (role, suffix, sizes, lengths, densities, opacities) in RAIN.items():
         cutter = Cutter(name, TEST if role == "test" else TRAIN)
         for number, (height, width) in enumerate(sizes):
             clean = cutter.cut(number, height, width)
@@ -102,7 +137,7 @@ def _derain(work: Path) -> None:
                     length=int(cutter.rng.integers(lengths[0], lengths[1] + 1)),
                     angle=cutter.between(-25, 25),
                     density=cutter.between(*densities),
-                    opacity=opacity * cutter.between(0.8, 1.2),
+                    opacity=cutter.between(*opacities),
                 )
                 # Heavy rain falls in more than one direction.
                 for _ in range(2 if name == "Rain100H" else 1)

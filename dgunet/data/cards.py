@@ -1,0 +1,43 @@
+"""Data cards: one catalogue entry as text, for the command line and the documentation."""
+
+from __future__ import annotations
+
+from dgunet.data.catalogue import DatasetInfo, dataset
+
+
+def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
+    """What a card says of a set, as (label, text)."""
+    tables = ", ".join(f"Table {number}" for number in info.tables) or "none of the paper's tables"
+    fields = [
+        ("title", info.title),
+        ("task", f"{info.task}, {info.role}"),
+        ("size", f"{info.pairs:,} pairs, {info.images:,} images"),
+        ("serves", tables),
+        ("protocol", info.protocol),
+        ("files", info.naming),
+        ("pairing", info.pairing),
+        ("variants", info.variants),
+        ("licence", info.licence),
+        ("citation", info.citation),
+        ("source", info.url),
+    ]
+    fields += [
+        ("tree", f"{tree.folder} ({tree.layout}{_options(tree.options)})") for tree in info.trees
+    ]
+    if info.twelfth:
+        fields.insert(1, ("twelfth set", info.twelfth))
+    return fields
+
+
+def card_lines(name: str) -> list[str]:
+    """The card of set ``name`` for a terminal.
+
+    Raises:
+        DataError: for an unknown name.
+    """
+    info = dataset(name)
+    return [info.name, *(f"  {label + ':':13}{text}" for label, text in card_fields(info))]
+
+
+def _options(options: dict[str, object]) -> str:
+    return "".join(f", {key}: {value}" for key, value in options.items())
