@@ -1,0 +1,202 @@
+"""A real MLflow server on loopback that is killed, silent or not there at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from dgunet.cli.tracking import tracking
+from dgunet.tracking import Layout, deliver, delivered, pending, start_run, store
+
+TAGS = {"stage": "train", "profile": "sample"}
+
+
+class Server:
+    """``mlflow server`` with its own sqlite file, started and killed at will."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        self.process = subprocess.Popen(
+            command,
+            env=os.environ | settings,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=1):
+                return
+            time.sleep(0.1)
+        raise TimeoutError("the MLflow server did not start")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "mlflow.db").write_bytes(made_store.read_bytes())
+    made = Server(folder)
+    made.start()
+    yield made
+    made.kill()
+
+
+def test_a_server_killed_half_way_loses_and_doubles_nothing(
+    bare: Layout, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    files = [f"part {n}.txt" for n in range(40)]
+
+    def kill_after_some() -> None:
+        while len(list(server.folder.glob("artifacts/**/part *.txt"))) < 8:
+            time.sleep(0.005)
+        server.kill()
+
+    killer = threading.Thread(target=kill_after_some)
+    with start_run("dgunet/x", "long", tags=TAGS, params={"stages": 7}) as run:
+        for step in range(30):
+            run.log_metrics({"loss": 1.0 / (step + 1), "odd": float("nan")}, step=step)
+        run.log_table(pd.DataFrame({"image": ["a"], "psnr": [31.0]}), "per_image.json")
+        run.flush()
+        assert run.run_id is not None
+        for name in files:
+            (bare.home / name).write_text(name)
+            run.log_artifact(bare.home / name)
+            run.log_metrics({"loss": 0.5}, step=100 + int(name.split()[1][:-4]))
+        killer.start()
+        outcome = run.flush()
+        killer.join()
+        assert outcome.reason is not None, "the server died under the delivery"
+        run.log_image(np.zeros((2, 2), np.uint8), "last.png")
+    assert [info.status for info in pending(bare)] == ["FINISHED"]
+    first = run.run_id
+    with start_run("dgunet/x", "next", tags=TAGS, params={}):
+        pass
+    assert [info.name for info in pending(bare)] == ["long", "next"]
+    assert CliRunner().invoke(tracking, ["sync"]).exit_code == 1
+    server.start()
+    result = CliRunner().invoke(tracking, ["sync"])
+    assert result.exit_code == 0, result.output
+    assert "sent 2 runs" in result.output
+    assert [(info.name, info.run_id == first) for info in delivered(bare)] == [
+        ("long", True),
+        ("next", False),
+    ]
+    client = store.client(server.uri)
+    experiment = client.get_experiment_by_name("dgunet/x").experiment_id
+    assert len(client.search_runs([experiment])) == 2
+    arrived = client.get_run(first)
+    assert arrived.info.status == "FINISHED"
+    history = client.get_metric_history(first, "loss")
+    assert [m.step for m in history] == [*range(30), *range(100, 140)]
+    assert len(client.get_metric_history(first, "odd")) == 30
+    names = {f.path for f in client.list_artifacts(first)}
+    assert names == {*files, "per_image.json", "last.png"}
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def refused() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("kind", ["silent", "refused"])
+def test_a_server_that_is_away_is_asked_once(
+    bare: Layout,
+    silent: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", silent if kind == "silent" else refused())
+    monkeypatch.setattr(store, "ANSWER_SECONDS", 0.2)
+    asked: list[str] = []
+    ask = store.ask
+    monkeypatch.setattr(store, "ask", lambda uri: (asked.append(uri), ask(uri)))
+    for name in ("first", "second", "third"):
+        with start_run("dgunet/x", name, tags=TAGS, params={}) as run:
+            run.log_metrics({"loss": 1.0})
+            run.flush()
+        assert run.run_id is None
+    assert len(asked) == 1, "after a failure the server is left alone for a while"
+    assert [info.name for info in pending(bare)] == ["first", "second", "third"]
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 3 and all("dgunet tracking sync" in line for line in told)
+
+
+def test_the_pause_doubles_and_ends(bare: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://a")
+    now = [1000.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    pause = store.BackOff(bare)
+    waits: list[float] = []
+    for _ in range(7):
+        pause.start("refused")
+        assert pause.reason() == "refused"
+        before = now[0]
+        while pause.reason():
+            now[0] += 30
+        waits.append(now[0] - before)
+    assert waits == [60, 120, 240, 480, 960, 1800, 1800]
+    pause.start("refused")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://b")
+    assert store.BackOff(bare).reason() is None, "another server is another matter"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://a")
+    store.BackOff(bare).clear()
+    assert store.BackOff(bare).reason() is None
+
+
+def test_quiet_settings_are_gone_afterwards(
+    project: Layout, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[Any]
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    with store.quiet_mlflow():
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77", "the user's setting wins"
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+    with start_run("dgunet/x", "n", tags=TAGS, params={}):
+        pass
+    assert deliver(project).reason is None
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,112 @@
+"""How runs end, shown by real processes that fail, are told to stop, and are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dgunet.tracking import Layout, deliver, delivered, start_run
+from dgunet.tracking.journal import journals_in
+
+STAGE = """
+import sys, time
+from dgunet.errors import DataError
+from dgunet.tracking import start_run
+with start_run("dgunet/x", sys.argv[1], tags={"stage": "t", "profile": "sample"}, params={}) as r:
+    r.log_metrics({"loss": 1.0}, step=1)
+    {body}
+"""
+WAIT = "print('ready', flush=True); time.sleep(60)"
+
+
+def start(name: str, body: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", STAGE.replace("{body}", body), name],
+        env=os.environ | {"DGUNET_TRACKING": "later"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_every_end_has_its_status_and_reason(project: Layout, client: Any) -> None:
+    ended = {
+        "fails": start("fails", "raise DataError('a.png is torn.', 'Copy it\\nagain.')"),
+        "leaves": start("leaves", "sys.exit(3)"),
+        "done": start("done", "sys.exit(0)"),
+    }
+    stopped = {
+        "term": (start("term", WAIT), signal.SIGTERM),
+        "int": (start("int", WAIT), signal.SIGINT),
+        "kill": (start("kill", WAIT), signal.SIGKILL),
+    }
+    for process, number in stopped.values():
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+    codes = {name: process.wait(20) for name, process in ended.items()}
+    codes |= {name: process.wait(20) for name, (process, _) in stopped.items()}
+    assert codes == {"fails": 1, "leaves": 3, "done": 0, "term": 143, "int": -2, "kill": -9}
+    outcome = deliver(project)
+    assert sorted(outcome.sent) == sorted(codes)
+    runs = {info.name: client.get_run(info.run_id) for info in delivered(project)}
+    ends = {
+        name: (run.info.status, run.data.tags.get("error", "")) for name, run in runs.items()
+    }
+    assert ends == {
+        "fails": ("FAILED", "DataError: a.png is torn. Copy it"),
+        "leaves": ("FAILED", "SystemExit: 3"),
+        "done": ("FINISHED", ""),
+        "term": ("KILLED", "terminated (SIGTERM)"),
+        "int": ("KILLED", "interrupted (Ctrl-C)"),
+        "kill": ("KILLED", "the process died without a word (killed, or the machine stopped)"),
+    }
+    assert all(run.data.metrics == {"loss": 1.0} for run in runs.values())
+
+
+def test_the_error_itself_goes_on(project: Layout) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}),
+    ):
+        _ = 1 / 0
+    (info,) = delivered(project)
+    assert info.status == "FAILED"
+
+
+def test_somebody_elses_sigterm_handler_stays(
+    bare: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DGUNET_TRACKING", "later")
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
+    (reader,) = journals_in(bare.journals)
+    assert reader.events()[-1]["status"] == "FINISHED"
+
+
+def test_four_writers_on_a_project_without_a_store(bare: Layout) -> None:
+    """The schema is made once; platform trap: parallel first users spoil a fresh sqlite file."""
+    code = STAGE.replace("{body}", "r.log_metrics({'psnr': 30.0})")
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, f"writer {n}"], stderr=subprocess.PIPE)
+        for n in range(4)
+    ]
+    for writer in writers:
+        _, err = writer.communicate(timeout=120)
+        assert writer.returncode == 0, err
+    deliver(bare)
+    assert sorted(info.name for info in delivered(bare)) == [f"writer {n}" for n in range(4)]
+    assert not list(Path(bare.home).glob("*.partial"))

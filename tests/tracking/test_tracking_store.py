@@ -1,0 +1,85 @@
+"""The store is whole or absent, and the command line says what is what."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+from typer.testing import CliRunner
+
+from dgunet.cli import app as root
+from dgunet.cli import register_all
+from dgunet.cli.tracking import tracking
+from dgunet.tracking import Layout, TrackingError, delivered, ensure_store, start_run
+
+TAGS = {"stage": "train", "profile": "sample"}
+
+
+def test_a_made_store_is_left_alone(project: Layout) -> None:
+    database = project.home / "mlflow.db"
+    before = database.read_bytes()
+    assert ensure_store() == f"sqlite:///{database}"
+    assert database.read_bytes() == before
+
+
+def test_a_server_or_another_database_is_not_touched(
+    bare: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for uri in ("http://127.0.0.1:9", "postgresql://nobody@127.0.0.1:9/x"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        assert ensure_store() == uri
+    assert sorted(path.name for path in bare.home.iterdir()) == ["params.yaml"]
+
+
+def test_half_made_and_foreign_files_are_named(bare: Layout) -> None:
+    database = bare.home / "mlflow.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("create table runs (a)")
+        connection.execute("create table _alembic_tmp_runs (a)")
+    with pytest.raises(TrackingError, match=r"mlflow\.db is a half-made MLflow database"):
+        ensure_store()
+    database.write_text("not a database, " * 100)
+    with pytest.raises(TrackingError, match=r"mlflow\.db is not an MLflow database.*Move it away"):
+        ensure_store()
+    with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
+        pass
+    assert run.run_id is None, "a spoilt store does not stop a stage"
+
+
+def test_cli_tells_what_waits_and_sends_it(
+    project: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DGUNET_TRACKING", "later")
+    with start_run("dgunet/table-1-deraining", "train derain", tags=TAGS, params={}):
+        time.sleep(0.002)
+    with start_run("dgunet/table-2-deblurring", "train deblur", tags=TAGS, params={}):
+        pass
+    cli = CliRunner()
+    told = cli.invoke(tracking, ["status"]).output
+    assert "waiting:      2" in told and "train derain" in told and project.uri in told
+    sent = cli.invoke(tracking, ["sync"])
+    assert (sent.exit_code, sent.output) == (0, f"sent 2 runs to {project.uri}; 0 left\n")
+    assert [info.name for info in delivered(project)] == ["train derain", "train deblur"]
+    again = cli.invoke(tracking, ["sync"])
+    assert (again.exit_code, again.output) == (0, f"sent 0 runs to {project.uri}; 0 left\n")
+
+
+def test_runs_are_listed_and_chosen(bare: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DGUNET_TRACKING", "later")
+    for table, stage in ((1, "train"), (1, "evaluate"), (5, "ablate")):
+        tags = {"stage": stage, "profile": "sample"}
+        with start_run(f"dgunet/table-{table}-x", f"{stage} {table}", tags=tags, params={}):
+            pass
+    register_all.register(root)
+    cli = CliRunner()
+
+    def names(*options: str) -> list[str]:
+        lines = cli.invoke(root, ["runs", *options]).output.splitlines()
+        return [line.split("  ")[0] for line in lines[2:]]
+
+    assert names() == ["train 1", "evaluate 1", "ablate 5"]
+    assert names("--table", "1") == ["train 1", "evaluate 1"]
+    assert names("--table", "1", "--stage", "train") == ["train 1"]
+    assert names("--campaign", "paper-local") == []
