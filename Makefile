@@ -25,7 +25,7 @@ $(BIN)/.installed: requirements.lock pyproject.toml
 
 .PHONY: data
 data: env  ## bring the sample data into data/ (offline, from the committed remote)
-	@$(ACTIVATE); dvc pull --quiet
+	@$(ACTIVATE); dvc pull --quiet data
 
 .PHONY: reproduce
 reproduce: data  ## the whole chain on the sample data: prepare, train, evaluate, ablate, tables

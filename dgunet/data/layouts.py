@@ -38,7 +38,7 @@ def find_tree(info: DatasetInfo, root: Path) -> tuple[Tree, Path]:
     official, folder = candidates[0]
     raise DataError(
         f"{info.name} is not under {root}: there is no folder {folder}.",
-        f"Expected there: {official.folder} with {info.naming}. `dvc pull` brings the sample;"
+        f"Expected there: {official.folder} with {info.naming}. `dvc pull data` brings the sample;"
         " docs/data.md says how to add the real archives.",
     )
 
