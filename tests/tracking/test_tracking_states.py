@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,9 +55,7 @@ def test_every_end_has_its_status_and_reason(project: Layout, client: Any) -> No
     outcome = deliver(project)
     assert sorted(outcome.sent) == sorted(codes)
     runs = {info.name: client.get_run(info.run_id) for info in delivered(project)}
-    ends = {
-        name: (run.info.status, run.data.tags.get("error", "")) for name, run in runs.items()
-    }
+    ends = {name: (run.info.status, run.data.tags.get("error", "")) for name, run in runs.items()}
     assert ends == {
         "fails": ("FAILED", "DataError: a.png is torn. Copy it"),
         "leaves": ("FAILED", "SystemExit: 3"),
@@ -97,16 +94,25 @@ def test_somebody_elses_sigterm_handler_stays(
     assert reader.events()[-1]["status"] == "FINISHED"
 
 
-def test_four_writers_on_a_project_without_a_store(bare: Layout) -> None:
-    """The schema is made once; platform trap: parallel first users spoil a fresh sqlite file."""
+def test_four_projects_write_at_once_to_a_store_that_is_not_there(
+    bare: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parallel first users would each migrate the fresh sqlite file, and spoil it for ever."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{bare.home / 'shared.db'}")
     code = STAGE.replace("{body}", "r.log_metrics({'psnr': 30.0})")
-    writers = [
-        subprocess.Popen([sys.executable, "-c", code, f"writer {n}"], stderr=subprocess.PIPE)
-        for n in range(4)
-    ]
+    homes = [bare.home / f"clone {n}" for n in range(4)]
+    writers = []
+    for home in homes:
+        home.mkdir()
+        command = [sys.executable, "-c", code, home.name]
+        environment = os.environ | {"DGUNET_HOME": str(home)}
+        writers.append(
+            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        )
     for writer in writers:
-        _, err = writer.communicate(timeout=120)
-        assert writer.returncode == 0, err
-    deliver(bare)
-    assert sorted(info.name for info in delivered(bare)) == [f"writer {n}" for n in range(4)]
-    assert not list(Path(bare.home).glob("*.partial"))
+        _, told = writer.communicate(timeout=120)
+        assert (writer.returncode, told) == (0, "")
+    runs = [info for home in homes for info in delivered(Layout(home))]
+    assert [info.name for info in runs] == [home.name for home in homes]
+    assert len({info.run_id for info in runs}) == 4
+    assert not list(bare.home.glob("*.partial"))
