@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -78,20 +78,34 @@ def sample(
 @data.command()
 def prepare(
     name: Name,
-    root: Annotated[Path, typer.Option(help="folder that holds the official trees")],
-    out: Annotated[Path, typer.Option(help="store to write, replaced if it is there")],
-    profile: Annotated[
-        str, typer.Option(help="sample or paper; a sample store fills no cell of the tables")
-    ] = "sample",
+    root: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        typer.Option(help="folder that holds the official trees [default: data/<profile>]"),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="store to write, replaced if it is there [default: build/prepared/NAME]"),
+    ] = None,
+    params_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--params", help="parameter file [default: the project's params.yaml]"),
+    ] = None,
 ) -> None:
     """Check a set and write its store: raw pixels, memory-mapped, with provenance.
 
-    Example: dgunet data prepare Rain100H --root data/sample --out build/prepared/Rain100H
+    Example: dgunet data prepare Rain100H
+    Example: dgunet data prepare Set11 --root ~/archives --out build/prepared/Set11
     """
-    from dgunet.data.prepare import prepare_dataset
+    from dgunet.config import load_params
+    from dgunet.stages import prepare as stage
+    from dgunet.stages.layout import Layout
 
-    manifest = prepare_dataset(name, root, out, profile=profile)
+    here = Layout.here()
+    params = load_params(params_file or here.params)
+    manifest = stage.prepare(
+        params, name, root=root or here.data(params.profile), out=out or here.store(name)
+    )
     typer.echo(
         f"{manifest.dataset}: {manifest.count} of {manifest.published_count} pairs"
-        f" ({manifest.profile}), digest {manifest.digest[:12]}, in {out}"
+        f" ({manifest.profile}), digest {manifest.digest[:12]}"
     )
