@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from dgunet.data.catalogue import DatasetInfo, Tree
@@ -53,6 +54,13 @@ def read_pairs(info: DatasetInfo, root: Path) -> list[Pair]:
     pairs = LAYOUTS[tree.layout](folder, info.grey, **tree.options)
     if not pairs:
         raise DataError(f"{info.name}: no image in {folder}.", f"Expected: {info.naming}.")
+    pairs.sort(key=lambda pair: natural(pair.id))
+    for first, second in pairwise(pairs):
+        if first.id == second.id:
+            raise DataError(
+                f"{info.name}: two pairs are called {first.id} in {folder}.",
+                "Two releases are mixed: bring the set again from the archive.",
+            )
     return pairs
 
 
@@ -143,7 +151,7 @@ def _listed(folder: Path, grey: bool, list: str) -> list[Pair]:
     path = folder / list
     if not path.is_file():
         raise DataError(f"there is no list {path}.", "It comes with the archive.")
-    pairs: dict[str, Pair] = {}
+    pairs: list[Pair] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
             continue
@@ -158,8 +166,8 @@ def _listed(folder: Path, grey: bool, list: str) -> list[Pair]:
                 raise DataError(f"{file} is missing; {path} names it.", "Bring the set again.")
         scene, name = degraded.parts[-3], degraded.stem
         key = f"{scene}-{name}"
-        pairs[key] = Pair(key, FilePicture(degraded, grey), FilePicture(target, grey))
-    return sorted(pairs.values(), key=lambda pair: natural(pair.id))
+        pairs.append(Pair(key, FilePicture(degraded, grey), FilePicture(target, grey)))
+    return pairs
 
 
 def _sidd_scenes(folder: Path, grey: bool) -> list[Pair]:

@@ -1,0 +1,58 @@
+"""The sample trees, whole sets copied out of them to be damaged, and prepared stores."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dgunet.data.prepare import prepare_dataset
+from dgunet.data.sample import generate_sample
+
+
+@pytest.fixture(scope="session")
+def sample_root(project, tmp_path_factory):
+    """The sample trees: as pulled, or made again where nothing was pulled."""
+    pulled = project / "data" / "sample"
+    if pulled.is_dir():
+        return pulled
+    made = tmp_path_factory.mktemp("sample") / "sample"
+    generate_sample(made)
+    return made
+
+
+@pytest.fixture
+def spoil(sample_root, tmp_path):
+    """A function that copies one archive's folder, e.g. ``test/Rain100H``, to a root of its own."""
+
+    def copy(folder):
+        target = tmp_path / "root" / folder
+        shutil.copytree(sample_root / folder, target)
+        for path in target.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        return tmp_path / "root"
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def prepared(sample_root, tmp_path_factory):
+    """A function that prepares a sample set once and gives its store's folder."""
+    base = tmp_path_factory.mktemp("prepared")
+
+    def store(name):
+        folder = base / name
+        if not folder.is_dir():
+            prepare_dataset(name, sample_root, folder, profile="sample")
+        return folder
+
+    return store
+
+
+@pytest.fixture(scope="session")
+def benchmarks():
+    """The folder of real benchmark images that DGUNET_BENCHMARKS names."""
+    named = os.environ.get("DGUNET_BENCHMARKS")
+    if not named or not Path(named).is_dir():
+        pytest.skip("needs real benchmark images: set DGUNET_BENCHMARKS to their folder")
+    return Path(named)

@@ -1,0 +1,285 @@
+"""Every official tree reads, and every way a tree can be wrong is named."""
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from dgunet.data.catalogue import CATALOGUE, dataset
+from dgunet.data.layouts import natural, read_pairs
+from dgunet.data.prepare import prepare_dataset
+from dgunet.errors import DataError
+
+SAMPLE_PAIRS = {
+    "Test100": 3,
+    "Rain100H": 3,
+    "Rain100L": 3,
+    "Test2800": 3,
+    "Test1200": 3,
+    "GoPro": 4,
+    "HIDE": 3,
+    "RealBlur-J": 4,
+    "SIDD": 6,
+    "DND": 40,
+    "Set11": 3,
+    "BSD68": 3,
+    "Rain13K": 24,
+    "GoPro-train": 16,
+    "SIDD-train": 8,
+    "BSD400": 18,
+}
+
+
+def prepare(name, root, tmp_path):
+    return prepare_dataset(name, root, tmp_path / "store", profile="sample")
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_sample_tree_reads(name, sample_root):
+    info = dataset(name)
+    pairs = read_pairs(info, sample_root)
+    assert len(pairs) == SAMPLE_PAIRS[name]
+    assert len({pair.id for pair in pairs}) == len(pairs)
+    assert [pair.id for pair in pairs] == sorted((pair.id for pair in pairs), key=natural)
+    for pair in pairs[:2]:
+        pictures = [p for p in (pair.input, pair.target) if p is not None]
+        images = [picture.load() for picture in pictures]
+        assert [image.shape for image in images] == [picture.shape() for picture in pictures]
+        assert images[0].shape == images[-1].shape
+        assert images[0].shape[2] == (1 if info.grey else 3)
+        assert images[0].dtype == (np.float32 if name == "DND" else np.uint8)
+    assert (pairs[0].input is None) == (info.task == "cs")
+    assert (pairs[0].target is None) == (name == "DND")
+
+
+def test_inputs_are_the_degraded_half(sample_root):
+    """Blur is smoother, rain is brighter, noise is rougher than the clean image."""
+    for name, worse in (
+        ("GoPro", lambda y, x: _detail(y) < _detail(x)),
+        ("HIDE", lambda y, x: _detail(y) < _detail(x)),
+        ("RealBlur-J", lambda y, x: _detail(y) < _detail(x)),
+        ("Rain100H", lambda y, x: y.mean() > x.mean()),
+        ("SIDD", lambda y, x: _detail(y) > _detail(x)),
+        ("SIDD-train", lambda y, x: _detail(y) > _detail(x)),
+    ):
+        for pair in read_pairs(dataset(name), sample_root):
+            assert worse(pair.input.load().astype(float), pair.target.load().astype(float)), name
+
+
+def _detail(image):
+    return np.abs(np.diff(image, axis=1)).mean()
+
+
+def test_gopro_reads_the_linear_blur_of_the_benchmark(sample_root):
+    pair = read_pairs(dataset("GoPro"), sample_root)[0]
+    assert pair.id == "GOPR0384_11_00-000001"
+    assert pair.input.path.parent.name == "blur"
+
+
+def test_dnd_boxes_are_the_rows_and_columns_the_index_names(sample_root):
+    folder = sample_root / "test" / "dnd_2017"
+    with h5py.File(folder / "info.mat") as handle:
+        boxes = np.array(handle[handle["info"]["boundingboxes"][0][1]]).T.astype(int)
+    with h5py.File(folder / "images_srgb" / "0002.mat") as handle:
+        image = np.array(handle["InoisySRGB"]).T
+    pairs = {pair.id: pair for pair in read_pairs(dataset("DND"), sample_root)}
+    r0, c0, r1, c1 = boxes[6]
+    expected = image[r0 - 1 : r1, c0 - 1 : c1]
+    np.testing.assert_array_equal(pairs["0002_07"].input.load(), expected)
+
+
+def test_sidd_blocks_are_numbered_by_scene_and_block(sample_root):
+    from scipy.io import loadmat
+
+    file = sample_root / "test" / "SIDD" / "ValidationGtBlocksSrgb.mat"
+    blocks = loadmat(file)["ValidationGtBlocksSrgb"]
+    pairs = {pair.id: pair for pair in read_pairs(dataset("SIDD"), sample_root)}
+    np.testing.assert_array_equal(pairs["0002_0003"].target.load(), blocks[1, 2])
+
+
+def test_names_sort_as_people_count_and_pair_by_name(tmp_path):
+    for number in (10, 9, 2, 1):
+        for half in ("input", "target"):
+            path = tmp_path / "Test100" / half / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16), (number, 0, 0)).save(path)
+    pairs = read_pairs(dataset("Test100"), tmp_path)
+    assert [pair.id for pair in pairs] == ["1", "2", "9", "10"]
+    for pair in pairs:
+        assert pair.input.load()[0, 0, 0] == pair.target.load()[0, 0, 0] == int(pair.id)
+
+
+def test_the_circulating_copies_read_too(sample_root, tmp_path):
+    """GoPro as {input,target} with sequence and frame joined gives the same ids and pixels."""
+    official = read_pairs(dataset("GoPro"), sample_root)
+    for pair in official:
+        for half, picture in (("input", pair.input), ("target", pair.target)):
+            path = tmp_path / "GoPro" / half / f"{pair.id}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(picture.path.read_bytes())
+    copy = read_pairs(dataset("GoPro"), tmp_path)
+    assert [pair.id for pair in copy] == [pair.id for pair in official]
+    np.testing.assert_array_equal(copy[1].input.load(), official[1].input.load())
+
+
+def test_names_with_spaces_and_unicode(spoil, tmp_path):
+    root = spoil("test/Rain100H")
+    moved = tmp_path / "ein Ördner mit データ"
+    root.rename(moved)
+    for half in ("input", "target"):
+        (moved / "test/Rain100H" / half / "1.png").rename(
+            moved / "test/Rain100H" / half / "ein bild ü.png"
+        )
+    manifest = prepare("Rain100H", moved, tmp_path)
+    assert manifest.count == 3
+
+
+# What can be wrong.
+
+
+def test_a_set_that_is_not_there_says_where_it_should_be(tmp_path):
+    with pytest.raises(DataError, match=r"Rain100H.*test/Rain100H.*docs/data\.md"):
+        prepare("Rain100H", tmp_path, tmp_path)
+    with pytest.raises(DataError, match="unknown data set 'Rain100X'"):
+        prepare("Rain100X", tmp_path, tmp_path)
+
+
+def test_an_empty_set(tmp_path):
+    (tmp_path / "Set11").mkdir()
+    with pytest.raises(DataError, match="no image in .*Set11"):
+        prepare("Set11", tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "lost", "partner"),
+    [
+        ("Rain100H", "test/Rain100H", "target/2.png", "input/2.png has no clean target"),
+        ("Rain100H", "test/Rain100H", "input/2.png", "target/2.png has no degraded input"),
+        (
+            "GoPro",
+            "test/GOPRO_Large",
+            "test/GOPR0869_11_00/sharp/000002.png",
+            "GOPR0869_11_00/blur/000002.png has no clean target",
+        ),
+        (
+            "HIDE",
+            "test/HIDE_dataset",
+            "GT/1fromGOPR0950.png",
+            "test-close-ups/1fromGOPR0950.png has no clean target",
+        ),
+        (
+            "SIDD-train",
+            "train/SIDD_Medium_Srgb",
+            "Data/0001_001_S6_00100_00060_3200_L/0001_NOISY_SRGB_011.PNG",
+            "0001_GT_SRGB_011.PNG has no degraded input",
+        ),
+    ],
+)
+def test_a_missing_partner_is_named(spoil, tmp_path, name, folder, lost, partner):
+    root = spoil(folder)
+    (root / folder / lost).unlink()
+    with pytest.raises(DataError, match=partner):
+        prepare(name, root, tmp_path)
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "lost"),
+    [
+        ("Rain100H", "test/Rain100H", "target"),
+        ("GoPro", "test/GOPRO_Large", "test"),
+        ("GoPro", "test/GOPRO_Large", "test/GOPR0869_11_00/blur"),
+        ("HIDE", "test/HIDE_dataset", "test/test-long-shot"),
+        ("RealBlur-J", "test/RealBlur", "RealBlur_J_test_list.txt"),
+        (
+            "RealBlur-J",
+            "test/RealBlur",
+            "RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene003/gt/gt_1.png",
+        ),
+        ("SIDD", "test/SIDD", "ValidationGtBlocksSrgb.mat"),
+        ("DND", "test/dnd_2017", "info.mat"),
+        ("DND", "test/dnd_2017", "images_srgb/0002.mat"),
+        ("SIDD-train", "train/SIDD_Medium_Srgb", "Data"),
+    ],
+)
+def test_a_missing_file_or_folder_is_named(spoil, tmp_path, name, folder, lost):
+    root = spoil(folder)
+    (root / folder / lost).rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=lost.split("/")[-1]):
+        prepare(name, root, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "file"),
+    [
+        ("Rain100H", "test/Rain100H", "input/3.png"),
+        ("Test2800", "test/Test2800", "target/1.jpg"),
+        ("GoPro", "test/GOPRO_Large", "test/GOPR0384_11_00/sharp/000001.png"),
+        ("Set11", "test/Set11", "camera.tif"),
+        ("SIDD", "test/SIDD", "ValidationNoisyBlocksSrgb.mat"),
+        ("DND", "test/dnd_2017", "images_srgb/0001.mat"),
+    ],
+)
+def test_a_truncated_file_is_named_and_leaves_nothing(spoil, tmp_path, name, folder, file):
+    root = spoil(folder)
+    path = root / folder / file
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(DataError, match=path.name):
+        prepare(name, root, tmp_path)
+    assert [child.name for child in tmp_path.iterdir()] == ["root"]
+
+
+def test_sizes_that_differ_within_a_pair_are_named(spoil, tmp_path):
+    root = spoil("test/Rain100H")
+    path = root / "test/Rain100H/target/2.png"
+    with Image.open(path) as image:
+        cut = image.crop((0, 0, 96, 88))
+    cut.save(path)
+    with pytest.raises(DataError, match=r"input/2\.png is 128x96 .*target/2\.png 96x88"):
+        prepare("Rain100H", root, tmp_path)
+
+
+def test_two_files_for_one_image_are_refused(spoil, tmp_path):
+    root = spoil("test/Rain100H")
+    folder = root / "test/Rain100H/input"
+    with Image.open(folder / "1.png") as image:
+        image.save(folder / "1.jpg")
+    with pytest.raises(DataError, match="two files for one image"):
+        prepare("Rain100H", root, tmp_path)
+
+
+def test_two_pairs_of_one_name_are_refused(spoil, tmp_path):
+    root = spoil("test/HIDE_dataset")
+    folder = root / "test/HIDE_dataset/test"
+    name = "1fromGOPR0950.png"
+    (folder / "test-long-shot" / name).write_bytes((folder / "test-close-ups" / name).read_bytes())
+    with pytest.raises(DataError, match="two pairs are called 1fromGOPR0950"):
+        prepare("HIDE", root, tmp_path)
+
+
+def test_a_list_line_that_is_not_two_paths(spoil, tmp_path):
+    root = spoil("test/RealBlur")
+    path = root / "test/RealBlur/RealBlur_J_test_list.txt"
+    path.write_text(path.read_text() + "only-one-path.png\n")
+    with pytest.raises(DataError, match=r"RealBlur_J_test_list\.txt, line 5"):
+        prepare("RealBlur-J", root, tmp_path)
+
+
+def test_a_matlab_file_with_something_else_in_it(spoil, tmp_path):
+    root = spoil("test/SIDD")
+    savemat(root / "test/SIDD/ValidationGtBlocksSrgb.mat", {"other": np.zeros(3)})
+    with pytest.raises(DataError, match="ValidationGtBlocksSrgb is nothing"):
+        prepare("SIDD", root, tmp_path)
+    blocks = np.zeros((1, 2, 8, 8, 3), np.uint8)
+    savemat(root / "test/SIDD/ValidationGtBlocksSrgb.mat", {"ValidationGtBlocksSrgb": blocks})
+    with pytest.raises(DataError, match="6 noisy and 2 clean blocks"):
+        prepare("SIDD", root, tmp_path)
+
+
+def test_a_box_outside_its_image(spoil, tmp_path):
+    root = spoil("test/dnd_2017")
+    with h5py.File(root / "test/dnd_2017/info.mat", "r+") as handle:
+        handle[handle["info"]["boundingboxes"][0][0]][2, 3] = 999
+    with pytest.raises(DataError, match="box 4 of image 1"):
+        prepare("DND", root, tmp_path)
