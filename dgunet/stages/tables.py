@@ -36,7 +36,7 @@ def tables(params: Params, *, results: Iterable[Path], out: Path) -> list[Genera
     """
     tags = {"stage": "tables", "profile": params.profile}
     with start_run(
-        EXPERIMENTS["tables"], f"tables ({params.profile})", tags=tags, params={}
+        EXPERIMENTS["tables"], f"tables ({params.profile})", tags=tags, params={}, closing=True
     ) as run:
         summaries = read_results(results)
         made = build_tables(summaries, profile=params.profile)

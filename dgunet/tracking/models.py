@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from dgunet.tracking.journal import Cursor, Event, JournalReader
 
 LOADER = "dgunet.tracking.serving"
-REQUIRED = ("torch", "numpy", "safetensors")
+REQUIRED = ("torch", "numpy", "safetensors", "filelock")
+"""What `LOADER` and the network import; MLflow adds itself."""
 
 
 def log_model(client: Any, reader: JournalReader, cursor: Cursor, event: Event) -> None:
@@ -70,17 +72,19 @@ def save_model(path: Path, weights: Path, channels: int, logged: Any) -> None:
     from mlflow.types import Schema, TensorSpec
 
     images = TensorSpec(np.dtype(np.float32), (-1, channels, -1, -1))
-    mlflow.pyfunc.save_model(
-        path,
-        loader_module=LOADER,
-        data_path=str(weights),
-        code_paths=[str(Path(__file__).resolve().parents[1])],
-        signature=ModelSignature(Schema([images]), Schema([images])),
-        pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
-        mlflow_model=Model(
-            artifact_path=logged.artifact_location,
-            model_uuid=logged.model_id,
-            run_id=logged.source_run_id,
-            model_id=logged.model_id,
-        ),
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*input example was not provided")
+        mlflow.pyfunc.save_model(
+            path,
+            loader_module=LOADER,
+            data_path=str(weights),
+            code_paths=[str(Path(__file__).resolve().parents[1])],
+            signature=ModelSignature(Schema([images]), Schema([images])),
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
+            mlflow_model=Model(
+                artifact_path=logged.artifact_location,
+                model_uuid=logged.model_id,
+                run_id=logged.source_run_id,
+                model_id=logged.model_id,
+            ),
+        )

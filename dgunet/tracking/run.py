@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LIVE_SECONDS = 60.0
 """A long run shows itself in MLflow at most this often while it goes on."""
 
-SHARE_SECONDS = 30.0
+SHARE_SECONDS = 60.0
 """Short DVC stages one after the other share a delivery: `import mlflow` alone takes seconds."""
 
 Mode = Literal["now", "later", "share", "off"]
@@ -228,20 +228,22 @@ class Run:
             table=table,
         )
 
-    def _end(self, status: str, error: str | None) -> None:
+    def _end(self, status: str, error: str | None = None, *, closing: bool = False) -> None:
         if self._writer is None:
             return
         self._tell("end", status=status, error=error)
         self._writer.close()
-        shared = self._mode == "share" and status == "FINISHED"
-        if self._mode == "later" or (shared and since_last(self._layout) < SHARE_SECONDS):
+        if self._mode == "later":
+            return
+        alone = closing or self._mode == "now" or status != "FINISHED"
+        if not alone and since_last(self._layout) < SHARE_SECONDS:
+            _say("this run goes to MLflow with the next delivery; at once: dgunet tracking sync")
             return
         outcome = deliver(self._layout)
         if outcome.reason:
-            print(
-                f"dgunet: MLflow at {self._layout.uri} is not taking runs ({outcome.reason}); "
-                "they are kept, send them later with: dgunet tracking sync",
-                file=sys.stderr,
+            _say(
+                f"MLflow at {self._layout.uri} is not taking runs ({outcome.reason}); "
+                "they are kept, send them later with: dgunet tracking sync"
             )
 
 
@@ -253,6 +255,7 @@ def start_run(
     tags: Mapping[str, str],
     params: Mapping[str, Any],
     home: Path | None = None,
+    closing: bool = False,
 ) -> Iterator[Run]:
     """Open a run; it ends FINISHED, FAILED with the tag ``error``, or KILLED.
 
@@ -267,6 +270,7 @@ def start_run(
         tags: at least ``profile`` and ``stage``; the standard tags are added.
         params: settings known at the start.
         home: the project's folder; found from the working directory without it.
+        closing: this run ends a chain, so what earlier stages left is delivered with it.
 
     Raises:
         DgunetError: if the journal cannot be written.
@@ -292,7 +296,11 @@ def start_run(
         except BaseException as error:
             run._end(*verdict(error))
             raise
-        run._end("FINISHED", None)
+        run._end("FINISHED", closing=closing)
+
+
+def _say(line: str) -> None:
+    print(f"dgunet: {line}", file=sys.stderr)
 
 
 def _mode() -> Mode:

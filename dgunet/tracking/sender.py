@@ -140,16 +140,12 @@ class Sender:
         if kind in BATCHED:
             self._log_batch(batch)
         elif kind == "artifact":
-            path = self.reader.folder / event["file"]
-            log = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
-            target = "/".join(p for p in (event["folder"], path.name if path.is_dir() else "") if p)
-            log(self.run_id, str(path), target or None)
-            if event.get("table"):
-                self._announce_table(f"{target}/{path.name}" if target else path.name)
+            self._log_artifact(event)
         elif kind == "dataset":
             self._log_dataset(event)
         elif kind == "network":
-            log_model(self.client, self.reader, self.cursor, event)
+            with store.time_for([self.reader.folder / event["file"]]):
+                log_model(self.client, self.reader, self.cursor, event)
         elif kind == "end":
             if event.get("error"):
                 self.client.set_tag(self.run_id, "error", event["error"])
@@ -180,6 +176,18 @@ class Sender:
         for part in _chunks([RunTag(k, v) for k, v in tags.items()], 100):
             self.client.log_batch(self.run_id, tags=part)
 
+    def _log_artifact(self, event: Event) -> None:
+        path = self.reader.folder / event["file"]
+        folder = event["folder"]
+        if path.is_dir():
+            with store.time_for(file for file in path.rglob("*") if file.is_file()):
+                self.client.log_artifacts(self.run_id, str(path), _join(folder, path.name))
+            return
+        with store.time_for([path]):
+            self.client.log_artifact(self.run_id, str(path), folder or None)
+        if event.get("table"):
+            self._announce_table(_join(folder, path.name))
+
     def _announce_table(self, path: str) -> None:
         """Tell the UI about a table, the way MLflow's own ``log_table`` does."""
         tag = "mlflow.loggedArtifacts"
@@ -203,6 +211,10 @@ class Sender:
             InputTag("digest", event["digest"]),
         ]
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, tags)])
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
 
 
 def _batches(events: list[Event]) -> Iterator[list[Event]]:

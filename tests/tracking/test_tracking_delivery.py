@@ -168,21 +168,27 @@ def test_a_deleted_experiment_holds_up_only_its_own_runs(
 
 
 def test_short_dvc_stages_share_a_delivery(
-    project: Layout, monkeypatch: pytest.MonkeyPatch
+    project: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DVC_STAGE", "prepare@Set11")
-    for name in ("first", "second"):
-        with start_run("dgunet/data", name, tags=TAGS, params={}):
+
+    def stage(name: str, **options: Any) -> list[str]:
+        with start_run("dgunet/data", name, tags=TAGS, params={}, **options):
             pass
-    assert [info.name for info in delivered(project)] == ["first"]
-    assert [info.name for info in pending(project)] == ["second"]
+        return [info.name for info in delivered(project)]
+
+    assert stage("1") == ["1"]
+    assert stage("2") == ["1"]
+    assert "dgunet tracking sync" in capsys.readouterr().err
+    assert [info.name for info in pending(project)] == ["2"]
     with (
         pytest.raises(RuntimeError),
-        start_run("dgunet/data", "third", tags=TAGS, params={}),
+        start_run("dgunet/data", "3", tags=TAGS, params={}),
     ):
         raise RuntimeError("a failure is told at once, and takes along what waits")
-    assert [info.name for info in delivered(project)] == ["first", "second", "third"]
-    assert delivered(project)[-1].status == "FAILED"
+    assert [info.status for info in delivered(project)] == ["FINISHED", "FINISHED", "FAILED"]
+    assert stage("4") == ["1", "2", "3"]
+    assert stage("5", closing=True) == ["1", "2", "3", "4", "5"]
 
 
 def test_a_long_run_shows_itself_while_it_goes_on(project: Layout, client: Any) -> None:

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -128,28 +129,45 @@ def test_a_server_killed_half_way_loses_and_doubles_nothing(
     assert names == {*files, "per_image.json", "last.png"}
 
 
-@pytest.fixture
-def silent() -> Iterator[str]:
-    """A server that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+class Ill(BaseHTTPRequestHandler):
+    """Lives by its health page; everything else is an error, or silence."""
+
+    def do_GET(self) -> None:
+        if self.path != "/health" and self.server.server_name == "mute":
+            time.sleep(2)
+            return
+        self.send_response(200 if self.path == "/health" else 503)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
-def refused() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+@pytest.fixture(params=["refusing", "silent", "failing", "mute"])
+def away(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Addresses where no run is taken, each in its own way."""
+    if request.param in ("refusing", "silent"):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            if request.param == "refusing":
+                listener.close()
+            yield address
+        return
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ill) as httpd:
+        httpd.server_name = request.param
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
 
 
-@pytest.mark.parametrize("kind", ["silent", "refused"])
 def test_a_server_that_is_away_is_asked_once(
     bare: Layout,
-    silent: str,
+    away: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    kind: str,
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", silent if kind == "silent" else refused())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", away)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setattr(store, "ANSWER_SECONDS", 0.2)
     asked: list[str] = []
     ask = store.ask
@@ -163,6 +181,20 @@ def test_a_server_that_is_away_is_asked_once(
     assert [info.name for info in pending(bare)] == ["first", "second", "third"]
     told = capsys.readouterr().err.strip().splitlines()
     assert len(told) == 3 and all("dgunet tracking sync" in line for line in told)
+
+
+def test_big_files_have_more_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    big = tmp_path / "network.safetensors"
+    with big.open("wb") as handle:
+        handle.truncate(70_000_000)
+    with store.quiet_mlflow():
+        with store.time_for([big]):
+            assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "80"
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "10"
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    with store.quiet_mlflow(), store.time_for([big]):
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "5", "the user's setting wins"
 
 
 def test_the_pause_doubles_and_ends(bare: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
