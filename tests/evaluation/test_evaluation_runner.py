@@ -66,6 +66,12 @@ def test_rows_hold_each_image_scored_under_the_protocol(rain_store, tmp_path):
     assert array_sha256(kept) == rows[0]["restored_sha256"]
 
 
+def test_pictures_of_an_earlier_evaluation_do_not_stay(rain_store, tmp_path):
+    evaluate_store(identity, rain_store, RAIN, tmp_path, keep_images=3)
+    evaluate_store(identity, rain_store, RAIN, tmp_path, keep_images=1)
+    assert [p.name for p in (tmp_path / "restored").iterdir()] == ["1.png"]
+
+
 def test_summary_has_exactly_the_agreed_keys(rain_store, tmp_path):
     evaluate_store(Smooth(), rain_store, RAIN, tmp_path, row="stages-9", checkpoint_sha256="c" * 64)
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -85,8 +91,8 @@ def test_a_set_that_is_not_the_published_one_is_partial(store, tmp_path):
 
 def test_a_set_on_a_server_waits_for_it(tmp_path):
     store = MemoryStore(records(2), dataset="DND")
-    for record in store.records:
-        record.target = None
+    for box, record in enumerate(store.records):
+        record.id, record.target = f"0001_{box + 1:02d}", None
     summary = evaluate_store(identity, store, protocol("dnd-server"), tmp_path)
     assert summary.state == "waiting for the server"
     assert (summary.psnr, summary.input_psnr) == (None, None)

@@ -1,0 +1,218 @@
+"""DND: its targets stay on a server. Results go out bundled; the mailed score comes back in.
+
+The server takes one MATLAB file per image, ``0001.mat`` to ``0050.mat``, each with the twenty
+restored boxes as a cell array ``Idenoised``, ``israw`` and ``eval_version``.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.io
+
+from dgunet.errors import DataError, EvaluationError
+from dgunet.evaluation.arrays import Array
+from dgunet.files import (
+    atomic_folder,
+    atomic_path,
+    sha256_file,
+    tree_digest,
+    write_bytes,
+    write_json,
+)
+
+IMAGES, BOXES = 50, 20
+_HEADER = b"MATLAB 5.0 MAT-file, restored boxes of one DND image".ljust(116)
+
+
+def write_box(folder: Path, record: str, restored: Array) -> None:
+    """Keep one restored box until all are there.
+
+    Args:
+        folder: where the boxes of one evaluation wait.
+        record: ``NNNN_BB``, image and box from 1.
+        restored: float32 in [0, 1], shape (H, W, 3), not rounded.
+    """
+    with atomic_path(folder / f"{record}.npy") as temporary:
+        np.save(temporary, restored, allow_pickle=False)
+
+
+def bundle_boxes(boxes: Path, out: Path, records: Iterable[str]) -> None:
+    """Make the server's files from all boxes, whole or not at all; the boxes are then removed.
+
+    Args:
+        boxes: folder that `write_box` filled.
+        out: folder of ``NNNN.mat``; the same boxes give the same bytes.
+        records: the set's record names.
+
+    Raises:
+        DataError: for a name that is no ``NNNN_BB``, a missing box or a gap in the numbers.
+    """
+    images: dict[str, list[str]] = {}
+    for record in records:
+        image, _, box = record.partition("_")
+        if not (image.isdigit() and box.isdigit()):
+            raise DataError(f"{record!r} is no DND box.", "Names are NNNN_BB: image and box.")
+        images.setdefault(image, []).append(record)
+    with atomic_folder(out) as work:
+        for image, names in images.items():
+            cells = np.empty(len(names), object)
+            for place, name in enumerate(sorted(names, key=lambda n: int(n.partition("_")[2]))):
+                if int(name.partition("_")[2]) != place + 1:
+                    raise DataError(
+                        f"image {image} of DND lacks box {place + 1}.", "Prepare the set again."
+                    )
+                cells[place] = _read_box(boxes / f"{name}.npy")
+            (work / f"{int(image):04d}.mat").write_bytes(_matlab(cells))
+    shutil.rmtree(boxes, ignore_errors=True)
+
+
+def _read_box(path: Path) -> Array:
+    if not path.is_file():
+        raise DataError(f"the restored box {path} is missing.", "Run the evaluation again.")
+    return np.asarray(np.load(path, allow_pickle=False), np.float32)
+
+
+def _matlab(cells: Array) -> bytes:
+    buffer = io.BytesIO()
+    content = {"Idenoised": cells, "israw": False, "eval_version": "1.0"}
+    scipy.io.savemat(buffer, content)  # type: ignore[arg-type]  # streams are documented
+    # The library writes the time of day into the text header.
+    return _HEADER + buffer.getvalue()[len(_HEADER) :]
+
+
+def zip_submission(evaluation: Path, out: Path) -> str:
+    """Pack the bundled files of a finished evaluation for the upload.
+
+    Args:
+        evaluation: results of the DND evaluation, with ``bundled/``.
+        out: the zip file; the same files give the same bytes.
+
+    Returns:
+        SHA-256 of the zip file.
+
+    Raises:
+        EvaluationError: unless all 50 files with their 20 boxes are there.
+    """
+    files = sorted((evaluation / "bundled").glob("*.mat"))
+    expected = [f"{number:04d}.mat" for number in range(1, IMAGES + 1)]
+    if [path.name for path in files] != expected:
+        raise EvaluationError(
+            f"{evaluation / 'bundled'} holds {len(files)} files, the server takes {IMAGES}.",
+            "Evaluate the whole DND set; a sample cannot be submitted.",
+        )
+    with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for path in files:
+            shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
+            if shapes.get("Idenoised") != (1, BOXES):
+                raise EvaluationError(
+                    f"{path} does not hold {BOXES} boxes.", "Evaluate the whole DND set again."
+                )
+            archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
+    return sha256_file(out)
+
+
+@dataclass(frozen=True)
+class ServerScore:
+    """A score that DND's server mailed, bound to the evaluation and to its evidence.
+
+    Attributes:
+        row: the row of Table 3.
+        variant: "DGUNet" or "DGUNet+".
+        psnr: mailed, dB, sRGB.
+        ssim: mailed.
+        checkpoint_sha256: of the weights that made the submission.
+        data_digest: of the prepared set.
+        per_image_sha256: of the evaluation's per-image table.
+        bundle_sha256: over the bundled files.
+        evidence: name of the kept file (the mail or a page saved).
+        evidence_sha256: of that file.
+    """
+
+    row: str
+    variant: str
+    psnr: float
+    ssim: float
+    checkpoint_sha256: str
+    data_digest: str
+    per_image_sha256: str
+    bundle_sha256: str
+    evidence: str
+    evidence_sha256: str
+
+
+def record_score(
+    evaluation: Path, summary: dict[str, Any], psnr: float, ssim: float, evidence: Path, out: Path
+) -> ServerScore:
+    """Enter a mailed score: writes ``out`` and keeps the evidence beside it.
+
+    Args:
+        evaluation: results of the DND evaluation, with ``bundled/``.
+        summary: its ``summary.json``.
+        psnr: as mailed, dB.
+        ssim: as mailed.
+        evidence: the mail or page that states it.
+        out: a ``.json`` file that belongs under version control.
+
+    Raises:
+        EvaluationError: for a sample or incomplete evaluation, impossible values, or evidence
+            that is missing or empty.
+    """
+    if summary["protocol"] != "dnd-server":
+        raise EvaluationError(
+            f"{evaluation} was scored under {summary['protocol']}.",
+            "Only a DND evaluation waits for the server.",
+        )
+    if summary["profile"] != "paper" or not summary["complete"]:
+        raise EvaluationError(
+            f"{evaluation} is {summary['images']} of {summary['published_images']} images, "
+            f"profile {summary['profile']}.",
+            "Only the complete real set can have a server's score.",
+        )
+    if not (0.0 < psnr < 100.0 and 0.0 < ssim <= 1.0):
+        raise EvaluationError(
+            f"PSNR {psnr} dB with SSIM {ssim} cannot be.", "Enter the values as mailed."
+        )
+    if not evidence.is_file() or not evidence.stat().st_size:
+        raise EvaluationError(
+            f"the evidence {evidence} is missing or empty.", "Save the server's mail to a file."
+        )
+    kept = out.with_suffix(f".evidence{evidence.suffix}")
+    write_bytes(kept, evidence.read_bytes())
+    score = ServerScore(
+        row=summary["row"],
+        variant=summary["variant"],
+        psnr=psnr,
+        ssim=ssim,
+        checkpoint_sha256=summary["checkpoint_sha256"],
+        data_digest=summary["data_digest"],
+        per_image_sha256=summary["per_image_sha256"],
+        bundle_sha256=tree_digest(evaluation / "bundled"),
+        evidence=kept.name,
+        evidence_sha256=sha256_file(kept),
+    )
+    write_json(out, asdict(score))
+    return score
+
+
+def apply_score(summary: dict[str, Any], score: ServerScore) -> dict[str, Any]:
+    """The summary of a DND evaluation with its mailed score: state "measured".
+
+    Raises:
+        EvaluationError: when the score belongs to other weights, data or results.
+    """
+    for key in ("row", "variant", "checkpoint_sha256", "data_digest", "per_image_sha256"):
+        if summary[key] != getattr(score, key):
+            raise EvaluationError(
+                f"the server's score was given to {key} {getattr(score, key)}, "
+                f"this evaluation has {summary[key]}.",
+                "Submit the new results, or restore the evaluation that was submitted.",
+            )
+    return summary | {"psnr": score.psnr, "ssim": score.ssim, "state": "measured"}

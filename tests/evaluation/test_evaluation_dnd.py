@@ -1,0 +1,147 @@
+"""DND: the files that its server takes, and the score that it mails."""
+
+import json
+import shutil
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.io
+from evaluation_stand_ins import MemoryStore
+
+from dgunet.errors import DataError, EvaluationError
+from dgunet.evaluation.dnd import (
+    apply_score,
+    bundle_boxes,
+    record_score,
+    write_box,
+    zip_submission,
+)
+from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.restoration import identity
+from dgunet.evaluation.runner import evaluate_store
+
+
+def box_store(images=2, boxes=20):
+    rng = np.random.default_rng(0)
+    made = [
+        SimpleNamespace(
+            id=f"{image + 1:04d}_{box + 1:02d}",
+            input=rng.random((4, 4 + box, 3), dtype=np.float32),
+            target=None,
+        )
+        for image in range(images)
+        for box in range(boxes)
+    ]
+    return MemoryStore(made, dataset="DND", task="denoise")
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    store = box_store(images=50)
+    out = tmp_path_factory.mktemp("dnd")
+    evaluate_store(identity, store, protocol("dnd-server"), out, checkpoint_sha256="c" * 64)
+    summary = json.loads((out / "summary.json").read_text()) | {"profile": "paper"}
+    return out, summary
+
+
+def test_the_bundle_is_what_the_server_takes(tmp_path):
+    store = box_store()
+    evaluate_store(identity, store, protocol("dnd-server"), tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "bundled",
+        "per_image.parquet",
+        "summary.json",
+    ]
+    for image in (1, 2):
+        content = scipy.io.loadmat(tmp_path / "bundled" / f"{image:04d}.mat")
+        assert content["Idenoised"].shape == (1, 20)
+        assert content["israw"].item() == 0
+        assert content["eval_version"].item() == "1.0"
+        for box in range(20):
+            cell = content["Idenoised"][0, box]
+            assert cell.dtype == np.float32
+            given = store.records[(image - 1) * 20 + box].input
+            np.testing.assert_allclose(cell, given, atol=1e-6)
+
+
+def test_the_bundle_is_not_rounded_and_has_no_time_in_it(tmp_path):
+    for name in ("a", "b"):
+        write_box(tmp_path / name, "0001_01", np.full((2, 2, 3), 0.12345, np.float32))
+        bundle_boxes(tmp_path / name, tmp_path / f"{name}.out", ["0001_01"])
+    first, second = ((tmp_path / f"{n}.out" / "0001.mat").read_bytes() for n in "ab")
+    assert first == second
+    assert b"20" not in first[:116]
+    content = scipy.io.loadmat(tmp_path / "a.out" / "0001.mat")
+    assert content["Idenoised"][0, 0][0, 0, 0] == np.float32(0.12345)
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        (["0001_01", "0001_03"], "lacks box 2"),
+        (["photo"], "no DND box"),
+        (["0001_01", "0001_02"], "0001_02.npy is missing"),
+    ],
+)
+def test_boxes_that_do_not_fit_leave_no_bundle(tmp_path, records, message):
+    for record in ("0001_01", "0001_03"):
+        write_box(tmp_path / "boxes", record, np.zeros((2, 2, 3), np.float32))
+    with pytest.raises(DataError, match=message):
+        bundle_boxes(tmp_path / "boxes", tmp_path / "out", records)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_submission_holds_the_fifty_files(evaluated, tmp_path):
+    out, _ = evaluated
+    digest = zip_submission(out, tmp_path / "a.zip")
+    assert digest == zip_submission(out, tmp_path / "b.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.namelist() == [f"{n:04d}.mat" for n in range(1, 51)]
+
+
+def test_a_sample_cannot_be_submitted(tmp_path):
+    evaluate_store(identity, box_store(), protocol("dnd-server"), tmp_path)
+    with pytest.raises(EvaluationError, match="holds 2 files, the server takes 50"):
+        zip_submission(tmp_path, tmp_path / "a.zip")
+    scipy.io.savemat(tmp_path / "few.mat", {"Idenoised": np.full(19, "box", object)})
+    for image in range(1, 51):
+        shutil.copy(tmp_path / "few.mat", tmp_path / "bundled" / f"{image:04d}.mat")
+    with pytest.raises(EvaluationError, match="does not hold 20 boxes"):
+        zip_submission(tmp_path, tmp_path / "a.zip")
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_a_mailed_score_fills_the_summary_it_belongs_to(evaluated, tmp_path):
+    out, summary = evaluated
+    mail = tmp_path / "mail.eml"
+    mail.write_text("PSNR 40.04 SSIM 0.963")
+    score = record_score(out, summary, 40.04, 0.963, mail, tmp_path / "records" / "dnd.json")
+    filled = apply_score(summary, score)
+    assert (filled["psnr"], filled["ssim"], filled["state"]) == (40.04, 0.963, "measured")
+    assert (tmp_path / "records" / "dnd.evidence.eml").read_text() == mail.read_text()
+    assert json.loads((tmp_path / "records" / "dnd.json").read_text())["psnr"] == 40.04
+    for key in ("checkpoint_sha256", "data_digest", "per_image_sha256", "row"):
+        with pytest.raises(EvaluationError, match=key):
+            apply_score(summary | {key: "other"}, score)
+
+
+@pytest.mark.parametrize(
+    ("changed", "score", "evidence", "message"),
+    [
+        ({"profile": "sample"}, (40.0, 0.96), "mail", "profile sample"),
+        ({"complete": False}, (40.0, 0.96), "mail", "complete real set"),
+        ({"protocol": "rain-y"}, (40.0, 0.96), "mail", "rain-y"),
+        ({}, (400.0, 0.96), "mail", "cannot be"),
+        ({}, (40.0, 96.0), "mail", "cannot be"),
+        ({}, (40.0, 0.96), "", "missing or empty"),
+    ],
+)
+def test_a_score_without_ground_is_refused(evaluated, tmp_path, changed, score, evidence, message):
+    out, summary = evaluated
+    mail = tmp_path / "mail.eml"
+    mail.write_text(evidence)
+    with pytest.raises(EvaluationError, match=message):
+        record_score(out, summary | changed, *score, mail, tmp_path / "dnd.json")
+    assert not (tmp_path / "dnd.json").exists()
