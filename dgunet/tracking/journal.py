@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -167,6 +168,9 @@ def journals_in(folder: Path) -> list[JournalReader]:
     """The journals in ``folder``, oldest first."""
     if not folder.is_dir():
         return []
-    return [
-        JournalReader(path) for path in sorted(folder.iterdir()) if not path.name.startswith(".")
-    ]
+    readers = []
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith("."):
+            with suppress(FileNotFoundError):  # another process just delivered it
+                readers.append(JournalReader(path))
+    return readers

@@ -128,6 +128,14 @@ def test_lookup_finds_a_run_that_still_waits(bare: Layout) -> None:
     assert [info.name for info in pending(bare)] == ["n"]
 
 
+def test_a_journal_that_is_being_removed_is_passed_over(bare: Layout) -> None:
+    for name in ("a", "b"):
+        with start_run("dgunet/x", name, tags=TAGS, params={}):
+            pass
+    journals_in(bare.journals)[0].folder.joinpath("header.json").unlink()
+    assert [info.name for info in pending(bare)] == ["b"]
+
+
 def test_home_is_found_upward(bare: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = bare.home / "build" / "x"
     deep.mkdir(parents=True)
