@@ -1,4 +1,4 @@
-"""Verbs of the data room: ``dgunet data list | info | sample | prepare``."""
+"""Verbs of the data room: ``dgunet data list | info | cards | sample | prepare``."""
 
 from __future__ import annotations
 
@@ -58,6 +58,17 @@ def info(name: Name) -> None:
 
     for line in card_lines(name):
         typer.echo(line)
+
+
+@data.command()
+def cards() -> None:
+    """Print the cards of all sets as Markdown.
+
+    Example: dgunet data cards > docs/data-cards.md
+    """
+    from dgunet.data.cards import cards_markdown
+
+    typer.echo(cards_markdown(), nl=False)
 
 
 @data.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dgunet.data.catalogue import DatasetInfo, dataset
+from dgunet.data.catalogue import CATALOGUE, DatasetInfo, dataset
 
 
 def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
@@ -41,3 +41,22 @@ def card_lines(name: str) -> list[str]:
 
 def _options(options: dict[str, object]) -> str:
     return "".join(f", {key}: {value}" for key, value in options.items())
+
+
+def cards_markdown() -> str:
+    """All cards, in the catalogue's order, as one Markdown document."""
+    parts = [_HEAD]
+    for info in CATALOGUE.values():
+        rows = "".join(f"| {label} | {_cell(text)} |\n" for label, text in card_fields(info))
+        parts.append(f"\n## {info.name}\n\n| | |\n|---|---|\n{rows}")
+    return "".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+_HEAD = """# Data cards
+
+Made from `dgunet/data/catalogue.yaml` by `dgunet data cards`; do not edit.
+"""

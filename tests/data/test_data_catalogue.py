@@ -53,7 +53,7 @@ def test_every_entry_names_a_layout_and_a_protocol_that_exist(info):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(DataError, match="'Rain200H'.*Rain100H.*BSD400"):
+    with pytest.raises(DataError, match=r"'Rain200H'.*Rain100H.*BSD400"):
         dataset("Rain200H")
 
 
@@ -68,3 +68,8 @@ def test_info_prints_the_card_and_marks_the_twelfth_set():
     assert result.exit_code == 0
     assert "named by the authors' code" in result.stdout
     assert "RealBlur_J_test_list.txt" in result.stdout
+
+
+def test_the_documented_cards_are_those_of_the_catalogue(project):
+    result = CliRunner().invoke(data, ["cards"])
+    assert result.stdout == (project / "docs" / "data-cards.md").read_text()

@@ -147,7 +147,7 @@ def test_a_set_that_is_not_there_says_where_it_should_be(tmp_path):
 
 def test_an_empty_set(tmp_path):
     (tmp_path / "Set11").mkdir()
-    with pytest.raises(DataError, match="no image in .*Set11"):
+    with pytest.raises(DataError, match=r"no image in .*Set11"):
         prepare("Set11", tmp_path, tmp_path)
 
 

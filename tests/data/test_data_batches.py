@@ -1,0 +1,146 @@
+"""Batches depend on the seed and the step, on nothing else."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dgunet.data.batches import TrainingBatches, dihedral
+from dgunet.data.store import LoadedPair, PairStore, write_store
+from dgunet.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def rain(prepared):
+    return PairStore.open(prepared("Rain13K"))
+
+
+def test_a_batch_is_input_and_target_in_the_unit_range(rain):
+    y, x = TrainingBatches(rain, patch=32, batch=5, seed=1)(0)
+    for batch in (y, x):
+        assert batch.shape == (5, 3, 32, 32)
+        assert batch.dtype == torch.float32
+        assert 0 <= batch.min() < batch.max() <= 1
+    assert y.mean() > x.mean(), "rain brightens"
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 2**31), st.lists(st.integers(0, 10_000), min_size=2, max_size=4))
+def test_any_order_of_steps_gives_the_same_batches(rain, seed, steps):
+    forward = TrainingBatches(rain, patch=16, batch=3, seed=seed)
+    first = {step: forward(step) for step in steps}
+    again = TrainingBatches(PairStore.open(rain.folder), patch=16, batch=3, seed=seed)
+    for step in reversed(steps):
+        for a, b in zip(first[step], again(step), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_other_seeds_and_other_steps_give_other_batches(rain):
+    base = TrainingBatches(rain, patch=32, batch=2, seed=1)
+    other = TrainingBatches(rain, patch=32, batch=2, seed=2)
+    assert not torch.equal(base(0)[0], other(0)[0])
+    assert not torch.equal(base(0)[0], base(1)[0])
+
+
+def test_an_epoch_shows_every_photograph_once_in_an_order_of_its_own(rain):
+    batches = TrainingBatches(rain, patch=16, batch=1, seed=3)
+    epochs = [
+        [batches._index(epoch * len(rain) + place) for place in range(len(rain))]
+        for epoch in range(3)
+    ]
+    for order in epochs:
+        assert sorted(order) == list(range(len(rain)))
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+@pytest.fixture(scope="module")
+def coordinates(tmp_path_factory):
+    """Photographs whose pixels say where they are (row, column, number); inputs are inverted."""
+    pairs = []
+    for number, (height, width) in enumerate([(40, 50), (30, 60), (24, 24)]):
+        rows, columns = np.mgrid[:height, :width].astype(np.uint8)
+        clean = np.dstack([rows, columns, np.full_like(rows, number)])
+        pairs.append(LoadedPair(str(number), 255 - clean, clean))
+    folder = tmp_path_factory.mktemp("coordinates") / "store"
+    description = dict.fromkeys(("dataset", "task", "role", "profile", "protocol", "recipe"), "")
+    write_store(folder, pairs, published_count=3, complete=False, **description)
+    return PairStore.open(folder)
+
+
+def test_a_patch_is_a_square_of_its_photograph_and_both_halves_agree(coordinates):
+    batches = TrainingBatches(coordinates, patch=24, batch=1, seed=5)
+    corners, turns = set(), set()
+    for step in range(300):
+        y, x = batches.sample(step, 0)
+        np.testing.assert_array_equal(y, 255 - x)
+        number = batches._index(step)
+        top, left = int(x[..., 0].min()), int(x[..., 1].min())
+        square = coordinates[number].target[top : top + 24, left : left + 24]
+        fitting = [code for code in range(8) if np.array_equal(dihedral(square, code), x)]
+        assert len(fitting) == 1, f"step {step}"
+        turns.add(fitting[0])
+        corners.add((number, top, left))
+    assert turns == set(range(8))
+    tops = {top for number, top, _ in corners if number == 0}
+    assert (min(tops), max(tops)) == (0, 16), "the last row of crops belongs to the range"
+
+
+def test_without_augmentation_patches_stand_upright(coordinates):
+    batches = TrainingBatches(coordinates, patch=24, batch=1, seed=5, augment=False)
+    for step in range(10):
+        _, x = batches.sample(step, 0)
+        assert (np.diff(x[..., 0].astype(int), axis=0) == 1).all()
+        assert (np.diff(x[..., 1].astype(int), axis=1) == 1).all()
+
+
+def test_compressive_sensing_trains_on_clean_grey_patches(prepared):
+    store = PairStore.open(prepared("BSD400"))
+    y, x = TrainingBatches(store, patch=32, batch=4, seed=1)(0)
+    assert x.shape == (4, 1, 32, 32)
+    assert torch.equal(y, x)
+
+
+def test_small_photographs_are_mirrored_right_and_below(prepared):
+    store = PairStore.open(prepared("BSD400"))
+    batches = TrainingBatches(store, patch=128, batch=1, seed=1, augment=False)
+    _, patch = batches.sample(0, 0)
+    image = store[batches._index(0)].target
+    assert image.shape == (90, 90, 1)
+    np.testing.assert_array_equal(patch[:90, :90], image)
+    np.testing.assert_array_equal(patch[90:, :90], image[51:89][::-1])
+    np.testing.assert_array_equal(patch[:, 90:], patch[:, 51:89][:, ::-1])
+
+
+def test_a_set_without_clean_images_cannot_train(prepared):
+    with pytest.raises(DataError, match="no clean images"):
+        TrainingBatches(PairStore.open(prepared("DND")), patch=16, batch=1, seed=1)
+
+
+def test_the_nine_codes():
+    image = np.arange(6).reshape(2, 3, 1)
+    expected = {
+        0: [[0, 1, 2], [3, 4, 5]],
+        1: [[3, 4, 5], [0, 1, 2]],
+        2: [[2, 1, 0], [5, 4, 3]],
+        3: [[2, 5], [1, 4], [0, 3]],
+        4: [[5, 4, 3], [2, 1, 0]],
+        5: [[3, 0], [4, 1], [5, 2]],
+        6: [[5, 2], [4, 1], [3, 0]],
+        7: [[0, 3], [1, 4], [2, 5]],
+        8: [[0, 1, 2], [3, 4, 5]],
+    }
+    for code, rows in expected.items():
+        np.testing.assert_array_equal(dihedral(image, code)[..., 0], rows)
+    for code in (-1, 9):
+        with pytest.raises(ValueError, match="allowed: 0 to 8"):
+            dihedral(image, code)
+
+
+def test_the_nine_codes_are_those_of_the_released_code(benchmarks):
+    recorded = json.loads((benchmarks / "../reference/golden/augment.json").read_text())
+    image = np.array(recorded["train_aug_input"])[..., None]
+    for code, rows in recorded["train_aug_by_code_0_to_8"].items():
+        np.testing.assert_array_equal(dihedral(image, int(code))[..., 0], rows)

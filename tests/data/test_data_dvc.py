@@ -1,0 +1,62 @@
+"""The committed pointer and remote: pulls work offline and refuse bad objects."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMITTED = (".dvc/config", ".dvc/.gitignore", ".dvcignore", "data.dvc", "dvcstore")
+
+
+@pytest.fixture
+def clone(project, tmp_path):
+    """What a clone has of the data, in a folder whose name holds a space; no git needed."""
+    target = tmp_path / "a clone"
+    for name in COMMITTED:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (project / name).is_dir() else shutil.copyfile
+        copy(project / name, target / name)
+    (target / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
+    return target
+
+
+def dvc(folder, *arguments):
+    environment = os.environ | {
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(folder.parent / "site"),
+        "DVC_GLOBAL_CONFIG_DIR": str(folder.parent / "global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(folder.parent / "system"),
+    }
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_data_comes_without_network_and_a_bad_object_is_refused(clone):
+    result = dvc(clone, "pull", "data")
+    assert result.returncode == 0, result.stderr
+    assert (clone / "data/sample/test/Rain100H/input/1.png").is_file()
+    assert dvc(clone, "status", "data").returncode == 0
+
+    shutil.rmtree(clone / "data")
+    shutil.rmtree(clone / ".dvc" / "cache")
+    spoilt = max((clone / "dvcstore").rglob("*"), key=lambda path: path.stat().st_size)
+    spoilt.chmod(0o644)
+    content = bytearray(spoilt.read_bytes())
+    content[100] ^= 1
+    spoilt.write_bytes(content)
+    assert dvc(clone, "pull", "data").returncode != 0
+    assert not list((clone / "data").rglob(Path(spoilt).name))
+
+
+def test_the_remote_is_the_committed_folder_with_verify_and_without_analytics(project):
+    config = (project / ".dvc" / "config").read_text()
+    assert "url = ../dvcstore" in config
+    assert "verify = true" in config
+    assert "analytics = false" in config
+    size = sum(path.stat().st_size for path in (project / "dvcstore").rglob("*") if path.is_file())
+    assert size < 8e6

@@ -1,0 +1,255 @@
+"""The store: what goes in comes out, as views, the same bytes every time, or not at all."""
+
+import errno
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dgunet.data import prepare as preparation
+from dgunet.data.catalogue import CATALOGUE, dataset
+from dgunet.data.layouts import read_pairs
+from dgunet.data.prepare import prepare_dataset, source_paths
+from dgunet.data.store import LoadedPair, PairStore, Source, write_store
+from dgunet.errors import DataError, DgunetError
+from dgunet.files import sha256_file
+
+DESCRIPTION = {
+    "dataset": "Test100",
+    "task": "derain",
+    "role": "test",
+    "profile": "sample",
+    "published_count": 100,
+    "complete": False,
+    "protocol": "rain-y",
+    "recipe": "whole",
+}
+
+
+def random_pairs(seed, count, channels=3, dtype=np.uint8):
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for number in range(count):
+        shape = (*rng.integers(1, 40, 2), channels)
+        images = rng.integers(0, 256, (2, *shape)).astype(dtype)
+        pairs.append(LoadedPair(f"p{number}", images[0], images[1]))
+    return pairs
+
+
+def tree(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_set_comes_back_pixel_for_pixel(name, sample_root, prepared):
+    store = PairStore.open(prepared(name))
+    store.verify()
+    sources = read_pairs(dataset(name), sample_root)
+    assert [record.id for record in store] == [pair.id for pair in sources]
+    for record, pair in zip(store, sources, strict=True):
+        for stored, picture, source in (
+            (record.input, pair.input, record.input_source),
+            (record.target, pair.target, record.target_source),
+        ):
+            if picture is None:
+                assert stored is None
+                assert source is None
+                continue
+            np.testing.assert_array_equal(stored, picture.load())
+            assert sample_root / source.file == picture.path
+            assert source.sha256 == sha256_file(picture.path)
+    manifest = store.manifest
+    info = dataset(name)
+    assert (manifest.dataset, manifest.task, manifest.role) == (name, info.task, info.role)
+    assert (manifest.count, manifest.published_count) == (len(sources), info.pairs)
+    assert (manifest.profile, manifest.complete) == ("sample", False)
+
+
+def test_preparing_again_gives_the_same_bytes(sample_root, prepared, tmp_path):
+    prepare_dataset("RealBlur-J", sample_root, tmp_path / "again", profile="sample")
+    assert tree(tmp_path / "again") == tree(prepared("RealBlur-J"))
+
+
+def test_the_digest_follows_the_pixels(spoil, prepared, tmp_path):
+    root = spoil("test/Set11")
+    path = root / "test/Set11/camera.tif"
+    raw = bytearray(path.read_bytes())
+    raw[4000] ^= 1
+    path.write_bytes(raw)
+    manifest = prepare_dataset("Set11", root, tmp_path / "store", profile="sample")
+    assert manifest.digest != PairStore.open(prepared("Set11")).manifest.digest
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000), st.integers(1, 6), st.integers(1, 8000), st.sampled_from([1, 3]))
+def test_records_and_digest_do_not_depend_on_the_files(
+    tmp_path_factory, seed, count, shard_bytes, channels
+):
+    folder = tmp_path_factory.mktemp("shards")
+    pairs = random_pairs(seed, count, channels)
+    one = write_store(folder / "one", pairs, **DESCRIPTION)
+    many = write_store(folder / "many", pairs, shard_bytes=shard_bytes, **DESCRIPTION)
+    assert one.digest == many.digest
+    assert len(one.shards) == 1
+    store = PairStore.open(folder / "many")
+    assert len(store) == count
+    for record, pair in zip(store, pairs, strict=True):
+        np.testing.assert_array_equal(record.input, pair.input)
+        np.testing.assert_array_equal(record.target, pair.target)
+    with pytest.raises(IndexError):
+        store[count]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.data())
+def test_a_crop_is_a_view_equal_to_the_crop_of_the_whole(prepared, data):
+    store = PairStore.open(prepared("Test100"))
+    record = store[data.draw(st.integers(0, len(store) - 1))]
+    height, width, _ = record.shape
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    rows, columns = data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left))
+    crop = record.crop(top, left, rows, columns)
+    for part, whole in ((crop.input, record.input), (crop.target, record.target)):
+        assert np.shares_memory(part, whole)
+        np.testing.assert_array_equal(
+            part, np.array(whole)[top : top + rows, left : left + columns]
+        )
+
+
+def test_records_are_read_only(prepared):
+    record = PairStore.open(prepared("Test100"))[0]
+    with pytest.raises(ValueError, match="read-only"):
+        record.input[0, 0, 0] = 1
+
+
+def test_floats_and_absent_halves(tmp_path):
+    image = np.random.default_rng(0).random((5, 7, 3), dtype=np.float32)
+    source = Source("images_srgb/0001.mat", "0" * 64)
+    pair = LoadedPair("0001_01", image, None, source, None)
+    write_store(tmp_path / "s", [pair], **DESCRIPTION)
+    record = PairStore.open(tmp_path / "s")[0]
+    np.testing.assert_array_equal(record.input, image)
+    assert record.input.dtype == np.float32
+    assert (record.target, record.target_source) == (None, None)
+    assert record.input_source == source
+
+
+def test_a_store_goes_to_a_worker_by_its_path(prepared):
+    store = PairStore.open(prepared("Test100"))
+    expected = np.array(store[1].input)
+    pickled = pickle.dumps(store)
+    assert len(pickled) < 2000
+    np.testing.assert_array_equal(pickle.loads(pickled)[1].input, expected)  # noqa: S301
+
+
+def test_a_complete_real_set_is_complete_and_a_sample_never(sample_root, tmp_path, monkeypatch):
+    entry = dataset("Set11").model_copy(update={"pairs": 3})
+    monkeypatch.setitem(CATALOGUE, "Set11", entry)
+    paper = prepare_dataset("Set11", sample_root, tmp_path / "paper", profile="paper")
+    sample = prepare_dataset("Set11", sample_root, tmp_path / "sample", profile="sample")
+    assert (paper.complete, sample.complete) == (True, False)
+    monkeypatch.setitem(CATALOGUE, "Set11", entry.model_copy(update={"pairs": 4}))
+    part = prepare_dataset("Set11", sample_root, tmp_path / "part", profile="paper")
+    assert (part.complete, part.count, part.published_count) == (False, 3, 4)
+
+
+def test_source_paths_are_the_files_read(sample_root):
+    paths = source_paths(dataset("SIDD"), sample_root)
+    assert [path.name for path in paths] == [
+        "ValidationNoisyBlocksSrgb.mat",
+        "ValidationGtBlocksSrgb.mat",
+    ]
+
+
+# What can go wrong.
+
+
+@pytest.fixture
+def store_copy(prepared, tmp_path):
+    return Path(shutil.copytree(prepared("Test100"), tmp_path / "store"))
+
+
+def test_a_folder_that_is_no_store(tmp_path):
+    with pytest.raises(DataError, match=r"not a prepared store.*dgunet data prepare"):
+        PairStore.open(tmp_path)
+
+
+def test_a_manifest_of_another_version_or_damaged(store_copy):
+    path = store_copy / "manifest.json"
+    whole = path.read_text()
+    path.write_text(json.dumps(json.loads(whole) | {"version": 99}))
+    with pytest.raises(DataError, match="store version 99"):
+        PairStore.open(store_copy)
+    for spoilt in (whole[:100], "[]", json.dumps({"version": 1, "shards": []})):
+        path.write_text(spoilt)
+        with pytest.raises(DataError, match=r"manifest\.json is damaged"):
+            PairStore.open(store_copy)
+
+
+def test_a_shard_that_is_missing_or_cut_off(store_copy):
+    path = store_copy / "pairs-00000.arrow"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    with pytest.raises(DataError, match=r"pairs-00000\.arrow is \d+ bytes, expected"):
+        PairStore.open(store_copy)
+    path.unlink()
+    with pytest.raises(DataError, match=r"pairs-00000\.arrow is missing"):
+        PairStore.open(store_copy)
+
+
+def test_a_flipped_bit_is_found_on_demand(store_copy):
+    path = store_copy / "pairs-00000.arrow"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    store = PairStore.open(store_copy)
+    with pytest.raises(DataError, match="its SHA-256 differs"):
+        store.verify()
+
+
+def test_not_enough_disk_is_said_before_starting(sample_root, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(DataError, match="free"):
+        prepare_dataset("Test100", sample_root, tmp_path / "out", profile="sample")
+    assert not list(tmp_path.iterdir())
+
+
+def fail_after(pairs, error):
+    """A `_decoded` that gives ``pairs`` pairs and then raises ``error``."""
+    decoded = preparation._decoded
+
+    def failing(*arguments):
+        for number, pair in enumerate(decoded(*arguments)):
+            if number == pairs:
+                raise error
+            yield pair
+
+    return failing
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
+def test_an_interruption_keeps_the_old_store_and_leaves_no_part(
+    sample_root, tmp_path, monkeypatch, error
+):
+    out = tmp_path / "out"
+    prepare_dataset("Test100", sample_root, out, profile="sample")
+    before = tree(out)
+    monkeypatch.setattr(preparation, "_decoded", fail_after(2, error))
+    with pytest.raises(type(error)):
+        prepare_dataset("Test100", sample_root, out, profile="sample")
+    assert tree(out) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_disk_that_fills_up_midway(sample_root, tmp_path, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(preparation, "_decoded", fail_after(1, full))
+    with pytest.raises(DgunetError, match="the disk is full"):
+        prepare_dataset("Test100", sample_root, tmp_path / "out", profile="sample")
+    assert not list(tmp_path.iterdir())
