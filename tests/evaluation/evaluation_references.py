@@ -73,3 +73,18 @@ def ssim_volume(x, y, data_range):
                 window = (slice(i, i + 11), slice(j, j + 11), slice(k, k + 11))
                 values.append(similarity(x[window], y[window], weights, data_range))
     return sum(values) / len(values)
+
+
+def protocol_scores(name, x, y):
+    """PSNR and SSIM of a scored image and its target under the protocol ``name``."""
+    if name == "rain-y":
+        x, y = matlab_y(x), matlab_y(y)
+        g = gaussian()
+        return psnr(x, y, 255), ssim_valid(x, y, np.outer(g, g), 255)
+    if name == "gopro-rgb":
+        return psnr(x, y, 255), ssim_volume(x, y, 255)
+    if name == "sidd-blocks":
+        y = (y / np.float32(255)).astype(np.float32)
+        return psnr(x, y, 1), ssim_volume(x, y, 1)
+    uniform = np.full((7, 7), 1 / 49)
+    return psnr(x, y, 255), ssim_valid(x[..., 0], y[..., 0], uniform, 255, 49 / 48)

@@ -1,0 +1,182 @@
+"""Anybody's restored images against their targets, under the paper's protocols."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from dgunet.data.images import SUFFIXES, read_grey, read_rgb
+from dgunet.data.matlab import sidd_blocks
+from dgunet.errors import EvaluationError
+from dgunet.evaluation.arrays import Array
+from dgunet.evaluation.protocols import Protocol
+from dgunet.evaluation.rows import Row, array_sha256
+
+Load = Callable[[], Array]
+_AT_ONCE = 2
+
+
+def score_results(
+    restored: Path, target: Path, protocol: Protocol, *, partial: bool = False
+) -> Iterator[Row]:
+    """Score two folders, or two SIDD ``.mat`` files, pair by pair in natural order.
+
+    Images pair by their name without suffix. Restored images are 8-bit files, or ``.npy`` files
+    of floats in [0, 1], shape (H, W, C), which keep what the 8-bit files round away (rounded
+    here where the protocol rounds). Targets are 8-bit files. Grey and palette files are expanded
+    to RGB where the protocol scores RGB; alpha and 16-bit files are refused.
+
+    Args:
+        restored: folder of results, or a ``.mat`` file with ``Idenoised``.
+        target: folder of targets, or ``ValidationGtBlocksSrgb.mat``.
+        protocol: how to score.
+        partial: accept targets without a restored image.
+
+    Raises:
+        EvaluationError: for folders that do not pair, or a pair that cannot be scored.
+        DataError: for unreadable files.
+    """
+    if not protocol.scores_locally:
+        raise EvaluationError(
+            f"protocol {protocol.name} has no local score.", "Only its server holds the targets."
+        )
+    blocks = restored.suffix == ".mat" and target.suffix == ".mat"
+    pairs = (
+        _block_pairs(restored, target)
+        if blocks
+        else _paired(_images(restored, {".npy"}), _images(target, set()), protocol, partial)
+    )
+
+    def score(pair: tuple[str, Load, Load]) -> Row:
+        name, load_restored, load_target = pair
+        try:
+            return _row(name, load_restored(), load_target(), protocol)
+        except EvaluationError as error:
+            raise EvaluationError(f"{name}: {error.message}", error.mend) from error
+
+    # A window of futures instead of map(), which would hold every pair at once.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        pending = [pool.submit(score, pair) for pair in islice(pairs, 2 * _AT_ONCE)]
+        try:
+            while pending:
+                yield pending.pop(0).result()
+                pending.extend(pool.submit(score, pair) for pair in islice(pairs, 1))
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _row(name: str, given: Array, target: Array, protocol: Protocol) -> Row:
+    if np.issubdtype(given.dtype, np.floating):
+        scored = protocol.quantise(given)
+    elif protocol.name == "cs-y":
+        scored = given.astype(np.float64)
+    elif protocol.name == "sidd-blocks":
+        scored = np.asarray(given / np.float32(255), np.float32)
+    else:
+        scored = given
+    score = protocol.score(scored, target)
+    return Row(
+        id=name,
+        psnr=score.psnr,
+        ssim=score.ssim,
+        input_psnr=None,
+        input_ssim=None,
+        protocol=protocol.name,
+        protocol_version=protocol.version,
+        height=target.shape[0],
+        width=target.shape[1],
+        restored_sha256=array_sha256(scored),
+    )
+
+
+def _images(folder: Path, more: set[str]) -> dict[str, Path]:
+    """The images of ``folder`` by their path without suffix."""
+    if not folder.is_dir():
+        raise EvaluationError(
+            f"{folder} is no folder.", "Give a folder of images (or two .mat files for SIDD)."
+        )
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in SUFFIXES | more or not path.is_file():
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise EvaluationError(
+                f"{found[name]} and {path} have the same name.", "Keep one image of each name."
+            )
+        found[name] = path
+    if not found:
+        raise EvaluationError(f"{folder} holds no image.", "Check the path.")
+    return found
+
+
+def _paired(
+    restored: dict[str, Path], targets: dict[str, Path], protocol: Protocol, partial: bool
+) -> Iterator[tuple[str, Load, Load]]:
+    for here, there, kind in (
+        (restored, targets, "restored image has no target"),
+        ({} if partial else targets, restored, "target has no restored image"),
+    ):
+        if lonely := [name for name in here if name not in there]:
+            raise EvaluationError(
+                f"{len(lonely)} of {len(here)}: the {kind}, first {here[lonely[0]]}.",
+                "Pairs have the same name without suffix; --partial scores a part of the targets.",
+            )
+    read = read_grey if protocol.channels == 1 else read_rgb
+
+    def loader(path: Path) -> Load:
+        return lambda: _numpy(path) if path.suffix == ".npy" else read(path)
+
+    names = sorted(restored, key=_natural)
+    return ((name, loader(restored[name]), loader(targets[name])) for name in names)
+
+
+def _block_pairs(restored: Path, target: Path) -> Iterator[tuple[str, Load, Load]]:
+    """The SIDD validation blocks, scene by scene."""
+    truths = sidd_blocks(target, "ValidationGtBlocksSrgb")
+    try:
+        content = scipy.io.loadmat(restored)
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise EvaluationError(
+            f"{restored} is no readable MATLAB file ({error}).", "Save it as version 5 (-v6)."
+        ) from error
+    if "Idenoised" not in content:
+        raise EvaluationError(
+            f"{restored} has no variable Idenoised.", "It holds (40, 32, 256, 256, 3) blocks."
+        )
+    blocks = content["Idenoised"].reshape(-1, *content["Idenoised"].shape[-3:])
+    if len(blocks) != len(truths):
+        raise EvaluationError(
+            f"{restored} holds {len(blocks)} blocks, {target} {len(truths)}.",
+            "Both hold all scenes and blocks in the benchmark's order.",
+        )
+
+    def loader(block: Array) -> Load:
+        return lambda: block
+
+    return (
+        (name, loader(block), picture.load)
+        for block, (name, picture) in zip(blocks, truths.items(), strict=True)
+    )
+
+
+def _numpy(path: Path) -> Array:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (OSError, ValueError) as error:
+        raise EvaluationError(
+            f"{path} is no readable array ({error}).", "Save it again."
+        ) from error
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sorts 2 before 10."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]

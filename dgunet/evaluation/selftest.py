@@ -1,0 +1,86 @@
+"""Proof on the user's machine: every protocol on images made by a formula, against constants.
+
+The constants come from slow references that share no code with the package; a test computes
+them again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files as resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgunet.evaluation.arrays import Array
+from dgunet.evaluation.protocols import PROTOCOLS, Protocol
+
+TOLERANCE = 1e-6
+ALIGNED_TOLERANCE = 5e-3
+"""RealBlur's alignment is an iteration that differs a little between OpenCV versions."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One metric of one protocol against its constant; ``ok`` when within ``tolerance``."""
+
+    protocol: str
+    metric: str
+    value: float
+    expected: float
+    tolerance: float
+
+    @property
+    def deviation(self) -> float:
+        """Distance from the constant: dB for PSNR."""
+        return abs(self.value - self.expected)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the deviation is within the tolerance (NaN is not)."""
+        return self.deviation <= self.tolerance
+
+
+def check_metrics() -> Iterator[Check]:
+    """Score the formula's images under every protocol that scores locally."""
+    text = (resources("dgunet.evaluation") / "selftest.json").read_text(encoding="utf-8")
+    expected = json.loads(text)
+    for protocol in PROTOCOLS.values():
+        if not protocol.scores_locally:
+            continue
+        score = protocol.score(*formula_pair(protocol))
+        close = ALIGNED_TOLERANCE if protocol.name == "realblur-aligned" else TOLERANCE
+        for metric in ("psnr", "ssim"):
+            constant = expected[protocol.name][metric]
+            yield Check(protocol.name, metric, getattr(score, metric), constant, close)
+
+
+def formula_pair(protocol: Protocol) -> tuple[Array, Array]:
+    """A scored image and its target for ``protocol``, the same on every machine.
+
+    Integer arithmetic only, up to the last division; 24 x 40 pixels (96 x 128 where an
+    alignment needs texture).
+    """
+    size = (96, 128) if protocol.name == "realblur-aligned" else (24, 40)
+    target = _picture(*size, protocol.channels)
+    rows, columns, channels = np.indices(target.shape, dtype=np.uint64)
+    seeds = (rows * 7919 + columns * 104729 + channels * 1299709 + 17) * 2654435761
+    noise = ((seeds >> np.uint64(13)) % 25).astype(np.int64) - 12
+    restored = np.clip(target + noise, 0, 255)
+    if protocol.name == "realblur-aligned":
+        restored = np.roll(restored, (1, 2), (0, 1))
+    if protocol.name == "sidd-blocks":
+        return (restored * 64 // 65 / 255.0).astype(np.float32), target
+    if protocol.name == "cs-y":
+        return restored * 64 / 65, target
+    return restored.astype(np.uint8), target
+
+
+def _picture(height: int, width: int, channels: int) -> NDArray[np.uint8]:
+    """Slanted waves and a grid of bright squares."""
+    rows, columns, channel = np.indices((height, width, channels), dtype=np.int64)
+    wave = np.abs((9 * rows + 5 * columns + 70 * channel + rows * columns // 6) % 320 - 160)
+    squares = 60 * ((rows // 7 + columns // 9 + channel) % 2)
+    return np.asarray(np.clip(20 + wave + squares, 0, 255), np.uint8)
