@@ -173,8 +173,8 @@ class DGUNet(nn.Module):
     """The network of Fig. 2: DGUNet with shared middle stages, DGUNet+ with independent ones.
 
     Any image size is taken: the image is padded inside and the outputs are cropped. Learned
-    operator: to multiples of 8, at the right and the bottom, by reflection (by replication where
-    the image is not larger than the padding), and to 8 x 16 at least where the encoder normalises.
+    operator: to multiples of 8, at the right and the bottom, by reflection (by replication where a
+    side is below 8 pixels), and to 8 x 16 at least where the encoder normalises.
     Block sampling: to multiples of the block, with zeros, as the published evaluation does but
     without its extra block. An image that fits already is not padded.
 
@@ -269,14 +269,26 @@ class DGUNet(nn.Module):
     def _pad(self, y: Tensor) -> Tensor:
         h, w = y.shape[2], y.shape[3]
         m = self.config.multiple
-        # Written as (blocks * m) - size, so that torch.export sees the multiple of m.
+        # Written as blocks * m - size, so that torch.export sees multiples of m.
         down, right = (h + m - 1) // m * m - h, (w + m - 1) // m * m - w
         if self.operator is not None:
             return F.pad(y, (0, right, 0, down))
         if self.config.encoder_norm == "half-instance" and h <= m and w <= m:
             right += m
-        mode = "reflect" if down < h and right < w else "replicate"
-        return F.pad(y, (0, right, 0, down), mode=mode)
+        return _extend(_extend(y, 2, down), 3, right)
+
+
+def _extend(y: Tensor, dim: int, amount: int) -> Tensor:
+    """``y`` with ``amount`` more rows or columns at the end, mirrored (repeated below 8 pixels).
+
+    By index instead of ``F.pad``, whose reflection cannot be exported for sizes left open.
+    """
+    if not torch.compiler.is_exporting() and amount == 0:
+        return y
+    size = y.shape[dim]
+    index = torch.arange(size + amount, device=y.device)
+    beyond = 2 * (size - 1) - index if size >= 8 else torch.full_like(index, size - 1)
+    return y.index_select(dim, torch.where(index < size, index, beyond))
 
 
 def _refuse_float16(x: Tensor) -> None:
@@ -291,8 +303,14 @@ def _refuse_float16(x: Tensor) -> None:
 
 
 def _crop(images: list[StageImages], size: tuple[int, int]) -> list[StageImages]:
+    """The upper left ``size`` of every image."""
     h, w = size
-    return [StageImages(v[..., :h, :w], x[..., :h, :w]) for v, x in images]
+    if not torch.compiler.is_exporting():
+        return [StageImages(v[..., :h, :w], x[..., :h, :w]) for v, x in images]
+    # Slices of sizes left open cannot be exported, index lists can.
+    rows, columns = (torch.arange(side, device=images[0].x.device) for side in size)
+    cropped = ((i.index_select(2, rows).index_select(3, columns) for i in pair) for pair in images)
+    return [StageImages(*pair) for pair in cropped]
 
 
 def _tile(blocks: Tensor, b: int, rows: int, columns: int) -> Tensor:

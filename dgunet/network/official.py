@@ -10,6 +10,7 @@ import io
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ def _plus(config: DGUNetConfig) -> Pairs:
         fusions = f"{ours}.encoder.fusions" if k > 1 else None
         yield from _encoder(f"stage{k}_encoder", f"{ours}.encoder", fusions, spatial=True)
         yield from _decoder(f"stage{k}_decoder", f"{ours}.decoder")
-    for k, (ours, following) in enumerate(zip(stages, stages[1:], strict=False), start=1):
+    for k, (ours, following) in enumerate(pairwise(stages), start=1):
         yield from _sam(f"sam{k}{k + 1}", f"{ours}.sam", attention=False)
         yield from _merge(f"merge{k}{k + 1}", f"{following}.inject")
     yield "tail.weight", "last.tail.weight"

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class LinearOperator(nn.Module, ABC):
@@ -47,15 +48,11 @@ class BlockSampling(LinearOperator):
 
     def forward(self, x: Tensor) -> Tensor:
         """Phi applied to every block of ``x``: (B, 1, H, W) -> (B, M, H/block, W/block)."""
-        b, _, h, w = x.shape
-        side = self.block
-        blocks = x.view(b, h // side, side, w // side, side).transpose(2, 3)
-        measured = blocks.reshape(b, h // side, w // side, side * side) @ self.phi.mT
-        return measured.permute(0, 3, 1, 2)
+        blocks = F.pixel_unshuffle(x, self.block)
+        measured = self.phi @ blocks.flatten(2)
+        return measured.unflatten(2, blocks.shape[2:])
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Phi^T applied to every measurement: (B, M, h, w) -> (B, 1, h*block, w*block)."""
-        b, _, h, w = y.shape
-        side = self.block
-        blocks = (y.permute(0, 2, 3, 1) @ self.phi).view(b, h, w, side, side)
-        return blocks.transpose(2, 3).reshape(b, 1, h * side, w * side)
+        blocks = (self.phi.mT @ y.flatten(2)).unflatten(2, y.shape[2:])
+        return F.pixel_shuffle(blocks, self.block)
