@@ -1,9 +1,254 @@
-"""Verbs of the evaluation room."""
+"""Verbs of the evaluation room: restore, score, protocols, selftest, dnd."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated, Optional
+
 import typer
+
+selftest = typer.Typer(
+    name="selftest", help="Prove on this machine that the numbers are right.", no_args_is_help=True
+)
+dnd = typer.Typer(
+    name="dnd",
+    help="DND, whose targets only its server holds: submit, and enter the mailed score.",
+    no_args_is_help=True,
+)
+
+Protocol = Annotated[str, typer.Option(help="a name of `dgunet protocols`, e.g. rain-y")]
+Evaluation = Annotated[
+    Path, typer.Argument(help="results of `dgunet evaluate --sets DND`, e.g. build/evaluation/...")
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs to ``app``."""
+    app.command()(restore)
+    app.command()(score)
+    app.command()(protocols)
+    app.add_typer(selftest)
+    app.add_typer(dnd)
+
+
+def restore(
+    images: Annotated[list[str], typer.Argument(help="pictures, folders or quoted patterns")],
+    out: Annotated[Path, typer.Option(help="folder of the restored pictures")],
+    checkpoint: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        typer.Option(help="weights [default: the project's own for --task]"),
+    ] = None,
+    task: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="derain, deblur, denoise or cs, in place of --checkpoint"),
+    ] = None,
+    variant: Annotated[str, typer.Option(help="with --task: DGUNet or DGUNet+")] = "DGUNet",
+    ratio: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="with --task cs: percent of measurements, 1 4 10 25 50"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="average over flips and rotations; 8 times slower")
+    ] = False,
+    tile: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=64, help="tile side, for pictures that do not fit into memory whole"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="overwrite existing pictures")] = False,
+) -> None:
+    """Restore your own pictures: any size, any common format, 8 or 16 bits.
+
+    The picture comes back upright in its own format with its metadata; transparency is kept.
+
+    Example: dgunet restore photo.jpg --task derain --out restored
+    Example: dgunet restore "holiday/*.png" scans --checkpoint mine.safetensors --out restored
+    """
+    import time
+
+    from dgunet.errors import DgunetError
+    from dgunet.evaluation.pictures import (
+        find_pictures,
+        output_paths,
+        read_picture,
+        restore_picture,
+        write_picture,
+    )
+    from dgunet.network import load_network
+    from dgunet.training.loop import pick_device
+
+    pictures = find_pictures(images)
+    targets = output_paths(pictures, out, force=force)
+    network, _ = load_network(checkpoint or _own_weights(task, variant, ratio))
+    network.to(pick_device(device)).eval()
+    failed = 0
+    for picture, target in zip(pictures, targets, strict=True):
+        start = time.perf_counter()
+        try:
+            restored = restore_picture(
+                network,
+                read_picture(picture),
+                str(picture),
+                channels=network.config.channels,
+                self_ensemble=ensemble,
+                tile=tile,
+            )
+            write_picture(target, restored)
+        except DgunetError as error:
+            failed += 1
+            typer.echo(f"dgunet: error: {picture}: {error}", err=True)
+            continue
+        height, width = restored.pixels.shape[:2]
+        took = time.perf_counter() - start
+        typer.echo(f"{picture} -> {target} ({width}x{height}, {took:.1f} s)")
+    if failed:
+        typer.echo(f"{failed} of {len(pictures)} pictures were not restored", err=True)
+        raise typer.Exit(1)
+
+
+def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
+    from dgunet.config import check_task
+    from dgunet.errors import ConfigError
+    from dgunet.stages.layout import Layout, model_key
+
+    if task is None:
+        raise ConfigError("no weights are named.", "Give --checkpoint FILE or --task NAME.")
+    if (check_task(task) == "cs") != (ratio is not None):
+        raise ConfigError(f"task {task!r} with ratio {ratio}.", "--ratio goes with --task cs.")
+    weights = Layout.here().model(model_key(task, variant, ratio)) / "network.safetensors"
+    if not weights.is_file():
+        raise ConfigError(
+            f"there are no weights at {weights}.", "Train them first, or give --checkpoint FILE."
+        )
+    return weights
+
+
+def score(
+    restored: Annotated[Path, typer.Argument(help="folder of restored images, or a SIDD .mat")],
+    target: Annotated[Path, typer.Argument(help="folder of targets, or SIDD's ground-truth .mat")],
+    protocol: Protocol,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="write the per-image table here, .parquet or .csv"),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="accept targets without a restored image")
+    ] = False,
+) -> None:
+    """Score anybody's restored images under one of the paper's protocols.
+
+    Images pair by their name without suffix.
+
+    Example: dgunet score results/Rain100L Rain100L/target --protocol rain-y
+    Example: dgunet score Idenoised.mat ValidationGtBlocksSrgb.mat --protocol sidd-blocks
+    """
+    from dgunet.errors import ConfigError
+    from dgunet.evaluation.protocols import protocol as named
+    from dgunet.evaluation.rows import mean, write_rows, write_rows_csv
+    from dgunet.evaluation.score import score_results
+
+    rules = named(protocol)
+    if out is not None and out.suffix not in (".parquet", ".csv"):
+        raise ConfigError(f"--out is {out}.", "Name a .parquet or a .csv file.")
+    rows = []
+    for row in score_results(restored, target, rules, partial=partial):
+        rows.append(row)
+        typer.echo(f"{row.id}: {row.psnr:.4f} dB, SSIM {row.ssim:.6f}")
+    if out is not None:
+        (write_rows if out.suffix == ".parquet" else write_rows_csv)(out, rows)
+    typer.echo(
+        f"mean of {len(rows)} images under {rules.name}/{rules.version}: "
+        f"{mean(row.psnr for row in rows):.4f} dB, SSIM {mean(row.ssim for row in rows):.6f}"
+    )
+
+
+def protocols(
+    name: Annotated[Optional[str], typer.Argument(help="only this one")] = None,  # noqa: UP045
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="for documents")] = False,
+) -> None:
+    """Print what each metric protocol does, to the last rounding.
+
+    Example: dgunet protocols rain-y
+    """
+    import json
+
+    from dgunet.evaluation.protocols import PROTOCOLS
+    from dgunet.evaluation.protocols import protocol as named
+    from dgunet.evaluation.wording import as_markdown, as_text
+
+    chosen = [named(name)] if name else list(PROTOCOLS.values())
+    if as_json:
+        typer.echo(json.dumps([each.describe() for each in chosen], indent=2))
+    else:
+        typer.echo("\n\n".join((as_markdown if markdown else as_text)(each) for each in chosen))
+
+
+@selftest.command()
+def metrics() -> None:
+    """Compare every protocol with constants from slow references; exit 1 if one differs.
+
+    Example: dgunet selftest metrics
+    """
+    from dgunet.evaluation.selftest import check_metrics
+
+    checks = list(check_metrics())
+    for check in checks:
+        typer.echo(
+            f"{check.protocol:17} {check.metric}  {check.value:.10f}  expected "
+            f"{check.expected:.10f}  off by {check.deviation:.1e}  "
+            f"{'ok' if check.ok else 'FAILED'}"
+        )
+    if not all(check.ok for check in checks):
+        typer.echo("the metrics of this machine are not the paper's", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"all {len(checks)} values agree")
+
+
+@dnd.command()
+def bundle(
+    evaluation: Evaluation,
+    out: Annotated[Path, typer.Option(help="the zip file to upload")] = Path("dnd-submission.zip"),
+) -> None:
+    """Pack a finished DND evaluation for the benchmark's server.
+
+    Example: dgunet dnd bundle build/evaluation/DND-DGUNet
+    """
+    from dgunet.evaluation.dnd import zip_submission
+
+    digest = zip_submission(evaluation, out)
+    typer.echo(f"{out}: 50 files, sha256 {digest}")
+    typer.echo(f"upload it, keep the mail, then: dgunet dnd record {evaluation} --help")
+
+
+@dnd.command()
+def record(
+    evaluation: Evaluation,
+    psnr: Annotated[float, typer.Option(help="sRGB PSNR as mailed, dB")],
+    ssim: Annotated[float, typer.Option(help="sRGB SSIM as mailed")],
+    evidence: Annotated[Path, typer.Option(help="the saved mail or page")],
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="record to write [default: records/dnd-<row>.json]"),
+    ] = None,
+) -> None:
+    """Enter the score that DND's server mailed, with its evidence.
+
+    The record names the weights, the data and the bundle it belongs to; keep it, and the copy
+    of the evidence beside it, under version control.
+
+    Example: dgunet dnd record build/evaluation/DND-DGUNet --psnr 40.00 --ssim 0.960
+    --evidence mail.eml
+    """
+    import json
+
+    from dgunet.errors import DataError
+    from dgunet.evaluation.dnd import record_score
+
+    summary = evaluation / "summary.json"
+    if not summary.is_file():
+        raise DataError(f"{evaluation} has no summary.json.", "Evaluate the DND set first.")
+    content = json.loads(summary.read_text(encoding="utf-8"))
+    target = out or Path("records") / f"dnd-{content['row']}.json"
+    entered = record_score(evaluation, content, psnr, ssim, evidence, target)
+    typer.echo(f"{target}: {entered.psnr} dB / {entered.ssim}, evidence {entered.evidence}")

@@ -20,6 +20,11 @@ from dgunet.files import atomic_path
 
 READABLE = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm"})
 _WRITABLE = READABLE - {".gif", ".ppm"}
+_ENCODING: dict[str, dict[str, Any]] = {
+    ".jpg": {"quality": 95, "subsampling": 0},
+    ".jpeg": {"quality": 95, "subsampling": 0},
+    ".webp": {"lossless": True},
+}
 _ORIENTATION = 0x0112
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -54,10 +59,11 @@ def read_picture(path: Path) -> Picture:
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
                 raise DataError(f"{path} has {frames} frames.", "Save the frames as single images.")
+            deep = _is_deep(image)  # before the pixels are loaded, which forgets it
             exif = image.getexif()
             orientation = int(exif.pop(_ORIENTATION, 1))
             facts = Picture(np.empty(0), None, exif.tobytes(), image.info.get("icc_profile"))
-            decoded = _deep(path) if _is_deep(image) else _shallow(image)
+            decoded = _deep(path) if deep else _shallow(image)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", "Check the path.") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
@@ -83,11 +89,7 @@ def write_picture(path: Path, picture: Picture) -> None:
             if not cv2.imwrite(str(temporary), np.ascontiguousarray(whole[..., order])):
                 raise DataError(f"{path} cannot be written.", "Choose PNG or TIFF for 16 bits.")
             return
-        options: dict[str, Any] = {
-            ".jpg": {"quality": 95, "subsampling": 0},
-            ".jpeg": {"quality": 95, "subsampling": 0},
-            ".webp": {"lossless": True},
-        }.get(path.suffix.lower(), {})
+        options = _ENCODING.get(path.suffix.lower(), {})
         Image.fromarray(whole[..., 0] if whole.shape[2] == 1 else whole).save(
             temporary, exif=picture.exif, icc_profile=picture.icc, **options
         )

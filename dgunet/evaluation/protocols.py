@@ -330,7 +330,7 @@ _ALL = (
         "(0.01, 0.03), L = 255, mean over the positions where the window fits",
         averaging="arithmetic mean over images",
         padding="zeros at the right and bottom by 128 - (size mod 128), so a divisible size gets "
-        "a whole extra tile; 128 x 128 tiles, restored in one batch; cropped after",
+        "a whole extra tile; 128 x 128 tiles, restored independently; cropped after",
         clipping="[0, 1] before scoring",
         source="the released compressive-sensing test",
         silent="the paper names neither the luma, nor the tiles, nor the SSIM window; tiles change "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import math
@@ -93,6 +94,14 @@ def array_sha256(array: Array) -> str:
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write the per-image table; the same rows give the same bytes."""
     _write_table(path, [asdict(row) for row in rows], _SCHEMA)
+
+
+def write_rows_csv(path: Path, rows: Iterable[Row]) -> None:
+    """Write the per-image table as CSV, numbers in full precision."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, _SCHEMA.names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
 
 
 def write_timings(path: Path, timings: Iterable[Timing]) -> None:

@@ -1,0 +1,187 @@
+"""A user's own pictures: formats, depth, orientation, transparency, names, refusals."""
+
+import cv2
+import numpy as np
+import pytest
+from evaluation_stand_ins import Smooth, pair
+from PIL import Image
+
+from dgunet.errors import DataError, EvaluationError
+from dgunet.evaluation import memory
+from dgunet.evaluation.pictures import (
+    Picture,
+    find_pictures,
+    output_paths,
+    read_picture,
+    restore_picture,
+    write_picture,
+)
+from dgunet.evaluation.restoration import identity
+
+ORIENTATION = 0x0112
+
+
+def photo(height=17, width=23, channels=3):
+    return pair(1, height=height, width=width, channels=channels)[1]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".webp", ".ppm"])
+def test_lossless_formats_come_back_unchanged(tmp_path, suffix):
+    Image.fromarray(photo()).save(tmp_path / f"a{suffix}", lossless=True)
+    read = read_picture(tmp_path / f"a{suffix}")
+    kept = ".png" if suffix == ".ppm" else suffix
+    write_picture(tmp_path / f"b{kept}", restore_picture(identity, read, "a"))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / f"b{kept}")), photo())
+
+
+def test_jpeg_comes_back_as_a_near_copy(tmp_path):
+    Image.fromarray(photo(64, 64)).save(tmp_path / "a.jpg", quality=95)
+    read = read_picture(tmp_path / "a.jpg")
+    write_picture(tmp_path / "b.jpg", read)
+    copy = np.asarray(Image.open(tmp_path / "b.jpg"), int)
+    assert np.abs(copy - read.pixels).mean() < 2
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_survive_to_the_last_one(tmp_path, suffix, channels):
+    rng = np.random.default_rng(0)
+    deep = rng.integers(0, 65536, (9, 14, channels), dtype=np.uint16)
+    assert cv2.imwrite(str(tmp_path / f"a{suffix}"), deep)
+    read = read_picture(tmp_path / f"a{suffix}")
+    assert read.pixels.dtype == np.uint16
+    write_picture(tmp_path / f"b{suffix}", restore_picture(identity, read, "a"))
+    again = cv2.imread(str(tmp_path / f"b{suffix}"), cv2.IMREAD_UNCHANGED)
+    if channels == 1:
+        # Three equal channels averaged in float32: at most the last of 65,536 levels.
+        assert np.abs(again.astype(int) - deep[..., 0]).max() <= 1
+    else:
+        assert np.array_equal(again, deep)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("deep", [False, True])
+def test_orientation_is_applied_once_and_other_metadata_kept(tmp_path, orientation, deep):
+    upright = photo()
+    rows = np.arange(upright.size).reshape(upright.shape) % 251
+    upright = rows.astype(np.uint8)
+    # The stored pixels that orientation 1 to 8 turns into the upright picture.
+    inverse = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}[orientation]
+    turns = {
+        1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
+        5: lambda a: np.swapaxes(a, 0, 1), 6: lambda a: np.rot90(a, 3),
+        7: lambda a: np.rot90(np.swapaxes(a, 0, 1), 2), 8: np.rot90,
+    }  # fmt: skip
+    stored = np.ascontiguousarray(turns[inverse](upright))
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    exif[0x010F] = "Maker"
+    path = tmp_path / "a.png"
+    Image.fromarray(stored).save(path, exif=exif)
+    if deep:
+        block = exif.tobytes().removeprefix(b"Exif\x00\x00")
+        metadata = (np.array([int(cv2.IMAGE_METADATA_EXIF)], np.int32),)
+        ok, encoded = cv2.imencodeWithMetadata(
+            ".png",
+            stored.astype(np.uint16)[..., ::-1] * 257,
+            list(metadata[0]),
+            [np.frombuffer(block, np.uint8)],
+        )
+        assert ok
+        path.write_bytes(encoded.tobytes())
+    read = read_picture(path)
+    assert np.array_equal(read.pixels, upright.astype(np.uint16) * 257 if deep else upright)
+    write_picture(tmp_path / "b.png", read)
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.getexif().get(ORIENTATION, 1) == 1
+        assert np.array_equal(read_picture(tmp_path / "b.png").pixels, read.pixels)
+        if not deep:
+            assert image.getexif()[0x010F] == "Maker"
+
+
+def test_transparency_and_colour_profile_are_kept(tmp_path):
+    rgba = np.dstack([photo(), np.arange(17 * 23, dtype=np.uint16).reshape(17, 23) % 256])
+    profile = b"a colour profile"
+    Image.fromarray(rgba.astype(np.uint8)).save(tmp_path / "a.png", icc_profile=profile)
+    restored = restore_picture(Smooth(), read_picture(tmp_path / "a.png"), "a")
+    write_picture(tmp_path / "b.png", restored)
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.info["icc_profile"] == profile
+        again = np.asarray(image)
+    assert np.array_equal(again[..., 3], rgba[..., 3])
+    assert not np.array_equal(again[..., :3], rgba[..., :3])
+
+
+@pytest.mark.parametrize("mode", ["P", "CMYK", "1", "LA", "L"])
+def test_other_colour_modes_become_rgb_or_grey(tmp_path, mode):
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    Image.fromarray(photo()).convert(mode).save(path)
+    read = read_picture(path)
+    assert read.pixels.shape[2] == (3 if mode in ("P", "CMYK") else 1)
+    assert (read.alpha is not None) == (mode == "LA")
+
+
+def test_grey_stays_grey_through_a_colour_network():
+    grey = photo(channels=1)
+    restored = restore_picture(identity, Picture(grey), "a")
+    assert np.array_equal(restored.pixels, grey)
+
+
+def test_colour_becomes_grey_for_a_grey_network():
+    restored = restore_picture(identity, Picture(photo()), "a", channels=1)
+    luma = photo() @ np.array([0.299, 0.587, 0.114])
+    assert restored.pixels.shape == (17, 23, 1)
+    assert np.abs(restored.pixels[..., 0] - luma).max() <= 0.51
+
+
+def test_damaged_floating_point_and_moving_pictures_are_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG not really")
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "b.tif")
+    frames = [Image.fromarray(photo()), Image.fromarray(photo()[::-1])]
+    frames[0].save(tmp_path / "c.gif", save_all=True, append_images=frames[1:])
+    whole = tmp_path / "d.png"
+    Image.fromarray(photo(64, 64)).save(whole)
+    whole.write_bytes(whole.read_bytes()[:-900])
+    for name, message in (
+        ("a.png", "no readable image"),
+        ("b.tif", "32-bit"),
+        ("c.gif", "2 frames"),
+        ("d.png", "no readable image"),
+        ("e.png", "does not exist"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_picture(tmp_path / name)
+
+
+def test_a_picture_too_large_for_memory_names_the_way_out(monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
+    with pytest.raises(EvaluationError, match=r"a\.png .*--tile"):
+        restore_picture(Smooth(), Picture(photo()), "a.png")
+    assert restore_picture(Smooth(), Picture(photo()), "a.png", tile=64).pixels.shape == (17, 23, 3)
+
+
+def test_files_folders_and_patterns_are_found_once(tmp_path):
+    for name in ("b.png", "a.JPG", "note.txt"):
+        (tmp_path / name).write_bytes(b"")
+    folder = [tmp_path / "a.JPG", tmp_path / "b.png"]
+    assert find_pictures([str(tmp_path)]) == folder
+    assert find_pictures([str(tmp_path / "b*"), str(tmp_path)]) == folder[::-1]
+    for nothing in (tmp_path / "*.gif", tmp_path / "c.png"):
+        with pytest.raises(DataError, match="names no picture"):
+            find_pictures([str(nothing)])
+
+
+def test_outputs_never_overwrite_or_collide(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    source = tmp_path / "a.gif"
+    source.write_bytes(b"new")
+    assert output_paths([source], out, force=False) == [out / "a.png"]
+    (out / "a.png").write_bytes(b"old")
+    with pytest.raises(DataError, match="--force"):
+        output_paths([source], out, force=False)
+    assert output_paths([source], out, force=True) == [out / "a.png"]
+    with pytest.raises(DataError, match="would both become"):
+        output_paths([source, tmp_path / "sub" / "a.png"], out, force=True)
+    with pytest.raises(DataError, match="picture itself"):
+        output_paths([out / "a.png"], out, force=True)

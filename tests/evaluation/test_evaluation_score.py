@@ -1,0 +1,149 @@
+"""Anybody's results: pairing, kinds of files, refusals, the table."""
+
+import csv
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import scipy.io
+from evaluation_stand_ins import pair
+from PIL import Image
+
+from dgunet.errors import DgunetError, EvaluationError
+from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.rows import write_rows, write_rows_csv
+from dgunet.evaluation.score import score_results
+
+
+def folders(tmp_path, names=("1", "2", "10"), channels=3):
+    results, targets = tmp_path / "results", tmp_path / "targets"
+    for seed, name in enumerate(names):
+        for folder, image in zip((results, targets), pair(seed, channels=channels), strict=True):
+            path = folder / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[..., 0] if channels == 1 else image).save(path)
+    return results, targets
+
+
+def test_pairs_by_name_in_natural_order_and_scores_each(tmp_path):
+    results, targets = folders(tmp_path)
+    rows = list(score_results(results, targets, protocol("rain-y")))
+    assert [row.id for row in rows] == ["1", "2", "10"]
+    for seed, row in enumerate(rows):
+        expected = protocol("rain-y").score(*pair(seed))
+        assert (row.psnr, row.ssim) == (expected.psnr, expected.ssim)
+
+
+def test_suffixes_may_differ_and_folders_may_nest(tmp_path):
+    results, targets = folders(tmp_path, ["GOPR/1", "GOPR/2"])
+    Image.open(results / "GOPR" / "1.png").save(results / "GOPR" / "1.bmp")
+    (results / "GOPR" / "1.png").unlink()
+    rows = list(score_results(results, targets, protocol("gopro-rgb")))
+    assert [row.id for row in rows] == ["GOPR/1", "GOPR/2"]
+
+
+def test_floats_keep_what_a_file_of_8_bits_rounds_away(tmp_path):
+    results, targets = folders(tmp_path, ["1"])
+    exact = pair(0)[0].astype(np.float32) / 255 * np.float32(0.999)
+    np.save(results / "1.npy", exact)
+    (results / "1.png").unlink()
+    rules = protocol("sidd-blocks")
+    (row,) = score_results(results, targets, rules)
+    assert row.psnr == rules.score(exact, pair(0)[1]).psnr
+
+
+def test_grey_images_are_scored_as_they_are_under_cs(tmp_path):
+    results, targets = folders(tmp_path, ["1"], channels=1)
+    noisy, clean = pair(0, channels=1)
+    (row,) = score_results(results, targets, protocol("cs-y"))
+    assert row.psnr == protocol("cs-y").score(noisy.astype(float), clean).psnr
+
+
+def test_grey_and_palette_become_three_equal_channels_under_rgb(tmp_path):
+    results, targets = folders(tmp_path, ["1"], channels=1)
+    path = targets / "1.png"
+    Image.open(path).convert("P").save(path)
+    (row,) = score_results(results, targets, protocol("rain-y"))
+    noisy, clean = (np.repeat(image, 3, 2) for image in pair(0, channels=1))
+    assert row.psnr == protocol("rain-y").score(noisy, clean).psnr
+
+
+def without_numbers(results):
+    (results / "2.png").unlink()
+    np.save(results / "2.npy", np.full((24, 32, 3), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda r, t: (r / "2.png").unlink(), "target has no restored image, first .*targets/2"),
+        (lambda r, t: (t / "2.png").unlink(), "restored image has no target, first .*results/2"),
+        (lambda r, t: Image.open(r / "2.png").save(r / "2.bmp"), "same name"),
+        (lambda r, t: Image.fromarray(pair(0)[0][:-1]).save(r / "2.png"), "^2: .*shape"),
+        (lambda r, t: Image.open(r / "2.png").convert("RGBA").save(r / "2.png"), "alpha"),
+        (lambda r, t: Image.fromarray(np.zeros((24, 32), np.uint16)).save(r / "2.png"), "8 bits"),
+        (lambda r, t: (r / "2.png").write_bytes(b"x"), "not a readable image"),
+        (
+            lambda r, t: (
+                (r / "2.png").unlink(),
+                np.save(r / "2.npy", np.full((24, 32, 3), np.nan)),
+            ),
+            "^2: .*NaN",
+        ),
+    ],
+    ids=["missing", "extra", "twice", "size", "alpha", "16 bit", "damaged", "nan"],
+)
+def test_what_does_not_pair_or_cannot_be_scored_is_named(tmp_path, spoil, message):
+    results, targets = folders(tmp_path)
+    spoil(results, targets)
+    with pytest.raises(DgunetError, match=message):
+        list(score_results(results, targets, protocol("rain-y")))
+
+
+def test_a_part_is_scored_only_on_request(tmp_path):
+    results, targets = folders(tmp_path)
+    (results / "10.png").unlink()
+    rows = list(score_results(results, targets, protocol("rain-y"), partial=True))
+    assert [row.id for row in rows] == ["1", "2"]
+
+
+def test_folders_are_needed_and_the_server_is_not_imitated(tmp_path):
+    results, targets = folders(tmp_path)
+    with pytest.raises(EvaluationError, match="no folder"):
+        list(score_results(results / "1.png", targets, protocol("rain-y")))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EvaluationError, match="holds no image"):
+        list(score_results(tmp_path / "empty", targets, protocol("rain-y")))
+    with pytest.raises(EvaluationError, match="no local score"):
+        list(score_results(results, targets, protocol("dnd-server")))
+
+
+def test_sidd_blocks_from_matlab_files_in_the_benchmarks_order(tmp_path):
+    blocks = np.stack([np.stack([pair(4 * s + b)[1] for b in range(2)]) for s in range(3)])
+    restored = np.clip(blocks / 255 * 0.99, 0, 1).astype(np.float32)
+    truth, result = tmp_path / "ValidationGtBlocksSrgb.mat", tmp_path / "Idenoised.mat"
+    scipy.io.savemat(truth, {"ValidationGtBlocksSrgb": blocks})
+    scipy.io.savemat(result, {"Idenoised": restored})
+    rules = protocol("sidd-blocks")
+    rows = list(score_results(result, truth, rules))
+    assert [row.id for row in rows] == [f"{s:04d}_{b:04d}" for s in (1, 2, 3) for b in (1, 2)]
+    assert rows[3].psnr == rules.score(restored[1, 1], blocks[1, 1]).psnr
+    scipy.io.savemat(result, {"Idenoised": restored[:2]})
+    with pytest.raises(EvaluationError, match="holds 4 blocks"):
+        list(score_results(result, truth, rules))
+    scipy.io.savemat(result, {"other": restored})
+    with pytest.raises(EvaluationError, match="no variable Idenoised"):
+        list(score_results(result, truth, rules))
+
+
+def test_both_tables_hold_the_rows_in_full(tmp_path):
+    results, targets = folders(tmp_path)
+    rows = list(score_results(results, targets, protocol("rain-y")))
+    write_rows(tmp_path / "t.parquet", rows)
+    write_rows_csv(tmp_path / "t.csv", rows)
+    binary = pq.read_table(tmp_path / "t.parquet").to_pylist()
+    with (tmp_path / "t.csv").open() as handle:
+        text = list(csv.DictReader(handle))
+    for row, one, other in zip(rows, binary, text, strict=True):
+        assert one["psnr"] == row.psnr == float(other["psnr"])
+        assert one["restored_sha256"] == other["restored_sha256"] == row.restored_sha256
