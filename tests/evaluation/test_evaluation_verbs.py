@@ -1,0 +1,132 @@
+"""The verbs as a user types them."""
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from evaluation_stand_ins import MemoryStore, pair, records
+from PIL import Image
+from typer.testing import CliRunner
+
+from dgunet.cli import evaluation
+from dgunet.errors import ConfigError, DataError
+from dgunet.evaluation.protocols import PROTOCOLS, protocol
+from dgunet.evaluation.restoration import identity
+from dgunet.evaluation.runner import evaluate_store
+from dgunet.network import DGUNet, preset, save_network
+
+
+@pytest.fixture
+def dgunet():
+    """Call a verb; its error, if any, is raised."""
+    app = typer.Typer()
+    evaluation.register(app)
+
+    def call(*words, code=0):
+        result = CliRunner().invoke(app, [str(word) for word in words])
+        if isinstance(result.exception, Exception):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "network.safetensors"
+    save_network(DGUNet(preset("derain", n_feat=8, scale=4, stages=3)), path)
+    return path
+
+
+def test_restore_takes_folders_and_leaves_a_picture_for_each(dgunet, weights, tmp_path):
+    for name, size in (("a.png", (20, 31)), ("b.jpg", (33, 24))):
+        Image.fromarray(pair(0, *size)[0]).save(tmp_path / name)
+    out = tmp_path / "out"
+    said = dgunet("restore", tmp_path, "--checkpoint", weights, "--out", out)
+    assert said.count("->") == 2
+    assert np.asarray(Image.open(out / "a.png")).shape == (20, 31, 3)
+    assert np.asarray(Image.open(out / "b.jpg")).shape == (33, 24, 3)
+    with pytest.raises(DataError, match="--force"):
+        dgunet("restore", tmp_path / "a.png", "--checkpoint", weights, "--out", out)
+    dgunet("restore", tmp_path / "a.png", "--checkpoint", weights, "--out", out, "--force")
+
+
+def test_restore_goes_on_after_a_broken_picture_and_fails_at_the_end(dgunet, weights, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"broken")
+    Image.fromarray(pair(0)[0]).save(tmp_path / "b.png")
+    out = tmp_path / "out"
+    said = dgunet("restore", tmp_path, "--checkpoint", weights, "--out", out, code=1)
+    assert "1 of 2 pictures were not restored" in said
+    assert [path.name for path in out.iterdir()] == ["b.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "no weights"),
+        (("--task", "cs"), "--ratio goes with"),
+        (("--task", "derain", "--ratio", "10"), "--ratio goes with"),
+    ],
+)
+def test_restore_needs_to_know_its_weights(dgunet, tmp_path, words, message):
+    Image.fromarray(pair(0)[0]).save(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match=message):
+        dgunet("restore", tmp_path / "a.png", "--out", tmp_path / "out", *words)
+
+
+def test_score_prints_each_image_and_the_mean_and_writes_the_table(dgunet, tmp_path):
+    for seed in range(2):
+        for folder, image in zip(("x", "y"), pair(seed), strict=True):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(image).save(tmp_path / folder / f"{seed}.png")
+    table = tmp_path / "t.csv"
+    said = dgunet(
+        "score", tmp_path / "x", tmp_path / "y", "--protocol", "rain-y", "--out", table
+    ).splitlines()
+    scores = [protocol("rain-y").score(*pair(seed)).psnr for seed in range(2)]
+    assert said[0].startswith(f"0: {scores[0]:.4f} dB")
+    assert said[-1].startswith(f"mean of 2 images under rain-y/1: {np.mean(scores):.4f} dB")
+    assert len(table.read_text().splitlines()) == 3
+    with pytest.raises(ConfigError, match="csv"):
+        dgunet("score", tmp_path / "x", tmp_path / "y", "--protocol", "rain-y", "--out", "t.txt")
+    with pytest.raises(ConfigError, match="unknown protocol"):
+        dgunet("score", tmp_path / "x", tmp_path / "y", "--protocol", "psnr")
+
+
+def test_protocols_are_printed_for_people_and_programs(dgunet):
+    text = dgunet("protocols")
+    assert all(f"{name} (version" in text for name in PROTOCOLS)
+    (facts,) = json.loads(dgunet("protocols", "cs-y", "--json"))
+    assert facts == protocol("cs-y").describe()
+
+
+def test_the_document_states_every_protocol_as_the_code_does(dgunet, project):
+    document = (project / "docs" / "protocols.md").read_text()
+    assert dgunet("protocols", "--markdown").strip() in document
+
+
+def test_the_self_test_passes_here_and_fails_loudly_elsewhere(dgunet, monkeypatch):
+    assert "all 10 values agree" in dgunet("selftest", "metrics")
+    monkeypatch.setattr("dgunet.evaluation.selftest.TOLERANCE", -1.0)
+    said = dgunet("selftest", "metrics", code=1)
+    assert "FAILED" in said
+
+
+def test_dnd_goes_out_and_comes_back(dgunet, tmp_path):
+    store = MemoryStore(records(1000, height=2, width=2), dataset="DND", task="denoise")
+    for index, record in enumerate(store.records):
+        record.id, record.target = f"{index // 20 + 1:04d}_{index % 20 + 1:02d}", None
+    folder = tmp_path / "DND"
+    evaluate_store(identity, store, protocol("dnd-server"), folder)
+    said = dgunet("dnd", "bundle", folder, "--out", tmp_path / "up.zip")
+    assert "50 files" in said
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"profile": "paper"}))
+    (tmp_path / "mail.txt").write_text("40.00 dB")
+    words = ("--psnr", 40.0, "--ssim", 0.96, "--evidence", tmp_path / "mail.txt")
+    dgunet("dnd", "record", folder, *words, "--out", tmp_path / "dnd.json")
+    assert json.loads((tmp_path / "dnd.json").read_text())["ssim"] == 0.96
+    with pytest.raises(DataError, match=r"summary\.json"):
+        dgunet("dnd", "record", tmp_path, *words)
