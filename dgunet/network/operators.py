@@ -50,9 +50,9 @@ class BlockSampling(LinearOperator):
         """Phi applied to every block of ``x``: (B, 1, H, W) -> (B, M, H/block, W/block)."""
         blocks = F.pixel_unshuffle(x, self.block)
         measured = self.phi @ blocks.flatten(2)
-        return measured.unflatten(2, blocks.shape[2:])
+        return torch.unflatten(measured, 2, blocks.shape[2:])
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Phi^T applied to every measurement: (B, M, h, w) -> (B, 1, h*block, w*block)."""
-        blocks = (self.phi.mT @ y.flatten(2)).unflatten(2, y.shape[2:])
+        blocks = torch.unflatten(self.phi.mT @ y.flatten(2), 2, y.shape[2:])
         return F.pixel_shuffle(blocks, self.block)

@@ -1,0 +1,296 @@
+"""Where the paper and the released code differ, as data: what each says, and what we do.
+
+A row with a field names the one field of :class:`DGUNetConfig` by which the ``paper`` and the
+``released`` architecture differ there; the tests hold table and presets together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Erratum:
+    """One difference."""
+
+    topic: str
+    paper: str
+    code: str
+    evidence: str
+    """What shows it: keys and shapes of the authors' state dict, or a place in the paper."""
+    field: str | None = None
+    """Field of DGUNetConfig that switches between the two; None where no network differs."""
+    settled: str = ""
+    """For rows without a field: what this project does."""
+
+
+ERRATA: tuple[Erratum, ...] = (
+    # Gradient step, Eq. (6) and (7).
+    Erratum(
+        "Algorithm 1, the two cases",
+        "unknown A takes Eq. (6), known A takes Eq. (7)",
+        "unknown A (restoration) takes Eq. (7), known A (sensing) takes Eq. (6)",
+        "Section 3.2 introduces the equations the other way round; state dicts: `phi_*` pairs in"
+        " restoration, `Phi` in sensing",
+        settled="a misprint; both architectures follow Section 3.2",
+    ),
+    Erratum(
+        "Algorithm 1, start",
+        "x_hat^0 = y",
+        "restoration y; sensing Phi^T y",
+        "Section 3.2; measurements are no image, so y cannot be x_hat^0",
+        settled="as the code, in both architectures",
+    ),
+    Erratum(
+        "Residual blocks of Eq. (7)",
+        "two independent residual blocks, as elsewhere convolution, ReLU, convolution",
+        "convolution 3 to 64, PReLU, convolution 64 to 3, plus identity",
+        "`phi_0.body.1.weight` is a single slope; width from `phi_0.body.0.weight` (64, 3, 3, 3)",
+        field="gradient_activation",
+    ),
+    # Proximal mapping.
+    Erratum(
+        "Downsampling",
+        "2 x 2 max-pooling, stride 2",
+        "4 x 4 convolution, stride 2, no bias",
+        "`stage1_encoder.body.0.downsample.weight` is (60, 60, 4, 4)",
+        field="downsample",
+    ),
+    Erratum(
+        "Upsampling",
+        "bilinear, then a convolution",
+        "2 x 2 transposed convolution",
+        "`stage1_decoder.body.0.up.weight` is (100, 80, 2, 2)",
+        field="upsample",
+    ),
+    Erratum(
+        "Normalisation in the encoder",
+        "residual blocks without normalisation",
+        "instance normalisation of the first half of the channels",
+        "`stage1_encoder.body.0.norm.weight` is (30,) for 60 channels",
+        field="encoder_norm",
+    ),
+    Erratum(
+        "Residual block",
+        "convolution, ReLU, convolution, plus identity",
+        "LeakyReLU 0.2 after both convolutions, plus a 1 x 1 convolution of the input",
+        "`stage1_encoder.body.0.identity.weight` is (60, 40, 1, 1)",
+        field="residual_block",
+    ),
+    Erratum(
+        "Skips into the decoder",
+        "added (figure 2)",
+        "a 3 x 3 convolution each, then concatenated",
+        "`stage1_decoder.skip_conv.0`; `body.0.conv_block.conv_1.weight` takes twice the channels",
+        field="decoder_merge",
+    ),
+    Erratum(
+        "Supervised attention module",
+        "the one of MPRNet, with its attention map",
+        "restoration: without the map; sensing: with it",
+        "`sam12.conv3.weight` exists in sensing only",
+        field="sam_attention",
+    ),
+    Erratum(
+        "SAM features into the next stage",
+        "subspace projection",
+        "restoration: subspace projection; sensing: concatenation and convolution",
+        "`basic.merge12.subnet` in restoration, `stage_model.concat` in sensing",
+        field="injection",
+    ),
+    Erratum(
+        "SAM features into the last stage",
+        "subspace projection",
+        "DGUNet+ for restoration: subspace projection; DGUNet and sensing: concatenation",
+        "`merge67` against `concat67` and `concat_final`",
+        field="last_injection",
+    ),
+    Erratum(
+        "Last stage",
+        "every stage has a gradient step and a whole proximal mapping",
+        "stage 7: shallow features, merge and one convolution; no encoder, decoder or fusion",
+        "no `stage7_encoder` in any state dict",
+        field="last_stage",
+    ),
+    Erratum(
+        "Skip around the last stage",
+        "a global pathway from the mapping's input to its output, that is v^K",
+        "restoration adds the degraded image y; sensing adds v^K",
+        "golden outputs of stage 7",
+        field="last_skip",
+    ),
+    # Inter-stage feature fusion, Eq. (8).
+    Erratum(
+        "Fusion in compressive sensing",
+        "spatial-adaptive, for every task",
+        "sensing: plain addition of the two embeddings",
+        "no `phi` and `gamma` beside `csff_enc` in the sensing encoders",
+        field="fusion",
+    ),
+    Erratum(
+        "Embeddings of Eq. (8)",
+        "1 x 1 convolutions",
+        "3 x 3 convolutions",
+        "`basic.stage2_encoder.body.0.csff_enc.weight` is (60, 60, 3, 3)",
+        field="fusion_kernel",
+    ),
+    Erratum(
+        "Activation of H",
+        "none: the sum of the two embeddings",
+        "LeakyReLU 0.1 of the sum (restoration)",
+        "golden outputs of stages 2 to 6",
+        field="fusion_activation",
+    ),
+    Erratum(
+        "Gain alpha",
+        "alpha = Conv(H)",
+        "alpha = 1 + sigmoid(Conv(H)) (restoration)",
+        "golden outputs of stages 2 to 6",
+        field="fusion_gain",
+    ),
+    Erratum(
+        "Index of H",
+        "H^k in the text, H^{k-1} in Eq. (8)",
+        "features of stage k-1 modulate stage k",
+        "Eq. (9) takes F^{k-1}",
+        settled="H is made of stage k-1's features, in both architectures",
+    ),
+    # Sharing.
+    Erratum(
+        "Independence of the stages of DGUNet+",
+        "all parameters independent",
+        "one PReLU slope for all gradient blocks, one for all channel attention blocks",
+        "equal parameters under 14 and 7 keys of the DGUNet+ state dict",
+        field="prelu_sharing",
+    ),
+    Erratum(
+        "Unused parameters",
+        "none",
+        "DGUNet: `basic.concat12`; sensing: `phi`, `phit` of every middle stage and the fusion"
+        " convolutions of stage 1",
+        "no gradient reaches them",
+        field="dormant",
+    ),
+    # Widths, training, evaluation, tables: no network field.
+    Erratum(
+        "Channel widths",
+        "not stated",
+        "40/20 deraining, 80/48 deblurring and denoising, 96/48 and 80/40 their plus versions,"
+        " 32/16 sensing",
+        "shapes of the state dicts; parameter counts in the authors' logs",
+        settled="the code's widths in both architectures (`n_feat`, `scale`)",
+    ),
+    Erratum(
+        "Two steps of compressive sensing",
+        "not mentioned",
+        "first 32 x 32 blocks alone, then fine-tuning with the mapping on the whole image",
+        "two network files with equal state dicts",
+        settled='`proximal_domain`: "block" or "image", an option of both architectures',
+    ),
+    Erratum(
+        "Loss, Eq. (10)",
+        "sum of squared errors over the stages",
+        "deraining, deblurring: Charbonnier + 0.05 edge; denoising: Charbonnier of clamped images;"
+        " sensing: mean squared error of clamped images",
+        "training scripts",
+        settled="the training room offers both",
+    ),
+    Erratum(
+        "Learning rate and length",
+        "2e-4, 4e5 iterations, 256 x 256, batch 16 for three tasks",
+        "2e-4, 1e-4, 1e-4; 214,250, 396,000 and 480,000 iterations; denoising 128 x 128",
+        "training configurations",
+        settled="recipes of the training room",
+    ),
+    Erratum(
+        "Augmentation and weight decay",
+        '"the same strategy as MPRNet"',
+        "denoising: MixUp, Adam L2 1e-8, a longer cosine; deblurring: saturation jitter",
+        "training scripts",
+        settled="recipes of the training room",
+    ),
+    Erratum(
+        "Sensing training",
+        "BSD400, batch 128, 200 epochs",
+        "DIV2K and BSD400, batch 32, 400 epochs, then 100 of fine-tuning",
+        "training scripts and the authors' answer in their issue 5",
+        settled="recipes of the training room",
+    ),
+    Erratum(
+        "Self-ensemble in denoising",
+        "not mentioned",
+        "average over eight flips and rotations for SIDD and DND",
+        "test scripts",
+        settled="a named choice of the evaluation protocols",
+    ),
+    Erratum(
+        "SSIM",
+        "which one is not stated",
+        "four different ones: 2-D Gaussian on Y, 3-D Gaussian on RGB, masked, 7 x 7 uniform",
+        "evaluation scripts",
+        settled="one named protocol for each",
+    ),
+    Erratum(
+        "Model selection",
+        "not stated",
+        "best epoch on the test sets Rain100L, GoPro and Set11",
+        "training scripts",
+        settled="the training room validates on held-out training pairs unless told otherwise",
+    ),
+    Erratum(
+        "Table 5",
+        "columns run into each other",
+        "(stages, scales): (9,3) 31.27, (7,3) 31.06, (5,3) 30.87, (3,3) 30.68, (7,2) 30.43,"
+        " (7,1) 29.67",
+        "names of the authors' left-over files and logs",
+        settled="`stages` and `fusion_scales`; fewer scales keep the finest",
+    ),
+    Erratum(
+        "Table 6, without ISFF",
+        "inter-stage feature fusion removed",
+        "the left-over file also drops the SAM features and their merge",
+        "Section 4.6; 30.09 dB without any fusion stands above 29.67 dB with one scale",
+        settled='`fusion="none"` removes Eq. (8) only, as the text says',
+    ),
+    Erratum(
+        "Table 1, average of DGUNet+",
+        "33.46",
+        "the five printed numbers give 33.452",
+        "Table 1",
+        settled="averages are taken of unrounded means",
+    ),
+    Erratum(
+        "Number of test sets",
+        "twelve",
+        "the tables list eleven",
+        "Tables 1 to 4; RealBlur has scripts and no published numbers",
+        settled="the eleven sets with numbers, and RealBlur as a protocol",
+    ),
+    Erratum(
+        "Training time",
+        "three days on two V100",
+        "29 minutes an epoch, 250 epochs: five days",
+        "the authors' deraining log",
+        settled="measured, never quoted",
+    ),
+)
+"""Every difference known, in the order of the paper."""
+
+
+def errata_markdown() -> str:
+    """The table as a Markdown page."""
+    lines = [
+        "# Errata: the paper and its code",
+        "",
+        "Generated by `dgunet errata --markdown`; do not edit. A row with a field is a switch of"
+        ' the network: `preset(..., architecture="paper")` and `"released"` differ in exactly'
+        " these fields.",
+        "",
+        "| # | Topic | The paper says | The code does | Evidence | Field, or what we do |",
+        "|---|---|---|---|---|---|",
+    ]
+    for number, row in enumerate(ERRATA, start=1):
+        last = f"`{row.field}`" if row.field else row.settled
+        cells = (str(number), row.topic, row.paper, row.code, row.evidence, last)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
