@@ -1,7 +1,8 @@
-"""Verbs of the data room: ``dgunet data list | info | cards | sample | prepare``."""
+"""Verbs of the data room: ``dgunet data list | info | cards | sample | prepare | check``."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -120,3 +121,87 @@ def prepare(
         f"{manifest.dataset}: {manifest.count} of {manifest.published_count} pairs"
         f" ({manifest.profile}), digest {manifest.digest[:12]}"
     )
+
+
+@data.command()
+def check(
+    names: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(help="sets to check [default: all that lie under --root]"),
+    ] = None,
+    root: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="folder that holds the official trees [default: data/<profile>]"),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="also write the report here, .html or .json"),
+    ] = None,
+) -> None:
+    """Examine sets on disk: counts, pairs, sizes, every pixel, release, repetitions, leakage.
+
+    Exits with 1 if a set has an error. Compares every training set with every test set.
+
+    Example: dgunet data check
+    Example: dgunet data check Rain100H Rain13K --root data/paper --out build/data-check.html
+    """
+    from tabulate import tabulate
+
+    from dgunet.data.doctor import check_dataset, find_overlaps, write_report
+
+    root = root or _project_root()
+    reports = [check_dataset(name, root, observe=_progress) for name in names or _present(root)]
+    overlaps = find_overlaps(reports)
+    rows = [
+        (
+            report.dataset,
+            f"{report.pairs:,}/{report.published_pairs:,}",
+            report.distinct,
+            "" if report.input_psnr is None else f"{report.input_psnr:.2f}",
+            report.release or "-",
+            "ok" if report.healthy else "ERROR",
+        )
+        for report in reports
+    ]
+    headers = ("set", "pairs", "distinct", "input PSNR", "release", "")
+    typer.echo(tabulate(rows, headers, tablefmt="plain", disable_numparse=True))
+    for report in reports:
+        for finding in report.findings:
+            typer.echo(f"{report.dataset}: {finding.level}: {finding.text}")
+    for overlap in overlaps:
+        typer.echo(f"overlap: {overlap.text()}")
+    if out is not None:
+        write_report(reports, overlaps, out)
+        typer.echo(f"report in {out}")
+    if not all(report.healthy for report in reports):
+        raise typer.Exit(1)
+
+
+def _progress(name: str, done: int, total: int) -> None:
+    """A counter on a terminal; elsewhere a line at each tenth of long work."""
+    if sys.stderr.isatty():
+        print(f"\r{name}: {done}/{total} ", end="\n" if done == total else "", file=sys.stderr)
+    elif total >= 1000 and done * 10 // total != (done - 1) * 10 // total:
+        print(f"{name}: {done}/{total}", file=sys.stderr)
+
+
+def _project_root() -> Path:
+    from dgunet.config import load_params
+    from dgunet.stages.layout import Layout
+
+    here = Layout.here()
+    return here.data(load_params(here.params).profile)
+
+
+def _present(root: Path) -> list[str]:
+    from dgunet.data.catalogue import CATALOGUE
+    from dgunet.errors import DataError
+
+    found = [
+        info.name
+        for info in CATALOGUE.values()
+        if any(folder.is_dir() for _, folder in info.candidates(root))
+    ]
+    if not found:
+        raise DataError(f"no known set under {root}.", "`dgunet data list` names the sets.")
+    return found

@@ -28,6 +28,15 @@ class Tree(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class Known(BaseModel):
+    """A release that can be told by its pixels: the digest of its store, and what it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str
+    what: str
+
+
 class DatasetInfo(BaseModel):
     """One catalogue entry; the head of ``catalogue.yaml`` says what each field means."""
 
@@ -49,6 +58,8 @@ class DatasetInfo(BaseModel):
     citation: str
     url: str
     twelfth: str = ""
+    known: tuple[Known, ...] = ()
+    input_psnr: float | None = None
 
     @property
     def grey(self) -> bool:

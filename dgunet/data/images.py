@@ -63,18 +63,18 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 def read_grey(path: Path) -> NDArray[np.uint8]:
     """Decode a photograph to full-range Y, H x W x 1 uint8; a grey file comes back unchanged.
 
-    Colour becomes Y = 0.299 R + 0.587 G + 0.114 B in the fixed-point arithmetic of the
-    compressive-sensing benchmark: (4899 R + 9617 G + 1868 B + 2^13) >> 14.
+    Colour becomes Y = 0.299 R + 0.587 G + 0.114 B as in the compressive-sensing benchmark, see
+    `dgunet.evaluation.colour.opencv_luma`.
 
     Raises:
         DataError: as for `read_rgb`.
     """
+    from dgunet.evaluation.colour import opencv_luma
+
     with _opened(path) as image:
         if image.mode == "L":
             return _array(image, "L")[..., None]
-        rgb = _array(image, "RGB").astype(np.int32)
-    y = (rgb @ np.array([4899, 9617, 1868], np.int32) + (1 << 13)) >> 14
-    return y.astype(np.uint8)[..., None]
+        return opencv_luma(_array(image, "RGB"))
 
 
 def _opened(path: Path) -> Image.Image:

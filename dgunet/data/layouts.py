@@ -147,8 +147,8 @@ def _split_inputs(folder: Path, grey: bool, inputs: list[str], target: str) -> l
     return pairs
 
 
-def _listed(folder: Path, grey: bool, list: str) -> list[Pair]:
-    path = folder / list
+def _listed(folder: Path, grey: bool, listing: str) -> list[Pair]:
+    path = folder / listing
     if not path.is_file():
         raise DataError(f"there is no list {path}.", "It comes with the archive.")
     pairs: list[Pair] = []

@@ -12,6 +12,7 @@ from dgunet import files
 from dgunet.data.catalogue import DatasetInfo, dataset
 from dgunet.data.images import Picture
 from dgunet.data.layouts import Pair, check_shapes, read_pairs
+from dgunet.data.quality import looks_swapped, roughness
 from dgunet.data.store import LoadedPair, Source, StoreManifest, write_store
 from dgunet.errors import DataError
 
@@ -50,7 +51,7 @@ def prepare_dataset(
     _check_space(pairs, out)
     return write_store(
         out,
-        _decoded(pairs, root, observe or (lambda done, total: None)),
+        _decoded(info, pairs, root, observe or (lambda done, total: None)),
         dataset=info.name,
         task=info.task,
         role=info.role,
@@ -90,8 +91,11 @@ def _check_space(pairs: list[Pair], out: Path) -> None:
         )
 
 
-def _decoded(pairs: list[Pair], root: Path, observe: Observe) -> Iterator[LoadedPair]:
+def _decoded(
+    info: DatasetInfo, pairs: list[Pair], root: Path, observe: Observe
+) -> Iterator[LoadedPair]:
     digests: dict[Path, str] = {}
+    rougher = compared = 0
 
     def source(picture: Picture | None) -> Source | None:
         if picture is None:
@@ -105,5 +109,14 @@ def _decoded(pairs: list[Pair], root: Path, observe: Observe) -> Iterator[Loaded
             None if picture is None else np.ascontiguousarray(picture.load())
             for picture in (pair.input, pair.target)
         )
+        if degraded is not None and clean is not None:
+            compared += 1
+            rougher += roughness(degraded) > roughness(clean)
         yield LoadedPair(pair.id, degraded, clean, source(pair.input), source(pair.target))
         observe(done, len(pairs))
+    if compared and looks_swapped(info.task, rougher / compared):
+        raise DataError(
+            f"{info.name}: input and target look swapped: {rougher} of {compared} inputs have more"
+            " detail than their targets.",
+            "Rename the two folders.",
+        )

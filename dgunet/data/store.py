@@ -186,7 +186,7 @@ def write_store(
             shards.append(Shard(path.name, len(written), size, files.sha256_file(path)))
         manifest = StoreManifest(
             **description,
-            digest=files.sha256_bytes("".join(lines).encode()),
+            digest=content_digest(lines),
             count=len(lines),
             version=VERSION,
             shards=tuple(shards),
@@ -207,7 +207,7 @@ def _write_shard(
             batch = _batch(pair)
             writer.write_batch(batch)
             size += batch.nbytes
-            lines.append(_digest_line(pair))
+            lines.append(digest_line(pair))
             pair = next(pending, None)
     return lines, pair
 
@@ -234,12 +234,18 @@ def _binary(image: Pixels) -> pa.Array:
     return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(image)])
 
 
-def _digest_line(pair: LoadedPair) -> str:
+def digest_line(pair: LoadedPair) -> str:
+    """What one record adds to a store's digest: its id, shapes, and the SHA-256 of its pixels."""
     parts = [
         "-" if a is None else f"{a.shape}{a.dtype.name}:{files.sha256_bytes(a.tobytes())}"
         for a in (pair.input, pair.target)
     ]
     return f"{pair.id} {parts[0]} {parts[1]}\n"
+
+
+def content_digest(lines: Iterable[str]) -> str:
+    """The digest of a store from the `digest_line` of its records, in order."""
+    return files.sha256_bytes("".join(lines).encode())
 
 
 class PairStore:

@@ -1,0 +1,238 @@
+"""The doctor: what a set on disk really is, and where sets overlap.
+
+Reads every picture of a set and collects all that is wrong, where preparation stops at the first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dgunet import files
+from dgunet.data.catalogue import DatasetInfo, dataset
+from dgunet.data.fingerprints import Fingerprint, Index, fingerprint, groups
+from dgunet.data.images import Pixels
+from dgunet.data.layouts import Pair, check_shapes, find_tree, read_pairs
+from dgunet.data.quality import looks_swapped, roughness
+from dgunet.data.store import LoadedPair, content_digest, digest_line
+from dgunet.errors import DataError
+
+Level = Literal["error", "warning", "note"]
+
+Observe = Callable[[str, int, int], None]
+"""Called with (set, pairs read, pairs in all)."""
+
+PSNR_TOLERANCE = 0.05
+"""dB by which a release's mean input PSNR may differ from the benchmark's."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know about a set; an error makes the check fail."""
+
+    level: Level
+    text: str
+
+
+@dataclass
+class Report:
+    """What the doctor says of one set."""
+
+    dataset: str
+    role: str
+    folder: str = ""
+    layout: str = ""
+    pairs: int = 0
+    published_pairs: int = 0
+    sizes: dict[str, int] = field(default_factory=dict)
+    grey_pictures: int = 0
+    input_psnr: float | None = None
+    distinct: int = 0
+    digest: str = ""
+    release: str = ""
+    findings: list[Finding] = field(default_factory=list)
+    fingerprints: dict[str, Fingerprint] = field(default_factory=dict, repr=False)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong; warnings and notes are not errors."""
+        return all(finding.level != "error" for finding in self.findings)
+
+    def say(self, level: Level, text: str) -> None:
+        """Add a finding."""
+        self.findings.append(Finding(level, text))
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Pictures of a test set whose photographs are also in a training set."""
+
+    train: str
+    test: str
+    shared: tuple[tuple[str, str], ...]
+    test_pictures: int
+
+    def text(self) -> str:
+        """One line."""
+        pictures = len({test for test, _ in self.shared})
+        examples = ", ".join(f"{test} = {train}" for test, train in self.shared[:3])
+        more = ", ..." if len(self.shared) > 3 else ""
+        return (
+            f"{pictures} of {self.test_pictures} photographs of {self.test} are also in"
+            f" {self.train} ({examples}{more})"
+        )
+
+
+def check_dataset(name: str, root: Path, *, observe: Observe | None = None) -> Report:
+    """Read every picture of set ``name`` under ``root`` and report.
+
+    Raises:
+        DataError: for an unknown name; everything else is a finding.
+    """
+    info = dataset(name)
+    report = Report(info.name, info.role, published_pairs=info.pairs)
+    try:
+        tree, folder = find_tree(info, root)
+        pairs = read_pairs(info, root)
+    except DataError as error:
+        report.say("error", str(error))
+        return report
+    report.folder, report.layout, report.pairs = str(folder), tree.layout, len(pairs)
+    if len(pairs) != info.pairs:
+        report.say("warning", f"{len(pairs)} pairs, published are {info.pairs}")
+    _read(info, pairs, report, observe or (lambda name, done, total: None))
+    return report
+
+
+def _read(info: DatasetInfo, pairs: list[Pair], report: Report, observe: Observe) -> None:
+    sizes: Counter[str] = Counter()
+    lines: list[str] = []
+    errors: list[float] = []
+    rougher = 0
+    for done, pair in enumerate(pairs, start=1):
+        try:
+            height, width, _ = check_shapes(pair)
+            degraded = None if pair.input is None else pair.input.load()
+            clean = None if pair.target is None else pair.target.load()
+        except DataError as error:
+            report.say("error", str(error))
+            continue
+        sizes[f"{width}x{height}"] += 1
+        lines.append(digest_line(LoadedPair(pair.id, degraded, clean)))
+        shown = clean if clean is not None else degraded
+        assert shown is not None
+        report.grey_pictures += info.task != "cs" and _is_grey(shown)
+        if shown.dtype == np.uint8:
+            report.fingerprints[pair.id] = fingerprint(shown)
+        if degraded is not None and clean is not None:
+            rougher += roughness(degraded) > roughness(clean)
+            errors.append(_luma_psnr(degraded, clean))
+        observe(info.name, done, len(pairs))
+    report.sizes = dict(sizes.most_common())
+    if len(lines) == len(pairs):
+        report.digest = content_digest(lines)
+    if errors:
+        report.input_psnr = float(np.mean(errors))
+        if looks_swapped(info.task, rougher / len(errors)):
+            report.say(
+                "error",
+                f"input and target look swapped: {rougher} of {len(errors)} inputs have more"
+                " detail than their targets",
+            )
+    _identify(info, report)
+    _find_duplicates(report)
+
+
+def _is_grey(image: Pixels) -> bool:
+    return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
+
+
+def _luma_psnr(degraded: Pixels, clean: Pixels) -> float:
+    from dgunet.evaluation.colour import matlab_luma
+    from dgunet.evaluation.psnr import psnr
+
+    return psnr(matlab_luma(degraded), matlab_luma(clean), 255.0, identical=100.0)
+
+
+def _identify(info: DatasetInfo, report: Report) -> None:
+    names = {known.digest: known.what for known in info.known}
+    report.release = names.get(report.digest, "")
+    if report.release:
+        return
+    if info.known and report.pairs == info.pairs and report.digest:
+        report.say("warning", "its pixels are not those of the known release")
+    expected, found = info.input_psnr, report.input_psnr
+    if expected is None or found is None or report.pairs != info.pairs:
+        return
+    if abs(found - expected) > PSNR_TOLERANCE:
+        report.say(
+            "warning",
+            f"another release: mean input PSNR {found:.2f} dB, the benchmark's has"
+            f" {expected:.2f} dB",
+        )
+
+
+def _find_duplicates(report: Report) -> None:
+    same = groups(report.fingerprints.items())
+    report.distinct = len(same)
+    repeated = [members for members in same if len(members) > 1]
+    if repeated:
+        examples = "; ".join(" = ".join(members) for members in repeated[:3])
+        report.say(
+            "note",
+            f"{len(same)} distinct photographs among {len(report.fingerprints)}: {examples}"
+            + ("; ..." if len(repeated) > 3 else ""),
+        )
+
+
+def find_overlaps(reports: Iterable[Report]) -> list[Overlap]:
+    """The test photographs that are also training photographs, by pair of sets.
+
+    A crop is found in the whole it was cut from; a resized copy is not.
+    """
+    by_role = {
+        role: list(members)
+        for role, members in groupby(sorted(reports, key=lambda r: r.role), key=lambda r: r.role)
+    }
+    overlaps = []
+    for train in by_role.get("train", []):
+        index = Index()
+        for key, image in train.fingerprints.items():
+            index.add(key, image)
+        for test in by_role.get("test", []):
+            shared = [
+                (key, max(found, key=lambda name: found[name]))
+                for key, image in test.fingerprints.items()
+                if (found := index.matches(image))
+            ]
+            if shared:
+                pictures = len(test.fingerprints)
+                overlaps.append(Overlap(train.dataset, test.dataset, tuple(shared), pictures))
+    return overlaps
+
+
+def write_report(reports: list[Report], overlaps: list[Overlap], path: Path) -> None:
+    """Write the reports as JSON, or as an HTML page if ``path`` ends in ``.html``."""
+    if path.suffix == ".html":
+        from dgunet.data.doctor_page import page
+
+        files.write_text(path, page(reports, overlaps))
+        return
+    content = {
+        "sets": [
+            {
+                key: [vars(finding) for finding in value] if key == "findings" else value
+                for key, value in vars(report).items()
+                if key != "fingerprints"
+            }
+            for report in reports
+        ],
+        "overlaps": [vars(overlap) for overlap in overlaps],
+    }
+    files.write_json(path, content)

@@ -1,0 +1,212 @@
+"""The doctor: finds what is wrong, which release it is, repetitions, and leakage."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from dgunet.cli.data import data
+from dgunet.data.catalogue import CATALOGUE
+from dgunet.data.doctor import check_dataset, find_overlaps, write_report
+from dgunet.data.fingerprints import Index, fingerprint, groups
+from dgunet.data.photographs import photographs
+from dgunet.data.prepare import prepare_dataset
+from dgunet.errors import DataError
+
+
+def photograph(name):
+    return (photographs(name)[0].pixels() * 255).round().astype(np.uint8)
+
+
+def save(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+# Fingerprints.
+
+
+def test_a_crop_is_found_in_its_whole_and_other_photographs_are_not():
+    index = Index()
+    for name in ("astronaut", "coffee", "gravel", "grass"):
+        index.add(name, fingerprint(photograph(name)))
+    crop = photograph("astronaut")[37:167, 51:201]
+    assert list(index.matches(fingerprint(crop))) == ["astronaut"]
+    assert index.matches(fingerprint(photograph("chelsea"))) == {}
+
+
+def test_a_grey_and_recompressed_copy_is_found(tmp_path):
+    index = Index()
+    index.add("coffee", fingerprint(photograph("coffee")))
+    Image.fromarray(photograph("coffee")).convert("L").save(tmp_path / "a.jpg", quality=90)
+    copy = np.asarray(Image.open(tmp_path / "a.jpg"))[..., None]
+    assert "coffee" in index.matches(fingerprint(copy))
+
+
+def test_crops_that_overlap_are_one_group():
+    whole = photograph("astronaut")
+    crops = [("a", whole[:150, :150]), ("b", photograph("brick")), ("c", whole[40:190, 30:180])]
+    assert groups((key, fingerprint(image)) for key, image in crops) == [["a", "c"], ["b"]]
+
+
+def test_small_and_plain_images_have_no_fingerprint():
+    for image in (np.zeros((20, 20, 3), np.uint8), np.full((90, 90, 1), 7, np.uint8)):
+        assert len(fingerprint(image).hashes) == 0
+        assert Index().matches(fingerprint(image)) == {}
+
+
+# One set.
+
+
+def test_a_sample_set_is_healthy_but_not_complete(sample_root, prepared):
+    report = check_dataset("Rain100H", sample_root)
+    assert report.healthy
+    assert (report.pairs, report.published_pairs) == (3, 100)
+    assert [finding.level for finding in report.findings] == ["warning"]
+    assert (
+        report.digest == json.loads((prepared("Rain100H") / "manifest.json").read_text())["digest"]
+    )
+    assert report.sizes == {"96x96": 1, "128x96": 1, "96x128": 1}
+
+
+def test_every_damaged_file_is_listed_not_only_the_first(spoil):
+    root = spoil("test/Rain100H")
+    folder = root / "test/Rain100H"
+    for name in ("input/1.png", "target/3.png"):
+        path = folder / name
+        path.write_bytes(path.read_bytes()[:500])
+    report = check_dataset("Rain100H", root)
+    errors = [finding.text for finding in report.findings if finding.level == "error"]
+    assert len(errors) == 2
+    assert "input/1.png" in errors[0]
+    assert "target/3.png" in errors[1]
+    assert report.digest == ""
+
+
+def test_a_missing_set_and_an_unknown_name(tmp_path):
+    report = check_dataset("GoPro", tmp_path)
+    assert not report.healthy
+    with pytest.raises(DataError, match="unknown data set"):
+        check_dataset("GoPro2", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "first", "second"),
+    [
+        ("Rain100H", "test/Rain100H", "input", "target"),
+        ("GoPro", "test/GOPRO_Large", "test/{}/blur", "test/{}/sharp"),
+        (
+            "SIDD",
+            "test/SIDD",
+            None,
+            None,
+        ),
+    ],
+)
+def test_swapped_halves_are_found(spoil, tmp_path, name, folder, first, second):
+    root = spoil(folder)
+    assert check_dataset(name, root).healthy
+    base = root / folder
+    if name == "SIDD":
+        _swap_sidd(base)
+    else:
+        places = [""] if "{}" not in first else ["GOPR0384_11_00", "GOPR0869_11_00"]
+        for place in places:
+            a, b = base / first.format(place), base / second.format(place)
+            a.rename(base / "aside")
+            b.rename(a)
+            (base / "aside").rename(b)
+    report = check_dataset(name, root)
+    assert not report.healthy
+    assert "look swapped" in report.findings[-1].text
+    with pytest.raises(DataError, match="look swapped"):
+        prepare_dataset(name, root, tmp_path / "store", profile="sample")
+    assert not (tmp_path / "store").exists()
+
+
+def _swap_sidd(folder):
+    from scipy.io import loadmat, savemat
+
+    noisy, clean = "ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb"
+    arrays = {name: loadmat(folder / f"{name}.mat")[name] for name in (noisy, clean)}
+    savemat(folder / f"{noisy}.mat", {noisy: arrays[clean]})
+    savemat(folder / f"{clean}.mat", {clean: arrays[noisy]})
+
+
+def test_another_release_is_told_by_its_input_quality(sample_root, monkeypatch):
+    entry = CATALOGUE["Rain100H"].model_copy(update={"pairs": 3})
+    monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
+    texts = [finding.text for finding in check_dataset("Rain100H", sample_root).findings]
+    assert any("not those of the known release" in text for text in texts)
+    assert any("another release: mean input PSNR" in text for text in texts)
+
+
+# Several sets.
+
+
+def test_the_sample_leaks_nothing_from_training_into_testing(sample_root):
+    reports = [check_dataset(name, sample_root) for name in CATALOGUE]
+    assert all(report.healthy for report in reports)
+    assert find_overlaps(reports) == []
+
+
+def test_a_leak_is_found_and_named(tmp_path):
+    save(tmp_path / "BSD400/test_001.png", photograph("astronaut")[20:150, 30:160, 0])
+    save(tmp_path / "BSD400/test_002.png", photograph("gravel")[:130, :130, 0])
+    save(tmp_path / "Set11/lena.tif", photograph("chelsea")[:128, :128, 0])
+    save(tmp_path / "Set11/eileen.tif", photograph("astronaut")[..., 0])
+    reports = [check_dataset(name, tmp_path) for name in ("Set11", "BSD400")]
+    (overlap,) = find_overlaps(reports)
+    assert overlap.shared == (("eileen", "test_001"),)
+    assert "1 of 2 photographs of Set11 are also in BSD400" in overlap.text()
+
+
+def test_the_report_goes_to_json_and_to_a_page_that_escapes(tmp_path, sample_root):
+    report = check_dataset("Set11", sample_root)
+    report.say("note", "<script>")
+    write_report([report], [], tmp_path / "r.json")
+    content = json.loads((tmp_path / "r.json").read_text())
+    assert content["sets"][0]["dataset"] == "Set11"
+    assert content["sets"][0]["findings"][-1] == {"level": "note", "text": "<script>"}
+    write_report([report], [], tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+    assert report.digest[:16] in page
+
+
+def test_the_verb_fails_for_a_bad_set_and_not_for_a_good_one(spoil):
+    root = spoil("test/Set11")
+    good = CliRunner().invoke(data, ["check", "--root", str(root)])
+    assert good.exit_code == 0
+    assert good.stdout.splitlines()[1].split()[:2] == ["Set11", "3/11"]
+    (root / "test/Set11/camera.tif").write_bytes(b"II")
+    bad = CliRunner().invoke(data, ["check", "Set11", "--root", str(root)])
+    assert bad.exit_code == 1
+    assert "camera.tif" in bad.stdout
+
+
+# Real sets.
+
+
+@pytest.mark.benchmarks_data
+def test_the_real_sets_are_recognised_and_their_leaks_found(benchmarks, tmp_path):
+    root = tmp_path / "root"
+    (root / "Rain100H").mkdir(parents=True)
+    (root / "Rain100H" / "input").symlink_to(benchmarks / "Rain100H" / "input")
+    # The clean images of the two sets are the same.
+    (root / "Rain100H" / "target").symlink_to(benchmarks / "Rain100L" / "target")
+    for name in ("Rain100L", "Set11", "BSD68", "BSD400"):
+        (root / name).symlink_to(benchmarks / name)
+    reports = {
+        n: check_dataset(n, root) for n in ("Rain100H", "Rain100L", "Set11", "BSD68", "BSD400")
+    }
+    assert all(report.healthy and report.release for report in reports.values())
+    assert reports["Rain100H"].input_psnr == pytest.approx(13.551, abs=5e-4)
+    assert reports["Rain100L"].input_psnr == pytest.approx(26.900, abs=5e-4)
+    assert reports["Rain100H"].distinct == reports["Rain100L"].distinct == 91
+    overlaps = {(o.test, o.train): o for o in find_overlaps(reports.values())}
+    assert set(overlaps) == {("Rain100H", "BSD400"), ("Rain100L", "BSD400")}
+    assert len({train for _, train in overlaps["Rain100L", "BSD400"].shared}) == 67
