@@ -1,0 +1,84 @@
+"""The command line teaches, and bad input is one clear line with a non-zero exit."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+VERBS = (
+    "data",
+    "train",
+    "evaluate",
+    "ablate",
+    "tables",
+    "restore",
+    "report",
+    "explain",
+    "tracking",
+)
+
+
+@pytest.fixture
+def dgunet(tmp_path):
+    """Run `dgunet` in an empty project that has only the parameter file."""
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    env = os.environ | {"PYTHONPATH": str(ROOT), "DGUNET_TRACKING": "off", "COLUMNS": "100"}
+    env.pop("DGUNET_HOME", None)
+
+    def run(*arguments):
+        code = "from dgunet.cli import main; main()"
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_help_lists_the_verbs(dgunet):
+    told = dgunet("--help")
+    assert told.returncode == 0
+    for verb in VERBS:
+        assert verb in told.stdout
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "ablate", "explain"])
+def test_help_of_a_verb_gives_an_example(dgunet, verb):
+    assert "Example" in dgunet(verb, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("train", "dehaze"), "unknown task 'dehaze'. Tasks are: derain, deblur, denoise, cs."),
+        (("train", "cs"), "has a --ratio"),
+        (("train", "derain", "--ratio", "10"), "has a --ratio"),
+        (("train", "derain"), "Rain13K"),
+        (("train", "derain", "--variant", "DGUnet"), "DGUnet"),
+        (("evaluate", "--sets", "Rain100X"), "'Rain100X' is not a test set"),
+        (("ablate", "stages-8"), "unknown ablation 'stages-8'"),
+        (("data", "prepare", "Rain100L"), "Rain100L"),
+        (("explain", "1", "DGUNet", "Rain100L PSNR"), "no tables in"),
+        (("train", "derain", "--params", "absent.yaml"), "no parameter file absent.yaml"),
+    ],
+)
+def test_bad_input_is_one_line(dgunet, arguments, says):
+    told = dgunet(*arguments)
+    assert told.returncode == 1
+    assert says in told.stderr
+    assert "Traceback" not in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1
+
+
+def test_outside_a_project_it_says_so(dgunet, tmp_path):
+    (tmp_path / "params.yaml").unlink()
+    told = dgunet("tables")
+    assert told.returncode == 1
+    assert "no params.yaml" in told.stderr

@@ -1,0 +1,119 @@
+"""The whole chain in a fresh clone: it runs, it learns, it says what it is, it repeats itself."""
+
+import json
+from collections import defaultdict
+
+import pandas as pd
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),
+    pytest.mark.xdist_group("reproduce"),
+]
+
+RATIOS = (1, 4, 10, 25, 50)
+
+
+def summaries(clone, folder):
+    return [
+        json.loads(path.read_text())
+        for path in sorted((clone.home / "build" / folder).rglob("summary.json"))
+    ]
+
+
+def test_a_second_repro_does_nothing(reproduced):
+    assert "Data and pipelines are up to date." in reproduced.run("dvc", "repro")
+
+
+def test_the_fresh_clone_s_status_is_clean(reproduced):
+    assert "up to date" in reproduced.run("dvc", "status")
+
+
+def test_twelve_sets_and_five_ratios_were_scored(reproduced):
+    found = {(s["dataset"], s["ratio"]) for s in summaries(reproduced, "evaluation")}
+    plain = [
+        "Test100",
+        "Rain100H",
+        "Rain100L",
+        "Test2800",
+        "Test1200",
+        "GoPro",
+        "HIDE",
+        "RealBlur-J",
+        "SIDD",
+        "DND",
+    ]
+    sampled = {(name, ratio) for name in ("Set11", "BSD68") for ratio in RATIOS}
+    assert found == {(name, None) for name in plain} | sampled
+
+
+def test_nine_ablations_were_scored(reproduced):
+    rows = {s["row"] for s in summaries(reproduced, "ablations")}
+    assert rows == {
+        *("stages-9", "stages-7", "stages-5", "stages-3", "scales-2", "scales-1"),
+        *("without-fgdm", "without-sp", "without-isff"),
+    }
+
+
+def test_training_lowers_the_loss_of_every_network(reproduced):
+    curves = sorted((reproduced.home / "build").rglob("training.json"))
+    assert len(curves) == 3 + 5 + 9
+    for path in curves:
+        curve = json.loads(path.read_text())
+        assert curve["loss_last"] < 0.5 * curve["loss_first"], path
+
+
+@pytest.mark.parametrize("task", ["derain", "deblur", "denoise", "cs"])
+def test_restored_images_beat_the_degraded_ones(reproduced, task):
+    gains = defaultdict(list)
+    for summary in summaries(reproduced, "evaluation"):
+        if summary["psnr"] is not None:
+            gains[summary["task"]].append(summary["psnr"] - summary["input_psnr"])
+    assert gains[task]
+    assert sum(gains[task]) / len(gains[task]) > 0
+
+
+def test_the_tables_come_in_four_formats_and_say_sample(reproduced):
+    for number in range(1, 7):
+        for kind in ("csv", "md", "tex"):
+            text = reproduced.read(f"build/tables/table{number}.{kind}")
+            assert "SAMPLE PROFILE - not comparable with the paper" in text
+        long = pd.read_parquet(reproduced.home / f"build/tables/table{number}.parquet")
+        assert set(long["tables_profile"]) == {"sample"}
+
+
+def test_a_sample_run_fills_no_cell_of_the_paper(reproduced):
+    cells = pd.read_parquet(reproduced.home / "build/tables/cells.parquet")
+    states = set(cells.loc[cells["row"].str.contains("reproduced"), "state"])
+    assert "measured" not in set(cells["state"])
+    assert states <= {"not run", "waiting for the server"}
+    sample = cells[cells["state"] == "sample"]
+    assert len(sample) > 30
+    assert sample["checkpoint_sha256"].str.fullmatch("[0-9a-f]{64}").all()
+
+
+def test_a_cell_leads_to_its_run(reproduced):
+    told = reproduced.run(
+        *("dgunet", "explain", "1", "DGUNet (sample, not comparable)", "Rain100L PSNR")
+    )
+    commit = reproduced.run("git", "rev-parse", "HEAD").strip()
+    for fact in ("run_id", commit, "checkpoint_sha256", "data_digest", "rain-y"):
+        assert fact in told
+
+
+def test_dvc_shows_metrics_plots_and_parameters(reproduced):
+    shown = json.loads(reproduced.run("dvc", "metrics", "show", "--json"))
+    metrics = next(iter(shown.values()))["data"]["build/tables/metrics.json"]["data"]
+    assert metrics["Rain100L"]["DGUNet"]["psnr"] > 0
+    reproduced.run("dvc", "plots", "show", "--out", "plots")
+    page = reproduced.read("plots/index.html")
+    assert "loss" in page
+    reproduced.run("dvc", "params", "diff")
+
+
+def test_the_report_stands_alone(reproduced):
+    page = reproduced.read("build/report.html")
+    assert "SAMPLE PROFILE" in page
+    for outside in ("<script", 'src="http', "@import"):
+        assert outside not in page

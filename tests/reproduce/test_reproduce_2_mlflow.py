@@ -1,0 +1,101 @@
+"""What MLflow holds after the chain: comparable runs, tables, data, models."""
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow.tracking import MlflowClient
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),
+    pytest.mark.xdist_group("reproduce"),
+]
+
+
+@pytest.fixture(scope="module")
+def client(reproduced):
+    uri = f"sqlite:///{reproduced.home / 'mlflow.db'}"
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    yield MlflowClient(uri)
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="module")
+def runs(client):
+    experiments = {e.experiment_id: e.name for e in client.search_experiments()}
+    found = client.search_runs(list(experiments), max_results=1000)
+    return [(experiments[run.info.experiment_id], run) for run in found]
+
+
+def of_stage(runs, stage):
+    return [run for _, run in runs if run.data.tags["stage"] == stage]
+
+
+def test_every_stage_made_its_runs_and_all_finished(runs):
+    counts = {
+        stage: len(of_stage(runs, stage))
+        for stage in ("prepare", "train", "evaluate", "ablate", "tables")
+    }
+    assert counts == {"prepare": 16, "train": 8, "evaluate": 20, "ablate": 9, "tables": 1}
+    assert {run.info.status for _, run in runs} == {"FINISHED"}
+
+
+def test_there_is_an_experiment_per_table(runs):
+    names = {name for name, _ in runs}
+    for number in range(1, 7):
+        assert any(f"table-{number}-" in name for name in names)
+
+
+def test_runs_are_top_level_and_say_where_they_come_from(runs, reproduced):
+    commit = reproduced.run("git", "rev-parse", "HEAD").strip()
+    for _, run in runs:
+        tags = run.data.tags
+        assert "mlflow.parentRunId" not in tags
+        assert tags["git.commit"] == commit
+        assert tags["profile"] == "sample"
+        assert tags["campaign"]
+        assert len(tags["data.digest"]) == 64
+
+
+def test_ablations_compare_as_they_are(runs):
+    ablations = of_stage(runs, "ablate")
+    shared = set.intersection(*({*run.data.metrics} for run in ablations))
+    assert {"psnr", "ssim", "loss", "loss_last"} <= shared
+    settings = {(int(r.data.params["stages"]), int(r.data.params["scales"])) for r in ablations}
+    assert {(9, 3), (7, 3), (5, 3), (3, 3), (7, 2), (7, 1)} <= settings
+
+
+def test_losses_are_logged_step_by_step(client, runs):
+    run = next(r for r in of_stage(runs, "train") if r.data.tags["task"] == "derain")
+    history = client.get_metric_history(run.info.run_id, "loss")
+    assert [point.step for point in history] == list(range(len(history)))
+    assert len(history) == int(run.data.params["train.iterations"])
+
+
+def test_data_sets_are_inputs_with_their_digest(runs):
+    for stage, context in (("train", "training"), ("evaluate", "evaluation")):
+        for run in of_stage(runs, stage):
+            (entry,) = run.inputs.dataset_inputs
+            assert "sample" in entry.dataset.name
+            assert run.data.tags["data.digest"].startswith(entry.dataset.digest)
+            assert context in {tag.value for tag in entry.tags}
+
+
+def test_the_tables_are_logged_as_tables(client, runs):
+    (run,) = of_stage(runs, "tables")
+    for number in range(1, 7):
+        table = mlflow.load_table(f"tables/table{number}.json", run_ids=[run.info.run_id])
+        assert set(table["profile"]) == {"sample"}
+    kept = {entry.path for entry in client.list_artifacts(run.info.run_id, "files")}
+    assert {"files/table1.tex", "files/cells.parquet"} <= kept
+
+
+def test_the_logged_model_restores_another_size(client, runs):
+    run = next(r for r in of_stage(runs, "train") if r.data.tags["task"] == "derain")
+    (model,) = run.outputs.model_outputs
+    loaded = mlflow.pyfunc.load_model(f"models:/{model.model_id}")
+    shape = loaded.metadata.signature.inputs.inputs[0].shape
+    assert tuple(shape) == (-1, 3, -1, -1)
+    image = np.random.default_rng(0).random((1, 3, 40, 72), dtype=np.float32)
+    assert loaded.predict(image).shape == image.shape

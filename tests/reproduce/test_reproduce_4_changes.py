@@ -1,0 +1,78 @@
+"""A change reruns what depends on it and nothing else. These tests change the clone."""
+
+import re
+
+import pytest
+from PIL import Image
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),
+    pytest.mark.xdist_group("reproduce"),
+]
+
+
+def rerun(clone):
+    return set(re.findall(r"Running stage '([^']+)'", clone.run("dvc", "repro")))
+
+
+def test_one_picture_of_one_test_set(reproduced):
+    path = reproduced.home / "data/sample/test/Rain100L/input/1.png"
+    with Image.open(path) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
+    assert rerun(reproduced) == {
+        "prepare@Rain100L",
+        "evaluate-derain@Rain100L-DGUNet",
+        "tables",
+    }
+
+
+def test_one_knob(reproduced):
+    path = reproduced.home / "params.yaml"
+    path.write_text(re.sub(r"(denoise: \{iterations: )\d+", r"\g<1>6", path.read_text(), count=1))
+    assert rerun(reproduced) == {
+        "train-denoise@DGUNet",
+        "evaluate-denoise@SIDD-DGUNet",
+        "evaluate-denoise@DND-DGUNet",
+        "tables",
+    }
+
+
+def test_a_knob_of_the_sleeping_profile_changes_nothing(reproduced):
+    path = reproduced.home / "params.yaml"
+    path.write_text(path.read_text().replace("iterations: 400000", "iterations: 400001"))
+    assert rerun(reproduced) == set()
+
+
+def test_one_module(reproduced):
+    path = reproduced.home / "dgunet/paper/tables.py"
+    path.write_text(path.read_text() + "\n# changed\n")
+    assert rerun(reproduced) == {"tables"}
+
+
+def test_an_experiment_runs_with_another_knob(reproduced):
+    env = {
+        f"GIT_{who}_{what}": f"someone{at}"
+        for who in ("AUTHOR", "COMMITTER")
+        for what, at in (("NAME", ""), ("EMAIL", "@example.org"))
+    }
+    told = reproduced.run(
+        *("dvc", "exp", "run", "-S", "sample.train.denoise.iterations=7", "train-denoise@DGUNet"),
+        **env,
+    )
+    assert "Ran experiment" in told
+    assert "7" in reproduced.run("dvc", "params", "diff")
+
+
+def test_a_corrupt_object_of_the_remote_is_refused(clone, tmp_path):
+    home = tmp_path / "spoilt"
+    clone.run("git", "clone", "--quiet", str(clone.home), str(home))
+    victim = max(
+        (path for path in (home / "dvcstore").rglob("*") if path.is_file()),
+        key=lambda path: path.stat().st_size,
+    )
+    victim.chmod(0o644)
+    victim.write_bytes(victim.read_bytes()[:-1] + b"?")
+    told = clone.refused("dvc", "--cd", str(home), "pull")
+    assert "data" in told
+    assert not (home / "data").exists()
