@@ -1,4 +1,5 @@
-"""Verbs of the data room: ``dgunet data list | info | cards | sample | prepare | check``."""
+"""Verbs of the data room: ``dgunet data list | info | cards | sample | prepare |
+import | check``."""
 
 from __future__ import annotations
 
@@ -121,6 +122,26 @@ def prepare(
         f"{manifest.dataset}: {manifest.count} of {manifest.published_count} pairs"
         f" ({manifest.profile}), digest {manifest.digest[:12]}"
     )
+
+
+@data.command("import")
+def import_set(
+    name: Name,
+    source: Annotated[Path, typer.Argument(help="a zip or tar archive, or a folder")],
+    root: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="folder of the official trees [default: data/paper]"),
+    ] = None,
+) -> None:
+    """Bring a set in from an archive or a folder, however it is nested.
+
+    Example: dgunet data import Rain100H ~/Downloads/Rain100H.zip
+    """
+    from dgunet.data.importing import import_dataset
+    from dgunet.stages.layout import Layout
+
+    imported = import_dataset(name, source, root or Layout.here().data("paper"))
+    typer.echo(imported.line())
 
 
 @data.command()

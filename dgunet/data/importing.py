@@ -1,0 +1,211 @@
+"""Bringing a set in: from an archive or a folder, however it is nested, to its official tree."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgunet import files
+from dgunet.data.catalogue import CATALOGUE, DatasetInfo, Tree, dataset
+from dgunet.data.layouts import LAYOUTS, Pair
+from dgunet.errors import DataError
+
+DEPTH = 6
+"""Folders are searched this deep for the set."""
+
+INDEXES = {"listed": ("listing",), "dnd": ("info.mat",)}
+"""Files of a layout that are no picture: an option that names one, or the name itself."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did: where the set lies now, and how much of it."""
+
+    dataset: str
+    folder: Path
+    pairs: int
+    published_pairs: int
+    files: int
+
+    def line(self) -> str:
+        """One line."""
+        whole = "" if self.pairs == self.published_pairs else f" of {self.published_pairs:,}"
+        return f"{self.dataset}: {self.pairs:,}{whole} pairs, {self.files:,} files in {self.folder}"
+
+
+def import_dataset(name: str, source: Path, root: Path) -> Imported:
+    """Lay set ``name`` out under ``root/<role>/`` from an archive or a folder.
+
+    The set may lie deep inside ``source`` and in any tree of its catalogue entry. Its files are
+    copied, others are left. What is imported appears under its final name only when it is whole and
+    every pair has been found.
+
+    Args:
+        name: a catalogue key.
+        source: a zip or tar archive, or a folder.
+        root: the folder of the official trees, e.g. ``data/paper``.
+
+    Raises:
+        DataError: for an unknown set or format, an archive that reaches outside itself, a link that
+            leads out of the folder, a set that is not found or incomplete, or one already there.
+        DgunetError: if the disk is full or ``root`` may not be written.
+    """
+    info = dataset(name)
+    if not source.exists():
+        raise DataError(f"{source} does not exist.", "Name an archive or a folder.")
+    with files.writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            return _import_folder(info, source, root)
+        with tempfile.TemporaryDirectory(prefix=".import-", dir=root) as work:
+            _unpack(source, Path(work))
+            return _import_folder(info, Path(work), root, shown=source)
+
+
+def find_set(info: DatasetInfo, source: Path) -> tuple[Tree, Path, list[Pair]]:
+    """The tree of a set somewhere in ``source``: how it lies, its folder, its pairs.
+
+    A folder named as a tree says is preferred; otherwise the first, from the top, that reads as one,
+    has the published number of pairs, and is not named as another set.
+
+    Raises:
+        DataError: if no folder reads as the set; says why the most likely one does not.
+    """
+    others = {tree.folder for other in CATALOGUE.values() for tree in other.trees} - {
+        tree.folder for tree in info.trees
+    }
+    folders = [
+        folder
+        for folder in _folders(source, DEPTH)
+        if not others & {source.name, *folder.relative_to(source).parts}
+    ]
+    named = [
+        (tree, folder)
+        for tree in info.trees
+        for folder in folders
+        if folder.as_posix().endswith("/" + tree.folder)
+    ]
+    refused: DataError | None = None
+    for tree, folder in named + [(tree, folder) for folder in folders for tree in info.trees]:
+        try:
+            pairs = LAYOUTS[tree.layout](folder, info.grey, **tree.options)
+        except DataError as error:
+            if (tree, folder) in named and refused is None:
+                refused = error
+            continue
+        # Under a name of its own, only the right number of pairs speaks for the set.
+        if pairs and ((tree, folder) in named or len(pairs) == info.pairs):
+            return tree, folder, pairs
+    if refused is not None:
+        raise refused
+    raise DataError(
+        f"{source} does not hold {info.name}: no folder in it is called {info.trees[0].folder},"
+        f" and none has its {info.pairs} pairs.",
+        f"Expected: {info.naming}.",
+    )
+
+
+def _folders(top: Path, depth: int) -> Iterator[Path]:
+    """Folders from the top down, a level at a time; hidden ones are left out."""
+    level = [top]
+    for _ in range(depth):
+        yield from level
+        level = [
+            child
+            for folder in level
+            for child in sorted(folder.iterdir())
+            if child.is_dir() and not child.name.startswith((".", "__MACOSX"))
+        ]
+
+
+def _import_folder(
+    info: DatasetInfo, source: Path, root: Path, *, shown: Path | None = None
+) -> Imported:
+    try:
+        tree, folder, pairs = find_set(info, source)
+    except DataError as error:
+        if shown is None:
+            raise
+        raise DataError(error.message.replace(str(source), str(shown)), error.mend) from error
+    wanted = _files_of(tree, folder, pairs)
+    home = source.resolve()
+    for path in wanted:
+        if not path.resolve().is_relative_to(home):
+            raise DataError(
+                f"{path} is a link that leads out of {shown or source}.",
+                "Replace it by the file it names.",
+            )
+    target = root / info.role / tree.folder
+    if target.exists():
+        raise DataError(f"{target} is there already.", "Move the old set away first.")
+    _copy({path: path.relative_to(folder) for path in wanted}, target)
+    return Imported(info.name, target, len(pairs), info.pairs, len(wanted))
+
+
+def _files_of(tree: Tree, folder: Path, pairs: list[Pair]) -> list[Path]:
+    pictures = [p.path for pair in pairs for p in (pair.input, pair.target) if p is not None]
+    indexes = [
+        folder / str(tree.options.get(index, index)) for index in INDEXES.get(tree.layout, ())
+    ]
+    return list(dict.fromkeys(indexes + pictures))
+
+
+def _copy(wanted: dict[Path, Path], target: Path) -> None:
+    """Copy files to their places under ``target``: all of them, or none."""
+    need = sum(path.stat().st_size for path in wanted)
+    parent = next(folder for folder in target.parents if folder.is_dir())
+    free = shutil.disk_usage(parent).free
+    if need > free:
+        raise DataError(
+            f"{target} needs {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free.",
+            "Free some space, or choose another --root.",
+        )
+    with files.atomic_folder(target) as work:
+        for path, place in wanted.items():
+            (work / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, work / place)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack a zip or tar archive into an empty folder, refusing what would leave it."""
+    try:
+        if zipfile.is_zipfile(archive):
+            _unpack_zip(archive, folder)
+        elif tarfile.is_tarfile(archive):
+            with tarfile.open(archive) as handle:
+                handle.extractall(folder, filter="data")
+        else:
+            raise DataError(
+                f"{archive} is neither a folder nor a zip or tar archive.",
+                "Unpack it yourself and name the folder.",
+            )
+    except tarfile.FilterError as error:
+        raise DataError(
+            f"{archive} holds a file that would be written outside its folder ({error}).",
+            "Do not use this archive.",
+        ) from error
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+        raise DataError(
+            f"{archive} is damaged ({error}).", "Bring it again; it may be cut off."
+        ) from error
+
+
+def _unpack_zip(archive: Path, folder: Path) -> None:
+    home = folder.resolve()
+    with zipfile.ZipFile(archive) as handle:
+        for member in handle.infolist():
+            link = stat.S_ISLNK(member.external_attr >> 16)
+            place = (folder / member.filename).resolve()
+            if link or not place.is_relative_to(home):
+                raise DataError(
+                    f"{archive} holds {member.filename!r}, which would be written outside its"
+                    " folder.",
+                    "Do not use this archive.",
+                )
+        handle.extractall(folder)

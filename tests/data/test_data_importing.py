@@ -1,0 +1,155 @@
+"""Importing: any nesting, any known tree, nothing outside, nothing by half."""
+
+import io
+import shutil
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from dgunet.cli.data import data
+from dgunet.data.catalogue import CATALOGUE, dataset
+from dgunet.data.importing import import_dataset
+from dgunet.data.layouts import read_pairs
+from dgunet.errors import DataError
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_set_comes_in_from_the_folder_of_all(name, sample_root, tmp_path):
+    imported = import_dataset(name, sample_root, tmp_path / "data")
+    before, after = (read_pairs(dataset(name), root) for root in (sample_root, tmp_path / "data"))
+    assert imported.pairs == len(after) == len(before)
+    assert imported.published_pairs == dataset(name).pairs
+    for old, new in zip(before, after, strict=True):
+        assert old.id == new.id
+        for a, b in ((old.input, new.input), (old.target, new.target)):
+            if a is not None:
+                assert b.path.read_bytes() == a.path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_archives_with_folders_around(kind, sample_root, tmp_path):
+    nested = tmp_path / "nested" / "my downloads" / "v1" / "Rain100H"
+    shutil.copytree(sample_root / "test/Rain100H", nested)
+    archive = shutil.make_archive(str(tmp_path / "ärchive"), kind, tmp_path / "nested")
+    imported = import_dataset("Rain100H", tmp_path / archive, tmp_path / "data")
+    assert (imported.pairs, imported.files) == (3, 6)
+    assert imported.folder == tmp_path / "data/test/Rain100H"
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["test"]
+
+
+def test_a_set_under_another_name_is_told_by_its_number_of_pairs(
+    sample_root, tmp_path, monkeypatch
+):
+    shutil.copytree(sample_root / "test/Rain100H", tmp_path / "some" / "folder")
+    with pytest.raises(DataError, match="none has its 100 pairs"):
+        import_dataset("Rain100H", tmp_path / "some", tmp_path / "data")
+    whole = CATALOGUE["Rain100H"].model_copy(update={"pairs": 3})
+    monkeypatch.setitem(CATALOGUE, "Rain100H", whole)
+    assert import_dataset("Rain100H", tmp_path / "some", tmp_path / "data").pairs == 3
+
+
+def test_a_set_is_never_taken_for_another(sample_root, tmp_path):
+    shutil.copytree(sample_root / "test/Rain100L", tmp_path / "in" / "Rain100L")
+    for name in ("Rain100H", "BSD68"):
+        with pytest.raises(DataError, match=f"does not hold {name}"):
+            import_dataset(name, tmp_path / "in", tmp_path / "data")
+        with pytest.raises(DataError, match=f"does not hold {name}"):
+            import_dataset(name, tmp_path / "in" / "Rain100L", tmp_path / "data")
+
+
+def test_what_does_not_belong_to_the_set_is_left(sample_root, tmp_path):
+    imported = import_dataset("GoPro", sample_root, tmp_path)
+    folders = {path.parent.name for path in imported.folder.rglob("*.png")}
+    assert folders == {"blur", "sharp"}
+
+
+# What can be wrong.
+
+
+def test_a_missing_partner_is_named_and_nothing_stays(spoil, tmp_path):
+    root = spoil("test/Rain100H")
+    (root / "test/Rain100H/target/2.png").unlink()
+    archive = shutil.make_archive(str(tmp_path / "a"), "zip", root)
+    with pytest.raises(DataError, match=r"a\.zip/test/Rain100H/input/2\.png has no clean target"):
+        import_dataset("Rain100H", tmp_path / archive, tmp_path / "data")
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_set_that_is_there_already_stays(sample_root, tmp_path):
+    import_dataset("Set11", sample_root, tmp_path)
+    with pytest.raises(DataError, match="there already"):
+        import_dataset("Set11", sample_root, tmp_path)
+
+
+@pytest.mark.parametrize("member", ["../evil.png", "/tmp/dgunet-evil.png", "a/../../evil.png"])
+def test_a_zip_that_reaches_outside_is_refused(tmp_path, member):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as handle:
+        handle.writestr(member, b"x")
+    with pytest.raises(DataError, match="outside its folder"):
+        import_dataset("Set11", tmp_path / "a.zip", tmp_path / "data")
+    assert not list(tmp_path.rglob("evil.png"))
+
+
+def test_a_zip_with_a_link_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as handle:
+        entry = zipfile.ZipInfo("Set11/camera.tif")
+        entry.external_attr = 0o120777 << 16
+        handle.writestr(entry, "/etc/hostname")
+    with pytest.raises(DataError, match="outside its folder"):
+        import_dataset("Set11", tmp_path / "a.zip", tmp_path / "data")
+
+
+@pytest.mark.parametrize("member", ["../evil.png", "/abs/evil.png", "link"])
+def test_a_tar_that_reaches_outside_is_refused_or_kept_inside(tmp_path, member):
+    with tarfile.open(tmp_path / "a.tar", "w") as handle:
+        entry = tarfile.TarInfo(member)
+        if member == "link":
+            entry.type, entry.linkname = tarfile.SYMTYPE, "../../evil.png"
+            handle.addfile(entry)
+        else:
+            entry.size = 1
+            handle.addfile(entry, io.BytesIO(b"x"))
+    with pytest.raises(DataError):
+        import_dataset("Set11", tmp_path / "a.tar", tmp_path / "data")
+    assert not list(tmp_path.rglob("evil.png"))
+
+
+def test_a_link_that_leads_out_of_the_folder_is_refused(sample_root, tmp_path):
+    secret = tmp_path / "secret.png"
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(secret)
+    shutil.copytree(sample_root / "test/BSD68", tmp_path / "in" / "BSD68")
+    (tmp_path / "in/BSD68/test004.png").symlink_to(secret)
+    with pytest.raises(DataError, match=r"test004\.png is a link that leads out"):
+        import_dataset("BSD68", tmp_path / "in", tmp_path / "data")
+    assert not (tmp_path / "data" / "test").exists()
+
+
+def test_damaged_archives_and_other_files(sample_root, tmp_path):
+    archive = tmp_path / shutil.make_archive(
+        str(tmp_path / "a"), "gztar", sample_root / "test/Set11"
+    )
+    archive.write_bytes(archive.read_bytes()[:2000])
+    with pytest.raises(DataError, match="is damaged"):
+        import_dataset("Set11", archive, tmp_path / "data")
+    (tmp_path / "b.rar").write_bytes(b"Rar!")
+    with pytest.raises(DataError, match="neither a folder nor a zip or tar"):
+        import_dataset("Set11", tmp_path / "b.rar", tmp_path / "data")
+    with pytest.raises(DataError, match="does not exist"):
+        import_dataset("Set11", tmp_path / "nowhere", tmp_path / "data")
+
+
+def test_the_verb(sample_root, tmp_path):
+    arguments = ["import", "Set11", str(sample_root), "--root", str(tmp_path / "data")]
+    result = CliRunner().invoke(data, arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Set11: 3 of 11 pairs, 3 files in ")
+
+
+@pytest.mark.benchmarks_data
+def test_the_real_sets_come_in(benchmarks, tmp_path):
+    for name, pairs in (("Rain100L", 100), ("Set11", 11), ("BSD68", 68), ("Rain13K", 40)):
+        assert import_dataset(name, benchmarks, tmp_path / "data").pairs == pairs
