@@ -30,7 +30,7 @@ data: env  ## bring the sample data into data/ (offline, from the committed remo
 .PHONY: reproduce
 reproduce: data  ## the whole chain on the sample data: prepare, train, evaluate, ablate, tables
 	@$(ACTIVATE); dgunet tracking init
-	@$(ACTIVATE); dvc repro
+	@$(ACTIVATE); failed=0; dvc repro || failed=$$?; dgunet tracking sync || true; exit $$failed
 	@$(ACTIVATE); dgunet report
 
 .PHONY: test

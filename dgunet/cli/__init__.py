@@ -10,6 +10,9 @@ import typer
 from dgunet import __version__
 from dgunet.errors import DgunetError
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells give it."""
+
 app = typer.Typer(
     name="dgunet",
     help="Reproduce the DGUNet paper: data, training, evaluation, ablations, tables.",
@@ -47,6 +50,7 @@ def main() -> None:
             raise
         print(f"dgunet: error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("dgunet: interrupted; nothing half-written was kept", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            print("dgunet: interrupted; nothing half-written was kept", file=sys.stderr)
+        raise

@@ -1,6 +1,7 @@
 """The whole chain in a fresh clone: it runs, it learns, it says what it is, it repeats itself."""
 
 import json
+import sys
 from collections import defaultdict
 
 import pandas as pd
@@ -117,3 +118,15 @@ def test_the_report_stands_alone(reproduced):
     assert "SAMPLE PROFILE" in page
     for outside in ("<script", 'src="http', "@import"):
         assert outside not in page
+
+
+@pytest.mark.parametrize("name", ["reading_the_results"])
+def test_the_notebooks_run_and_are_committed_empty(reproduced, name):
+    path = f"notebooks/{name}.ipynb"
+    cells = json.loads(reproduced.read(path))["cells"]
+    assert not any(cell.get("outputs") for cell in cells)
+    code = (
+        "import nbformat, sys; from nbclient import NotebookClient;"
+        "NotebookClient(nbformat.read(sys.argv[1], as_version=4), timeout=120).execute()"
+    )
+    reproduced.run(sys.executable, "-c", code, path)

@@ -1,0 +1,36 @@
+"""Make docs/images/strip.png from the results of `make reproduce`: input, restored, true.
+
+Usage: python docs/make_strip.py
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dgunet.stages.figures import strips
+
+ROOT = Path(__file__).parents[1]
+SETS = ("Rain100H", "SIDD", "GoPro")
+ZOOM = 2
+
+
+def main() -> None:
+    """One row a task, zoomed without smoothing, so that the pixels are those that were scored."""
+    rows = []
+    for name in SETS:
+        results = ROOT / "build" / "evaluation" / f"{name}-DGUNet"
+        assert json.loads((results / "summary.json").read_text())["profile"] == "sample"
+        _, strip = next(strips(results / "restored", ROOT / "build" / "prepared" / name))
+        rows.append(strip.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1))
+    width = max(row.shape[1] for row in rows)
+    padded = [
+        np.pad(row, ((0, 8), (0, width - row.shape[1]), (0, 0)), constant_values=255)
+        for row in rows
+    ]
+    Image.fromarray(np.concatenate(padded)).save(ROOT / "docs" / "images" / "strip.png")
+
+
+if __name__ == "__main__":
+    main()
