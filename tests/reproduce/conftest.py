@@ -69,7 +69,7 @@ def clone(project, tmp_path_factory):
     home = tmp_path_factory.mktemp("fresh") / "a clone"
     subprocess.run(["git", "clone", "--quiet", str(project), str(home)], check=True)
     made = Clone(home, environment(home))
-    made.run("dvc", "pull", "--quiet")
+    made.run("dvc", "pull", "--quiet", "data")
     return made
 
 

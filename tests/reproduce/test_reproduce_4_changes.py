@@ -1,6 +1,8 @@
 """A change reruns what depends on it and nothing else. These tests change the clone."""
 
 import re
+import signal
+import subprocess
 
 import pytest
 from PIL import Image
@@ -64,6 +66,27 @@ def test_an_experiment_runs_with_another_knob(reproduced):
     assert "7" in reproduced.run("dvc", "params", "diff")
 
 
+def test_ctrl_c_leaves_nothing_to_trust_and_a_killed_run(reproduced, tmp_path):
+    out = tmp_path / "model"
+    knobs = reproduced.home / "long.yaml"
+    knobs.write_text(
+        re.sub(r"(derain: +\{iterations: )\d+", r"\g<1>100000", reproduced.read("params.yaml"))
+    )
+    command = ["dgunet", "train", "derain", "--params", str(knobs), "--out", str(out)]
+    process = subprocess.Popen(
+        command, cwd=reproduced.home, env=reproduced.env, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:
+        if "step" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    told = process.stderr.read()
+    assert process.wait() == 130
+    assert "interrupted" in told
+    assert not out.exists() or not list(out.iterdir())
+    assert re.search(r"train derain-DGUNet +KILLED", reproduced.run("dgunet", "runs"))
+
+
 def test_a_corrupt_object_of_the_remote_is_refused(clone, tmp_path):
     home = tmp_path / "spoilt"
     clone.run("git", "clone", "--quiet", str(clone.home), str(home))
@@ -73,6 +96,6 @@ def test_a_corrupt_object_of_the_remote_is_refused(clone, tmp_path):
     )
     victim.chmod(0o644)
     victim.write_bytes(victim.read_bytes()[:-1] + b"?")
-    told = clone.refused("dvc", "--cd", str(home), "pull")
+    told = clone.refused("dvc", "--cd", str(home), "pull", "data")
     assert "data" in told
     assert not (home / "data").exists()

@@ -1,0 +1,91 @@
+"""Files are whole or absent: kills, full disks and read-only folders, for real."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from dgunet.errors import DgunetError
+from dgunet.files import atomic_folder, atomic_path, tree_digest, write_bytes, write_json
+
+
+@contextmanager
+def mounted(folder, options):
+    """A small memory file system at ``folder``; skips where this user may not mount one."""
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip("this user may not mount a file system to fill")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path):
+    with mounted(tmp_path / "small", "size=64k") as disk:
+        write_bytes(disk / "kept.bin", b"old")
+        with pytest.raises(DgunetError, match=r"cannot write .*kept.bin: the disk is full"):
+            write_bytes(disk / "kept.bin", bytes(1_000_000))
+        assert (disk / "kept.bin").read_bytes() == b"old"
+        assert [path.name for path in disk.iterdir()] == ["kept.bin"]
+
+
+def test_a_read_only_folder_is_named(tmp_path):
+    with (
+        mounted(tmp_path / "fixed", "size=64k,ro") as disk,
+        pytest.raises(DgunetError, match="read-only"),
+    ):
+        write_json(disk / "results" / "a.json", {})
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path):
+    path = tmp_path / "weights.bin"
+    write_bytes(path, b"old")
+    code = (
+        "import os, signal, sys; from pathlib import Path; from dgunet.files import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as part:\n"
+        "    part.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+
+
+def test_an_error_inside_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "a.txt") as part:
+        part.write_text("half")
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "b") as part:
+        (part / "half.txt").write_text("half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    for content in ("old", "new"):
+        with atomic_folder(tmp_path / "store") as part:
+            (part / f"{content}.txt").write_text(content)
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["new.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_tree_digest_sees_names_and_content_only(tmp_path):
+    def tree(name, files):
+        for path, content in files.items():
+            write_bytes(tmp_path / name / path, content)
+        return tree_digest(tmp_path / name)
+
+    same = tree("a", {"x/1": b"1", "y": b"2"})
+    os.utime(tmp_path / "a" / "y", (0, 0))
+    assert tree_digest(tmp_path / "a") == same
+    assert tree("b", {"y": b"2", "x/1": b"1"}) == same
+    assert tree("c", {"x/2": b"1", "y": b"2"}) != same
+    assert tree("d", {"x/1": b"1", "y": b"3"}) != same
