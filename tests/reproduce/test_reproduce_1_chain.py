@@ -1,8 +1,11 @@
 """The whole chain in a fresh clone: it runs, it learns, it says what it is, it repeats itself."""
 
 import json
+import re
+import shlex
 import sys
 from collections import defaultdict
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -130,3 +133,16 @@ def test_the_notebooks_run_and_are_committed_empty(reproduced, name):
         "NotebookClient(nbformat.read(sys.argv[1], as_version=4), timeout=120).execute()"
     )
     reproduced.run(sys.executable, "-c", code, path)
+
+
+def readme_commands():
+    """The `dgunet` and `dvc` lines of the README's shell blocks, without those that train."""
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and line[0] in ("dgunet", "dvc") and "exp" not in line]
+
+
+@pytest.mark.parametrize("command", readme_commands(), ids=" ".join)
+def test_the_readme_s_commands_run(reproduced, command):
+    reproduced.run(*command)

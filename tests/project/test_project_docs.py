@@ -1,0 +1,59 @@
+"""The documents point at things that exist, and say only commands that exist."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), target
+
+
+def test_make_help_lists_every_target():
+    told = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True)
+    declared = re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    listed = {line.split()[0] for line in told.stdout.splitlines()}
+    assert listed == set(declared)
+
+
+def test_make_targets_named_in_the_readme_exist():
+    declared = re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert {"reproduce", "test"} <= named <= set(declared)
+
+
+def test_the_dvc_stages_name_the_catalogue_s_folders():
+    import yaml
+
+    from dgunet.data.catalogue import CATALOGUE
+
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    trees = {name: entry["tree"] for name, entry in stages["prepare"]["foreach"].items()}
+    assert trees == {
+        name: f"{info.role}/{info.trees[0].folder}"
+        for name, info in CATALOGUE.items()
+        if name in trees
+    }
+    twelve = {name for name, info in CATALOGUE.items() if info.role == "test" and info.twelfth}
+    assert twelve == {"RealBlur-J"}
+    assert {name for name in trees if CATALOGUE[name].role == "test"} == {
+        *("Test100", "Rain100H", "Rain100L", "Test2800", "Test1200"),
+        *("GoPro", "HIDE", "RealBlur-J", "SIDD", "DND", "Set11", "BSD68"),
+    }
+
+
+def test_the_ablations_of_dvc_are_the_nine():
+    import yaml
+
+    from dgunet.stages.ablations import ABLATIONS
+
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert stages["ablate"]["foreach"] == list(ABLATIONS)
