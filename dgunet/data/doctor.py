@@ -20,7 +20,7 @@ from dgunet.data.fingerprints import Fingerprint, Index, fingerprint, groups
 from dgunet.data.images import Pixels
 from dgunet.data.layouts import Pair, check_shapes, find_tree, read_pairs
 from dgunet.data.quality import looks_swapped, roughness
-from dgunet.data.store import LoadedPair, content_digest, digest_line
+from dgunet.data.writer import LoadedPair, content_digest, digest_line
 from dgunet.errors import DataError
 
 Level = Literal["error", "warning", "note"]

@@ -71,7 +71,7 @@ def import_dataset(name: str, source: Path, root: Path) -> Imported:
 def find_set(info: DatasetInfo, source: Path) -> tuple[Tree, Path, list[Pair]]:
     """The tree of a set somewhere in ``source``: how it lies, its folder, its pairs.
 
-    A folder named as a tree says is preferred; otherwise the first, from the top, that reads as one,
+    A folder named as a tree says is preferred; otherwise the first from the top that reads as one,
     has the published number of pairs, and is not named as another set.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ _AGAIN = "The file is damaged or of another release: bring it again from the arc
 
 @dataclass(frozen=True)
 class ArrayPicture:
-    """A part of an array inside a MATLAB file; ``read`` decodes it."""
+    """A part of an array inside a MATLAB file; ``read`` decodes it (and pickles, for workers)."""
 
     path: Path
     size: tuple[int, int, int]
@@ -44,14 +44,18 @@ def sidd_blocks(path: Path, variable: str) -> dict[str, ArrayPicture]:
     scenes, blocks, *size = _sidd_shape(path, variable)
     height, width, channels = size
 
-    def reader(scene: int, block: int) -> Callable[[], Pixels]:
-        return lambda: _sidd_array(path, variable, _stamp(path))[scene, block]
-
     return {
-        f"{s + 1:04d}_{b + 1:04d}": ArrayPicture(path, (height, width, channels), reader(s, b))
+        f"{s + 1:04d}_{b + 1:04d}": ArrayPicture(
+            path, (height, width, channels), partial(_sidd_block, path, variable, s, b)
+        )
         for s in range(scenes)
         for b in range(blocks)
     }
+
+
+def _sidd_block(path: Path, variable: str, scene: int, block: int) -> Pixels:
+    pixels: Pixels = _sidd_array(path, variable, _stamp(path))[scene, block]
+    return pixels
 
 
 def _sidd_shape(path: Path, variable: str) -> tuple[int, ...]:
@@ -114,13 +118,13 @@ def dnd_boxes(folder: Path) -> dict[str, ArrayPicture]:
                 )
             size = (r1 - r0 + 1, c1 - c0 + 1, channels)
             boxes[f"{number:04d}_{row:02d}"] = ArrayPicture(
-                path, size, _dnd_reader(path, r0 - 1, c0 - 1, r1, c1)
+                path, size, partial(_dnd_box, path, r0 - 1, c0 - 1, r1, c1)
             )
     return boxes
 
 
-def _dnd_reader(path: Path, top: int, left: int, bottom: int, right: int) -> Callable[[], Pixels]:
-    return lambda: _dnd_image(path, _stamp(path))[top:bottom, left:right]
+def _dnd_box(path: Path, top: int, left: int, bottom: int, right: int) -> Pixels:
+    return _dnd_image(path, _stamp(path))[top:bottom, left:right]
 
 
 def _dnd_shape(path: Path) -> tuple[int, int, int]:

@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from dgunet import files
 from dgunet.data.catalogue import DatasetInfo, dataset
 from dgunet.data.images import Picture
 from dgunet.data.layouts import Pair, check_shapes, read_pairs
-from dgunet.data.quality import looks_swapped, roughness
-from dgunet.data.store import LoadedPair, Source, StoreManifest, write_store
+from dgunet.data.quality import looks_swapped
+from dgunet.data.store import VERSION, Source, StoreManifest
+from dgunet.data.writer import (
+    SHARD_BYTES,
+    LoadedPair,
+    Written,
+    load_written,
+    plan_shards,
+    save_written,
+    write_manifest,
+    write_shard,
+)
 from dgunet.errors import DataError
 
 RECIPE = "whole"
 """Whole photographs, pixels as they decode; patches are cut when training asks for them."""
 
 Observe = Callable[[int, int], None]
-"""Called with (pairs written, pairs in all) after each pair."""
+"""Called with (pairs written, pairs in all): after each pair, or after each file if in parallel."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file of a store to be written by one worker."""
+
+    path: Path
+    pairs: tuple[Pair, ...]
+    root: Path
+
+    @property
+    def record(self) -> Path:
+        """Where a finished file is remembered for a later run."""
+        return self.path.with_suffix(".json")
 
 
 def prepare_dataset(
@@ -29,73 +59,165 @@ def prepare_dataset(
     out: Path,
     *,
     profile: str,
+    workers: int | None = None,
+    shard_bytes: int = SHARD_BYTES,
     observe: Observe | None = None,
 ) -> StoreManifest:
     """Check the tree of set ``name`` under ``root`` and write its store to ``out``.
 
-    The same input gives byte-identical files. ``out`` appears only when it is whole.
+    The same input gives byte-identical files, whatever the number of workers. ``out`` appears only
+    when it is whole; an interrupted run goes on after its last finished file.
 
     Args:
         name: a catalogue key.
         root: the folder that holds the official trees, e.g. ``data/sample``.
         out: the store's folder; replaced if it is there.
         profile: ``sample`` or ``paper``; a sample store is never complete.
+        workers: processes, at most one a file; None takes one a processor.
+        shard_bytes: pixels after which a new file begins.
         observe: progress.
 
     Raises:
-        DataError: if the set is unknown, missing, incomplete, mixed up or corrupt.
+        DataError: if the set is unknown, missing, incomplete, mixed up or corrupt, if the disk is
+            too small, or if another preparation writes to ``out``.
         DgunetError: if the disk is full or ``out`` may not be written.
     """
     info = dataset(name)
     pairs = read_pairs(info, root)
-    _check_space(pairs, out)
-    return write_store(
-        out,
-        _decoded(info, pairs, root, observe or (lambda done, total: None)),
-        dataset=info.name,
-        task=info.task,
-        role=info.role,
-        profile=profile,
-        published_count=info.pairs,
-        complete=profile != "sample" and len(pairs) == info.pairs,
-        protocol=info.protocol,
-        recipe=RECIPE,
-    )
+    sizes = [_bytes(pair) for pair in pairs]
+    with _alone(out), _work_folder(out, _identity(info, pairs, root, shard_bytes)) as work:
+        jobs = [
+            Job(work / f"pairs-{number:05d}.arrow", tuple(pairs[part.start : part.stop]), root)
+            for number, part in enumerate(plan_shards(sizes, shard_bytes))
+        ]
+        _check_space(sum(sizes), work, out)
+        written = _write(jobs, workers or os.cpu_count() or 1, observe or (lambda *_: None))
+        _refuse_swapped(info, written)
+        with files.atomic_folder(out) as final:
+            for job in jobs:
+                job.path.rename(final / job.path.name)
+            return write_manifest(
+                final,
+                written,
+                dataset=info.name,
+                task=info.task,
+                role=info.role,
+                profile=profile,
+                published_count=info.pairs,
+                complete=profile != "sample" and len(pairs) == info.pairs,
+                protocol=info.protocol,
+                recipe=RECIPE,
+            )
 
 
-def source_paths(info: DatasetInfo, root: Path) -> list[Path]:
-    """The files a set is read from, in the order of its records, each once."""
-    pictures = (
-        picture
-        for pair in read_pairs(info, root)
+def _bytes(pair: Pair) -> int:
+    """Bytes of a pair's pixels, from the headers; checks that both halves have one size."""
+    height, width, channels = check_shapes(pair)
+    images = (pair.input is not None) + (pair.target is not None)
+    return height * width * channels * images * (4 if pair.target is None else 1)
+
+
+def _identity(info: DatasetInfo, pairs: list[Pair], root: Path, shard_bytes: int) -> str:
+    """What must be the same for an interrupted run to be continued."""
+    sources = {
+        picture.path: picture.path.stat()
+        for pair in pairs
         for picture in (pair.input, pair.target)
         if picture is not None
-    )
-    return list(dict.fromkeys(picture.path for picture in pictures))
+    }
+    described = [
+        (path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns)
+        for path, stat in sources.items()
+    ]
+    return files.sha256_json([VERSION, RECIPE, info.name, shard_bytes, described])
 
 
-def _check_space(pairs: list[Pair], out: Path) -> None:
-    """Refuse before starting what could not be finished; also checks the sizes within pairs."""
-    need = 0
-    for pair in pairs:
-        height, width, channels = check_shapes(pair)
-        images = (pair.input is not None) + (pair.target is not None)
-        depth = 4 if pair.target is None else 1
-        need += height * width * channels * images * depth
-    parent = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(parent).free
-    if need > free:
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the lock of ``out``; it is freed by the operating system if the process dies."""
+    with files.writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out.parent / f".{out.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise DataError(
+                f"{out} is being prepared by another process.",
+                "Wait for it, or choose another --out.",
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _work_folder(out: Path, identity: str) -> Iterator[Path]:
+    """The folder of finished files beside ``out``; kept if there is something to go on from."""
+    work = out.parent / f".{out.name}.work"
+    mark = work / "identity"
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != identity:
+        shutil.rmtree(work, ignore_errors=True)
+        files.write_text(mark, identity)
+    try:
+        yield work
+    except DataError:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    finally:
+        if not list(work.glob("*.json")):
+            shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _check_space(need: int, work: Path, out: Path) -> None:
+    """Refuse before starting what could not be finished."""
+    free = shutil.disk_usage(work).free
+    done = sum(path.stat().st_size for path in work.glob("*.arrow"))
+    if need - done > free:
         raise DataError(
             f"{out} needs {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free.",
             "Free some space, or choose another --out.",
         )
 
 
+def _write(jobs: list[Job], workers: int, observe: Observe) -> list[Written]:
+    """Write the files that are not there yet; in this process if one worker is enough."""
+    total = sum(len(job.pairs) for job in jobs)
+    results = {job.path: load_written(job.record) for job in jobs}
+    left = [job for job in jobs if results[job.path] is None]
+    done = total - sum(len(job.pairs) for job in left)
+    if min(workers, len(left)) <= 1:
+        for job in left:
+            results[job.path] = _write_one(job, lambda count: observe(done + count, total))  # noqa: B023
+            done += len(job.pairs)
+    else:
+        # Not forked: the parent may hold threads of MLflow or torch.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(workers, len(left)), mp_context=context) as pool:
+            futures = {pool.submit(_write_one, job): job for job in left}
+            try:
+                for future in as_completed(futures):
+                    job = futures[future]
+                    results[job.path] = future.result()
+                    done += len(job.pairs)
+                    observe(done, total)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    return [written for written in results.values() if written is not None]
+
+
+def _write_one(job: Job, observe: Callable[[int], None] | None = None) -> Written:
+    written = write_shard(job.path, _decoded(job.pairs, job.root, observe or (lambda _: None)))
+    save_written(written, job.record)
+    return written
+
+
 def _decoded(
-    info: DatasetInfo, pairs: list[Pair], root: Path, observe: Observe
+    pairs: Sequence[Pair], root: Path, observe: Callable[[int], None]
 ) -> Iterator[LoadedPair]:
     digests: dict[Path, str] = {}
-    rougher = compared = 0
 
     def source(picture: Picture | None) -> Source | None:
         if picture is None:
@@ -109,11 +231,13 @@ def _decoded(
             None if picture is None else np.ascontiguousarray(picture.load())
             for picture in (pair.input, pair.target)
         )
-        if degraded is not None and clean is not None:
-            compared += 1
-            rougher += roughness(degraded) > roughness(clean)
         yield LoadedPair(pair.id, degraded, clean, source(pair.input), source(pair.target))
-        observe(done, len(pairs))
+        observe(done)
+
+
+def _refuse_swapped(info: DatasetInfo, written: list[Written]) -> None:
+    compared = sum(part.compared for part in written)
+    rougher = sum(part.rougher for part in written)
     if compared and looks_swapped(info.task, rougher / compared):
         raise DataError(
             f"{info.name}: input and target look swapped: {rougher} of {compared} inputs have more"

@@ -1,7 +1,8 @@
-"""The prepared store: raw pixels of both images of a pair in one record, memory-mapped.
+"""The prepared store, read: raw pixels of both images of a pair in one record, memory-mapped.
 
 A store is a folder with Arrow IPC files and ``manifest.json``. A record is one Arrow record batch,
 so a crop is a NumPy view into the mapped file: nothing is decoded and nothing is copied.
+`dgunet.data.writer` writes them.
 
 The price is disk: raw pixels take about twice the bytes of the PNGs they come from.
 """
@@ -9,8 +10,8 @@ The price is disk: raw pixels take about twice the bytes of the PNGs they come f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,6 @@ from dgunet.errors import DataError
 
 VERSION = 1
 """Of the layout below; a store of another version is refused."""
-
-SHARD_BYTES = 1 << 30
-"""A file is closed once it holds this much: few large files, none too large to copy."""
 
 SCHEMA = pa.schema(
     [
@@ -142,110 +140,6 @@ class StoreManifest:
             return cls(**content, shards=shards)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(f"{path} is damaged ({error}).", _AGAIN) from error
-
-
-@dataclass(frozen=True)
-class LoadedPair:
-    """A decoded pair on its way into a store; see `PairRecord`."""
-
-    id: str
-    input: Pixels | None
-    target: Pixels | None
-    input_source: Source | None = None
-    target_source: Source | None = None
-
-
-def write_store(
-    folder: Path,
-    pairs: Iterable[LoadedPair],
-    *,
-    shard_bytes: int = SHARD_BYTES,
-    **description: Any,
-) -> StoreManifest:
-    """Write ``pairs`` to a new store that appears at ``folder`` only when it is whole.
-
-    Args:
-        folder: replaced if it is there.
-        pairs: decoded one after the other, so that one pair is in memory at a time.
-        shard_bytes: pixels after which a new Arrow file begins.
-        description: the fields of `StoreManifest` that the pixels do not tell.
-
-    Raises:
-        DgunetError: if the disk is full or the folder may not be written.
-    """
-    with files.atomic_folder(folder) as work:
-        lines: list[str] = []
-        shards: list[Shard] = []
-        pending = iter(pairs)
-        first = next(pending, None)
-        while first is not None:
-            path = work / f"pairs-{len(shards):05d}.arrow"
-            written, first = _write_shard(path, first, pending, shard_bytes)
-            lines += written
-            size = path.stat().st_size
-            shards.append(Shard(path.name, len(written), size, files.sha256_file(path)))
-        manifest = StoreManifest(
-            **description,
-            digest=content_digest(lines),
-            count=len(lines),
-            version=VERSION,
-            shards=tuple(shards),
-        )
-        files.write_json(work / "manifest.json", asdict(manifest))
-    return manifest
-
-
-def _write_shard(
-    path: Path, first: LoadedPair, pending: Iterator[LoadedPair], limit: int
-) -> tuple[list[str], LoadedPair | None]:
-    """Fill one file; gives the digest lines of its records and the pair that did not fit."""
-    lines: list[str] = []
-    size = 0
-    pair: LoadedPair | None = first
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-        while pair is not None and (not lines or size < limit):
-            batch = _batch(pair)
-            writer.write_batch(batch)
-            size += batch.nbytes
-            lines.append(digest_line(pair))
-            pair = next(pending, None)
-    return lines, pair
-
-
-def _batch(pair: LoadedPair) -> pa.RecordBatch:
-    image = pair.input if pair.input is not None else pair.target
-    if image is None:
-        raise ValueError(f"pair {pair.id} has no image")
-    height, width, channels = image.shape
-    values: list[Any] = [pair.id, height, width, channels, image.dtype.name]
-    values += [None if a is None else np.ascontiguousarray(a) for a in (pair.input, pair.target)]
-    for field in ("file", "sha256"):
-        for source in (pair.input_source, pair.target_source):
-            values.append(None if source is None else getattr(source, field))
-    columns = [
-        _binary(value) if isinstance(value, np.ndarray) else pa.array([value], type=column.type)
-        for value, column in zip(values, SCHEMA, strict=True)
-    ]
-    return pa.record_batch(columns, schema=SCHEMA)
-
-
-def _binary(image: Pixels) -> pa.Array:
-    offsets = pa.py_buffer(np.array([0, image.nbytes], np.int64))
-    return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(image)])
-
-
-def digest_line(pair: LoadedPair) -> str:
-    """What one record adds to a store's digest: its id, shapes, and the SHA-256 of its pixels."""
-    parts = [
-        "-" if a is None else f"{a.shape}{a.dtype.name}:{files.sha256_bytes(a.tobytes())}"
-        for a in (pair.input, pair.target)
-    ]
-    return f"{pair.id} {parts[0]} {parts[1]}\n"
-
-
-def content_digest(lines: Iterable[str]) -> str:
-    """The digest of a store from the `digest_line` of its records, in order."""
-    return files.sha256_bytes("".join(lines).encode())
 
 
 class PairStore:

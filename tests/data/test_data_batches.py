@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from data_stores import write_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgunet.data.batches import TrainingBatches, dihedral
-from dgunet.data.store import LoadedPair, PairStore, write_store
+from dgunet.data.store import PairStore
+from dgunet.data.writer import LoadedPair
 from dgunet.errors import DataError
 
 
@@ -65,8 +67,7 @@ def coordinates(tmp_path_factory):
         clean = np.dstack([rows, columns, np.full_like(rows, number)])
         pairs.append(LoadedPair(str(number), 255 - clean, clean))
     folder = tmp_path_factory.mktemp("coordinates") / "store"
-    description = dict.fromkeys(("dataset", "task", "role", "profile", "protocol", "recipe"), "")
-    write_store(folder, pairs, published_count=3, complete=False, **description)
+    write_store(folder, pairs)
     return PairStore.open(folder)
 
 

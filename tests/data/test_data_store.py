@@ -2,33 +2,29 @@
 
 import errno
 import json
+import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data_stores import write_store
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgunet.data import prepare as preparation
 from dgunet.data.catalogue import CATALOGUE, dataset
 from dgunet.data.layouts import read_pairs
-from dgunet.data.prepare import prepare_dataset, source_paths
-from dgunet.data.store import LoadedPair, PairStore, Source, write_store
+from dgunet.data.prepare import prepare_dataset
+from dgunet.data.store import PairStore, Source
+from dgunet.data.writer import LoadedPair, plan_shards
 from dgunet.errors import DataError, DgunetError
 from dgunet.files import sha256_file
-
-DESCRIPTION = {
-    "dataset": "Test100",
-    "task": "derain",
-    "role": "test",
-    "profile": "sample",
-    "published_count": 100,
-    "complete": False,
-    "protocol": "rain-y",
-    "recipe": "whole",
-}
 
 
 def random_pairs(seed, count, channels=3, dtype=np.uint8):
@@ -92,8 +88,8 @@ def test_records_and_digest_do_not_depend_on_the_files(
 ):
     folder = tmp_path_factory.mktemp("shards")
     pairs = random_pairs(seed, count, channels)
-    one = write_store(folder / "one", pairs, **DESCRIPTION)
-    many = write_store(folder / "many", pairs, shard_bytes=shard_bytes, **DESCRIPTION)
+    one = write_store(folder / "one", pairs)
+    many = write_store(folder / "many", pairs, shard_bytes)
     assert one.digest == many.digest
     assert len(one.shards) == 1
     store = PairStore.open(folder / "many")
@@ -131,7 +127,7 @@ def test_floats_and_absent_halves(tmp_path):
     image = np.random.default_rng(0).random((5, 7, 3), dtype=np.float32)
     source = Source("images_srgb/0001.mat", "0" * 64)
     pair = LoadedPair("0001_01", image, None, source, None)
-    write_store(tmp_path / "s", [pair], **DESCRIPTION)
+    write_store(tmp_path / "s", [pair])
     record = PairStore.open(tmp_path / "s")[0]
     np.testing.assert_array_equal(record.input, image)
     assert record.input.dtype == np.float32
@@ -156,14 +152,6 @@ def test_a_complete_real_set_is_complete_and_a_sample_never(sample_root, tmp_pat
     monkeypatch.setitem(CATALOGUE, "Set11", entry.model_copy(update={"pairs": 4}))
     part = prepare_dataset("Set11", sample_root, tmp_path / "part", profile="paper")
     assert (part.complete, part.count, part.published_count) == (False, 3, 4)
-
-
-def test_source_paths_are_the_files_read(sample_root):
-    paths = source_paths(dataset("SIDD"), sample_root)
-    assert [path.name for path in paths] == [
-        "ValidationNoisyBlocksSrgb.mat",
-        "ValidationGtBlocksSrgb.mat",
-    ]
 
 
 # What can go wrong.
@@ -212,16 +200,58 @@ def test_a_flipped_bit_is_found_on_demand(store_copy):
         store.verify()
 
 
+# Preparation: all or nothing, and on from where it stopped.
+
+
+def visible(folder):
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 100), max_size=30), st.integers(1, 300))
+def test_files_hold_consecutive_records_and_close_at_the_limit(sizes, limit):
+    parts = plan_shards(sizes, limit)
+    assert [index for part in parts for index in part] == list(range(len(sizes)))
+    held = [sum(sizes[index] for index in part) for part in parts]
+    assert all(size >= limit for size in held[:-1])
+    assert all(sum(sizes[index] for index in part[:-1]) < limit for part in parts)
+
+
+@pytest.mark.parametrize("name", ["RealBlur-J", "SIDD", "DND"])
+def test_any_number_of_workers_gives_the_same_bytes(name, sample_root, tmp_path):
+    stores = []
+    for workers in (1, 3):
+        out = tmp_path / str(workers)
+        prepare_dataset(
+            name, sample_root, out, profile="sample", workers=workers, shard_bytes=60_000
+        )
+        stores.append(tree(out))
+    assert len(stores[0]) >= 3, "at least two files and the manifest"
+    assert stores[0] == stores[1]
+
+
+def test_an_error_in_a_worker_is_the_same_error(spoil, tmp_path):
+    root = spoil("test/GOPRO_Large")
+    path = root / "test/GOPRO_Large/test/GOPR0869_11_00/sharp/000002.png"
+    path.write_bytes(path.read_bytes()[:2000])
+    for workers in (1, 3):
+        with pytest.raises(DataError, match=r"sharp/000002\.png is cut off"):
+            prepare_dataset(
+                "GoPro", root, tmp_path / "o", profile="sample", workers=workers, shard_bytes=1
+            )
+        assert visible(tmp_path) == ["root"]
+
+
 def test_not_enough_disk_is_said_before_starting(sample_root, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(DataError, match="free"):
         prepare_dataset("Test100", sample_root, tmp_path / "out", profile="sample")
-    assert not list(tmp_path.iterdir())
+    assert visible(tmp_path) == []
 
 
 def fail_after(pairs, error):
-    """A `_decoded` that gives ``pairs`` pairs and then raises ``error``."""
+    """A `_decoded` that gives ``pairs`` pairs of a file and then raises ``error``."""
     decoded = preparation._decoded
 
     def failing(*arguments):
@@ -244,7 +274,7 @@ def test_an_interruption_keeps_the_old_store_and_leaves_no_part(
     with pytest.raises(type(error)):
         prepare_dataset("Test100", sample_root, out, profile="sample")
     assert tree(out) == before
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert visible(tmp_path) == ["out"]
 
 
 def test_a_disk_that_fills_up_midway(sample_root, tmp_path, monkeypatch):
@@ -252,4 +282,80 @@ def test_a_disk_that_fills_up_midway(sample_root, tmp_path, monkeypatch):
     monkeypatch.setattr(preparation, "_decoded", fail_after(1, full))
     with pytest.raises(DgunetError, match="the disk is full"):
         prepare_dataset("Test100", sample_root, tmp_path / "out", profile="sample")
-    assert not list(tmp_path.iterdir())
+    assert visible(tmp_path) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dgunet.data.prepare import prepare_dataset
+
+def observe(done, total):
+    if done == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+prepare_dataset("Rain13K", Path(sys.argv[1]), Path(sys.argv[2]), profile="sample", workers=1,
+                shard_bytes=150_000, observe=observe)
+"""
+
+
+def test_a_killed_preparation_goes_on_after_its_last_finished_file(sample_root, tmp_path):
+    out = tmp_path / "out"
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(sample_root), str(out)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert visible(tmp_path) == [".out.work"]
+    finished = {p.name: p.stat().st_mtime_ns for p in (tmp_path / ".out.work").glob("p*.arrow")}
+    assert len(finished) == 3
+
+    seen = []
+    settings = {"profile": "sample", "workers": 1, "shard_bytes": 150_000}
+    prepare_dataset(
+        "Rain13K", sample_root, out, observe=lambda done, total: seen.append(done), **settings
+    )
+    assert seen == list(range(10, 25)), "nine pairs were there already"
+    assert {name: (out / name).stat().st_mtime_ns for name in finished} == finished
+    assert visible(tmp_path) == ["out"]
+    prepare_dataset("Rain13K", sample_root, tmp_path / "fresh", **settings)
+    assert tree(out) == tree(tmp_path / "fresh")
+
+
+def test_finished_files_that_were_touched_or_belong_to_other_data_are_not_trusted(
+    spoil, tmp_path, monkeypatch
+):
+    root = spoil("test/GOPRO_Large")
+    out, work = tmp_path / "out", tmp_path / ".out.work"
+    settings = {"profile": "sample", "workers": 1, "shard_bytes": 1}
+
+    def interrupted():
+        with monkeypatch.context() as patch:
+            patch.setattr(preparation, "_refuse_swapped", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                prepare_dataset("GoPro", root, out, **settings)
+
+    interrupted()
+    spoilt = work / "pairs-00001.arrow"
+    content = bytearray(spoilt.read_bytes())
+    content[len(content) // 2] ^= 1
+    spoilt.write_bytes(content)
+    prepare_dataset("GoPro", root, out, **settings)
+    PairStore.open(out).verify()
+
+    interrupted()
+    source = root / "test/GOPRO_Large/test/GOPR0384_11_00/blur/000001.png"
+    os.utime(source, ns=(0, 0))
+    seen = []
+    prepare_dataset("GoPro", root, out, observe=lambda done, total: seen.append(done), **settings)
+    assert seen == [1, 2, 3, 4], "another file: everything again"
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_two_preparations_at_once_are_refused(sample_root, tmp_path):
+    with (
+        FileLock(tmp_path / ".out.lock"),
+        pytest.raises(DataError, match="being prepared by another process"),
+    ):
+        prepare_dataset("Set11", sample_root, tmp_path / "out", profile="sample")
+    assert prepare_dataset("Set11", sample_root, tmp_path / "out", profile="sample").count == 3

@@ -1,0 +1,25 @@
+"""Stores made from arrays instead of photographs."""
+
+from dgunet.data.writer import plan_shards, write_manifest, write_shard
+
+DESCRIPTION = {
+    "dataset": "Test100",
+    "task": "derain",
+    "role": "test",
+    "profile": "sample",
+    "published_count": 100,
+    "complete": False,
+    "protocol": "rain-y",
+    "recipe": "whole",
+}
+
+
+def write_store(folder, pairs, shard_bytes=1 << 20):
+    """Write ``pairs`` to a store in ``folder``, as preparation does; gives the manifest."""
+    folder.mkdir()
+    sizes = [sum(a.nbytes for a in (p.input, p.target) if a is not None) for p in pairs]
+    written = [
+        write_shard(folder / f"pairs-{number:05d}.arrow", pairs[part.start : part.stop])
+        for number, part in enumerate(plan_shards(sizes, shard_bytes))
+    ]
+    return write_manifest(folder, written, **DESCRIPTION)
