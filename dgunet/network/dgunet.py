@@ -173,8 +173,8 @@ class DGUNet(nn.Module):
     """The network of Fig. 2: DGUNet with shared middle stages, DGUNet+ with independent ones.
 
     Any image size is taken: the image is padded inside and the outputs are cropped. Learned
-    operator: to multiples of 8, at the right and the bottom, by reflection (by replication where a
-    side is below 8 pixels), and to 8 x 16 at least where the encoder normalises.
+    operator: to multiples of 8, at the right and the bottom, by reflection (repeating the end of
+    the mirror image where it is too short), and to 8 x 16 at least where the encoder normalises.
     Block sampling: to multiples of the block, with zeros, as the published evaluation does but
     without its extra block. An image that fits already is not padded.
 
@@ -279,16 +279,16 @@ class DGUNet(nn.Module):
 
 
 def _extend(y: Tensor, dim: int, amount: int) -> Tensor:
-    """``y`` with ``amount`` more rows or columns at the end, mirrored (repeated below 8 pixels).
+    """``y`` with ``amount`` more rows or columns at the end, mirrored.
 
-    By index instead of ``F.pad``, whose reflection cannot be exported for sizes left open.
+    Where the mirror image ends before the padding does, its end is repeated. By index instead of ``F.pad``, whose reflection cannot be exported for sizes left open.
     """
     if not torch.compiler.is_exporting() and amount == 0:
         return y
     size = y.shape[dim]
     index = torch.arange(size + amount, device=y.device)
-    beyond = 2 * (size - 1) - index if size >= 8 else torch.full_like(index, size - 1)
-    return y.index_select(dim, torch.where(index < size, index, beyond))
+    mirrored = (2 * (size - 1) - index).clamp(min=0)
+    return y.index_select(dim, torch.where(index < size, index, mirrored))
 
 
 def _refuse_float16(x: Tensor) -> None:

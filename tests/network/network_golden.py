@@ -10,11 +10,13 @@ scales 1 + 0.1 N, PReLU slopes 0.25 + 0.05 N, step sizes 0.5 + 0.1 N; cast to fl
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dgunet.files import write_json
 from dgunet.network import DGUNet, DGUNetConfig, preset
 from dgunet.network.official import official_keys
 
@@ -82,3 +84,62 @@ def golden_input(tag: str, shape: tuple[int, ...]) -> Tensor:
     """The recipe's input for ``tag``, float32 in [0, 1)."""
     rng = np.random.RandomState(zlib.crc32(f"input:{tag}".encode()))
     return torch.from_numpy(rng.random_sample(shape).astype(np.float32))
+
+
+def golden_network(name: str) -> DGUNet:
+    """The float32 network of a variant with the recipe's weights, by the authors' keys."""
+    network = DGUNet(VARIANTS[name])
+    state = network.state_dict(keep_vars=True)
+    values = golden_state(VARIANTS[name])
+    with torch.no_grad():
+        for theirs, ours in official_keys(network.config):
+            state[ours].copy_(values[theirs])
+    return network.eval()
+
+
+COMMITTED = Path(__file__).with_name("golden_values.json")
+POSITIONS = 12
+"""Evenly spaced entries kept of every flattened stage image."""
+
+
+def committed_case(name: str) -> tuple[int, int, int, int]:
+    """The case of a variant that the committed file holds."""
+    return min(cases(name), key=lambda shape: shape[2] * shape[3])
+
+
+def sampled(image: np.ndarray) -> np.ndarray:
+    """The entries of a stage image that the committed file keeps."""
+    flat = image.reshape(-1)
+    return flat[np.linspace(0, flat.size - 1, POSITIONS).astype(int)]
+
+
+def main() -> None:
+    """Write the committed golden values: float64 runs of this project's network."""
+    variants = {}
+    for name in VARIANTS:
+        shape = committed_case(name)
+        case = "x".join(map(str, shape))
+        with torch.no_grad():
+            outputs = golden_network(name).double()(golden_input(f"{name}:{case}", shape).double())
+        variants[name] = {
+            "shape": list(shape),
+            "stages": [
+                {
+                    "mean": float(o.mean()),
+                    "std": float(o.std(correction=0)),
+                    "values": [float(v) for v in sampled(o.numpy())],
+                }
+                for o in outputs
+            ],
+        }
+        print(name)
+    provenance = (
+        "Written by tests/network/network_golden.py from the recipe in its docstring, in float64, "
+        "stages first to last, with the network of this repository after it had agreed with every "
+        "golden vector of the released code (revision bae845c) to 1e-10."
+    )
+    write_json(COMMITTED, {"provenance": provenance, "variants": variants})
+
+
+if __name__ == "__main__":
+    main()

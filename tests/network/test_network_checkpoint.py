@@ -1,0 +1,211 @@
+"""Our checkpoints and the authors': round trips, recognition, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from network_tiny import FAMILY, tiny
+
+from dgunet.errors import CheckpointError, ConfigError
+from dgunet.files import sha256_file
+from dgunet.network import DGUNet, load_network, preset, save_network
+from dgunet.network.official import (
+    PREFIX,
+    export_official,
+    import_official,
+    official_state,
+    read_official,
+    recognise,
+)
+
+SEVEN = {"stages": 7}
+
+
+def same(one: DGUNet, other: DGUNet) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    return list(a) == list(b) and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize(("task", "variant", "architecture"), FAMILY)
+def test_save_and_load(task: str, variant: str, architecture: str, tmp_path: Path) -> None:
+    network = tiny(task, variant, architecture=architecture)
+    path = tmp_path / "network.safetensors"
+    save_network(network, path, {"step": "7", "digest": "abc"})
+    loaded, extra = load_network(path)
+    assert loaded.config == network.config and same(loaded, network)
+    assert extra == {"step": "7", "digest": "abc"}
+    shared = {id(p) for p in loaded.state_dict(keep_vars=True).values()}
+    assert len(shared) == len(list(network.parameters()))
+    digest = sha256_file(path)
+    save_network(loaded, path, {"digest": "abc", "step": "7"})
+    assert sha256_file(path) == digest
+
+
+def test_float64_checkpoints_stay_float64(tmp_path: Path) -> None:
+    save_network(tiny().double(), tmp_path / "n.safetensors")
+    loaded, _ = load_network(tmp_path / "n.safetensors")
+    assert next(loaded.parameters()).dtype is torch.float64
+
+
+def test_foreign_and_broken_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_network(tmp_path / "none.safetensors")
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match="not a readable safetensors"):
+        load_network(broken)
+    import safetensors.torch
+
+    foreign = tmp_path / "foreign.safetensors"
+    safetensors.torch.save_file({"w": torch.zeros(1)}, foreign)
+    with pytest.raises(CheckpointError, match="not written by save_network"):
+        load_network(foreign)
+    network = tiny()
+    header = {"format": "dgunet-network-1", "config": network.config.to_dict(), "extra": {}}
+    tensors = {n: p.detach().clone() for n, p in network.named_parameters()}
+    tensors["stray"] = tensors.pop("first.gradient.rho")
+    tensors["last.tail.weight"] = torch.zeros(2)
+    safetensors.torch.save_file(tensors, foreign, {"dgunet": json.dumps(header)})
+    with pytest.raises(CheckpointError) as refused:
+        load_network(foreign)
+    for problem in ("missing first.gradient.rho", "unexpected stray", "misshapen last.tail.weight"):
+        assert problem in str(refused.value)
+    header["config"]["depth"] = 3
+    safetensors.torch.save_file(tensors, foreign, {"dgunet": json.dumps(header)})
+    with pytest.raises(ConfigError, match="depth"):
+        load_network(foreign)
+
+
+@pytest.mark.parametrize(("task", "variant"), [(t, v) for t, v, a in FAMILY if a == "paper"])
+def test_import_of_export_is_identity(task: str, variant: str, tmp_path: Path) -> None:
+    network = tiny(task, variant, **SEVEN)
+    first, second = tmp_path / "a.pth", tmp_path / "b.pth"
+    export_official(network, first)
+    imported, origin = import_official(first, config=network.config)
+    assert same(imported, network)
+    assert origin["origin"] == "a.pth" and origin["origin_sha256"] == sha256_file(first)
+    export_official(imported, second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def write(path: Path, content: object) -> Path:
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize("prefix", [PREFIX, ""])
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_prefix_and_wrapper_are_optional(prefix: str, wrapped: bool, tmp_path: Path) -> None:
+    network = tiny(**SEVEN)
+    state = {prefix + k: v for k, v in official_state(network).items()}
+    content = {"state_dict": state, "epoch": 3} if wrapped else state
+    path = write(tmp_path / "n.pth", content)
+    assert same(import_official(path, config=network.config)[0], network)
+
+
+def test_left_over_keys_of_raw_training_files_are_dropped(tmp_path: Path) -> None:
+    network = tiny(**SEVEN)
+    stale = {
+        f"stage1_encoder.body.{i}.{m}.{leaf}": torch.zeros(1)
+        for i in range(3)
+        for m in ("csff_enc", "csff_dec", "phi", "gamma")
+        for leaf in ("weight", "bias")
+    }
+    path = write(tmp_path / "n.pth", official_state(network) | stale)
+    imported, origin = import_official(path, config=network.config)
+    assert same(imported, network) and origin["origin_dropped"] == "24"
+
+
+def test_the_last_of_shared_keys_wins_as_in_the_authors_loader(tmp_path: Path) -> None:
+    network = tiny(**SEVEN)
+    state = {k: v.clone() for k, v in official_state(network).items()}
+    state["phit_6.body.1.weight"].fill_(0.75)
+    path = write(tmp_path / "n.pth", state)
+    imported, _ = import_official(path, config=network.config)
+    assert imported.first.gradient.f_a.activation.weight.item() == 0.75
+
+
+def test_missing_unexpected_and_misshapen_keys_are_listed(tmp_path: Path) -> None:
+    network = tiny(**SEVEN)
+    state = official_state(network)
+    state["stray.weight"] = state.pop("r0")
+    state["tail.weight"] = torch.zeros(2, 2)
+    path = write(tmp_path / "n.pth", {"state_dict": state})
+    with pytest.raises(CheckpointError) as refused:
+        import_official(path, config=network.config)
+    for problem in ("missing r0", "unexpected stray.weight", "misshapen tail.weight: (2, 2)"):
+        assert problem in str(refused.value)
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("unpickled code ran",)
+
+
+def test_unsafe_and_unfit_pickles_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for content, message in [
+        ({"state_dict": Evil()}, "cannot be read safely"),
+        ([1, 2], "no state dict"),
+        ({}, "no state dict"),
+        ({"a": 1}, "a is not a tensor"),
+        ({"module.a": torch.zeros(1), "b": torch.zeros(1)}, "only some keys"),
+    ]:
+        with pytest.raises(CheckpointError, match=message):
+            read_official(write(tmp_path / "n.pth", content))
+    assert "ran" not in capsys.readouterr().out
+    (tmp_path / "n.pth").write_bytes(b"\x00\x01")
+    with pytest.raises(CheckpointError, match="cannot be read safely"):
+        read_official(tmp_path / "n.pth")
+    with pytest.raises(CheckpointError, match="does not exist"):
+        read_official(tmp_path / "none.pth")
+
+
+def recognised(state: dict[str, torch.Tensor], folder: Path, **choices: str) -> object:
+    return recognise(read_official(write(folder / "n.pth", state)), **choices)
+
+
+def test_recognition(tmp_path: Path) -> None:
+    for task, variant, ratio in [
+        ("derain", "DGUNet", None),
+        ("derain", "DGUNet+", None),
+        ("cs", "DGUNet", 1),
+        ("cs", "DGUNet+", 25),
+    ]:
+        config = preset(task, variant, ratio=ratio)
+        assert recognised(official_state(DGUNet(config)), tmp_path) == config
+    sensing = official_state(DGUNet(preset("cs", ratio=4)))
+    block = recognised(sensing, tmp_path, proximal_domain="block")
+    assert block == preset("cs", ratio=4, proximal_domain="block")
+    with pytest.raises(CheckpointError, match="no known ratio"):
+        recognised(sensing | {"Phi": torch.zeros(12, 1024)}, tmp_path)
+    # Only the keys and widths that recognition reads: the whole network is 70 MB.
+    wide = {
+        "basic.r1": torch.zeros(1),
+        "shallow_feat1.0.weight": torch.zeros(80, 3, 3, 3),
+        "stage1_encoder.body.0.conv_1.weight": torch.zeros(128, 80, 3, 3),
+    }
+    with pytest.raises(CheckpointError, match="deblur and denoise DGUNet are the same"):
+        recognised(wide, tmp_path)
+    assert recognised(wide, tmp_path, task="denoise") == preset("denoise")
+
+
+def test_an_unknown_network_is_listed_against_the_nearest(tmp_path: Path) -> None:
+    path = write(tmp_path / "n.pth", {"conv.weight": torch.zeros(3)})
+    with pytest.raises(CheckpointError, match=r"missing r0.*unexpected conv\.weight"):
+        import_official(path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"stages": 5}, {"architecture": "paper"}, {"fusion": "addition"}]
+)
+def test_only_the_authors_networks_can_be_exported(
+    change: dict[str, object], tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="authors' format has no network"):
+        export_official(tiny(**(SEVEN | change)), tmp_path / "n.pth")
+    assert not (tmp_path / "n.pth").exists()

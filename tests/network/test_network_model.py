@@ -1,0 +1,242 @@
+"""The network itself: shapes, sizes, sharing, switches, measurements."""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from network_tiny import FAMILY, tiny
+from torch.nn import functional as F
+
+from dgunet.errors import ConfigError
+from dgunet.network import DGUNet, preset
+from dgunet.network.operators import BlockSampling
+
+SIDES = st.integers(1, 41)
+
+
+def image(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("task", "variant", "architecture"), FAMILY)
+@settings(max_examples=4, deadline=None)
+@given(height=SIDES, width=SIDES)
+def test_any_size_gives_one_image_per_stage(
+    task: str, variant: str, architecture: str, height: int, width: int
+) -> None:
+    network = tiny(task, variant, architecture=architecture)
+    y = image(2, network.config.channels, height, width)
+    with torch.no_grad():
+        outputs = network(y)
+    assert [o.shape for o in outputs] == [y.shape] * 3
+    assert all(o.isfinite().all() for o in outputs)
+
+
+@settings(max_examples=8, deadline=None)
+@given(height=st.integers(9, 30), width=st.integers(9, 30))
+def test_padding_inside_is_reflection_outside(height: int, width: int) -> None:
+    network = tiny()
+    y = image(1, 3, height, width)
+    padded = F.pad(y, (0, -width % 8, 0, -height % 8), mode="reflect")
+    with torch.no_grad():
+        inside, outside = network(y)[-1], network(padded)[-1][..., :height, :width]
+    assert torch.equal(inside, outside)
+
+
+@pytest.mark.parametrize(
+    ("side", "rows"), [(5, [0, 1, 2, 3, 4, 3, 2, 1]), (3, [0, 1, 2, 1, 0, 0, 0, 0])]
+)
+def test_short_mirror_images_repeat_their_end(side: int, rows: list[int]) -> None:
+    y = image(1, 3, side, 16)
+    assert torch.equal(tiny()._pad(y), y[:, :, rows])
+
+
+def test_sensing_pads_with_zeros() -> None:
+    network = tiny("cs")
+    y = image(1, 1, 40, 33)
+    padded = F.pad(y, (0, 31, 0, 24))
+    with torch.no_grad():
+        assert torch.equal(network(y)[-1], network(padded)[-1][..., :40, :33])
+
+
+@pytest.mark.parametrize(("task", "shape"), [("derain", (16, 24)), ("cs", (32, 64))])
+def test_a_fitting_image_is_not_padded(task: str, shape: tuple[int, int]) -> None:
+    network = tiny(task)
+    y = image(1, network.config.channels, *shape)
+    assert torch.equal(network._pad(y), y)
+
+
+@pytest.mark.parametrize(("task", "variant", "architecture"), FAMILY)
+def test_images_of_a_batch_do_not_touch(task: str, variant: str, architecture: str) -> None:
+    network = tiny(task, variant, architecture=architecture).double()
+    y = image(3, network.config.channels, 32, 40).double()
+    with torch.no_grad():
+        together = network(y)[-1]
+        alone = torch.cat([network(one)[-1] for one in y.split(1)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    y = image(1, 3, 20, 20)
+    with torch.no_grad():
+        assert all(torch.equal(a, b) for a, b in zip(tiny()(y), tiny()(y), strict=True))
+
+
+def test_slopes_are_shared_within_a_network_and_never_between_two() -> None:
+    one, other = tiny(), tiny()
+    slope = one.first.gradient.f_a.activation.weight
+    assert slope is one.last.gradient.f_at.activation.weight
+    assert slope is not other.first.gradient.f_a.activation.weight
+    copied = copy.deepcopy(one)
+    assert (
+        copied.first.gradient.f_a.activation.weight is copied.last.gradient.f_at.activation.weight
+    )
+    paper = tiny(architecture="paper", gradient_activation="prelu")
+    assert paper.first.gradient.f_a.activation is not paper.first.gradient.f_at.activation
+
+
+def names(**changes: object) -> set[str]:
+    with torch.device("meta"):
+        config = preset("derain", **({"n_feat": 8, "scale": 4, "variant": "DGUNet+"} | changes))
+        return {name for name, _ in DGUNet(config).named_parameters()}
+
+
+def parents(removed: set[str]) -> set[str]:
+    return {".".join(name.split(".")[:3]) for name in removed}
+
+
+@settings(max_examples=6, deadline=None)
+@given(stages=st.integers(2, 9))
+def test_stages_change_only_the_middle_of_the_plus_network(stages: int) -> None:
+    seven, other = names(), names(stages=stages)
+    kept = {n for n in seven if not n.startswith("middle")}
+    assert {n for n in other if not n.startswith("middle")} == kept
+    assert len({n.split(".")[1] for n in other if n.startswith("middle")}) == stages - 2
+
+
+@pytest.mark.parametrize("stages", [3, 5, 9])
+def test_stages_change_nothing_in_the_shared_network(stages: int) -> None:
+    assert names(variant="DGUNet", stages=stages) == names(variant="DGUNet")
+    y = image(1, 3, 16, 16)
+    assert len(tiny(stages=stages)(y)) == stages
+
+
+@pytest.mark.parametrize("scales", [1, 2])
+def test_fewer_scales_keep_the_finest_fusions(scales: int) -> None:
+    removed = names() - names(fusion_scales=scales)
+    assert removed and names(fusion_scales=scales) < names()
+    assert {n.split("fusions.")[1][0] for n in removed} == {str(i) for i in range(scales, 3)}
+
+
+def test_fusion_switches_change_only_the_fusions() -> None:
+    assert names(fusion="addition") < names()
+    changed = names() - names(fusion="addition")
+    assert {n.split(".")[-2] for n in changed} == {"alpha", "beta"}
+    assert names(fusion="none") == {n for n in names() if ".fusions." not in n}
+
+
+def test_without_the_gradient_step_v_is_the_previous_image() -> None:
+    everything = names()
+    assert everything - names(gradient=False) == {n for n in everything if ".gradient." in n}
+    y = image(1, 3, 16, 16)
+    with torch.no_grad():
+        unfolded = tiny(gradient=False).unfold(y)
+    assert torch.equal(unfolded[0].v, y)
+    assert all(torch.equal(b.v, a.x) for a, b in pairwise(unfolded))
+
+
+def test_projection_switch_changes_only_the_injections() -> None:
+    other = names(injection="concatenate")
+    assert parents(names() ^ other) == {f"middle.{i}.inject" for i in range(5)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gradient_activation": "relu"},
+        {"downsample": "max-pool"},
+        {"upsample": "bilinear"},
+        {"encoder_norm": "none"},
+        {"residual_block": "plain"},
+        {"decoder_merge": "add"},
+        {"sam_attention": True},
+        {"injection": "concatenate"},
+        {"last_injection": "projection"},
+        {"last_stage": "full"},
+        {"last_skip": "gradient-step"},
+        {"fusion": "addition"},
+        {"fusion_kernel": 1},
+        {"fusion_activation": "none"},
+        {"fusion_gain": "linear"},
+    ],
+)
+def test_every_architecture_field_changes_the_output(change: dict[str, object]) -> None:
+    """Each alone, with the released network's weights wherever both have a parameter."""
+    base, other = tiny(), tiny(**change)
+    shapes = {name: p.shape for name, p in other.named_parameters()}
+    shared = {n: p for n, p in base.named_parameters() if shapes.get(n) == p.shape}
+    other.load_state_dict(shared, strict=False)
+    y = image(1, 3, 16, 24)
+    with torch.no_grad():
+        assert not torch.allclose(base(y)[-1], other(y)[-1], atol=1e-7)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    measurements=st.integers(1, 20),
+    block=st.sampled_from([2, 4, 8]),
+    rows=st.integers(1, 4),
+    columns=st.integers(1, 4),
+    seed=st.integers(0, 100),
+)
+def test_block_sampling_is_adjoint(
+    measurements: int, block: int, rows: int, columns: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    operator = BlockSampling(measurements, block).double()
+    x = torch.randn(2, 1, rows * block, columns * block, dtype=torch.float64)
+    y = torch.randn(2, measurements, rows, columns, dtype=torch.float64)
+    with torch.no_grad():
+        left, right = (operator(x) * y).sum(), (x * operator.adjoint(y)).sum()
+    assert abs(left - right) <= 1e-12 * (x.norm() * y.norm() * operator.phi.norm())
+
+
+def test_blocks_are_row_major() -> None:
+    operator = BlockSampling(3, 2)
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    second = torch.tensor([2.0, 3.0, 6.0, 7.0])
+    with torch.no_grad():
+        torch.testing.assert_close(operator(x)[0, :, 0, 1], operator.phi @ second)
+
+
+@pytest.mark.parametrize("domain", ["image", "block"])
+def test_measurements_are_enough(domain: str) -> None:
+    network = tiny("cs", proximal_domain=domain)
+    x = image(2, 1, 64, 32)
+    with torch.no_grad():
+        from_image = network(x)
+        from_measurements = network.from_measurements(network.operator(x), size=(50, 32))
+    for a, b in zip(from_image, from_measurements, strict=True):
+        assert torch.equal(a[..., :50, :], b)
+
+
+def test_blocks_alone_do_not_touch() -> None:
+    network = tiny("cs", proximal_domain="block")
+    x = image(1, 1, 64, 64)
+    with torch.no_grad():
+        corner = network(x[..., 32:, :32])[-1]
+        torch.testing.assert_close(network(x)[-1][..., 32:, :32], corner, rtol=0, atol=1e-6)
+
+
+def test_wrong_inputs_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"shape \(1, 1, 8, 8\)"):
+        tiny()(image(1, 1, 8, 8))
+    with pytest.raises(ConfigError, match="takes images only"):
+        tiny().from_measurements(image(1, 103, 1, 1))
+    with pytest.raises(ConfigError, match="103"):
+        tiny("cs").from_measurements(image(1, 3, 32, 32))

@@ -1,0 +1,175 @@
+"""Counting, introspection, the generated page and the verbs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from network_tiny import tiny
+from PIL import Image
+from typer.testing import CliRunner
+
+from dgunet.cli import app
+from dgunet.cli.network import register
+from dgunet.errors import CheckpointError, DataError
+from dgunet.network import load_network, preset, save_network
+from dgunet.network.describe import describe
+from dgunet.network.introspect import inspect_network, stage_strip, to_uint8
+from dgunet.network.official import export_official
+from dgunet.network.page import network_page
+
+# FlopCounterMode on the released code, 1 x 3 x 256 x 256: convolutions only (total less products).
+RELEASED_CONVOLUTIONS = {
+    ("derain", "DGUNet"): 387_959_172_032 - 1_174_405_120,
+    ("derain", "DGUNet+"): 388_137_429_952 - 1_409_286_144,
+    ("deblur", "DGUNet"): 1_686_349_328_128 - 2_013_265_920,
+    ("deblur", "DGUNet+"): 2_165_623_028_736 - 2_818_572_288,
+    ("denoise", "DGUNet+"): 1_509_730_070_272 - 2_415_919_104,
+}
+
+
+@pytest.mark.parametrize(("task", "variant"), RELEASED_CONVOLUTIONS)
+def test_convolution_operations_are_the_released_ones(task: str, variant: str) -> None:
+    counted = describe(preset(task, variant))
+    assert counted.convolution_flops == RELEASED_CONVOLUTIONS[task, variant]
+
+
+def test_operations_by_hand() -> None:
+    """Scaling the area scales the convolutions, but for the channel attention's 1 x 1 pixels."""
+    config = preset("derain", n_feat=8, scale=4)
+    small, large = describe(config, (64, 64)), describe(config, (64, 128))
+    attention = 2 * 2 * 8 * 2 * config.stages
+    assert large.convolution_flops == 2 * small.convolution_flops - attention
+    # S S^T, S b^T and the product with S, for 16 vectors and 8 channels in five stages.
+    assert small.matrix_flops == 5 * 2 * 64 * 64 * (16 * 16 + 2 * 16 * 8)
+
+
+@pytest.mark.slow
+def test_the_page_is_current(project: Path) -> None:
+    assert (project / "docs/network.md").read_text() == network_page()
+
+
+def test_introspection_reports_every_stage() -> None:
+    network = tiny()
+    y = torch.rand(1, 3, 19, 24)
+    reports = inspect_network(network, y)
+    with torch.no_grad():
+        outputs = network(y)
+    assert [r.stage for r in reports] == [1, 2, 3]
+    assert all(torch.equal(r.x, o) for r, o in zip(reports, outputs, strict=True))
+    rhos = [network.first.gradient, network.middle[0].gradient, network.last.gradient]
+    assert [r.step_size for r in reports] == [g.rho.item() for g in rhos]
+    padded = network._pad(y)
+    with torch.no_grad():
+        residual = network.first.gradient.f_a(padded) - padded
+    assert reports[0].data_residual == pytest.approx(residual.square().mean().sqrt().item())
+    assert all(r.adjointness_gap > 1e-3 for r in reports)
+
+
+def test_known_operators_have_no_adjointness_gap() -> None:
+    reports = inspect_network(tiny("cs").double(), torch.rand(1, 1, 32, 64).double())
+    assert all(r.adjointness_gap < 1e-12 for r in reports)
+    assert reports[0].data_residual > 0
+
+
+def test_a_learned_pair_that_is_adjoint_has_no_gap() -> None:
+    """Both blocks reduced to the identity, which is its own adjoint."""
+    network = tiny()
+    for block in (network.first.gradient.f_a, network.first.gradient.f_at):
+        torch.nn.init.zeros_(block.reduce.weight)
+    gaps = [r.adjointness_gap for r in inspect_network(network, torch.rand(1, 3, 16, 16))]
+    assert gaps[0] < 1e-6 < gaps[1]
+
+
+def test_without_gradient_steps_there_are_no_numbers() -> None:
+    reports = inspect_network(tiny(gradient=False), torch.rand(1, 3, 16, 16))
+    assert all(
+        r.step_size is None and r.data_residual is None and r.adjointness_gap is None
+        for r in reports
+    )
+
+
+def test_the_strip_shows_every_image_in_its_place() -> None:
+    y = torch.rand(1, 3, 16, 24)
+    reports = inspect_network(tiny(), y)
+    strip = stage_strip(reports, y)
+    assert strip.size == (4 * 24, 2 * (16 + 14))
+    last = strip.crop((3 * 24, 14 + 16 + 14, 4 * 24, 2 * (16 + 14)))
+    assert last.tobytes() == to_uint8(reports[-1].x).tobytes()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def verbs() -> None:
+    if not any(command.name == "errata" for command in app.registered_commands):
+        register(app)
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_errata_and_describe_verbs() -> None:
+    assert "field:    downsample" in run("errata")
+    assert run("errata", "--markdown").startswith("# Errata")
+    table = run("describe", "derain", "--height", "64", "--width", "64")
+    assert "| derain | DGUNet | 3,661,912 | 28,800 |" in table
+
+
+def test_checkpoint_verbs(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    from dgunet.network import DGUNet
+
+    network = DGUNet(preset("cs", ratio=1))
+    export_official(network, tmp_path / "net_best.pkl")
+    ours, back = tmp_path / "cs.safetensors", tmp_path / "back.pkl"
+    output = run("checkpoint", "import", tmp_path / "net_best.pkl", "--out", ours)
+    assert "cs 1 % DGUNet" in output and "origin_sha256" in output
+    run("checkpoint", "export", ours, "--out", back)
+    assert back.read_bytes() == (tmp_path / "net_best.pkl").read_bytes()
+    info = run("checkpoint", "info", ours)
+    assert "ratio: 1" in info and "origin: net_best.pkl" in info and "2,295,868" in info
+    assert load_network(ours)[0].config == preset("cs", ratio=1)
+    with pytest.raises(CheckpointError, match="does not exist"):
+        run("checkpoint", "import", tmp_path / "none.pth", "--out", ours)
+
+
+def test_inspect_verb(tmp_path: Path) -> None:
+    save_network(tiny(), tmp_path / "n.safetensors")
+    Image.new("RGB", (20, 17), (90, 120, 30)).save(tmp_path / "rain.png")
+    arguments = ("inspect", tmp_path / "rain.png", "--checkpoint", tmp_path / "n.safetensors")
+    output = run(*arguments, "--out", tmp_path / "out")
+    assert "adjointness gap" in output
+    numbers = json.loads((tmp_path / "out/stages.json").read_text())
+    assert [s["stage"] for s in numbers["stages"]] == [1, 2, 3]
+    first = (tmp_path / "out/stages.png").read_bytes()
+    run(*arguments, "--out", tmp_path / "again")
+    assert (tmp_path / "again/stages.png").read_bytes() == first
+    with pytest.raises(DataError, match="not a readable image"):
+        run("inspect", tmp_path / "n.safetensors", *arguments[2:], "--out", tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_inspect_logs_to_mlflow_with_the_stage_as_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+    network = tiny()
+    save_network(network, tmp_path / "n.safetensors")
+    Image.new("RGB", (16, 16), (90, 120, 30)).save(tmp_path / "rain.png")
+    arguments = ("inspect", "rain.png", "--checkpoint", "n.safetensors", "--out", "out")
+    assert "logged to MLflow" in run(*arguments, "--mlflow")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (logged,) = client.search_runs(["0"])
+    history = client.get_metric_history(logged.info.run_id, "step_size")
+    assert [m.step for m in history] == [1, 2, 3]
+    assert history[0].value == pytest.approx(network.first.gradient.rho.item())
+    assert {"stages.png", "stages.json"} <= {
+        a.path for a in client.list_artifacts(logged.info.run_id)
+    }
