@@ -34,8 +34,8 @@ def require_uint8(name: str, array: Array, channels: int) -> None:
         )
 
 
-def require_unit_float(name: str, array: Array, channels: int) -> None:
-    """Refuse anything but a finite float array of shape (H, W, ``channels``) within [0, 1].
+def require_floats(name: str, array: Array, channels: int, top: float) -> None:
+    """Refuse anything but a finite float array of shape (H, W, ``channels``) in [0, ``top``].
 
     Raises:
         EvaluationError: for another type or layout, NaN or infinite values, values outside.
@@ -43,10 +43,11 @@ def require_unit_float(name: str, array: Array, channels: int) -> None:
     _require_layout(name, array, channels)
     require_finite(name, array)
     low, high = float(array.min()), float(array.max())
-    if low < 0.0 or high > 1.0:
+    if low < 0.0 or high > top:
         raise EvaluationError(
-            f"the {name} image spans [{low:g}, {high:g}], this protocol scores values in [0, 1].",
-            "Divide by the data range and clip before scoring.",
+            f"the {name} image spans [{low:g}, {high:g}], this protocol scores values in "
+            f"[0, {top:g}].",
+            "Scale and clip it with the protocol's quantise() before scoring.",
         )
 
 
@@ -61,8 +62,9 @@ def require_finite(name: str, array: Array) -> None:
             f"the {name} image has {describe(array)}, floating-point values are needed.",
             "Divide the integers by their largest value first.",
         )
-    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
-    if bad:
+    # Minimum and maximum pass NaN on, without a mask as large as the image.
+    if array.size and not np.isfinite([array.min(), array.max()]).all():
+        bad = array.size - int(np.count_nonzero(np.isfinite(array)))
         raise EvaluationError(
             f"the {name} image holds {bad} NaN or infinite values of {array.size}.",
             "Find where the network or the file lost them; they cannot be scored.",

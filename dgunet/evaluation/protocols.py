@@ -18,9 +18,9 @@ from dgunet.evaluation.alignment import aligned_scores
 from dgunet.evaluation.arrays import (
     Array,
     require_finite,
+    require_floats,
     require_same_size,
     require_uint8,
-    require_unit_float,
 )
 from dgunet.evaluation.colour import matlab_luma, opencv_luma
 from dgunet.evaluation.psnr import psnr
@@ -174,14 +174,14 @@ def _score_gopro(restored: Array, target: Array) -> Score:
 
 
 def _score_sidd(restored: Array, target: Array) -> Score:
-    require_unit_float("restored", restored, 3)
+    require_floats("restored", restored, 3, 1.0)
     require_uint8("target", target, 3)
     truth = unit_float(target)
     return Score(psnr(restored, truth, 1.0), ssim(restored, truth, _GAUSSIAN_VOLUME_UNIT))
 
 
 def _score_cs(restored: Array, target: Array) -> Score:
-    require_unit_float("restored", restored / 255.0, 1)
+    require_floats("restored", restored, 1, 255.0)
     luma = opencv_luma(target)
     return Score(psnr(restored, luma, 255.0, identical=100.0), ssim(restored, luma, _UNIFORM_VALID))
 

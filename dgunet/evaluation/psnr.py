@@ -34,8 +34,8 @@ def squared_error(first: Array, second: Array) -> float:
     total = []
     for row in range(0, first.shape[0], _STRIP_ROWS):
         strip = slice(row, row + _STRIP_ROWS)
-        difference = np.subtract(first[strip], second[strip], dtype=np.float64).ravel()
-        total.append(float(difference @ difference))
+        difference = np.subtract(first[strip], second[strip], dtype=np.float64)
+        total.append(float(cv2.norm(difference, cv2.NORM_L2SQR)))
     return math.fsum(total)
 
 

@@ -7,8 +7,10 @@ float64. Blocks keep the working set in the processor's cache and memory bounded
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import cv2
@@ -19,7 +21,8 @@ from dgunet.evaluation.arrays import Array, require_same_size, require_sides
 
 Float = NDArray[np.float64]
 
-_BLOCK_ROWS, _BLOCK_VALUES = 96, 512
+_BLOCK_ROWS, _BLOCK_COLUMNS = 96, 256
+_FAST_TYPES = (np.uint8, np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class SsimDefinition:
     sample_covariance: bool
     data_range: float
 
-    @property
+    @cached_property
     def taps(self) -> Float:
         """The one-dimensional window, float64, shape (size,), sum 1."""
         if self.window == "uniform":
@@ -103,7 +106,7 @@ def ssim_map(first: Array, second: Array, definition: SsimDefinition) -> Float:
     """
     whole = np.empty(np.atleast_3d(first).shape)
     for rows, columns, block in _block_maps(first, second, definition):
-        whole[rows, columns] = block
+        whole[rows, columns] = np.moveaxis(block, 0, -1)
     return whole
 
 
@@ -113,78 +116,130 @@ def _block_maps(
     require_same_size(first, second)
     require_sides(first, definition.size)
     first, second = np.atleast_3d(first), np.atleast_3d(second)
-    channels = first.shape[2]
-    mixing = definition.colour_mixing(channels) if definition.volume else None
+    mixing = definition.colour_mixing(first.shape[2]) if definition.volume else None
     reach = definition.size // 2
     inset = reach if definition.border == "valid" else 0
     edge = cv2.BORDER_REFLECT if definition.border == "reflect" else cv2.BORDER_REPLICATE
-    for rows, columns in _blocks(first.shape[0], first.shape[1], channels, inset):
+    for rows, columns in _blocks(first.shape[0], first.shape[1], inset):
         x, y = (_with_halo(image, rows, columns, reach, edge) for image in (first, second))
         yield rows, columns, _block_map(x, y, definition, mixing)
 
 
-def _blocks(height: int, width: int, channels: int, inset: int) -> Iterator[tuple[slice, slice]]:
+def _blocks(height: int, width: int, inset: int) -> Iterator[tuple[slice, slice]]:
     """Non-overlapping blocks that cover the image less ``inset`` pixels on every side."""
-    columns = max(_BLOCK_VALUES // channels, 64)
     for row in range(inset, height - inset, _BLOCK_ROWS):
-        for column in range(inset, width - inset, columns):
+        for column in range(inset, width - inset, _BLOCK_COLUMNS):
             yield (
                 slice(row, min(row + _BLOCK_ROWS, height - inset)),
-                slice(column, min(column + columns, width - inset)),
+                slice(column, min(column + _BLOCK_COLUMNS, width - inset)),
             )
 
 
-def _with_halo(image: Array, rows: slice, columns: slice, reach: int, edge: int) -> Float:
-    """The block and ``reach`` pixels around it in float64, extended beyond the image."""
+def _with_halo(image: Array, rows: slice, columns: slice, reach: int, edge: int) -> Array:
+    """The block and ``reach`` pixels around it, extended beyond the image; shape (h, w, C)."""
     height, width = image.shape[:2]
     top, bottom = rows.start - reach, rows.stop + reach
     left, right = columns.start - reach, columns.stop + reach
-    inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
-    block = inside.astype(np.float64)
+    block = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
     missing = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
+    if block.dtype not in _FAST_TYPES:
+        block = block.astype(np.float64)
+    block = np.ascontiguousarray(block)
     if any(missing):
         block = np.asarray(cv2.copyMakeBorder(block, *missing, edge))
     return block.reshape(bottom - top, right - left, image.shape[2])
 
 
-def _block_map(x: Float, y: Float, definition: SsimDefinition, mixing: Float | None) -> Float:
-    """The SSIM map of one block whose halo is attached; shape (rows, columns, C)."""
-    c1, c2 = definition.constants
-    mean_x, mean_y = _filter(x, definition, mixing), _filter(y, definition, mixing)
-    product = _filter(x * y, definition, mixing)
-    x *= x
-    y *= y
-    x += y
-    squares = _filter(x, definition, mixing)
-    # The formula with mean_x * mean_y and mean_x^2 + mean_y^2 formed in place.
-    mean_product = mean_x * mean_y
-    mean_x *= mean_x
-    mean_y *= mean_y
-    mean_x += mean_y
-    norm = 2.0 * definition.covariance_norm
-    product -= mean_product
-    product *= norm
-    product += c2
-    mean_product *= 2.0
-    mean_product += c1
-    squares -= mean_x
-    squares *= definition.covariance_norm
-    squares += c2
-    mean_x += c1
-    product *= mean_product
-    squares *= mean_x
-    product /= squares
-    return product
+class _Scratch(threading.local):
+    """Memory used again for every block, a few MB a thread: fresh pages cost as much as filters."""
+
+    def __init__(self) -> None:
+        self._memory: dict[str, Float] = {}
+
+    def __call__(self, name: str, *shape: int) -> Float:
+        size = math.prod(shape)
+        if name not in self._memory or self._memory[name].size < size:
+            self._memory[name] = np.empty(size)
+        return self._memory[name][:size].reshape(shape)
 
 
-def _filter(block: Float, definition: SsimDefinition, mixing: Float | None) -> Float:
-    """Window averages of ``block`` where its halo allows them."""
-    reach = definition.size // 2
-    if definition.window == "uniform":
-        full = cv2.boxFilter(block, -1, (definition.size, definition.size))
-    else:
-        full = cv2.sepFilter2D(block, -1, definition.taps, definition.taps)
+_scratch = _Scratch()
+
+
+def _block_map(x: Array, y: Array, definition: SsimDefinition, mixing: Float | None) -> Float:
+    """The SSIM map of one block whose halo is attached; shape (C, rows, columns).
+
+    It is overwritten by the next block.
+    """
+    height, width, channels = x.shape
+    halo = definition.size - 1
+    averages = _scratch("averages", 4, channels, height - halo, width - halo)
+    for c, (plane_x, plane_y) in enumerate(zip(cv2.split(x), cv2.split(y), strict=True)):
+        _average(plane_x, plane_y, definition, averages[:, c])
     if mixing is not None:
-        full = cv2.transform(full, mixing)
-    whole = np.asarray(full).reshape(block.shape)
-    return whole[reach:-reach, reach:-reach]
+        averages = _mix_channels(averages, mixing)
+    return _similarity(averages, definition)
+
+
+def _average(x: Array, y: Array, definition: SsimDefinition, result: Float) -> None:
+    """Window averages of s = x + y, d = x - y, s^2 and d^2 where the halo allows them.
+
+    These four carry all that the formula needs, with one filtering less than means, squares and
+    products of x and y.
+    """
+    reach = definition.size // 2
+    inner = (slice(reach, -reach), slice(reach, -reach))
+    total = cv2.add(x, y, dst=_scratch("s", *x.shape), dtype=cv2.CV_64F)
+    difference = cv2.subtract(x, y, dst=_scratch("d", *x.shape), dtype=cv2.CV_64F)
+    for plane, mean, square in ((total, 0, 2), (difference, 1, 3)):
+        result[mean] = _filter(plane, definition)[inner]
+        plane *= plane
+        result[square] = _filter(plane, definition)[inner]
+
+
+def _mix_channels(averages: Float, mixing: Float) -> Float:
+    """The window along the colour axis, (4, C, rows, columns) to the same shape.
+
+    Written without a matrix product, whose threads would wait for one another here.
+    """
+    mixed = _scratch("mixed", *averages.shape)
+    for source, result in zip(averages, mixed, strict=True):
+        for c, weights in enumerate(mixing):
+            np.multiply(source[0], weights[0], out=result[c])
+            for plane, weight in zip(source[1:], weights[1:], strict=True):
+                cv2.scaleAdd(plane, weight, result[c], dst=result[c])
+    return mixed
+
+
+def _filter(plane: Array, definition: SsimDefinition) -> Array:
+    """Window averages of one plane; only those that its halo allows are meaningful."""
+    into = _scratch("filtered", *plane.shape)
+    if definition.window == "uniform":
+        return np.asarray(cv2.boxFilter(plane, -1, (definition.size, definition.size), dst=into))
+    taps = definition.taps
+    return np.asarray(cv2.sepFilter2D(plane, -1, taps, taps, dst=into))
+
+
+def _similarity(averages: Float, definition: SsimDefinition) -> Float:
+    """The formula, with numerator and denominator both multiplied by four; in place.
+
+    With M = s^2, N = d^2, P = var(x + y), Q = var(x - y):
+    4 mean_x mean_y = M - N, 2 (mean_x^2 + mean_y^2) = M + N, 4 cov = P - Q and
+    2 (var_x + var_y) = P + Q.
+    """
+    c1, c2 = definition.constants
+    s, d, ss, dd = averages
+    s *= s
+    d *= d
+    ss -= s
+    dd -= d
+    s += 2.0 * c1
+    # Dividing C2 by the factor instead of multiplying both variances by it.
+    ss += 2.0 * c2 / definition.covariance_norm
+    result = np.subtract(s, d, out=_scratch("result", *s.shape))
+    result *= np.subtract(ss, dd, out=_scratch("contrast", *s.shape))
+    s += d
+    ss += dd
+    s *= ss
+    result /= s
+    return np.asarray(result)

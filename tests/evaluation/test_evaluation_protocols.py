@@ -70,7 +70,7 @@ def test_the_blocks_do_not_change_the_value(border, volume, monkeypatch):
     definition = fast.SsimDefinition("gaussian", 11, border, volume, False, 255.0)
     whole = fast.ssim(noisy, target, definition)
     monkeypatch.setattr(fast, "_BLOCK_ROWS", 13)
-    monkeypatch.setattr(fast, "_BLOCK_VALUES", 64 * 3)
+    monkeypatch.setattr(fast, "_BLOCK_COLUMNS", 17)
     assert fast.ssim(noisy, target, definition) == pytest.approx(whole, rel=0, abs=1e-13)
 
 
