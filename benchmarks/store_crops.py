@@ -1,0 +1,143 @@
+"""Random 256x256 crops of a pair: from the prepared store, and from PNG files the usual way.
+
+    python benchmarks/store_crops.py [--out benchmarks/results/store_crops.json]
+
+The usual way decodes both whole photographs and cuts; the store maps raw pixels and copies the
+cut. Both give uint8 patches and are checked to give the same ones. Rates are pairs per second of
+process CPU time on one core, in turn, the least disturbed of several rounds; the files are in the
+page cache for both. Sources are photographs enlarged to the sizes of GoPro and SIDD with sensor
+noise (0.5 % of white in the clean half, 5 % in the other), so that they compress no better than a
+camera's. Memory is what 2,000 crops add to the process beyond shared, mapped pages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+from PIL import Image
+
+from dgunet.data.degrade import add_sensor_noise
+from dgunet.data.photographs import photographs
+from dgunet.data.prepare import prepare_dataset
+from dgunet.data.store import PairStore
+
+PATCH = 256
+SOURCES = {"GoPro, 1280x720": ((720, 1280), 6), "SIDD, 5328x3000": ((3000, 5328), 2)}
+"""Sizes as (rows, columns), and the number of pairs."""
+
+
+def make_pairs(folder: Path, size: tuple[int, int], count: int) -> None:
+    """Write ``count`` PNG pairs in the tree of Rain13K."""
+    rng = np.random.default_rng(0)
+    names = ["coffee", "rocket", "hubble", "retina", "astronaut", "chelsea"]
+    for number, photograph in enumerate(photographs(*names[:count]), start=1):
+        clean = cv2.resize(photograph.pixels(), size[::-1], interpolation=cv2.INTER_CUBIC)
+        clean = clean.clip(0, 1)
+        for half, noise in (("target", 2.5e-5), ("input", 2.5e-3)):
+            path = folder / "Rain13K" / half / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            noisy = add_sensor_noise(clean, 0.0, noise, rng)
+            Image.fromarray(np.rint(noisy * 255).astype(np.uint8)).save(path)
+
+
+def pillow(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def opencv(path: Path) -> np.ndarray:
+    return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+
+
+def readers(root: Path, store: PairStore) -> dict[str, Callable[[int, int, int], list[np.ndarray]]]:
+    """The ways to get a patch pair: functions of (pair, top, left)."""
+
+    def mapped(index: int, top: int, left: int) -> list[np.ndarray]:
+        pair = store[index].crop(top, left, PATCH, PATCH)
+        return [np.ascontiguousarray(pair.input), np.ascontiguousarray(pair.target)]
+
+    def decoding(decode: Callable[[Path], np.ndarray]) -> Callable[..., list[np.ndarray]]:
+        def cut(index: int, top: int, left: int) -> list[np.ndarray]:
+            record = store[index]
+            sources = (record.input_source, record.target_source)
+            images = [decode(root / source.file) for source in sources]
+            return [image[top : top + PATCH, left : left + PATCH].copy() for image in images]
+
+        return cut
+
+    return {"store": mapped, "Pillow": decoding(pillow), "OpenCV": decoding(opencv)}
+
+
+def rate(read: Callable[..., list[np.ndarray]], places: np.ndarray) -> float:
+    """Pairs per second of process CPU time."""
+    start = time.process_time()
+    for place in places:
+        read(*place)
+    return len(places) / (time.process_time() - start)
+
+
+def measure(title: str, size: tuple[int, int], count: int) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        make_pairs(root, size, count)
+        prepare_dataset("Rain13K", root, root / "store", profile="paper", workers=1)
+        store = PairStore.open(root / "store")
+        rng = np.random.default_rng(1)
+        places = np.stack(
+            [rng.integers(0, limit, 2000) for limit in (count, size[0] - PATCH, size[1] - PATCH)], 1
+        )
+        ways = readers(root, store)
+        for place in places[:4]:
+            patches = [read(*place) for read in ways.values()]
+            assert all(np.array_equal(other, patches[0]) for other in patches)
+        process = psutil.Process()
+        before = process.memory_info()
+        rate(ways["store"], places)
+        after = process.memory_info()
+        rates = dict.fromkeys(ways, 0.0)
+        for _ in range(3):
+            for way, read in ways.items():
+                some = places if way == "store" else places[: 12 if size[0] < 1000 else 3]
+                rates[way] = max(rates[way], rate(read, some))
+        png = sum(path.stat().st_size for path in (root / "Rain13K").rglob("*.png"))
+        arrow = sum(shard.bytes for shard in store.manifest.shards)
+        return {
+            "source": title,
+            "pairs_per_cpu_second": {way: round(value, 1) for way, value in rates.items()},
+            "times_opencv": round(rates["store"] / rates["OpenCV"]),
+            "times_pillow": round(rates["store"] / rates["Pillow"]),
+            "bytes_of_a_pair_png": png // count,
+            "bytes_of_a_pair_store": arrow // count,
+            "store_to_png": round(arrow / png, 2),
+            "private_memory_of_2000_crops_mb": round(
+                ((after.rss - after.shared) - (before.rss - before.shared)) / 1e6, 1
+            ),
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    out = parser.parse_args().out
+    cv2.setNumThreads(1)
+    results = []
+    for title, (size, count) in SOURCES.items():
+        results.append(measure(title, size, count))
+        print(json.dumps(results[-1], indent=2), flush=True)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        machine = {"machine": platform.processor() or platform.machine(), "results": results}
+        out.write_text(json.dumps(machine, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
