@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,48 @@ def test_the_ablations_of_dvc_are_the_nine():
 
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     assert stages["ablate"]["foreach"] == list(ABLATIONS)
+
+
+def modules_behind(module):
+    """The files of `dgunet` that importing ``module`` loads."""
+    code = (
+        f"import sys, {module}\n"
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('dgunet.')))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return {Path(path).relative_to(ROOT) for path in told.stdout.split()}
+
+
+PLUMBING = (
+    "dgunet/errors.py",
+    "dgunet/files.py",
+    "dgunet/data/__init__.py",
+    "dgunet/data/catalogue.py",
+    "dgunet/data/images.py",
+    "dgunet/data/store.py",
+)
+"""Not dependencies of what comes after preparation: how files are written and read back. The
+bytes of the store are a dependency themselves, and the catalogue's facts are its YAML file."""
+
+
+@pytest.mark.parametrize(
+    ("stage", "modules"),
+    [
+        ("prepare", ["dgunet.data.prepare"]),
+        ("train-derain", ["dgunet.data.batches", "dgunet.network", "dgunet.training"]),
+        ("evaluate-derain", ["dgunet.evaluation.runner", "dgunet.network"]),
+        ("ablate", ["dgunet.data.batches", "dgunet.evaluation.runner", "dgunet.training"]),
+        ("tables", ["dgunet.paper.tables"]),
+    ],
+)
+def test_a_stage_depends_on_every_module_that_decides_its_output(stage, modules):
+    import yaml
+
+    entry = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    named = [Path(dep) for dep in entry.get("do", entry)["deps"]]
+    given = {Path(path) for path in PLUMBING}
+    for module in modules:
+        for path in modules_behind(module) - given:
+            assert any(path.is_relative_to(dep) for dep in named), path
