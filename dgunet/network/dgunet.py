@@ -281,7 +281,8 @@ class DGUNet(nn.Module):
 def _extend(y: Tensor, dim: int, amount: int) -> Tensor:
     """``y`` with ``amount`` more rows or columns at the end, mirrored.
 
-    Where the mirror image ends before the padding does, its end is repeated. By index instead of ``F.pad``, whose reflection cannot be exported for sizes left open.
+    Where the mirror image ends before the padding does, its end is repeated. By index instead of
+    ``F.pad``, whose reflection cannot be exported for sizes left open.
     """
     if not torch.compiler.is_exporting() and amount == 0:
         return y

@@ -1,0 +1,88 @@
+"""Time the network's forward pass and the sampling gradient step; prints a Markdown table.
+
+Example: python benchmarks/network_speed.py --size 128 --repeats 5
+
+Ratios against a rival are taken in turn (A B A B) and reported as medians; on a busy machine
+trust the ratios, not the milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from dgunet.network import DGUNet, preset
+from dgunet.network.describe import describe
+from dgunet.network.operators import BlockSampling
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    """Process time of one call: waiting for other programs does not count."""
+    start = time.process_time()
+    call()
+    return 1e3 * (time.process_time() - start)
+
+
+def compare(first: Callable[[], object], second: Callable[[], object], repeats: int) -> list[float]:
+    """Medians of both, called in turn after one warm-up each."""
+    first(), second()
+    pairs = [(milliseconds(first), milliseconds(second)) for _ in range(repeats)]
+    return [statistics.median(column) for column in zip(*pairs, strict=True)]
+
+
+def sampling(size: int, repeats: int) -> None:
+    """Phi^T (Phi x - y) against (Phi^T Phi) x - Phi^T y, the latter with its setup apart."""
+    print("| Ratio | Phi^T(Phi x - y), ms | (Phi^T Phi) x - Phi^T y, ms | building Phi^T Phi, ms |")
+    print("|---|---:|---:|---:|")
+    for ratio in (1, 4, 10, 25, 50):
+        operator = BlockSampling(preset("cs", ratio=ratio).measurements)
+        x = torch.rand(1, 1, size, size)
+        y = operator(x)
+        back, gram = operator.adjoint(y), operator.phi.mT @ operator.phi
+        blocks = torch.nn.functional.pixel_unshuffle(x, operator.block).flatten(2)
+
+        def ours(x=x, y=y, operator=operator):
+            return operator.adjoint(operator(x) - y)
+
+        def theirs(gram=gram, blocks=blocks, back=back):
+            return gram @ blocks, back
+
+        a, b = compare(ours, theirs, repeats)
+        built = statistics.median(
+            milliseconds(lambda phi=operator.phi: phi.mT @ phi) for _ in range(repeats)
+        )
+        print(f"| {ratio} % | {a:.3f} | {b:.3f} | {built:.3f} |")
+
+
+def forward(size: int, repeats: int) -> None:
+    """Whole networks, plain against channels-last."""
+    print("| Network | plain, ms | channels-last, ms | GFLOPs |")
+    print("|---|---:|---:|---:|")
+    for task, ratio in (("derain", None), ("cs", 10)):
+        config = preset(task, ratio=ratio)
+        network = DGUNet(config).eval()
+        last = DGUNet(config).eval().to(memory_format=torch.channels_last)
+        x = torch.rand(1, config.channels, size, size)
+        a, b = compare(lambda n=network, x=x: n(x), lambda n=last, x=x: n(x), repeats)
+        flops = describe(config, (size, size)).flops
+        print(f"| {task} {config.variant} | {a:.0f} | {b:.0f} | {flops / 1e9:.1f} |")
+
+
+def main() -> None:
+    """Read the arguments and print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=128, help="side of the image, multiple of 32")
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    with torch.no_grad():
+        sampling(arguments.size, 20 * arguments.repeats)
+        print()
+        forward(arguments.size, arguments.repeats)
+
+
+if __name__ == "__main__":
+    main()
