@@ -100,11 +100,10 @@ def evaluate_shard(
         network.eval()
     work = Work(network, store, protocol, out, settings)
     with journal.appending() as handle:
-        for entry in stream(work, todo):
+        for count, entry in enumerate(stream(work, todo), start=len(mine) - len(todo) + 1):
             journal.append(handle, entry)
-            done[entry[0]] = entry
             if on_row is not None:
-                on_row(entry[1], sum(index in done for index in mine), len(mine))
+                on_row(entry[1], count, len(mine))
 
 
 def merge_shards(

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -201,6 +202,47 @@ def test_two_processes_give_the_table_of_one(rain_store, tmp_path):
     merge_shards(rain_store, RAIN, tmp_path / "two", SHARED)
     for name in ("per_image.parquet", "summary.json", "restored/2.png"):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+class Dawdles(Smooth):
+    """Slow enough to be killed between two images."""
+
+    def forward(self, y):
+        time.sleep(0.2)
+        return super().forward(y)
+
+
+def run_slowly(out):
+    torch.set_num_threads(1)
+    store = MemoryStore(records(5))
+    evaluate_store(Dawdles(), store, RAIN, out, checkpoint_sha256="c" * 64, keep_images=2)
+
+
+def test_a_process_killed_without_warning_loses_nothing(rain_store, tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=run_slowly, args=(tmp_path,))
+    process.start()
+    deadline = time.monotonic() + 60
+    rows = tmp_path / ".rows" / "0-of-1.jsonl"
+    while not (rows.exists() and rows.read_text().count("\n") >= 3):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    assert not (tmp_path / "per_image.parquet").exists()
+    seen = []
+    known = {"checkpoint_sha256": "c" * 64, "keep_images": 2}
+    evaluate_store(
+        Smooth(),
+        rain_store,
+        RAIN,
+        tmp_path,
+        on_row=lambda row, done, total: seen.append(row.id),
+        **known,
+    )
+    assert 1 <= len(seen) <= 3
+    evaluate_store(Smooth(), rain_store, RAIN, tmp_path / "whole", **known)
+    for name in ("per_image.parquet", "summary.json", "restored/1.png"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_merging_before_the_end_names_what_is_missing(rain_store, tmp_path):
