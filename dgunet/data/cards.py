@@ -24,6 +24,9 @@ def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
     fields += [
         ("tree", f"{tree.folder} ({tree.layout}{_options(tree.options)})") for tree in info.trees
     ]
+    fields += [
+        ("part", f"{part.name}, {part.pairs:,} pairs ({part.citation})") for part in info.parts
+    ]
     if info.input_psnr is not None:
         fields.append(("input", f"mean PSNR of the degraded images {info.input_psnr:.2f} dB on Y"))
     fields += [("known as", f"{known.what}: {known.digest}") for known in info.known]

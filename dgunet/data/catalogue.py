@@ -37,6 +37,16 @@ class Known(BaseModel):
     what: str
 
 
+class Part(BaseModel):
+    """A published set that gives some of its pairs to a training set put together from several."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    pairs: int = Field(gt=0)
+    citation: str
+
+
 class DatasetInfo(BaseModel):
     """One catalogue entry; the head of ``catalogue.yaml`` says what each field means."""
 
@@ -58,6 +68,7 @@ class DatasetInfo(BaseModel):
     citation: str
     url: str
     twelfth: str = ""
+    parts: tuple[Part, ...] = ()
     known: tuple[Known, ...] = ()
     input_psnr: float | None = None
 

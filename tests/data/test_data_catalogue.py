@@ -1,5 +1,8 @@
 """The catalogue: the right sets, known layouts, known protocols, and the verbs that print it."""
 
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -39,6 +42,19 @@ def test_one_training_set_for_each_task():
         "denoise": 320,
         "cs": 400,
     }
+
+
+def test_the_deraining_recipe_is_the_sum_of_its_four_sets():
+    parts = {part.name: part.pairs for part in dataset("Rain13K").parts}
+    assert list(parts) == ["Rain14000", "Rain1800", "Rain800", "Rain12"]
+    assert sum(parts.values()) == dataset("Rain13K").pairs
+
+
+def test_preparing_does_not_load_torch():
+    """Sixteen prepare stages would each wait for it."""
+    code = "import sys, dgunet.data.prepare; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_only_the_twelfth_set_serves_no_table():
