@@ -28,7 +28,9 @@ def test_a_whole_real_set_is_complete(benchmarks, tmp_path, name, sizes):
 
 
 def test_a_part_of_a_set_is_not_complete(benchmarks, tmp_path):
-    manifest = prepare_dataset("Rain13K", benchmarks, tmp_path / "s", profile="paper")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "Rain13K").symlink_to(benchmarks / "Rain13K_train_sample")
+    manifest = prepare_dataset("Rain13K", tmp_path / "root", tmp_path / "s", profile="paper")
     assert (manifest.count, manifest.complete) == (40, False)
     store = PairStore.open(tmp_path / "s")
     assert [record.id for record in store] == [str(number) for number in range(1, 41)]
