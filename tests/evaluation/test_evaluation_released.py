@@ -8,8 +8,6 @@ import torch
 
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.restoration import eightfold, restore_image
-from dgunet.network import DGUNet, preset
-from dgunet.network.official import official_keys
 
 pytestmark = pytest.mark.benchmarks_data
 
@@ -17,25 +15,17 @@ pytestmark = pytest.mark.benchmarks_data
 @pytest.fixture(scope="module")
 def filled(golden, project):
     """Networks with the recipe's weights."""
-    path = project / "tests" / "network" / "golden.py"
+    path = project / "tests" / "network" / "network_golden.py"
     spec = importlib.util.spec_from_file_location("golden_recipe", path)
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
-
-    def make(config):
-        network = DGUNet(config).eval()
-        targets, weights = network.state_dict(), recipe.golden_state(config)
-        for theirs, ours in official_keys(config):
-            targets[ours].copy_(weights[theirs])
-        return network
-
-    return make
+    return recipe.golden_network
 
 
 def test_eightfold_output_of_the_released_network(golden, filled):
     with np.load(golden / "derain_dgunet__x8_1x3x32x48.npz") as arrays:
         x, expected = torch.from_numpy(arrays["x"]).double(), torch.from_numpy(arrays["out64"])
-    network = filled(preset("derain")).double()
+    network = filled("derain_dgunet").double()
     with torch.inference_mode():
         result = eightfold(lambda y: network(y)[-1], x)
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-10)
@@ -45,7 +35,7 @@ def test_eightfold_output_of_the_released_network(golden, filled):
 def test_sampling_pipeline_of_the_released_code(golden, filled, size):
     with np.load(golden / "cs_pipeline_deblock_r10_tile64.npz") as arrays:
         image, expected = arrays[f"img_{size}"][..., None], arrays[f"rec_{size}"][..., None]
-    network = filled(preset("cs", ratio=10))
+    network = filled("cs_dgunet_deblock_r10")
     restored = restore_image(network, image, blocks=64)
     scored = protocol("cs-y").quantise(restored)
     np.testing.assert_allclose(scored / 255, expected, rtol=0, atol=2e-5)
