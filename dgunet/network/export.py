@@ -35,7 +35,7 @@ def export_program(network: DGUNet) -> ExportedProgram:
     """
     network, image, dims = _prepared(network)
     with torch.no_grad():
-        return torch.export.export(Restoration(network), (image,), dynamic_shapes=(dims,))
+        return torch.export.export(Restoration(network).eval(), (image,), dynamic_shapes=(dims,))
 
 
 def export_onnx(network: DGUNet, path: Path | str) -> None:
@@ -49,7 +49,7 @@ def export_onnx(network: DGUNet, path: Path | str) -> None:
         if isinstance(module, SubspaceProjection):
             module.unrolled = True
     program = torch.onnx.export(
-        Restoration(network),
+        Restoration(network).eval(),
         (image,),
         dynamo=True,
         dynamic_shapes=(dims,),
@@ -72,4 +72,4 @@ def _prepared(network: DGUNet) -> tuple[DGUNet, Tensor, dict[int, Dim]]:
     dims = {0: Dim("batch", min=1), 2: Dim("height", min=m + 1), 3: Dim("width", min=m + 1)}
     # An example that is no multiple of the padding, so that nothing is specialised to fitting.
     image = torch.zeros(2, network.config.channels, 41, 107).to(next(network.parameters()))
-    return copy.deepcopy(network).eval(), image, dims
+    return copy.deepcopy(network), image, dims

@@ -255,6 +255,12 @@ def recognise(
         CheckpointError: if it is none of them, or more than one.
     """
     tensors = file.tensors
+    if ("Phi" in tensors) != (task == "cs") and task is not None:
+        raise CheckpointError(
+            f"{file.path} {'holds' if 'Phi' in tensors else 'lacks'} the sampling matrix Phi, so it"
+            f" is no {task} network.",
+            "Leave --task out to have it recognised.",
+        )
     if "Phi" in tensors:
         shared = any(key.startswith("stage_model.") for key in tensors)
         ratio = _ratio(file)

@@ -181,6 +181,10 @@ def test_recognition(tmp_path: Path) -> None:
     sensing = official_state(DGUNet(preset("cs", ratio=4)))
     block = recognised(sensing, tmp_path, proximal_domain="block")
     assert block == preset("cs", ratio=4, proximal_domain="block")
+    with pytest.raises(CheckpointError, match="holds the sampling matrix"):
+        recognised(sensing, tmp_path, task="derain")
+    with pytest.raises(CheckpointError, match="lacks the sampling matrix"):
+        recognised({"r0": torch.zeros(1)}, tmp_path, task="cs")
     with pytest.raises(CheckpointError, match="no known ratio"):
         recognised(sensing | {"Phi": torch.zeros(12, 1024)}, tmp_path)
     # Only the keys and widths that recognition reads: the whole network is 70 MB.

@@ -143,11 +143,11 @@ LOSSES = {
     ("name", "kind"),
     [
         ("derain_dgunet", "derain_deblur"),
-        ("derain_dgunet_plus", "derain_deblur"),
+        pytest.param("derain_dgunet_plus", "derain_deblur", marks=pytest.mark.slow),
         pytest.param("denoise_dgunet", "denoise", marks=pytest.mark.slow),
         ("cs_dgunet_r10", "cs_mod1"),
-        ("cs_dgunet_deblock_r10", "cs_mod1"),
-        ("cs_dgunet_plus_r10", "cs_mod1"),
+        pytest.param("cs_dgunet_deblock_r10", "cs_mod1", marks=pytest.mark.slow),
+        pytest.param("cs_dgunet_plus_r10", "cs_mod1", marks=pytest.mark.slow),
     ],
 )
 def test_reference_training(name: str, kind: str, reference: Path) -> None:

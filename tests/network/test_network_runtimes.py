@@ -16,7 +16,7 @@ RESTORATION = [(1, 3, 9, 11), (2, 3, 40, 56), (1, 3, 33, 130)]
 SENSING = [(1, 1, 64, 64), (2, 1, 50, 77), (1, 1, 33, 130)]
 
 
-@pytest.mark.parametrize("task", ["derain", "cs"])
+@pytest.mark.parametrize("task", ["derain", pytest.param("cs", marks=pytest.mark.slow)])
 def test_compiled_network_agrees(task: str) -> None:
     torch._dynamo.reset()
     network = tiny(task)
