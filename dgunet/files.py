@@ -113,8 +113,11 @@ def sha256_json(content: Any) -> str:
     return sha256_bytes(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
 
 
-def tree_digest(folder: Path) -> str:
-    """SHA-256 over the sorted lines ``<sha256>  <relative path>`` of all files in ``folder``."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
+def tree_digest(folder: Path, pattern: str = "*") -> str:
+    """SHA-256 over the sorted lines ``<sha256>  <relative path>`` of the files in ``folder``.
+
+    ``pattern`` chooses files by name, at any depth.
+    """
+    files = sorted(p for p in folder.rglob(pattern) if p.is_file())
     lines = [f"{sha256_file(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
     return sha256_bytes("".join(lines).encode())

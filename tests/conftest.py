@@ -19,3 +19,16 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 def project():
     """The root folder of the checkout under test."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def sample_root(project, tmp_path_factory):
+    """The sample trees: as pulled, or made again where nothing was pulled."""
+    pulled = project / "data" / "sample"
+    if pulled.is_dir():
+        return pulled
+    from dgunet.data.sample import generate_sample
+
+    made = tmp_path_factory.mktemp("sample") / "sample"
+    generate_sample(made)
+    return made

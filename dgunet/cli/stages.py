@@ -78,19 +78,34 @@ def evaluate(
         Optional[Path],  # noqa: UP045
         typer.Option(help="folder of the results [default: build/evaluation]"),
     ] = None,
+    tile: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=64, help="restore in tiles of this side; the result has no parity"),
+    ] = None,
+    fallback_tile: Annotated[
+        int,
+        typer.Option(
+            min=0, help="tile side for an image that does not fit into memory whole; 0: refuse it"
+        ),
+    ] = 512,
+    processes: Annotated[int, typer.Option(min=1, help="processes that share the images")] = 1,
 ) -> None:
     """Restore and score test sets, each under the protocol of its table column.
+
+    A killed evaluation goes on where it stopped when the same command is given again.
 
     Example: dgunet evaluate --sets Rain100L,Rain100H
     Example: dgunet evaluate --sets Set11 --ratio 10 --checkpoint my.safetensors --out results
     """
     from dgunet.config import CS_RATIOS, load_params
     from dgunet.data.catalogue import dataset as entry
+    from dgunet.stages.evaluate import Options
     from dgunet.stages.evaluate import evaluate as run
     from dgunet.stages.layout import Layout, model_key, test_sets
 
     here = Layout.here()
     params = load_params(params_file or here.params)
+    options = Options(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
     for name in test_sets(sets):
         task = entry(name).task
         ratios = ((ratio,) if ratio is not None else CS_RATIOS) if task == "cs" else (None,)
@@ -105,6 +120,7 @@ def evaluate(
             models=models,
             store=stores / name if stores else here.store(name),
             out=out / f"{name}-{variant}" if out else here.evaluation(name, variant),
+            options=options,
         ):
             typer.echo(summary.line())
 
@@ -148,7 +164,8 @@ def tables(params_file: ParamsOption = None) -> None:
 
     here = Layout.here()
     params = load_params(params_file or here.params)
-    run(params, results=result_folders(params, here), out=here.tables)
+    results = result_folders(params, here)
+    run(params, results=results, out=here.tables, records=here.records)
     typer.echo(f"tables in {here.tables}")
 
 

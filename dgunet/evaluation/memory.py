@@ -25,6 +25,11 @@ _MOST_BYTES_PER_PIXEL = 30_000
 _measured: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
 
 
+def fits(network: Network, shape: tuple[int, ...]) -> bool:
+    """Whether an image (H, W, C) can be restored whole; plain functions are not checked."""
+    return _shortage(network, shape) is None
+
+
 def require_memory(network: Network, shape: tuple[int, ...], name: str) -> None:
     """Refuse an image whose whole restoration would not fit.
 
@@ -36,20 +41,26 @@ def require_memory(network: Network, shape: tuple[int, ...], name: str) -> None:
     Raises:
         EvaluationError: naming the estimate, what is free, and the tile mode.
     """
-    if not isinstance(network, nn.Module):
-        return
-    pixels = shape[0] * shape[1]
-    free = free_bytes(device_of(network))
-    if pixels * _MOST_BYTES_PER_PIXEL < free:
-        return
-    needed = pixels * bytes_per_pixel(network, shape[2])
-    if needed > free:
+    if shortage := _shortage(network, shape):
+        needed, free = shortage
         raise EvaluationError(
             f"{name} ({shape[1]}x{shape[0]}) needs about {needed / 1e9:.1f} GB to be restored "
             f"whole, {free / 1e9:.1f} GB are free.",
             "Use a machine with more memory, or ask for tiles (--tile 512), whose result differs "
             "and is marked as not comparable.",
         )
+
+
+def _shortage(network: Network, shape: tuple[int, ...]) -> tuple[float, int] | None:
+    """Bytes needed and free, if an image is too large to be restored whole."""
+    if not isinstance(network, nn.Module):
+        return None
+    pixels = shape[0] * shape[1]
+    free = free_bytes(device_of(network))
+    if pixels * _MOST_BYTES_PER_PIXEL < free:
+        return None
+    needed = pixels * bytes_per_pixel(network, shape[2])
+    return (needed, free) if needed > free else None
 
 
 def free_bytes(device: torch.device) -> int:

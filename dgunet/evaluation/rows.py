@@ -37,6 +37,7 @@ class Row:
         height: pixels.
         width: pixels.
         restored_sha256: of the scored array; see `array_sha256`.
+        tile: side of the tiles it was restored in, None for the whole image at once.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Row:
     height: int
     width: int
     restored_sha256: str
+    tile: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ _SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("restored_sha256", pa.string()),
+        ("tile", pa.int32()),
     ]
 )
 _TIMING_SCHEMA = pa.schema(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from dgunet import __version__
 from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation.dnd import bundle_boxes
 from dgunet.evaluation.protocols import Protocol
@@ -16,9 +16,11 @@ from dgunet.evaluation.restoration import Network
 from dgunet.evaluation.rows import Journal, Row, mean, write_rows, write_timings
 from dgunet.evaluation.steps import BOXES, Settings, Store, Work, picture_path, stream
 from dgunet.evaluation.summary import EvaluationSummary, State, finite
-from dgunet.files import sha256_file, sha256_json, write_json
+from dgunet.files import sha256_file, sha256_json, tree_digest, write_json
 
 __all__ = ["EvaluationSummary", "Settings", "evaluate_shard", "evaluate_store", "merge_shards"]
+
+CODE = ("evaluation", "network")
 
 OnRow = Callable[[Row, int, int], None]
 
@@ -35,6 +37,8 @@ def evaluate_store(
     checkpoint_sha256: str = "",
     keep_images: int = 0,
     tile: int | None = None,
+    fallback_tile: int | None = None,
+    faithful: bool = True,
     timings: Path | None = None,
     on_row: OnRow | None = None,
 ) -> EvaluationSummary:
@@ -56,6 +60,8 @@ def evaluate_store(
         checkpoint_sha256: see `Settings`; empty means unknown, and nothing is resumed.
         keep_images: see `Settings`.
         tile: see `Settings`.
+        fallback_tile: see `Settings`.
+        faithful: see `Settings`.
         timings: where to write seconds per image, or None; such a file is never reproducible.
         on_row: called as ``on_row(row, done, total)`` after each image, in order.
 
@@ -63,7 +69,16 @@ def evaluate_store(
         DataError: for an empty set or a record without the image that the protocol needs.
         EvaluationError: when a result cannot be scored or an image does not fit into memory.
     """
-    settings = Settings(row or variant, variant, ratio, checkpoint_sha256, keep_images, tile)
+    settings = Settings(
+        row=row or variant,
+        variant=variant,
+        ratio=ratio,
+        checkpoint_sha256=checkpoint_sha256,
+        keep_images=keep_images,
+        tile=tile,
+        fallback_tile=fallback_tile,
+        faithful=faithful,
+    )
     evaluate_shard(network, store, protocol, out, settings, on_row=on_row)
     return merge_shards(store, protocol, out, settings, timings=timings)
 
@@ -145,15 +160,22 @@ def merge_shards(
     return summary
 
 
+@cache
+def code_digest() -> str:
+    """Digest of the code that decides a row, so that no run resumes what other code began."""
+    package = Path(__file__).parents[1]
+    return sha256_json({room: tree_digest(package / room, "*.py") for room in CODE})
+
+
 def _key(store: Store, protocol: Protocol, settings: Settings) -> str:
     return sha256_json(
         {
-            "version": __version__,
+            "code": code_digest(),
             "data": store.manifest.digest,
             "protocol": protocol.digest,
             "checkpoint": settings.checkpoint_sha256,
             "ratio": settings.ratio,
-            "tile": settings.tile,
+            "tile": [settings.tile, settings.fallback_tile],
             "keep": settings.keep_images,
         }
     )
@@ -181,7 +203,7 @@ def _summary(
         checkpoint_sha256=settings.checkpoint_sha256,
         protocol=protocol.name,
         protocol_version=protocol.version,
-        parity=settings.tile is None,
+        parity=settings.faithful and all(row.tile is None for row in rows),
         psnr=finite(mean(row.psnr for row in rows)),
         ssim=finite(mean(row.ssim for row in rows)),
         input_psnr=finite(mean(row.input_psnr for row in rows)),

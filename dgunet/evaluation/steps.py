@@ -19,7 +19,7 @@ from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation.arrays import Array
 from dgunet.evaluation.colour import opencv_luma
 from dgunet.evaluation.dnd import write_box
-from dgunet.evaluation.memory import require_memory
+from dgunet.evaluation.memory import fits, require_memory
 from dgunet.evaluation.protocols import Protocol, Score, round_to_uint8
 from dgunet.evaluation.restoration import Network, device_of, in_blocks, restore_image, to_tensor
 from dgunet.evaluation.rows import Entry, Row, Timing, array_sha256
@@ -55,6 +55,9 @@ class Settings:
         keep_images: restored pictures kept as PNG, from the start of the set.
         tile: side of overlapping tiles, or None for whole images. Tiles change the result
             (``parity`` becomes False).
+        fallback_tile: side of the tiles of an image that does not fit into memory whole; None
+            refuses such an image instead.
+        faithful: whether the network is the paper's; a result of another one has no parity.
     """
 
     row: str
@@ -63,6 +66,18 @@ class Settings:
     checkpoint_sha256: str = ""
     keep_images: int = 0
     tile: int | None = None
+    fallback_tile: int | None = None
+    faithful: bool = True
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A raw result (H, W, C), and the degraded input as the protocol scores it."""
+
+    image: Array
+    baseline: Array | None
+    tile: int | None
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -103,12 +118,10 @@ class Work:
             raise DataError(f"{record.id} has no target image.", "Prepare the set again.")
         return Read(index, record.id, degraded, target, time.perf_counter() - start)
 
-    def restore(self, read: Read) -> tuple[Array, Array | None, float]:
-        """The raw result, the degraded input as the protocol scores it, and the seconds."""
+    def restore(self, read: Read) -> Restored:
+        """Restore whole, or in tiles if they were asked for or the image does not fit."""
         start = time.perf_counter()
-        tile = self.settings.tile
-        if tile is None and self.protocol.tile is None:
-            require_memory(self.network, read.degraded.shape, read.id)
+        tile = self._tile(read)
         try:
             restored = restore_image(
                 self.network,
@@ -119,7 +132,14 @@ class Work:
             )
         except EvaluationError as error:
             raise EvaluationError(f"{read.id}: {error.message}", error.mend) from error
-        return restored, self._baseline(read), time.perf_counter() - start
+        return Restored(restored, self._baseline(read), tile, time.perf_counter() - start)
+
+    def _tile(self, read: Read) -> int | None:
+        if self.settings.tile is not None or self.protocol.tile is not None:
+            return self.settings.tile
+        if self.settings.fallback_tile is None:
+            require_memory(self.network, read.degraded.shape, read.id)
+        return None if fits(self.network, read.degraded.shape) else self.settings.fallback_tile
 
     def _baseline(self, read: Read) -> Array | None:
         """The degraded input as the protocol scores it; for sampling, Phi^T y."""
@@ -133,9 +153,10 @@ class Work:
             x0 = in_blocks(lambda y: operator.adjoint(operator(y)), luma, self.protocol.tile)
         return np.ascontiguousarray(x0[0].permute(1, 2, 0).cpu().numpy())
 
-    def score(self, read: Read, restored: Array, baseline: Array | None, seconds: float) -> Entry:
+    def score(self, read: Read, result: Restored) -> Entry:
         """Score result and input, keep what is to be kept, and give the row."""
         start = time.perf_counter()
+        restored, baseline = result.image, result.baseline
         scored = self.protocol.quantise(restored)
         quality, given = self._score(scored, read), None
         if baseline is not None:
@@ -156,9 +177,10 @@ class Work:
             height=restored.shape[0],
             width=restored.shape[1],
             restored_sha256=array_sha256(scored),
+            tile=result.tile,
         )
         took = time.perf_counter() - start
-        return read.index, row, Timing(read.id, read.seconds, seconds, took)
+        return read.index, row, Timing(read.id, read.seconds, result.seconds, took)
 
     def _score(self, scored: Array, read: Read) -> Score | None:
         if read.target is None or not self.protocol.scores_locally:
@@ -192,8 +214,7 @@ def stream(work: Work, indices: list[int]) -> Iterator[Entry]:
                 while waiting and len(reads) < _AHEAD:
                     reads.append(reader.submit(work.read, waiting.popleft()))
                 read = reads.popleft().result()
-                restored, baseline, seconds = work.restore(read)
-                scores.append(scorers.submit(work.score, read, restored, baseline, seconds))
+                scores.append(scorers.submit(work.score, read, work.restore(read)))
                 while len(scores) > _AHEAD or (scores and scores[0].done()):
                     yield scores.popleft().result()
             while scores:

@@ -28,7 +28,8 @@ class EvaluationSummary:
         checkpoint_sha256: of the weights file.
         protocol: name of the protocol.
         protocol_version: its version.
-        parity: False when the restoration was not the published one (tiles on request).
+        parity: False when the restoration was not the published one: tiles, or a network that
+            is not the paper's.
         psnr: mean in dB; None when not measured or infinite.
         ssim: mean, or None.
         input_psnr: mean of the degraded inputs, or None.

@@ -9,7 +9,7 @@ from dgunet import network
 from dgunet.config import Params
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.stages.ablations import TEST_SET, VARIANT, ablation
-from dgunet.stages.evaluate import evaluate_network
+from dgunet.stages.evaluate import evaluate_network, papers_networks
 from dgunet.stages.train import fit_network
 from dgunet.tracking import start_run
 
@@ -49,8 +49,7 @@ def ablate(
             params,
             TEST_SET,
             row=name,
-            variant=VARIANT,
-            ratio=None,
+            papers=papers_networks("derain", VARIANT, **chosen.changes),
             weights=weights,
             store=test_store,
             out=out,

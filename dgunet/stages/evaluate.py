@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -11,14 +13,37 @@ import pandas as pd
 from dgunet import files, network
 from dgunet.config import Params
 from dgunet.data.store import PairStore
-from dgunet.errors import DataError
+from dgunet.errors import CheckpointError, DataError
+from dgunet.evaluation.processes import evaluate_in_processes
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.runner import evaluate_store
+from dgunet.evaluation.runner import evaluate_shard, merge_shards
+from dgunet.evaluation.steps import Settings
 from dgunet.evaluation.summary import EvaluationSummary
+from dgunet.network.config import ARCHITECTURES
 from dgunet.stages.figures import strips
 from dgunet.stages.layout import EXPERIMENTS, TABLES
+from dgunet.stages.progress import counting
 from dgunet.tracking import Run, start_run
 from dgunet.training.loop import pick_device, thread_count
+
+FREE_FIELDS = ("proximal_domain", "dormant")
+"""Choices that the published networks were used with both ways, or that decide nothing."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an evaluation is carried out; only the tiles can change its numbers.
+
+    Attributes:
+        tile: side of the tiles to cut every image into; None restores whole images.
+        fallback_tile: side of the tiles for an image that does not fit into memory whole; None
+            refuses it. Either way the result says that it has no parity.
+        processes: how many share the images.
+    """
+
+    tile: int | None = None
+    fallback_tile: int | None = 512
+    processes: int = 1
 
 
 def evaluate(
@@ -29,6 +54,7 @@ def evaluate(
     models: Mapping[int | None, Path],
     store: Path,
     out: Path,
+    options: Options = Options(),
 ) -> list[EvaluationSummary]:
     """Restore and score one test set with the networks of one variant.
 
@@ -39,16 +65,16 @@ def evaluate(
         models: weights by compressive-sensing ratio; other tasks have the one key ``None``.
         store: the prepared test set.
         out: results; a folder ``r<ratio>`` in it for each ratio.
+        options: tiles and processes.
 
     Raises:
         DataError: if the store is missing or holds another set.
-        CheckpointError: if weights are missing or unreadable.
+        CheckpointError: if weights are missing, unreadable, or of another task or ratio.
     """
     pairs = PairStore.open(store)
     task = pairs.manifest.task
     summaries = []
     for ratio, weights in models.items():
-        folder = out if ratio is None else out / f"r{ratio}"
         name = f"evaluate {dataset} {variant}" + ("" if ratio is None else f" {ratio}%")
         tags = {
             "stage": "evaluate",
@@ -60,8 +86,8 @@ def evaluate(
             "table": str(TABLES[task]),
             "profile": params.profile,
         } | ({} if ratio is None else {"ratio": str(ratio)})
-        with start_run(EXPERIMENTS[task], name, tags=tags, params={}) as run:
-            run.log_params({"dataset": dataset, "variant": variant})
+        settings = {"dataset": dataset, "variant": variant}
+        with start_run(EXPERIMENTS[task], name, tags=tags, params=settings) as run:
             if ratio is not None:
                 run.log_params({"ratio": ratio})
             summaries.append(
@@ -69,15 +95,25 @@ def evaluate(
                     params,
                     dataset,
                     row=variant,
-                    variant=variant,
-                    ratio=ratio,
+                    papers=papers_networks(task, variant, ratio),
                     weights=weights,
                     store=store,
-                    out=folder,
+                    out=out if ratio is None else out / f"r{ratio}",
                     run=run,
+                    options=options,
                 )
             )
     return summaries
+
+
+def papers_networks(
+    task: str, variant: str, ratio: int | None = None, **changes: Any
+) -> list[network.DGUNetConfig]:
+    """The networks that the paper's row may mean: as released, and as the text says."""
+    return [
+        network.preset(task, variant, architecture=architecture, ratio=ratio, **changes)
+        for architecture in ARCHITECTURES
+    ]
 
 
 def evaluate_network(
@@ -85,40 +121,78 @@ def evaluate_network(
     dataset: str,
     *,
     row: str,
-    variant: str,
-    ratio: int | None,
+    papers: Sequence[network.DGUNetConfig],
     weights: Path,
     store: Path,
     out: Path,
     run: Run,
+    options: Options = Options(),
 ) -> EvaluationSummary:
-    """Score one network on one set and report to ``run``; see `evaluate`."""
+    """Score one network on one set and report to ``run``; see `evaluate`.
+
+    ``papers`` are the networks that fill the row of the paper's table; the result of another one,
+    such as the sample's tiny networks, has no parity.
+    """
     pairs = PairStore.open(store)
     if pairs.manifest.dataset != dataset:
         raise DataError(
             f"{store} holds {pairs.manifest.dataset}, not {dataset}.", "Prepare the set again."
         )
     model, _ = network.load_network(weights)
-    checkpoint = files.sha256_file(weights)
+    _refuse_another_network(model.config, papers[0], weights)
+    settings = Settings(
+        row=row,
+        variant=papers[0].variant,
+        ratio=papers[0].ratio,
+        checkpoint_sha256=files.sha256_file(weights),
+        keep_images=params.active.evaluate.keep_images,
+        tile=options.tile,
+        fallback_tile=options.fallback_tile,
+        faithful=any(_same(model.config, config) for config in papers),
+    )
     rules = protocol(pairs.manifest.protocol)
-    runtime = params.active.runtime
-    with thread_count(runtime.threads):
-        summary = evaluate_store(
-            model.to(pick_device(runtime.device)),
-            pairs,
-            rules,
-            out,
-            row=row,
-            variant=variant,
-            ratio=ratio,
-            checkpoint_sha256=checkpoint,
-            keep_images=params.active.evaluate.keep_images,
-        )
-    _report(run, summary.to_dict(), out, store)
+    device = pick_device(params.active.runtime.device)
+    with thread_count(params.active.runtime.threads), TemporaryDirectory() as scratch:
+        if options.processes > 1:
+            evaluate_in_processes(
+                weights, store, out, settings, processes=options.processes, device=device
+            )
+        else:
+            with counting(f"evaluate {dataset} {row}", "image") as tell:
+                evaluate_shard(
+                    model.to(device),
+                    pairs,
+                    rules,
+                    out,
+                    settings,
+                    on_row=lambda _, done, total: tell(done, total, ""),
+                )
+        timings = Path(scratch) / "timings.parquet"
+        summary = merge_shards(pairs, rules, out, settings, timings=timings)
+        _report(run, summary.to_dict(), out, store, pd.read_parquet(timings))
     return summary
 
 
-def _report(run: Run, summary: dict[str, Any], out: Path, store: Path) -> None:
+def _refuse_another_network(
+    found: network.DGUNetConfig, wanted: network.DGUNetConfig, weights: Path
+) -> None:
+    for field in ("task", "variant", "ratio"):
+        if getattr(found, field) != getattr(wanted, field):
+            raise CheckpointError(
+                f"{weights} holds a network with {field} {getattr(found, field)!r}, "
+                f"not {getattr(wanted, field)!r}.",
+                "Name weights that were trained for this row.",
+            )
+
+
+def _same(a: network.DGUNetConfig, b: network.DGUNetConfig) -> bool:
+    left, right = a.to_dict(), b.to_dict()
+    return all(left[key] == right[key] for key in left if key not in FREE_FIELDS)
+
+
+def _report(
+    run: Run, summary: dict[str, Any], out: Path, store: Path, seconds: pd.DataFrame
+) -> None:
     run.set_tags(
         {
             "data.digest": summary["data_digest"],
@@ -137,9 +211,16 @@ def _report(run: Run, summary: dict[str, Any], out: Path, store: Path) -> None:
     scores = ("psnr", "ssim", "input_psnr", "input_ssim")
     run.log_metrics(
         {key: summary[key] for key in scores if summary[key] is not None}
-        | {"images": summary["images"]}
+        | {"images": summary["images"], "seconds_restoring": float(seconds["restore"].sum())}
     )
-    run.log_table(pd.read_parquet(out / "per_image.parquet"), "per_image.json")
+    # Seconds differ from run to run: they are in MLflow's table, and in no file that DVC tracks.
+    rows = pd.read_parquet(out / "per_image.parquet")
+    run.log_table(
+        rows.merge(seconds.add_prefix("seconds_"), left_on="id", right_on="seconds_id").drop(
+            columns="seconds_id"
+        ),
+        "per_image.json",
+    )
     run.log_artifact(out / "per_image.parquet")
     run.log_artifact(out / "summary.json")
     for name, strip in strips(out / "restored", store):

@@ -105,6 +105,11 @@ class Layout:
         return self.home / "build" / "ablations" / name
 
     @property
+    def records(self) -> Path:
+        """Scores that DND's server mailed."""
+        return self.home / "records"
+
+    @property
     def tables(self) -> Path:
         """The generated tables."""
         return self.home / "build" / "tables"

@@ -8,6 +8,7 @@ from dgunet.config import Params
 from dgunet.data.prepare import prepare_dataset
 from dgunet.data.store import StoreManifest
 from dgunet.stages.layout import EXPERIMENTS
+from dgunet.stages.progress import counting
 from dgunet.tracking import start_run
 
 
@@ -21,7 +22,14 @@ def prepare(params: Params, dataset: str, *, root: Path, out: Path) -> StoreMani
     with start_run(
         EXPERIMENTS["data"], f"prepare {dataset}", tags=tags, params={"dataset": dataset}
     ) as run:
-        manifest = prepare_dataset(dataset, root, out, profile=params.profile)
+        with counting(f"prepare {dataset}", "pair") as tell:
+            manifest = prepare_dataset(
+                dataset,
+                root,
+                out,
+                profile=params.profile,
+                observe=lambda done, total: tell(done, total, ""),
+            )
         run.set_tags({"data.digest": manifest.digest, "task": manifest.task})
         run.log_metrics({"records": manifest.count})
         run.log_dataset(

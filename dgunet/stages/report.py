@@ -13,7 +13,7 @@ from dgunet.paper.report import write_report
 from dgunet.paper.tables import build_tables
 from dgunet.stages.ablations import ABLATIONS
 from dgunet.stages.layout import Layout, test_sets
-from dgunet.stages.tables import read_results
+from dgunet.stages.tables import read_results, with_server_scores
 from dgunet.tracking import Layout as Store
 from dgunet.tracking import RunInfo, lookup
 
@@ -30,7 +30,8 @@ def result_folders(params: Params, here: Layout) -> list[Path]:
 def write_project_report(here: Layout) -> str:
     """Write ``build/report.html`` from the results there are; returns the closing words."""
     params = load_params(here.params)
-    summaries = read_results(result_folders(params, here))
+    results = read_results(result_folders(params, here))
+    summaries = with_server_scores(results, here.records)
     made = build_tables(summaries, profile=params.profile)
     out = here.home / "build" / "report.html"
     write_report(made, links(summaries, here), out)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from dgunet import files
 from dgunet.config import Params
+from dgunet.evaluation.dnd import ServerScore, apply_score
 from dgunet.paper.formats import write_tables
 from dgunet.paper.generated import GeneratedTable
 from dgunet.paper.tables import build_tables
@@ -25,8 +27,37 @@ def read_results(folders: Iterable[Path]) -> list[dict[str, Any]]:
     ]
 
 
-def tables(params: Params, *, results: Iterable[Path], out: Path) -> list[GeneratedTable]:
+def with_server_scores(
+    summaries: Iterable[dict[str, Any]], records: Path | None
+) -> list[dict[str, Any]]:
+    """``summaries``, DND's with the mailed score if ``records`` has the one it was given to.
+
+    A score of other weights or data is left out, and said so.
+    """
+    scores = [
+        ServerScore(**json.loads(path.read_text()))
+        for path in sorted(records.glob("dnd-*.json") if records else ())
+    ]
+    known = {score.per_image_sha256: score for score in scores}
+    scored = []
+    for summary in summaries:
+        score = known.pop(summary["per_image_sha256"], None)
+        scored.append(apply_score(summary, score) if score else summary)
+    for score in known.values():
+        print(
+            f"dgunet: the server's score of {score.row} was given to other results than those at "
+            f"hand (per-image table {score.per_image_sha256[:12]}); it is not shown",
+            file=sys.stderr,
+        )
+    return scored
+
+
+def tables(
+    params: Params, *, results: Iterable[Path], out: Path, records: Path | None = None
+) -> list[GeneratedTable]:
     """Make Tables 1-6 from the evaluations in ``results`` and write them to ``out``.
+
+    ``records`` holds the scores that DND's server mailed, as ``dgunet dnd record`` enters them.
 
     Also writes ``metrics.json``, the measured means by set and row, for ``dvc metrics``.
 
@@ -38,7 +69,7 @@ def tables(params: Params, *, results: Iterable[Path], out: Path) -> list[Genera
     with start_run(
         EXPERIMENTS["tables"], f"tables ({params.profile})", tags=tags, params={}, closing=True
     ) as run:
-        summaries = read_results(results)
+        summaries = with_server_scores(read_results(results), records)
         made = build_tables(summaries, profile=params.profile)
         write_tables(made, out)
         files.write_json(out / "metrics.json", metrics(summaries))

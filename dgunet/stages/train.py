@@ -15,7 +15,7 @@ from dgunet.config import Params, TrainParams, check_task
 from dgunet.data.batches import TrainingBatches
 from dgunet.data.store import PairStore
 from dgunet.stages.layout import EXPERIMENTS, TABLES, model_key
-from dgunet.stages.progress import progress
+from dgunet.stages.progress import Tell, counting
 from dgunet.tracking import Run, start_run
 from dgunet.training import StepReport, TrainingConfig, TrainingResult
 from dgunet.training import train as fit
@@ -98,8 +98,8 @@ def fit_network(
         source_uri=store.as_posix(),
         context="training",
     )
-    with progress(key, knobs.iterations) as advance:
-        result = fit(model, batches, hyper, observe=_observer(run, advance))
+    with counting(key, "step") as tell:
+        result = fit(model, batches, hyper, observe=_observer(run, tell))
     weights = out / "network.safetensors"
     provenance = {
         "profile": params.profile,
@@ -128,13 +128,13 @@ def numeric_params(config: network.DGUNetConfig, model: network.DGUNet) -> dict[
     }
 
 
-def _observer(run: Run, advance: Callable[[StepReport], None]) -> Callable[[StepReport], None]:
+def _observer(run: Run, tell: Tell) -> Callable[[StepReport], None]:
     def observe(report: StepReport) -> None:
         stages = {f"loss_stage_{k}": v for k, v in enumerate(report.stage_losses, start=1)}
         run.log_metrics(
             {"loss": report.loss, "learning_rate": report.learning_rate} | stages, step=report.step
         )
-        advance(report)
+        tell(report.step + 1, report.iterations, f"loss {report.loss:.5f}")
 
     return observe
 

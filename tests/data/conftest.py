@@ -7,18 +7,6 @@ from pathlib import Path
 import pytest
 
 from dgunet.data.prepare import prepare_dataset
-from dgunet.data.sample import generate_sample
-
-
-@pytest.fixture(scope="session")
-def sample_root(project, tmp_path_factory):
-    """The sample trees: as pulled, or made again where nothing was pulled."""
-    pulled = project / "data" / "sample"
-    if pulled.is_dir():
-        return pulled
-    made = tmp_path_factory.mktemp("sample") / "sample"
-    generate_sample(made)
-    return made
 
 
 @pytest.fixture

@@ -1,0 +1,38 @@
+"""A tiny project: parameters of a few steps, two prepared sets, one trained network."""
+
+import pytest
+
+from dgunet.config import load_params
+from dgunet.stages.layout import Layout
+from dgunet.stages.prepare import prepare
+from dgunet.stages.train import train
+
+
+@pytest.fixture(scope="session")
+def params(project):
+    """The shipped parameters with training cut to a few steps."""
+    shipped = load_params(project / "params.yaml")
+    quick = {"iterations": 4, "warmup": 1}
+    tasks = {task: knobs.model_copy(update=quick) for task, knobs in shipped.sample.train.items()}
+    return shipped.model_copy(update={"sample": shipped.sample.model_copy(update={"train": tasks})})
+
+
+@pytest.fixture(scope="session")
+def small(project, params, sample_root, tmp_path_factory):
+    """A project folder with prepared Rain13K and Rain100L, and a network trained on the first."""
+    home = tmp_path_factory.mktemp("small project")
+    (home / "params.yaml").write_text((project / "params.yaml").read_text())
+    here = Layout(home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DGUNET_HOME", str(home))
+        patch.setenv("DGUNET_TRACKING", "off")
+        for name in ("Rain13K", "Rain100L"):
+            prepare(params, name, root=sample_root, out=here.store(name))
+        train(params, "derain", store=here.store("Rain13K"), out=here.model("derain-DGUNet"))
+        yield here
+
+
+@pytest.fixture
+def weights(small):
+    """The trained network's file."""
+    return small.model("derain-DGUNet") / "network.safetensors"

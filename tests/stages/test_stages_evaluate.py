@@ -1,0 +1,87 @@
+"""The evaluation stage: shared by processes, in tiles, with the right network or refused."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from dgunet import network
+from dgunet.errors import CheckpointError, DataError
+from dgunet.evaluation import steps
+from dgunet.stages.evaluate import Options, evaluate, papers_networks
+
+
+@pytest.fixture
+def run(params, small, weights):
+    def evaluated(out, options, file=weights):
+        (summary,) = evaluate(
+            params,
+            "Rain100L",
+            models={None: file},
+            store=small.store("Rain100L"),
+            out=out,
+            options=options,
+        )
+        return summary
+
+    return evaluated
+
+
+def test_two_processes_give_the_table_of_one(run, tmp_path):
+    alone = run(tmp_path / "one", Options())
+    shared = run(tmp_path / "two", Options(processes=2))
+    assert shared == alone
+    for name in ("per_image.parquet", "summary.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_tiles_are_flagged_image_by_image(run, tmp_path):
+    summary = run(tmp_path, Options(tile=64))
+    assert not summary.parity
+    assert set(pd.read_parquet(tmp_path / "per_image.parquet")["tile"]) == {64}
+
+
+def test_an_image_that_does_not_fit_is_tiled_and_flagged(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, "fits", lambda network, shape: shape[1] <= 96)
+    summary = run(tmp_path, Options(fallback_tile=64))
+    rows = pd.read_parquet(tmp_path / "per_image.parquet")
+    assert (rows.loc[rows["width"] > 96, "tile"] == 64).all()
+    assert rows.loc[rows["width"] <= 96, "tile"].isna().all()
+    assert not summary.parity
+
+
+def test_a_tiny_network_never_has_the_parity_of_the_paper_s(run, tmp_path):
+    summary = run(tmp_path, Options())
+    assert not summary.parity
+    assert json.loads((tmp_path / "summary.json").read_text())["parity"] is False
+
+
+@pytest.mark.parametrize("architecture", ["released", "paper"])
+def test_the_paper_s_network_has_parity(run, tmp_path, architecture):
+    config = network.preset("derain", architecture=architecture)
+    assert config in papers_networks("derain", "DGUNet")
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        (network.preset("deblur", n_feat=8, scale=4, last_width=4), "task"),
+        (network.preset("derain", "DGUNet+", n_feat=8, scale=4, last_width=4), "variant"),
+    ],
+)
+def test_weights_of_another_row_are_refused(run, tmp_path, config, field):
+    other = tmp_path / "other.safetensors"
+    network.save_network(network.DGUNet(config), other, {})
+    with pytest.raises(CheckpointError, match=f"network with {field}"):
+        run(tmp_path / "out", Options(), other)
+
+
+def test_a_store_of_another_set_is_refused(params, small, weights, tmp_path):
+    with pytest.raises(DataError, match="holds Rain100L, not Rain100H"):
+        evaluate(
+            params,
+            "Rain100H",
+            models={None: weights},
+            store=small.store("Rain100L"),
+            out=tmp_path,
+        )

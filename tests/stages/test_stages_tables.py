@@ -1,0 +1,59 @@
+"""The tables stage: server scores only for the results they were given to."""
+
+import json
+
+import pytest
+
+from dgunet.stages.tables import metrics, with_server_scores
+
+SUMMARY = {
+    "dataset": "DND",
+    "row": "DGUNet",
+    "variant": "DGUNet",
+    "ratio": None,
+    "checkpoint_sha256": "c" * 64,
+    "data_digest": "d" * 64,
+    "per_image_sha256": "e" * 64,
+    "state": "waiting for the server",
+    "psnr": None,
+    "ssim": None,
+    "input_psnr": None,
+    "input_ssim": None,
+}
+
+
+@pytest.fixture
+def records(tmp_path):
+    kept = ("row", "variant", "checkpoint_sha256", "data_digest", "per_image_sha256")
+    score = {key: SUMMARY[key] for key in kept} | {
+        "psnr": 40.0,
+        "ssim": 0.95,
+        "bundle_sha256": "b" * 64,
+        "evidence": "mail.eml",
+        "evidence_sha256": "f" * 64,
+    }
+    (tmp_path / "dnd-DGUNet.json").write_text(json.dumps(score))
+    return tmp_path
+
+
+def test_a_mailed_score_fills_its_own_evaluation(records):
+    (scored,) = with_server_scores([SUMMARY], records)
+    assert (scored["psnr"], scored["ssim"], scored["state"]) == (40.0, 0.95, "measured")
+
+
+def test_a_score_of_other_results_is_not_shown_and_said(records, capsys):
+    other = SUMMARY | {"per_image_sha256": "0" * 64}
+    assert with_server_scores([other], records) == [other]
+    assert "was given to other results" in capsys.readouterr().err
+
+
+def test_without_records_nothing_changes():
+    assert with_server_scores([SUMMARY], None) == [SUMMARY]
+
+
+def test_metrics_nest_set_row_and_ratio_and_leave_out_what_is_not_known():
+    sampled = SUMMARY | {"dataset": "Set11", "ratio": 10, "psnr": 20.0, "ssim": 0.5}
+    assert metrics([SUMMARY, sampled]) == {
+        "DND": {"DGUNet": {}},
+        "Set11": {"DGUNet": {"10%": {"psnr": 20.0, "ssim": 0.5}}},
+    }
