@@ -134,6 +134,10 @@ def score(
     partial: Annotated[
         bool, typer.Option("--partial", help="accept targets without a restored image")
     ] = False,
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--mlflow", metavar="NAME", help="make it an MLflow run of this name"),
+    ] = None,
 ) -> None:
     """Score anybody's restored images under one of the paper's protocols.
 
@@ -144,16 +148,24 @@ def score(
     """
     from dgunet.errors import ConfigError
     from dgunet.evaluation.protocols import protocol as named
-    from dgunet.evaluation.rows import mean, write_rows, write_rows_csv
+    from dgunet.evaluation.rows import Row, mean, write_rows, write_rows_csv
     from dgunet.evaluation.score import score_results
+    from dgunet.stages.score import score as tracked
 
     rules = named(protocol)
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"--out is {out}.", "Name a .parquet or a .csv file.")
-    rows = []
-    for row in score_results(restored, target, rules, partial=partial):
-        rows.append(row)
+
+    def tell(row: Row) -> None:
         typer.echo(f"{row.id}: {row.psnr:.4f} dB, SSIM {row.ssim:.6f}")
+
+    rows = []
+    if name is None:
+        for row in score_results(restored, target, rules, partial=partial):
+            rows.append(row)
+            tell(row)
+    else:
+        rows = tracked(restored, target, protocol, name=name, partial=partial, observe=tell)
     if out is not None:
         (write_rows if out.suffix == ".parquet" else write_rows_csv)(out, rows)
     typer.echo(

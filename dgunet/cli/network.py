@@ -143,7 +143,7 @@ def inspect(
     checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A checkpoint of ours.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the strip and the numbers.")],
     log: Annotated[
-        bool, typer.Option("--mlflow", help="Log to the MLflow server of the environment too.")
+        bool, typer.Option("--mlflow", help="Make it an MLflow run, with the stage as the step.")
     ] = False,
 ) -> None:
     """Show what every stage does to an image: images, step sizes, residuals, adjointness.
@@ -168,7 +168,7 @@ def inspect(
         typer.echo(f"{r.stage:5d}  {values[0]:>9}  {values[1]:>13}  {values[2]:>15}")
     typer.echo(f"wrote {out / 'stages.png'} and {out / 'stages.json'}")
     if log:
-        _log_to_mlflow(reports, out, image.name)
+        _tell_mlflow(reports, out, image, checkpoint, network.config.task)
 
 
 def _number(value: float | None) -> str:
@@ -201,14 +201,26 @@ def _read(path: Path, channels: int) -> Tensor:
     return torch.from_numpy(planes / np.float32(255)).unsqueeze(0)
 
 
-def _log_to_mlflow(reports: list[StageReport], out: Path, name: str) -> None:
-    import mlflow
-
+def _tell_mlflow(
+    reports: list[StageReport], out: Path, image: Path, checkpoint: Path, task: str
+) -> None:
+    from dgunet.files import sha256_file
     from dgunet.network.introspect import to_uint8
+    from dgunet.stages.layout import EXPERIMENTS
+    from dgunet.tracking import start_run
 
-    with mlflow.start_run(run_name=f"inspect {name}", tags={"dgunet.kind": "inspect"}):
+    tags = {
+        "stage": "inspect",
+        "task": task,
+        "profile": "none",
+        "data.digest": sha256_file(image),
+        "checkpoint.sha256": sha256_file(checkpoint),
+    }
+    settings = {"image": image.name, "stages": len(reports)}
+    name = f"inspect {image.name}"
+    with start_run(EXPERIMENTS["inspect"], name, tags=tags, params=settings) as run:
         for report in reports:
-            mlflow.log_metrics(_numbers(report), step=report.stage)
-            mlflow.log_image(to_uint8(report.x), key="x_hat", step=report.stage)
-        mlflow.log_artifacts(str(out))
-    typer.echo("logged to MLflow")
+            run.log_metrics(_numbers(report), step=report.stage)
+            run.log_image(to_uint8(report.x), f"x_hat/stage-{report.stage}.png")
+        for path in (out / "stages.png", out / "stages.json"):
+            run.log_artifact(path)

@@ -26,8 +26,10 @@ EXPERIMENTS = {
     "stages-and-scales": "dgunet/table-5-stages-and-scales",
     "components": "dgunet/table-6-components",
     "tables": "dgunet/tables",
+    "scores": "dgunet/scores",
+    "inspect": "dgunet/inspect",
 }
-"""One MLflow experiment a table, so that what is compared lies together."""
+"""One MLflow experiment a table, so that what is compared lies together, and some beside."""
 
 TABLES = {"derain": 1, "deblur": 2, "denoise": 3, "cs": 4}
 

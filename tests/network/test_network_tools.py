@@ -164,9 +164,11 @@ def test_inspect_logs_to_mlflow_with_the_stage_as_step(
     save_network(network, tmp_path / "n.safetensors")
     Image.new("RGB", (16, 16), (90, 120, 30)).save(tmp_path / "rain.png")
     arguments = ("inspect", "rain.png", "--checkpoint", "n.safetensors", "--out", "out")
-    assert "logged to MLflow" in run(*arguments, "--mlflow")
+    monkeypatch.setenv("DGUNET_HOME", str(tmp_path))
+    run(*arguments, "--mlflow")
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    (logged,) = client.search_runs(["0"])
+    experiment = client.get_experiment_by_name("dgunet/inspect")
+    (logged,) = client.search_runs([experiment.experiment_id])
     history = client.get_metric_history(logged.info.run_id, "step_size")
     assert [m.step for m in history] == [1, 2, 3]
     assert history[0].value == pytest.approx(network.first.gradient.rho.item())

@@ -1,0 +1,63 @@
+"""Anybody's restored images under one of the paper's protocols, as an MLflow run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from dgunet import files
+from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.rows import Row, mean
+from dgunet.evaluation.score import score_results
+from dgunet.stages.layout import EXPERIMENTS
+from dgunet.tracking import start_run
+
+
+def score(
+    restored: Path,
+    target: Path,
+    protocol_name: str,
+    *,
+    name: str,
+    partial: bool = False,
+    observe: Callable[[Row], None] = lambda row: None,
+) -> list[Row]:
+    """Score ``restored`` against ``target`` and tell MLflow means, per-image table and digests.
+
+    Args:
+        restored: folder of images, or a SIDD ``.mat``.
+        target: folder of targets, or SIDD's ground truth.
+        protocol_name: of `dgunet.evaluation.protocols`.
+        name: of the run.
+        partial: accept targets without a restored image.
+        observe: called after each image.
+
+    Raises:
+        EvaluationError: when an image has no partner or cannot be scored.
+    """
+    rules = protocol(protocol_name)
+    tags = {
+        "stage": "score",
+        "profile": "none",
+        "protocol": f"{rules.name}/{rules.version}",
+        "data.digest": _digest(target),
+        "restored.digest": _digest(restored),
+    }
+    settings = {"protocol": rules.name, "protocol_version": rules.version}
+    with start_run(EXPERIMENTS["scores"], name, tags=tags, params=settings) as run:
+        rows = []
+        for row in score_results(restored, target, rules, partial=partial):
+            rows.append(row)
+            observe(row)
+        means = {"psnr": mean(row.psnr for row in rows), "ssim": mean(row.ssim for row in rows)}
+        run.log_metrics({key: value for key, value in means.items() if value is not None})
+        run.log_metrics({"images": len(rows)})
+        run.log_table(pd.DataFrame([asdict(row) for row in rows]), "per_image.json")
+    return rows
+
+
+def _digest(path: Path) -> str:
+    return files.tree_digest(path) if path.is_dir() else files.sha256_file(path)
