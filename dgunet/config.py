@@ -19,6 +19,7 @@ Task = Literal["derain", "deblur", "denoise", "cs"]
 Variant = Literal["DGUNet", "DGUNet+"]
 Profile = Literal["sample", "paper"]
 Architecture = Literal["released", "paper"]
+Loss = Literal["l2", "l2-clamped", "charbonnier-edge", "charbonnier-clamped"]
 
 TASKS: tuple[Task, ...] = ("derain", "deblur", "denoise", "cs")
 CS_RATIOS: tuple[int, ...] = (1, 4, 10, 25, 50)
@@ -39,6 +40,23 @@ class TrainParams(_Strict):
     warmup: int = Field(ge=0, description="steps of linear warm-up")
     learning_rate_min: float = Field(default=1e-6, ge=0, description="end of the cosine")
     augment: bool = Field(default=True, description="draw one of the eight flips and rotations")
+    rate_every: int = Field(default=1, gt=0, description="steps between moves of the schedule")
+    rate_period: int = Field(
+        default=0, ge=0, description="moves from the cosine's start to its minimum; 0: to the end"
+    )
+    loss: Loss = Field(default="l2", description="Eq. (10), or one of the released code's")
+    weight_decay: float = Field(default=0, ge=0, description="Adam's L2 penalty")
+    mixup_after: int | None = Field(
+        default=None, ge=0, description="blend samples of a batch from this step on; none: never"
+    )
+    micro_batch: int = Field(
+        default=0, ge=0, description="samples at once in each process; 0: its whole share"
+    )
+    clip: float = Field(default=0, ge=0, description="largest norm of the gradient; 0: any")
+    average: float = Field(
+        default=0, ge=0, lt=1, description="decay of the averaged weights; 0: none"
+    )
+    bfloat16: bool = Field(default=False, description="run the network under bfloat16 autocast")
 
 
 class EvaluateParams(_Strict):
@@ -54,6 +72,9 @@ class RuntimeParams(_Strict):
     threads: int = Field(
         ge=0,
         description="CPU threads; fixed because the last bit of a sum depends on it; 0: all",
+    )
+    checkpoint_seconds: float = Field(
+        default=300, ge=0, description="time between two training checkpoints; 0: every step"
     )
 
 

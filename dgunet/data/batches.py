@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,17 @@ class TrainingBatches:
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Batch number ``step`` from 0: (input, target), float32 (B, C, H, W) in [0, 1]."""
-        samples = [self.sample(step, place) for place in range(self.batch)]
+        return self.part(step, range(self.batch))
+
+    def part(self, step: int, places: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Only the samples at ``places`` of batch ``step``, in that order, as `__call__`."""
+        samples = [self.sample(step, place) for place in places]
         return _tensor([pair[0] for pair in samples]), _tensor([pair[1] for pair in samples])
+
+    def ids(self, step: int) -> list[str]:
+        """The store's ids of the photographs in batch ``step``, by place."""
+        places = (step * self.batch + place for place in range(self.batch))
+        return [self.store[self._index(position)].id for position in places]
 
     def sample(self, step: int, place: int) -> tuple[Pixels, Pixels]:
         """Patch ``place`` of batch ``step``: (input, target), H x W x C as stored."""

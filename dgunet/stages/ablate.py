@@ -10,8 +10,7 @@ from dgunet.config import Params
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.stages.ablations import TEST_SET, VARIANT, ablation
 from dgunet.stages.evaluate import evaluate_network, papers_networks
-from dgunet.stages.train import fit_network
-from dgunet.tracking import start_run
+from dgunet.stages.job import TrainingJob
 
 
 def ablate(
@@ -35,16 +34,16 @@ def ablate(
         "table": "5 6" if name == "stages-7" else str(chosen.table),
         "profile": params.profile,
     }
-    with start_run(chosen.experiment, name, tags=tags, params={"ablation": name}) as run:
-        weights = fit_network(
-            params,
-            params.active.ablate,
-            config,
-            key=f"ablation-{name}",
-            store=train_store,
-            out=out,
-            run=run,
-        )
+    job = TrainingJob(
+        params,
+        params.active.ablate,
+        config,
+        key=f"ablation-{name}",
+        store=train_store,
+        out=out,
+    )
+    with job.start_run(chosen.experiment, name, tags=tags, params={"ablation": name}) as run:
+        weights = job.fit(run)
         return evaluate_network(
             params,
             TEST_SET,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dgunet.tracking.store import one_line
 
 
-class _Terminated(SystemExit):
+class Terminated(SystemExit):
     """SIGTERM came."""
 
 
@@ -26,7 +26,7 @@ def terminable() -> Iterator[None]:
         return
 
     def stop(number: int, frame: object) -> None:
-        raise _Terminated(128 + number)
+        raise Terminated(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
     try:
@@ -37,7 +37,7 @@ def terminable() -> Iterator[None]:
 
 def verdict(error: BaseException) -> tuple[str, str | None]:
     """MLflow's status for a run that ``error`` ended, and the reason in one line."""
-    if isinstance(error, _Terminated):
+    if isinstance(error, Terminated):
         return "KILLED", "terminated (SIGTERM)"
     if isinstance(error, KeyboardInterrupt):
         return "KILLED", "interrupted (Ctrl-C)"

@@ -2,75 +2,42 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from dgunet.errors import DgunetError
+from dgunet.training.checkpoints import Checkpoints, Snapshot
+from dgunet.training.curve import StepReport, TrainingResult
+from dgunet.training.distributed import World
 from dgunet.training.loss import stage_losses
-from dgunet.training.schedule import warmup_cosine
+from dgunet.training.settings import TrainingConfig
+from dgunet.training.state import TrainingState
+from dgunet.training.stopping import InterruptedTrainingError, Stop, stopping
 
-Batches = Callable[[int], tuple[Tensor, Tensor]]
-"""Step number, from 0, to (input, target), each (B, C, H, W) float32 in [0, 1]."""
+
+class Batches(Protocol):
+    """The batches of a run; any part of any step can be asked for, in any order."""
+
+    @property
+    def batch(self) -> int:
+        """Samples a step, over all processes."""
+
+    def part(self, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """(input, target) of the samples at ``places``, each (B, C, H, W) float32 in [0, 1]."""
 
 
 class DivergedError(DgunetError):
-    """The loss or a gradient is no longer a finite number."""
+    """The loss or a gradient is no longer a finite number; ``step`` says where."""
 
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Everything that decides the weights, beside the data and the network."""
-
-    iterations: int
-    learning_rate: float
-    warmup: int
-    learning_rate_min: float = 1e-6
-    seed: int = 1234
-    device: str = "cpu"
-    threads: int = 0
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one optimiser step tells: losses are those before the step."""
-
-    step: int
-    iterations: int
-    loss: float
-    stage_losses: tuple[float, ...]
-    learning_rate: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """The curve of a finished run, one report a step."""
-
-    reports: tuple[StepReport, ...]
-
-    @property
-    def first_loss(self) -> float:
-        """Mean loss of the first tenth of the steps."""
-        return self._mean(self.reports[: self._tenth])
-
-    @property
-    def last_loss(self) -> float:
-        """Mean loss of the last tenth of the steps."""
-        return self._mean(self.reports[-self._tenth :])
-
-    @property
-    def _tenth(self) -> int:
-        return max(1, len(self.reports) // 10)
-
-    @staticmethod
-    def _mean(reports: tuple[StepReport, ...]) -> float:
-        return math.fsum(report.loss for report in reports) / len(reports)
+    def __init__(self, message: str, mend: str, step: int) -> None:
+        super().__init__(message, mend)
+        self.step = step
 
 
 def pick_device(wanted: str) -> str:
@@ -108,58 +75,126 @@ def train(
     config: TrainingConfig,
     *,
     observe: Callable[[StepReport], None] = lambda report: None,
+    checkpoints: Checkpoints | None = None,
+    earlier: Snapshot | None = None,
+    world: World | None = None,
 ) -> TrainingResult:
-    """Minimise Eq. (10) with Adam; leaves the trained weights in ``network``, on the CPU.
+    """Minimise the loss over all stages with Adam; leaves the trained weights in ``network``.
+
+    With ``checkpoints``, SIGTERM and Ctrl-C end the run after the current step with a checkpoint.
+    A run taken up again from ``earlier`` makes the same weights and the same curve, bit for bit on
+    a CPU with the same number of threads and processes.
 
     Args:
         network: maps an input (B, C, H, W) to the list of its stage outputs.
-        batches: the batch of each step; see `Batches`.
+        batches: the batch of each step.
         config: the hyper-parameters.
-        observe: called after every step.
+        observe: called after every step; in the leading process only.
+        checkpoints: where to write them; none are written without it.
+        earlier: the checkpoint to go on from; that of the leading process counts.
+        world: the processes that share the work; see `dgunet.training.distributed.world`.
 
     Raises:
-        DivergedError: if the loss becomes infinite or NaN, naming step and rate.
+        DivergedError: if the loss or a gradient becomes infinite or NaN, naming step and rate.
+        InterruptedTrainingError: after a signal, when the checkpoint is on the disk.
+        ConfigError: if there are more processes than samples in a batch.
+        DgunetError: if a checkpoint cannot be written.
     """
+    world = world or World()
+    places = world.places(batches.batch)
     device = torch.device(pick_device(config.device))
     network.to(device).train()
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-    schedule = warmup_cosine(
-        optimizer,
-        warmup=config.warmup,
-        iterations=config.iterations,
-        minimum=config.learning_rate_min,
-    )
-    reports = []
-    with thread_count(config.threads):
-        for step in range(config.iterations):
+    state = TrainingState(network, config)
+    if (snapshot := world.share(earlier)) is not None:
+        state.restore(snapshot)
+    model = world.wrap(network, device)
+    with thread_count(config.threads), _stopping(checkpoints) as stop:
+        while state.step < config.iterations:
             started = time.perf_counter()
-            degraded, target = (tensor.to(device) for tensor in batches(step))
-            losses = stage_losses(network(degraded), target)
-            loss = losses.sum()
-            rate = optimizer.param_groups[0]["lr"]
-            _refuse_divergence(loss, step, rate)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            reports.append(
-                StepReport(
-                    step=step,
-                    iterations=config.iterations,
-                    loss=loss.item(),
-                    stage_losses=tuple(losses.tolist()),
-                    learning_rate=rate,
-                    seconds=time.perf_counter() - started,
-                )
+            state.optimizer.zero_grad(set_to_none=True)
+            losses = _gradients(model, batches, state.step, places, config, world)
+            norm = _norm_clipped(network, config.clip)
+            _refuse_divergence(losses, norm, state)
+            report = StepReport(
+                step=state.step,
+                iterations=config.iterations,
+                loss=losses.sum().item(),
+                stage_losses=tuple(losses.tolist()),
+                learning_rate=state.rate,
+                gradient_norm=norm.item(),
+                seconds=time.perf_counter() - started,
             )
-            observe(reports[-1])
-    network.to("cpu").eval()
-    return TrainingResult(tuple(reports))
+            state.advance()
+            state.reports.append(report)
+            if world.leads:
+                observe(report)
+            signal = world.largest(stop.number, device)
+            if checkpoints and world.leads and (signal or checkpoints.due()):
+                checkpoints.save(state.snapshot())
+            if signal:
+                if checkpoints:
+                    checkpoints.wait()
+                raise InterruptedTrainingError(signal, state.step)
+        if checkpoints:
+            checkpoints.wait()
+    return state.finish()
 
 
-def _refuse_divergence(loss: Tensor, step: int, rate: float) -> None:
-    if not torch.isfinite(loss):
-        raise DivergedError(
-            f"the loss is {loss.item()} at step {step} (learning rate {rate:.3g}).",
-            "Lower the learning rate or lengthen the warm-up.",
-        )
+def _stopping(checkpoints: Checkpoints | None) -> AbstractContextManager[Stop]:
+    return stopping() if checkpoints else nullcontext(Stop())
+
+
+def _gradients(
+    model: nn.Module,
+    batches: Batches,
+    step: int,
+    places: Sequence[int],
+    config: TrainingConfig,
+    world: World,
+) -> Tensor:
+    """Leave the gradient of the whole batch in the parameters; gives its stage losses (K,).
+
+    Every mean over a part is weighed by the part's share of the batch. Processes' gradients are
+    averaged, so each multiplies by their number.
+    """
+    device = next(model.parameters()).device
+    size = config.micro_batch or len(places)
+    parts = [places[i : i + size] for i in range(0, len(places), size)]
+    total: Tensor | None = None
+    for number, part in enumerate(parts, start=1):
+        degraded, target = (tensor.to(device) for tensor in batches.part(step, part))
+        share = len(part) / batches.batch
+        # Averaging over processes waits for the step's last part.
+        with world.quiet(model) if number < len(parts) else nullcontext():
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
+                outputs = model(degraded)
+            losses = stage_losses(
+                [image.to(target.dtype) for image in outputs], target, config.loss
+            )
+            loss = losses.sum() * (share * world.size)
+            loss.backward()  # type: ignore[no-untyped-call]
+        part_losses = losses.detach() * share
+        total = part_losses if total is None else total + part_losses
+    assert total is not None
+    return world.total(total)
+
+
+def _norm_clipped(network: nn.Module, largest: float) -> Tensor:
+    """The norm of the whole gradient, which is then scaled down to ``largest`` if that is set."""
+    parameters = [p for p in network.parameters() if p.grad is not None]
+    norm = get_total_norm(p.grad for p in parameters if p.grad is not None)
+    if largest:
+        clip_grads_with_norm_(parameters, largest, norm)
+    return norm
+
+
+def _refuse_divergence(losses: Tensor, norm: Tensor, state: TrainingState) -> None:
+    loss = losses.sum()
+    for what, value in (("loss", loss), ("gradient's norm", norm)):
+        if not torch.isfinite(value):
+            raise DivergedError(
+                f"the {what} is {value.item()} at step {state.step} "
+                f"(learning rate {state.rate:.3g}).",
+                "Lower the learning rate or lengthen the warm-up.",
+                state.step,
+            )

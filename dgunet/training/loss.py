@@ -1,25 +1,42 @@
-"""The training loss over all stages, Eq. (10)."""
+"""The training loss over all stages: Eq. (10), and what the released code minimises instead."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+Loss = Literal["l2", "l2-clamped", "charbonnier-edge", "charbonnier-clamped"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+
+EPSILON = 1e-3
+"""Of the Charbonnier distance; its value for equal images."""
+
+EDGE_WEIGHT = 0.05
+
+_KERNEL = (0.05, 0.25, 0.4, 0.25, 0.05)
 
 
-def stage_losses(x_hat: Sequence[Tensor], x: Tensor) -> Tensor:
-    r"""Per-stage terms of Eq. (10), :math:`\lVert x - \hat{x}^k \rVert_2^2`, as means.
+def stage_losses(x_hat: Sequence[Tensor], x: Tensor, loss: Loss = "l2") -> Tensor:
+    r"""One term for each stage; the loss is their sum, every stage weighs the same.
 
-    The paper prints the plain sum of squares. Its minimiser is that of the mean, whose gradient
-    does not grow with patch and batch, so the printed learning rate keeps its meaning.
+    ``l2`` is Eq. (10), :math:`\lVert x - \hat{x}^k \rVert_2^2`, as a mean. The paper prints the
+    plain sum of squares; its minimiser is that of the mean, whose gradient does not grow with
+    patch and batch, so the printed learning rate keeps its meaning. The others are the released
+    code's: ``charbonnier-edge`` (deraining, deblurring) is Charbonnier + 0.05 Edge,
+    ``charbonnier-clamped`` (denoising) and ``l2-clamped`` (compressive sensing) clamp the stage
+    outputs to [0, 1] first. All are means over samples, so a batch may be taken in parts.
 
     Args:
         x_hat: the K stage outputs, each (B, C, H, W), unclamped.
         x: ground truth (B, C, H, W) in [0, 1].
+        loss: one of ``LOSSES``.
 
     Returns:
-        Tensor (K,); the loss of Eq. (10) is its sum.
+        Tensor (K,).
 
     Raises:
         ValueError: if an output's shape is not the ground truth's.
@@ -29,4 +46,48 @@ def stage_losses(x_hat: Sequence[Tensor], x: Tensor) -> Tensor:
             raise ValueError(
                 f"stage {k} has shape {tuple(stage.shape)}, the target has {tuple(x.shape)}"
             )
-    return torch.stack([(stage - x).square().mean() for stage in x_hat])
+    return torch.stack([_TERMS[loss](stage, x) for stage in x_hat])
+
+
+def l2(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Mean squared difference."""
+    return (x_hat - x).square().mean()
+
+
+def charbonnier(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Mean over all elements of sqrt(difference^2 + 1e-6), a smooth absolute difference."""
+    return ((x_hat - x).square() + EPSILON**2).sqrt().mean()
+
+
+def edge(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Charbonnier distance of the Laplacians (B, C, H, W)."""
+    return charbonnier(laplacian(x_hat), laplacian(x))
+
+
+def laplacian(image: Tensor) -> Tensor:
+    """What one level of a Laplacian pyramid keeps of ``image`` (B, C, H, W), same shape.
+
+    The image minus its blurred, halved, doubled and blurred again self. Doubling puts zeros
+    between the samples, so the second blur is four times as strong.
+    """
+    blurred = _blur(image)
+    even = torch.zeros_like(blurred)
+    even[..., ::2, ::2] = 4 * blurred[..., ::2, ::2]
+    return image - _blur(even)
+
+
+def _blur(image: Tensor) -> Tensor:
+    """5 x 5 binomial-like blur of each channel, the border repeated."""
+    line = torch.tensor(_KERNEL, dtype=image.dtype, device=image.device)
+    channels = image.shape[1]
+    kernel = torch.outer(line, line).expand(channels, 1, 5, 5)
+    padded = F.pad(image, (2, 2, 2, 2), mode="replicate")
+    return F.conv2d(padded, kernel, groups=channels)
+
+
+_TERMS: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {
+    "l2": l2,
+    "l2-clamped": lambda x_hat, x: l2(x_hat.clamp(0, 1), x),
+    "charbonnier-edge": lambda x_hat, x: charbonnier(x_hat, x) + EDGE_WEIGHT * edge(x_hat, x),
+    "charbonnier-clamped": lambda x_hat, x: charbonnier(x_hat.clamp(0, 1), x),
+}

@@ -1,0 +1,314 @@
+"""One training as the stages do it: the run in MLflow, the checkpoints, the files it leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from dgunet import __version__, files, network
+from dgunet.config import Params, TrainParams
+from dgunet.data.batches import TrainingBatches
+from dgunet.data.store import PairStore
+from dgunet.stages.progress import Tell, counting
+from dgunet.tracking import Layout, Run, deliver, delivered, pending, start_run
+from dgunet.tracking.ending import Terminated
+from dgunet.tracking.provenance import git_state
+from dgunet.training import (
+    RESUME,
+    Batches,
+    Checkpoints,
+    DivergedError,
+    InterruptedTrainingError,
+    MixUp,
+    Snapshot,
+    StepReport,
+    TrainingConfig,
+    TrainingResult,
+    World,
+    train,
+    world,
+)
+from dgunet.training.loop import pick_device
+
+
+class TrainingJob:
+    """A network of ``config`` to be trained on ``store``; a killed one goes on where it stopped.
+
+    Checkpoints lie in ``.dgunet/checkpoints`` of the project, in a folder of their own for each
+    ``key`` and ``out``, because DVC empties ``out`` before it starts a stage. They go when the run
+    is finished. Under ``torchrun`` every process makes the same job.
+
+    Args:
+        params: of the whole project.
+        knobs: the training's.
+        config: the network's structure.
+        key: the network's name.
+        store: a prepared training set.
+        out: where the trained network goes.
+
+    Raises:
+        DataError: if the store is missing or damaged.
+        CheckpointError: if there are checkpoints of other settings or other data.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        knobs: TrainParams,
+        config: network.DGUNetConfig,
+        *,
+        key: str,
+        store: Path,
+        out: Path,
+    ) -> None:
+        self.params, self.knobs, self.config = params, knobs, config
+        self.key, self.store, self.out = key, store, out
+        self.pairs = PairStore.open(store)
+        layout = Layout.at()
+        self._facts = {
+            "version": __version__,
+            "torch": str(torch.__version__),
+            "commit": git_state(layout.home)[0],
+            "processes": os.environ.get("WORLD_SIZE", "1"),
+        }
+        self._run: Run | None = None
+        place = files.sha256_bytes(str(out.resolve()).encode())[:8]
+        self.checkpoints = Checkpoints(
+            layout.state / "checkpoints" / f"{key}-{place}",
+            self.identity,
+            seconds=params.active.runtime.checkpoint_seconds,
+            facts=self._known,
+        )
+        leads = os.environ.get("RANK", "0") == "0"
+        self.earlier = self.checkpoints.newest() if leads else None
+
+    @property
+    def hyper(self) -> TrainingConfig:
+        """The settings of the loop."""
+        apart = {"batch", "patch", "augment", "mixup_after"}
+        runtime = self.params.active.runtime
+        return TrainingConfig(
+            **self.knobs.model_dump(exclude=apart),
+            seed=self.params.seed,
+            device=runtime.device,
+            threads=runtime.threads,
+        )
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a checkpoint must agree with to be of this run."""
+        settings = {
+            "train": self.knobs.model_dump(),
+            "network": self.config.to_dict(),
+            "seed": self.params.seed,
+            "threads": self.params.active.runtime.threads,
+            "device": pick_device(self.params.active.runtime.device),
+            "data": {
+                "set": self.pairs.manifest.dataset,
+                "digest": self.pairs.manifest.digest,
+            },
+        }
+        return {name: str(value) for name, value in flat(settings).items()}
+
+    def _known(self) -> dict[str, str]:
+        run = {
+            "journal": self._run.journal_id if self._run else "",
+            "run_id": (self._run.run_id or "") if self._run else "",
+        }
+        return self._facts | run
+
+    @contextmanager
+    def start_run(
+        self, experiment: str, name: str, *, tags: Mapping[str, str], params: Mapping[str, Any]
+    ) -> Iterator[Run]:
+        """As `dgunet.tracking.start_run`; a resumed training continues its run in MLflow."""
+        resumed = _continue_run(self.earlier) if self.earlier else {}
+        with start_run(experiment, name, tags=dict(tags) | resumed, params=params) as run:
+            self._run = run
+            yield run
+
+    def fit(self, run: Run) -> Path:
+        """Train and report to ``run``; returns the path of the weights.
+
+        Writes ``network.safetensors``, ``loss.csv`` (a row a step) and ``training.json`` to
+        ``out``, in the leading process only.
+
+        Raises:
+            DivergedError: if the loss stops being finite; the samples of the step are kept.
+            SystemExit: with status `RESUME` after SIGTERM, the checkpoint written.
+            KeyboardInterrupt: after Ctrl-C, likewise.
+        """
+        weights = self.out / "network.safetensors"
+        torch.manual_seed(self.params.seed)
+        model = network.DGUNet(self.config)
+        self._describe(run, model)
+        self._say_what_changed()
+        with world(pick_device(self.hyper.device)) as processes:
+            result = self._train(model, run, processes)
+            if not processes.leads:
+                return weights
+        self._write(model, result, weights)
+        checkpoint = files.sha256_file(weights)
+        run.log_metrics({"loss_first": result.first_loss, "loss_last": result.last_loss})
+        run.set_tags({"checkpoint.sha256": checkpoint})
+        run.log_artifact(self.out / "loss.csv")
+        run.log_network(weights, name=self.key)
+        run.set_result(checkpoint=checkpoint)
+        self.checkpoints.clear()
+        return weights
+
+    def _train(self, model: network.DGUNet, run: Run, processes: World) -> TrainingResult:
+        knobs, seed = self.knobs, self.params.seed
+        samples = TrainingBatches(
+            self.pairs, patch=knobs.patch, batch=knobs.batch, seed=seed, augment=knobs.augment
+        )
+        batches: Batches = samples
+        if knobs.mixup_after is not None:
+            batches = MixUp(samples, after=knobs.mixup_after, seed=seed)
+        try:
+            with counting(self.key, "step") as tell:
+                return train(
+                    model,
+                    batches,
+                    self.hyper,
+                    observe=_observer(run, tell, knobs.batch),
+                    checkpoints=self.checkpoints,
+                    earlier=self.earlier,
+                    world=processes,
+                )
+        except DivergedError as error:
+            kept = self.checkpoints.folder / "diverged.json"
+            if processes.leads:
+                files.write_json(kept, {"step": error.step, "samples": samples.ids(error.step)})
+                run.log_artifact(kept)
+            raise DivergedError(
+                error.message, f"{error.mend} The samples of the step: {kept}.", error.step
+            ) from error
+        except InterruptedTrainingError as stop:
+            if processes.leads:
+                _say(f"{self.key}: {stop}; the same command goes on from {self.checkpoints.folder}")
+            if stop.number == signal.SIGINT:
+                raise KeyboardInterrupt from stop
+            raise Terminated(RESUME) from stop
+
+    def _describe(self, run: Run, model: network.DGUNet) -> None:
+        manifest = self.pairs.manifest
+        run.log_params(flat({"train": self.knobs.model_dump(), "seed": self.params.seed}))
+        run.log_params(
+            flat({"network": self.config.to_dict()}) | numeric_params(self.config, model)
+        )
+        run.set_tags({"data.digest": manifest.digest, "train.data.digest": manifest.digest})
+        run.log_dataset(
+            f"{manifest.dataset} ({manifest.profile})",
+            manifest.digest,
+            source_uri=self.store.as_posix(),
+            context="training",
+        )
+
+    def _say_what_changed(self) -> None:
+        if self.earlier is None:
+            return
+        _say(f"{self.key}: going on from step {self.earlier['step']}")
+        for name, now in self._facts.items():
+            if (was := self.earlier["facts"].get(name)) != now:
+                _say(
+                    f"{self.key}: {name} was {was} and is {now}; from here on the numbers may "
+                    "differ in their last digits from a run without the interruption"
+                )
+
+    def _write(self, model: network.DGUNet, result: TrainingResult, weights: Path) -> None:
+        provenance = {
+            "profile": self.params.profile,
+            "key": self.key,
+            "train.data_digest": self.pairs.manifest.digest,
+            "train.dataset": self.pairs.manifest.dataset,
+            "train.config": files.sha256_json(asdict(self.hyper) | self.knobs.model_dump()),
+        }
+        network.save_network(model, weights, provenance)
+        _write_curve(result, self.out)
+
+
+def numeric_params(config: network.DGUNetConfig, model: network.DGUNet) -> dict[str, Any]:
+    """What the ablations vary, as numbers that MLflow's charts can put on an axis."""
+    return {
+        "stages": config.stages,
+        "scales": 0 if config.fusion == "none" else config.fusion_scales,
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, names joined by dots."""
+    joined: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        joined |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return joined
+
+
+def _continue_run(earlier: Snapshot) -> dict[str, str]:
+    """Let the next run be the interrupted one in MLflow; gives tags that say where it went on.
+
+    Only where MLflow has that run: what a killed process left in its journal is delivered first.
+    Otherwise, with a store that is away, a new run is made and its tags name the old one.
+    """
+    layout = Layout.at()
+    facts = earlier["facts"]
+    if os.environ.get("DGUNET_TRACKING") not in ("later", "off"):
+        deliver(layout)
+    known = {info.journal: info.run_id for info in [*pending(layout), *delivered(layout)]}
+    run_id = known.get(facts["journal"]) or facts["run_id"]
+    if run_id:
+        os.environ.setdefault("MLFLOW_RUN_ID", run_id)
+    return {"resumed.step": str(earlier["step"]), "resumed.journal": facts["journal"]}
+
+
+def _observer(run: Run, tell: Tell, batch: int) -> Callable[[StepReport], None]:
+    def observe(report: StepReport) -> None:
+        stages = {f"loss_stage_{k}": v for k, v in enumerate(report.stage_losses, start=1)}
+        pace = {"images_per_second": batch / report.seconds}
+        if torch.cuda.is_available():
+            pace["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        run.log_metrics(
+            {
+                "loss": report.loss,
+                "learning_rate": report.learning_rate,
+                "gradient_norm": report.gradient_norm,
+            }
+            | stages
+            | pace,
+            step=report.step,
+        )
+        tell(report.step + 1, report.iterations, f"loss {report.loss:.5f}")
+
+    return observe
+
+
+def _write_curve(result: TrainingResult, out: Path) -> None:
+    rows = [
+        {"step": r.step, "loss": r.loss, "learning_rate": r.learning_rate}
+        | {f"stage_{k}": v for k, v in enumerate(r.stage_losses, start=1)}
+        for r in result.reports
+    ]
+    files.write_text(out / "loss.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    files.write_json(
+        out / "training.json",
+        {
+            "iterations": len(rows),
+            "loss_first": result.first_loss,
+            "loss_last": result.last_loss,
+        },
+    )
+
+
+def _say(line: str) -> None:
+    print(f"dgunet: {line}", file=sys.stderr)

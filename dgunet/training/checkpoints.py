@@ -1,0 +1,146 @@
+"""Checkpoints of an unfinished run: whole, verified, of this run and no other."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from dgunet import files
+from dgunet.errors import CheckpointError
+
+Snapshot = dict[str, Any]
+"""Tensors and plain values by name; ``step`` is the first step that is not made yet."""
+
+MAGIC = b"dgunet-training-1 "
+"""First line of a file: this and the SHA-256 of the rest, which ``torch.save`` wrote."""
+
+
+def _say(line: str) -> None:
+    print(f"dgunet: {line}", file=sys.stderr)
+
+
+class Checkpoints:
+    """The checkpoints of one run in a folder of their own, the last ``keep`` of them.
+
+    Args:
+        folder: made when the first is written.
+        identity: what the run is, as texts by name: its settings and its data. A checkpoint of
+            another identity is refused.
+        seconds: between two checkpoints; 0 writes one at every step.
+        facts: asked at every writing for more to keep, such as the tracking run's id.
+        keep: how many stay.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, str],
+        *,
+        seconds: float,
+        facts: Callable[[], Mapping[str, str]] = dict,
+        keep: int = 3,
+    ) -> None:
+        self.folder = folder
+        self.identity = dict(identity)
+        self.facts = facts
+        self._seconds = seconds
+        self._keep = keep
+        self._saved = time.monotonic()
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future[None] | None = None
+
+    def due(self) -> bool:
+        """Whether the last one is old enough for another."""
+        return time.monotonic() - self._saved >= self._seconds
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Copy ``snapshot`` now and write it in the background.
+
+        Raises:
+            DgunetError: if this or the previous one could not be written (a full disk).
+        """
+        self.wait()
+        buffer = io.BytesIO()
+        extra = {"identity": self.identity, "facts": dict(self.facts())}
+        torch.save(snapshot | extra, buffer)
+        path = self.folder / f"step-{snapshot['step']:09d}.ckpt"
+        self._writing = self._writer.submit(self._write, path, buffer.getvalue())
+        self._saved = time.monotonic()
+
+    def _write(self, path: Path, payload: bytes) -> None:
+        header = MAGIC + files.sha256_bytes(payload).encode() + b"\n"
+        files.write_bytes(path, header + payload)
+        for old in self._paths()[: -self._keep]:
+            old.unlink(missing_ok=True)
+
+    def wait(self) -> None:
+        """Return when what ``save`` took is on the disk.
+
+        Raises:
+            DgunetError: if it could not be written.
+        """
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def newest(self) -> Snapshot | None:
+        """The newest whole checkpoint; damaged ones are named and passed over. None: no run here.
+
+        Raises:
+            CheckpointError: if it belongs to other settings or other data, naming each difference.
+        """
+        for path in reversed(self._paths()):
+            try:
+                snapshot = read(path)
+            except CheckpointError as error:
+                _say(f"{error} Using the one before.")
+                continue
+            self._refuse_other(path, snapshot["identity"])
+            return snapshot
+        return None
+
+    def _refuse_other(self, path: Path, found: dict[str, str]) -> None:
+        names = sorted(found.keys() | self.identity.keys())
+        changes = [
+            f"{name} was {found.get(name, 'not there')}, is {self.identity.get(name, 'not there')}"
+            for name in names
+            if found.get(name) != self.identity.get(name)
+        ]
+        if changes:
+            raise CheckpointError(
+                f"{path} belongs to another run: {'; '.join(changes)}.",
+                f"Restore these to go on with it, or remove {self.folder} to start afresh.",
+            )
+
+    def clear(self) -> None:
+        """Remove all of them: the run is finished."""
+        self.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*.ckpt"))
+
+
+def read(path: Path) -> Snapshot:
+    """The checkpoint at ``path``, its tensors on the CPU.
+
+    Raises:
+        CheckpointError: if it is not whole: its content does not have the hash it names.
+    """
+    try:
+        first, _, payload = path.read_bytes().partition(b"\n")
+        if first != MAGIC + files.sha256_bytes(payload).encode():
+            raise CheckpointError(f"{path} is damaged: its content does not have its SHA-256.")
+        snapshot = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}).") from error
+    return dict(snapshot)

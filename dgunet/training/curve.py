@@ -1,0 +1,65 @@
+"""The loss curve: one report a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one optimiser step tells: losses are those before the step."""
+
+    step: int
+    iterations: int
+    loss: float
+    stage_losses: tuple[float, ...]
+    learning_rate: float
+    gradient_norm: float
+    """L2 norm over all parameters, before clipping."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The curve of a finished run, one report a step."""
+
+    reports: tuple[StepReport, ...]
+
+    @property
+    def first_loss(self) -> float:
+        """Mean loss of the first tenth of the steps."""
+        return self._mean(self.reports[: self._tenth])
+
+    @property
+    def last_loss(self) -> float:
+        """Mean loss of the last tenth of the steps."""
+        return self._mean(self.reports[-self._tenth :])
+
+    @property
+    def _tenth(self) -> int:
+        return max(1, len(self.reports) // 10)
+
+    @staticmethod
+    def _mean(reports: tuple[StepReport, ...]) -> float:
+        return math.fsum(report.loss for report in reports) / len(reports)
+
+
+def pack(reports: Sequence[StepReport]) -> Tensor:
+    """The curve as float64 (steps, 4 + stages), exactly."""
+    return torch.tensor(
+        [[r.loss, r.learning_rate, r.gradient_norm, r.seconds, *r.stage_losses] for r in reports],
+        dtype=torch.float64,
+    )
+
+
+def unpack(packed: Tensor, iterations: int) -> list[StepReport]:
+    """The reports that ``pack`` took."""
+    return [
+        StepReport(step, iterations, loss, tuple(stages), rate, norm, seconds)
+        for step, (loss, rate, norm, seconds, *stages) in enumerate(packed.tolist())
+    ]

@@ -1,0 +1,98 @@
+"""All that changes from step to step, as one thing that can be put away and taken up again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from dgunet.training.checkpoints import Snapshot
+from dgunet.training.curve import StepReport, TrainingResult, pack, unpack
+from dgunet.training.schedule import warmup_cosine
+from dgunet.training.settings import TrainingConfig
+
+
+class TrainingState:
+    """Network, optimiser, schedule, average and curve after ``step`` optimiser steps.
+
+    Samples, crops, augmentation and MixUp are drawn from generators made of (seed, step, place),
+    so a step's number is the sampler's whole position, in every process.
+    """
+
+    def __init__(self, network: nn.Module, config: TrainingConfig) -> None:
+        self.network = network
+        self.config = config
+        self.optimizer = torch.optim.Adam(
+            [p for p in network.parameters() if p.requires_grad],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+        )
+        moves = -(-config.iterations // config.rate_every)
+        self.schedule = warmup_cosine(
+            self.optimizer,
+            warmup=config.warmup,
+            period=config.rate_period or moves - config.warmup,
+            minimum=config.learning_rate_min,
+        )
+        self.average = (
+            AveragedModel(
+                network,
+                multi_avg_fn=get_ema_multi_avg_fn(config.average),  # type: ignore[no-untyped-call]
+            )
+            if config.average
+            else None
+        )
+        self.reports: list[StepReport] = []
+
+    @property
+    def step(self) -> int:
+        """The first step that is not made yet."""
+        return len(self.reports)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def advance(self) -> None:
+        """Take the optimiser's step with the gradients there are, and move the schedule."""
+        self.optimizer.step()
+        if (self.step + 1) % self.config.rate_every == 0:
+            self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    def finish(self) -> TrainingResult:
+        """Put the averaged weights, if there are any, into the network, on the CPU."""
+        if self.average is not None:
+            self.network.load_state_dict(self.average.module.state_dict())
+        self.network.to("cpu").eval()
+        return TrainingResult(tuple(self.reports))
+
+    def snapshot(self) -> Snapshot:
+        """Everything, as tensors and plain values."""
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        kept: dict[str, Any] = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "curve": pack(self.reports),
+            "rng": {"cpu": torch.get_rng_state(), "cuda": cuda},
+        }
+        return kept
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Continue where ``snapshot`` was taken."""
+        self.network.load_state_dict(snapshot["network"])
+        self.optimizer.load_state_dict(snapshot["optimizer"])
+        self.schedule.load_state_dict(snapshot["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(snapshot["average"])
+        self.reports = unpack(snapshot["curve"], self.config.iterations)
+        torch.set_rng_state(snapshot["rng"]["cpu"])
+        if len(snapshot["rng"]["cuda"]) == torch.cuda.device_count() > 0:
+            torch.cuda.set_rng_state_all(snapshot["rng"]["cuda"])

@@ -1,0 +1,153 @@
+"""Checkpoints: whole or passed over, of this run or refused, and enough to go on bit for bit."""
+
+import pytest
+import torch
+from training_small import Noise, TwoStages
+
+from dgunet.errors import CheckpointError, DgunetError
+from dgunet.training import Checkpoints, InterruptedTrainingError, TrainingConfig, train
+from dgunet.training.checkpoints import read
+
+CONFIG = TrainingConfig(iterations=20, learning_rate=1e-2, warmup=4, average=0.9, clip=0.5)
+IDENTITY = {"train.iterations": "20", "data.digest": "abc"}
+
+
+def kept(folder, **extra):
+    return Checkpoints(folder, IDENTITY | extra, seconds=0)
+
+
+def curve(result):
+    return [(r.loss, r.stage_losses, r.learning_rate, r.gradient_norm) for r in result.reports]
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4, 13, 19])
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, stop):
+    whole = TwoStages()
+    expected = train(whole, Noise(), CONFIG)
+
+    class PowerCutError(Exception):
+        pass
+
+    def observe(report):
+        if report.step == stop:
+            raise PowerCutError
+
+    first = kept(tmp_path)
+    with pytest.raises(PowerCutError):
+        train(TwoStages(), Noise(), CONFIG, observe=observe, checkpoints=first)
+    first.wait()
+    torch.manual_seed(99)
+    again = TwoStages()
+    with torch.no_grad():
+        again.first.weight.zero_()
+    checkpoints = kept(tmp_path)
+    earlier = checkpoints.newest()
+    assert earlier["step"] == stop
+    result = train(again, Noise(), CONFIG, checkpoints=checkpoints, earlier=earlier)
+    assert curve(result) == curve(expected)
+    for a, b in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_last_three_are_kept(tmp_path):
+    train(TwoStages(), Noise(), CONFIG, checkpoints=kept(tmp_path))
+    steps = [path.name for path in sorted(tmp_path.iterdir())]
+    assert steps == [f"step-{step:09d}.ckpt" for step in (18, 19, 20)]
+
+
+def test_the_generators_state_is_kept(tmp_path):
+    checkpoints = kept(tmp_path)
+    torch.manual_seed(5)
+    train(TwoStages(), Noise(), CONFIG, checkpoints=checkpoints)
+    state = torch.get_rng_state()
+    torch.manual_seed(6)
+    train(TwoStages(), Noise(), CONFIG, earlier=checkpoints.newest())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
+def test_a_damaged_one_is_named_and_the_one_before_is_used(tmp_path, damage, capsys):
+    train(TwoStages(), Noise(), CONFIG, checkpoints=kept(tmp_path))
+    *_, before, victim = sorted(tmp_path.iterdir())
+    content = victim.read_bytes()
+    victim.write_bytes(
+        {
+            "cut": content[: len(content) // 2],
+            "flip": content[:500] + bytes([content[500] ^ 1]) + content[501:],
+            "empty": b"",
+            "foreign": b"something else\n" + content,
+        }[damage]
+    )
+    assert kept(tmp_path).newest()["step"] == read(before)["step"] == 19
+    said = capsys.readouterr().err
+    assert str(victim) in said
+    assert "Using the one before" in said
+
+
+def test_no_whole_one_means_a_fresh_start(tmp_path):
+    assert kept(tmp_path / "nowhere").newest() is None
+    (tmp_path / "step-000000001.ckpt").write_bytes(b"")
+    assert kept(tmp_path).newest() is None
+
+
+def test_nothing_but_tensors_and_plain_values_is_read(tmp_path):
+    """A pickle that would run code when loaded is refused, though its hash is right."""
+    import io
+    import pickle
+
+    from dgunet.files import sha256_bytes
+    from dgunet.training.checkpoints import MAGIC
+
+    class Evil:
+        def __reduce__(self):
+            return (exec, ("raise SystemExit('code ran')",))
+
+    buffer = io.BytesIO()
+    torch.save({"step": Evil()}, buffer, pickle_module=pickle)
+    payload = buffer.getvalue()
+    path = tmp_path / "step-000000001.ckpt"
+    path.write_bytes(MAGIC + sha256_bytes(payload).encode() + b"\n" + payload)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read(path)
+
+
+def test_another_runs_checkpoint_is_refused_with_the_differences(tmp_path):
+    train(TwoStages(), Noise(), CONFIG, checkpoints=kept(tmp_path))
+    other = kept(tmp_path, **{"data.digest": "xyz", "train.patch": "32"})
+    with pytest.raises(CheckpointError) as refusal:
+        other.newest()
+    said = str(refusal.value)
+    assert "data.digest was abc, is xyz" in said
+    assert "train.patch was not there, is 32" in said
+    assert "iterations" not in said
+    assert f"remove {tmp_path}" in said
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    import errno
+
+    from dgunet import files
+
+    def full(path, content):
+        with files.writing(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    with pytest.raises(DgunetError, match="the disk is full"):
+        train(TwoStages(), Noise(), CONFIG, checkpoints=kept(tmp_path))
+
+
+def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path):
+    import os
+    import signal
+
+    def observe(report):
+        if report.step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    rare = Checkpoints(tmp_path, IDENTITY, seconds=1e9)
+    with pytest.raises(InterruptedTrainingError, match="before step 8 by SIGTERM"):
+        train(TwoStages(), Noise(), CONFIG, observe=observe, checkpoints=rare)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert rare.newest()["step"] == 8

@@ -1,0 +1,82 @@
+"""The command, killed for real: what a resumed training leaves is what an uninterrupted one does.
+
+Only the data's own pictures and real processes; the moment of the kill is random.
+"""
+
+import random
+import re
+import signal
+import time
+
+import pytest
+
+RESULT = ["loss.csv", "network.safetensors", "training.json"]
+
+
+def wait_for_checkpoints(small, process, count):
+    """Wait until ``count`` steps are on the disk."""
+    while not small.checkpoints() or int(small.checkpoints()[-1].stem.split("-")[1]) < count:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+
+
+def contents(folder):
+    assert sorted(path.name for path in folder.iterdir()) == RESULT
+    return {name: (folder / name).read_bytes() for name in RESULT}
+
+
+def test_killed_at_random_steps_and_resumed_is_bit_for_bit_the_same(small):
+    whole = small.home / "whole"
+    small.finish(whole)
+    assert not small.checkpoints()
+    out = small.home / "killed"
+    for kill in sorted(random.SystemRandom().sample(range(1, 11), 2)):
+        process = small.start(out)
+        wait_for_checkpoints(small, process, kill)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        process.stderr.close()
+        assert not out.exists()
+    said = small.finish(out)
+    assert re.search(r"going on from step [1-9]", said)
+    assert contents(out) == contents(whole)
+    assert not small.checkpoints()
+
+
+def test_sigterm_keeps_the_step_and_says_resume_me(small):
+    small.knobs(steps=100_000, checkpoint_seconds=3600)
+    out = small.home / "out"
+    process = small.start(out)
+    for line in process.stderr:  # a line of progress, after some seconds
+        if "step" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    said = process.stderr.read()
+    assert process.wait(timeout=60) == 75, said
+    assert "the same command goes on" in said
+    assert len(small.checkpoints()) == 1
+    assert not out.exists()
+    process = small.start(out)
+    for line in process.stderr:
+        if "going on from step" in line:
+            break
+    else:
+        pytest.fail("the second run started from nothing")
+    process.kill()
+    process.wait()
+    process.stderr.close()
+
+
+def test_other_settings_are_refused_and_named(small):
+    out = small.home / "out"
+    process = small.start(out)
+    wait_for_checkpoints(small, process, 2)
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    small.knobs(steps=13)
+    refused = small.start(out)
+    said = refused.communicate()[1]
+    assert refused.returncode == 1
+    assert "train.iterations was 12, is 13" in said
+    assert "to start afresh" in said

@@ -1,0 +1,105 @@
+"""A two-stage network, batches of noise, and a small project to train in."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+ROOT = Path(__file__).parents[2]
+
+
+class TwoStages(nn.Module):
+    """A network with two outputs and a known optimum: the identity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 3, 3, padding=1)
+        self.second = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, y):
+        first = self.first(y)
+        return [first, self.second(first)]
+
+
+class Noise:
+    """Batches whose sample depends on step and place alone; the target is the input."""
+
+    def __init__(self, batch: int = 2, poisoned: int = -1) -> None:
+        self.batch = batch
+        self.poisoned = poisoned
+
+    def part(self, step, places):
+        images = [
+            torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1000 * step + place))
+            for place in places
+        ]
+        image = torch.stack(images)
+        return (image * float("nan") if step == self.poisoned else image), image
+
+
+@dataclass(frozen=True)
+class SmallProject:
+    """A project folder with the sample's deraining store and a short training."""
+
+    home: Path
+
+    def knobs(self, *, steps: int = 12, batch: int = 2, **runtime: Any) -> Path:
+        """A parameter file for a derain training of ``steps`` that keeps every step."""
+        text = (ROOT / "params.yaml").read_text()
+        training = f"{{iterations: {steps}, batch: {batch}, patch: 32, learning_rate: 3.0e-3, "
+        text = re.sub(
+            r"derain: +\{iterations: \d+, batch: 2.*\}", f"derain: {training}warmup: 3}}", text
+        )
+        lines = [f"    {k}: {v}\n" for k, v in ({"checkpoint_seconds": 0} | runtime).items()]
+        path = self.home / "params.yaml"
+        path.write_text(text.replace("    device: cpu\n", f"    device: cpu\n{''.join(lines)}", 1))
+        return path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """No tracking server, one thread, this code."""
+        dropped = ("MLFLOW_", "DGUNET_", "DVC_")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+        return kept | {
+            "DGUNET_HOME": str(self.home),
+            "DGUNET_TRACKING": "later",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def command(self, out: Path, *before: str) -> list[str]:
+        """``dgunet train derain`` into ``out``."""
+        main = ["-c", "from dgunet.cli import main; main()", "train", "derain"]
+        store = ["--store", str(self.home / "store"), "--out", str(out)]
+        return [sys.executable, *before, *main, *store]
+
+    def start(self, out: Path, **env: str) -> subprocess.Popen[str]:
+        """Start the training and leave it alone."""
+        return subprocess.Popen(
+            self.command(out),
+            cwd=self.home,
+            env=self.env | env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, out: Path, **env: str) -> str:
+        """Train to the end; returns what was said."""
+        process = self.start(out, **env)
+        said = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, said
+        return said
+
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints there are, oldest first."""
+        return sorted((self.home / ".dgunet" / "checkpoints").glob("*/step-*.ckpt"))
