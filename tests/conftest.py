@@ -15,6 +15,11 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
 
+def pytest_collection_modifyitems(items):
+    """The longest group first, so that the other worker has the rest meanwhile."""
+    items.sort(key=lambda item: "reproduce" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def project():
     """The root folder of the checkout under test."""

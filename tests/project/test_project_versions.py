@@ -33,7 +33,7 @@ def test_the_resolved_majors(package, major):
 
 @pytest.mark.parametrize("requirement", declared())
 def test_every_dependency_has_a_lower_bound_and_a_pin(requirement):
-    name, bound = re.fullmatch(r"([A-Za-z0-9._-]+)>=([0-9.]+)", requirement).groups()
+    name, bound = re.fullmatch(r"([A-Za-z0-9._-]+)>=([0-9.]+)(?:,<[0-9.]+)?", requirement).groups()
     pin = locked()[name.lower().replace("_", "-")]
     assert tuple(map(int, pin.split(".")[:2])) >= tuple(map(int, (bound + ".0").split(".")[:2]))
 
