@@ -80,3 +80,47 @@ def test_other_settings_are_refused_and_named(small):
     assert refused.returncode == 1
     assert "train.iterations was 12, is 13" in said
     assert "to start afresh" in said
+
+
+def test_a_resumed_training_is_one_run_in_mlflow(small):
+    import mlflow
+
+    told = {"DGUNET_TRACKING": "now"}
+    out = small.home / "out"
+    process = small.start(out, **told)
+    wait_for_checkpoints(small, process, 3)
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    said = small.finish(out, **told)
+    assert "going on from step" in said
+    client = mlflow.MlflowClient(f"sqlite:///{small.home / 'mlflow.db'}")
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    (run,) = client.search_runs(experiments)
+    assert run.info.status == "FINISHED"
+    assert int(run.data.tags["resumed.step"]) >= 3
+    curve = client.get_metric_history(run.info.run_id, "loss")
+    values = {}
+    for metric in curve:  # steps made again after the kill are there twice, with equal values
+        assert values.setdefault(metric.step, metric.value) == metric.value
+    assert sorted(values) == list(range(12))
+
+
+def test_a_diverged_training_keeps_the_samples_of_the_step(small):
+    import json
+
+    path = small.knobs(checkpoint_seconds=3600)
+    path.write_text(path.read_text().replace("learning_rate: 3.0e-3, warmup: 3", HUGE))
+    process = small.start(small.home / "out")
+    said = process.communicate()[1]
+    assert process.returncode == 1
+    (kept,) = (small.home / ".dgunet" / "checkpoints").glob("*/diverged.json")
+    assert "Lower the learning rate" in said
+    assert str(kept) in said
+    content = json.loads(kept.read_text())
+    assert f"at step {content['step']} " in said
+    assert len(content["samples"]) == 2
+    assert all(isinstance(name, str) and name for name in content["samples"])
+
+
+HUGE = "learning_rate: 1, warmup: 0"

@@ -1,0 +1,120 @@
+"""Two processes make the same trajectory as one, and a resumed one too."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from training_small import Noise, TwoStages
+
+from dgunet.errors import ConfigError
+from dgunet.network import DGUNet, preset
+from dgunet.training import TrainingConfig, World, train
+
+TINY = {"n_feat": 8, "scale": 4, "last_width": 4, "gradient_width": 4}
+
+
+def torchrun(small, out, processes=2):
+    """The training under ``torchrun``."""
+    whole = small.command(out)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    script = small.home / "train.py"
+    script.write_text("from dgunet.cli import main\nmain()\n")
+    return subprocess.Popen(
+        [sys.executable, *launcher, str(script), *whole[3:]],
+        cwd=small.home,
+        env=small.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def weights(out):
+    return load_file(out / "network.safetensors")
+
+
+def same_within_rounding(a, b):
+    """Loss curves agree to 1e-5, weights to a thirtieth of one step's largest move.
+
+    Apart from biases before the instance normalisation: it takes away what they add, their true
+    gradient is zero, and Adam makes steps of full length out of its rounding.
+    """
+    np.testing.assert_allclose(
+        *(pd.read_csv(out / "loss.csv") for out in (a, b)), rtol=1e-5, atol=0
+    )
+    ours, theirs = weights(a), weights(b)
+    for key in ours:
+        if not re.search(r"encoder\.blocks\.\d\.first\.bias", key):
+            torch.testing.assert_close(ours[key], theirs[key], rtol=0, atol=1e-4)
+
+
+def test_two_processes_follow_one_and_resume_bit_for_bit(small):
+    small.knobs(steps=6, batch=3)
+    one, two, killed = (small.home / name for name in ("one", "two", "killed"))
+    small.finish(one)
+    process = torchrun(small, two)
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said
+    assert sorted(p.name for p in two.iterdir()) == [
+        "loss.csv",
+        "network.safetensors",
+        "training.json",
+    ]
+    same_within_rounding(one, two)
+
+    process = torchrun(small, killed)
+    while len(small.checkpoints()) < 2:
+        assert process.poll() is None, process.stderr.read()
+    process.terminate()  # torchrun passes SIGTERM on
+    process.communicate(timeout=120)
+    assert not killed.exists()
+    process = torchrun(small, killed)
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said
+    assert "going on from step" in said
+    assert (killed / "loss.csv").read_bytes() == (two / "loss.csv").read_bytes()
+    assert all(torch.equal(t, weights(killed)[k]) for k, t in weights(two).items())
+
+
+@pytest.mark.parametrize("variant", ["DGUNet", "DGUNet+"])
+@pytest.mark.parametrize("task", ["derain", "cs"])
+@pytest.mark.parametrize("architecture", ["released", "paper"])
+def test_every_parameter_that_learns_gets_a_gradient(task, variant, architecture):
+    """So that DDP, which waits for each of them, need not search for unused ones."""
+    ratio = 10 if task == "cs" else None
+    config = preset(task, variant, architecture=architecture, ratio=ratio, **TINY)
+    network = DGUNet(config)
+    sum(out.mean() for out in network(torch.rand(1, config.channels, 32, 32))).backward()
+    without = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+
+
+@pytest.mark.parametrize("batch", [2, 5, 16])
+@pytest.mark.parametrize("size", [1, 2])
+def test_shares_cover_a_batch_once(batch, size):
+    shares = [list(World(rank, size).places(batch)) for rank in range(size)]
+    assert [place for share in shares for place in share] == list(range(batch))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_more_processes_than_samples_are_refused():
+    with pytest.raises(ConfigError, match="a batch of 2 cannot be shared by 3"):
+        World(0, 3).places(2)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 5])
+def test_micro_batches_follow_the_whole_batch(micro_batch):
+    def run(size):
+        network = TwoStages()
+        config = TrainingConfig(20, 1e-2, 2, micro_batch=size)
+        result = train(network, Noise(batch=5), config)
+        return network.first.weight, [r.loss for r in result.reports]
+
+    (whole, expected), (parts, losses) = run(0), run(micro_batch)
+    assert losses == pytest.approx(expected, rel=1e-4)
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
