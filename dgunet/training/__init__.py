@@ -6,6 +6,7 @@ from dgunet.training.distributed import World, world
 from dgunet.training.loop import Batches, DivergedError, train
 from dgunet.training.loss import LOSSES, Loss, stage_losses
 from dgunet.training.mixup import MixUp
+from dgunet.training.recipes import Recipe, paper, released
 from dgunet.training.schedule import warmup_cosine
 from dgunet.training.settings import TrainingConfig
 from dgunet.training.stopping import RESUME, InterruptedTrainingError
@@ -19,11 +20,14 @@ __all__ = [
     "InterruptedTrainingError",
     "Loss",
     "MixUp",
+    "Recipe",
     "Snapshot",
     "StepReport",
     "TrainingConfig",
     "TrainingResult",
     "World",
+    "paper",
+    "released",
     "stage_losses",
     "train",
     "warmup_cosine",
