@@ -75,13 +75,11 @@ class TrainingBatches:
         top = int(generator.integers(max(height - self.patch, 0) + 1))
         left = int(generator.integers(max(width - self.patch, 0) + 1))
         code = int(generator.integers(CODES)) if self.augment else 0
-        target = self._cut(record.target, top, left, code)
-        if record.input is None:
-            return target, target
-        return self._cut(record.input, top, left, code), target
+        pair = record.crop(top, left, self.patch, self.patch)
+        target = self._turned(pair.target, code)
+        return (target if pair.input is None else self._turned(pair.input, code)), target
 
-    def _cut(self, image: Any, top: int, left: int, code: int) -> Pixels:
-        patch = image[top : top + self.patch, left : left + self.patch]
+    def _turned(self, patch: Any, code: int) -> Pixels:
         below, right = self.patch - patch.shape[0], self.patch - patch.shape[1]
         if below or right:
             patch = np.pad(patch, ((0, below), (0, right), (0, 0)), mode="reflect")

@@ -1,45 +1,56 @@
-"""The prepared store, read: raw pixels of both images of a pair in one record, memory-mapped.
+"""The prepared store, read: both images of a pair in one record, memory-mapped.
 
-A store is a folder with Arrow IPC files and ``manifest.json``. A record is one Arrow record batch,
-so a crop is a NumPy view into the mapped file: nothing is decoded and nothing is copied.
-`dgunet.data.writer` writes them.
+A store is a folder with Arrow IPC files and ``manifest.json``; a record is one Arrow record batch.
+`dgunet.data.writer` writes them, in one of two layouts that hold the same pixels:
 
-The price is disk: raw pixels take about twice the bytes of the PNGs they come from.
+``raw``: a crop is a NumPy view into the mapped file, nothing is decoded and nothing is copied. The
+price is disk: about twice the bytes of the PNGs the pixels come from.
+
+``compact``: compressed tiles, see `dgunet.data.tiles`; fewer bytes than PNG, and a crop decodes the
+tiles it touches.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from dgunet import files
 from dgunet.data.images import Pixels
+from dgunet.data.tiles import TiledPixels
 from dgunet.errors import DataError
 
 VERSION = 1
 """Of the layout below; a store of another version is refused."""
 
-SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("height", pa.int32(), nullable=False),
-        pa.field("width", pa.int32(), nullable=False),
-        pa.field("channels", pa.int32(), nullable=False),
-        pa.field("dtype", pa.string(), nullable=False),
-        pa.field("input", pa.large_binary()),
-        pa.field("target", pa.large_binary()),
-        pa.field("input_file", pa.string()),
-        pa.field("target_file", pa.string()),
-        pa.field("input_sha256", pa.string()),
-        pa.field("target_sha256", pa.string()),
-    ]
-)
+LayoutName = Literal["raw", "compact"]
+
+
+def schema(layout: LayoutName) -> pa.Schema:
+    """The columns of a store's files: pixels are one value, or a list of compressed tiles."""
+    pixels = pa.large_binary() if layout == "raw" else pa.list_(pa.large_binary())
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("height", pa.int32(), nullable=False),
+            pa.field("width", pa.int32(), nullable=False),
+            pa.field("channels", pa.int32(), nullable=False),
+            pa.field("dtype", pa.string(), nullable=False),
+            pa.field("input", pixels),
+            pa.field("target", pixels),
+            pa.field("input_file", pa.string()),
+            pa.field("target_file", pa.string()),
+            pa.field("input_sha256", pa.string()),
+            pa.field("target_sha256", pa.string()),
+        ]
+    )
+
 
 _AGAIN = "Prepare the set again: `dgunet data prepare NAME`, or `dvc repro`."
 
@@ -54,36 +65,40 @@ class Source:
 
 @dataclass(frozen=True)
 class PairRecord:
-    """One pair; the arrays are read-only views, H x W x C, uint8 or float32 in [0, 1].
+    """One pair; the images are read-only, H x W x C, uint8 or float32 in [0, 1].
 
-    ``input`` is the degraded image (None for compressive sensing, which samples the target);
-    ``target`` is the clean one (None for DND, whose ground truth only the server has).
+    ``halves`` are the degraded and the clean image as they are kept: views of raw pixels, or tiles
+    that are decoded when a crop or the whole is asked for.
     """
 
     id: str
-    input: Pixels | None
-    target: Pixels | None
+    halves: tuple[Pixels | TiledPixels | None, Pixels | TiledPixels | None]
     input_source: Source | None
     target_source: Source | None
 
     @property
+    def input(self) -> Pixels | None:
+        """The degraded image; None for compressive sensing, which samples the target."""
+        return _whole(self.halves[0])
+
+    @property
+    def target(self) -> Pixels | None:
+        """The clean image; None for DND, whose ground truth only the server has."""
+        return _whole(self.halves[1])
+
+    @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C), which both images share."""
-        image = self.input if self.input is not None else self.target
+        """(H, W, C), which both images share; decodes nothing."""
+        image = self.halves[0] if self.halves[0] is not None else self.halves[1]
         assert image is not None
         height, width, channels = image.shape
         return height, width, channels
 
     def crop(self, top: int, left: int, height: int, width: int) -> PairRecord:
-        """The same pair cut to a rectangle, still as views."""
+        """The same pair cut to a rectangle: views of raw pixels, or only its tiles decoded."""
         rows, columns = slice(top, top + height), slice(left, left + width)
-        return PairRecord(
-            self.id,
-            None if self.input is None else self.input[rows, columns],
-            None if self.target is None else self.target[rows, columns],
-            self.input_source,
-            self.target_source,
-        )
+        degraded, clean = (None if half is None else half[rows, columns] for half in self.halves)
+        return PairRecord(self.id, (degraded, clean), self.input_source, self.target_source)
 
 
 @dataclass(frozen=True)
@@ -102,7 +117,8 @@ class StoreManifest:
 
     ``digest`` is the SHA-256 over the records' ids, shapes and pixels, in order: it does not depend
     on how the records are spread over files. ``complete`` is true when a real set has its published
-    number of pairs; a store of the sample profile never is.
+    number of pairs; a store of the sample profile never is. ``layout`` is written down only where
+    it is not ``raw``.
     """
 
     dataset: str
@@ -117,6 +133,12 @@ class StoreManifest:
     recipe: str
     version: int
     shards: tuple[Shard, ...]
+    layout: LayoutName = "raw"
+
+    def content(self) -> dict[str, Any]:
+        """What ``manifest.json`` holds."""
+        fields = asdict(self)
+        return fields if self.layout != "raw" else {k: fields[k] for k in fields if k != "layout"}
 
     @classmethod
     def read(cls, folder: Path) -> StoreManifest:
@@ -202,15 +224,19 @@ class PairStore:
         number = int(np.searchsorted(self._ends, index, side="right"))
         start = int(self._ends[number - 1]) if number else 0
         batch = self._reader(number).get_batch(index - start)
-        shape = tuple(batch.column(name)[0].as_py() for name in ("height", "width", "channels"))
-        dtype = np.dtype(batch.column("dtype")[0].as_py())
-        return PairRecord(
-            batch.column("id")[0].as_py(),
-            _view(batch.column("input"), shape, dtype),
-            _view(batch.column("target"), shape, dtype),
-            _source(batch, "input"),
-            _source(batch, "target"),
+        height, width, channels = (
+            batch.column(name)[0].as_py() for name in ("height", "width", "channels")
         )
+        shape, dtype = (height, width, channels), np.dtype(batch.column("dtype")[0].as_py())
+        name = batch.column("id")[0].as_py()
+        degraded, clean = (
+            _tiles(batch.column(half), shape, dtype, f"{self.folder}: the {half} of {name}")
+            if self.manifest.layout == "compact"
+            else _view(batch.column(half), shape, dtype)
+            for half in ("input", "target")
+        )
+        sources = (_source(batch, "input"), _source(batch, "target"))
+        return PairRecord(name, (degraded, clean), *sources)
 
     def _reader(self, number: int) -> Any:
         if number not in self._readers:
@@ -224,6 +250,19 @@ class PairStore:
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process maps the files itself; the pages are shared all the same.
         return PairStore, (self.folder, self.manifest)
+
+
+def _whole(half: Pixels | TiledPixels | None) -> Pixels | None:
+    return half.whole() if isinstance(half, TiledPixels) else half
+
+
+def _tiles(
+    column: pa.Array, shape: tuple[int, int, int], dtype: np.dtype[Any], name: str
+) -> TiledPixels | None:
+    if column.null_count:
+        return None
+    # Buffers of the mapped file, not copies.
+    return TiledPixels([tile.as_buffer() for tile in column.values], shape, dtype, name)
 
 
 def _view(column: pa.Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels | None:

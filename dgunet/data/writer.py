@@ -14,7 +14,8 @@ import pyarrow as pa
 from dgunet import files
 from dgunet.data.images import Pixels
 from dgunet.data.quality import roughness
-from dgunet.data.store import SCHEMA, VERSION, Shard, Source, StoreManifest
+from dgunet.data.store import VERSION, LayoutName, Shard, Source, StoreManifest, schema
+from dgunet.data.tiles import encode
 
 SHARD_BYTES = 256 << 20
 """A file is closed once it holds so many bytes of pixels: few files, yet work for several."""
@@ -57,7 +58,7 @@ def plan_shards(sizes: Sequence[int], limit: int = SHARD_BYTES) -> list[range]:
     return shards
 
 
-def write_shard(path: Path, pairs: Iterable[LoadedPair]) -> Written:
+def write_shard(path: Path, pairs: Iterable[LoadedPair], layout: LayoutName = "raw") -> Written:
     """Write one file of a store, one pair in memory at a time; it appears when it is whole.
 
     Raises:
@@ -68,10 +69,10 @@ def write_shard(path: Path, pairs: Iterable[LoadedPair]) -> Written:
     with (
         files.atomic_path(path) as temporary,
         pa.OSFile(str(temporary), "wb") as sink,
-        pa.ipc.new_file(sink, SCHEMA) as writer,
+        pa.ipc.new_file(sink, schema(layout)) as writer,
     ):
         for pair in pairs:
-            writer.write_batch(_batch(pair))
+            writer.write_batch(_batch(pair, layout))
             lines.append(digest_line(pair))
             if pair.input is not None and pair.target is not None:
                 compared += 1
@@ -90,7 +91,7 @@ def write_manifest(folder: Path, written: Sequence[Written], **description: Any)
         version=VERSION,
         shards=tuple(part.shard for part in written),
     )
-    files.write_json(folder / "manifest.json", asdict(manifest))
+    files.write_json(folder / "manifest.json", manifest.content())
     return manifest
 
 
@@ -125,7 +126,7 @@ def content_digest(lines: Iterable[str]) -> str:
     return files.sha256_bytes("".join(lines).encode())
 
 
-def _batch(pair: LoadedPair) -> pa.RecordBatch:
+def _batch(pair: LoadedPair, layout: LayoutName) -> pa.RecordBatch:
     image = pair.input if pair.input is not None else pair.target
     if image is None:
         raise ValueError(f"pair {pair.id} has no image")
@@ -136,12 +137,16 @@ def _batch(pair: LoadedPair) -> pa.RecordBatch:
         for source in (pair.input_source, pair.target_source):
             values.append(None if source is None else getattr(source, field))
     columns = [
-        _binary(value) if isinstance(value, np.ndarray) else pa.array([value], type=column.type)
-        for value, column in zip(values, SCHEMA, strict=True)
+        _pixels(value, layout)
+        if isinstance(value, np.ndarray)
+        else pa.array([value], type=column.type)
+        for value, column in zip(values, schema(layout), strict=True)
     ]
-    return pa.record_batch(columns, schema=SCHEMA)
+    return pa.record_batch(columns, schema=schema(layout))
 
 
-def _binary(image: Pixels) -> pa.Array:
+def _pixels(image: Pixels, layout: LayoutName) -> pa.Array:
+    if layout == "compact":
+        return pa.array([encode(image)], type=schema(layout).field("input").type)
     offsets = pa.py_buffer(np.array([0, image.nbytes], np.int64))
     return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(image)])

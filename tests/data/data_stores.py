@@ -14,12 +14,12 @@ DESCRIPTION = {
 }
 
 
-def write_store(folder, pairs, shard_bytes=1 << 20):
+def write_store(folder, pairs, shard_bytes=1 << 20, layout="raw"):
     """Write ``pairs`` to a store in ``folder``, as preparation does; gives the manifest."""
     folder.mkdir()
     sizes = [sum(a.nbytes for a in (p.input, p.target) if a is not None) for p in pairs]
     written = [
-        write_shard(folder / f"pairs-{number:05d}.arrow", pairs[part.start : part.stop])
+        write_shard(folder / f"pairs-{number:05d}.arrow", pairs[part.start : part.stop], layout)
         for number, part in enumerate(plan_shards(sizes, shard_bytes))
     ]
-    return write_manifest(folder, written, **DESCRIPTION)
+    return write_manifest(folder, written, **DESCRIPTION, layout=layout)

@@ -79,6 +79,7 @@ PLUMBING = (
     "dgunet/data/catalogue.py",
     "dgunet/data/images.py",
     "dgunet/data/store.py",
+    "dgunet/data/tiles.py",
 )
 """Not dependencies of what comes after preparation: how files are written and read back. The
 bytes of the store are a dependency themselves, and the catalogue's facts are its YAML file."""
