@@ -1,9 +1,11 @@
 """Verbs of the data room: ``dgunet data list | info | cards | sample | prepare |
-import | check``."""
+import | fetch | check``."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -145,6 +147,44 @@ def import_set(
 
 
 @data.command()
+def fetch(
+    name: Name,
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="URL...", help="mirrors of one archive: http(s), s3, file or paths"),
+    ],
+    sha256: Annotated[str, typer.Option(help="of the archive; it is refused if it differs")] = "",
+    root: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="folder of the official trees [default: data/paper]"),
+    ] = None,
+    downloads: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="where the archive lies while it comes [default: build/downloads]"),
+    ] = None,
+) -> None:
+    """Download a set, verify it and import it; run it again to go on after a break.
+
+    The mirrors are tried in turn. Without --sha256 only a release whose pixels the catalogue knows
+    is accepted, if it knows one. For s3 the credentials are AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY, the server AWS_ENDPOINT_URL.
+
+    Example: dgunet data fetch Rain100H https://a.example.org/Rain100H.zip s3://mirror/Rain100H.zip
+    """
+    from dgunet.data.fetching import fetch_dataset
+    from dgunet.stages.layout import Layout
+
+    root = root or Layout.here().data("paper")
+    downloads = downloads or Layout.here().home / "build" / "downloads"
+    with _bytes_shown(name) as observe:
+        fetched = fetch_dataset(
+            name, sources, root, downloads, sha256=sha256, observe=observe, refused=_complain
+        )
+    for line in fetched.lines():
+        typer.echo(line)
+
+
+@data.command()
 def check(
     names: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -204,6 +244,25 @@ def _progress(name: str, done: int, total: int) -> None:
         print(f"\r{name}: {done}/{total} ", end="\n" if done == total else "", file=sys.stderr)
     elif total >= 1000 and done * 10 // total != (done - 1) * 10 // total:
         print(f"{name}: {done}/{total}", file=sys.stderr)
+
+
+def _complain(line: str) -> None:
+    typer.echo(f"refused: {line}", err=True)
+
+
+@contextmanager
+def _bytes_shown(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar of bytes on a terminal; elsewhere a line every half minute."""
+    from tqdm import tqdm
+
+    pause = 0.1 if sys.stderr.isatty() else 30
+    with tqdm(desc=name, unit="B", unit_scale=True, mininterval=pause, delay=0.5) as bar:
+
+        def observe(here: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(here - bar.n)
+
+        yield observe
 
 
 def _project_root() -> Path:

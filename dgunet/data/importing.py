@@ -14,7 +14,7 @@ from pathlib import Path
 from dgunet import files
 from dgunet.data.catalogue import CATALOGUE, DatasetInfo, Tree, dataset
 from dgunet.data.layouts import LAYOUTS, Pair
-from dgunet.errors import DataError
+from dgunet.errors import DataError, DgunetError
 
 DEPTH = 6
 """Folders are searched this deep for the set."""
@@ -54,7 +54,7 @@ def import_dataset(name: str, source: Path, root: Path) -> Imported:
     Raises:
         DataError: for an unknown set or format, an archive that reaches outside itself, a link that
             leads out of the folder, a set that is not found or incomplete, or one already there.
-        DgunetError: if the disk is full or ``root`` may not be written.
+        DgunetError: if the disk is full or too small, or ``root`` may not be written.
     """
     info = dataset(name)
     if not source.exists():
@@ -162,7 +162,7 @@ def _copy(wanted: dict[Path, Path], target: Path) -> None:
     parent = next(folder for folder in target.parents if folder.is_dir())
     free = shutil.disk_usage(parent).free
     if need > free:
-        raise DataError(
+        raise DgunetError(
             f"{target} needs {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free.",
             "Free some space, or choose another --root.",
         )

@@ -1,0 +1,295 @@
+"""Fetching over a real HTTP server: resumed, verified, from the first good mirror, or nothing."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+
+import pytest
+from data_web import Site, serve
+from filelock import FileLock
+from typer.testing import CliRunner
+
+from dgunet import files
+from dgunet.cli.data import data
+from dgunet.data.catalogue import CATALOGUE, Known
+from dgunet.data.doctor import check_dataset
+from dgunet.data.downloading import Download
+from dgunet.data.fetching import fetch_dataset
+from dgunet.data.remotes import RemoteError
+from dgunet.errors import DataError, DgunetError
+
+
+@pytest.fixture(scope="session")
+def archive(sample_root, tmp_path_factory):
+    """Test100's sample (no known digest) as a zip."""
+    folder = tmp_path_factory.mktemp("archive")
+    name = shutil.make_archive(str(folder / "a"), "zip", sample_root / "test", "Test100")
+    return (folder / name).read_bytes()
+
+
+@pytest.fixture
+def site(archive):
+    """A function that serves the archive, or other content, until the test ends."""
+    with ExitStack() as stack:
+        yield lambda content=archive, **how: stack.enter_context(serve(Site(content, **how)))
+
+
+@pytest.fixture
+def fetch(tmp_path):
+    """Fetch Test100 from urls into this test's folders."""
+
+    def run(*urls, name="Test100", **options):
+        return fetch_dataset(name, urls, tmp_path / "root", tmp_path / "downloads", **options)
+
+    return run
+
+
+def sha(content):
+    return files.sha256_bytes(content)
+
+
+def leftovers(tmp_path):
+    folder = tmp_path / "downloads"
+    return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
+
+
+# Whole.
+
+
+def test_a_set_comes_and_nothing_else_stays(site, fetch, archive, tmp_path):
+    seen = []
+    fetched = fetch(site().url, observe=lambda here, total: seen.append((here, total)))
+    assert fetched.imported.folder == tmp_path / "root/test/Test100"
+    assert check_dataset("Test100", tmp_path / "root").healthy
+    assert fetched.sha256 == sha(archive)
+    assert "not verified" in fetched.lines()[-1]
+    assert not any("secret" in line for line in fetched.lines())
+    assert seen[-1] == (len(archive), len(archive))
+    assert leftovers(tmp_path) == []
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["test"]
+
+
+def test_a_server_without_length_tag_or_ranges_will_do(site, fetch):
+    assert fetch(site(length=False, etag="", ranges=False).url).imported.pairs
+
+
+@pytest.mark.parametrize("prefix", ["", "file://"])
+def test_a_path_is_imported_where_it_lies(fetch, archive, tmp_path, prefix):
+    path = tmp_path / "an archive.zip"
+    path.write_bytes(archive)
+    source = prefix + str(path).replace(" ", "%20" if prefix else " ")
+    assert fetch(source, sha256=sha(archive)).verified == "verified by its SHA-256"
+    assert path.read_bytes() == archive
+
+
+# Broken off.
+
+
+def test_a_broken_connection_is_taken_up_again(site, fetch, archive):
+    server = site(cut=[1000, 2000, 0])
+    with pytest.raises(DataError, match=r"Run the same command again to go on"):
+        fetch(server.url)
+    fetch(server.url)
+    # The third answer brought nothing, so that run gave up; the next went on from there.
+    assert server.asked == [None, "bytes=1000-", "bytes=3000-", "bytes=3000-"]
+
+
+def test_a_killed_process_is_gone_on_from(site, archive, tmp_path, fetch):
+    content = archive + bytes(40_000_000)  # more than the pipe between them holds
+    server = site(content)
+    place = tmp_path / "downloads" / "Test100.archive"
+    script = (
+        "import sys, time; from pathlib import Path; from dgunet.data.downloading import Download;"
+        "Download(sys.argv[1], Path(sys.argv[2]), '', lambda here, total: time.sleep(0.2)).run()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, server.url, str(place)])
+    partial = place.with_name("Test100.archive.partial")
+    while process.poll() is None and not (partial.exists() and partial.stat().st_size > 1 << 20):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not place.exists()
+    size = partial.stat().st_size
+    assert 0 < size < len(content)
+    Download(server.url, place, sha(content), lambda here, total: None).run()
+    assert server.asked == [None, f"bytes={size}-"]
+    assert place.read_bytes() == content
+    assert leftovers(tmp_path) == ["Test100.archive", "Test100.archive.json"]
+
+
+def test_a_file_that_changed_meanwhile_is_begun_again(site, fetch, archive, tmp_path):
+    server = site(b"\0" * len(archive), etag='"old"', cut=[3000, 0])
+    with pytest.raises(DataError, match="could not be fetched"):
+        fetch(server.url)
+    assert leftovers(tmp_path) == ["Test100.archive.partial", "Test100.archive.partial.json"]
+    server.content, server.etag = archive, '"new"'
+    assert fetch(server.url).sha256 == sha(archive)
+
+
+def test_a_file_that_shrank_is_begun_again(site, fetch, archive):
+    server = site(archive + bytes(5000), etag='"old"', cut=[len(archive) + 100, 0])
+    with pytest.raises(DataError):
+        fetch(server.url)
+    server.content, server.etag = archive, '"new"'
+    assert fetch(server.url).sha256 == sha(archive)
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"weak"'])
+def test_without_a_strong_tag_nothing_is_pieced_together(site, fetch, archive, etag):
+    server = site(etag=etag, cut=[3000])
+    assert fetch(server.url).sha256 == sha(archive)
+    assert server.asked == [None, None]
+
+
+def test_a_server_that_always_breaks_off_and_knows_no_ranges_is_given_up(site, fetch):
+    server = site(ranges=False, cut=[3000] * 50)
+    with pytest.raises(DataError, match=r"ends early|broke"):
+        fetch(server.url)
+    assert len(server.asked) < 5
+
+
+# Mirrors.
+
+
+def test_mirrors_are_tried_in_turn(site, fetch, archive):
+    gone, page, good = site(), site(b"<html>please log in</html>"), site()
+    gone.status = 404
+    lines = []
+    fetched = fetch("http://127.0.0.1:9/a.zip", gone.url, page.url, good.url, refused=lines.append)
+    assert fetched.source == good.url.partition("?")[0]
+    assert "no connection" in lines[0]
+    assert "404" in lines[1]
+    assert "neither a zip nor a tar" in lines[2]
+
+
+def test_no_good_mirror_leaves_no_set(site, fetch, archive, tmp_path):
+    with pytest.raises(DataError, match="neither a zip nor a tar"):
+        fetch(site(b"nothing").url)
+    assert not (tmp_path / "root").exists()
+    assert leftovers(tmp_path) == []
+
+
+def test_with_a_digest_another_mirror_goes_on_without_one_it_does_not(site, fetch, archive):
+    first, second = site(cut=[3000, 0]), site(etag='"other"')
+    fetch(first.url, second.url, sha256=sha(archive))
+    assert second.asked == ["bytes=3000-"]
+
+
+def test_without_a_digest_another_mirror_begins_anew(site, fetch, archive):
+    first, second = site(cut=[3000, 0]), site(etag='"other"')
+    assert fetch(first.url, second.url).sha256 == sha(archive)
+    assert second.asked == [None]
+
+
+def test_what_another_mirror_began_wrongly_is_begun_again(site, fetch, archive):
+    first, second = site(b"\1" * len(archive), cut=[3000, 0]), site(etag='"other"')
+    assert fetch(first.url, second.url, sha256=sha(archive)).sha256 == sha(archive)
+    assert second.asked == ["bytes=3000-", None]
+
+
+# Trust.
+
+
+def test_a_wrong_digest_is_refused(site, fetch, archive, tmp_path):
+    with pytest.raises(DataError, match=f"its SHA-256 is {sha(archive)}, not {'0' * 64}"):
+        fetch(site().url, sha256="0" * 64)
+    assert leftovers(tmp_path) == []
+    assert not (tmp_path / "root").exists()
+
+
+def test_the_catalogue_s_digest_decides_without_one(
+    site, fetch, sample_root, tmp_path, monkeypatch
+):
+    folder = tmp_path / "made"
+    name = shutil.make_archive(str(tmp_path / "b"), "zip", sample_root / "test", "Rain100H")
+    content = (folder / name).read_bytes()
+    server = site(content)
+    with pytest.raises(DataError, match="not those of a known release"):
+        fetch(server.url, name="Rain100H")
+    assert not list((tmp_path / "root").iterdir())
+    known = Known(digest=check_dataset("Rain100H", sample_root).digest, what="the sample")
+    entry = CATALOGUE["Rain100H"].model_copy(update={"known": (known,)})
+    monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
+    fetched = fetch(server.url, name="Rain100H")
+    assert fetched.verified == "verified by its pixels: the sample"
+
+
+def test_an_archive_that_cannot_be_imported_for_want_of_space_stays(
+    site, fetch, tmp_path, monkeypatch, archive
+):
+    server = site()
+    small = shutil.disk_usage(tmp_path)._replace(free=10)
+    with monkeypatch.context() as patch:
+        patch.setattr("dgunet.data.importing.shutil.disk_usage", lambda path: small)
+        with pytest.raises(DgunetError, match="GB more"):
+            fetch(server.url)
+    assert server.asked == [None]
+    real = shutil.disk_usage
+    with monkeypatch.context() as patch:
+        inside = lambda path: small if tmp_path / "root" in path.parents else real(path)  # noqa: E731
+        patch.setattr("dgunet.data.importing.shutil.disk_usage", inside)
+        with pytest.raises(DgunetError, match="the disk has"):
+            fetch(server.url)
+    assert leftovers(tmp_path) == ["Test100.archive", "Test100.archive.json"]
+    fetch(server.url)
+    assert server.asked == [None, None]  # the third run needed no third download
+
+
+def test_another_address_does_not_get_the_archive_that_lies_there(site, fetch, tmp_path, archive):
+    server = site()
+    Download(server.url, tmp_path / "downloads/Test100.archive", "", lambda a, b: None).run()
+    other = site()
+    fetch(other.url)
+    assert other.asked == [None]
+
+
+# What can be wrong.
+
+
+def test_bad_arguments_are_told_before_anything_is_asked(fetch, site, tmp_path):
+    server = site()
+    with pytest.raises(DataError, match="64 hexadecimal digits"):
+        fetch(server.url, sha256="abc")
+    for url in ("ftp://example.org/a.zip", "s3://bucket"):
+        with pytest.raises(DataError, match="cannot be fetched"):
+            fetch(server.url, url)
+    with pytest.raises(DataError, match="unknown data set"):
+        fetch(server.url, name="Rain100X")
+    (tmp_path / "root/test/Test100").mkdir(parents=True)
+    with pytest.raises(DataError, match="there already"):
+        fetch(server.url)
+    assert server.asked == []
+
+
+def test_two_fetches_of_one_set_are_refused(fetch, site, tmp_path):
+    (tmp_path / "downloads").mkdir()
+    with (
+        FileLock(tmp_path / "downloads/.Test100.lock"),
+        pytest.raises(DataError, match="being fetched by another process"),
+    ):
+        fetch(site().url)
+
+
+def test_a_mirror_that_sends_too_much_is_refused(tmp_path, monkeypatch):
+    from contextlib import nullcontext
+
+    from dgunet.data.remotes import Answer
+
+    answer = Answer(0, 3, '"t"', iter([b"abcd"]))
+    monkeypatch.setattr("dgunet.data.downloading.ask", lambda *a: nullcontext(answer))
+    with pytest.raises(RemoteError, match="more than the 3 bytes"):
+        Download("http://x/y", tmp_path / "y", "", lambda a, b: None).run()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_verb(site, archive, tmp_path):
+    arguments = ["fetch", "Test100", "http://127.0.0.1:9/a.zip", site().url]
+    arguments += ["--root", str(tmp_path / "root"), "--downloads", str(tmp_path / "d")]
+    result = CliRunner().invoke(data, [*arguments, "--sha256", sha(archive).upper()])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == "verified by its SHA-256"
+    assert "refused: http://127.0.0.1:9/a.zip: no connection" in result.stderr
