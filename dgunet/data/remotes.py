@@ -118,15 +118,15 @@ def _ask_s3(url: str, start: int, tag: str) -> Iterator[Answer]:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    parts = urlsplit(url)
-    where = {"Bucket": parts.netloc, "Key": parts.path.removeprefix("/")}
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    where = {"Bucket": bucket, "Key": key}
     wanted = {"Range": f"bytes={start}-"} if start else {}
     same = {"IfMatch": tag} if start and tag else {}
     patience = Config(
         connect_timeout=TIMEOUT, read_timeout=TIMEOUT, retries={"total_max_attempts": 2}
     )
     try:
-        client = boto3.client("s3", config=patience)
+        client = boto3.session.Session().client("s3", config=patience)
         answer = client.get_object(**where, **wanted, **same)
     except ClientError as error:
         code = error.response["Error"]["Code"]
