@@ -1,6 +1,7 @@
 """What training must do: lower Eq. (10), follow the printed schedule, repeat itself exactly."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -63,3 +64,31 @@ def test_thread_count_is_restored():
     config = TrainingConfig(iterations=2, learning_rate=1e-3, warmup=0, threads=1)
     train(TwoStages(), Noise(), config)
     assert torch.get_num_threads() == before
+
+
+def test_bfloat16_keeps_float32_weights_and_still_learns():
+    network = TwoStages()
+    result = train(network, Noise(), replace(CONFIG, bfloat16=True))
+    assert result.last_loss < 0.5 * result.first_loss
+    assert result.reports != train(TwoStages(), Noise(), CONFIG).reports
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+
+
+def test_a_clipped_gradient_moves_less():
+    """With Adam's epsilon of 1e-8 a gradient of norm 1e-9 hardly moves anything."""
+    network, start = TwoStages(), TwoStages()
+    result = train(network, Noise(), replace(CONFIG, iterations=5, clip=1e-9))
+    torch.testing.assert_close(network.first.weight, start.first.weight, rtol=0, atol=6e-3)
+    assert all(report.gradient_norm > 1e-3 for report in result.reports)
+    free = TwoStages()
+    train(free, Noise(), replace(CONFIG, iterations=5))
+    assert not torch.allclose(free.first.weight, start.first.weight, rtol=0, atol=6e-3)
+
+
+def test_the_averaged_weights_lag_behind():
+    start, last, mean = TwoStages(), TwoStages(), TwoStages()
+    train(last, Noise(), CONFIG)
+    train(mean, Noise(), replace(CONFIG, average=0.95))
+    whole = (last.first.weight - start.first.weight).detach().norm()
+    part = (mean.first.weight - start.first.weight).detach().norm()
+    assert 0 < float(part) < float(whole)
