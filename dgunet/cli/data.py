@@ -33,7 +33,7 @@ def list_sets() -> None:
     """
     from tabulate import tabulate
 
-    from dgunet.data.catalogue import CATALOGUE
+    from dgunet.data.catalogue import CATALOGUE, FURTHER
 
     rows = [
         (
@@ -43,9 +43,9 @@ def list_sets() -> None:
             f"{info.pairs:,}",
             info.protocol,
             " ".join(map(str, info.tables)) or "-",
-            info.title + (f" - {info.twelfth}" if info.twelfth else ""),
+            " - ".join(filter(None, [info.title, info.twelfth, info.further])),
         )
-        for info in CATALOGUE.values()
+        for info in (*CATALOGUE.values(), *FURTHER.values())
     ]
     headers = ("set", "task", "role", "pairs", "protocol", "tables", "title")
     align = ("left",) * 3 + ("right",) + ("left",) * 3
@@ -150,10 +150,17 @@ def import_set(
 def fetch(
     name: Name,
     sources: Annotated[
-        list[str],
+        Optional[list[str]],  # noqa: UP045
         typer.Argument(metavar="URL...", help="mirrors of one archive: http(s), s3, file or paths"),
-    ],
+    ] = None,
     sha256: Annotated[str, typer.Option(help="of the archive; it is refused if it differs")] = "",
+    dvc: Annotated[
+        str, typer.Option(metavar="REPO", help="git repository with DVC, in place of URLs")
+    ] = "",
+    rev: Annotated[str, typer.Option(help="with --dvc: commit, tag or branch")] = "",
+    dvc_folder: Annotated[
+        str, typer.Option(help="with --dvc: the folder there that holds train/ and test/")
+    ] = "data/paper",
     root: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="folder of the official trees [default: data/paper]"),
@@ -169,17 +176,36 @@ def fetch(
     is accepted, if it knows one. For s3 the credentials are AWS_ACCESS_KEY_ID and
     AWS_SECRET_ACCESS_KEY, the server AWS_ENDPOINT_URL.
 
+    With --dvc the set comes from the DVC remote of a repository at --rev, verified by its .dvc file.
+
     Example: dgunet data fetch Rain100H https://a.example.org/Rain100H.zip s3://mirror/Rain100H.zip
+    Example: dgunet data fetch GoPro --dvc https://git.example.org/derain.git --rev v1.2
     """
     from dgunet.data.fetching import fetch_dataset
+    from dgunet.errors import ConfigError
+    from dgunet.stages.fetch import fetch_from_dvc
     from dgunet.stages.layout import Layout
 
-    root = root or Layout.here().data("paper")
-    downloads = downloads or Layout.here().home / "build" / "downloads"
-    with _bytes_shown(name) as observe:
-        fetched = fetch_dataset(
-            name, sources, root, downloads, sha256=sha256, observe=observe, refused=_complain
+    if bool(sources) == bool(dvc) or bool(dvc) != bool(rev):
+        raise ConfigError(
+            "the source is not clear.", "Name one or more URLs, or --dvc REPO and --rev REV."
         )
+    root = root or Layout.here().data("paper")
+    if dvc:
+        with _amount_shown(name, " files") as observe:
+            fetched = fetch_from_dvc(name, dvc, rev, root, folder=dvc_folder, observe=observe)
+    else:
+        downloads = downloads or Layout.here().home / "build" / "downloads"
+        with _amount_shown(name, "B") as observe:
+            fetched = fetch_dataset(
+                name,
+                sources or [],
+                root,
+                downloads,
+                sha256=sha256,
+                observe=observe,
+                refused=_complain,
+            )
     for line in fetched.lines():
         typer.echo(line)
 
@@ -251,12 +277,12 @@ def _complain(line: str) -> None:
 
 
 @contextmanager
-def _bytes_shown(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar of bytes on a terminal; elsewhere a line every half minute."""
+def _amount_shown(name: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on a terminal; elsewhere a line every half minute."""
     from tqdm import tqdm
 
     pause = 0.1 if sys.stderr.isatty() else 30
-    with tqdm(desc=name, unit="B", unit_scale=True, mininterval=pause, delay=0.5) as bar:
+    with tqdm(desc=name, unit=unit, unit_scale=True, mininterval=pause, delay=0.5) as bar:
 
         def observe(here: int, total: int | None) -> None:
             bar.total = total

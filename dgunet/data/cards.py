@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dgunet.data.catalogue import CATALOGUE, DatasetInfo, dataset
+from dgunet.data.catalogue import CATALOGUE, FURTHER, DatasetInfo, dataset
 
 
 def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
@@ -30,6 +30,8 @@ def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
     if info.input_psnr is not None:
         fields.append(("input", f"mean PSNR of the degraded images {info.input_psnr:.2f} dB on Y"))
     fields += [("known as", f"{known.what}: {known.digest}") for known in info.known]
+    if info.further:
+        fields.insert(1, ("beside", info.further))
     if info.twelfth:
         fields.insert(1, ("twelfth set", info.twelfth))
     return fields
@@ -52,7 +54,7 @@ def _options(options: dict[str, object]) -> str:
 def cards_markdown() -> str:
     """All cards, in the catalogue's order, as one Markdown document."""
     parts = [_HEAD]
-    for info in CATALOGUE.values():
+    for info in (*CATALOGUE.values(), *FURTHER.values()):
         rows = "".join(f"| {label} | {_cell(text)} |\n" for label, text in card_fields(info))
         parts.append(f"\n## {info.name}\n\n| | |\n|---|---|\n{rows}")
     return "".join(parts)

@@ -68,6 +68,7 @@ class DatasetInfo(BaseModel):
     citation: str
     url: str
     twelfth: str = ""
+    further: str = ""
     parts: tuple[Part, ...] = ()
     known: tuple[Known, ...] = ()
     input_psnr: float | None = None
@@ -91,16 +92,25 @@ def _read() -> dict[str, DatasetInfo]:
     return {name: DatasetInfo(name=name, **entry) for name, entry in entries.items()}
 
 
-CATALOGUE: dict[str, DatasetInfo] = _read()
-"""All sets by name: the twelve test sets in the paper's order, then the training sets."""
+_ENTRIES = _read()
+
+CATALOGUE: dict[str, DatasetInfo] = {n: e for n, e in _ENTRIES.items() if not e.further}
+"""What the tables are made with: the twelve test sets in the paper's order, then the training sets.
+
+All of them have a sample."""
+
+FURTHER: dict[str, DatasetInfo] = {n: e for n, e in _ENTRIES.items() if e.further}
+"""Sets beside those: what the training sets were put together from, or only the code uses."""
 
 
 def dataset(name: str) -> DatasetInfo:
-    """The entry of ``name``.
+    """The entry of ``name``, in `CATALOGUE` or `FURTHER`.
 
     Raises:
         DataError: for an unknown name; the message lists the known ones.
     """
-    if name not in CATALOGUE:
-        raise DataError(f"unknown data set {name!r}.", f"Known sets: {', '.join(CATALOGUE)}.")
-    return CATALOGUE[name]
+    known = FURTHER | CATALOGUE
+    if name not in known:
+        names = ", ".join([*CATALOGUE, *FURTHER])
+        raise DataError(f"unknown data set {name!r}.", f"Known sets: {names}.")
+    return known[name]

@@ -170,6 +170,25 @@ def _listed(folder: Path, grey: bool, listing: str) -> list[Pair]:
     return pairs
 
 
+def _repeated(folder: Path, grey: bool, parts: list[str], input: str, target: str) -> list[Pair]:
+    pairs: list[Pair] = []
+    for part in parts:
+        inputs, targets = (pictures_in(folder / part / half) for half in (input, target))
+        # N_1, N_2, ... are degraded versions of N.
+        partners = {name: targets[n] for name in inputs if (n := name.split("_")[0]) in targets}
+        pairs += match(inputs, partners, prefix=f"{part}-", grey=grey)
+    return pairs
+
+
+def _prefixed(folder: Path, grey: bool, input: str, target: str) -> list[Pair]:
+    files = pictures_in(folder)
+    inputs, targets = (
+        {name.removeprefix(prefix): path for name, path in files.items() if name.startswith(prefix)}
+        for prefix in (input, target)
+    )
+    return match(inputs, targets, grey=grey)
+
+
 def _sidd_scenes(folder: Path, grey: bool) -> list[Pair]:
     base = folder / "Data"
     if not base.is_dir():
@@ -196,6 +215,13 @@ def _sidd_blocks(folder: Path, grey: bool) -> list[Pair]:
     return [Pair(key, block, clean[key]) for key, block in noisy.items()]
 
 
+def _sidd_benchmark(folder: Path, grey: bool) -> list[Pair]:
+    name = "BenchmarkNoisyBlocksSrgb"
+    return [
+        Pair(key, block, None) for key, block in sidd_blocks(folder / f"{name}.mat", name).items()
+    ]
+
+
 def _dnd(folder: Path, grey: bool) -> list[Pair]:
     return [Pair(key, box, None) for key, box in dnd_boxes(folder).items()]
 
@@ -209,8 +235,11 @@ LAYOUTS: dict[str, Callable[..., list[Pair]]] = {
     "sequences": _sequences,
     "split-inputs": _split_inputs,
     "listed": _listed,
+    "repeated": _repeated,
+    "prefixed": _prefixed,
     "sidd-scenes": _sidd_scenes,
     "sidd-blocks": _sidd_blocks,
+    "sidd-benchmark": _sidd_benchmark,
     "dnd": _dnd,
     "grey-images": _grey_images,
 }

@@ -3,14 +3,20 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
+from scipy.io import savemat
 from typer.testing import CliRunner
 
 from dgunet.cli.data import data
-from dgunet.data.catalogue import CATALOGUE, dataset
-from dgunet.data.layouts import LAYOUTS
+from dgunet.data.catalogue import CATALOGUE, FURTHER, dataset
+from dgunet.data.layouts import LAYOUTS, read_pairs
+from dgunet.data.prepare import prepare_dataset
+from dgunet.data.store import PairStore
 from dgunet.errors import DataError
 from dgunet.evaluation.protocols import protocol
+from dgunet.stages.layout import test_sets as evaluated
 
 PUBLISHED = {
     "Test100": 100,
@@ -48,6 +54,24 @@ def test_the_deraining_recipe_is_the_sum_of_its_four_sets():
     parts = {part.name: part.pairs for part in dataset("Rain13K").parts}
     assert list(parts) == ["Rain14000", "Rain1800", "Rain800", "Rain12"]
     assert sum(parts.values()) == dataset("Rain13K").pairs
+    rest = {name: FURTHER[name].pairs - pairs for name, pairs in parts.items()}
+    assert rest == {
+        "Rain14000": dataset("Test2800").pairs,
+        "Rain1800": 0,
+        "Rain800": 0,
+        "Rain12": 0,
+    }
+
+
+def test_sets_beside_the_sixteen_are_known_but_not_part_of_all():
+    assert list(FURTHER) == [
+        *("Rain14000", "Rain1800", "Rain800", "Rain12"),
+        *("RealBlur-R", "SIDD-benchmark", "DIV2K"),
+    ]
+    assert not FURTHER.keys() & CATALOGUE.keys()
+    assert set(FURTHER).isdisjoint(evaluated("all"))
+    with pytest.raises(DataError, match="'RealBlur-R' is not a test set"):
+        evaluated("RealBlur-R")
 
 
 def test_preparing_does_not_load_torch():
@@ -62,7 +86,7 @@ def test_only_the_twelfth_set_serves_no_table():
     assert [info.name for info in CATALOGUE.values() if info.twelfth] == ["RealBlur-J"]
 
 
-@pytest.mark.parametrize("info", CATALOGUE.values(), ids=lambda info: info.name)
+@pytest.mark.parametrize("info", (FURTHER | CATALOGUE).values(), ids=lambda info: info.name)
 def test_every_entry_names_a_layout_and_a_protocol_that_exist(info):
     assert all(tree.layout in LAYOUTS for tree in info.trees)
     assert protocol(info.protocol).name == info.protocol
@@ -73,10 +97,79 @@ def test_an_unknown_name_lists_the_known_ones():
         dataset("Rain200H")
 
 
+def paint(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 6), (value, value, value)).save(path)
+
+
+def stored(name, root):
+    """(id, value of the input, value of the target) of every pair of a set of plain colours."""
+    pairs = read_pairs(dataset(name), root)
+    return [
+        (
+            pair.id,
+            *(None if p is None else int(p.load()[0, 0, 0]) for p in (pair.input, pair.target)),
+        )
+        for pair in pairs
+    ]
+
+
+def test_every_rain_of_rain14000_finds_its_photograph(tmp_path):
+    base = tmp_path / "rainy_image_dataset"
+    for part, number in (("training", 1), ("training", 11), ("testing", 1)):
+        shade = 100 * (part == "testing") + number
+        paint(base / part / "ground_truth" / f"{number}.jpg", shade)
+        for rain in (1, 2, 14):
+            paint(base / part / "rainy_image" / f"{number}_{rain}.jpg", shade + 10 * rain)
+    pairs = stored("Rain14000", tmp_path)
+    assert [name for name, *_ in pairs] == [
+        f"{part}-{number}_{rain}"
+        for part, number in (("testing", 1), ("training", 1), ("training", 11))
+        for rain in (1, 2, 14)
+    ]
+    for name, rainy, clean in pairs:
+        assert rainy - clean == 10 * int(name.split("_")[1])
+    paint(base / "training" / "rainy_image" / "12_1.jpg", 0)
+    with pytest.raises(DataError, match=r"12_1\.jpg has no clean target"):
+        read_pairs(dataset("Rain14000"), tmp_path)
+
+
+def test_rain1800_keeps_both_halves_in_one_folder(tmp_path):
+    for number in (1, 2, 10):
+        paint(tmp_path / "train/RainTrainH" / f"rain-{number}.png", 100 + number)
+        paint(tmp_path / "train/RainTrainH" / f"norain-{number}.png", number)
+    assert stored("Rain1800", tmp_path) == [("1", 101, 1), ("2", 102, 2), ("10", 110, 10)]
+    (tmp_path / "train/RainTrainH/norain-2.png").unlink()
+    with pytest.raises(DataError, match=r"rain-2\.png has no clean target"):
+        read_pairs(dataset("Rain1800"), tmp_path)
+
+
+def test_the_benchmark_blocks_of_sidd_have_no_target(tmp_path):
+    blocks = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8, 3), np.uint8)
+    name = "BenchmarkNoisyBlocksSrgb"
+    (tmp_path / "SIDD").mkdir()
+    savemat(tmp_path / "SIDD" / f"{name}.mat", {name: blocks})
+    prepare_dataset("SIDD-benchmark", tmp_path, tmp_path / "store", profile="sample")
+    store = PairStore.open(tmp_path / "store")
+    assert [record.id for record in store] == [f"000{s}_000{b}" for s in (1, 2) for b in (1, 2, 3)]
+    assert all(record.target is None for record in store)
+    np.testing.assert_array_equal(store[4].input, blocks[1, 1])
+
+
+def test_realblur_r_lies_beside_realblur_j(tmp_path):
+    folder = "RealBlur-R_BM3D_ECC_IMCORR_centroid_itensity_ref/scene001"
+    paint(tmp_path / "RealBlur" / folder / "gt/gt_1.png", 7)
+    paint(tmp_path / "RealBlur" / folder / "blur/blur_1.png", 9)
+    (tmp_path / "RealBlur/RealBlur_R_test_list.txt").write_text(
+        f"{folder}/gt/gt_1.png {folder}/blur/blur_1.png\n"
+    )
+    assert stored("RealBlur-R", tmp_path) == [("scene001-blur_1", 9, 7)]
+
+
 def test_list_prints_every_set():
     result = CliRunner().invoke(data, ["list"])
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == list(CATALOGUE)
+    assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == [*CATALOGUE, *FURTHER]
 
 
 def test_info_prints_the_card_and_marks_the_twelfth_set():
