@@ -75,7 +75,7 @@ def fetch_dataset(
     """
     info = dataset(name)
     sha256 = _checked_digest(sha256)
-    _check_absent(info, root)
+    check_absent(info, root)
     for source in sources:
         _local(source)
     with files.writing(downloads):
@@ -204,7 +204,12 @@ def _checked_digest(sha256: str) -> str:
     return digest
 
 
-def _check_absent(info: DatasetInfo, root: Path) -> None:
+def check_absent(info: DatasetInfo, root: Path) -> None:
+    """Refuse, before anything is fetched, a set that lies under ``root`` already.
+
+    Raises:
+        DataError: names the folder.
+    """
     for tree in info.trees:
         folder = root / info.role / tree.folder
         if folder.exists():

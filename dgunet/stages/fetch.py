@@ -1,0 +1,148 @@
+"""A set straight from a DVC remote, at a revision of the repository that versions it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dgunet import files
+from dgunet.data.catalogue import DatasetInfo, dataset
+from dgunet.data.fetching import Fetched, check_absent
+from dgunet.data.importing import Imported
+from dgunet.data.layouts import read_pairs
+from dgunet.errors import DataError, DgunetError
+
+FOLDER = "data/paper"
+"""Where the official trees lie in this project's repositories."""
+
+
+def fetch_from_dvc(
+    name: str,
+    repo: str,
+    rev: str,
+    root: Path,
+    *,
+    folder: str = FOLDER,
+    observe: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Fetched:
+    """Bring set ``name`` as ``repo`` has it at ``rev``, without a copy of anything else.
+
+    DVC trusts its remotes, so every file is compared with its MD5 here, and the list of them with
+    the MD5 in the ``.dvc`` file of that revision. The set appears under ``root`` only when all fit.
+
+    Args:
+        name: a catalogue key.
+        repo: address or path of a git repository with DVC; its default remote is read.
+        rev: commit, tag or branch.
+        root: the folder of the official trees to write to, e.g. ``data/paper``.
+        folder: the folder of the official trees in ``repo``.
+        observe: called with (files that are here, files in all).
+
+    Raises:
+        DataError: for an unknown set, a repository, revision, remote or file that cannot be read,
+            a file that differs from its MD5, or a set that is there already or is not whole.
+        DgunetError: if the disk is full or ``root`` may not be written.
+    """
+    from dvc.api import DVCFileSystem
+
+    info = dataset(name)
+    check_absent(info, root)
+    with files.writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", suffix=".partial", dir=root) as work:
+            try:
+                remote = DVCFileSystem(repo, rev=rev)
+                commit = str(remote.repo.get_rev())
+                tree, place = _find(info, remote, folder)
+                digests, out = _listed(remote, place)
+                target = Path(work) / info.role / tree
+                _get(remote, place, target, digests, observe)
+            except DgunetError:
+                raise
+            # DVC passes on whatever git, the disk, the cloud's client and its own parts raise.
+            except Exception as error:
+                raise DataError(
+                    f"{name} could not be read from {repo} at {rev}:"
+                    f" {type(error).__name__}: {error}",
+                    "Check the address, the revision, the remote and its credentials"
+                    " (AWS_ACCESS_KEY_ID, ...).",
+                ) from error
+            pairs = len(read_pairs(info, Path(work)))
+            final = root / info.role / tree
+            final.parent.mkdir(parents=True, exist_ok=True)
+            target.rename(final)
+    imported = Imported(name, final, pairs, info.pairs, len(digests))
+    source = f"{repo} at {commit}, {place}"
+    return Fetched(imported, source, "", f"verified by the MD5 that {out} has there")
+
+
+def _find(info: DatasetInfo, remote: Any, folder: str) -> tuple[str, str]:
+    """The official folder that is there: its name in the catalogue, its path in the repository."""
+    places = [
+        (tree.folder, f"{base}/{tree.folder}")
+        for tree in info.trees
+        for base in (f"{folder}/{info.role}", folder)
+    ]
+    for tree, place in places:
+        if remote.isdir(place):
+            return tree, place
+    raise DataError(
+        f"{info.name} is not in that revision: there is no {places[0][1]}.",
+        "Name the folder that holds train/ and test/ with --dvc-folder.",
+    )
+
+
+def _listed(remote: Any, place: str) -> tuple[dict[str, str], str]:
+    """MD5 by path of the files in ``place``, proved by the ``.dvc`` file that names them.
+
+    DVC names a folder by the MD5 of its listing: the JSON of (md5, relpath), sorted by relpath.
+    """
+    for parent in (PurePosixPath(place), *PurePosixPath(place).parents):
+        digest = str(remote.info(str(parent)).get("md5") or "")
+        if digest.endswith(".dir"):
+            break
+    else:
+        raise DataError(f"{place} is not versioned by DVC there.", "Name a folder that is.")
+    known = {
+        path: str(entry["md5"]) for path, entry in remote.find(str(parent), detail=True).items()
+    }
+    relative = {path: str(PurePosixPath(path).relative_to(parent)) for path in known}
+    listing = sorted(
+        ({"md5": known[path], "relpath": relative[path]} for path in known),
+        key=lambda entry: entry["relpath"],
+    )
+    found = hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False)
+    if f"{found.hexdigest()}.dir" != digest or any(".." in Path(path).parts for path in known):
+        raise DataError(
+            f"the remote's list of {parent} is not the one that its .dvc file names ({digest}).",
+            "The remote is damaged: push the data again from a good copy.",
+        )
+    return {p: known[p] for p in known if PurePosixPath(p).is_relative_to(place)}, f"{parent}.dvc"
+
+
+def _get(
+    remote: Any,
+    place: str,
+    target: Path,
+    digests: dict[str, str],
+    observe: Callable[[int, int | None], None],
+) -> None:
+    from dvc.fs.callbacks import Callback
+
+    target.parent.mkdir(parents=True)
+    hooks = {"files": lambda size, value, **_: observe(value, size)}
+    remote.get(place, str(target), recursive=True, callback=Callback(hooks=hooks))
+    for path, digest in digests.items():
+        copy = target / PurePosixPath(path).relative_to(place)
+        with copy.open("rb") as handle:
+            found = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False))
+        if found.hexdigest() != digest:
+            raise DataError(
+                f"{path} comes from the remote with MD5 {found.hexdigest()}, and its .dvc file says"
+                f" {digest}.",
+                "The remote is damaged: push the data again from a good copy.",
+            )
