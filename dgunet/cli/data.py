@@ -176,7 +176,8 @@ def fetch(
     is accepted, if it knows one. For s3 the credentials are AWS_ACCESS_KEY_ID and
     AWS_SECRET_ACCESS_KEY, the server AWS_ENDPOINT_URL.
 
-    With --dvc the set comes from the DVC remote of a repository at --rev, verified by its .dvc file.
+    With --dvc the set comes from the DVC remote of a repository at --rev, and is verified by the
+    .dvc file there.
 
     Example: dgunet data fetch Rain100H https://a.example.org/Rain100H.zip s3://mirror/Rain100H.zip
     Example: dgunet data fetch GoPro --dvc https://git.example.org/derain.git --rev v1.2
@@ -224,6 +225,10 @@ def check(
         Optional[Path],  # noqa: UP045
         typer.Option(help="also write the report here, .html or .json"),
     ] = None,
+    run_name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--mlflow", metavar="NAME", help="make it an MLflow run of this name"),
+    ] = None,
 ) -> None:
     """Examine sets on disk: counts, pairs, sizes, every pixel, release, repetitions, leakage.
 
@@ -231,14 +236,21 @@ def check(
 
     Example: dgunet data check
     Example: dgunet data check Rain100H Rain13K --root data/paper --out build/data-check.html
+    Example: dgunet data check --mlflow "after the new archives"
     """
     from tabulate import tabulate
 
     from dgunet.data.doctor import check_dataset, find_overlaps, write_report
 
     root = root or _project_root()
-    reports = [check_dataset(name, root, observe=_progress) for name in names or _present(root)]
-    overlaps = find_overlaps(reports)
+    names = names or _present(root)
+    if run_name is None:
+        reports = [check_dataset(name, root, observe=_progress) for name in names]
+        overlaps = find_overlaps(reports)
+    else:
+        from dgunet.stages.check import check as tracked
+
+        reports, overlaps = tracked(names, root, name=run_name, observe=_progress)
     rows = [
         (
             report.dataset,
