@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -16,6 +17,22 @@ data = typer.Typer(
     help="The data sets: what they are, the sample, preparation.",
     no_args_is_help=True,
 )
+
+
+class RecipeChoice(StrEnum):
+    """Recipes of `dgunet.data.recipes`."""
+
+    whole = "whole"
+    paper = "paper"
+    released = "released"
+
+
+class LayoutChoice(StrEnum):
+    """Layouts of `dgunet.data.store`."""
+
+    raw = "raw"
+    compact = "compact"
+
 
 Name = Annotated[str, typer.Argument(help="a set of `dgunet data list`, e.g. Rain100H")]
 
@@ -101,15 +118,24 @@ def prepare(
         Optional[Path],  # noqa: UP045
         typer.Option(help="store to write, replaced if it is there [default: build/prepared/NAME]"),
     ] = None,
+    recipe: Annotated[
+        RecipeChoice,
+        typer.Option(help="whole pictures, or a training set as the paper or its code prepares it"),
+    ] = RecipeChoice.whole,
+    layout: Annotated[
+        LayoutChoice,
+        typer.Option(help="raw: crops cost nothing; compact: less disk than PNG, crops decode"),
+    ] = LayoutChoice.raw,
     params_file: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--params", help="parameter file [default: the project's params.yaml]"),
     ] = None,
 ) -> None:
-    """Check a set and write its store: raw pixels, memory-mapped, with provenance.
+    """Check a set and write its store: both images of a pair together, with provenance.
 
     Example: dgunet data prepare Rain100H
     Example: dgunet data prepare Set11 --root ~/archives --out build/prepared/Set11
+    Example: dgunet data prepare SIDD-train --recipe released --layout compact
     """
     from dgunet.config import load_params
     from dgunet.stages import prepare as stage
@@ -118,7 +144,12 @@ def prepare(
     here = Layout.here()
     params = load_params(params_file or here.params)
     manifest = stage.prepare(
-        params, name, root=root or here.data(params.profile), out=out or here.store(name)
+        params,
+        name,
+        root=root or here.data(params.profile),
+        out=out or here.store(name),
+        recipe=recipe.value,
+        layout=layout.value,
     )
     typer.echo(
         f"{manifest.dataset}: {manifest.count} of {manifest.published_count} pairs"

@@ -19,7 +19,9 @@ from dgunet.data.catalogue import DatasetInfo, dataset
 from dgunet.data.images import Picture
 from dgunet.data.layouts import Pair, check_shapes, read_pairs
 from dgunet.data.quality import looks_swapped
-from dgunet.data.store import VERSION, Source, StoreManifest
+from dgunet.data.recipes import Cut, Recipe, RecipeName, StudioLuma
+from dgunet.data.recipes import recipe as find_recipe
+from dgunet.data.store import VERSION, LayoutName, Source, StoreManifest
 from dgunet.data.writer import (
     SHARD_BYTES,
     LoadedPair,
@@ -32,9 +34,6 @@ from dgunet.data.writer import (
 )
 from dgunet.errors import DataError
 
-RECIPE = "whole"
-"""Whole photographs, pixels as they decode; patches are cut when training asks for them."""
-
 Observe = Callable[[int, int], None]
 """Called with (pairs written, pairs in all): after each pair, or after each file if in parallel."""
 
@@ -46,6 +45,8 @@ class Job:
     path: Path
     pairs: tuple[Pair, ...]
     root: Path
+    cut: Cut
+    layout: LayoutName
 
     @property
     def record(self) -> Path:
@@ -59,6 +60,8 @@ def prepare_dataset(
     out: Path,
     *,
     profile: str,
+    recipe: RecipeName = "whole",
+    layout: LayoutName = "raw",
     workers: int | None = None,
     shard_bytes: int = SHARD_BYTES,
     observe: Observe | None = None,
@@ -73,21 +76,33 @@ def prepare_dataset(
         root: the folder that holds the official trees, e.g. ``data/sample``.
         out: the store's folder; replaced if it is there.
         profile: ``sample`` or ``paper``; a sample store is never complete.
+        recipe: of `dgunet.data.recipes`; ``whole`` keeps every picture as it is.
+        layout: of `dgunet.data.store`; the digest is the same for both.
         workers: processes, at most one a file; None takes one a processor.
         shard_bytes: pixels after which a new file begins.
         observe: progress.
 
     Raises:
-        DataError: if the set is unknown, missing, incomplete, mixed up or corrupt, if the disk is
-            too small, or if another preparation writes to ``out``.
+        DataError: if the set is unknown, missing, incomplete, mixed up or corrupt, if the recipe
+            does not use it, if the disk is too small, or if another preparation writes to ``out``.
         DgunetError: if the disk is full or ``out`` may not be written.
     """
     info = dataset(name)
-    pairs = read_pairs(info, root)
-    sizes = [_bytes(pair) for pair in pairs]
-    with _alone(out), _work_folder(out, _identity(info, pairs, root, shard_bytes)) as work:
+    way = find_recipe(info, recipe)
+    pairs = [way.picture(pair) for pair in read_pairs(info, root)]
+    sizes = [_bytes(pair, way.cut) for pair in pairs]
+    with (
+        _alone(out),
+        _work_folder(out, _identity(info, way, layout, pairs, root, shard_bytes)) as work,
+    ):
         jobs = [
-            Job(work / f"pairs-{number:05d}.arrow", tuple(pairs[part.start : part.stop]), root)
+            Job(
+                work / f"pairs-{number:05d}.arrow",
+                tuple(pairs[part.start : part.stop]),
+                root,
+                way.cut,
+                layout,
+            )
             for number, part in enumerate(plan_shards(sizes, shard_bytes))
         ]
         _check_space(sum(sizes), work, out)
@@ -103,21 +118,31 @@ def prepare_dataset(
                 task=info.task,
                 role=info.role,
                 profile=profile,
-                published_count=info.pairs,
+                published_count=info.pairs * way.cut.count,
                 complete=profile != "sample" and len(pairs) == info.pairs,
                 protocol=info.protocol,
-                recipe=RECIPE,
+                recipe=way.name,
+                layout=layout,
             )
 
 
-def _bytes(pair: Pair) -> int:
-    """Bytes of a pair's pixels, from the headers; checks that both halves have one size."""
+def _bytes(pair: Pair, cut: Cut) -> int:
+    """Bytes of a pair's records, from the headers; checks that both halves have one size."""
     height, width, channels = check_shapes(pair)
     images = (pair.input is not None) + (pair.target is not None)
-    return height * width * channels * images * (4 if pair.target is None else 1)
+    coloured = isinstance(pair.target, StudioLuma) and not pair.target.is_grey()
+    wide = 4 if pair.target is None or coloured else 1
+    return cut.pixels(height, width) * channels * images * wide
 
 
-def _identity(info: DatasetInfo, pairs: list[Pair], root: Path, shard_bytes: int) -> str:
+def _identity(
+    info: DatasetInfo,
+    way: Recipe,
+    layout: LayoutName,
+    pairs: list[Pair],
+    root: Path,
+    shard_bytes: int,
+) -> str:
     """What must be the same for an interrupted run to be continued."""
     sources = {
         picture.path: picture.path.stat()
@@ -129,7 +154,7 @@ def _identity(info: DatasetInfo, pairs: list[Pair], root: Path, shard_bytes: int
         (path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns)
         for path, stat in sources.items()
     ]
-    return files.sha256_json([VERSION, RECIPE, info.name, shard_bytes, described])
+    return files.sha256_json([VERSION, repr(way), layout, info.name, shard_bytes, described])
 
 
 @contextmanager
@@ -209,7 +234,9 @@ def _write(jobs: list[Job], workers: int, observe: Observe) -> list[Written]:
 
 
 def _write_one(job: Job, observe: Callable[[int], None] | None = None) -> Written:
-    written = write_shard(job.path, _decoded(job.pairs, job.root, observe or (lambda _: None)))
+    pairs = _decoded(job.pairs, job.root, observe or (lambda _: None))
+    records = (record for pair in pairs for record in job.cut(pair))
+    written = write_shard(job.path, records, job.layout)
     save_written(written, job.record)
     return written
 

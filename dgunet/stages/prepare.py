@@ -6,17 +6,26 @@ from pathlib import Path
 
 from dgunet.config import Params
 from dgunet.data.prepare import prepare_dataset
-from dgunet.data.store import StoreManifest
+from dgunet.data.recipes import RecipeName
+from dgunet.data.store import LayoutName, StoreManifest
 from dgunet.stages.layout import EXPERIMENTS
 from dgunet.stages.progress import counting
 from dgunet.tracking import start_run
 
 
-def prepare(params: Params, dataset: str, *, root: Path, out: Path) -> StoreManifest:
+def prepare(
+    params: Params,
+    dataset: str,
+    *,
+    root: Path,
+    out: Path,
+    recipe: RecipeName = "whole",
+    layout: LayoutName = "raw",
+) -> StoreManifest:
     """Check the official tree of ``dataset`` under ``root`` and write its store to ``out``.
 
     Raises:
-        DataError: if the set is unknown, missing, incomplete or corrupt.
+        DataError: if the set is unknown, missing, incomplete or corrupt, or not the recipe's.
     """
     tags = {"stage": "prepare", "dataset": dataset, "profile": params.profile}
     with start_run(
@@ -28,6 +37,8 @@ def prepare(params: Params, dataset: str, *, root: Path, out: Path) -> StoreMani
                 root,
                 out,
                 profile=params.profile,
+                recipe=recipe,
+                layout=layout,
                 observe=lambda done, total: tell(done, total, ""),
             )
         run.set_tags({"data.digest": manifest.digest, "task": manifest.task})

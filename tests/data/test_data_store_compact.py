@@ -15,6 +15,7 @@ from PIL import Image
 from dgunet.data import tiles
 from dgunet.data.batches import TrainingBatches
 from dgunet.data.photographs import photographs
+from dgunet.data.prepare import prepare_dataset
 from dgunet.data.store import PairStore, Source
 from dgunet.data.tiles import SIDE, TiledPixels, encode
 from dgunet.data.writer import LoadedPair
@@ -104,6 +105,25 @@ def test_the_same_store_in_fewer_bytes(pairs, tmp_path):
         np.testing.assert_array_equal(record.target, pair.target)
         with pytest.raises(ValueError, match="read-only"):
             record.target[0, 0, 0] = 1
+
+
+def test_any_number_of_workers_writes_the_same_bytes(sample_root, prepared, tmp_path):
+    contents = []
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        manifest = prepare_dataset(
+            "RealBlur-J",
+            sample_root,
+            out,
+            profile="sample",
+            layout="compact",
+            workers=workers,
+            shard_bytes=1,
+        )
+        contents.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert len(manifest.shards) > 1
+    assert contents[0] == contents[1]
+    assert manifest.digest == PairStore.open(prepared("RealBlur-J")).manifest.digest
 
 
 def test_training_sees_the_same_batches(pairs, tmp_path):
