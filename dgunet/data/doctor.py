@@ -16,7 +16,7 @@ import numpy as np
 
 from dgunet import files
 from dgunet.data.catalogue import DatasetInfo, dataset
-from dgunet.data.fingerprints import Fingerprint, Index, fingerprint, groups
+from dgunet.data.fingerprints import Fingerprint, Index, closest, fingerprint, groups, outlines
 from dgunet.data.images import Pixels
 from dgunet.data.layouts import Pair, check_shapes, find_tree, read_pairs
 from dgunet.data.quality import looks_swapped, roughness
@@ -194,7 +194,8 @@ def _find_duplicates(report: Report) -> None:
 def find_overlaps(reports: Iterable[Report]) -> list[Overlap]:
     """The test photographs that are also training photographs, by pair of sets.
 
-    A crop is found in the whole it was cut from; a resized copy is not.
+    A crop is found in the whole it was cut from, and a whole at another size; a resized crop
+    is not.
     """
     by_role = {
         role: list(members)
@@ -205,12 +206,15 @@ def find_overlaps(reports: Iterable[Report]) -> list[Overlap]:
         index = Index()
         for key, image in train.fingerprints.items():
             index.add(key, image)
+        keys = list(train.fingerprints)
+        whole = outlines(list(train.fingerprints.values()))
         for test in by_role.get("test", []):
-            shared = [
-                (key, max(found, key=lambda name: found[name]))
-                for key, image in test.fingerprints.items()
-                if (found := index.matches(image))
-            ]
+            shared = []
+            for key, image in test.fingerprints.items():
+                if found := index.matches(image):
+                    shared.append((key, max(found, key=lambda name: found[name])))
+                elif (copy := closest(image, whole)) is not None:
+                    shared.append((key, keys[copy]))
             if shared:
                 pictures = len(test.fingerprints)
                 overlaps.append(Overlap(train.dataset, test.dataset, tuple(shared), pictures))

@@ -4,12 +4,15 @@ An image is described by 64-bit hashes of small windows around its corners. The 
 the same hashes wherever the crop's border lies, so two images that show the same scene at the same
 scale share many hashes, all displaced alike. Hashing every window once makes a search linear in the
 number of images.
+
+A resized copy has other windows. It is found by its outline: a thumbnail of the whole picture
+without its coarse shades, compared by correlation.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -38,22 +41,47 @@ SLACK = 2
 COMMON = 24
 """A hash in more images than this (a plain edge, a flat sky) says nothing and is left out."""
 
+THUMBNAIL = 32
+"""Side of the outline in pixels."""
+
+SHADES = 3.0
+"""Standard deviation of the Gaussian whose average is taken off the thumbnail, in its pixels."""
+
+PLAIN = 3.0
+"""RMS in grey levels below which an outline is too faint to tell anything."""
+
+ALIKE = 0.9
+"""Correlation of two outlines that makes a copy.
+
+Among the 619 real pictures of Rain100L, Set11, BSD68, BSD400 and a part of Rain13K, and 10 of GoPro
+and SIDD, different ones reach 0.70. Copies as JPEG (quality 75) have 0.98 at 0.5 to 2 times the size,
+0.92 at 0.4; at 0.3 some are missed (0.83).
+"""
+
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Corners of one image (n x 2: row, column) and the hashes of their windows (n)."""
+    """What is kept of one image.
+
+    Attributes:
+        corners: n x 2: row, column.
+        hashes: n hashes of the windows around them.
+        outline: thumbnail of unit length, THUMBNAIL^2 values; zeros for plain or tiny images.
+    """
 
     corners: NDArray[np.int64]
     hashes: NDArray[np.uint64]
+    outline: NDArray[np.float32]
 
 
 def fingerprint(image: Pixels) -> Fingerprint:
-    """Describe an image H x W x C, uint8; images smaller than a window have no corner."""
+    """Describe an image H x W x C, uint8; images smaller than a window have nothing."""
     grey = image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
     half = WINDOW // 2
     if min(height, width) <= WINDOW:
-        return Fingerprint(np.empty((0, 2), np.int64), np.empty(0, np.uint64))
+        nothing = np.zeros(THUMBNAIL**2, np.float32)
+        return Fingerprint(np.empty((0, 2), np.int64), np.empty(0, np.uint64), nothing)
     smooth = cv2.GaussianBlur(grey, (0, 0), 1.5)
     # Every choice is local, so that a crop keeps the corners of the whole.
     response = cv2.cornerMinEigenVal(smooth, 5)
@@ -70,7 +98,30 @@ def fingerprint(image: Pixels) -> Fingerprint:
     hashes = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
     # A window of one level, or of one plain edge, is everywhere.
     telling = cells.std(axis=1) > 4.0
-    return Fingerprint(corners[telling], hashes[telling])
+    return Fingerprint(corners[telling], hashes[telling], _outline(grey))
+
+
+def _outline(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    whole = grey.astype(np.float32)
+    small = cv2.resize(whole, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    detail = np.asarray(small - cv2.GaussianBlur(small, (0, 0), SHADES), np.float32).ravel()
+    detail -= detail.mean()
+    length = float(np.linalg.norm(detail))
+    return detail / length if length > PLAIN * THUMBNAIL else np.zeros_like(detail)
+
+
+def closest(image: Fingerprint, outlines: NDArray[np.float32]) -> int | None:
+    """The row of ``outlines`` (n x THUMBNAIL^2) that is a copy of ``image`` at any size, if any."""
+    if not len(outlines):
+        return None
+    likeness = outlines @ image.outline
+    best = int(likeness.argmax())
+    return best if likeness[best] >= ALIKE else None
+
+
+def outlines(images: Sequence[Fingerprint]) -> NDArray[np.float32]:
+    """The outlines of images as rows, for `closest`."""
+    return np.array([image.outline for image in images], np.float32).reshape(-1, THUMBNAIL**2)
 
 
 class Index:

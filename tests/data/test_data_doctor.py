@@ -163,6 +163,20 @@ def test_a_leak_is_found_and_named(tmp_path):
     assert "1 of 2 photographs of Set11 are also in BSD400" in overlap.text()
 
 
+@pytest.mark.parametrize("scale", [0.5, 0.77, 1.6])
+def test_a_resized_copy_is_a_leak_and_other_photographs_are_not(tmp_path, scale):
+    names = ("astronaut", "coffee", "gravel", "grass", "brick")
+    for number, name in enumerate(names):
+        save(tmp_path / f"BSD400/test_{number:03}.png", photograph(name)[..., 0])
+    copy = Image.fromarray(photograph("coffee")[..., 0])
+    width, height = (round(side * scale) for side in copy.size)
+    save(tmp_path / "Set11/lena.tif", np.asarray(copy.resize((width, height), Image.BICUBIC)))
+    save(tmp_path / "Set11/other.tif", photograph("chelsea")[..., 0])
+    save(tmp_path / "Set11/plain.tif", np.full((99, 99), 7, np.uint8))
+    (overlap,) = find_overlaps(check_dataset(name, tmp_path) for name in ("Set11", "BSD400"))
+    assert overlap.shared == (("lena", "test_001"),)
+
+
 def test_the_report_goes_to_json_and_to_a_page_that_escapes(tmp_path, sample_root):
     report = check_dataset("Set11", sample_root)
     report.say("note", "<script>")
