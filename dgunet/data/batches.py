@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from dgunet.data.augment import Augmentation, eight_symmetries
 from dgunet.data.images import Pixels
 from dgunet.data.store import PairStore
 from dgunet.errors import DataError
-
-CODES = 9
-"""The recipe draws an integer from 0 to 8, both ends included; 0 and 8 leave the patch alone."""
 
 _ORDER, _SAMPLE = 1, 2
 """Keep the streams of epoch orders and of samples apart."""
@@ -33,14 +31,21 @@ class TrainingBatches:
             bottom first.
         batch: samples a step.
         seed: of the training run.
-        augment: flips and quarter turns as the recipes have them, see `dihedral`.
+        augment: what is done to a patch pair, see `dgunet.data.augment`; True is
+            `eight_symmetries`, False nothing.
 
     Raises:
         DataError: if the store is empty or has no clean images.
     """
 
     def __init__(
-        self, store: PairStore, *, patch: int, batch: int, seed: int, augment: bool = True
+        self,
+        store: PairStore,
+        *,
+        patch: int,
+        batch: int,
+        seed: int,
+        augment: Augmentation | bool = True,
     ) -> None:
         if not len(store) or store[0].target is None:
             raise DataError(
@@ -50,7 +55,7 @@ class TrainingBatches:
         self.patch = patch
         self.batch = batch
         self.seed = seed
-        self.augment = augment
+        self.augment = eight_symmetries if augment is True else augment
         self._epoch = (-1, np.empty(0, np.int64))
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,16 +79,19 @@ class TrainingBatches:
         height, width, _ = record.shape
         top = int(generator.integers(max(height - self.patch, 0) + 1))
         left = int(generator.integers(max(width - self.patch, 0) + 1))
-        code = int(generator.integers(CODES)) if self.augment else 0
         pair = record.crop(top, left, self.patch, self.patch)
-        target = self._turned(pair.target, code)
-        return (target if pair.input is None else self._turned(pair.input, code)), target
+        degraded = None if pair.input is None else self._filled(pair.input)
+        clean = self._filled(pair.target)
+        if self.augment:
+            degraded, clean = self.augment(degraded, clean, generator)
+        return (clean if degraded is None else degraded), clean
 
-    def _turned(self, patch: Any, code: int) -> Pixels:
+    def _filled(self, patch: Any) -> Pixels:
         below, right = self.patch - patch.shape[0], self.patch - patch.shape[1]
         if below or right:
             patch = np.pad(patch, ((0, below), (0, right), (0, 0)), mode="reflect")
-        return dihedral(patch, code)
+        filled: Pixels = patch
+        return filled
 
     def _index(self, position: int) -> int:
         epoch, place = divmod(position, len(self.store))
@@ -91,26 +99,6 @@ class TrainingBatches:
             order = np.random.default_rng([_ORDER, self.seed, epoch]).permutation(len(self.store))
             self._epoch = (epoch, order)
         return int(self._epoch[1][place])
-
-
-def dihedral(image: Pixels, code: int) -> Pixels:
-    """Flip or turn an image H x W x C by the recipes' code.
-
-    0 and 8: none; 1: rows reversed; 2: columns reversed; 3, 4, 5: one, two, three quarter turns
-    counter-clockwise; 6: rows reversed, then a quarter turn; 7: columns reversed, then a quarter
-    turn.
-
-    Raises:
-        ValueError: for a code outside 0 to 8.
-    """
-    if not 0 <= code < CODES:
-        raise ValueError(f"augmentation code {code}, allowed: 0 to 8")
-    if code in (1, 6):
-        image = image[::-1]
-    if code in (2, 7):
-        image = image[:, ::-1]
-    turns = {3: 1, 4: 2, 5: 3, 6: 1, 7: 1}.get(code, 0)
-    return np.rot90(image, turns)
 
 
 def _tensor(patches: list[Pixels]) -> torch.Tensor:

@@ -1,7 +1,5 @@
 """Batches depend on the seed and the step, on nothing else."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,8 @@ from data_stores import write_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgunet.data.batches import TrainingBatches, dihedral
+from dgunet.data.augment import dihedral
+from dgunet.data.batches import TrainingBatches
 from dgunet.data.store import PairStore
 from dgunet.data.writer import LoadedPair
 from dgunet.errors import DataError
@@ -118,30 +117,3 @@ def test_small_photographs_are_mirrored_right_and_below(prepared):
 def test_a_set_without_clean_images_cannot_train(prepared):
     with pytest.raises(DataError, match="no clean images"):
         TrainingBatches(PairStore.open(prepared("DND")), patch=16, batch=1, seed=1)
-
-
-def test_the_nine_codes():
-    image = np.arange(6).reshape(2, 3, 1)
-    expected = {
-        0: [[0, 1, 2], [3, 4, 5]],
-        1: [[3, 4, 5], [0, 1, 2]],
-        2: [[2, 1, 0], [5, 4, 3]],
-        3: [[2, 5], [1, 4], [0, 3]],
-        4: [[5, 4, 3], [2, 1, 0]],
-        5: [[3, 0], [4, 1], [5, 2]],
-        6: [[5, 2], [4, 1], [3, 0]],
-        7: [[0, 3], [1, 4], [2, 5]],
-        8: [[0, 1, 2], [3, 4, 5]],
-    }
-    for code, rows in expected.items():
-        np.testing.assert_array_equal(dihedral(image, code)[..., 0], rows)
-    for code in (-1, 9):
-        with pytest.raises(ValueError, match="allowed: 0 to 8"):
-            dihedral(image, code)
-
-
-def test_the_nine_codes_are_those_of_the_released_code(benchmarks):
-    recorded = json.loads((benchmarks / "../reference/golden/augment.json").read_text())
-    image = np.array(recorded["train_aug_input"])[..., None]
-    for code, rows in recorded["train_aug_by_code_0_to_8"].items():
-        np.testing.assert_array_equal(dihedral(image, int(code))[..., 0], rows)
