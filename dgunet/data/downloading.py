@@ -91,7 +91,7 @@ class Download:
             raise RemoteError(f"byte {start:,} was asked for, byte {answer.start:,} came")
         if start and answer.start == start:
             known = self._known()
-            if known.get("length") != answer.length or (tag and tag != answer.tag):
+            if known.get("length") != answer.length or (tag and answer.tag not in ("", tag)):
                 self._discard()
                 return False
             if known.get("source") != self._source:

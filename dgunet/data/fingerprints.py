@@ -54,8 +54,8 @@ ALIKE = 0.9
 """Correlation of two outlines that makes a copy.
 
 Among the 619 real pictures of Rain100L, Set11, BSD68, BSD400 and a part of Rain13K, and 10 of GoPro
-and SIDD, different ones reach 0.70. Copies as JPEG (quality 75) have 0.98 at 0.5 to 2 times the size,
-0.92 at 0.4; at 0.3 some are missed (0.83).
+and SIDD, different ones reach 0.70. Copies as JPEG (quality 75) have 0.98 at 0.5 to 2 times the
+size, 0.92 at 0.4; at 0.3 some are missed (0.83).
 """
 
 

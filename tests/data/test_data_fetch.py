@@ -293,3 +293,13 @@ def test_the_verb(site, archive, tmp_path):
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == "verified by its SHA-256"
     assert "refused: http://127.0.0.1:9/a.zip: no connection" in result.stderr
+
+
+@pytest.mark.benchmarks_data
+def test_a_real_set_is_verified_by_its_pixels(benchmarks, site, fetch, tmp_path):
+    name = shutil.make_archive(str(tmp_path / "real"), "zip", benchmarks, "Set11")
+    server = site((tmp_path / name).read_bytes(), cut=[200_000, 100_000])
+    fetched = fetch(server.url, name="Set11")
+    assert fetched.imported.pairs == 11
+    assert fetched.verified.startswith("verified by its pixels: the eleven TIFF files")
+    assert server.asked == [None, "bytes=200000-", "bytes=300000-"]
