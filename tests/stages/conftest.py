@@ -29,7 +29,14 @@ def small(project, params, sample_root, tmp_path_factory):
         for name in ("Rain13K", "Rain100L"):
             prepare(params, name, root=sample_root, out=here.store(name))
         train(params, "derain", store=here.store("Rain13K"), out=here.model("derain-DGUNet"))
-        yield here
+    return here
+
+
+@pytest.fixture
+def silent(small, monkeypatch):
+    """Stages called in this test work in the small project and make no runs."""
+    monkeypatch.setenv("DGUNET_HOME", str(small.home))
+    monkeypatch.setenv("DGUNET_TRACKING", "off")
 
 
 @pytest.fixture

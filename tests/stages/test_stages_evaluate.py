@@ -10,6 +10,8 @@ from dgunet.errors import CheckpointError, DataError
 from dgunet.evaluation import steps
 from dgunet.stages.evaluate import Options, evaluate, papers_networks
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 
 @pytest.fixture
 def run(params, small, weights):
