@@ -124,7 +124,7 @@ def prepare(
     ] = RecipeChoice.whole,
     layout: Annotated[
         LayoutChoice,
-        typer.Option(help="raw: crops cost nothing; compact: less disk than PNG, crops decode"),
+        typer.Option(help="raw: crops cost nothing; compact: about PNG's disk, crops decode"),
     ] = LayoutChoice.raw,
     params_file: Annotated[
         Optional[Path],  # noqa: UP045

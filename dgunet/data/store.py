@@ -6,8 +6,8 @@ A store is a folder with Arrow IPC files and ``manifest.json``; a record is one 
 ``raw``: a crop is a NumPy view into the mapped file, nothing is decoded and nothing is copied. The
 price is disk: about twice the bytes of the PNGs the pixels come from.
 
-``compact``: compressed tiles, see `dgunet.data.tiles`; fewer bytes than PNG, and a crop decodes the
-tiles it touches.
+``compact``: compressed tiles, see `dgunet.data.tiles`; about PNG's bytes, and a crop decodes only
+the tiles it touches.
 """
 
 from __future__ import annotations

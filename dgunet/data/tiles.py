@@ -2,8 +2,8 @@
 
 Before zstd a tile is taken apart into planes, and predicted: green may be taken from red and blue,
 and every plane may be differenced down and across, all modulo 256. Each tile has the choice that
-leaves the least entropy, and says it in its first byte. Colour
-photographs take less space than as PNG, independent noise as much (`benchmarks/store_crops.py`).
+leaves the least entropy, and says it in its first byte. Photographs take less space than as PNG;
+where every colour has noise of its own, about as much (`benchmarks/store_crops.py`).
 """
 
 from __future__ import annotations

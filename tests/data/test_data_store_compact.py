@@ -107,6 +107,16 @@ def test_the_same_store_in_fewer_bytes(pairs, tmp_path):
             record.target[0, 0, 0] = 1
 
 
+def test_real_photographs_take_less_space_than_as_png(benchmarks):
+    images = [
+        np.asarray(Image.open(path).convert("RGB"))
+        for path in sorted((benchmarks / "GoPro/official_samples").glob("*.png"))
+    ]
+    assert len(images) == 4
+    compact = sum(len(tile) for image in images for tile in encode(image))
+    assert compact < 0.9 * sum(map(png_bytes, images))
+
+
 def test_any_number_of_workers_writes_the_same_bytes(sample_root, prepared, tmp_path):
     contents = []
     for workers in (1, 2):
