@@ -187,6 +187,12 @@ class PairStore:
         """
         folder = Path(folder)
         manifest = StoreManifest.read(folder)
+        held = sum(shard.records for shard in manifest.shards)
+        if held != manifest.count:
+            raise DataError(
+                f"{folder / 'manifest.json'} counts {manifest.count} records, its files {held}.",
+                _AGAIN,
+            )
         for shard in manifest.shards:
             path = folder / shard.file
             size = path.stat().st_size if path.is_file() else None

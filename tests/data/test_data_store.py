@@ -179,6 +179,14 @@ def test_a_manifest_of_another_version_or_damaged(store_copy):
             PairStore.open(store_copy)
 
 
+def test_a_manifest_that_counts_other_records_than_its_files(store_copy):
+    path = store_copy / "manifest.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"count": content["count"] + 1}))
+    with pytest.raises(DataError, match=r"manifest\.json counts \d+ records, its files \d+"):
+        PairStore.open(store_copy)
+
+
 def test_a_shard_that_is_missing_or_cut_off(store_copy):
     path = store_copy / "pairs-00000.arrow"
     content = path.read_bytes()
