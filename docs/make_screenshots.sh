@@ -5,6 +5,7 @@ set -euo pipefail
 port=5055
 out=docs/images
 profile=$(mktemp -d)
+mkdir -p "$out"
 
 dgunet tracking ui --port "$port" >/dev/null 2>&1 &
 server=$!

@@ -29,7 +29,9 @@ def main() -> None:
         np.pad(row, ((0, 8), (0, width - row.shape[1]), (0, 0)), constant_values=255)
         for row in rows
     ]
-    Image.fromarray(np.concatenate(padded)).save(ROOT / "docs" / "images" / "strip.png")
+    out = ROOT / "docs" / "images" / "strip.png"
+    out.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.concatenate(padded)).save(out)
 
 
 if __name__ == "__main__":
