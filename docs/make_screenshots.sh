@@ -29,4 +29,4 @@ PY
 )
 shot "http://127.0.0.1:$port/#/experiments/$table5/runs" mlflow-runs.png 2000,800
 shot "http://127.0.0.1:$port/#/experiments/$table5/runs?compareRunsMode=CHART" mlflow-ablation.png 2000,1000
-shot "$(python -c 'import pathlib; print(pathlib.Path("build/report.html").resolve().as_uri())')#table5" table5.png 1300,900
+shot "$(python -c 'import pathlib; print(pathlib.Path("build/report.html").resolve().as_uri())')" report.png 1500,1250
