@@ -84,6 +84,8 @@ def test_data_sets_are_inputs_with_their_digest(runs):
 
 def test_the_tables_are_logged_as_tables(client, runs):
     (run,) = of_stage(runs, "tables")
+    # load_table looks into the active experiment only.
+    mlflow.set_experiment(experiment_id=run.info.experiment_id)
     for number in range(1, 7):
         table = mlflow.load_table(f"tables/table{number}.json", run_ids=[run.info.run_id])
         assert set(table["profile"]) == {"sample"}
