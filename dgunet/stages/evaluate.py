@@ -223,6 +223,6 @@ def _report(
     )
     run.log_artifact(out / "per_image.parquet")
     run.log_artifact(out / "summary.json")
-    for name, strip in strips(out / "restored", store):
+    for name, strip in strips(out, store):
         run.log_image(strip, f"strips/{name}")
     run.set_result(per_image=summary["per_image_sha256"])

@@ -11,24 +11,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dgunet.data.store import PairStore
+from dgunet.evaluation.steps import picture_path
 
 Pixels = NDArray[np.uint8]
 
 
-def strips(restored: Path, store: Path) -> Iterator[tuple[str, Pixels]]:
-    """Yield (file name, strip) for each restored PNG in ``restored``.
+def strips(results: Path, store: Path) -> Iterator[tuple[str, Pixels]]:
+    """Yield (file name, strip) for each restored picture that an evaluation kept in ``results``.
 
     A strip is uint8 (H, W, 3): the degraded input if the set has one, the restored image, and
     the ground truth if the set has one, with a white gap between.
     """
-    if not restored.is_dir():
-        return
-    wanted = {path.stem: path for path in sorted(restored.glob("*.png"))}
-    for record in (pairs := PairStore.open(store)) and (pairs[i] for i in range(len(pairs))):
-        if record.id in wanted:
-            with Image.open(wanted[record.id]) as image:
+    pairs = PairStore.open(store)
+    for index in range(len(pairs)):
+        record = pairs[index]
+        path = picture_path(results, record.id)
+        if path.is_file():
+            with Image.open(path) as image:
                 middle = np.asarray(image)
-            yield f"{record.id}.png", side_by_side([record.input, middle, record.target])
+            yield path.name, side_by_side([record.input, middle, record.target])
 
 
 def side_by_side(images: list[NDArray[Any] | None], gap: int = 4) -> Pixels:
