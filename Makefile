@@ -30,7 +30,10 @@ data: env  ## bring the sample data into data/ (offline, from the committed remo
 .PHONY: reproduce
 reproduce: data  ## the whole chain on the sample data: prepare, train, evaluate, ablate, tables
 	@$(ACTIVATE); dgunet tracking init
-	@$(ACTIVATE); failed=0; dvc repro || failed=$$?; dgunet tracking sync || true; exit $$failed
+	@# One process sends every stage's run to MLflow, on the core that the stages leave free.
+	@$(ACTIVATE); dgunet tracking sync --follow & sender=$$!; failed=0; \
+	DGUNET_TRACKING=$${DGUNET_TRACKING:-later} dvc repro || failed=$$?; \
+	kill -TERM $$sender; wait $$sender || true; exit $$failed
 	@$(ACTIVATE); dgunet report
 
 .PHONY: test

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+if TYPE_CHECKING:
+    from dgunet.tracking import Delivery, Layout
 
 tracking = typer.Typer(
     name="tracking",
@@ -29,17 +36,25 @@ def init() -> None:
 
 
 @tracking.command()
-def sync() -> None:
+def sync(
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Go on sending while stages run; Ctrl-C or SIGTERM ends it."),
+    ] = False,
+) -> None:
     """Send every run that was kept; exit status 1 if some must still wait.
 
     Runs whose process died are ended as KILLED. Nothing is sent twice.
+
+    With --follow the stages of a chain need not start MLflow's client each for itself: run
+    `DGUNET_TRACKING=later dvc repro` beside it, as `make reproduce` does.
 
     Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 dgunet tracking sync
     """
     from dgunet.tracking import Layout, deliver, pending
 
     layout = Layout.at()
-    outcome = deliver(layout, persist=True)
+    outcome = _follow(layout) if follow else deliver(layout, persist=True)
     left = pending(layout)
     typer.echo(f"sent {_runs(len(outcome.sent))} to {layout.uri}; {len(left)} left")
     if outcome.refused:
@@ -50,6 +65,16 @@ def sync() -> None:
     if outcome.reason:
         typer.echo(f"not everything could be sent: {outcome.reason}", err=True)
         raise typer.Exit(1)
+
+
+def _follow(layout: Layout) -> Delivery:
+    """Follow until a signal; what is being sent at that moment is sent to its end."""
+    from dgunet.tracking import follow
+
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    return follow(layout, stop)
 
 
 @tracking.command()

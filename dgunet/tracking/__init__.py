@@ -6,7 +6,7 @@
 ...     run.log_metrics({"psnr": 31.4})
 """
 
-from dgunet.tracking.delivery import Delivery, deliver
+from dgunet.tracking.delivery import Delivery, deliver, follow
 from dgunet.tracking.home import Layout, project_home
 from dgunet.tracking.index import RunInfo, delivered, lookup, pending
 from dgunet.tracking.run import Run, start_run
@@ -21,6 +21,7 @@ __all__ = [
     "deliver",
     "delivered",
     "ensure_store",
+    "follow",
     "lookup",
     "pending",
     "project_home",

@@ -9,6 +9,8 @@ models are searched by the journal's id before a second one would be made.
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -63,6 +65,31 @@ def deliver(
         with contextlib.suppress(OSError):
             back_off.start(done.reason)
     return done
+
+
+def follow(layout: Layout, stop: threading.Event, *, every: float = 2) -> Delivery:
+    """Deliver what other processes leave, until told to stop, then once more.
+
+    The stages of a chain can then leave MLflow to this one process: its client takes seconds to
+    start, more than a short stage itself. Also ends when the process that started this one does.
+
+    Args:
+        layout: the project.
+        stop: ends it when set.
+        every: seconds between two looks.
+
+    Returns:
+        Everything that was sent; ``reason`` is that of the last delivery.
+    """
+    parent, told = os.getppid(), Delivery()
+    ended = False
+    while not ended:
+        ended = stop.wait(every) or os.getppid() != parent
+        done = deliver(layout, persist=ended)
+        told.sent += done.sent
+        told.refused += done.refused
+        told.reason = done.reason
+    return told
 
 
 def _deliver_all(layout: Layout, only: str | None, done: Delivery) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +222,27 @@ def test_a_folder_arrives_whole(project: Layout, client: Any, tmp_path: Path) ->
         "tables/a.csv",
         "tables/tex",
     ]
+
+
+def test_a_follower_sends_what_stages_leave_and_a_signal_ends_it_after_the_last(
+    project: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DGUNET_TRACKING", "later")
+    command = [Path(sys.executable).with_name("dgunet"), "tracking", "sync", "--follow"]
+    follower = subprocess.Popen(command, cwd=project.home, stdout=subprocess.PIPE, text=True)
+    try:
+        with start_run("dgunet/data", "first", tags=TAGS, params={}):
+            pass
+        until = time.monotonic() + 60
+        while not delivered(project) and time.monotonic() < until:
+            time.sleep(0.2)
+        assert [info.name for info in delivered(project)] == ["first"]
+        with start_run("dgunet/data", "last", tags=TAGS, params={}):
+            pass
+        follower.send_signal(signal.SIGTERM)
+        told, _ = follower.communicate(timeout=60)
+    finally:
+        follower.kill()
+    assert follower.returncode == 0
+    assert told.startswith("sent 2 runs")
+    assert [info.name for info in delivered(project)] == ["first", "last"]
