@@ -13,14 +13,6 @@ from dgunet.errors import DgunetError
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells give it."""
 
-app = typer.Typer(
-    name="dgunet",
-    help="Reproduce the DGUNet paper: data, training, evaluation, ablations, tables.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -28,7 +20,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
@@ -37,14 +28,27 @@ def _root(
     pass
 
 
-def main() -> None:
-    """Run the command line: user errors are one line and exit status 1, Ctrl-C is 130."""
+def command() -> typer.Typer:
+    """The command with all its verbs."""
     from dgunet.cli import register_all
 
+    app = typer.Typer(
+        name="dgunet",
+        help="Reproduce the DGUNet paper: data, training, evaluation, ablations, tables.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
     register_all.register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line: user errors are one line and exit status 1, Ctrl-C is 130."""
     debug = bool(os.environ.get("DGUNET_DEBUG"))
     try:
-        app()
+        command()()
     except DgunetError as error:
         if debug:
             raise

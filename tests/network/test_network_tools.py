@@ -11,8 +11,7 @@ from network_tiny import tiny
 from PIL import Image
 from typer.testing import CliRunner
 
-from dgunet.cli import app
-from dgunet.cli.network import register
+from dgunet.cli import command
 from dgunet.errors import CheckpointError, DataError
 from dgunet.network import load_network, preset, save_network
 from dgunet.network.describe import describe
@@ -100,14 +99,8 @@ def test_the_strip_shows_every_image_in_its_place() -> None:
     assert last.tobytes() == to_uint8(reports[-1].x).tobytes()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def verbs() -> None:
-    if not any(command.name == "errata" for command in app.registered_commands):
-        register(app)
-
-
 def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(command(), [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dgunet.cli import main
+
 ROOT = Path(__file__).parents[2]
 VERBS = (
     "data",
@@ -22,24 +24,39 @@ VERBS = (
 
 
 @pytest.fixture
-def dgunet(tmp_path):
+def dgunet(tmp_path, monkeypatch, capfd):
     """Run `dgunet` in an empty project that has only the parameter file."""
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    env = os.environ | {"PYTHONPATH": str(ROOT), "DGUNET_TRACKING": "off", "COLUMNS": "100"}
-    env.pop("DGUNET_HOME", None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DGUNET_TRACKING", "off")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("DGUNET_HOME", raising=False)
 
     def run(*arguments):
-        code = "from dgunet.cli import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=tmp_path,
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
+        # Within this process: importing torch once instead of once a case.
+        monkeypatch.setattr(sys, "argv", ["dgunet", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        told = capfd.readouterr()
+        return subprocess.CompletedProcess(
+            arguments, int(stopped.value.code or 0), told.out, told.err
         )
 
     return run
+
+
+def test_the_installed_command_says_an_error_in_one_line(tmp_path):
+    told = subprocess.run(
+        [Path(sys.executable).with_name("dgunet"), "tables"],
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if key != "DGUNET_HOME"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 1
+    assert told.stderr.startswith("dgunet: error: no params.yaml")
+    assert len(told.stderr.strip().splitlines()) == 1
 
 
 def test_help_lists_the_verbs(dgunet):

@@ -9,8 +9,7 @@ from contextlib import closing
 import pytest
 from typer.testing import CliRunner
 
-from dgunet.cli import app as root
-from dgunet.cli import register_all
+from dgunet.cli import command
 from dgunet.cli.tracking import tracking
 from dgunet.tracking import Layout, TrackingError, delivered, ensure_store, start_run
 
@@ -72,8 +71,7 @@ def test_runs_are_listed_and_chosen(bare: Layout, monkeypatch: pytest.MonkeyPatc
         tags = {"stage": stage, "profile": "sample"}
         with start_run(f"dgunet/table-{table}-x", f"{stage} {table}", tags=tags, params={}):
             pass
-    register_all.register(root)
-    cli = CliRunner()
+    cli, root = CliRunner(), command()
 
     def names(*options: str) -> list[str]:
         lines = cli.invoke(root, ["runs", *options]).output.splitlines()
