@@ -33,6 +33,7 @@ class TrainingBatches:
         seed: of the training run.
         augment: what is done to a patch pair, see `dgunet.data.augment`; True is
             `eight_symmetries`, False nothing.
+        records: numbers of the store's records to draw from; all of them without it.
 
     Raises:
         DataError: if the store is empty or has no clean images.
@@ -46,6 +47,7 @@ class TrainingBatches:
         batch: int,
         seed: int,
         augment: Augmentation | bool = True,
+        records: Sequence[int] | None = None,
     ) -> None:
         if not len(store) or store[0].target is None:
             raise DataError(
@@ -56,6 +58,7 @@ class TrainingBatches:
         self.batch = batch
         self.seed = seed
         self.augment = eight_symmetries if augment is True else augment
+        self._records = np.asarray(range(len(store)) if records is None else records, np.int64)
         self._epoch = (-1, np.empty(0, np.int64))
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,7 +68,7 @@ class TrainingBatches:
     def part(self, step: int, places: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Only the samples at ``places`` of batch ``step``, in that order, as `__call__`."""
         samples = [self.sample(step, place) for place in places]
-        return _tensor([pair[0] for pair in samples]), _tensor([pair[1] for pair in samples])
+        return as_tensor([pair[0] for pair in samples]), as_tensor([pair[1] for pair in samples])
 
     def ids(self, step: int) -> list[str]:
         """The store's ids of the photographs in batch ``step``, by place."""
@@ -94,13 +97,14 @@ class TrainingBatches:
         return filled
 
     def _index(self, position: int) -> int:
-        epoch, place = divmod(position, len(self.store))
+        epoch, place = divmod(position, len(self._records))
         if self._epoch[0] != epoch:
-            order = np.random.default_rng([_ORDER, self.seed, epoch]).permutation(len(self.store))
-            self._epoch = (epoch, order)
+            generator = np.random.default_rng([_ORDER, self.seed, epoch])
+            self._epoch = (epoch, self._records[generator.permutation(len(self._records))])
         return int(self._epoch[1][place])
 
 
-def _tensor(patches: list[Pixels]) -> torch.Tensor:
+def as_tensor(patches: list[Pixels]) -> torch.Tensor:
+    """Images of one size, H x W x C as stored, as float32 (B, C, H, W) in [0, 1]."""
     stacked = torch.from_numpy(np.stack(patches).transpose(0, 3, 1, 2).copy())
     return stacked.float().div_(255) if stacked.dtype == torch.uint8 else stacked.float()

@@ -10,6 +10,7 @@ from dgunet.training.recipes import Recipe, paper, released
 from dgunet.training.schedule import warmup_cosine
 from dgunet.training.settings import TrainingConfig
 from dgunet.training.stopping import RESUME, InterruptedTrainingError
+from dgunet.training.validation import Validation, ValidationPlan, ValidationReport
 
 __all__ = [
     "LOSSES",
@@ -25,6 +26,9 @@ __all__ = [
     "StepReport",
     "TrainingConfig",
     "TrainingResult",
+    "Validation",
+    "ValidationPlan",
+    "ValidationReport",
     "World",
     "paper",
     "released",

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dgunet.training.validation import ValidationReport
+
 
 @dataclass(frozen=True)
 class StepReport:
@@ -26,9 +28,15 @@ class StepReport:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The curve of a finished run, one report a step."""
+    """The curve of a finished run, one report a step, and its validations."""
 
     reports: tuple[StepReport, ...]
+    validations: tuple[ValidationReport, ...] = ()
+
+    @property
+    def chosen(self) -> ValidationReport | None:
+        """The validation whose weights are the result; None: those of the last step are."""
+        return max((v for v in self.validations if v.best), key=lambda v: v.steps, default=None)
 
     @property
     def first_loss(self) -> float:

@@ -19,6 +19,7 @@ from dgunet.training.loss import stage_losses
 from dgunet.training.settings import TrainingConfig
 from dgunet.training.state import TrainingState
 from dgunet.training.stopping import InterruptedTrainingError, Stop, stopping
+from dgunet.training.validation import Validation, ValidationReport, mean_psnr
 
 
 class Batches(Protocol):
@@ -75,11 +76,15 @@ def train(
     config: TrainingConfig,
     *,
     observe: Callable[[StepReport], None] = lambda report: None,
+    validation: Validation | None = None,
+    on_validation: Callable[[ValidationReport], None] = lambda report: None,
     checkpoints: Checkpoints | None = None,
     earlier: Snapshot | None = None,
     world: World | None = None,
 ) -> TrainingResult:
     """Minimise the loss over all stages with Adam; leaves the trained weights in ``network``.
+
+    With ``validation``, these are the weights of the highest PSNR there, the first of equals.
 
     With ``checkpoints``, SIGTERM and Ctrl-C end the run after the current step with a checkpoint.
     A run taken up again from ``earlier`` makes the same weights and the same curve, bit for bit on
@@ -90,6 +95,8 @@ def train(
         batches: the batch of each step.
         config: the hyper-parameters.
         observe: called after every step; in the leading process only.
+        validation: what to validate on, and how often.
+        on_validation: called after every validation; in the leading process only.
         checkpoints: where to write them; none are written without it.
         earlier: the checkpoint to go on from; that of the leading process counts.
         world: the processes that share the work; see `dgunet.training.distributed.world`.
@@ -128,6 +135,10 @@ def train(
             state.reports.append(report)
             if world.leads:
                 observe(report)
+            if validation and validation.due(state.step, config.iterations):
+                judged = state.validated(mean_psnr(state.candidate, validation.pictures, world))
+                if world.leads:
+                    on_validation(judged)
             signal = world.largest(stop.number, device)
             if checkpoints and world.leads and (signal or checkpoints.due()):
                 checkpoints.save(state.snapshot())

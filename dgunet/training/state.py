@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dgunet.training.checkpoints import Snapshot
 from dgunet.training.curve import StepReport, TrainingResult, pack, unpack
 from dgunet.training.schedule import warmup_cosine
 from dgunet.training.settings import TrainingConfig
+from dgunet.training.validation import ValidationReport
 
 
 class TrainingState:
@@ -45,6 +46,13 @@ class TrainingState:
             else None
         )
         self.reports: list[StepReport] = []
+        self.validations: list[ValidationReport] = []
+        self._best: dict[str, Tensor] | None = None
+
+    @property
+    def candidate(self) -> nn.Module:
+        """What the run would result in if it ended now: the averaged network, if there is one."""
+        return self.network if self.average is None else self.average.module
 
     @property
     def step(self) -> int:
@@ -64,12 +72,20 @@ class TrainingState:
         if self.average is not None:
             self.average.update_parameters(self.network)
 
+    def validated(self, psnr: float) -> ValidationReport:
+        """Note a validation of the candidate; the weights of the highest PSNR are kept."""
+        best = all(psnr > earlier.psnr for earlier in self.validations)
+        if best:
+            weights = self.candidate.state_dict()
+            self._best = {name: tensor.cpu().clone() for name, tensor in weights.items()}
+        self.validations.append(ValidationReport(self.step, psnr, best))
+        return self.validations[-1]
+
     def finish(self) -> TrainingResult:
-        """Put the averaged weights, if there are any, into the network, on the CPU."""
-        if self.average is not None:
-            self.network.load_state_dict(self.average.module.state_dict())
+        """Put the best validated weights, or the candidate's, into the network, on the CPU."""
+        self.network.load_state_dict(self._best or self.candidate.state_dict())
         self.network.to("cpu").eval()
-        return TrainingResult(tuple(self.reports))
+        return TrainingResult(tuple(self.reports), tuple(self.validations))
 
     def snapshot(self) -> Snapshot:
         """Everything, as tensors and plain values."""
@@ -81,6 +97,8 @@ class TrainingState:
             "schedule": self.schedule.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
             "curve": pack(self.reports),
+            "validations": [(v.steps, v.psnr, v.best) for v in self.validations],
+            "best": self._best,
             "rng": {"cpu": torch.get_rng_state(), "cuda": cuda},
         }
         return kept
@@ -93,6 +111,8 @@ class TrainingState:
         if self.average is not None:
             self.average.load_state_dict(snapshot["average"])
         self.reports = unpack(snapshot["curve"], self.config.iterations)
+        self.validations = [ValidationReport(*fields) for fields in snapshot["validations"]]
+        self._best = snapshot["best"]
         torch.set_rng_state(snapshot["rng"]["cpu"])
         if len(snapshot["rng"]["cuda"]) == torch.cuda.device_count() > 0:
             torch.cuda.set_rng_state_all(snapshot["rng"]["cuda"])

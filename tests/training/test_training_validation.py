@@ -1,0 +1,146 @@
+"""The best weights on pictures held out are the result; a killed run chooses the same."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from training_small import Noise, TwoStages
+
+from dgunet.data.holdout import Pictures, hold_out
+from dgunet.data.store import PairStore
+from dgunet.errors import DataError
+from dgunet.training import Checkpoints, TrainingConfig, Validation, train
+
+CONFIG = TrainingConfig(iterations=20, learning_rate=0.2, warmup=0)
+"""A rate at which the loss goes up and down, so that the last weights are not the best."""
+
+
+class Held:
+    """Three pictures of noise."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, number):
+        generator = torch.Generator().manual_seed(number)
+        image = torch.rand(3, 8, 8 + number, generator=generator)
+        return image, image
+
+
+VALIDATION = Validation(Held(), interval=3)
+
+
+def psnr_of(network):
+    """Independently of the code under test, in float64."""
+    values = []
+    for degraded, target in (Held()[number] for number in range(3)):
+        with torch.no_grad():
+            out = network(degraded[None])[-1].clamp(0, 1)
+        values.append(float(10 * torch.log10(1 / (out[0] - target).double().pow(2).mean())))
+    return sum(values) / 3
+
+
+def test_the_best_weights_are_the_result():
+    network, seen = TwoStages(), []
+    result = train(network, Noise(), CONFIG, validation=VALIDATION, on_validation=seen.append)
+    assert [v.steps for v in result.validations] == [3, 6, 9, 12, 15, 18, 20]
+    assert tuple(seen) == result.validations
+    best = max(result.validations, key=lambda v: v.psnr)
+    assert result.chosen == best
+    assert best.steps < 20, "the test needs a run whose last weights are not its best"
+    assert psnr_of(network) == pytest.approx(best.psnr, rel=1e-6)
+    stopped = TwoStages()
+    train(stopped, Noise(), replace(CONFIG, iterations=20, learning_rate=0.2))
+    assert psnr_of(stopped) < best.psnr
+
+
+def test_validation_leaves_the_trajectory_alone():
+    plain, watched = (
+        train(TwoStages(), Noise(), CONFIG, validation=v).reports for v in (None, VALIDATION)
+    )
+    assert [r.stage_losses for r in plain] == [r.stage_losses for r in watched]
+
+
+def test_the_averaged_weights_are_what_is_judged():
+    network = TwoStages()
+    result = train(network, Noise(), replace(CONFIG, average=0.9), validation=VALIDATION)
+    assert psnr_of(network) == pytest.approx(result.chosen.psnr, rel=1e-6)
+
+
+@pytest.mark.parametrize("stop", [2, 3, 7, 19])
+def test_a_killed_run_chooses_the_same(tmp_path, stop):
+    class PowerCutError(Exception):
+        pass
+
+    def observe(report):
+        if report.step == stop:
+            raise PowerCutError
+
+    def kept():
+        return Checkpoints(tmp_path, {}, seconds=0)
+
+    whole, again = TwoStages(), TwoStages()
+    expected = train(whole, Noise(), CONFIG, validation=VALIDATION)
+    first = kept()
+    with pytest.raises(PowerCutError):
+        train(
+            TwoStages(), Noise(), CONFIG, validation=VALIDATION, observe=observe, checkpoints=first
+        )
+    first.wait()
+    earlier = kept().newest()
+    assert earlier["step"] == stop
+    result = train(again, Noise(), CONFIG, validation=VALIDATION, earlier=earlier)
+    assert result.validations == expected.validations
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters()))
+
+
+class Store:
+    """A store of ``count`` photographs in two degraded versions each."""
+
+    def __init__(self, folder, store, count):
+        self.folder, self.manifest = folder, store.manifest
+        record = store[0]
+        self._records = [
+            replace(
+                record, id=f"{n}_{k}", target_source=replace(record.target_source, sha256=f"{n}")
+            )
+            for k in range(2)
+            for n in range(count)
+        ]
+
+    def __len__(self):
+        return len(self._records)
+
+    def __getitem__(self, index):
+        return self._records[index]
+
+
+@pytest.fixture
+def store(derain_store):
+    return PairStore.open(derain_store)
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])
+def test_no_photograph_is_on_both_sides(store, tmp_path, fraction):
+    many = Store(tmp_path, store, 20)
+    training, held = hold_out(many, fraction, seed=1)
+    assert sorted(training + held) == list(range(40))
+    photographs = [{many[i].target_source.sha256 for i in side} for side in (training, held)]
+    assert not photographs[0] & photographs[1]
+    assert len(photographs[1]) == max(1, round(20 * fraction))
+    assert hold_out(many, fraction, seed=1) == (training, held)
+    assert any(hold_out(many, fraction, seed=s) != (training, held) for s in range(2, 6))
+
+
+def test_nothing_left_to_train_on_is_refused(store, tmp_path):
+    with pytest.raises(DataError, match=r"2 photographs; 0\.9 of them .* leaves none"):
+        hold_out(Store(tmp_path, store, 2), 0.9, seed=1)
+
+
+def test_pictures_are_cut_from_the_middle(store):
+    whole, cut = Pictures(store, [1], 0), Pictures(store, [1], 8)
+    height, width, _ = store[1].shape
+    top, left = (height - 8) // 2, (width - 8) // 2
+    assert whole[0][0].shape == (3, height, width)
+    for side in (0, 1):
+        assert torch.equal(cut[0][side], whole[0][side][:, top : top + 8, left : left + 8])
