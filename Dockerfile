@@ -1,8 +1,11 @@
 # One image for every step: KFP components, plain `docker run ... dgunet ...`, CPU by default.
-# For GPUs choose a CUDA base that has Python 3.11:  docker build --build-arg BASE=...
+# What decides CPU or GPU is the torch wheel, which brings its own CUDA: the public index gives the
+# CUDA build; for the small CPU one add --build-arg PIP_EXTRA_INDEX_URL=<PyTorch's CPU index>.
+# Any base with Python 3.11 will do (--build-arg BASE=...), one with a CUDA runtime too.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
+ARG PIP_EXTRA_INDEX_URL=
 WORKDIR /src
 RUN python3 -m venv /opt/venv && /opt/venv/bin/python -m pip install --no-cache-dir --upgrade "pip>=26"
 # The lock changes seldom and comes first, so that a change of code does not reinstall it.
@@ -14,9 +17,11 @@ RUN /opt/venv/bin/python -m pip install --no-cache-dir --no-deps .
 
 FROM ${BASE}
 ARG COMMIT=unknown
+ARG LOCK_SHA256=unknown
 LABEL org.opencontainers.image.title="dgunet" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="${COMMIT}"
+      org.opencontainers.image.revision="${COMMIT}" \
+      dgunet.requirements.sha256="${LOCK_SHA256}"
 RUN useradd --create-home --uid 1000 dgunet && mkdir /work && chown dgunet /work
 COPY --from=build /opt/venv /opt/venv
 COPY --chown=dgunet params.yaml /work/

@@ -58,7 +58,9 @@ lock: env  ## write requirements.lock from what is installed in .venv
 
 .PHONY: image
 image:  ## build the container image (needs Docker)
-	docker build --tag dgunet:local .
+	docker build --tag dgunet:local \
+	  --build-arg COMMIT="$$(git rev-parse HEAD)" \
+	  --build-arg LOCK_SHA256="$$(sha256sum < requirements.lock | cut -d' ' -f1)" .
 
 .PHONY: clean
 clean:  ## remove what the pipeline made, keep .venv and data
