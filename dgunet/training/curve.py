@@ -25,6 +25,11 @@ class StepReport:
     """L2 norm over all parameters, before clipping."""
     seconds: float
 
+    @property
+    def skipped(self) -> bool:
+        """Whether loss or gradient were not finite, so that the weights were left alone."""
+        return not (math.isfinite(self.loss) and math.isfinite(self.gradient_norm))
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -34,18 +39,23 @@ class TrainingResult:
     validations: tuple[ValidationReport, ...] = ()
 
     @property
+    def skipped(self) -> tuple[int, ...]:
+        """The steps that were left out."""
+        return tuple(report.step for report in self.reports if report.skipped)
+
+    @property
     def chosen(self) -> ValidationReport | None:
         """The validation whose weights are the result; None: those of the last step are."""
         return max((v for v in self.validations if v.best), key=lambda v: v.steps, default=None)
 
     @property
     def first_loss(self) -> float:
-        """Mean loss of the first tenth of the steps."""
+        """Mean loss of the first tenth of the steps, those left out not counted."""
         return self._mean(self.reports[: self._tenth])
 
     @property
     def last_loss(self) -> float:
-        """Mean loss of the last tenth of the steps."""
+        """Mean loss of the last tenth of the steps, likewise."""
         return self._mean(self.reports[-self._tenth :])
 
     @property
@@ -54,7 +64,8 @@ class TrainingResult:
 
     @staticmethod
     def _mean(reports: tuple[StepReport, ...]) -> float:
-        return math.fsum(report.loss for report in reports) / len(reports)
+        losses = [report.loss for report in reports if not report.skipped]
+        return math.fsum(losses) / len(losses) if losses else math.nan
 
 
 def pack(reports: Sequence[StepReport]) -> Tensor:

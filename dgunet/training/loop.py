@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,8 +16,10 @@ from dgunet.errors import DgunetError
 from dgunet.training.checkpoints import Checkpoints, Snapshot
 from dgunet.training.curve import StepReport, TrainingResult
 from dgunet.training.distributed import World
+from dgunet.training.failures import explained
 from dgunet.training.loss import stage_losses
 from dgunet.training.settings import TrainingConfig
+from dgunet.training.speed import Model, compiled, memory_format, recomputing
 from dgunet.training.state import TrainingState
 from dgunet.training.stopping import InterruptedTrainingError, Stop, stopping
 from dgunet.training.validation import Validation, ValidationReport, mean_psnr
@@ -102,26 +105,33 @@ def train(
         world: the processes that share the work; see `dgunet.training.distributed.world`.
 
     Raises:
-        DivergedError: if the loss or a gradient becomes infinite or NaN, naming step and rate.
+        DivergedError: if the loss or a gradient becomes infinite or NaN more often than
+            ``skip_budget`` allows, naming step and rate.
         InterruptedTrainingError: after a signal, when the checkpoint is on the disk.
         ConfigError: if there are more processes than samples in a batch.
-        DgunetError: if a checkpoint cannot be written.
+        DgunetError: if a checkpoint cannot be written, the GPU's memory is full, or another
+            process died.
     """
     world = world or World()
     places = world.places(batches.batch)
     device = torch.device(pick_device(config.device))
-    network.to(device).train()
+    network.to(device, memory_format=memory_format(config)).train()  # type: ignore[call-overload]
     state = TrainingState(network, config)
     if (snapshot := world.share(earlier)) is not None:
         state.restore(snapshot)
     model = world.wrap(network, device)
-    with thread_count(config.threads), _stopping(checkpoints) as stop:
+    run = compiled(model, config)
+    with (
+        thread_count(config.threads),
+        recomputing(network, config.recompute),
+        explained(state, config, batches.batch, world),
+        _stopping(checkpoints) as stop,
+    ):
         while state.step < config.iterations:
             started = time.perf_counter()
             state.optimizer.zero_grad(set_to_none=True)
-            losses = _gradients(model, batches, state.step, places, config, world)
+            losses = _gradients(model, run, batches, state.step, places, config, world)
             norm = _norm_clipped(network, config.clip)
-            _refuse_divergence(losses, norm, state)
             report = StepReport(
                 step=state.step,
                 iterations=config.iterations,
@@ -131,8 +141,8 @@ def train(
                 gradient_norm=norm.item(),
                 seconds=time.perf_counter() - started,
             )
-            state.advance()
-            state.reports.append(report)
+            _refuse_divergence(report, state)
+            state.advance(report)
             if world.leads:
                 observe(report)
             if validation and validation.due(state.step, config.iterations):
@@ -157,6 +167,7 @@ def _stopping(checkpoints: Checkpoints | None) -> AbstractContextManager[Stop]:
 
 def _gradients(
     model: nn.Module,
+    run: Model,
     batches: Batches,
     step: int,
     places: Sequence[int],
@@ -165,20 +176,23 @@ def _gradients(
 ) -> Tensor:
     """Leave the gradient of the whole batch in the parameters; gives its stage losses (K,).
 
-    Every mean over a part is weighed by the part's share of the batch. Processes' gradients are
-    averaged, so each multiplies by their number.
+    ``run`` is how ``model`` is called. Every mean over a part is weighed by the part's share of the
+    batch. Processes' gradients are averaged, so each multiplies by their number.
     """
     device = next(model.parameters()).device
     size = config.micro_batch or len(places)
     parts = [places[i : i + size] for i in range(0, len(places), size)]
     total: Tensor | None = None
     for number, part in enumerate(parts, start=1):
-        degraded, target = (tensor.to(device) for tensor in batches.part(step, part))
+        degraded, target = (
+            tensor.to(device, memory_format=memory_format(config))
+            for tensor in batches.part(step, part)
+        )
         share = len(part) / batches.batch
         # Averaging over processes waits for the step's last part.
         with world.quiet(model) if number < len(parts) else nullcontext():
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
-                outputs = model(degraded)
+                outputs = run(degraded)
             losses = stage_losses(
                 [image.to(target.dtype) for image in outputs], target, config.loss
             )
@@ -199,13 +213,17 @@ def _norm_clipped(network: nn.Module, largest: float) -> Tensor:
     return norm
 
 
-def _refuse_divergence(losses: Tensor, norm: Tensor, state: TrainingState) -> None:
-    loss = losses.sum()
-    for what, value in (("loss", loss), ("gradient's norm", norm)):
-        if not torch.isfinite(value):
-            raise DivergedError(
-                f"the {what} is {value.item()} at step {state.step} "
-                f"(learning rate {state.rate:.3g}).",
-                "Lower the learning rate or lengthen the warm-up.",
-                state.step,
-            )
+def _refuse_divergence(report: StepReport, state: TrainingState) -> None:
+    """All processes have the same report, so they decide alike."""
+    budget = state.config.skip_budget
+    if not report.skipped or state.skipped < budget:
+        return
+    finite = math.isfinite(report.loss)
+    what, value = ("gradient's norm", report.gradient_norm) if finite else ("loss", report.loss)
+    before = f" {budget} such steps were left out before it." if budget else ""
+    raise DivergedError(
+        f"the {what} is {value} at step {report.step} (learning rate {report.learning_rate:.3g})."
+        + before,
+        "Lower the learning rate or lengthen the warm-up.",
+        report.step,
+    )

@@ -1,9 +1,36 @@
-"""The learning-rate schedule of Section 4.1: linear warm-up, then half a cosine."""
+"""The learning rate: Section 4.1's linear warm-up and half a cosine, or halvings."""
 
 from __future__ import annotations
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    SequentialLR,
+)
+
+from dgunet.training.settings import TrainingConfig
+
+
+def schedule(optimizer: Optimizer, config: TrainingConfig) -> LRScheduler:
+    """What ``config`` says: `warmup_cosine`, or the rate halved at the moves of ``halve_at``.
+
+    Raises:
+        ValueError: if the warm-up does not fit into the run, or stands beside halvings.
+    """
+    if config.halve_at:
+        if config.warmup:
+            raise ValueError(f"a warm-up of {config.warmup} beside halvings of the rate")
+        return MultiStepLR(optimizer, list(config.halve_at), gamma=0.5)
+    moves = -(-config.iterations // config.rate_every)
+    return warmup_cosine(
+        optimizer,
+        warmup=config.warmup,
+        period=config.rate_period or moves - config.warmup,
+        minimum=config.learning_rate_min,
+    )
 
 
 def warmup_cosine(optimizer: Optimizer, *, warmup: int, period: int, minimum: float) -> LRScheduler:

@@ -24,6 +24,8 @@ class TrainingConfig:
     """Steps between two moves of the schedule: 1, or the steps of an epoch."""
     rate_period: int = 0
     """Moves from the cosine's start to its minimum; 0: it ends with the run."""
+    halve_at: tuple[int, ...] = ()
+    """Moves at which the rate is halved, instead of the cosine; the warm-up must be 0."""
     loss: Loss = "l2"
     weight_decay: float = 0.0
     """Adam's own, added to the gradient."""
@@ -35,6 +37,16 @@ class TrainingConfig:
     """Decay of an exponential moving average of the weights, which is then the result; 0: none."""
     bfloat16: bool = False
     """Run the network under bfloat16 autocast; weights, losses and optimiser stay float32."""
+    skip_budget: int = 0
+    """Steps with a loss or gradient that is not finite that may be left out; one more stops."""
+    compile: bool = False
+    """Run the network through ``torch.compile``."""
+    channels_last: bool = False
+    """Keep images and weights with the channels innermost."""
+    recompute: bool = False
+    """Keep no activations within a stage; see `dgunet.training.speed.recomputing`."""
+    fused_adam: bool = False
+    """Adam's step as one kernel."""
     seed: int = 1234
     device: str = "cpu"
     threads: int = 0

@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dgunet.training.checkpoints import Snapshot
 from dgunet.training.curve import StepReport, TrainingResult, pack, unpack
-from dgunet.training.schedule import warmup_cosine
+from dgunet.training.schedule import schedule
 from dgunet.training.settings import TrainingConfig
 from dgunet.training.validation import ValidationReport
 
@@ -29,14 +29,9 @@ class TrainingState:
             [p for p in network.parameters() if p.requires_grad],
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
+            fused=config.fused_adam or None,
         )
-        moves = -(-config.iterations // config.rate_every)
-        self.schedule = warmup_cosine(
-            self.optimizer,
-            warmup=config.warmup,
-            period=config.rate_period or moves - config.warmup,
-            minimum=config.learning_rate_min,
-        )
+        self.schedule = schedule(self.optimizer, config)
         self.average = (
             AveragedModel(
                 network,
@@ -64,13 +59,25 @@ class TrainingState:
         """The learning rate of the next step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def advance(self) -> None:
-        """Take the optimiser's step with the gradients there are, and move the schedule."""
+    @property
+    def skipped(self) -> int:
+        """How many steps were left out."""
+        return sum(report.skipped for report in self.reports)
+
+    def advance(self, report: StepReport) -> None:
+        """Take the optimiser's step with the gradients there are, and move the schedule.
+
+        A step whose loss or gradient is not finite moves the schedule only: without gradients the
+        optimiser leaves weights and moments alone.
+        """
+        if report.skipped:
+            self.optimizer.zero_grad(set_to_none=True)
         self.optimizer.step()
+        if self.average is not None and not report.skipped:
+            self.average.update_parameters(self.network)
         if (self.step + 1) % self.config.rate_every == 0:
             self.schedule.step()
-        if self.average is not None:
-            self.average.update_parameters(self.network)
+        self.reports.append(report)
 
     def validated(self, psnr: float) -> ValidationReport:
         """Note a validation of the candidate; the weights of the highest PSNR are kept."""

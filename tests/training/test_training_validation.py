@@ -91,7 +91,9 @@ def test_a_killed_run_chooses_the_same(tmp_path, stop):
     assert earlier["step"] == stop
     result = train(again, Noise(), CONFIG, validation=VALIDATION, earlier=earlier)
     assert result.validations == expected.validations
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters()))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True)
+    )
 
 
 class Store:

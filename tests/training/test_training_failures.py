@@ -1,0 +1,90 @@
+"""What ends a run says what to do: memory, numbers that are not finite, processes that died."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from training_small import Noise, TwoStages
+
+from dgunet.errors import DgunetError
+from dgunet.training import DivergedError, TrainingConfig, train
+from dgunet.training.distributed import World
+from dgunet.training.failures import explained
+from dgunet.training.state import TrainingState
+
+CONFIG = TrainingConfig(iterations=10, learning_rate=1e-2, warmup=0)
+
+
+class Greedy(TwoStages):
+    """Asks for an exabyte at its third step; torch's refusal is the real one of this machine."""
+
+    calls = 0
+
+    def forward(self, y):
+        self.calls += 1
+        if self.calls == 3:
+            torch.empty(2**60, dtype=torch.uint8)
+        return super().forward(y)
+
+
+def test_a_full_memory_names_the_knobs_to_lower():
+    with pytest.raises(DgunetError) as full:
+        train(Greedy(), Noise(batch=4), CONFIG)
+    said = str(full.value)
+    assert "the memory is full at step 2, with 4 samples at once" in said
+    assert "Set micro_batch to 2, or recompute to true, or bfloat16 to true" in said
+
+
+def test_what_is_set_already_is_not_advised():
+    """A stand-in for the GPU's error, which needs a GPU."""
+    config = replace(CONFIG, micro_batch=1, recompute=True)
+    state = TrainingState(TwoStages(), config)
+    with pytest.raises(DgunetError) as full, explained(state, config, 4, World()):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    assert str(full.value).endswith("with 1 samples at once. Set bfloat16 to true.")
+
+
+def test_other_errors_are_left_alone():
+    state = TrainingState(TwoStages(), CONFIG)
+    with pytest.raises(RuntimeError, match="a bug"), explained(state, CONFIG, 4, World(0, 2)):
+        raise RuntimeError("a bug")
+
+
+class Poisoned(Noise):
+    """The input is not a number at some steps."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def part(self, step, places):
+        self.poisoned = step if step in self.steps else -1
+        return super().part(step, places)
+
+
+def test_a_step_within_the_budget_is_left_out():
+    network = TwoStages()
+    result = train(network, Poisoned({0, 4}), replace(CONFIG, skip_budget=2))
+    assert result.skipped == (0, 4)
+    assert all(p.isfinite().all() for p in network.parameters())
+    assert math.isnan(result.first_loss), "the first tenth is step 0"
+    assert math.isfinite(result.last_loss)
+    assert [r.step for r in result.reports] == list(range(10))
+
+
+def test_a_step_that_is_left_out_changes_nothing_but_the_rate():
+    network, seen = TwoStages(), []
+
+    def observe(report):
+        seen.append((network.first.weight.detach().clone(), report.learning_rate))
+
+    train(network, Poisoned({4}), replace(CONFIG, skip_budget=1), observe=observe)
+    assert torch.equal(seen[3][0], seen[4][0])
+    assert not torch.equal(seen[4][0], seen[5][0])
+    assert seen[5][1] < seen[4][1]
+
+
+def test_the_budget_is_for_the_whole_run():
+    with pytest.raises(DivergedError, match=r"at step 7 .* 2 such steps were left out before"):
+        train(TwoStages(), Poisoned({1, 4, 7}), replace(CONFIG, skip_budget=2))
