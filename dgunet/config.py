@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dgunet.errors import ConfigError
 
@@ -20,6 +20,7 @@ Variant = Literal["DGUNet", "DGUNet+"]
 Profile = Literal["sample", "paper"]
 Architecture = Literal["released", "paper"]
 Loss = Literal["l2", "l2-clamped", "charbonnier-edge", "charbonnier-clamped"]
+Augment = Literal["none", "symmetries", "released"]
 
 TASKS: tuple[Task, ...] = ("derain", "deblur", "denoise", "cs")
 CS_RATIOS: tuple[int, ...] = (1, 4, 10, 25, 50)
@@ -28,6 +29,27 @@ CS_RATIOS: tuple[int, ...] = (1, 4, 10, 25, 50)
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class ValidationParams(_Strict):
+    """What the network is judged on during training; its best weights are the result."""
+
+    interval: int = Field(gt=0, description="steps between two validations")
+    fraction: float = Field(
+        default=0, ge=0, lt=1, description="of the training set's photographs, held out"
+    )
+    test_set: str | None = Field(
+        default=None, description="choose on this test set, as the released code does"
+    )
+    crop: int = Field(
+        default=0, ge=0, description="side of the square cut from the middle; 0: whole pictures"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ValidationParams:
+        if (self.fraction > 0) == (self.test_set is not None):
+            raise ValueError("either a fraction above 0 or a test_set, and not both")
+        return self
 
 
 class TrainParams(_Strict):
@@ -39,10 +61,16 @@ class TrainParams(_Strict):
     learning_rate: float = Field(gt=0, le=1, description="peak Adam learning rate")
     warmup: int = Field(ge=0, description="steps of linear warm-up")
     learning_rate_min: float = Field(default=1e-6, ge=0, description="end of the cosine")
-    augment: bool = Field(default=True, description="draw one of the eight flips and rotations")
+    augment: Augment = Field(
+        default="symmetries",
+        description="the eight flips and rotations, none, or what the released code does",
+    )
     rate_every: int = Field(default=1, gt=0, description="steps between moves of the schedule")
     rate_period: int = Field(
         default=0, ge=0, description="moves from the cosine's start to its minimum; 0: to the end"
+    )
+    halve_at: tuple[int, ...] = Field(
+        default=(), description="moves at which the rate is halved, instead of the cosine"
     )
     loss: Loss = Field(default="l2", description="Eq. (10), or one of the released code's")
     weight_decay: float = Field(default=0, ge=0, description="Adam's L2 penalty")
@@ -57,6 +85,24 @@ class TrainParams(_Strict):
         default=0, ge=0, lt=1, description="decay of the averaged weights; 0: none"
     )
     bfloat16: bool = Field(default=False, description="run the network under bfloat16 autocast")
+    skip_budget: int = Field(
+        default=0, ge=0, description="steps that are not finite and may be left out; one more stops"
+    )
+    compile: bool = Field(default=False, description="run the network through torch.compile")
+    channels_last: bool = Field(default=False, description="lay channels innermost in memory")
+    recompute: bool = Field(
+        default=False, description="keep no activations within a stage, run it again instead"
+    )
+    fused_adam: bool = Field(default=False, description="Adam's step as one kernel")
+    validation: ValidationParams | None = Field(
+        default=None, description="pictures to judge the network on; none: the last weights count"
+    )
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> TrainParams:
+        if self.halve_at and self.warmup:
+            raise ValueError("halve_at goes with warmup: 0")
+        return self
 
 
 class EvaluateParams(_Strict):
@@ -82,7 +128,9 @@ class ProfileParams(_Strict):
     """All knobs of one profile."""
 
     runtime: RuntimeParams
-    network: dict[str, int] = Field(description="widths that replace the architecture preset's")
+    network: dict[str, int | str] = Field(
+        description="widths and choices that replace the architecture preset's"
+    )
     train: dict[Task, TrainParams]
     ablate: TrainParams
     evaluate: EvaluateParams
@@ -175,10 +223,13 @@ def _explain(entry: Any) -> str:
         return f"{key} is not a parameter" + (f" (did you mean {near[0]}?)" if near else "")
     if entry["type"] == "missing":
         return f"{key} is missing"
-    allowed = str(entry["msg"]).removeprefix("Input should be ")
+    allowed = str(entry["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     return f"{key} is {entry['input']!r}, allowed: {allowed}"
 
 
 def _field_names() -> list[str]:
-    models = (Params, ProfileParams, TrainParams, EvaluateParams, RuntimeParams)
+    models = (
+        *(Params, ProfileParams, TrainParams, ValidationParams),
+        *(EvaluateParams, RuntimeParams),
+    )
     return [name for model in models for name in model.model_fields]

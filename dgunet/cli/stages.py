@@ -36,12 +36,19 @@ def train(
     params_file: ParamsOption = None,
     store: Annotated[Optional[Path], typer.Option(help="prepared training set")] = None,  # noqa: UP045
     out: Annotated[Optional[Path], typer.Option(help="folder of the trained network")] = None,  # noqa: UP045
+    start: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="weights to begin with, such as the first step's of compressive sensing"),
+    ] = None,
 ) -> None:
     """Train one network of Tables 1-4 on its prepared training set.
 
     Example: dgunet train derain
     Example: dgunet train cs --ratio 10 --variant DGUNet+
+    Example: torchrun --no-python --nproc-per-node 2 dgunet train derain
     """
+    import os
+
     from dgunet.config import check_task, load_params
     from dgunet.stages.layout import TRAINING_SETS, Layout, model_key
     from dgunet.stages.train import train as run
@@ -55,8 +62,10 @@ def train(
         ratio=ratio,
         store=store or here.store(TRAINING_SETS[check_task(task)]),
         out=out or here.model(model_key(task, variant, ratio)),
+        start=start,
     )
-    typer.echo(f"trained {model_key(task, variant, ratio)}: {weights}")
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(f"trained {model_key(task, variant, ratio)}: {weights}")
 
 
 def evaluate(
@@ -149,7 +158,8 @@ def ablate(
         test_store=here.store(TEST_SET),
         out=here.ablation(name),
     )
-    typer.echo(summary.line())
+    if summary is not None:
+        typer.echo(summary.line())
 
 
 def tables(params_file: ParamsOption = None) -> None:

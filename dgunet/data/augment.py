@@ -63,6 +63,18 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 """Of the released recipes, by task; the paper says nothing of augmentation."""
 
 
+def augmentation(name: str, task: str) -> Augmentation | None:
+    """What ``name`` means for ``task``: nothing, the eight symmetries, or the released recipe's.
+
+    Raises:
+        ValueError: for a name other than none, symmetries and released.
+    """
+    known = {"none": None, "symmetries": eight_symmetries, "released": AUGMENTATIONS[task]}
+    if name not in known:
+        raise ValueError(f"augmentation {name!r}, known are {', '.join(known)}")
+    return known[name]
+
+
 def dihedral(image: Pixels, code: int) -> Pixels:
     """Flip or turn an image H x W x C by the recipes' code.
 

@@ -31,8 +31,7 @@ class TrainingBatches:
             bottom first.
         batch: samples a step.
         seed: of the training run.
-        augment: what is done to a patch pair, see `dgunet.data.augment`; True is
-            `eight_symmetries`, False nothing.
+        augment: what is done to a patch pair, see `dgunet.data.augment`; None is nothing.
         records: numbers of the store's records to draw from; all of them without it.
 
     Raises:
@@ -46,7 +45,7 @@ class TrainingBatches:
         patch: int,
         batch: int,
         seed: int,
-        augment: Augmentation | bool = True,
+        augment: Augmentation | None = eight_symmetries,
         records: Sequence[int] | None = None,
     ) -> None:
         if not len(store) or store[0].target is None:
@@ -57,7 +56,7 @@ class TrainingBatches:
         self.patch = patch
         self.batch = batch
         self.seed = seed
-        self.augment = eight_symmetries if augment is True else augment
+        self.augment = augment
         self._records = np.asarray(range(len(store)) if records is None else records, np.int64)
         self._epoch = (-1, np.empty(0, np.int64))
 

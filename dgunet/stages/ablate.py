@@ -15,8 +15,10 @@ from dgunet.stages.job import TrainingJob
 
 def ablate(
     params: Params, name: str, *, train_store: Path, test_store: Path, out: Path
-) -> EvaluationSummary:
+) -> EvaluationSummary | None:
     """Train and score one ablation variant, as one top-level MLflow run.
+
+    Under ``torchrun`` all processes train, and the leading one scores; the others return None.
 
     Raises:
         ConfigError: for an unknown name; the message lists the nine.
@@ -44,6 +46,8 @@ def ablate(
     )
     with job.start_run(chosen.experiment, name, tags=tags, params={"ablation": name}) as run:
         weights = job.fit(run)
+        if not job.leads:
+            return None
         return evaluate_network(
             params,
             TEST_SET,

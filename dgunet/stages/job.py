@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from dgunet import __version__, files, network
 from dgunet.config import Params, TrainParams
+from dgunet.data.augment import augmentation
 from dgunet.data.batches import TrainingBatches
+from dgunet.data.holdout import Pictures, hold_out
 from dgunet.data.store import PairStore
-from dgunet.stages.progress import Tell, counting
+from dgunet.errors import CheckpointError, DataError
+from dgunet.stages.outcome import Selection, write_outcome
+from dgunet.stages.progress import counting
+from dgunet.stages.watching import PICTURES, Watch
 from dgunet.tracking import Layout, Run, deliver, delivered, pending, start_run
 from dgunet.tracking.ending import Terminated
 from dgunet.tracking.provenance import git_state
@@ -30,9 +34,9 @@ from dgunet.training import (
     InterruptedTrainingError,
     MixUp,
     Snapshot,
-    StepReport,
     TrainingConfig,
     TrainingResult,
+    Validation,
     World,
     train,
     world,
@@ -52,12 +56,14 @@ class TrainingJob:
         knobs: the training's.
         config: the network's structure.
         key: the network's name.
-        store: a prepared training set.
+        store: a prepared training set. A test set that the weights are chosen on lies beside it.
         out: where the trained network goes.
+        start: weights to begin with, of a network of the same structure; drawn at random without.
 
     Raises:
-        DataError: if the store is missing or damaged.
-        CheckpointError: if there are checkpoints of other settings or other data.
+        DataError: if a store is missing or damaged, or too small for a part to be held out.
+        CheckpointError: if there are checkpoints of other settings or other data, or ``start``
+            cannot be read.
     """
 
     def __init__(
@@ -69,10 +75,13 @@ class TrainingJob:
         key: str,
         store: Path,
         out: Path,
+        start: Path | None = None,
     ) -> None:
         self.params, self.knobs, self.config = params, knobs, config
-        self.key, self.store, self.out = key, store, out
+        self.key, self.store, self.out, self.start = key, store, out, start
         self.pairs = PairStore.open(store)
+        self._records: list[int] | None = None
+        self._judge = self._pictures()
         layout = Layout.at()
         self._facts = {
             "version": __version__,
@@ -88,13 +97,33 @@ class TrainingJob:
             seconds=params.active.runtime.checkpoint_seconds,
             facts=self._known,
         )
-        leads = os.environ.get("RANK", "0") == "0"
-        self.earlier = self.checkpoints.newest() if leads else None
+        self.earlier = self.checkpoints.newest() if self.leads else None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the files and reports, and not only helps to train."""
+        return os.environ.get("RANK", "0") == "0"
+
+    def _pictures(self) -> tuple[Pictures, str] | None:
+        """What to validate on, and its digest; sets apart what is held out."""
+        if (plan := self.knobs.validation) is None:
+            return None
+        if plan.test_set is None:
+            self._records, held = hold_out(self.pairs, plan.fraction, self.params.seed)
+            return Pictures(self.pairs, held, plan.crop), self.pairs.manifest.digest
+        other = PairStore.open(self.store.parent / plan.test_set)
+        if other.manifest.task != self.pairs.manifest.task:
+            raise DataError(
+                f"{other.folder} is for {other.manifest.task}, the training set "
+                f"{self.store} for {self.pairs.manifest.task}.",
+                "Name a test set of the same task in validation.test_set.",
+            )
+        return Pictures(other, range(len(other)), plan.crop), other.manifest.digest
 
     @property
     def hyper(self) -> TrainingConfig:
         """The settings of the loop."""
-        apart = {"batch", "patch", "augment", "mixup_after"}
+        apart = {"batch", "patch", "augment", "mixup_after", "validation"}
         runtime = self.params.active.runtime
         return TrainingConfig(
             **self.knobs.model_dump(exclude=apart),
@@ -115,7 +144,9 @@ class TrainingJob:
             "data": {
                 "set": self.pairs.manifest.dataset,
                 "digest": self.pairs.manifest.digest,
+                "validation": self._judge[1] if self._judge else "",
             },
+            "start": files.sha256_file(self.start) if self.start else "",
         }
         return {name: str(value) for name, value in flat(settings).items()}
 
@@ -139,10 +170,11 @@ class TrainingJob:
     def fit(self, run: Run) -> Path:
         """Train and report to ``run``; returns the path of the weights.
 
-        Writes ``network.safetensors``, ``loss.csv`` (a row a step) and ``training.json`` to
-        ``out``, in the leading process only.
+        Writes ``network.safetensors`` and what `write_outcome` says to ``out``, in the leading
+        process only. With a validation the weights are those of its best.
 
         Raises:
+            CheckpointError: if the weights to begin with are of another structure.
             DivergedError: if the loss stops being finite; the samples of the step are kept.
             SystemExit: with status `RESUME` after SIGTERM, the checkpoint written.
             KeyboardInterrupt: after Ctrl-C, likewise.
@@ -150,37 +182,70 @@ class TrainingJob:
         weights = self.out / "network.safetensors"
         torch.manual_seed(self.params.seed)
         model = network.DGUNet(self.config)
+        if self.start is not None:
+            self._begin_with(model, self.start)
         self._describe(run, model)
         self._say_what_changed()
         with world(pick_device(self.hyper.device)) as processes:
             result = self._train(model, run, processes)
             if not processes.leads:
                 return weights
-        self._write(model, result, weights)
+        selection = Selection.of(
+            self.knobs.validation, result, self._judge[1] if self._judge else ""
+        )
+        network.save_network(model, weights, self._provenance() | selection.facts())
         checkpoint = files.sha256_file(weights)
         run.log_metrics({"loss_first": result.first_loss, "loss_last": result.last_loss})
-        run.set_tags({"checkpoint.sha256": checkpoint})
-        run.log_artifact(self.out / "loss.csv")
+        run.set_tags({"checkpoint.sha256": checkpoint} | selection.facts())
+        for path in write_outcome(result, selection, self._samples().ids, self.out):
+            run.log_artifact(path)
         run.log_network(weights, name=self.key)
         run.set_result(checkpoint=checkpoint)
         self.checkpoints.clear()
         return weights
 
-    def _train(self, model: network.DGUNet, run: Run, processes: World) -> TrainingResult:
-        knobs, seed = self.knobs, self.params.seed
-        samples = TrainingBatches(
-            self.pairs, patch=knobs.patch, batch=knobs.batch, seed=seed, augment=knobs.augment
+    def _samples(self) -> TrainingBatches:
+        knobs = self.knobs
+        return TrainingBatches(
+            self.pairs,
+            patch=knobs.patch,
+            batch=knobs.batch,
+            seed=self.params.seed,
+            augment=augmentation(knobs.augment, self.config.task),
+            records=self._records,
         )
+
+    def _train(self, model: network.DGUNet, run: Run, processes: World) -> TrainingResult:
+        knobs = self.knobs
+        samples = self._samples()
         batches: Batches = samples
         if knobs.mixup_after is not None:
-            batches = MixUp(samples, after=knobs.mixup_after, seed=seed)
+            batches = MixUp(samples, after=knobs.mixup_after, seed=self.params.seed)
+        validation, shown = None, []
+        if self._judge is not None and knobs.validation is not None:
+            judge = self._judge[0]
+            validation = Validation(judge, knobs.validation.interval)
+            shown = [judge[number] for number in range(min(PICTURES, len(judge)))]
+        elif processes.leads:
+            shown = list(zip(*samples.part(0, range(min(PICTURES, knobs.batch))), strict=True))
         try:
             with counting(self.key, "step") as tell:
+                watch = Watch(
+                    run,
+                    tell,
+                    name=self.key,
+                    batch=knobs.batch,
+                    network=model,
+                    pictures=shown,
+                    ids=samples.ids,
+                )
                 return train(
                     model,
                     batches,
                     self.hyper,
-                    observe=_observer(run, tell, knobs.batch),
+                    observe=watch.step,
+                    validation=validation,
+                    on_validation=watch.validation,
                     checkpoints=self.checkpoints,
                     earlier=self.earlier,
                     world=processes,
@@ -225,16 +290,26 @@ class TrainingJob:
                     "differ in their last digits from a run without the interruption"
                 )
 
-    def _write(self, model: network.DGUNet, result: TrainingResult, weights: Path) -> None:
-        provenance = {
+    def _begin_with(self, model: network.DGUNet, start: Path) -> None:
+        """Whole pictures or blocks is a choice of the operator's use, not of the weights."""
+        begun, _ = network.load_network(start)
+        found, wanted = ({**n.config.to_dict(), "proximal_domain": ""} for n in (begun, model))
+        if differ := [name for name in wanted if found[name] != wanted[name]]:
+            told = ", ".join(f"{name} {found[name]!r}, not {wanted[name]!r}" for name in differ)
+            raise CheckpointError(
+                f"{start} has another structure: {told}.", "Begin with weights of this network."
+            )
+        model.load_state_dict(begun.state_dict())
+
+    def _provenance(self) -> dict[str, str]:
+        told = {
             "profile": self.params.profile,
             "key": self.key,
             "train.data_digest": self.pairs.manifest.digest,
             "train.dataset": self.pairs.manifest.dataset,
             "train.config": files.sha256_json(asdict(self.hyper) | self.knobs.model_dump()),
         }
-        network.save_network(model, weights, provenance)
-        _write_curve(result, self.out)
+        return told | ({"train.start": files.sha256_file(self.start)} if self.start else {})
 
 
 def numeric_params(config: network.DGUNetConfig, model: network.DGUNet) -> dict[str, Any]:
@@ -270,44 +345,6 @@ def _continue_run(earlier: Snapshot) -> dict[str, str]:
     if run_id:
         os.environ.setdefault("MLFLOW_RUN_ID", run_id)
     return {"resumed.step": str(earlier["step"]), "resumed.journal": facts["journal"]}
-
-
-def _observer(run: Run, tell: Tell, batch: int) -> Callable[[StepReport], None]:
-    def observe(report: StepReport) -> None:
-        stages = {f"loss_stage_{k}": v for k, v in enumerate(report.stage_losses, start=1)}
-        pace = {"images_per_second": batch / report.seconds}
-        if torch.cuda.is_available():
-            pace["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        run.log_metrics(
-            {
-                "loss": report.loss,
-                "learning_rate": report.learning_rate,
-                "gradient_norm": report.gradient_norm,
-            }
-            | stages
-            | pace,
-            step=report.step,
-        )
-        tell(report.step + 1, report.iterations, f"loss {report.loss:.5f}")
-
-    return observe
-
-
-def _write_curve(result: TrainingResult, out: Path) -> None:
-    rows = [
-        {"step": r.step, "loss": r.loss, "learning_rate": r.learning_rate}
-        | {f"stage_{k}": v for k, v in enumerate(r.stage_losses, start=1)}
-        for r in result.reports
-    ]
-    files.write_text(out / "loss.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
-    files.write_json(
-        out / "training.json",
-        {
-            "iterations": len(rows),
-            "loss_first": result.first_loss,
-            "loss_last": result.last_loss,
-        },
-    )
 
 
 def _say(line: str) -> None:

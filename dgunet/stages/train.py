@@ -18,11 +18,13 @@ def train(
     ratio: int | None = None,
     store: Path,
     out: Path,
+    start: Path | None = None,
 ) -> Path:
     """Train one network of Tables 1-4; returns the path of its weights.
 
     Writes ``network.safetensors``, ``loss.csv`` (a row a step) and ``training.json``. A training
-    that was killed goes on where it stopped.
+    that was killed goes on where it stopped. With ``start`` the network begins with the weights
+    there, as the second step of compressive sensing does.
 
     Raises:
         ConfigError: for an unknown task or a missing ratio.
@@ -47,6 +49,8 @@ def train(
         "table": str(TABLES[task]),
         "profile": params.profile,
     } | ({"ratio": str(ratio)} if ratio is not None else {})
-    job = TrainingJob(params, params.training(task), config, key=key, store=store, out=out)
+    job = TrainingJob(
+        params, params.training(task), config, key=key, store=store, out=out, start=start
+    )
     with job.start_run(EXPERIMENTS[task], f"train {key}", tags=tags, params={}) as run:
         return job.fit(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -81,7 +82,8 @@ class TrainingState:
 
     def validated(self, psnr: float) -> ValidationReport:
         """Note a validation of the candidate; the weights of the highest PSNR are kept."""
-        best = all(psnr > earlier.psnr for earlier in self.validations)
+        earlier = [v.psnr for v in self.validations if v.best]
+        best = math.isfinite(psnr) and (not earlier or psnr > max(earlier))
         if best:
             weights = self.candidate.state_dict()
             self._best = {name: tensor.cpu().clone() for name, tensor in weights.items()}

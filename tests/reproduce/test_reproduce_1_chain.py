@@ -65,7 +65,9 @@ def test_training_lowers_the_loss_of_every_network(reproduced):
     assert len(curves) == 3 + 5 + 9
     for path in curves:
         curve = json.loads(path.read_text())
-        assert curve["loss_last"] < 0.5 * curve["loss_first"], path
+        # An ablation takes a dozen steps, a network of Tables 1-4 many more.
+        share = 0.75 if "ablations" in path.parts else 0.5
+        assert curve["loss_last"] < share * curve["loss_first"], path
 
 
 @pytest.mark.parametrize("task", ["derain", "deblur", "denoise", "cs"])

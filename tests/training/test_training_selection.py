@@ -1,0 +1,144 @@
+"""A training of the stages says how its weights were chosen, and shows itself while it goes on."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dgunet.config import load_params
+from dgunet.data.store import PairStore
+from dgunet.errors import CheckpointError, ConfigError, DataError
+from dgunet.network import load_network
+from dgunet.stages import progress
+from dgunet.stages.train import train
+
+
+@pytest.fixture
+def project(small, monkeypatch):
+    """A small project to train in, in this process."""
+    for name, value in {"DGUNET_HOME": str(small.home), "DGUNET_TRACKING": "later"}.items():
+        monkeypatch.setenv(name, value)
+    return small
+
+
+def trained(project, out="out", more="", steps=4, **options):
+    """Train ``steps`` steps with further knobs; returns (weights, training.json, metadata)."""
+    path = project.knobs(steps=steps, checkpoint_seconds=3600)
+    path.write_text(path.read_text().replace("warmup: 3}", f"warmup: 2{more}}}"))
+    folder = project.home / out
+    weights = train(
+        load_params(path), "derain", store=project.home / "store", out=folder, **options
+    )
+    return weights, json.loads((folder / "training.json").read_text()), load_network(weights)[1]
+
+
+def test_without_validation_the_last_weights_are_taken(project):
+    weights, told, metadata = trained(project)
+    assert (told["selection"], told["selection_step"]) == ("last", 4)
+    assert (metadata["selection"], metadata["selection.step"]) == ("last", "4")
+    assert not (weights.parent / "validation.csv").exists()
+
+
+def test_a_held_out_part_chooses(project):
+    weights, told, metadata = trained(
+        project, more=", validation: {fraction: 0.2, interval: 2, crop: 32}"
+    )
+    curve = pd.read_csv(weights.parent / "validation.csv")
+    assert curve["steps"].tolist() == [2, 4]
+    best = curve.loc[curve["psnr"].idxmax()]
+    assert told["selection"] == metadata["selection"] == "held-out"
+    assert told["selection_step"] == best["steps"]
+    assert told["validation_psnr"] == pytest.approx(best["psnr"])
+    assert metadata["selection.digest"] == metadata["train.data_digest"]
+    assert "selection.set" not in metadata
+
+
+def test_a_choice_on_a_test_set_is_said_in_the_weights(project):
+    original = PairStore.open(project.home / "store").folder.resolve()
+    shutil.copytree(original, project.home / "Rain100L")
+    _, told, metadata = trained(
+        project, more=", validation: {test_set: Rain100L, interval: 2, crop: 16}"
+    )
+    assert told["selection"] == metadata["selection"] == "test-set"
+    assert metadata["selection.set"] == "Rain100L"
+
+
+def test_a_test_set_that_is_not_there_is_named(project):
+    with pytest.raises(DataError, match="Rain100L is not a prepared store"):
+        trained(project, more=", validation: {test_set: Rain100L, interval: 2}")
+
+
+@pytest.mark.parametrize("knobs", ["interval: 2", "interval: 2, fraction: 0.1, test_set: Set11"])
+def test_one_source_of_the_choice_is_asked_for(project, knobs):
+    with pytest.raises(ConfigError, match="either a fraction above 0 or a test_set"):
+        trained(project, more=f", validation: {{{knobs}}}")
+
+
+def test_training_begins_with_the_weights_given(project):
+    first, *_ = trained(project)
+    still, _, metadata = trained(project, "still", steps=3, start=first, more="")
+    begun, fresh = load_network(first)[0], load_network(still)[0]
+    assert metadata["train.start"]
+    moved = max(
+        float((a - b).detach().abs().max())
+        for a, b in zip(begun.parameters(), fresh.parameters(), strict=True)
+    )
+    assert moved < 3 * 3.0e-3 * 1.5, "three of Adam's steps at most"
+
+
+def test_weights_of_another_structure_are_refused(project):
+    first, *_ = trained(project)
+    path = project.home / "params.yaml"
+    path.write_text(path.read_text().replace("n_feat: 8", "n_feat: 12"))
+    with pytest.raises(CheckpointError, match="n_feat 8, not 12"):
+        train(
+            load_params(path),
+            "derain",
+            store=project.home / "store",
+            out=project.home / "other",
+            start=first,
+        )
+
+
+def test_left_out_steps_and_their_samples_are_kept(project, monkeypatch, capsys):
+    from dgunet.data.batches import TrainingBatches
+
+    part = TrainingBatches.part
+
+    def poisoned(self, step, places):
+        degraded, clean = part(self, step, places)
+        return (degraded * float("nan") if step == 2 else degraded), clean
+
+    monkeypatch.setattr(TrainingBatches, "part", poisoned)
+    weights, told, _ = trained(project, more=", skip_budget: 1")
+    (kept,) = json.loads((weights.parent / "skipped.json").read_text())
+    assert told["skipped_steps"] == 1
+    assert kept["step"] == 2
+    assert len(kept["samples"]) == 2
+    assert "step 2 is left out" in capsys.readouterr().err
+    assert all(torch.isfinite(p).all() for p in load_network(weights)[0].parameters())
+
+
+def test_sample_pictures_and_numbers_reach_the_run(project):
+    trained(project, steps=8)
+    (journal,) = (project.home / ".dgunet").rglob("events.jsonl")
+    text = journal.read_text()
+    pictures = [f"step-{step:09d}.png" for step in (2, 4, 6, 8)]
+    assert all(name in text for name in pictures)
+    for name in ("gradient_norm", "images_per_second", "memory_gib", "loss_stage_7"):
+        assert name in text
+
+
+def test_without_a_terminal_progress_is_one_json_object_a_line(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LINE_SECONDS", -1.0)
+    with progress.counting("derain-DGUNet", "step") as tell:
+        tell(1, 4, facts={"loss": 0.123456789, "lr": 1e-4})
+        tell(2, 4, facts={"loss": float("nan"), "lr": 1e-4})
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert {"work", "step", "of", "loss", "lr", "steps_per_s", "eta_s"} == set(first)
+    assert (first["step"], first["of"], first["loss"]) == (1, 4, 0.12346)
+    assert second["loss"] == "nan"
+    assert np.isfinite(second["eta_s"])
