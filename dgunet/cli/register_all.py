@@ -7,7 +7,7 @@ import importlib.util
 
 import typer
 
-MODULES = ("data", "stages", "evaluation", "network", "tracking")
+MODULES = ("data", "stages", "training", "evaluation", "network", "tracking")
 
 
 def register(app: typer.Typer) -> None:

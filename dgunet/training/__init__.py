@@ -1,4 +1,4 @@
-"""Training: losses, schedules, recipes, checkpoints, and one loop for one or many processes."""
+"""Training: losses, schedules, checkpoints, and one loop for one or many processes."""
 
 from dgunet.training.checkpoints import Checkpoints, Snapshot
 from dgunet.training.curve import StepReport, TrainingResult
@@ -6,7 +6,6 @@ from dgunet.training.distributed import World, world
 from dgunet.training.loop import Batches, DivergedError, train
 from dgunet.training.loss import LOSSES, Loss, stage_losses
 from dgunet.training.mixup import MixUp
-from dgunet.training.recipes import Recipe, paper, released
 from dgunet.training.schedule import warmup_cosine
 from dgunet.training.settings import TrainingConfig
 from dgunet.training.stopping import RESUME, InterruptedTrainingError
@@ -21,7 +20,6 @@ __all__ = [
     "InterruptedTrainingError",
     "Loss",
     "MixUp",
-    "Recipe",
     "Snapshot",
     "StepReport",
     "TrainingConfig",
@@ -30,8 +28,6 @@ __all__ = [
     "ValidationPlan",
     "ValidationReport",
     "World",
-    "paper",
-    "released",
     "stage_losses",
     "train",
     "warmup_cosine",

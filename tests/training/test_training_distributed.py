@@ -1,11 +1,13 @@
 """Two processes make the same trajectory as one, and a resumed one too."""
 
 import re
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -34,6 +36,12 @@ def torchrun(small, out, processes=2):
     )
 
 
+def kill_all(process):
+    """``kill -9`` of the launcher and of its processes; nothing warns them."""
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        one.send_signal(signal.SIGKILL)
+
+
 def weights(out):
     return load_file(out / "network.safetensors")
 
@@ -54,7 +62,7 @@ def same_within_rounding(a, b):
 
 
 def test_two_processes_follow_one_and_resume_bit_for_bit(small):
-    small.knobs(steps=6, batch=3)
+    small.knobs(steps=8, batch=3)
     one, two, killed = (small.home / name for name in ("one", "two", "killed"))
     small.finish(one)
     process = torchrun(small, two)
@@ -67,12 +75,13 @@ def test_two_processes_follow_one_and_resume_bit_for_bit(small):
     ]
     same_within_rounding(one, two)
 
-    process = torchrun(small, killed)
-    while len(small.checkpoints()) < 2:
-        assert process.poll() is None, process.stderr.read()
-    process.terminate()  # torchrun passes SIGTERM on
-    process.communicate(timeout=120)
-    assert not killed.exists()
+    for stop, step in ((kill_all, 2), (subprocess.Popen.terminate, 5)):
+        process = torchrun(small, killed)
+        while not any(p.stem >= f"step-{step:09d}" for p in small.checkpoints()):
+            assert process.poll() is None, process.stderr.read()
+        stop(process)  # torchrun passes SIGTERM on
+        process.communicate(timeout=120)
+        assert not killed.exists()
     process = torchrun(small, killed)
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said

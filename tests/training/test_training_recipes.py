@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import nn
 from training_small import ROOT, Noise
+from typer.testing import CliRunner
 
+from dgunet.cli import command
 from dgunet.config import TrainParams, load_params
+from dgunet.errors import ConfigError
 from dgunet.network.describe import describe
+from dgunet.recipes import paper, released
 from dgunet.training import MixUp
 from dgunet.training.loss import LOSSES
-from dgunet.training.recipes import paper, released
-from dgunet.training.schedule import warmup_cosine
+from dgunet.training.schedule import schedule, warmup_cosine
 
 RGB = ("derain", "deblur", "denoise")
 NAMES = {"derain": "deraining", "deblur": "deblurring", "denoise": "denoising"}
@@ -24,6 +28,7 @@ def recipes():
     for make in (paper, released):
         yield from (make(task) for task in RGB)
         yield make("cs", ratio=10)
+    yield released("cs", ratio=10, step=2)
 
 
 def test_the_paper_profile_is_the_paper_recipe():
@@ -33,7 +38,9 @@ def test_the_paper_profile_is_the_paper_recipe():
         assert TrainParams(**recipe.knobs()) == knobs
 
 
-@pytest.mark.parametrize("recipe", list(recipes()), ids=lambda r: f"{r.name}-{r.network.task}")
+@pytest.mark.parametrize(
+    "recipe", list(recipes()), ids=lambda r: f"{r.name}-{r.network.task}-{r.step}"
+)
 def test_knobs_are_what_params_yaml_takes_and_make_the_same_training(recipe):
     knobs = TrainParams(**recipe.knobs())
     for key, value in knobs.model_dump(
@@ -42,6 +49,8 @@ def test_knobs_are_what_params_yaml_takes_and_make_the_same_training(recipe):
         assert getattr(recipe.training, key) == value
     assert (knobs.batch, knobs.patch) == (recipe.batch, recipe.patch)
     assert knobs.mixup_after == recipe.mixup_after
+    assert knobs.augment == recipe.augment
+    assert (knobs.validation is None) == (recipe.choice is None)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +67,45 @@ def test_costs_follow_from_the_network():
     recipe = released("derain", "DGUNet+")
     one = describe(recipe.network, (256, 256)).flops
     assert recipe.flops == 3 * 16 * 214_250 * one
-    assert recipe.hours(recipe.flops / 7200) == pytest.approx(2)
+    assert recipe.hours(1, recipe.flops / 7200) == pytest.approx(2)
+    assert recipe.hours(4, recipe.flops / 7200) == pytest.approx(0.5)
     assert "250.0 epochs of 13,712" in recipe.header()
+
+
+def test_hours_on_the_authors_gpus_are_their_logs():
+    assert released("derain", "DGUNet+").hours(2) == pytest.approx(250 * 1738 / 3600)
+
+
+def test_a_header_says_what_the_paper_reached():
+    assert "Rain100L 38.25 dB" in released("derain", "DGUNet+").header()
+    said = released("cs", ratio=10).header()
+    assert "Set11 31.07 dB, BSD68 28.26 dB" in said
+    assert "Average" not in said
+    assert "the best on Set11" in said
+
+
+def test_the_second_step_of_sensing_halves_once_after_sixty_epochs():
+    recipe = released("cs", ratio=10, step=2)
+    weights = [nn.Parameter(torch.zeros(1))]
+    optimizer = torch.optim.Adam(weights, lr=recipe.training.learning_rate)
+    rates = schedule(optimizer, recipe.training)
+    seen = []
+    for _ in range(100):
+        seen.append(rates.get_last_lr()[0])
+        optimizer.step()
+        rates.step()
+    assert seen == [1e-4] * 60 + [0.5e-4] * 40
+    assert recipe.training.iterations == 100 * recipe.steps_per_epoch
+    with pytest.raises(ConfigError, match="Only compressive sensing"):
+        released("derain", step=2)
+
+
+@pytest.mark.parametrize("words", ["paper derain", "released cs --ratio 10 --step 2"])
+def test_the_verb_prints_knobs_that_params_yaml_takes(words, tmp_path):
+    said = CliRunner().invoke(command(), ["recipe", *words.split()]).output
+    ((task, knobs),) = yaml.safe_load(said.partition("<profile>.train:\n")[2]).items()
+    assert task == words.split()[1]
+    assert TrainParams(**knobs).iterations in (400_000, 750_000)
 
 
 @pytest.mark.parametrize("task", RGB)
