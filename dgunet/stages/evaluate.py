@@ -21,6 +21,7 @@ from dgunet.evaluation.steps import Settings
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.network.config import ARCHITECTURES
 from dgunet.stages.figures import strips
+from dgunet.stages.job import numeric_params
 from dgunet.stages.layout import EXPERIMENTS, TABLES
 from dgunet.stages.progress import counting
 from dgunet.tracking import Run, start_run
@@ -152,6 +153,7 @@ def evaluate_network(
     )
     rules = protocol(pairs.manifest.protocol)
     device = pick_device(params.active.runtime.device)
+    run.log_params(numeric_params(model.config, model))
     with thread_count(params.active.runtime.threads), TemporaryDirectory() as scratch:
         if options.processes > 1:
             evaluate_in_processes(
@@ -202,16 +204,18 @@ def _report(
             "state": summary["state"],
         }
     )
-    run.log_dataset(
+    dataset = run.log_dataset(
         f"{summary['dataset']} ({summary['profile']})",
         summary["data_digest"],
         source_uri=store.as_posix(),
         context="evaluation",
     )
     scores = ("psnr", "ssim", "input_psnr", "input_ssim")
-    run.log_metrics(
+    run.log_scores(
         {key: summary[key] for key in scores if summary[key] is not None}
-        | {"images": summary["images"], "seconds_restoring": float(seconds["restore"].sum())}
+        | {"images": summary["images"], "seconds_restoring": float(seconds["restore"].sum())},
+        checkpoint=summary["checkpoint_sha256"],
+        dataset=dataset,
     )
     # Seconds differ from run to run: they are in MLflow's table, and in no file that DVC tracks.
     rows = pd.read_parquet(out / "per_image.parquet")

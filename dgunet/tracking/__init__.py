@@ -9,7 +9,8 @@
 from dgunet.tracking.delivery import Delivery, deliver, follow
 from dgunet.tracking.home import Layout, project_home
 from dgunet.tracking.index import RunInfo, delivered, lookup, pending
-from dgunet.tracking.run import Run, start_run
+from dgunet.tracking.run import Run
+from dgunet.tracking.start import start_run
 from dgunet.tracking.store import TrackingError, ensure_store
 
 __all__ = [

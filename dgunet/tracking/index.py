@@ -40,6 +40,24 @@ class RunInfo:
     tracking_uri: str
     results: dict[str, str] = field(default_factory=dict)
     """SHA-256 by result key."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """All others but MLflow's own."""
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    """The last value of each, the machine's load left out."""
+
+    def facts(self) -> dict[str, Any]:
+        """Everything that can be shown or compared, by the names that MLflow's UI has."""
+        return (
+            {
+                "name": self.name,
+                "status": self.status,
+                "experiment": self.experiment,
+            }
+            | self.tags
+            | self.params
+            | self.metrics
+        )
 
 
 def describe(
@@ -48,14 +66,13 @@ def describe(
     """The `RunInfo` of a journal, from its header and its events."""
     tags = dict(reader.header["tags"])
     status = "RUNNING"
-    results: dict[str, str] = {}
+    told: dict[str, dict[str, Any]] = {"result": {}, "params": {}, "metrics": {}, "tags": tags}
     for event in reader.events():
-        if event["kind"] == "tags":
-            tags |= event["values"]
-        elif event["kind"] == "result":
-            results |= event["values"]
+        if event["kind"] in told:
+            told[event["kind"]] |= event["values"]
         elif event["kind"] == "end":
             status = event["status"]
+            tags |= {"error": event["error"]} if event.get("error") else {}
     return RunInfo(
         journal=reader.id,
         run_id=run_id,
@@ -70,8 +87,20 @@ def describe(
         dirty=tags["git.dirty"],
         data_digest=tags["data.digest"],
         tracking_uri=uri,
-        results=results,
+        results=told["result"],
+        tags=_own(tags),
+        params=told["params"],
+        metrics=_shown(told["metrics"]),
     )
+
+
+def _own(tags: dict[str, str]) -> dict[str, str]:
+    apart = ("mlflow.", "result.", "dgunet.")
+    return {key: value for key, value in tags.items() if not key.startswith(apart)}
+
+
+def _shown(metrics: dict[str, float]) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if not key.startswith("system/")}
 
 
 def record(layout: Layout, info: RunInfo) -> None:
@@ -98,6 +127,12 @@ def pending(layout: Layout) -> list[RunInfo]:
         describe(reader, layout.uri, cursor.run_id, cursor.experiment_id)
         for reader, cursor in readers
     ]
+
+
+def run_id_of(layout: Layout, journal: str) -> str | None:
+    """MLflow's id of the run that ``journal`` told; None while MLflow does not have it."""
+    ids = {info.journal: info.run_id for info in [*delivered(layout), *pending(layout)]}
+    return ids.get(journal)
 
 
 def lookup(sha256: str, home: Path | None = None) -> RunInfo | None:
@@ -140,13 +175,14 @@ def _search(layout: Layout, sha256: str) -> RunInfo | None:
                 wanted = f"tags.`result.{key}` = '{sha256}'"
                 if runs := client.search_runs(list(experiments), wanted, max_results=1):
                     name = experiments[runs[0].info.experiment_id]
-                    return _from_mlflow(runs[0], name, layout.uri)
+                    return from_mlflow(runs[0], name, layout.uri)
         except MlflowException:
             return None
     return None
 
 
-def _from_mlflow(run: Any, experiment: str, uri: str) -> RunInfo:
+def from_mlflow(run: Any, experiment: str, uri: str) -> RunInfo:
+    """The `RunInfo` of a run as MLflow tells it."""
     tags = run.data.tags
     prefix = "result."
     return RunInfo(
@@ -164,4 +200,7 @@ def _from_mlflow(run: Any, experiment: str, uri: str) -> RunInfo:
         data_digest=tags.get("data.digest", UNKNOWN),
         tracking_uri=uri,
         results={k.removeprefix(prefix): v for k, v in tags.items() if k.startswith(prefix)},
+        tags=_own(tags),
+        params=dict(run.data.params),
+        metrics=_shown(run.data.metrics),
     )

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import shutil
+import threading
 import time
 import uuid
 from contextlib import suppress
@@ -60,6 +61,7 @@ class JournalWriter:
             new.rename(self.folder)
             self._events = (self.folder / "events.jsonl").open("a", buffering=1)
         self._artifacts = 0
+        self._one_at_a_time = threading.Lock()
 
     def append(self, kind: str, **content: Any) -> None:
         """Add one event with the time it happened.
@@ -67,8 +69,8 @@ class JournalWriter:
         Raises:
             DgunetError: if the disk is full or the folder was made read-only.
         """
-        line = json.dumps({"kind": kind, "time": now_ms()} | content, ensure_ascii=False)
-        with files.writing(self.folder):
+        with files.writing(self.folder), self._one_at_a_time:
+            line = json.dumps({"kind": kind, "time": now_ms()} | content, ensure_ascii=False)
             self._events.write(line + "\n")
 
     def place(self, name: str) -> Path:

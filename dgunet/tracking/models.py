@@ -50,6 +50,21 @@ def log_model(client: Any, reader: JournalReader, cursor: Cursor, event: Event) 
         client.log_outputs(cursor.run_id, [LoggedModelOutput(model.model_id, event["step"])])
 
 
+def find_model(client: Any, checkpoint: str) -> Any:
+    """The newest finished model of the store with the weights of SHA-256 ``checkpoint``, or None.
+
+    Raises:
+        ValueError: for something that is no hexadecimal digest.
+    """
+    from mlflow.entities import LoggedModelStatus
+
+    if not checkpoint.isalnum():
+        raise ValueError(f"{checkpoint!r} is not a hexadecimal digest.")
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    models = client.search_logged_models(experiments, f"tags.`checkpoint.sha256` = '{checkpoint}'")
+    return next((model for model in models if model.status == LoggedModelStatus.READY), None)
+
+
 def _known(client: Any, cursor: Cursor, number: str, mark: str) -> Any:
     if number not in cursor.models:
         return None

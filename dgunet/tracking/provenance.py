@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -35,6 +36,8 @@ def standard_tags(home: Path, given: Mapping[str, str]) -> dict[str, str]:
         "data.digest": data_digest(home),
         "git.commit": commit,
         "git.dirty": dirty,
+        "host": socket.gethostname(),
+        "pid": str(os.getpid()),
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": command,
         "mlflow.user": _user(),

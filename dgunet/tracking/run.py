@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -16,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgunet import files
+from dgunet.tracking.datasets import DatasetRef, where_from
 from dgunet.tracking.delivery import Delivery, deliver, since_last
-from dgunet.tracking.ending import terminable, verdict
 from dgunet.tracking.home import Layout
 from dgunet.tracking.index import RESULT_KEYS, delivered
-from dgunet.tracking.journal import JournalReader, JournalWriter, now_ms
-from dgunet.tracking.provenance import standard_tags
+from dgunet.tracking.journal import JournalReader, JournalWriter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +32,9 @@ SHARE_SECONDS = 60.0
 
 Mode = Literal["now", "later", "share", "off"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+
+SEARCHED = ("stages", "scales", "recipe", "seed")
+"""Settings that are tags as well, so that one search of MLflow's UI combines them with others."""
 
 _KEY = re.compile(r"[\w.\- :][/\w.\- :]{0,249}")
 
@@ -73,10 +73,26 @@ class Run:
         Raises:
             ValueError: for a name that MLflow would refuse.
         """
-        values = {_key(key): float(value) for key, value in metrics.items()}
-        self._tell("metrics", values=values, step=step or 0)
+        self._tell("metrics", values=_numbers(metrics), step=step or 0)
         if self._mode in ("now", "share") and time.monotonic() - self._flushed > LIVE_SECONDS:
             self.flush()
+
+    def log_scores(
+        self, metrics: Mapping[str, float], *, checkpoint: str, dataset: DatasetRef
+    ) -> None:
+        """Record what one network scores on one data set, tied to both in MLflow.
+
+        Args:
+            metrics: as for `log_metrics`.
+            checkpoint: SHA-256 of the weights; MLflow's model with them gets the numbers as well,
+                if the store has one.
+            dataset: as `log_dataset` gave it.
+
+        Raises:
+            ValueError: for a name that MLflow would refuse.
+        """
+        about = {"checkpoint": checkpoint, "dataset": [dataset.name, dataset.digest]}
+        self._tell("metrics", values=_numbers(metrics), step=0, **about)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record settings; a setting is said once, or again with the same value.
@@ -89,6 +105,8 @@ class Run:
             if self._params.setdefault(key, value) != value:
                 raise ValueError(f"parameter {key!r} is {self._params[key]!r}, not {value!r} too")
         self._tell("params", values=values)
+        if searched := {key: values[key] for key in SEARCHED if key in values}:
+            self._tell("tags", values=searched)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; a later value replaces an earlier one."""
@@ -148,25 +166,33 @@ class Run:
         source_uri: str,
         context: str,
         metadata: Mapping[str, Any] | None = None,
-    ) -> None:
+    ) -> DatasetRef:
         """Record a data set that went in.
 
         Args:
             name: shown name.
-            digest: of its content; MLflow shows 36 characters, the input's tags hold all.
-            source_uri: where it lies.
+            digest: SHA-256 of its content, kept whole in the input's tags. MLflow shows DVC's
+                own digest where DVC vouches for the folder, else the first 36 characters.
+            source_uri: the folder it lies in.
             context: ``training`` or ``evaluation``.
             metadata: more facts, shown with the data set.
+
+        Returns:
+            What `log_scores` needs to tie numbers to it.
         """
+        source = where_from(self._layout.home, source_uri, digest)
+        shown = source.md5 if source.whole else digest[:36]
         self._tell(
             "dataset",
             name=name,
+            shown=shown,
             digest=digest,
-            source_type="dvc",
-            source=json.dumps({"uri": source_uri, "digest": digest}),
+            source_type=source.kind,
+            source=json.dumps(source.to_dict()),
             profile=json.dumps(dict(metadata or {}), sort_keys=True),
             context=context,
         )
+        return DatasetRef(name, shown)
 
     def log_network(
         self,
@@ -228,7 +254,8 @@ class Run:
             table=table,
         )
 
-    def _end(self, status: str, error: str | None = None, *, closing: bool = False) -> None:
+    def end(self, status: str, error: str | None = None, *, closing: bool = False) -> None:
+        """Close the journal and, unless it shall wait, deliver it; `start_run` calls this."""
         if self._writer is None:
             return
         self._tell("end", status=status, error=error)
@@ -237,80 +264,23 @@ class Run:
             return
         alone = closing or self._mode == "now" or status != "FINISHED"
         if not alone and since_last(self._layout) < SHARE_SECONDS:
-            _say("this run goes to MLflow with the next delivery; at once: dgunet tracking sync")
+            say("this run goes to MLflow with the next delivery; at once: dgunet tracking sync")
             return
         outcome = deliver(self._layout)
         if outcome.reason:
-            _say(
+            say(
                 f"MLflow at {self._layout.uri} is not taking runs ({outcome.reason}); "
                 "they are kept, send them later with: dgunet tracking sync"
             )
 
 
-@contextmanager
-def start_run(
-    experiment: str,
-    name: str,
-    *,
-    tags: Mapping[str, str],
-    params: Mapping[str, Any],
-    home: Path | None = None,
-    closing: bool = False,
-) -> Iterator[Run]:
-    """Open a run; it ends FINISHED, FAILED with the tag ``error``, or KILLED.
-
-    ``DGUNET_TRACKING`` says when MLflow hears of it: ``now`` (at the end, and each minute of a
-    long run), ``later`` (with ``dgunet tracking sync``), ``share`` (as ``now``, but stages that
-    end shortly after another delivery leave theirs to the next; the default under DVC), ``off``.
-    Only rank 0 of a distributed run speaks. A run that ``MLFLOW_RUN_ID`` names is adopted.
-
-    Args:
-        experiment: the MLflow experiment, one for each table.
-        name: the run's name.
-        tags: at least ``profile`` and ``stage``; the standard tags are added.
-        params: settings known at the start.
-        home: the project's folder; found from the working directory without it.
-        closing: this run ends a chain, so what earlier stages left is delivered with it.
-
-    Raises:
-        DgunetError: if the journal cannot be written.
-        ValueError: for an unknown ``DGUNET_TRACKING``.
-    """
-    layout = Layout.at(home)
-    mode = _mode()
-    if mode == "off" or os.environ.get("RANK", "0") != "0":
-        yield Run(layout, None, "off")
-        return
-    header = {
-        "experiment": experiment,
-        "name": name,
-        "start": now_ms(),
-        "tags": standard_tags(layout.home, tags),
-        "adopt": os.environ.pop("MLFLOW_RUN_ID", None),
-    }
-    run = Run(layout, JournalWriter(layout.journals, header), mode)
-    with terminable():
-        try:
-            run.log_params(params)
-            yield run
-        except BaseException as error:
-            run._end(*verdict(error))
-            raise
-        run._end("FINISHED", closing=closing)
-
-
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Tell the person at the terminal something that is not the command's result."""
     print(f"dgunet: {line}", file=sys.stderr)
 
 
-def _mode() -> Mode:
-    named = os.environ.get("DGUNET_TRACKING")
-    if named is None:
-        return "share" if "DVC_STAGE" in os.environ else "now"
-    for mode in MODES:
-        if named == mode:
-            return mode
-    raise ValueError(f"DGUNET_TRACKING={named!r}; known are {', '.join(MODES)}")
+def _numbers(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {_key(key): float(value) for key, value in metrics.items()}
 
 
 def _key(key: str) -> str:

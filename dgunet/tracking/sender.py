@@ -12,7 +12,7 @@ from dgunet import files
 from dgunet.tracking import index, store
 from dgunet.tracking.home import Layout
 from dgunet.tracking.journal import Cursor, Event, JournalReader
-from dgunet.tracking.models import log_model
+from dgunet.tracking.models import find_model, log_model
 
 BATCHED = ("metrics", "params", "tags", "result")
 """Kinds of events that travel together in one request."""
@@ -42,6 +42,7 @@ class Sender:
         self.reader = reader
         self.cursor: Cursor = reader.cursor()
         self.header = reader.header
+        self._models: dict[str, str | None] = {}
 
     @property
     def run_id(self) -> str:
@@ -71,6 +72,8 @@ class Sender:
         return True
 
     def _open_run(self) -> None:
+        if self.cursor.run_id is None and (earlier := self.header.get("continues")):
+            self.cursor.run_id = index.run_id_of(self.layout, earlier)
         if self.cursor.run_id is None:
             self.cursor.experiment_id = self._experiment()
             found = self._made_before() if self.cursor.attempted else None
@@ -85,11 +88,19 @@ class Sender:
                 ).info.run_id
             self.cursor.run_id = found
             self.reader.save(self.cursor)
-        elif self.cursor.experiment_id is None:  # adopted
+        elif self.cursor.experiment_id is None:  # adopted or continued
             self.cursor.experiment_id = self.client.get_run(self.run_id).info.experiment_id
             tags = {"dgunet.journal": self.reader.id} | self.header["tags"]
             self._log_batch([{"kind": "tags", "time": 0, "values": tags}])
+            if self.header.get("continues"):
+                self._go_on()
             self.reader.save(self.cursor)
+
+    def _go_on(self) -> None:
+        """The run of a training that was stopped is running again, and no failure any more."""
+        self.client.update_run(self.run_id, "RUNNING")
+        if "error" in self.client.get_run(self.run_id).data.tags:
+            self.client.delete_tag(self.run_id, "error")
 
     def _experiment(self) -> str:
         name = self.header["experiment"]
@@ -155,7 +166,7 @@ class Sender:
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [
-            Metric(key, value, event["time"], event["step"])
+            Metric(key, value, event["time"], event["step"], *self._about(event))
             for event in batch
             if event["kind"] == "metrics"
             for key, value in event["values"].items()
@@ -175,6 +186,23 @@ class Sender:
             self.client.log_batch(self.run_id, params=part)
         for part in _chunks([RunTag(k, v) for k, v in tags.items()], 100):
             self.client.log_batch(self.run_id, tags=part)
+
+    def _about(self, event: Event) -> tuple[str | None, str | None, str | None]:
+        """The model and the data set (name, digest) that an event's metrics are about."""
+        if "checkpoint" not in event:
+            return None, None, None
+        return self._scored_model(event["checkpoint"]), *event["dataset"]
+
+    def _scored_model(self, checkpoint: str) -> str | None:
+        """The newest model of the store with these weights; it becomes an input of the run."""
+        if checkpoint not in self._models:
+            model = find_model(self.client, checkpoint)
+            if model and model.source_run_id != self.run_id:
+                from mlflow.entities import LoggedModelInput
+
+                self.client.log_inputs(self.run_id, models=[LoggedModelInput(model.model_id)])
+            self._models[checkpoint] = model.model_id if model else None
+        return self._models[checkpoint]
 
     def _log_artifact(self, event: Event) -> None:
         path = self.reader.folder / event["file"]
@@ -201,7 +229,7 @@ class Sender:
 
         dataset = Dataset(
             event["name"],
-            event["digest"][:36],
+            event.get("shown", event["digest"][:36]),
             source_type=event["source_type"],
             source=event["source"],
             profile=event["profile"],

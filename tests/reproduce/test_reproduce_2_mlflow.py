@@ -78,8 +78,25 @@ def test_data_sets_are_inputs_with_their_digest(runs):
         for run in of_stage(runs, stage):
             (entry,) = run.inputs.dataset_inputs
             assert "sample" in entry.dataset.name
-            assert run.data.tags["data.digest"].startswith(entry.dataset.digest)
-            assert context in {tag.value for tag in entry.tags}
+            tags = {tag.key: tag.value for tag in entry.tags}
+            assert tags == {"mlflow.data.context": context, "digest": run.data.tags["data.digest"]}
+            assert (entry.dataset.source_type, entry.dataset.digest[32:]) == ("dvc", ".dir")
+
+
+def test_numbers_are_the_model_s_as_well(client, runs):
+    trained = {}
+    for run in of_stage(runs, "train"):
+        (output,) = run.outputs.model_outputs
+        trained[output.model_id] = run
+    for run in of_stage(runs, "evaluate"):
+        (entry,) = run.inputs.model_inputs
+        assert trained[entry.model_id].data.tags["task"] == run.data.tags["task"]
+    scored = client.get_logged_model(entry.model_id)
+    ours = [metric for metric in scored.metrics if metric.run_id == run.info.run_id]
+    assert {metric.key for metric in ours} >= {"images", "seconds_restoring"}
+    assert {metric.dataset_digest for metric in ours} == {
+        run.inputs.dataset_inputs[0].dataset.digest
+    }
 
 
 def test_the_tables_are_logged_as_tables(client, runs):

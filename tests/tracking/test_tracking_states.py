@@ -116,3 +116,43 @@ def test_four_projects_write_at_once_to_a_store_that_is_not_there(
     assert [info.name for info in runs] == [home.name for home in homes]
     assert len({info.run_id for info in runs}) == 4
     assert not list(bare.home.glob("*.partial"))
+
+
+def test_a_stopped_training_goes_on_in_its_own_run(project: Layout, client: Any) -> None:
+    """Also when nothing of the first part had reached MLflow before the second began."""
+    first = start("part 1", WAIT)
+    assert first.stdout is not None and first.stdout.readline() == "ready\n"
+    first.send_signal(signal.SIGKILL)
+    first.wait(20)
+    (journal,) = journals_in(project.journals)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DGUNET_TRACKING", "later")
+        tags = {"profile": "sample", "resumed.journal": journal.id}
+        with start_run("dgunet/x", "part 2", tags=tags, params={}) as second:
+            second.log_metrics({"loss": 0.5}, step=2)
+    assert len(deliver(project).sent) == 2
+    ids = {info.run_id for info in delivered(project)}
+    assert ids == {second.run_id}
+    run = client.get_run(second.run_id)
+    assert (run.info.status, "error" in run.data.tags) == ("FINISHED", False)
+    assert [m.step for m in client.get_metric_history(second.run_id, "loss")] == [1, 2]
+
+
+def test_the_machine_s_load_is_recorded_beside_the_run(
+    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={"seed": 3}) as run:
+        time.sleep(0.4)
+    arrived = client.get_run(run.run_id)
+    load = arrived.data.metrics
+    assert 0 <= load["system/cpu_utilization_percentage"] <= 100
+    assert load["system/process_memory_usage_megabytes"] > 10
+    history = client.get_metric_history(run.run_id, "system/system_memory_usage_megabytes")
+    assert [m.step for m in history] == list(range(len(history))) and len(history) > 1
+    assert delivered(project)[-1].metrics == {}, "the terminal's list leaves the load out"
+    assert arrived.data.tags["seed"] == "3"
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}) as run:
+        time.sleep(0.1)
+    assert client.get_run(run.run_id).data.metrics == {}

@@ -1,0 +1,88 @@
+"""MLflow's view of a data set that DVC keeps: ``mlflow.data.get_source(...).load()`` brings it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mlflow.data.dataset_source import DatasetSource
+
+from dgunet.errors import DataError
+from dgunet.tracking.datasets import Source, where_from
+from dgunet.tracking.home import project_home
+
+SCHEME = "dvc:"
+
+
+class DvcDatasetSource(DatasetSource):  # type: ignore[misc]  # mlflow is untyped
+    """A folder under a DVC output, named by the output's digest.
+
+    MLflow finds this class by the entry point ``mlflow.dataset_source`` of the package.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    @staticmethod
+    def _get_source_type() -> str:
+        return "dvc"
+
+    @staticmethod
+    def _can_resolve(raw_source: Any) -> bool:
+        return isinstance(raw_source, str) and raw_source.startswith(SCHEME)
+
+    @classmethod
+    def _resolve(cls, raw_source: str) -> DvcDatasetSource:
+        home = project_home()
+        folder = home / raw_source.removeprefix(SCHEME)
+        source = where_from(home, str(folder), "")
+        if source.kind != "dvc":
+            raise DataError(f"{folder} lies in no output of DVC.", "Add it: dvc add")
+        return cls(source)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of `Source`."""
+        return self.source.to_dict()
+
+    @classmethod
+    def from_dict(cls, source_dict: dict[Any, Any]) -> DvcDatasetSource:
+        """The inverse of `to_dict`."""
+        return cls(Source(**source_dict))
+
+    def load(self, dst_path: str | None = None, repo: str | None = None) -> str:
+        """Bring the data set from DVC's cache or remote to a folder; returns its path.
+
+        Args:
+            dst_path: an existing folder to put it in; default: a new temporary one.
+            repo: path or address of the DVC repository; default: the project one is in.
+
+        Raises:
+            DataError: if neither the repository's present state nor the run's commit has the
+                output with this digest.
+        """
+        from dvc.api import DVCFileSystem
+
+        repository = repo or str(project_home())
+        # The repository as it is, then as it was when the run was made.
+        for state in ({}, {"rev": self.source.rev}):
+            files = DVCFileSystem(repository, **state)
+            if _digest(files, self.source.out) == self.source.md5:
+                target = Path(dst_path or tempfile.mkdtemp()) / Path(self.source.path).name
+                files.get(self.source.path, str(target), recursive=True)
+                return str(target)
+        raise DataError(
+            f"{repository} has no {self.source.out} with the digest {self.source.md5}.",
+            "Name the repository that the run was made in, with its remote configured.",
+        )
+
+
+def _digest(files: Any, out: str) -> str | None:
+    """DVC's digest of an output; None where there is no such output, or no such commit."""
+    from dvc.exceptions import DvcException
+
+    try:
+        found = files.info(out).get("dvc_info", {}).get("md5")
+    except (FileNotFoundError, DvcException):
+        return None
+    return str(found) if found else None
