@@ -203,6 +203,7 @@ def _summary(
         checkpoint_sha256=settings.checkpoint_sha256,
         protocol=protocol.name,
         protocol_version=protocol.version,
+        selection=settings.selection,
         parity=settings.faithful and all(row.tile is None for row in rows),
         psnr=finite(mean(row.psnr for row in rows)),
         ssim=finite(mean(row.ssim for row in rows)),

@@ -58,6 +58,7 @@ class Settings:
         fallback_tile: side of the tiles of an image that does not fit into memory whole; None
             refuses such an image instead.
         faithful: whether the network is the paper's; a result of another one has no parity.
+        selection: how the weights were chosen; see `EvaluationSummary`.
     """
 
     row: str
@@ -68,6 +69,7 @@ class Settings:
     tile: int | None = None
     fallback_tile: int | None = None
     faithful: bool = True
+    selection: str = "unknown"
 
 
 @dataclass(frozen=True)

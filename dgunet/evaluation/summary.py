@@ -28,6 +28,8 @@ class EvaluationSummary:
         checkpoint_sha256: of the weights file.
         protocol: name of the protocol.
         protocol_version: its version.
+        selection: how the weights were chosen: "last" of the training, best on a "held-out" part,
+            best on a "test-set <name>", or "unknown".
         parity: False when the restoration was not the published one: tiles, or a network that
             is not the paper's.
         psnr: mean in dB; None when not measured or infinite.
@@ -51,6 +53,7 @@ class EvaluationSummary:
     checkpoint_sha256: str
     protocol: str
     protocol_version: int
+    selection: str
     parity: bool
     psnr: float | None
     ssim: float | None

@@ -46,6 +46,7 @@ class Provenance:
     images: int | None = None
     published_images: int | None = None
     per_image_sha256: str | None = None
+    selection: str | None = None
     profile: str | None = None
 
 
@@ -177,13 +178,14 @@ def _state(summary: Summary, metric: str) -> Judged:
         return "waiting for the server", ""
     if summary.value(metric) is None:
         return "not run", f"the evaluation has no {metric}"
+    chosen = f"weights chosen on {summary.chosen_on}" if summary.chosen_on else ""
     if summary.profile == "sample":
-        return "sample", ""
+        return "sample", chosen
     if not summary.complete or summary.images != summary.published_images:
         return "partial", f"{summary.images} of {summary.published_images} images"
     if not summary.parity:
         return "partial", "another protocol than the paper's"
-    return summary.state, ""
+    return summary.state, chosen
 
 
 def _shown(value: float | None, state: State, note: str, decimals: int) -> str:
@@ -208,6 +210,7 @@ def _provenance(slot: Slot, found: Sequence[Summary]) -> Provenance:
         images=sum(s.images for s in found),
         published_images=sum(s.published_images for s in found),
         per_image_sha256=found[0].per_image_sha256 if single else None,
+        selection=_common([s.selection for s in found]),
         profile=found[0].profile,
     )
 

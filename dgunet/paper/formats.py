@@ -40,6 +40,7 @@ SCHEMA = pa.schema(
         ("images", pa.int64()),
         ("published_images", pa.int64()),
         ("per_image_sha256", pa.string()),
+        ("selection", pa.string()),
         ("profile", pa.string()),
         ("tables_profile", pa.string()),
         ("tables_data_digest", pa.string()),

@@ -26,6 +26,7 @@ class Summary(BaseModel):
         images, published_images: how many were scored, how many the benchmark has.
         complete: whether all of the benchmark's images were scored.
         parity: whether the protocol is the one behind the paper's numbers.
+        selection: how the weights were chosen; "test-set <name>" where a test set was used for it.
         psnr (dB), ssim: mean over the images; None where no ground truth is at hand.
         data_digest, checkpoint_sha256, per_image_sha256: what was scored, by what, image by image.
     """
@@ -45,6 +46,7 @@ class Summary(BaseModel):
     protocol: str
     protocol_version: str | int
     parity: bool
+    selection: str = "unknown"
     psnr: FiniteFloat | None
     ssim: FiniteFloat | None
     per_image_sha256: str | None
@@ -53,6 +55,11 @@ class Summary(BaseModel):
     def place(self) -> Place:
         """Where this summary belongs."""
         return self.dataset, self.row, self.ratio
+
+    @property
+    def chosen_on(self) -> str | None:
+        """The test set that the weights were chosen on, if one was."""
+        return self.selection.removeprefix("test-set ") if "test-set" in self.selection else None
 
     def value(self, metric: str) -> float | None:
         """The mean of ``metric`` ("PSNR" or "SSIM")."""

@@ -55,7 +55,7 @@ def _build(table: PublishedTable, runs: Runs, profile: str) -> GeneratedTable:
         corner=table.corner,
         profile=profile,
         data_digest=combined_digest(_behind(table, runs)),
-        notes=table.notes,
+        notes=(*table.notes, *_choices(_behind(table, runs))),
         rows=rows,
         columns=columns,
         metrics=table.metrics,
@@ -119,3 +119,16 @@ def _behind(table: PublishedTable, runs: Runs) -> list[Summary]:
         for dataset in slot.datasets
     }
     return [summary for name, summary in runs.items() if name in names]
+
+
+def _choices(behind: list[Summary]) -> list[str]:
+    """A number of weights that were chosen on a test set must not pass for one that was not."""
+    rows: dict[str, list[str]] = {}
+    for summary in behind:
+        if summary.chosen_on:
+            rows.setdefault(summary.chosen_on, []).append(f"{summary.row} on {summary.dataset}")
+    return [
+        f"The weights of {', '.join(names)} are the best on the test set {chosen}, as the authors' "
+        "code chooses them."
+        for chosen, names in sorted(rows.items())
+    ]

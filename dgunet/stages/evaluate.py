@@ -139,7 +139,7 @@ def evaluate_network(
         raise DataError(
             f"{store} holds {pairs.manifest.dataset}, not {dataset}.", "Prepare the set again."
         )
-    model, _ = network.load_network(weights)
+    model, told = network.load_network(weights)
     _refuse_another_network(model.config, papers[0], weights)
     settings = Settings(
         row=row,
@@ -150,6 +150,7 @@ def evaluate_network(
         tile=options.tile,
         fallback_tile=options.fallback_tile,
         faithful=any(_same(model.config, config) for config in papers),
+        selection=f"{told.get('selection', 'unknown')} {told.get('selection.set', '')}".strip(),
     )
     rules = protocol(pairs.manifest.protocol)
     device = pick_device(params.active.runtime.device)
@@ -200,6 +201,7 @@ def _report(
             "data.digest": summary["data_digest"],
             "checkpoint.sha256": summary["checkpoint_sha256"],
             "protocol": f"{summary['protocol']}/{summary['protocol_version']}",
+            "selection": summary["selection"],
             "parity": str(summary["parity"]).lower(),
             "state": summary["state"],
         }

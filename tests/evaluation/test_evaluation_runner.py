@@ -33,6 +33,7 @@ KEYS = [
     "checkpoint_sha256",
     "protocol",
     "protocol_version",
+    "selection",
     "parity",
     "psnr",
     "ssim",

@@ -59,6 +59,7 @@ def summary() -> Callable[..., dict[str, Any]]:
             "checkpoint_sha256": _digest(row, ratio),
             "protocol": "some-protocol",
             "protocol_version": "1",
+            "selection": "last",
             "parity": True,
             "psnr": 20 + 20 * number,
             "ssim": 0.5 + number / 2,

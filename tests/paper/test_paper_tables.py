@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dgunet.errors import ConfigError, DataError
 from dgunet.paper import layout
 from dgunet.paper.cells import Cell
+from dgunet.paper.formats import to_markdown
 from dgunet.paper.tables import GeneratedTable, build_tables
 
 Campaign = Callable[[str], list[dict[str, Any]]]
@@ -132,6 +133,18 @@ def test_only_a_whole_run_at_parity_is_measured(
     table = build_tables([summary("GoPro", **change)], profile="paper")[1]
     cell = table.cells["DGUNet+ (reproduced)", "GoPro", "PSNR"]
     assert (cell.state, cell.shown) == (state, shown)
+
+
+def test_a_choice_on_a_test_set_is_said_in_the_cell_and_under_the_table(summary: Make) -> None:
+    chosen = summary("HIDE", selection="test-set GoPro")
+    table = build_tables([summary("GoPro"), chosen], profile="paper")[1]
+    cell = table.cells["DGUNet+ (reproduced)", "HIDE", "PSNR"]
+    assert (cell.state, cell.note) == ("measured", "weights chosen on GoPro")
+    assert cell.provenance.selection == "test-set GoPro"
+    assert table.cells["DGUNet+ (reproduced)", "GoPro", "PSNR"].note == ""
+    (note,) = [note for note in table.notes if "best on the test set" in note]
+    assert "DGUNet+ on HIDE" in note
+    assert note in to_markdown(table)
 
 
 @given(value=st.floats(0, 100))
