@@ -7,7 +7,7 @@ import importlib.util
 
 import typer
 
-MODULES = ("data", "stages", "training", "evaluation", "network", "tracking")
+MODULES = ("data", "stages", "training", "evaluation", "network", "tracking", "runs")
 
 
 def register(app: typer.Typer) -> None:

@@ -145,9 +145,10 @@ def ablate(
 
     Example: dgunet ablate stages-3
     """
+    from dgunet.cli.runs import say_where_to_compare
     from dgunet.config import load_params
     from dgunet.stages.ablate import ablate as run
-    from dgunet.stages.ablations import TEST_SET
+    from dgunet.stages.ablations import TEST_SET, ablation
     from dgunet.stages.layout import TRAINING_SETS, Layout
 
     here = Layout.here()
@@ -160,6 +161,7 @@ def ablate(
     )
     if summary is not None:
         typer.echo(summary.line())
+        say_where_to_compare(ablation(name).table, "ablate")
 
 
 def tables(params_file: ParamsOption = None) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 tracking = typer.Typer(
     name="tracking",
-    help="MLflow: make the store, send what was kept, see what waits, open the UI.",
+    help="MLflow: make the store, send what was kept, end what died, open the UI.",
     no_args_is_help=True,
 )
 
@@ -21,7 +21,6 @@ tracking = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Add this module's verbs to ``app``."""
     app.add_typer(tracking)
-    app.command("runs")(runs)
 
 
 @tracking.command()
@@ -128,29 +127,38 @@ def ui(port: int = typer.Option(5000, help="Port on 127.0.0.1.")) -> None:
     os.execve(sys.executable, command, os.environ | settings)
 
 
-def runs(
-    table: int | None = typer.Option(None, help="Only runs of this table of the paper."),
-    campaign: str | None = typer.Option(None, help="Only runs of this campaign."),
-    stage: str | None = typer.Option(None, help="Only runs of this stage, such as train."),
+@tracking.command()
+def doctor(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what is wrong; change nothing.")
+    ] = False,
+    silent_hours: Annotated[
+        float,
+        typer.Option(help="A run on another machine is taken as dead after so long a silence."),
+    ] = 24,
 ) -> None:
-    """List the runs of this project, those that wait to be sent included.
+    """Find runs that nobody will end any more, and end them as KILLED.
 
-    Example: dgunet runs --table 5 --campaign sample-local
+    Also finds models whose weights never arrived and entries that MLflow refused. A run on this
+    machine is ended only if its process is gone. Exit status 1 if something is left to you.
+
+    Example: dgunet tracking doctor --dry-run
     """
-    from tabulate import tabulate
-
-    from dgunet.tracking import Layout, delivered, pending
+    from dgunet.tracking import Layout
+    from dgunet.tracking.doctor import examine, mend
 
     layout = Layout.at()
-    rows = [
-        [info.name, info.status, info.stage, info.campaign, info.commit[:8], info.run_id or "waits"]
-        for info in delivered(layout) + pending(layout)
-        if (table is None or f"/table-{table}-" in info.experiment)
-        and campaign in (None, info.campaign)
-        and stage in (None, info.stage)
-    ]
-    headers = ["name", "status", "stage", "campaign", "commit", "MLflow run"]
-    typer.echo(tabulate(rows, headers) if rows else "no runs")
+    told = examine(layout, silent_hours=silent_hours)
+    left = told.findings if dry_run else mend(layout, told)
+    for finding in told.findings:
+        done = "found" if dry_run else "left to you" if finding in left else "closed"
+        typer.echo(f"{done}: {finding.what}: {finding.why}")
+    if told.away:
+        typer.echo(f"MLflow at {layout.uri} could not be asked: {told.away}", err=True)
+    if not told.findings and not told.away:
+        typer.echo("every run has its end")
+    if left or told.away:
+        raise typer.Exit(1)
 
 
 def _runs(count: int) -> str:

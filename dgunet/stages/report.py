@@ -16,8 +16,7 @@ from dgunet.stages.layout import Layout, test_sets
 from dgunet.stages.tables import read_results, with_server_scores
 from dgunet.tracking import Layout as Store
 from dgunet.tracking import RunInfo, lookup
-
-LOCAL_UI = "http://127.0.0.1:5000"
+from dgunet.tracking.choosing import run_url
 
 
 def result_folders(params: Params, here: Layout) -> list[Path]:
@@ -65,14 +64,6 @@ def _link(info: RunInfo) -> dict[str, Any]:
         "commit": info.commit,
         "dirty": info.dirty,
     }
-
-
-def run_url(info: RunInfo) -> str | None:
-    """Address of a run's page; on a file store, where ``make mlflow`` will serve it."""
-    if info.run_id is None:
-        return None
-    server = info.tracking_uri if info.tracking_uri.startswith("http") else LOCAL_UI
-    return f"{server.rstrip('/')}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
 
 
 def explain_text(here: Layout, table: int, row: str, column: str) -> str:

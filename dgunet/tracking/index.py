@@ -135,6 +135,35 @@ def run_id_of(layout: Layout, journal: str) -> str | None:
     return ids.get(journal)
 
 
+def in_mlflow(layout: Layout) -> list[RunInfo]:
+    """All runs of this project's kind that the store has, oldest first.
+
+    Raises:
+        TrackingError: if the store does not answer.
+    """
+    try:
+        store.ask(layout.uri)
+    except store.Away as error:
+        raise store.TrackingError(
+            f"MLflow at {layout.uri} does not answer ({error}).",
+            "Leave --server out: the local index needs no server.",
+        ) from error
+    with store.quiet_mlflow():
+        client = store.client(store.ensure_store(layout))
+        experiments = {e.experiment_id: e.name for e in client.search_experiments()}
+        found: list[Any] = []
+        token = None
+        while token or not found:
+            page = client.search_runs(
+                list(experiments), "tags.`dgunet.journal` LIKE '%'", page_token=token
+            )
+            found += page
+            if not (token := page.token):
+                break
+    found.sort(key=lambda run: run.info.start_time)
+    return [from_mlflow(run, experiments[run.info.experiment_id], layout.uri) for run in found]
+
+
 def lookup(sha256: str, home: Path | None = None) -> RunInfo | None:
     """The latest run whose ``set_result`` named ``sha256``.
 

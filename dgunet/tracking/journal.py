@@ -128,27 +128,35 @@ class JournalReader:
         """Remember ``cursor``."""
         files.write_json(self.folder / "cursor.json", vars(cursor))
 
-    def close_if_dead(self) -> None:
-        """End the journal as KILLED if its process died without a word."""
+    def lives(self) -> bool:
+        """Whether the process that writes it is there."""
         with (self.folder / "alive").open("a") as alive:
             try:
                 fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return
-            events = self.events()
-            if events and events[-1]["kind"] == "end":
-                return
-            path = self.folder / "events.jsonl"
-            died = path.stat().st_mtime_ns // 1_000_000 if path.exists() else self.header["start"]
-            self._drop_torn_line(path)
-            end = {
-                "kind": "end",
-                "time": died,
-                "status": "KILLED",
-                "error": "the process died without a word (killed, or the machine stopped)",
-            }
-            with files.writing(path), path.open("a") as handle:
-                handle.write(json.dumps(end) + "\n")
+                return True
+        return False
+
+    def ended(self) -> bool:
+        """Whether the run's end was written."""
+        events = self.events()
+        return bool(events) and events[-1]["kind"] == "end"
+
+    def close_if_dead(self) -> None:
+        """End the journal as KILLED if its process died without a word."""
+        if self.lives() or self.ended():
+            return
+        path = self.folder / "events.jsonl"
+        died = path.stat().st_mtime_ns // 1_000_000 if path.exists() else self.header["start"]
+        self._drop_torn_line(path)
+        end = {
+            "kind": "end",
+            "time": died,
+            "status": "KILLED",
+            "error": "the process died without a word (killed, or the machine stopped)",
+        }
+        with files.writing(path), path.open("a") as handle:
+            handle.write(json.dumps(end) + "\n")
 
     @staticmethod
     def _drop_torn_line(path: Path) -> None:

@@ -1,0 +1,167 @@
+"""Finds what runs left behind: runs whose process is gone, half-made models, refused entries."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+
+from dgunet.tracking import store
+from dgunet.tracking.delivery import deliver
+from dgunet.tracking.home import Layout
+from dgunet.tracking.journal import journals_in
+
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Attributes:
+        what: the run or model, as a person knows it.
+        why: how that is known.
+        run_id: the run in MLflow to end as KILLED, if it is one.
+        model_id: the model in MLflow to mark as failed, if it is one.
+        died: when the last sign of life came, in milliseconds since 1970.
+        journal: whether the journal here tells it, so that delivering it mends it.
+    """
+
+    what: str
+    why: str
+    run_id: str = ""
+    model_id: str = ""
+    died: int = 0
+    journal: bool = False
+
+    @property
+    def mendable(self) -> bool:
+        """Whether `mend` can do something about it."""
+        return bool(self.run_id or self.model_id or self.journal)
+
+
+@dataclass
+class Diagnosis:
+    """What was found, and who could not be asked."""
+
+    findings: list[Finding] = field(default_factory=list)
+    away: str | None = None
+    """Why MLflow could not be asked."""
+
+
+def examine(layout: Layout, *, silent_hours: float = 24) -> Diagnosis:
+    """Look for orphans in the journal and in MLflow; changes nothing.
+
+    A run on this machine is an orphan when its process is gone. Of another machine only silence
+    tells: a run there is one after ``silent_hours`` without a number.
+
+    Raises:
+        TrackingError: if the sqlite store is spoilt.
+    """
+    told = Diagnosis()
+    for reader in journals_in(layout.journals):
+        if not reader.lives() and not reader.ended():
+            why = "its process died without a word; the journal knows it"
+            told.findings.append(Finding(f"run {reader.header['name']!r}", why, journal=True))
+    if layout.refused.is_dir():
+        for folder in sorted(layout.refused.iterdir()):
+            why = f"MLflow took some of its entries as wrong; read {folder}"
+            told.findings.append(Finding(f"journal {folder.name}", why))
+    try:
+        store.ask(layout.uri)
+        with store.quiet_mlflow():
+            client = store.client(store.ensure_store(layout))
+            experiments = [found.experiment_id for found in client.search_experiments()]
+            told.findings += _orphans(client, layout, experiments, silent_hours)
+            told.findings += _half_made(client, layout, experiments)
+    except store.TrackingError:
+        raise
+    except Exception as error:  # whatever MLflow or the network throws
+        told.away = str(error) if isinstance(error, store.Away) else store.one_line(error)
+    return told
+
+
+def mend(layout: Layout, told: Diagnosis) -> list[Finding]:
+    """End orphans as KILLED, half-made models as failed; returns what is left to a person."""
+    delivered = deliver(layout, persist=True) if any(f.journal for f in told.findings) else None
+    left = []
+    for finding in told.findings:
+        if finding.journal and delivered and delivered.reason is None:
+            continue
+        if told.away or not (finding.run_id or finding.model_id):
+            left.append(finding)
+            continue
+        with store.quiet_mlflow():
+            _close(store.client(layout.uri), finding)
+    return left
+
+
+def _close(client: Any, finding: Finding) -> None:
+    if finding.run_id:
+        client.set_tag(finding.run_id, "error", f"ended by dgunet tracking doctor: {finding.why}")
+        client.set_terminated(finding.run_id, "KILLED", finding.died)
+        return
+    from mlflow.entities import LoggedModelStatus
+
+    client.finalize_logged_model(finding.model_id, LoggedModelStatus.FAILED)
+
+
+def _orphans(
+    client: Any, layout: Layout, experiments: list[str], silent_hours: float
+) -> Iterator[Finding]:
+    here = {reader.id for reader in journals_in(layout.journals)}
+    for run in _pages(client.search_runs, experiments, "attributes.status = 'RUNNING'"):
+        tags = run.data.tags
+        if tags.get("dgunet.journal", "") in ("", *here):
+            continue  # not ours, or known better by its journal
+        heard = _last_heard(client, run)
+        if (host := tags.get("host")) == socket.gethostname():
+            if _process_lives(int(tags["pid"]), run.info.start_time):
+                continue
+            why = f"its process {tags['pid']} on this machine is gone"
+        else:
+            hours = (time.time() * 1000 - heard) / HOUR_MS
+            if hours < silent_hours:
+                continue
+            why = f"nothing came from {host or 'its machine'} for {hours:.0f} hours"
+        yield Finding(f"run {run.info.run_name!r}", why, run_id=run.info.run_id, died=heard)
+
+
+def _half_made(client: Any, layout: Layout, experiments: list[str]) -> Iterator[Finding]:
+    from mlflow.entities import LoggedModelStatus
+
+    here = {reader.id for reader in journals_in(layout.journals)}
+    for model in _pages(client.search_logged_models, experiments):
+        journal = model.tags.get("dgunet.event", "").partition(":")[0]
+        if model.status == LoggedModelStatus.PENDING and journal and journal not in here:
+            why = "its weights never arrived, and no journal here holds them"
+            yield Finding(f"model {model.name!r}", why, model_id=model.model_id)
+
+
+def _pages(search: Any, experiments: list[str], *arguments: str) -> Iterator[Any]:
+    page = search(experiments, *arguments)
+    yield from page
+    while page.token:
+        page = search(experiments, *arguments, page_token=page.token)
+        yield from page
+
+
+def _last_heard(client: Any, run: Any) -> int:
+    times = [
+        point.timestamp
+        for key in run.data.metrics
+        for point in client.get_metric_history(run.info.run_id, key)[-1:]
+    ]
+    return int(max(times, default=run.info.start_time))
+
+
+def _process_lives(pid: int, started_ms: int) -> bool:
+    """Whether the process is there and not a later one with the same number."""
+    try:
+        return bool(psutil.Process(pid).create_time() * 1000 <= started_ms)
+    except psutil.Error:
+        return False

@@ -1,0 +1,76 @@
+"""`dgunet runs` in the terminal, and the addresses of MLflow's own comparison."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs, unquote
+
+import pytest
+from typer.testing import CliRunner
+
+from dgunet.cli import command
+from dgunet.tracking import Layout, delivered, start_run
+from dgunet.tracking.choosing import charts_url, compare_url
+
+
+@pytest.fixture
+def ablations(project: Layout, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """Three stages of ablation, one of them again, and a training."""
+    monkeypatch.setenv("DGUNET_TRACKING", "later")
+    scores = ((9, 31.0), (7, 30.5), (3, 28.0), (3, 28.5))
+    for stages, psnr in scores:
+        tags = {"stage": "ablate", "profile": "sample", "table": "5 6" if stages == 7 else "5"}
+        params = {"stages": stages}
+        with start_run("dgunet/table-5-x", f"stages-{stages}", tags=tags, params=params) as run:
+            run.log_metrics({"psnr": psnr, "system/cpu_utilization_percentage": 50.0})
+    with start_run(
+        "dgunet/table-1-x", "train", tags={"stage": "train", "profile": "sample"}, params={}
+    ):
+        pass
+    return project
+
+
+def runs(*options: str) -> str:
+    told = CliRunner().invoke(command(), ["runs", *options])
+    assert told.exit_code == 0, told.output
+    return told.output
+
+
+def column(text: str) -> list[str]:
+    return [line.split("  ")[0] for line in text.splitlines()[2:]]
+
+
+def test_runs_are_filtered_sorted_and_compared(ablations: Layout) -> None:
+    sort = ("--sort", "psnr", "--show", "psnr", "--show", "stages")
+    assert column(runs("--table", "5", *sort)) == ["stages-9", "stages-7", "stages-3", "stages-3"]
+    assert column(runs("--table", "6")) == ["stages-7"]
+    assert column(runs("--where", "stages=3")) == ["stages-3", "stages-3"]
+    assert runs("--where", "stages=3", "--where", "row=none") == "no runs\n"
+    compared = runs("--table", "5", "--compare").splitlines()
+    lines = {line.split()[0]: line.split()[1:] for line in compared[2:]}
+    assert lines["stages"] == ["9", "7", "3", "3"] and lines["psnr"] == ["31", "30.5", "28", "28.5"]
+    assert "profile" not in lines and not any("cpu" in name for name in lines)
+    refused = CliRunner().invoke(command(), ["runs", "--where", "stages"])
+    assert refused.exit_code == 1 and "KEY=VALUE" in str(refused.exception)
+
+
+def test_the_server_s_list_is_the_index_s(ablations: Layout) -> None:
+    waiting = runs("--links")
+    assert waiting.splitlines()[-1].endswith("dgunet tracking sync")
+    assert CliRunner().invoke(command(), ["tracking", "sync"]).exit_code == 0
+    local = sorted(runs("--show", "psnr", "--show", "stages").splitlines())
+    assert sorted(runs("--show", "psnr", "--show", "stages", "--server").splitlines()) == local
+
+
+def test_links_open_the_newest_run_of_each_name(ablations: Layout) -> None:
+    CliRunner().invoke(command(), ["tracking", "sync"])
+    told = runs("--table", "5", "--stage", "ablate", "--links").splitlines()
+    charts, compare = (line.split()[-1] for line in told[-2:])
+    known = [info for info in delivered(ablations) if info.stage == "ablate"]
+    assert charts == charts_url(known[0])
+    query = parse_qs(charts.partition("?")[2])
+    assert query["searchFilter"] == ["tags.campaign = 'sample-local' and tags.stage = 'ablate'"]
+    assert query["compareRunsMode"] == ["CHART"]
+    ids = json.loads(parse_qs(unquote(compare).partition("?")[2])["runs"][0])
+    assert ids == [known[i].run_id for i in (0, 1, 3)]
+    assert compare_url(known[:1]) is None
