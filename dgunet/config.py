@@ -65,6 +65,10 @@ class TrainParams(_Strict):
         default="symmetries",
         description="the eight flips and rotations, none, or what the released code does",
     )
+    crops: int = Field(default=1, gt=0, description="crops of each picture in an epoch")
+    beside: tuple[str, ...] = Field(
+        default=(), description="further training sets, prepared, whose pictures are drawn too"
+    )
     rate_every: int = Field(default=1, gt=0, description="steps between moves of the schedule")
     rate_period: int = Field(
         default=0, ge=0, description="moves from the cosine's start to its minimum; 0: to the end"

@@ -54,6 +54,10 @@ class Recipe:
     samples: int
     """Samples in an epoch."""
     mixup_after: int | None = None
+    crops: int = 1
+    """Crops of each picture in an epoch."""
+    beside: tuple[str, ...] = ()
+    """Training sets beside the task's own."""
     augment: Literal["symmetries", "released"] = "symmetries"
     choice: Choice | None = None
     """None: the weights after the last step are the result."""
@@ -104,6 +108,10 @@ class Recipe:
         }
         if self.mixup_after is not None:
             chosen["mixup_after"] = self.mixup_after
+        if self.crops > 1:
+            chosen["crops"] = self.crops
+        if self.beside:
+            chosen["beside"] = list(self.beside)
         if self.augment != "symmetries":
             chosen["augment"] = self.augment
         if self.choice is not None:
@@ -149,7 +157,7 @@ def paper(task: str, variant: str = "DGUNet", *, ratio: int | None = None) -> Re
     network = preset(task, variant, architecture="paper", ratio=ratio)
     if task == "cs":
         training = TrainingConfig(iterations=125_000, learning_rate=1e-4, warmup=0)
-        return Recipe("paper", network, training, patch=32, batch=128, samples=400 * CROPS)
+        return Recipe("paper", network, training, 32, 128, 400 * CROPS, crops=CROPS)
     epoch = -(-SAMPLES[task] // 16)
     training = TrainingConfig(iterations=400_000, learning_rate=2e-4, warmup=3 * epoch)
     return Recipe("paper", network, training, patch=256, batch=16, samples=SAMPLES[task])
@@ -227,8 +235,9 @@ def _sensing(network: DGUNetConfig, step: int) -> Recipe:
         patch,
         batch,
         samples,
+        crops=CROPS,
+        beside=("DIV2K",),
         augment="released",
         choice=Choice("Set11", epoch, 0),
         step=step,
-        not_built=("DIV2K beside BSD400", "crops of a photograph in one epoch"),
     )

@@ -157,6 +157,26 @@ def prepare(
     )
 
 
+@data.command()
+def verify(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="prepared sets, or stores")],
+) -> None:
+    """Read prepared stores whole: every byte, every record, the digest from the pixels.
+
+    Example: dgunet data verify Rain100H Set11
+    Example: dgunet data verify build/prepared/Rain100H
+    """
+    from dgunet.data.catalogue import CATALOGUE, FURTHER
+    from dgunet.data.store import PairStore
+    from dgunet.stages.layout import Layout
+
+    for name in names:
+        known = name in CATALOGUE or name in FURTHER
+        store = PairStore.open(Layout.here().store(name) if known else Path(name))
+        store.verify()
+        typer.echo(f"{store.folder}: {len(store)} records, digest {store.manifest.digest}")
+
+
 @data.command("import")
 def import_set(
     name: Name,

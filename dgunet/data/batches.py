@@ -10,7 +10,7 @@ import torch
 
 from dgunet.data.augment import Augmentation, eight_symmetries
 from dgunet.data.images import Pixels
-from dgunet.data.store import PairStore
+from dgunet.data.joined import Store
 from dgunet.errors import DataError
 
 _ORDER, _SAMPLE = 1, 2
@@ -20,19 +20,20 @@ _ORDER, _SAMPLE = 1, 2
 class TrainingBatches:
     """Batches of random crops, a pure function of (seed, step).
 
-    Photographs come in epochs without repetition; sample j of step t is number t * batch + j of
-    that endless sequence, and a generator of its own draws its crop and its augmentation. So
-    training can resume at any step, and any worker can make any batch.
+    Photographs come in epochs, each once, or ``crops`` times in a random order. Sample j of step t
+    is number t * batch + j of that endless sequence, and a generator of its own draws its crop and
+    its augmentation. So training can resume at any step, and any worker can make any batch.
 
     Args:
-        store: a prepared training set. One without degraded images (compressive sensing) gives the
-            clean patch twice.
+        store: a prepared training set, or several joined. One without degraded images
+            (compressive sensing) gives the clean patch twice.
         patch: side of the square crop in pixels; smaller images are mirrored at the right and
             bottom first.
         batch: samples a step.
         seed: of the training run.
         augment: what is done to a patch pair, see `dgunet.data.augment`; None is nothing.
         records: numbers of the store's records to draw from; all of them without it.
+        crops: how often an epoch has each record, at places of their own.
 
     Raises:
         DataError: if the store is empty or has no clean images.
@@ -40,13 +41,14 @@ class TrainingBatches:
 
     def __init__(
         self,
-        store: PairStore,
+        store: Store,
         *,
         patch: int,
         batch: int,
         seed: int,
         augment: Augmentation | None = eight_symmetries,
         records: Sequence[int] | None = None,
+        crops: int = 1,
     ) -> None:
         if not len(store) or store[0].target is None:
             raise DataError(
@@ -58,6 +60,7 @@ class TrainingBatches:
         self.seed = seed
         self.augment = augment
         self._records = np.asarray(range(len(store)) if records is None else records, np.int64)
+        self._crops = crops
         self._epoch = (-1, np.empty(0, np.int64))
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -96,14 +99,18 @@ class TrainingBatches:
         return filled
 
     def _index(self, position: int) -> int:
-        epoch, place = divmod(position, len(self._records))
+        count = len(self._records)
+        epoch, place = divmod(position, count * self._crops)
         if self._epoch[0] != epoch:
             generator = np.random.default_rng([_ORDER, self.seed, epoch])
-            self._epoch = (epoch, self._records[generator.permutation(len(self._records))])
+            order = generator.permutation(count * self._crops) % count
+            self._epoch = (epoch, self._records[order])
         return int(self._epoch[1][place])
 
 
 def as_tensor(patches: list[Pixels]) -> torch.Tensor:
     """Images of one size, H x W x C as stored, as float32 (B, C, H, W) in [0, 1]."""
+    if len({patch.dtype for patch in patches}) > 1:  # sets of different types in one batch
+        patches = [p / np.float32(255) if p.dtype == np.uint8 else p for p in patches]
     stacked = torch.from_numpy(np.stack(patches).transpose(0, 3, 1, 2).copy())
     return stacked.float().div_(255) if stacked.dtype == torch.uint8 else stacked.float()

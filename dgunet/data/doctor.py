@@ -20,7 +20,7 @@ from dgunet.data.fingerprints import Fingerprint, Index, closest, fingerprint, g
 from dgunet.data.images import Pixels
 from dgunet.data.layouts import Pair, check_shapes, find_tree, read_pairs
 from dgunet.data.quality import looks_swapped, roughness
-from dgunet.data.writer import LoadedPair, content_digest, digest_line
+from dgunet.data.store import content_digest, digest_line
 from dgunet.errors import DataError
 
 Level = Literal["error", "warning", "note"]
@@ -124,7 +124,7 @@ def _read(info: DatasetInfo, pairs: list[Pair], report: Report, observe: Observe
             report.say("error", str(error))
             continue
         sizes[f"{width}x{height}"] += 1
-        lines.append(digest_line(LoadedPair(pair.id, degraded, clean)))
+        lines.append(digest_line(pair.id, degraded, clean))
         shown = clean if clean is not None else degraded
         assert shown is not None
         report.grey_pictures += info.task != "cs" and _is_grey(shown)

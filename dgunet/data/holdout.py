@@ -9,14 +9,15 @@ import torch
 
 from dgunet.data.batches import as_tensor
 from dgunet.data.images import Pixels
-from dgunet.data.store import PairRecord, PairStore
+from dgunet.data.joined import Store
+from dgunet.data.store import PairRecord
 from dgunet.errors import DataError
 
 _HELD = 4
 """Keeps this stream apart from those of orders, samples and MixUp."""
 
 
-def hold_out(store: PairStore, fraction: float, seed: int) -> tuple[list[int], list[int]]:
+def hold_out(store: Store, fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Numbers of the records to train on, and of those held out.
 
     Whole photographs are held out: no clean picture is on both sides, however many degraded
@@ -68,7 +69,7 @@ class Pictures:
         DataError: if the store has no clean pictures.
     """
 
-    def __init__(self, store: PairStore, records: Sequence[int], crop: int) -> None:
+    def __init__(self, store: Store, records: Sequence[int], crop: int) -> None:
         if not len(store) or store[0].target is None:
             raise DataError(
                 f"{store.folder} holds no clean images to validate on.", "Use another set."

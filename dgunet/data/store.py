@@ -13,7 +13,7 @@ the tiles it touches.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -202,15 +202,24 @@ class PairStore:
         return cls(folder, manifest)
 
     def verify(self) -> None:
-        """Read every file and compare its SHA-256 with the manifest's.
+        """Read every file, compare its SHA-256 with the manifest's, and then the pixels' digest.
 
         Raises:
-            DataError: naming the first file that differs.
+            DataError: naming the first file that differs; or if the records, decoded, are not
+                those of ``manifest.digest``.
         """
         for shard in self.manifest.shards:
             path = self.folder / shard.file
             if files.sha256_file(path) != shard.sha256:
                 raise DataError(f"{path} is not what was prepared: its SHA-256 differs.", _AGAIN)
+        # Records are decoded anew, so that nothing of a large store stays in memory.
+        lines = (digest_line(r.id, r.input, r.target) for r in map(self._map, range(len(self))))
+        if (digest := content_digest(lines)) != self.manifest.digest:
+            raise DataError(
+                f"{self.folder / 'manifest.json'} names the digest {self.manifest.digest}, the "
+                f"pixels have {digest}.",
+                _AGAIN,
+            )
 
     def __len__(self) -> int:
         return self.manifest.count
@@ -256,6 +265,20 @@ class PairStore:
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process maps the files itself; the pages are shared all the same.
         return PairStore, (self.folder, self.manifest)
+
+
+def digest_line(name: str, degraded: Pixels | None, clean: Pixels | None) -> str:
+    """What one record adds to a store's digest: its id, shapes, and the SHA-256 of its pixels."""
+    parts = [
+        "-" if a is None else f"{a.shape}{a.dtype.name}:{files.sha256_bytes(a.tobytes())}"
+        for a in (degraded, clean)
+    ]
+    return f"{name} {parts[0]} {parts[1]}\n"
+
+
+def content_digest(lines: Iterable[str]) -> str:
+    """The digest of a store from the `digest_line` of its records, in order."""
+    return files.sha256_bytes("".join(lines).encode())
 
 
 def _whole(half: Pixels | TiledPixels | None) -> Pixels | None:

@@ -14,7 +14,16 @@ import pyarrow as pa
 from dgunet import files
 from dgunet.data.images import Pixels
 from dgunet.data.quality import roughness
-from dgunet.data.store import VERSION, LayoutName, Shard, Source, StoreManifest, schema
+from dgunet.data.store import (
+    VERSION,
+    LayoutName,
+    Shard,
+    Source,
+    StoreManifest,
+    content_digest,
+    digest_line,
+    schema,
+)
 from dgunet.data.tiles import encode
 
 SHARD_BYTES = 256 << 20
@@ -73,7 +82,7 @@ def write_shard(path: Path, pairs: Iterable[LoadedPair], layout: LayoutName = "r
     ):
         for pair in pairs:
             writer.write_batch(_batch(pair, layout))
-            lines.append(digest_line(pair))
+            lines.append(digest_line(pair.id, pair.input, pair.target))
             if pair.input is not None and pair.target is not None:
                 compared += 1
                 rougher += roughness(pair.input) > roughness(pair.target)
@@ -110,20 +119,6 @@ def load_written(path: Path) -> Written | None:
     if not data.is_file() or files.sha256_file(data) != shard.sha256:
         return None
     return Written(shard, tuple(content["lines"]), content["compared"], content["rougher"])
-
-
-def digest_line(pair: LoadedPair) -> str:
-    """What one record adds to a store's digest: its id, shapes, and the SHA-256 of its pixels."""
-    parts = [
-        "-" if a is None else f"{a.shape}{a.dtype.name}:{files.sha256_bytes(a.tobytes())}"
-        for a in (pair.input, pair.target)
-    ]
-    return f"{pair.id} {parts[0]} {parts[1]}\n"
-
-
-def content_digest(lines: Iterable[str]) -> str:
-    """The digest of a store from the `digest_line` of its records, in order."""
-    return files.sha256_bytes("".join(lines).encode())
 
 
 def _batch(pair: LoadedPair, layout: LayoutName) -> pa.RecordBatch:

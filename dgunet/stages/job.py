@@ -18,6 +18,7 @@ from dgunet.config import Params, TrainParams
 from dgunet.data.augment import augmentation
 from dgunet.data.batches import TrainingBatches
 from dgunet.data.holdout import Pictures, hold_out
+from dgunet.data.joined import JoinedStore
 from dgunet.data.store import PairStore
 from dgunet.errors import CheckpointError, DataError
 from dgunet.stages.outcome import Selection, write_outcome
@@ -56,7 +57,8 @@ class TrainingJob:
         knobs: the training's.
         config: the network's structure.
         key: the network's name.
-        store: a prepared training set. A test set that the weights are chosen on lies beside it.
+        store: a prepared training set. Further ones (``beside``), and a test set that the weights
+            are chosen on, lie beside it.
         out: where the trained network goes.
         start: weights to begin with, of a network of the same structure; drawn at random without.
 
@@ -79,7 +81,7 @@ class TrainingJob:
     ) -> None:
         self.params, self.knobs, self.config = params, knobs, config
         self.key, self.store, self.out, self.start = key, store, out, start
-        self.pairs = PairStore.open(store)
+        self.pairs = JoinedStore.open([store, *(store.parent / n for n in knobs.beside)])
         self._records: list[int] | None = None
         self._judge = self._pictures()
         layout = Layout.at()
@@ -123,7 +125,7 @@ class TrainingJob:
     @property
     def hyper(self) -> TrainingConfig:
         """The settings of the loop."""
-        apart = {"batch", "patch", "augment", "mixup_after", "validation"}
+        apart = {"batch", "patch", "augment", "mixup_after", "validation", "crops", "beside"}
         runtime = self.params.active.runtime
         return TrainingConfig(
             **self.knobs.model_dump(exclude=apart),
@@ -213,6 +215,7 @@ class TrainingJob:
             seed=self.params.seed,
             augment=augmentation(knobs.augment, self.config.task),
             records=self._records,
+            crops=knobs.crops,
         )
 
     def _train(self, model: network.DGUNet, run: Run, processes: World) -> TrainingResult:

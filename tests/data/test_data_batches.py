@@ -89,7 +89,7 @@ def test_a_patch_is_a_square_of_its_photograph_and_both_halves_agree(coordinates
 
 
 def test_without_augmentation_patches_stand_upright(coordinates):
-    batches = TrainingBatches(coordinates, patch=24, batch=1, seed=5, augment=False)
+    batches = TrainingBatches(coordinates, patch=24, batch=1, seed=5, augment=None)
     for step in range(10):
         _, x = batches.sample(step, 0)
         assert (np.diff(x[..., 0].astype(int), axis=0) == 1).all()
@@ -105,7 +105,7 @@ def test_compressive_sensing_trains_on_clean_grey_patches(prepared):
 
 def test_small_photographs_are_mirrored_right_and_below(prepared):
     store = PairStore.open(prepared("BSD400"))
-    batches = TrainingBatches(store, patch=128, batch=1, seed=1, augment=False)
+    batches = TrainingBatches(store, patch=128, batch=1, seed=1, augment=None)
     _, patch = batches.sample(0, 0)
     image = store[batches._index(0)].target
     assert image.shape == (90, 90, 1)

@@ -16,7 +16,9 @@ from data_stores import write_store
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from dgunet.cli import command
 from dgunet.data import prepare as preparation
 from dgunet.data.catalogue import CATALOGUE, dataset
 from dgunet.data.layouts import read_pairs
@@ -198,6 +200,16 @@ def test_a_shard_that_is_missing_or_cut_off(store_copy):
         PairStore.open(store_copy)
 
 
+def test_the_verb_verifies_and_names_the_damage(store_copy):
+    good = CliRunner().invoke(command(), ["data", "verify", str(store_copy)])
+    assert good.exit_code == 0
+    assert PairStore.open(store_copy).manifest.digest in good.output
+    path = store_copy / "pairs-00000.arrow"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(DataError, match="its SHA-256 differs"):
+        CliRunner().invoke(command(), ["data", "verify", str(store_copy)], catch_exceptions=False)
+
+
 def test_a_flipped_bit_is_found_on_demand(store_copy):
     path = store_copy / "pairs-00000.arrow"
     content = bytearray(path.read_bytes())
@@ -206,6 +218,25 @@ def test_a_flipped_bit_is_found_on_demand(store_copy):
     store = PairStore.open(store_copy)
     with pytest.raises(DataError, match="its SHA-256 differs"):
         store.verify()
+
+
+@pytest.mark.parametrize("layout", ["raw", "compact"])
+def test_pixels_that_are_not_the_digests_are_found_on_demand(tmp_path, layout):
+    """Whoever replaces a file and its hash has still other pixels than the digest says."""
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    one = [LoadedPair("a", image, image), LoadedPair("b", image, image)]
+    other = [LoadedPair("a", image, image), LoadedPair("b", image, 255 - image)]
+    write_store(tmp_path / "one", one, layout=layout)
+    write_store(tmp_path / "other", other, layout=layout)
+    PairStore.open(tmp_path / "one").verify()
+    told, wrong = (
+        json.loads((tmp_path / n / "manifest.json").read_text()) for n in ("one", "other")
+    )
+    (tmp_path / "other" / "manifest.json").write_text(
+        json.dumps(wrong | {"digest": told["digest"]})
+    )
+    with pytest.raises(DataError, match=f"names the digest {told['digest']}, the pixels have"):
+        PairStore.open(tmp_path / "other").verify()
 
 
 # Preparation: all or nothing, and on from where it stopped.

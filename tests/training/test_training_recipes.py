@@ -44,11 +44,12 @@ def test_the_paper_profile_is_the_paper_recipe():
 def test_knobs_are_what_params_yaml_takes_and_make_the_same_training(recipe):
     knobs = TrainParams(**recipe.knobs())
     for key, value in knobs.model_dump(
-        exclude={"batch", "patch", "augment", "mixup_after", "validation"}
+        exclude={"batch", "patch", "augment", "mixup_after", "validation", "crops", "beside"}
     ).items():
         assert getattr(recipe.training, key) == value
     assert (knobs.batch, knobs.patch) == (recipe.batch, recipe.patch)
     assert knobs.mixup_after == recipe.mixup_after
+    assert (knobs.crops, knobs.beside) == (recipe.crops, recipe.beside)
     assert knobs.augment == recipe.augment
     assert (knobs.validation is None) == (recipe.choice is None)
 

@@ -1,0 +1,98 @@
+"""Several sets feed one training: every record in its turn, types and layouts mixed."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from data_stores import write_store
+
+from dgunet.data.batches import TrainingBatches
+from dgunet.data.holdout import hold_out
+from dgunet.data.joined import JoinedStore
+from dgunet.data.store import PairStore
+from dgunet.data.writer import LoadedPair
+from dgunet.errors import DataError
+
+
+def grey(number, dtype=np.uint8):
+    """A picture of one value, by which its crops are known."""
+    value = number if dtype == np.uint8 else np.float32(number / 255)
+    return np.full((40, 40, 1), value, dtype)
+
+
+def store(folder, numbers, dtype=np.uint8, layout="raw", **changes):
+    """A set called after its folder, of one picture for each number."""
+    pairs = [LoadedPair(f"p{n}", None, grey(n, dtype)) for n in numbers]
+    write_store(folder, pairs, layout=layout)
+    path = folder / "manifest.json"
+    named = {"dataset": folder.name, "task": "cs"} | changes
+    path.write_text(json.dumps(json.loads(path.read_text()) | named))
+    return folder
+
+
+@pytest.fixture
+def joined(tmp_path):
+    """Three grey pictures of eight bits beside two of float32."""
+    return JoinedStore.open(
+        [
+            store(tmp_path / "BSD400", [10, 20, 30], layout="compact"),
+            store(tmp_path / "DIV2K", [40, 50], np.float32),
+        ]
+    )
+
+
+def test_records_follow_one_another(joined):
+    assert [joined[i].id for i in range(len(joined))] == ["p10", "p20", "p30", "p40", "p50"]
+    assert joined.manifest.dataset == "BSD400+DIV2K"
+    for outside in (-1, 5):
+        with pytest.raises(IndexError):
+            joined[outside]
+
+
+def test_a_batch_mixes_types_at_one_scale(joined):
+    seen = set()
+    batches = TrainingBatches(joined, patch=32, batch=5, seed=1)
+    for step in range(3):
+        degraded, clean = batches(step)
+        assert clean.dtype == torch.float32
+        assert torch.equal(degraded, clean)
+        seen |= {round(255 * value) for value in clean.flatten(1).amax(1).tolist()}
+    assert seen == {10, 20, 30, 40, 50}
+
+
+def test_an_epoch_has_every_picture_as_often_as_its_crops(joined):
+    batches = TrainingBatches(joined, patch=32, batch=5, seed=1, crops=4)
+    epochs = [[i for step in range(4 * e, 4 * e + 4) for i in batches.ids(step)] for e in (0, 1)]
+    for epoch in epochs:
+        assert Counter(epoch) == dict.fromkeys(["p10", "p20", "p30", "p40", "p50"], 4)
+    assert epochs[0] != epochs[1]
+    assert epochs[0][:5] != ["p10", "p20", "p30", "p40", "p50"]
+
+
+def test_the_digest_is_of_all_in_their_order(tmp_path):
+    a, b = store(tmp_path / "A", [1, 2]), store(tmp_path / "B", [3])
+    one, two = JoinedStore.open([a, b]), JoinedStore.open([b, a])
+    assert isinstance(JoinedStore.open([a]), PairStore)
+    assert len({s.manifest.digest for s in (one, two, PairStore.open(a))}) == 3
+
+
+def test_photographs_are_held_out_of_all(joined):
+    kept, held = hold_out(joined, 0.4, seed=3)
+    assert sorted(kept + held) == [0, 1, 2, 3, 4]
+    assert len(held) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "match"),
+    [
+        ("Rain13K", {"task": "derain"}, "is for task 'derain', .* for 'cs'"),
+        ("DIV2K", {"profile": "paper"}, "is for profile 'paper'"),
+        ("other", {"dataset": "BSD400"}, "a set is there twice: BSD400, BSD400"),
+    ],
+)
+def test_sets_that_do_not_go_together_are_refused(tmp_path, name, changes, match):
+    one = store(tmp_path / "BSD400", [1])
+    with pytest.raises(DataError, match=match):
+        JoinedStore.open([one, store(tmp_path / name, [2], **changes)])
