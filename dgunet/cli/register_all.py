@@ -7,7 +7,7 @@ import importlib.util
 
 import typer
 
-MODULES = ("data", "stages", "training", "evaluation", "network", "tracking", "runs")
+MODULES = ("data", "stages", "training", "evaluation", "network", "tracking", "runs", "models")
 
 
 def register(app: typer.Typer) -> None:

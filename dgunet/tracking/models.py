@@ -14,6 +14,12 @@ LOADER = "dgunet.tracking.serving"
 REQUIRED = ("torch", "numpy", "safetensors", "filelock")
 """What `LOADER` and the network import; MLflow adds itself."""
 
+FOR_FILES = ("pillow", "opencv-python-headless", "psutil")
+"""What restoring a picture by its path needs besides."""
+
+EXAMPLE_SIDE = 16
+"""Pixels of the input example: small, because MLflow keeps it as text."""
+
 
 def log_model(client: Any, reader: JournalReader, cursor: Cursor, event: Event) -> None:
     """Deliver one ``network`` event: make the logged model, fill it, tie it to its run.
@@ -77,7 +83,8 @@ def _known(client: Any, cursor: Cursor, number: str, mark: str) -> Any:
 def save_model(path: Path, weights: Path, channels: int, logged: Any) -> None:
     """Write the MLflow model folder of ``weights`` (safetensors) to ``path``.
 
-    Input and output are float32 (N, ``channels``, H, W) in [0, 1] with N, H and W free. The
+    Input and output are float32 (N, ``channels``, H, W) in [0, 1] with N, H and W free; an
+    object array of paths or pictures passes MLflow's check of the signature as well. The
     folder holds a copy of this package, so that the model keeps the code it was made with.
     """
     import mlflow.pyfunc
@@ -87,15 +94,18 @@ def save_model(path: Path, weights: Path, channels: int, logged: Any) -> None:
     from mlflow.types import Schema, TensorSpec
 
     images = TensorSpec(np.dtype(np.float32), (-1, channels, -1, -1))
+    ramp = np.linspace(0, 1, EXAMPLE_SIDE, dtype=np.float32)
+    example = np.broadcast_to(ramp, (1, channels, EXAMPLE_SIDE, EXAMPLE_SIDE)).round(3)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*input example was not provided")
+        warnings.filterwarnings("ignore", ".*(input|type) hint.*", UserWarning)
         mlflow.pyfunc.save_model(
             path,
             loader_module=LOADER,
             data_path=str(weights),
             code_paths=[str(Path(__file__).resolve().parents[1])],
             signature=ModelSignature(Schema([images]), Schema([images])),
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
+            input_example=np.ascontiguousarray(example),
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED + FOR_FILES],
             mlflow_model=Model(
                 artifact_path=logged.artifact_location,
                 model_uuid=logged.model_id,

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import mlflow.artifacts
 import mlflow.pyfunc
 import numpy as np
 import pytest
 import torch
 from mlflow.exceptions import MlflowException
+from PIL import Image
 
 from dgunet import files, network
+from dgunet.errors import DataError
 from dgunet.tracking import Layout, deliver, start_run
 from dgunet.tracking.journal import JournalReader
 
@@ -58,6 +71,10 @@ def test_another_size_is_restored(
         np.testing.assert_array_equal(restored, expected)
     with pytest.raises(MlflowException):
         loaded.predict(np.zeros((1, channels + 1, 8, 8), np.float32))
+    example = loaded.metadata.load_input_example(
+        mlflow.artifacts.download_artifacts(made.model_uri)
+    )
+    assert example.shape == (1, channels, 16, 16) and loaded.predict(example).shape == example.shape
 
 
 def test_a_lost_answer_does_not_double_the_model(
@@ -86,3 +103,87 @@ def test_a_lost_answer_does_not_double_the_model(
     models = client.search_logged_models([arrived.info.experiment_id])
     assert [m.model_id for m in models] == [m.model_id for m in arrived.outputs.model_outputs]
     assert len(models) == 1 and models[0].status == "READY"
+
+
+def picture(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_pictures_come_as_arrays_or_paths(
+    project: Layout, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.uri)
+    weights = tmp_path / "network.safetensors"
+    network.save_network(network.DGUNet(network.preset("derain", **TINY)), weights, {})
+    (output,) = client.get_run(log(weights, "derain")).outputs.model_outputs
+    loaded = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
+    colour, grey = picture(1, 24, 40, 3), picture(2, 17, 31)
+    Image.fromarray(colour).save(tmp_path / "a rainy day.png")
+    given = np.empty(4, dtype=object)
+    given[:] = [str(tmp_path / "a rainy day.png"), colour, grey, colour / 255]
+    from_file, from_array, from_grey, from_floats = loaded.predict(given)
+    assert from_file.dtype == np.uint8 and from_file.shape == colour.shape
+    np.testing.assert_array_equal(from_file, from_array)
+    assert (from_grey.dtype, from_grey.shape) == (np.uint8, grey.shape)
+    batch = colour.astype(np.float32).transpose(2, 0, 1)[None] / 255
+    expected = loaded.predict(batch)[0].transpose(1, 2, 0)
+    np.testing.assert_allclose(from_floats, expected, atol=1e-6)
+    assert np.abs(from_array / 255 - expected).max() <= 0.5 / 255 + 1e-6
+    with pytest.raises(DataError, match="does not exist"):
+        loaded.predict(np.array(["no such.png"], dtype=object))
+
+
+def test_mlflow_serves_the_model_over_http(
+    project: Layout, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server of ``mlflow models serve`` answers a request with the restored image."""
+    weights = tmp_path / "network.safetensors"
+    net = network.DGUNet(network.preset("derain", **TINY)).eval()
+    network.save_network(net, weights, {})
+    (output,) = client.get_run(log(weights, "derain")).outputs.model_outputs
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
+    command += ["--model-uri", f"models:/{output.model_id}", "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", address.rpartition(":")[2]]
+    server = subprocess.Popen(
+        command,
+        env=os.environ | {"MLFLOW_TRACKING_URI": project.uri},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        end = time.monotonic() + 120
+        while time.monotonic() < end and server.poll() is None:
+            with suppress(OSError), urllib.request.urlopen(f"{address}/ping", timeout=1):
+                break
+            time.sleep(0.2)
+        image = np.random.default_rng(0).random((1, 3, 20, 28), dtype=np.float32)
+        status, told = post(f"{address}/invocations", {"inputs": image.tolist()})
+        assert status == 200
+        restored = np.array(told["predictions"], np.float32)
+        with torch.inference_mode():
+            expected = net(torch.from_numpy(image))[-1].clamp(0, 1).numpy()
+        np.testing.assert_allclose(restored, expected, atol=1e-6)
+        secret = tmp_path / "picture.png"
+        Image.fromarray(picture(1, 8, 8, 3)).save(secret)
+        status, _ = post(f"{address}/invocations", {"inputs": [str(secret)]})
+        assert status == 400, "files of the server are not for those who ask over the network"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def post(address: str, content: dict[str, Any]) -> tuple[int, Any]:
+    """Status and decoded answer of a JSON request."""
+    request = urllib.request.Request(
+        address, json.dumps(content).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, None

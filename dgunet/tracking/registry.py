@@ -1,0 +1,189 @@
+"""MLflow's model registry: versions of registered models, their aliases, and their evidence."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dgunet import files
+from dgunet.tracking import store
+from dgunet.tracking.home import Layout
+from dgunet.tracking.models import find_model
+
+CANDIDATE, BEST, OFFICIAL = "candidate", "best", "official"
+ALIASES = {
+    CANDIDATE: "the last one registered",
+    BEST: "better than the one before it on the test sets, its intervals considered",
+    OFFICIAL: "the authors' own weights",
+}
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    name: str
+    number: str
+    checkpoint: str
+    """SHA-256 of the weights."""
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...]
+
+    @property
+    def uri(self) -> str:
+        """What ``mlflow.pyfunc.load_model`` and ``mlflow models serve`` take."""
+        return f"models:/{self.name}/{self.number}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One evaluation of some weights: where its per-image table is and what it was made on."""
+
+    run_id: str
+    dataset: str
+    data_digest: str
+    protocol: str
+    parity: str
+
+
+class Registry:
+    """The registry of the project's store.
+
+    Raises:
+        TrackingError: if the store does not answer, or is spoilt.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        try:
+            store.ask(layout.uri)
+        except store.Away as error:
+            raise store.TrackingError(
+                f"MLflow at {layout.uri} does not answer ({error}).", "Start it and try again."
+            ) from error
+        with store.quiet_mlflow():
+            self.client: Any = store.client(store.ensure_store(layout))
+
+    def names(self) -> list[str]:
+        """The registered models of this project."""
+        with store.quiet_mlflow():
+            found = self.client.search_registered_models("name LIKE 'dgunet-%'")
+        return [model.name for model in found]
+
+    def versions(self, name: str) -> list[Version]:
+        """All versions of a registered model, the first one first; none for an unknown name."""
+        with store.quiet_mlflow():
+            found = self.client.search_model_versions(f"name = '{name}'")
+            model = self.client.get_registered_model(name) if found else None
+        aliases: dict[str, list[str]] = {}
+        for alias, number in (model.aliases if model else {}).items():
+            aliases.setdefault(str(number), []).append(alias)
+        made = [
+            Version(
+                name,
+                str(v.version),
+                v.tags.get("checkpoint.sha256", ""),
+                dict(v.tags),
+                tuple(sorted(aliases.get(str(v.version), ()))),
+            )
+            for v in found
+        ]
+        return sorted(made, key=lambda version: int(version.number))
+
+    def with_alias(self, name: str, alias: str) -> Version | None:
+        """The version that ``alias`` points to, if there is one."""
+        return next((v for v in self.versions(name) if alias in v.aliases), None)
+
+    def register(
+        self, name: str, checkpoint: str, *, tags: Mapping[str, str], description: str
+    ) -> Version:
+        """Make the logged model with these weights a version of ``name``, once.
+
+        Raises:
+            TrackingError: if the store has no finished model with these weights.
+        """
+        known = next((v for v in self.versions(name) if v.checkpoint == checkpoint), None)
+        if known is not None:
+            return known
+        with store.quiet_mlflow():
+            model = find_model(self.client, checkpoint)
+            if model is None:
+                raise store.TrackingError(
+                    f"MLflow at {self.layout.uri} has no model with the weights "
+                    f"{checkpoint[:12]}....",
+                    "Send waiting runs first: dgunet tracking sync",
+                )
+            if name not in self.names():
+                self.client.create_registered_model(name, description=description)
+            made = self.client.create_model_version(
+                name,
+                model.artifact_location,
+                run_id=model.source_run_id,
+                tags={"checkpoint.sha256": checkpoint} | dict(tags),
+                model_id=model.model_id,
+                await_creation_for=0,
+            )
+        number = str(made.version)
+        return next(v for v in self.versions(name) if v.number == number)
+
+    def set_alias(self, version: Version, alias: str, *, because: str = "") -> None:
+        """Let ``alias`` point to ``version``; the reason becomes the version's description."""
+        with store.quiet_mlflow():
+            self.client.set_registered_model_alias(version.name, alias, version.number)
+            if because:
+                self.client.update_model_version(version.name, version.number, because)
+
+    def evidence(self, checkpoint: str) -> dict[str, Evidence]:
+        """The newest finished evaluation of these weights by test set."""
+        with store.quiet_mlflow():
+            experiments = [found.experiment_id for found in self.client.search_experiments()]
+            runs = self.client.search_runs(
+                experiments,
+                f"tags.`checkpoint.sha256` = '{checkpoint}' and attributes.status = 'FINISHED'",
+                order_by=["attributes.start_time ASC"],
+            )
+        found = {}
+        for run in runs:
+            tags = run.data.tags
+            if tags.get("result.per_image") and tags.get("state") != "waiting for the server":
+                found[tags["dataset"]] = Evidence(
+                    run.info.run_id,
+                    tags["dataset"],
+                    tags["data.digest"],
+                    tags["protocol"],
+                    tags["parity"],
+                )
+        return found
+
+    def per_image(self, evidence: Evidence) -> bytes:
+        """The Parquet file of an evaluation, checked against the digest that its run names.
+
+        Raises:
+            TrackingError: if the artifact is not the file that the run made.
+        """
+        with store.quiet_mlflow(), tempfile.TemporaryDirectory() as folder:
+            path = self.client.download_artifacts(evidence.run_id, "per_image.parquet", folder)
+            wanted = self.client.get_run(evidence.run_id).data.tags["result.per_image"]
+            content = Path(path).read_bytes()
+        if files.sha256_bytes(content) != wanted:
+            raise store.TrackingError(
+                f"per_image.parquet of the run {evidence.run_id} is not the file it made.",
+                "Evaluate that set again.",
+            )
+        return content
+
+    def trained(self, wanted: Mapping[str, str]) -> str | None:
+        """The weights of the newest finished training whose tags are ``wanted``, as SHA-256."""
+        search = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
+        with store.quiet_mlflow():
+            experiments = [found.experiment_id for found in self.client.search_experiments()]
+            runs = self.client.search_runs(
+                experiments,
+                f"{search} and attributes.status = 'FINISHED'",
+                max_results=1,
+                order_by=["attributes.start_time DESC"],
+            )
+        return str(runs[0].data.tags["checkpoint.sha256"]) if runs else None

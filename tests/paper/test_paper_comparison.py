@@ -1,0 +1,91 @@
+"""One network against another, image by image, with an interval."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dgunet.errors import EvaluationError
+from dgunet.paper.comparison import FEWEST_IMAGES, compare_sets, interval, is_better
+
+
+def table(psnr, ids=None, **columns):
+    """A per-image table as an evaluation writes it."""
+    ids = ids or [f"{n}.png" for n in range(len(psnr))]
+    facts = {"protocol": "rain-y", "protocol_version": 1, "input_psnr": 20.0} | columns
+    return pd.DataFrame({"id": ids, "psnr": psnr} | facts)
+
+
+@pytest.fixture
+def base():
+    """PSNR of thirty images of very different difficulty."""
+    return np.random.default_rng(1).normal(30, 4, 30)
+
+
+def gain(base, mean, spread):
+    """The same images restored by another network."""
+    return base + np.random.default_rng(2).normal(mean, spread, len(base))
+
+
+def test_pairing_shows_what_means_alone_would_not(base):
+    (told,) = compare_sets({"Rain100H": (table(gain(base, 0.2, 0.1)), table(base))})
+    assert told.verdict == "better" and 0.1 < told.low < told.difference < told.high < 0.3
+    assert base.std() > 10 * told.difference, "the images differ far more than the networks"
+    (back,) = compare_sets({"Rain100H": (table(base), table(gain(base, 0.2, 0.1)))})
+    assert back.verdict == "worse" and back.low == pytest.approx(-told.high, abs=0.01)
+
+
+def test_the_interval_agrees_with_the_normal_one_where_that_holds(base):
+    d = gain(base, 0.0, 0.3) - base
+    low, high = interval(d, 0.95)
+    half = 1.96 * d.std(ddof=1) / np.sqrt(len(d))
+    assert low == pytest.approx(d.mean() - half, abs=0.03)
+    assert high == pytest.approx(d.mean() + half, abs=0.03)
+    assert interval(d, 0.95) == (low, high), "the same tables give the same interval"
+    assert interval(np.full(12, 0.25), 0.95) == (0.25, 0.25)
+
+
+def test_more_sets_make_each_interval_wider(base):
+    pair = (table(gain(base, 0.05, 0.2)), table(base))
+    alone = compare_sets({"a": pair})[0]
+    among = compare_sets(dict.fromkeys("abcde", pair))[0]
+    assert (alone.confidence, among.confidence) == (0.95, pytest.approx(0.99))
+    assert among.low < alone.low and among.high > alone.high
+
+
+def test_better_means_better_somewhere_and_worse_nowhere(base):
+    better = (table(gain(base, 0.3, 0.1)), table(base))
+    equal = (table(base), table(base))
+    few = (table(base[: FEWEST_IMAGES - 1] + 1), table(base[: FEWEST_IMAGES - 1]))
+
+    def verdict(**sets):
+        return is_better(compare_sets(sets))
+
+    assert verdict(a=better, b=equal)
+    assert not verdict(a=equal, b=equal)
+    assert not verdict(a=better, b=better[::-1])
+    assert not verdict(a=better, b=few), "a set that cannot tell is no agreement"
+
+
+def test_the_degraded_images_are_a_rival_too(base):
+    (told,) = compare_sets({"a": (table(base), table(base))}, reference_column="input_psnr")
+    assert told.reference == 20.0 and told.verdict == "better"
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"ids": [f"other {n}" for n in range(30)]}, "0 in common"),
+        ({"protocol": "rgb"}, "protocol rain-y on one side and rgb"),
+        ({"protocol_version": 2}, "protocol_version"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(base, other, message):
+    with pytest.raises(EvaluationError, match=message):
+        compare_sets({"a": (table(base), table(base, **other))})
+    with pytest.raises(EvaluationError, match="no test set"):
+        compare_sets({})
+
+
+def test_infinite_scores_are_refused(base):
+    with pytest.raises(EvaluationError, match="finite"):
+        compare_sets({"a": (table(np.append(base, np.inf)), table(np.append(base, 40.0)))})

@@ -1,0 +1,163 @@
+"""Registered models: made once, promoted on evidence, never without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from dgunet import files, network
+from dgunet.cli import command
+from dgunet.errors import CheckpointError, EvaluationError
+from dgunet.network.official import export_official, import_official
+from dgunet.stages.models import add_official, find, promote, register, registered_name
+from dgunet.tracking import Layout, TrackingError, start_run
+from dgunet.tracking.registry import Registry
+
+TINY: dict[str, Any] = {"n_feat": 8, "scale": 4, "stages": 3}
+NAME = "dgunet-sample-derain"
+BASE = np.random.default_rng(0).normal(28, 3, 16)
+
+
+def train(folder: Path, seed: int, variant: str = "DGUNet") -> str:
+    """A training run as the stage leaves it; gives the SHA-256 of its weights."""
+    torch.manual_seed(seed)
+    weights = folder / f"{seed}.safetensors"
+    config = network.preset("derain", variant, **TINY)
+    network.save_network(network.DGUNet(config), weights, {})
+    checkpoint = files.sha256_file(weights)
+    tags = {"stage": "train", "task": "derain", "profile": "sample", "variant": variant}
+    with start_run(
+        "dgunet/table-1", f"train {seed}", tags=tags | {"checkpoint.sha256": checkpoint}, params={}
+    ) as run:
+        run.log_network(weights, f"derain-{seed}")
+    return checkpoint
+
+
+def evaluate(folder: Path, checkpoint: str, psnr: np.ndarray, dataset: str, **tags: str) -> None:
+    """An evaluation run as the stage leaves it."""
+    rows = pd.DataFrame(
+        {
+            "id": [f"{n}.png" for n in range(len(psnr))],
+            "psnr": psnr,
+            "input_psnr": 20.0,
+            "protocol": "rain-y",
+            "protocol_version": 1,
+        }
+    )
+    path = folder / "per_image.parquet"
+    rows.to_parquet(path)
+    facts = {
+        "stage": "evaluate",
+        "profile": "sample",
+        "dataset": dataset,
+        "data.digest": "d" * 64,
+        "protocol": "rain-y/1",
+        "parity": "false",
+        "state": "partial",
+        "checkpoint.sha256": checkpoint,
+    }
+    with start_run("dgunet/table-1", dataset, tags=facts | tags, params={}) as run:
+        run.log_artifact(path)
+        run.set_result(per_image=files.sha256_file(path))
+
+
+@pytest.fixture
+def registry(project: Layout) -> Registry:
+    return Registry(project)
+
+
+def test_best_moves_only_on_evidence(
+    project: Layout, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = train(tmp_path, 1)
+    version = register(registry, "derain", profile="sample", variant="DGUNet")
+    assert (version.name, version.number, version.checkpoint) == (NAME, "1", first)
+    again = register(registry, "derain", profile="sample", variant="DGUNet")
+    assert again.number == "1", "the same weights are the same version"
+    with pytest.raises(EvaluationError, match="no evaluation"):
+        promote(registry, version)
+    for dataset in ("Rain100L", "Rain100H"):
+        evaluate(tmp_path, first, BASE, dataset)
+    outcome = promote(registry, version)
+    assert outcome.promoted and outcome.rival is None
+    assert "better than the degraded images" in outcome.text()
+    with pytest.raises(EvaluationError, match="@best already"):
+        promote(registry, find(registry, NAME, "1"))
+
+    second = train(tmp_path, 2)
+    worse = register(registry, "derain", profile="sample", variant="DGUNet")
+    assert worse.number == "2"
+    evaluate(tmp_path, second, BASE + 0.5, "Rain100L")
+    with pytest.raises(EvaluationError, match="only one of both was evaluated on Rain100H"):
+        promote(registry, worse)
+    evaluate(tmp_path, second, BASE - 0.5, "Rain100H")
+    assert not promote(registry, worse).promoted
+    best = registry.with_alias(NAME, "best")
+    assert best is not None and best.number == "1"
+
+    third = train(tmp_path, 3, "DGUNet+")
+    better = register(registry, "derain", profile="sample", variant="DGUNet+")
+    gains = np.random.default_rng(3).normal(0.3, 0.1, len(BASE))
+    for dataset in ("Rain100L", "Rain100H"):
+        evaluate(tmp_path, third, BASE + gains, dataset)
+    assert promote(registry, better, dry_run=True).promoted
+    assert registry.with_alias(NAME, "best") == best, "a dry run moves nothing"
+    assert promote(registry, better).promoted
+    assert find(registry, NAME, None).aliases == ("best", "candidate")
+    described = registry.client.get_model_version(NAME, "3").description
+    assert "Version 3 is better than" in described and "| Rain100L |" in described
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.uri)
+    loaded = mlflow.pyfunc.load_model(f"models:/{NAME}@best")
+    assert loaded.predict(np.zeros((1, 3, 16, 16), np.float32)).shape == (1, 3, 16, 16)
+    told = CliRunner().invoke(command(), ["models", "list"]).output
+    assert "@best @candidate" in told and third[:12] in told
+
+
+def test_unequal_evaluations_are_refused(registry: Registry, tmp_path: Path) -> None:
+    for seed, digest in ((1, "d" * 64), (2, "e" * 64)):
+        checkpoint = train(tmp_path, seed)
+        version = register(registry, "derain", profile="sample", variant="DGUNet")
+        evaluate(tmp_path, checkpoint, BASE, "Rain100L", **{"data.digest": digest})
+        if seed == 1:
+            promote(registry, version)
+    with pytest.raises(EvaluationError, match="Rain100L: data_digest"):
+        promote(registry, version)
+
+
+def test_a_spoilt_table_is_no_evidence(registry: Registry, tmp_path: Path) -> None:
+    checkpoint = train(tmp_path, 1)
+    version = register(registry, "derain", profile="sample", variant="DGUNet")
+    evaluate(tmp_path, checkpoint, BASE, "Rain100L")
+    (kept,) = registry.layout.artifacts.rglob("per_image.parquet")
+    kept.write_bytes(kept.read_bytes() + b" ")
+    with pytest.raises(TrackingError, match="not the file it made"):
+        promote(registry, version)
+
+
+def test_the_authors_weights_are_official_and_others_are_not(
+    registry: Registry, tmp_path: Path
+) -> None:
+    ours = tmp_path / "ours.safetensors"
+    net = network.DGUNet(network.preset("derain", **TINY | {"stages": 7}))
+    network.save_network(net, ours, {})
+    with pytest.raises(CheckpointError, match="not imported"):
+        add_official(registry, ours)
+    export_official(net, tmp_path / "DGUNet.pth")
+    imported, origin = import_official(tmp_path / "DGUNet.pth", config=net.config)
+    network.save_network(imported, tmp_path / "official.safetensors", origin)
+    version = add_official(registry, tmp_path / "official.safetensors")
+    assert (version.name, version.number) == ("dgunet-derain", "1")
+    assert registry.with_alias("dgunet-derain", "official") is not None
+
+
+def test_names_keep_profiles_and_ratios_apart() -> None:
+    assert registered_name("derain", "paper") == "dgunet-derain"
+    assert registered_name("cs", "sample", 10) == "dgunet-sample-cs-r10"
