@@ -13,6 +13,7 @@ from dgunet.config import Params
 from dgunet.evaluation.dnd import ServerScore, apply_score
 from dgunet.paper.formats import write_tables
 from dgunet.paper.generated import GeneratedTable
+from dgunet.paper.overview import chart, describe
 from dgunet.paper.tables import build_tables
 from dgunet.stages.layout import EXPERIMENTS
 from dgunet.tracking import start_run
@@ -76,14 +77,13 @@ def tables(
         run.set_tags(
             {
                 "data.digest": digest_of(made),
-                "mlflow.note.content": "\n\n".join(
-                    path.read_text() for path in sorted(out.glob("table*.md"))
-                ),
+                "mlflow.note.content": describe(made),
             }
         )
         run.log_metrics({"evaluations": len(summaries)})
         for table in made:
             run.log_table(table.frame(), f"tables/table{table.number}.json")
+            run.log_figure(chart(table), f"figures/table{table.number}.png")
         for path in sorted(out.iterdir()):
             run.log_artifact(path, "files")
     return made

@@ -108,6 +108,16 @@ def test_the_tables_are_logged_as_tables(client, runs):
         assert set(table["profile"]) == {"sample"}
     kept = {entry.path for entry in client.list_artifacts(run.info.run_id, "files")}
     assert {"files/table1.tex", "files/cells.parquet"} <= kept
+    figures = [entry.path for entry in client.list_artifacts(run.info.run_id, "figures")]
+    assert figures == [f"figures/table{number}.png" for number in range(1, 7)]
+
+
+def test_the_campaign_run_describes_itself_with_every_table(runs):
+    (run,) = of_stage(runs, "tables")
+    note = run.data.tags["mlflow.note.content"]
+    assert len(note) < 8000 and "SAMPLE PROFILE" in note
+    assert [f"**Table {number}:" in note for number in range(1, 7)] == [True] * 6
+    assert "| GoPro, DGUNet | 32.71/0.960 |" in note
 
 
 def test_the_logged_model_restores_another_size(client, runs):
