@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=1, help="steps that are left out, at least 1")
     parser.add_argument("--steps", type=int, default=3, help="steps that are timed")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--limit", type=float, default=300, help="seconds for one way")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", choices=list(WAYS), help="one way, in this process")
     parser.add_argument("--json", type=Path, help="write the results there too")
@@ -136,7 +137,14 @@ def main() -> None:
     results = []
     for way in WAYS:
         line = [sys.executable, __file__, *sys.argv[1:], "--only", way]
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(
+                line, capture_output=True, text=True, check=False, timeout=args.limit
+            )
+        except subprocess.TimeoutExpired:
+            results.append({"way": way, "not_finished_in_seconds": args.limit})
+            print(json.dumps(results[-1]), file=sys.stderr)
+            continue
         if done.returncode:
             print(f"{way}: failed: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
             continue
@@ -145,6 +153,9 @@ def main() -> None:
     plain = results[0]
     print("| Way | images/s | CPU s a step | to plain | peak GiB |\n|---|---:|---:|---:|---:|")
     for result in results:
+        if "not_finished_in_seconds" in result:
+            print(f"| {result['way']} | not finished in {args.limit:.0f} s | | | |")
+            continue
         share = result["cpu_seconds_a_step"] / plain["cpu_seconds_a_step"]
         print(
             f"| {result['way']} | {result['images_per_second']} | {result['cpu_seconds_a_step']} "
@@ -157,6 +168,7 @@ def main() -> None:
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
         content = {
             "device": device,
+            "measured_on": f"{os.cpu_count()} CPU cores, other work beside it",
             "torch": torch.__version__,
             "settings": about,
             "results": results,

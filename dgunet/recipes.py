@@ -32,13 +32,24 @@ LOGGED = 1_738.0
 
 @dataclass(frozen=True)
 class Choice:
-    """The best weights on a test set are taken, as the released code does."""
+    """Which pictures choose the best weights."""
 
-    test_set: str
     interval: int
     """Steps between two validations."""
     crop: int
     """Side of the square from the middle of each picture; 0: whole pictures."""
+    fraction: float = 0.0
+    """Of the training photographs, held out."""
+    test_set: str | None = None
+    """What the released code chooses on."""
+
+    def knobs(self) -> dict[str, Any]:
+        """As ``params.yaml`` takes it."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if v}
+
+    def __str__(self) -> str:
+        part = self.test_set or f"{100 * self.fraction:g} % of the photographs, held out"
+        return f"the best on {part}"
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class Recipe:
     """Training sets beside the task's own."""
     augment: Literal["symmetries", "released"] = "symmetries"
     choice: Choice | None = None
-    """None: the weights after the last step are the result."""
+    """None: the weights after the last step are the result. The paper does not say."""
     step: int = 1
     """Compressive sensing is trained in two; the second begins with the weights of the first."""
     not_built: tuple[str, ...] = ()
@@ -115,7 +126,7 @@ class Recipe:
         if self.augment != "symmetries":
             chosen["augment"] = self.augment
         if self.choice is not None:
-            chosen["validation"] = dataclasses.asdict(self.choice)
+            chosen["validation"] = self.choice.knobs()
         return chosen
 
     def header(self, gpus: int = 8, flops_per_second: float | None = None) -> str:
@@ -125,7 +136,7 @@ class Recipe:
         printed = expected(self.network.task, self.network.variant, self.network.ratio)
         rate = flops_per_second or logged_rate()
         source = "given" if flops_per_second else "the authors' log"
-        choice = f"the best on {self.choice.test_set}" if self.choice else "those of the last step"
+        choice = str(self.choice or "those of the last step")
         return "\n".join(
             [
                 f"{self.name}: {self.network.task}{ratio} {self.network.variant}{step}",
@@ -148,8 +159,9 @@ def logged_rate() -> float:
 def paper(task: str, variant: str = "DGUNet", *, ratio: int | None = None) -> Recipe:
     """Section 4.1 and 4.5 as printed: Eq. (10), Adam, warm-up and cosine.
 
-    The text leaves open how long the warm-up is (here the released code's three epochs) and how
-    many blocks an epoch of compressive sensing has (here its 200 a photograph of BSD400).
+    The text leaves open how long the warm-up is (here the released code's three epochs), how many
+    blocks an epoch of compressive sensing has (here its 200 a photograph of BSD400), and which
+    weights are the result (here the best on photographs that are held out from training).
 
     Raises:
         ConfigError: for an unknown name, or a ratio that does not fit.
@@ -157,10 +169,13 @@ def paper(task: str, variant: str = "DGUNet", *, ratio: int | None = None) -> Re
     network = preset(task, variant, architecture="paper", ratio=ratio)
     if task == "cs":
         training = TrainingConfig(iterations=125_000, learning_rate=1e-4, warmup=0)
-        return Recipe("paper", network, training, 32, 128, 400 * CROPS, crops=CROPS)
+        choice = Choice(5 * 625, 0, fraction=0.05)
+        return Recipe("paper", network, training, 32, 128, 400 * CROPS, crops=CROPS, choice=choice)
     epoch = -(-SAMPLES[task] // 16)
     training = TrainingConfig(iterations=400_000, learning_rate=2e-4, warmup=3 * epoch)
-    return Recipe("paper", network, training, patch=256, batch=16, samples=SAMPLES[task])
+    held_out = {"derain": 0.01, "deblur": 0.05, "denoise": 0.02}[task]
+    choice = Choice(5_000, 256, fraction=held_out)
+    return Recipe("paper", network, training, 256, 16, SAMPLES[task], choice=choice)
 
 
 def released(
@@ -195,9 +210,9 @@ def released(
         weight_decay=1e-8 if task == "denoise" else 0.0,
     )
     choice = {
-        "derain": Choice("Rain100L", 5 * epoch, 128),
-        "deblur": Choice("GoPro", 10 * epoch, 256),
-        "denoise": Choice("SIDD", epoch // 3 - 1, 256),
+        "derain": Choice(5 * epoch, 128, test_set="Rain100L"),
+        "deblur": Choice(10 * epoch, 256, test_set="GoPro"),
+        "denoise": Choice(epoch // 3 - 1, 256, test_set="SIDD"),
     }[task]
     recipe = Recipe("released", network, training, patch, 16, SAMPLES[task], choice=choice)
     if task == "deblur":
@@ -238,6 +253,6 @@ def _sensing(network: DGUNetConfig, step: int) -> Recipe:
         crops=CROPS,
         beside=("DIV2K",),
         augment="released",
-        choice=Choice("Set11", epoch, 0),
+        choice=Choice(epoch, 0, test_set="Set11"),
         step=step,
     )

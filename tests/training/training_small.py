@@ -57,7 +57,9 @@ class SmallProject:
         text = (ROOT / "params.yaml").read_text()
         training = f"{{iterations: {steps}, batch: {batch}, patch: 32, learning_rate: 3.0e-3, "
         text = re.sub(
-            r"derain: +\{iterations: \d+, batch: 2.*\}", f"derain: {training}warmup: 3}}", text
+            r"derain: +\{iterations: \d+, batch: 2,[^}]*\}\}",
+            f"derain: {training}warmup: 3}}",
+            text,
         )
         lines = [f"    {k}: {v}\n" for k, v in ({"checkpoint_seconds": 0} | runtime).items()]
         path = self.home / "params.yaml"
