@@ -28,10 +28,19 @@ TAGS = {"stage": "train", "profile": "sample"}
 
 
 class Server:
-    """``mlflow server`` with its own sqlite file, started and killed at will."""
+    """``mlflow server``, by default with its own sqlite file, started and killed at will."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: str = "",
+        artifacts: str = "",
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.folder = folder
+        self.database = database or f"sqlite:///{folder / 'mlflow.db'}"
+        self.artifacts = artifacts or str(folder / "artifacts")
+        self.environment = environment or {}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -41,22 +50,25 @@ class Server:
     def start(self) -> None:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        self.process = subprocess.Popen(
-            command,
-            env=os.environ | settings,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
+        command += ["--backend-store-uri", self.database]
+        command += ["--artifacts-destination", self.artifacts]
+        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | self.environment
+        log = self.folder / "server.log"
+        with log.open("wb") as told:
+            self.process = subprocess.Popen(
+                command,
+                env=os.environ | settings,
+                stdout=told,
+                stderr=told,
+                start_new_session=True,
+            )
+        end = time.monotonic() + 180
+        while time.monotonic() < end and self.process.poll() is None:
             with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=1):
                 return
             time.sleep(0.1)
-        raise TimeoutError("the MLflow server did not start")
+        self.kill()
+        raise TimeoutError(f"the MLflow server did not start:\n{log.read_text()[-2000:]}")
 
     def kill(self) -> None:
         if self.process is not None:
