@@ -13,10 +13,20 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgunet import files
 from dgunet.data.catalogue import DatasetInfo, dataset
-from dgunet.data.fingerprints import Fingerprint, Index, closest, fingerprint, groups, outlines
+from dgunet.data.fingerprints import (
+    SYMMETRIES,
+    Fingerprint,
+    Index,
+    closest,
+    fingerprint,
+    groups,
+    outlines,
+    turned,
+)
 from dgunet.data.images import Pixels
 from dgunet.data.layouts import Pair, check_shapes, find_tree, read_pairs
 from dgunet.data.quality import looks_swapped, roughness
@@ -71,12 +81,17 @@ class Report:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Pictures of a test set whose photographs are also in a training set."""
+    """Pictures of a test set whose photographs are also in a training set.
+
+    ``shared`` are pairs (test picture, training picture); ``turned`` are those of them that are
+    mirrored or turned.
+    """
 
     train: str
     test: str
     shared: tuple[tuple[str, str], ...]
     test_pictures: int
+    turned: tuple[tuple[str, str], ...] = ()
 
     def text(self) -> str:
         """One line."""
@@ -86,6 +101,7 @@ class Overlap:
         return (
             f"{pictures} of {self.test_pictures} photographs of {self.test} are also in"
             f" {self.train} ({examples}{more})"
+            + (f", {len(self.turned)} of them mirrored or turned" if self.turned else "")
         )
 
 
@@ -194,8 +210,8 @@ def _find_duplicates(report: Report) -> None:
 def find_overlaps(reports: Iterable[Report]) -> list[Overlap]:
     """The test photographs that are also training photographs, by pair of sets.
 
-    A crop is found in the whole it was cut from, and a whole at another size; a resized crop
-    is not.
+    A crop is found in the whole it was cut from, and a whole at another size, upright, mirrored or
+    turned; a resized crop is not.
     """
     by_role = {
         role: list(members)
@@ -209,16 +225,29 @@ def find_overlaps(reports: Iterable[Report]) -> list[Overlap]:
         keys = list(train.fingerprints)
         whole = outlines(list(train.fingerprints.values()))
         for test in by_role.get("test", []):
-            shared = []
-            for key, image in test.fingerprints.items():
-                if found := index.matches(image):
-                    shared.append((key, max(found, key=lambda name: found[name])))
-                elif (copy := closest(image, whole)) is not None:
-                    shared.append((key, keys[copy]))
-            if shared:
+            found = {
+                (key, same[0]): same[1]
+                for key, image in test.fingerprints.items()
+                if (same := _same_photograph(image, index, keys, whole)) is not None
+            }
+            if found:
+                moved = tuple(pair for pair, code in found.items() if code)
                 pictures = len(test.fingerprints)
-                overlaps.append(Overlap(train.dataset, test.dataset, tuple(shared), pictures))
+                overlaps.append(Overlap(train.dataset, test.dataset, tuple(found), pictures, moved))
     return overlaps
+
+
+def _same_photograph(
+    image: Fingerprint, index: Index, keys: list[str], whole: NDArray[np.float32]
+) -> tuple[str, int] | None:
+    """The picture of a set that shows what ``image`` shows, and how ``image`` has to be turned."""
+    for code in range(SYMMETRIES):
+        moved = turned(image, code)
+        if found := index.matches(moved):
+            return max(found, key=lambda name: found[name]), code
+        if (copy := closest(moved, whole)) is not None:
+            return keys[copy], code
+    return None
 
 
 def write_report(reports: list[Report], overlaps: list[Overlap], path: Path) -> None:

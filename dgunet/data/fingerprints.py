@@ -7,6 +7,9 @@ number of images.
 
 A resized copy has other windows. It is found by its outline: a thumbnail of the whole picture
 without its coarse shades, compared by correlation.
+
+Windows and outlines are symmetric about their middle, so that the description of a mirrored or
+turned copy follows from the picture's own; see `turned`.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dgunet.data.augment import dihedral
 from dgunet.data.images import Pixels
 
 SPACING = 11
@@ -31,12 +35,18 @@ WINDOW = 32
 """Side of the window around a corner in pixels."""
 
 CELLS = 8
-"""The window is averaged to CELLS x CELLS values; each gives one bit: above their mean or not."""
+"""So many values a side describe the window; each gives one bit: above their mean or not."""
+
+REACH = 5
+"""A value is the average of a square of this side; odd, so that it has a middle."""
 
 VOTES = 6
 """So many windows displaced alike (within `SLACK`) make two images show the same photograph."""
 
 SLACK = 2
+
+SYMMETRIES = 8
+"""Ways that a picture can be flipped or turned; see `turned`."""
 
 COMMON = 24
 """A hash in more images than this (a plain edge, a flat sky) says nothing and is left out."""
@@ -90,10 +100,12 @@ def fingerprint(image: Pixels) -> Fingerprint:
     peaks[:half] = peaks[height - half :] = False
     peaks[:, :half] = peaks[:, width - half :] = False
     corners = np.argwhere(peaks)
-    windows = np.lib.stride_tricks.sliding_window_view(smooth, (WINDOW, WINDOW))
-    cut = windows[corners[:, 0] - half, corners[:, 1] - half].astype(np.float32)
+    averaged = cv2.blur(smooth.astype(np.float32), (REACH, REACH))
     step = WINDOW // CELLS
-    cells = cut.reshape(-1, CELLS, step, CELLS, step).mean(axis=(2, 4)).reshape(-1, CELLS * CELLS)
+    offsets = np.arange(CELLS) * step - (CELLS - 1) * step // 2  # -14, -10, .. 14
+    rows = corners[:, 0, None, None] + offsets[:, None]
+    columns = corners[:, 1, None, None] + offsets
+    cells = averaged[rows, columns].reshape(-1, CELLS * CELLS)
     bits = cells > cells.mean(axis=1, keepdims=True)
     hashes = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
     # A window of one level, or of one plain edge, is everywhere.
@@ -108,6 +120,28 @@ def _outline(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     detail -= detail.mean()
     length = float(np.linalg.norm(detail))
     return detail / length if length > PLAIN * THUMBNAIL else np.zeros_like(detail)
+
+
+def turned(image: Fingerprint, code: int) -> Fingerprint:
+    """The fingerprint of the image flipped or turned by a code of `dihedral`, 0 to 7.
+
+    Corners are displaced alike, by what depends on the size of the image.
+    """
+    bits = np.unpackbits(image.hashes.view(np.uint8)).reshape(-1, CELLS, CELLS)
+    moved = np.ascontiguousarray(dihedral(bits.transpose(1, 2, 0), code).transpose(2, 0, 1))
+    hashes = np.packbits(moved.reshape(-1, CELLS * CELLS), axis=1).view(np.uint64)[:, 0]
+    outline = dihedral(image.outline.reshape(THUMBNAIL, THUMBNAIL, 1), code)
+    return Fingerprint(
+        image.corners @ _matrix(code).T, hashes, np.ascontiguousarray(outline).reshape(-1)
+    )
+
+
+def _matrix(code: int) -> NDArray[np.int64]:
+    """What a code does to (row, column), apart from a displacement; read off a marked square."""
+    marked = dihedral(np.arange(9, dtype=np.uint8).reshape(3, 3, 1), code)[..., 0]
+    middle = np.argwhere(marked == 4)[0]
+    down, right = (np.argwhere(marked == value)[0] - middle for value in (7, 5))
+    return np.stack([down, right], axis=1)
 
 
 def closest(image: Fingerprint, outlines: NDArray[np.float32]) -> int | None:
@@ -158,11 +192,18 @@ def _agreement(counts: Counter[tuple[int, int]]) -> int:
 
 
 def groups(images: Iterable[tuple[str, Fingerprint]]) -> list[list[str]]:
-    """Partition images into those that show the same photograph, in order of first appearance."""
+    """Partition images into those that show the same photograph, in order of first appearance.
+
+    Mirrored and turned copies are the same photograph.
+    """
     index = Index()
     group: dict[str, list[str]] = {}
     for key, image in images:
-        joined = {id(group[other]): group[other] for other in index.matches(image)}
+        joined = {
+            id(group[other]): group[other]
+            for code in range(SYMMETRIES)
+            for other in index.matches(turned(image, code))
+        }
         members = [key]
         for old in joined.values():
             members = old + members

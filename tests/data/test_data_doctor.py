@@ -8,9 +8,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dgunet.cli.data import data
+from dgunet.data.augment import dihedral
 from dgunet.data.catalogue import CATALOGUE
 from dgunet.data.doctor import check_dataset, find_overlaps, write_report
-from dgunet.data.fingerprints import Index, fingerprint, groups
+from dgunet.data.fingerprints import Index, fingerprint, groups, turned
 from dgunet.data.photographs import photographs
 from dgunet.data.prepare import prepare_dataset
 from dgunet.errors import DataError
@@ -49,6 +50,17 @@ def test_crops_that_overlap_are_one_group():
     whole = photograph("astronaut")
     crops = [("a", whole[:150, :150]), ("b", photograph("brick")), ("c", whole[40:190, 30:180])]
     assert groups((key, fingerprint(image)) for key, image in crops) == [["a", "c"], ["b"]]
+
+
+@pytest.mark.parametrize("code", range(8))
+def test_mirrored_and_turned_crops_are_found(code):
+    index = Index()
+    for name in ("astronaut", "coffee", "gravel"):
+        index.add(name, fingerprint(photograph(name)))
+    crop = fingerprint(np.ascontiguousarray(dihedral(photograph("coffee")[21:190, 33:260], code)))
+    found = {c: list(index.matches(turned(crop, c))) for c in range(8)}
+    back = {3: 5, 5: 3}.get(code, code)  # the others undo themselves
+    assert found == {c: ["coffee"] if c == back else [] for c in range(8)}
 
 
 def test_small_and_plain_images_have_no_fingerprint():
