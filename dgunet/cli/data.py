@@ -181,6 +181,9 @@ def verify(
 def import_set(
     name: Name,
     source: Annotated[Path, typer.Argument(help="a zip or tar archive, or a folder")],
+    part: Annotated[
+        bool, typer.Option("--part", help="take a folder that has only some of the pairs")
+    ] = False,
     root: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="folder of the official trees [default: data/paper]"),
@@ -189,11 +192,12 @@ def import_set(
     """Bring a set in from an archive or a folder, however it is nested.
 
     Example: dgunet data import Rain100H ~/Downloads/Rain100H.zip
+    Example: dgunet data import Rain13K ~/a-few-rainy-pictures --part
     """
     from dgunet.data.importing import import_dataset
     from dgunet.stages.layout import Layout
 
-    imported = import_dataset(name, source, root or Layout.here().data("paper"))
+    imported = import_dataset(name, source, root or Layout.here().data("paper"), part=part)
     typer.echo(imported.line())
 
 
@@ -205,6 +209,10 @@ def fetch(
         typer.Argument(metavar="URL...", help="mirrors of one archive: http(s), s3, file or paths"),
     ] = None,
     sha256: Annotated[str, typer.Option(help="of the archive; it is refused if it differs")] = "",
+    single: Annotated[
+        bool,
+        typer.Option("--files", help="the URLs are the set's files, not mirrors of an archive"),
+    ] = False,
     dvc: Annotated[
         str, typer.Option(metavar="REPO", help="git repository with DVC, in place of URLs")
     ] = "",
@@ -231,9 +239,12 @@ def fetch(
     .dvc file there.
 
     Example: dgunet data fetch Rain100H https://a.example.org/Rain100H.zip s3://mirror/Rain100H.zip
+    Example: dgunet data fetch SIDD --files https://a.example.org/ValidationNoisyBlocksSrgb.mat
+    https://a.example.org/ValidationGtBlocksSrgb.mat#sha256=...
     Example: dgunet data fetch GoPro --dvc https://git.example.org/derain.git --rev v1.2
     """
     from dgunet.data.fetching import fetch_dataset
+    from dgunet.data.loose import fetch_files
     from dgunet.errors import ConfigError
     from dgunet.stages.fetch import fetch_from_dvc
     from dgunet.stages.layout import Layout
@@ -246,6 +257,10 @@ def fetch(
     if dvc:
         with _amount_shown(name, " files") as observe:
             fetched = fetch_from_dvc(name, dvc, rev, root, folder=dvc_folder, observe=observe)
+    elif single:
+        downloads = downloads or Layout.here().home / "build" / "downloads"
+        with _amount_shown(name, "B") as observe:
+            fetched = fetch_files(name, sources or [], root, downloads, observe=observe)
     else:
         downloads = downloads or Layout.here().home / "build" / "downloads"
         with _amount_shown(name, "B") as observe:

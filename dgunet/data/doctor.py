@@ -241,11 +241,11 @@ def _same_photograph(
     image: Fingerprint, index: Index, keys: list[str], whole: NDArray[np.float32]
 ) -> tuple[str, int] | None:
     """The picture of a set that shows what ``image`` shows, and how ``image`` has to be turned."""
+    if found := index.copies(image):
+        best = max(found, key=lambda name: found[name][0])
+        return best, found[best][1]
     for code in range(SYMMETRIES):
-        moved = turned(image, code)
-        if found := index.matches(moved):
-            return max(found, key=lambda name: found[name]), code
-        if (copy := closest(moved, whole)) is not None:
+        if (copy := closest(turned(image, code), whole)) is not None:
             return keys[copy], code
     return None
 

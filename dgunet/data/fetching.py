@@ -6,7 +6,8 @@ import re
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -74,22 +75,12 @@ def fetch_dataset(
         DgunetError: if the disk is too small, full or not writable.
     """
     info = dataset(name)
-    sha256 = _checked_digest(sha256)
+    sha256 = checked_digest(sha256)
     check_absent(info, root)
     for source in sources:
-        _local(source)
-    with files.writing(downloads):
-        downloads.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(downloads / f".{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise DataError(
-            f"{name} is being fetched by another process (into {downloads}).",
-            "Wait for it to end.",
-        ) from error
+        local_path(source)
     reasons = []
-    with lock:
+    with only_one(name, downloads):
         for source in sources:
             try:
                 return _from(info, source, root, downloads / f"{name}.archive", sha256, observe)
@@ -103,19 +94,40 @@ def fetch_dataset(
     )
 
 
+@contextmanager
+def only_one(name: str, downloads: Path) -> Iterator[None]:
+    """Keep other processes from fetching the same set to the same place.
+
+    Raises:
+        DataError: if another one does.
+    """
+    with files.writing(downloads):
+        downloads.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(downloads / f".{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise DataError(
+            f"{name} is being fetched by another process (into {downloads}).",
+            "Wait for it to end.",
+        ) from error
+    with lock:
+        yield
+
+
 def _from(
     info: DatasetInfo, source: str, root: Path, archive: Path, sha256: str, observe: Progress
 ) -> Fetched:
-    local = _local(source)
+    local = local_path(source)
     if local is not None:
         digest = _digest_of(local, sha256)
-        imported, verified = _bring_in(info, local, root, sha256)
+        imported, verified = bring_in(info, local, root, sha256)
         return Fetched(imported, str(local), digest, verified)
     digest = kept(source, archive, sha256) or Download(source, archive, sha256, observe).run()
     try:
         if not zipfile.is_zipfile(archive) and not tarfile.is_tarfile(archive):
             raise RemoteError("what it sends is neither a zip nor a tar archive")
-        imported, verified = _bring_in(info, archive, root, sha256)
+        imported, verified = bring_in(info, archive, root, sha256)
     except RemoteError:
         discard(archive)
         raise
@@ -123,7 +135,7 @@ def _from(
     return Fetched(imported, shown(source), digest, verified)
 
 
-def _bring_in(info: DatasetInfo, source: Path, root: Path, sha256: str) -> tuple[Imported, str]:
+def bring_in(info: DatasetInfo, source: Path, root: Path, sha256: str) -> tuple[Imported, str]:
     """Import beside ``root``'s sets, verify, and only then let it appear among them."""
     with files.writing(root):
         root.mkdir(parents=True, exist_ok=True)
@@ -166,7 +178,7 @@ def _verify(info: DatasetInfo, root: Path) -> str:
     )
 
 
-def _local(source: str) -> Path | None:
+def local_path(source: str) -> Path | None:
     """The path that ``source`` means, None for an address elsewhere.
 
     Raises:
@@ -196,7 +208,12 @@ def _digest_of(path: Path, sha256: str) -> str:
     return digest
 
 
-def _checked_digest(sha256: str) -> str:
+def checked_digest(sha256: str) -> str:
+    """``sha256`` as files are compared with it; "" stays "".
+
+    Raises:
+        DataError: if it is no SHA-256.
+    """
     digest = sha256.strip().lower().removeprefix("sha256:")
     if digest and not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise DataError(f"--sha256 is {sha256!r}.", "A SHA-256 has 64 hexadecimal digits.")

@@ -39,7 +39,7 @@ class Imported:
         return f"{self.dataset}: {self.pairs:,}{whole} pairs, {self.files:,} files in {self.folder}"
 
 
-def import_dataset(name: str, source: Path, root: Path) -> Imported:
+def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -> Imported:
     """Lay set ``name`` out under ``root/<role>/`` from an archive or a folder.
 
     The set may lie deep inside ``source`` and in any tree of its catalogue entry. Its files are
@@ -50,6 +50,7 @@ def import_dataset(name: str, source: Path, root: Path) -> Imported:
         name: a catalogue key.
         source: a zip or tar archive, or a folder.
         root: the folder of the official trees, e.g. ``data/paper``.
+        part: take a folder of any name that reads as the set, whatever its number of pairs.
 
     Raises:
         DataError: for an unknown set or format, an archive that reaches outside itself, a link that
@@ -62,17 +63,19 @@ def import_dataset(name: str, source: Path, root: Path) -> Imported:
     with files.writing(root):
         root.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            return _import_folder(info, source, root)
+            return _import_folder(info, source, root, part=part)
         with tempfile.TemporaryDirectory(prefix=".import-", dir=root) as work:
             _unpack(source, Path(work))
-            return _import_folder(info, Path(work), root, shown=source)
+            return _import_folder(info, Path(work), root, part=part, shown=source)
 
 
-def find_set(info: DatasetInfo, source: Path) -> tuple[Tree, Path, list[Pair]]:
+def find_set(
+    info: DatasetInfo, source: Path, *, part: bool = False
+) -> tuple[Tree, Path, list[Pair]]:
     """The tree of a set somewhere in ``source``: how it lies, its folder, its pairs.
 
     A folder named as a tree says is preferred; otherwise the first from the top that reads as one,
-    has the published number of pairs, and is not named as another set.
+    has the published number of pairs (with ``part`` any number), and is not named as another set.
 
     Raises:
         DataError: if no folder reads as the set; says why the most likely one does not.
@@ -92,6 +95,7 @@ def find_set(info: DatasetInfo, source: Path) -> tuple[Tree, Path, list[Pair]]:
         if folder.as_posix().endswith("/" + tree.folder)
     ]
     refused: DataError | None = None
+    partial: tuple[Path, int] | None = None
     for tree, folder in named + [(tree, folder) for folder in folders for tree in info.trees]:
         try:
             pairs = LAYOUTS[tree.layout](folder, info.grey, **tree.options)
@@ -100,10 +104,19 @@ def find_set(info: DatasetInfo, source: Path) -> tuple[Tree, Path, list[Pair]]:
                 refused = error
             continue
         # Under a name of its own, only the right number of pairs speaks for the set.
-        if pairs and ((tree, folder) in named or len(pairs) == info.pairs):
+        if pairs and ((tree, folder) in named or part or len(pairs) == info.pairs):
             return tree, folder, pairs
+        if pairs and partial is None:
+            partial = folder, len(pairs)
     if refused is not None:
         raise refused
+    if partial is not None:
+        folder, count = partial
+        raise DataError(
+            f"{folder} could be {info.name}, but has {count} pairs of its {info.pairs:,} and"
+            " another name.",
+            "Add --part to take it as a part of the set.",
+        )
     raise DataError(
         f"{source} does not hold {info.name}: no folder in it is called {info.trees[0].folder},"
         f" and none has its {info.pairs} pairs.",
@@ -125,10 +138,10 @@ def _folders(top: Path, depth: int) -> Iterator[Path]:
 
 
 def _import_folder(
-    info: DatasetInfo, source: Path, root: Path, *, shown: Path | None = None
+    info: DatasetInfo, source: Path, root: Path, *, part: bool, shown: Path | None = None
 ) -> Imported:
     try:
-        tree, folder, pairs = find_set(info, source)
+        tree, folder, pairs = find_set(info, source, part=part)
     except DataError as error:
         if shown is None:
             raise

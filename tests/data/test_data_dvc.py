@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dgunet.errors import DataError
+
 COMMITTED = (".dvc/config", ".dvc/.gitignore", ".dvcignore", "data.dvc", "dvcstore")
 
 
@@ -51,6 +53,34 @@ def test_the_data_comes_without_network_and_a_bad_object_is_refused(clone):
     spoilt.write_bytes(content)
     assert dvc(clone, "pull", "data").returncode != 0
     assert not list((clone / "data").rglob(Path(spoilt).name))
+
+
+def test_one_set_comes_from_a_clone_at_a_commit(project, clone, sample_root, tmp_path, monkeypatch):
+    """As a container without a copy does it: the commit decides, and nothing else is read."""
+    from dgunet.stages.fetch import fetch_from_dvc
+
+    (clone / ".dvc" / "config.local").unlink()
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    for name in ("SITE_CACHE_DIR", "GLOBAL_CONFIG_DIR", "SYSTEM_CONFIG_DIR"):
+        monkeypatch.setenv(f"DVC_{name}", str(tmp_path / name))
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "data"]):
+        subprocess.run([*git, *words], cwd=clone, check=True)
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=clone, text=True).strip()
+    subprocess.run(["git", "rm", "-q", "--cached", "data.dvc"], cwd=clone, check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "no data"], cwd=clone, check=True)
+
+    fetched = fetch_from_dvc(
+        "Rain100L", str(clone), commit, tmp_path / "root", folder="data/sample"
+    )
+    assert commit in fetched.source
+    ours, theirs = tmp_path / "root/test/Rain100L", sample_root / "test/Rain100L"
+    names = sorted(p.relative_to(theirs) for p in theirs.rglob("*.png"))
+    assert names
+    assert all((ours / n).read_bytes() == (theirs / n).read_bytes() for n in names)
+    assert not (clone / "data").exists()
+    with pytest.raises(DataError, match=r"could not be read|is not in that revision"):
+        fetch_from_dvc("Rain100L", str(clone), "HEAD", tmp_path / "no", folder="data/sample")
 
 
 def test_the_remote_is_the_committed_folder_with_verify_and_without_analytics(project):

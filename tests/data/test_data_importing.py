@@ -45,11 +45,21 @@ def test_a_set_under_another_name_is_told_by_its_number_of_pairs(
     sample_root, tmp_path, monkeypatch
 ):
     shutil.copytree(sample_root / "test/Rain100H", tmp_path / "some" / "folder")
-    with pytest.raises(DataError, match="none has its 100 pairs"):
+    with pytest.raises(DataError, match="has 3 pairs of its 100 and another name"):
         import_dataset("Rain100H", tmp_path / "some", tmp_path / "data")
     whole = CATALOGUE["Rain100H"].model_copy(update={"pairs": 3})
     monkeypatch.setitem(CATALOGUE, "Rain100H", whole)
     assert import_dataset("Rain100H", tmp_path / "some", tmp_path / "data").pairs == 3
+
+
+def test_a_part_under_another_name_is_taken_only_when_asked_for(sample_root, tmp_path):
+    source = tmp_path / "a few"
+    shutil.copytree(sample_root / "train/Rain13K", source)
+    with pytest.raises(DataError, match=r"a few could be Rain13K, but has \d+ pairs .* --part"):
+        import_dataset("Rain13K", source, tmp_path / "root")
+    imported = import_dataset("Rain13K", source, tmp_path / "root", part=True)
+    assert imported.folder == tmp_path / "root/train/Rain13K"
+    assert imported.pairs < imported.published_pairs
 
 
 def test_a_set_is_never_taken_for_another(sample_root, tmp_path):

@@ -1,0 +1,85 @@
+"""A set of single files: each comes whole, and the set appears when all are there."""
+
+from contextlib import ExitStack
+
+import pytest
+from data_web import Site, serve
+from typer.testing import CliRunner
+
+from dgunet.cli.data import data
+from dgunet.data.doctor import check_dataset
+from dgunet.data.loose import fetch_files
+from dgunet.errors import DataError
+from dgunet.files import sha256_bytes
+
+NAMES = ("ValidationNoisyBlocksSrgb.mat", "ValidationGtBlocksSrgb.mat")
+
+
+@pytest.fixture
+def sites(sample_root):
+    """Servers of SIDD's two files; the addresses end in the files' names."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(serve(Site((sample_root / "test/SIDD" / name).read_bytes())))
+            for name in NAMES
+        ]
+
+
+def addresses(sites, digests=False):
+    urls = [s.url.replace("archive.zip?token=secret", n) for s, n in zip(sites, NAMES, strict=True)]
+    if not digests:
+        return urls
+    return [f"{u}#sha256={sha256_bytes(s.content)}" for u, s in zip(urls, sites, strict=True)]
+
+
+def test_the_files_of_sidd_become_the_set(sites, tmp_path):
+    fetched = fetch_files("SIDD", addresses(sites), tmp_path / "root", tmp_path / "downloads")
+    assert fetched.imported.folder == tmp_path / "root/test/SIDD"
+    assert fetched.imported.files == 2
+    assert check_dataset("SIDD", tmp_path / "root").healthy
+    assert "not verified" in fetched.lines()[-1]
+    assert [p.name for p in (tmp_path / "downloads").iterdir()] == [".SIDD.lock"]
+
+
+def test_a_file_that_breaks_off_is_gone_on_with_and_the_whole_one_is_not_asked_for_again(
+    sites, tmp_path
+):
+    noisy, clean = sites
+    clean.cut = [1000, 0]
+    folders = (tmp_path / "root", tmp_path / "downloads")
+    with pytest.raises(DataError, match=f"{NAMES[1]} of SIDD could not be fetched"):
+        fetch_files("SIDD", addresses(sites), *folders)
+    assert not (tmp_path / "root/test").exists()
+    fetch_files("SIDD", addresses(sites), *folders)
+    assert noisy.asked == [None]
+    assert clean.asked[-1] == "bytes=1000-"
+
+
+def test_a_digest_in_the_address_decides(sites, tmp_path):
+    good = addresses(sites, digests=True)
+    bad = [good[0], good[1][:-1] + ("0" if good[1][-1] != "0" else "1")]
+    folders = (tmp_path / "root", tmp_path / "downloads")
+    with pytest.raises(DataError, match="its SHA-256 is"):
+        fetch_files("SIDD", bad, *folders)
+    fetched = fetch_files("SIDD", good, *folders)
+    assert fetched.verified == "verified by the SHA-256 of every file"
+
+
+def test_what_is_not_the_set_is_refused(sites, tmp_path):
+    folders = (tmp_path / "root", tmp_path / "downloads")
+    one = addresses(sites)[0]
+    with pytest.raises(DataError, match="called alike"):
+        fetch_files("SIDD", [one, one], *folders)
+    with pytest.raises(DataError, match=NAMES[1]):
+        fetch_files("SIDD", [one], *folders)
+    with pytest.raises(DataError, match="64 hexadecimal digits"):
+        fetch_files("SIDD", [f"{one}#sha256=12"], *folders)
+    assert not (tmp_path / "root/test").exists()
+
+
+def test_the_verb_takes_files_that_lie_here(sample_root, tmp_path):
+    paths = [str(sample_root / "test/SIDD" / name) for name in NAMES]
+    places = ["--root", str(tmp_path / "root"), "--downloads", str(tmp_path / "downloads")]
+    result = CliRunner().invoke(data, ["fetch", "SIDD", "--files", *paths, *places])
+    assert result.exit_code == 0, result.output
+    assert "2 files in" in result.stdout
