@@ -32,7 +32,7 @@ from dgunet.data.writer import (
     write_manifest,
     write_shard,
 )
-from dgunet.errors import DataError
+from dgunet.errors import DataError, DgunetError
 
 Observe = Callable[[int, int], None]
 """Called with (pairs written, pairs in all): after each pair, or after each file if in parallel."""
@@ -84,8 +84,8 @@ def prepare_dataset(
 
     Raises:
         DataError: if the set is unknown, missing, incomplete, mixed up or corrupt, if the recipe
-            does not use it, if the disk is too small, or if another preparation writes to ``out``.
-        DgunetError: if the disk is full or ``out`` may not be written.
+            does not use it, or if another preparation writes to ``out``.
+        DgunetError: if the disk is too small or full, or ``out`` may not be written.
     """
     info = dataset(name)
     way = find_recipe(info, recipe)
@@ -200,7 +200,7 @@ def _check_space(need: int, work: Path, out: Path) -> None:
     free = shutil.disk_usage(work).free
     done = sum(path.stat().st_size for path in work.glob("*.arrow"))
     if need - done > free:
-        raise DataError(
+        raise DgunetError(  # no DataError: what is finished stays for the next run
             f"{out} needs {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free.",
             "Free some space, or choose another --out.",
         )

@@ -1,54 +1,173 @@
-"""Real small and read-only disks: nothing half-written stays, and the message names the folder."""
+"""Real disks that are too small, fill up midway, or are read-only: small tmpfs mounts."""
 
 import os
 import shutil
 import subprocess
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from data_web import Site, serve
+from PIL import Image
 
+from dgunet.data.catalogue import dataset
+from dgunet.data.fetching import fetch_dataset
 from dgunet.data.importing import import_dataset
+from dgunet.data.layouts import read_pairs
 from dgunet.data.prepare import prepare_dataset
 from dgunet.data.store import PairStore
-from dgunet.errors import DataError, DgunetError
+from dgunet.errors import DgunetError
 
 
 @pytest.fixture
 def disk(tmp_path):
-    """A function that mounts a disk of so many KiB, or a read-only one."""
+    """A function that mounts an empty disk of so many kilobytes and gives its folder."""
+    folder = tmp_path / "a small disk"
     mounted = []
 
-    def mount(options):
-        folder = tmp_path / "a disk"
+    def mount(kilobytes):
         folder.mkdir()
-        if os.geteuid() or shutil.which("mount") is None:
-            pytest.skip("only root mounts disks")
-        command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
-        if subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("this machine lets nobody mount")
+        _mount("-t", "tmpfs", "-o", f"size={kilobytes}k,nr_inodes=1000", "tmpfs", str(folder))
         mounted.append(folder)
         return folder
 
     yield mount
-    for folder in mounted:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def test_a_read_only_disk_is_named(disk, sample_root):
-    folder = disk("ro,size=64m")
-    with pytest.raises(DgunetError, match="a disk") as error:
-        prepare_dataset("Rain100H", sample_root, folder / "store", profile="sample")
-    assert error.value.mend
-    with pytest.raises(DgunetError, match="a disk"):
-        import_dataset("Rain100H", sample_root / "test/Rain100H", folder / "root")
+def _mount(*arguments):
+    if os.geteuid() != 0:
+        pytest.skip("needs root: mounts a file system")
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no mounts here: {done.stderr.strip()}")
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_written(disk, sample_root):
-    folder = disk("size=100k")
-    with pytest.raises(DgunetError, match="free"):
-        import_dataset("Rain100H", sample_root / "test/Rain100H", folder / "root")
-    with pytest.raises(DgunetError, match="free"):
-        prepare_dataset("Rain100H", sample_root, folder / "store", profile="sample")
-    assert not list(folder.rglob("*.arrow"))
-    assert not list(folder.rglob("*.png"))
-    with pytest.raises(DataError, match="not a prepared store"):
-        PairStore.open(folder / "store")
+@contextmanager
+def read_only(folder):
+    _mount("-o", "remount,ro", str(folder))
+    yield
+    _mount("-o", "remount,rw", str(folder))
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def fill(folder):
+    """Leave no free byte."""
+    with (folder / "ballast").open("wb", buffering=0) as handle:
+        try:
+            while True:
+                handle.write(bytes(4096))
+        except OSError:
+            pass
+
+
+def test_what_will_not_fit_does_not_start(sample_root, disk):
+    folder = disk(64)
+    out, seen = folder / "s", []
+    with pytest.raises(DgunetError, match=r"needs 0\.0 GB .* Free some space"):
+        prepare_dataset(
+            "Test100", sample_root, out, profile="sample", observe=lambda *n: seen.append(n)
+        )
+    assert seen == []
+    assert [path.name for path in folder.iterdir()] == [".s.lock"]
+    with pytest.raises(DgunetError, match=r"the disk has .* Free some space"):
+        import_dataset("Test100", sample_root, folder / "root")
+    assert [path for path in folder.rglob("*") if path.is_file()] == [folder / ".s.lock"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_preparation_whose_disk_fills_up_goes_on_when_there_is_space(
+    sample_root, tmp_path, disk, workers
+):
+    folder = disk(3000)
+    out = folder / "s"
+    settings = {"profile": "sample", "workers": workers, "shard_bytes": 150_000}
+
+    def observe(done, total):
+        if done >= 8 and not (folder / "ballast").exists():
+            fill(folder)
+
+    with pytest.raises(DgunetError, match=r"the disk is full.* run the same command again"):
+        prepare_dataset("Rain13K", sample_root, out, observe=observe, **settings)
+    assert not out.exists()
+    assert not list(folder.rglob("*.partial*"))
+    finished = len(list((folder / ".s.work").glob("*.arrow")))
+    assert finished >= 2
+    (folder / "ballast").unlink()
+
+    seen = []
+    settings["workers"] = 1
+    prepare_dataset(
+        "Rain13K", sample_root, out, observe=lambda done, total: seen.append(done), **settings
+    )
+    assert len(seen) <= 24 - 2 * finished, "every file has two pairs or more"
+    PairStore.open(out).verify()
+    prepare_dataset("Rain13K", sample_root, tmp_path / "elsewhere", **settings)
+    assert content(out) == content(tmp_path / "elsewhere")
+
+
+def test_finished_files_stay_when_the_disk_is_too_small_to_go_on(sample_root, disk):
+    folder = disk(3000)
+    settings = {"profile": "sample", "workers": 1, "shard_bytes": 150_000}
+
+    def observe(done, total):
+        if done == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_dataset("Rain13K", sample_root, folder / "s", observe=observe, **settings)
+    finished = content(folder / ".s.work")
+    fill(folder)
+    with pytest.raises(DgunetError, match="Free some space"):
+        prepare_dataset("Rain13K", sample_root, folder / "s", **settings)
+    assert content(folder / ".s.work") == finished
+
+
+def test_a_read_only_disk_is_named(sample_root, disk):
+    folder = disk(3000)
+    prepare_dataset("Set11", sample_root, folder / "s", profile="sample")
+    before = content(folder / "s")
+    with read_only(folder):
+        for act in (
+            lambda: prepare_dataset("Set11", sample_root, folder / "s", profile="sample"),
+            lambda: prepare_dataset("Set11", sample_root, folder / "new/s", profile="sample"),
+            lambda: import_dataset("Set11", sample_root, folder / "root"),
+            lambda: fetch_dataset("Set11", [str(sample_root)], folder / "root", folder / "d"),
+        ):
+            with pytest.raises(DgunetError, match=r"a small disk.*read-only.*Choose a folder"):
+                act()
+    assert content(folder / "s") == before
+
+
+def test_an_import_whose_disk_fills_up_leaves_nothing(tmp_path, disk):
+    for half in ("input", "target"):
+        (tmp_path / "in/Test100" / half).mkdir(parents=True)
+        for number in range(40):
+            path = tmp_path / "in/Test100" / half / f"{number}.png"
+            Image.new("RGB", (8, 8)).save(path)
+    folder = disk(128)  # their bytes fit, but every file takes a page
+    with pytest.raises(DgunetError, match="the disk is full"):
+        import_dataset("Test100", tmp_path / "in", folder / "root")
+    assert [path for path in (folder / "root").rglob("*") if path.is_file()] == []
+    archive = shutil.make_archive(str(tmp_path / "a"), "zip", tmp_path / "in")
+    with pytest.raises(DgunetError, match="the disk is full"):
+        import_dataset("Test100", Path(archive), folder / "root")
+    assert [path for path in (folder / "root").rglob("*") if path.is_file()] == []
+
+
+def test_a_download_whose_disk_fills_up_goes_on_when_there_is_space(sample_root, tmp_path, disk):
+    archive = shutil.make_archive(str(tmp_path / "a"), "zip", sample_root / "test", "Test100")
+    folder = disk(3000)
+    with serve(Site(Path(archive).read_bytes(), length=False)) as server:
+        fill(folder)
+        os.truncate(folder / "ballast", (folder / "ballast").stat().st_size - 40_000)
+        with pytest.raises(DgunetError, match="the disk is full"):
+            fetch_dataset("Test100", [server.url], tmp_path / "root", folder / "d")
+        assert not (tmp_path / "root").exists()
+        (folder / "ballast").unlink()
+        fetch_dataset("Test100", [server.url], tmp_path / "root", folder / "d")
+        assert len(read_pairs(dataset("Test100"), tmp_path / "root")) == 3

@@ -284,7 +284,7 @@ def test_an_error_in_a_worker_is_the_same_error(spoil, tmp_path):
 def test_not_enough_disk_is_said_before_starting(sample_root, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(DataError, match="free"):
+    with pytest.raises(DgunetError, match="free"):
         prepare_dataset("Test100", sample_root, tmp_path / "out", profile="sample")
     assert visible(tmp_path) == []
 
