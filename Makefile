@@ -62,6 +62,10 @@ image:  ## build the container image (needs Docker)
 	  --build-arg COMMIT="$$(git rev-parse HEAD)" \
 	  --build-arg LOCK_SHA256="$$(sha256sum < requirements.lock | cut -d' ' -f1)" .
 
+.PHONY: pipelines
+pipelines: env  ## write what is generated from components and pipelines
+	@$(ACTIVATE); python -m pipelines.generate
+
 .PHONY: clean
 clean:  ## remove what the pipeline made, keep .venv and data
 	rm -rf build .dgunet mlflow.db* mlruns

@@ -1,60 +1,64 @@
-"""Prepare, train one network, score it on every test set of its task, make the tables.
+"""One recipe: train a network, score it on every test set of its task, make the tables."""
 
-Compile:  python -m pipelines.train_evaluate pipeline.yaml
-"""
-
-import sys
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
-from kfp import compiler, dsl
+from kfp import dsl
 
-from components.evaluate.component import evaluate
-from components.prepare.component import prepare
+from components.finish.component import finish
+from components.report.component import report
 from components.tables.component import tables
-from components.train.component import train
+from dgunet.kubeflow.placing import Place
+from pipelines.networks import scored, trained
 
 
-@dsl.pipeline(name="dgunet-train-evaluate")
-def train_evaluate(
-    params: str,
-    data_root: str,
-    training_set: str,
-    test_sets: List[str],  # noqa: UP006
-    task: str = "derain",
-    variant: str = "DGUNet",
-    ratio: int = 0,
-) -> dsl.Dataset:
-    """Train one network of the paper and fill its cells of the tables.
+def build(place: Place):
+    """The pipeline with its tasks where ``place`` puts them."""
 
-    Args:
-        params: the text of params.yaml.
-        data_root: folder that holds the official trees.
-        training_set: e.g. Rain13K.
-        test_sets: e.g. ["Rain100L", "Rain100H"].
-        task: derain, deblur, denoise or cs.
-        variant: DGUNet or DGUNet+.
-        ratio: percent of measurements for cs, 0 for the other tasks.
-    """
-    prepared = prepare(params=params, dataset=training_set, data_root=data_root)
-    trained = train(
-        params=params, task=task, variant=variant, ratio=ratio, store=prepared.outputs["store"]
-    )
-    with dsl.ParallelFor(test_sets, parallelism=2) as dataset:
-        tested = prepare(params=params, dataset=dataset, data_root=data_root)
-        scored = evaluate(
-            params=params,
-            dataset=dataset,
-            variant=variant,
-            ratio=ratio,
-            store=tested.outputs["store"],
-            model=trained.outputs["model"],
-        )
-    made = tables(params=params, results=dsl.Collected(scored.outputs["results"]))
-    return made.outputs["tables"]
+    @dsl.pipeline(name="dgunet-train-evaluate", pipeline_config=place.config)
+    def train_evaluate(
+        params: str,
+        data_source: str,
+        data_version: str,
+        code_version: str,
+        protocols: str,
+        training_set: str,
+        test_sets: List[str],  # noqa: UP006
+        task: str = "derain",
+        variant: str = "DGUNet",
+        ratio: int = 0,
+        image_digest: str = "",
+        dnd_records: str = "[]",
+    ):
+        """Train one network of the paper and fill its cells of the tables.
 
+        Args:
+            params: the text of params.yaml.
+            data_source: folder of official trees, or the address of a git repository with DVC.
+            data_version: commit of the repository, or a word for the folder's content.
+            code_version: what `dgunet pipeline versions` says; steps refuse other code.
+            protocols: every metric protocol with its version; steps refuse others.
+            training_set: e.g. Rain13K.
+            test_sets: e.g. ["Rain100L", "Rain100H"]; absent ones are left out.
+            task: derain, deblur, denoise or cs.
+            variant: DGUNet or DGUNet+.
+            ratio: percent of measurements for cs, 0 for the other tasks.
+            image_digest: digest of the image; steps refuse another.
+            dnd_records: the scores that DND's server mailed, as a JSON list.
+        """
+        common = {
+            "params": params,
+            "data_source": data_source,
+            "data_version": data_version,
+            "code_version": code_version,
+            "image_digest": image_digest,
+            "protocols": protocols,
+        }
+        network = {"task": task, "variant": variant, "ratio": ratio}
+        with dsl.ExitHandler(place("finish", finish())):
+            model = trained(place, common, network, training_set).outputs["model"]
+            results = scored(place, common, network, test_sets, model)
+            end = {"params": params, "code_version": code_version, "dnd_records": dnd_records}
+            place("tables", tables(results=dsl.Collected(results), **end))
+            place("report", report(results=dsl.Collected(results), **end))
 
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m pipelines.train_evaluate OUTPUT.yaml")
-    compiler.Compiler().compile(train_evaluate, sys.argv[1])
-    print(f"compiled {sys.argv[1]}")
+    return train_evaluate

@@ -11,11 +11,14 @@ def evaluate(
     dataset: str,
     variant: str,
     ratio: int,
+    code_version: str,
+    image_digest: str,
+    protocols: str,
     store: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     results: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> str:
     """Restore and score one test set.
 
     Args:
@@ -23,16 +26,24 @@ def evaluate(
         dataset: a test set of the catalogue.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
+        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        image_digest: digest of the image; the step refuses another.
+        protocols: every metric protocol with its version; the step refuses others.
         store: the prepared test set.
-        model: what the train step wrote.
+        model: what the train step wrote, or a folder that holds network.safetensors.
         results: per-image metrics and their summary; digests are in the metadata.
         metrics: PSNR (dB) and SSIM of the restored and of the degraded images.
+
+    Returns:
+        "measured", "partial" or "waiting for the server" (DND).
     """
     from pathlib import Path
 
     from dgunet.config import parse_params
     from dgunet.stages.evaluate import evaluate as run
+    from dgunet.stages.pins import check_pins, run_of
 
+    check_pins(code=code_version, image=image_digest, protocols=protocols)
     (summary,) = run(
         parse_params(params),
         dataset,
@@ -41,8 +52,9 @@ def evaluate(
         store=Path(store.path),
         out=Path(results.path),
     )
-    facts = summary.to_dict()
+    facts = summary.to_dict() | run_of(summary.per_image_sha256)
     results.metadata.update({key: value for key, value in facts.items() if value is not None})
     for name in ("psnr", "ssim", "input_psnr", "input_ssim"):
         if facts[name] is not None:
             metrics.log_metric(name, facts[name])
+    return summary.state

@@ -6,19 +6,43 @@ from components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
-def prepare(params: str, dataset: str, data_root: str, store: dsl.Output[dsl.Dataset]):
-    """Check a data set and lay it out for reading.
+def prepare(
+    params: str,
+    dataset: str,
+    data_source: str,
+    data_version: str,
+    code_version: str,
+    image_digest: str,
+    store: dsl.Output[dsl.Dataset],
+):
+    """Bring a data set, check it and lay it out for reading.
 
     Args:
         params: the text of params.yaml.
         dataset: a name of the catalogue, e.g. Rain100L.
-        data_root: folder that holds the official trees.
+        data_source: folder of official trees, or the address of a git repository with DVC.
+        data_version: commit of the repository, or a word for the folder's content.
+        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        image_digest: digest of the image; the step refuses another.
         store: the prepared store; its digest is in the metadata.
     """
     from pathlib import Path
 
     from dgunet.config import parse_params
+    from dgunet.stages.pins import check_pins, run_of
     from dgunet.stages.prepare import prepare as run
+    from dgunet.stages.source import trees
 
-    manifest = run(parse_params(params), dataset, root=Path(data_root), out=Path(store.path))
-    store.metadata.update(dataset=dataset, digest=manifest.digest, records=manifest.count)
+    check_pins(code=code_version, image=image_digest)
+    knobs = parse_params(params)
+    with trees(knobs, dataset, data_source, data_version) as root:
+        manifest = run(knobs, dataset, root=root, out=Path(store.path))
+    store.metadata.update(
+        dataset=dataset,
+        digest=manifest.digest,
+        records=manifest.count,
+        data_source=data_source,
+        data_version=data_version,
+        code_version=code_version,
+        **run_of(manifest.digest),
+    )

@@ -10,24 +10,38 @@ from components import IMAGE
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
 def tables(
     params: str,
-    results: dsl.Input[List[dsl.Dataset]],  # noqa: UP006
+    dnd_records: str,
+    code_version: str,
     tables: dsl.Output[dsl.Dataset],
     preview: dsl.Output[dsl.Markdown],
+    results: dsl.Input[List[dsl.Dataset]] = None,  # noqa: UP006
+    ablations: dsl.Input[List[dsl.Dataset]] = None,  # noqa: UP006
 ):
     """Make Tables 1-6; what was not run says so.
 
     Args:
         params: the text of params.yaml.
-        results: what the evaluate steps wrote.
+        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" while it is silent.
+        code_version: what `dgunet pipeline versions` says; the step refuses other code.
         tables: CSV, Markdown, LaTeX and Parquet files.
         preview: all tables as one Markdown page.
+        results: what evaluate or gather steps wrote, for Tables 1-4.
+        ablations: what ablate steps wrote, for Tables 5 and 6.
     """
     from pathlib import Path
+    from tempfile import TemporaryDirectory
 
     from dgunet.config import parse_params
+    from dgunet.stages.pins import check_pins
+    from dgunet.stages.submission import write_records
     from dgunet.stages.tables import tables as run
 
+    check_pins(code=code_version)
     out = Path(tables.path)
-    run(parse_params(params), results=[Path(result.path) for result in results], out=out)
+    folders = [Path(result.path) for result in [*(results or ()), *(ablations or ())]]
+    with TemporaryDirectory() as scratch:
+        records = write_records(dnd_records, Path(scratch))
+        made = run(parse_params(params), results=folders, out=out, records=records)
     pages = [path.read_text() for path in sorted(out.glob("table*.md"))]
     Path(preview.path).write_text("\n\n".join(pages))
+    tables.metadata.update({f"table{t.number}_data": t.data_digest or "" for t in made})

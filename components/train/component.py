@@ -11,37 +11,44 @@ def train(
     task: str,
     variant: str,
     ratio: int,
+    processes: int,
+    code_version: str,
+    image_digest: str,
     store: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Train one network of Tables 1-4.
+    """Train one network of Tables 1-4 on the GPUs of one pod, with torchrun where it has several.
 
     Args:
         params: the text of params.yaml.
         task: derain, deblur, denoise or cs.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
+        processes: how many share a step's samples; 0 means one for each GPU of the pod.
+        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        image_digest: digest of the image; the step refuses another.
         store: the prepared training set.
         model: folder of the weights and the loss curve; the checkpoint hash is in the metadata.
         metrics: mean loss of the first and of the last tenth of the steps.
     """
-    import json
     from pathlib import Path
 
-    from dgunet import files
-    from dgunet.config import parse_params
-    from dgunet.stages.train import train as run
+    from dgunet.stages.launch import train_on_machine
+    from dgunet.stages.outcome import describe_model
+    from dgunet.stages.pins import check_pins
 
-    out = Path(model.path)
-    weights = run(
-        parse_params(params),
+    check_pins(code=code_version, image=image_digest)
+    weights = train_on_machine(
+        params,
         task,
         variant=variant,
         ratio=ratio or None,
         store=Path(store.path),
-        out=out,
+        out=Path(model.path),
+        processes=processes,
     )
-    model.metadata.update(checkpoint_sha256=files.sha256_file(weights), **store.metadata)
-    for name, value in json.loads((out / "training.json").read_text()).items():
+    facts, numbers = describe_model(weights)
+    model.metadata.update(facts, code_version=code_version, store_digest=store.metadata["digest"])
+    for name, value in numbers.items():
         metrics.log_metric(name, value)

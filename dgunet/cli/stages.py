@@ -53,15 +53,15 @@ def train(
     from dgunet.stages.layout import TRAINING_SETS, Layout, model_key
     from dgunet.stages.train import train as run
 
-    here = Layout.here()
-    params = load_params(params_file or here.params)
+    # A container has no project folder and is told everything.
+    params = load_params(params_file or Layout.here().params)
     weights = run(
         params,
         task,
         variant=variant,
         ratio=ratio,
-        store=store or here.store(TRAINING_SETS[check_task(task)]),
-        out=out or here.model(model_key(task, variant, ratio)),
+        store=store or Layout.here().store(TRAINING_SETS[check_task(task)]),
+        out=out or Layout.here().model(model_key(task, variant, ratio)),
         start=start,
     )
     if os.environ.get("RANK", "0") == "0":

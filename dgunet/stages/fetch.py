@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -80,18 +80,42 @@ def fetch_from_dvc(
     return Fetched(imported, source, "", f"verified by the MD5 that {out} has there")
 
 
-def _find(info: DatasetInfo, remote: Any, folder: str) -> tuple[str, str]:
-    """The official folder that is there: its name in the catalogue, its path in the repository."""
-    places = [
-        (tree.folder, f"{base}/{tree.folder}")
+def sets_in_dvc(names: Sequence[str], repo: str, rev: str, *, folder: str = FOLDER) -> list[str]:
+    """Those of ``names`` that ``repo`` has at ``rev``; only its listings are read.
+
+    Raises:
+        DataError: for an unknown set, or a repository or revision that cannot be read.
+    """
+    from dvc.api import DVCFileSystem
+
+    infos = [dataset(name) for name in names]
+    try:
+        remote = DVCFileSystem(repo, rev=rev)
+        return [info.name for info in infos if _places(info, remote, folder)]
+    except Exception as error:  # DVC passes on whatever git, the disk or the cloud's client raise
+        raise DataError(
+            f"{repo} at {rev} could not be read: {type(error).__name__}: {error}",
+            "Check the address, the revision, the remote and its credentials.",
+        ) from error
+
+
+def _places(info: DatasetInfo, remote: Any, folder: str) -> list[tuple[str, str]]:
+    """The folders of a set that are there: name in the catalogue, path in the repository."""
+    return [
+        (tree.folder, place)
         for tree in info.trees
         for base in (f"{folder}/{info.role}", folder)
+        if remote.isdir(place := f"{base}/{tree.folder}")
     ]
-    for tree, place in places:
-        if remote.isdir(place):
-            return tree, place
+
+
+def _find(info: DatasetInfo, remote: Any, folder: str) -> tuple[str, str]:
+    """The official folder that is there: its name in the catalogue, its path in the repository."""
+    for tree, place in _places(info, remote, folder):
+        return tree, place
+    official = f"{folder}/{info.role}/{info.trees[0].folder}"
     raise DataError(
-        f"{info.name} is not in that revision: there is no {places[0][1]}.",
+        f"{info.name} is not in that revision: there is no {official}.",
         "Name the folder that holds train/ and test/ with --dvc-folder.",
     )
 

@@ -28,6 +28,7 @@ EXPERIMENTS = {
     "tables": "dgunet/tables",
     "scores": "dgunet/scores",
     "inspect": "dgunet/inspect",
+    "campaigns": "dgunet/campaigns",
 }
 """One MLflow experiment a table, so that what is compared lies together, and some beside."""
 

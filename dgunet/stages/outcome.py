@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pandas as pd
 
 from dgunet import files
 from dgunet.config import ValidationParams
+from dgunet.stages.pins import run_of
 from dgunet.training import TrainingResult
 
 
@@ -91,3 +93,15 @@ def _finite(value: float) -> float | None:
 def _csv(rows: list[dict[str, Any]], path: Path) -> Path:
     files.write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
     return path
+
+
+def describe_model(weights: Path) -> tuple[dict[str, str], dict[str, float]]:
+    """Digest, choice and MLflow run of a finished training, and its numbers; for a step's outputs.
+
+    ``weights`` lie beside the ``training.json`` that `write_outcome` wrote.
+    """
+    told = json.loads((weights.parent / "training.json").read_text())
+    facts = {key: value for key, value in told.items() if isinstance(value, str)}
+    numbers = {k: v for k, v in told.items() if isinstance(v, int | float)}
+    checkpoint = files.sha256_file(weights)
+    return {"checkpoint_sha256": checkpoint, **facts, **run_of(checkpoint)}, numbers

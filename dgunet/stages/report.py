@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,30 @@ def result_folders(params: Params, here: Layout) -> list[Path]:
     ]
 
 
+def report(
+    params: Params, *, results: Iterable[Path], out: Path, home: Path, records: Path | None = None
+) -> int:
+    """Write the tables of ``results`` as one HTML page; returns how many evaluations it shows.
+
+    ``home`` knows the MLflow runs behind them, ``records`` holds the scores that DND's server
+    mailed.
+    """
+    summaries = with_server_scores(read_results(results), records)
+    made = build_tables(summaries, profile=params.profile)
+    write_report(made, links(summaries, home), out)
+    return len(summaries)
+
+
 def write_project_report(here: Layout) -> str:
     """Write ``build/report.html`` from the results there are; returns the closing words."""
     params = load_params(here.params)
-    results = read_results(result_folders(params, here))
-    summaries = with_server_scores(results, here.records)
-    made = build_tables(summaries, profile=params.profile)
     out = here.home / "build" / "report.html"
-    write_report(made, links(summaries, here), out)
+    results = result_folders(params, here)
+    count = report(params, results=results, out=out, home=here.home, records=here.records)
     store = Store.at(here.home)
     sample = params.profile == "sample"
     lines = [
-        f"{len(summaries)} evaluations, profile {params.profile}"
+        f"{count} evaluations, profile {params.profile}"
         + (": SAMPLE numbers, not comparable with the paper" if sample else ""),
         f"tables   {here.tables}  (CSV, Markdown, LaTeX, Parquet)",
         f"report   {out}",
@@ -47,12 +60,12 @@ def write_project_report(here: Layout) -> str:
     return "\n".join(lines)
 
 
-def links(summaries: list[dict[str, Any]], here: Layout) -> dict[str, dict[str, Any]]:
+def links(summaries: list[dict[str, Any]], home: Path) -> dict[str, dict[str, Any]]:
     """The run behind each result, by the hash of its per-image file."""
     found = {}
     for summary in summaries:
         key = summary["per_image_sha256"]
-        if key and (info := lookup(key, here.home)):
+        if key and (info := lookup(key, home)):
             found[key] = _link(info)
     return found
 

@@ -1,0 +1,51 @@
+"""One network of Tables 5 and 6: trained on deraining, scored on Rain100H."""
+
+from kfp import dsl
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
+def ablate(
+    params: str,
+    name: str,
+    code_version: str,
+    image_digest: str,
+    protocols: str,
+    train_store: dsl.Input[dsl.Dataset],
+    test_store: dsl.Input[dsl.Dataset],
+    results: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Train and score one variant of DGUNet+.
+
+    Args:
+        params: the text of params.yaml.
+        name: of the ablation, e.g. stages-9 or without-fgdm.
+        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        image_digest: digest of the image; the step refuses another.
+        protocols: every metric protocol with its version; the step refuses others.
+        train_store: the prepared Rain13K.
+        test_store: the prepared Rain100H.
+        results: weights, per-image metrics and their summary; digests are in the metadata.
+        metrics: PSNR (dB) and SSIM of the restored and of the degraded images.
+    """
+    from pathlib import Path
+
+    from dgunet.config import parse_params
+    from dgunet.stages.ablate import ablate as run
+    from dgunet.stages.pins import check_pins, run_of
+
+    check_pins(code=code_version, image=image_digest, protocols=protocols)
+    summary = run(
+        parse_params(params),
+        name,
+        train_store=Path(train_store.path),
+        test_store=Path(test_store.path),
+        out=Path(results.path),
+    )
+    facts = summary.to_dict() | run_of(summary.per_image_sha256)
+    results.metadata.update({key: value for key, value in facts.items() if value is not None})
+    for score in ("psnr", "ssim", "input_psnr", "input_ssim"):
+        if facts[score] is not None:
+            metrics.log_metric(score, facts[score])

@@ -1,0 +1,17 @@
+"""The end of every pipeline, whatever happened."""
+
+from kfp import dsl
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
+def finish(status: dsl.PipelineTaskFinalStatus):
+    """Close the campaign in MLflow and say what failed.
+
+    Args:
+        status: how the pipeline ended; Kubeflow fills it.
+    """
+    from dgunet.stages.campaign import close_campaign
+
+    print(close_campaign(status.state, status.pipeline_task_name, status.error_message or ""))

@@ -1,0 +1,26 @@
+"""Several results as one, so that loops within loops can be gathered."""
+
+from typing import List  # noqa: UP035 - kfp reads the annotation
+
+from kfp import dsl
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
+def gather(
+    results: dsl.Input[List[dsl.Dataset]],  # noqa: UP006
+    gathered: dsl.Output[dsl.Dataset],
+):
+    """Put the summaries and per-image metrics of several evaluations into one folder.
+
+    Args:
+        results: what evaluate steps wrote.
+        gathered: a folder each; restored pictures stay where they are.
+    """
+    from pathlib import Path
+
+    from dgunet.stages.gather import gather as run
+
+    names = run([Path(result.path) for result in results], Path(gathered.path))
+    gathered.metadata.update(evaluations=len(names), names=" ".join(names))

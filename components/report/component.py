@@ -1,0 +1,49 @@
+"""The tables as one HTML page that a browser opens without anything else."""
+
+from typing import List  # noqa: UP035 - kfp reads the annotation
+
+from kfp import dsl
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
+def report(
+    params: str,
+    dnd_records: str,
+    code_version: str,
+    page: dsl.Output[dsl.HTML],
+    results: dsl.Input[List[dsl.Dataset]] = None,  # noqa: UP006
+    ablations: dsl.Input[List[dsl.Dataset]] = None,  # noqa: UP006
+):
+    """Write the report.
+
+    Args:
+        params: the text of params.yaml.
+        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" while it is silent.
+        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        page: the six tables, each number with what it rests on.
+        results: what evaluate or gather steps wrote, for Tables 1-4.
+        ablations: what ablate steps wrote, for Tables 5 and 6.
+    """
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from dgunet.config import parse_params
+    from dgunet.stages.pins import check_pins
+    from dgunet.stages.report import report as run
+    from dgunet.stages.submission import write_records
+    from dgunet.tracking import project_home
+
+    check_pins(code=code_version)
+    folders = [Path(result.path) for result in [*(results or ()), *(ablations or ())]]
+    with TemporaryDirectory() as scratch:
+        records = write_records(dnd_records, Path(scratch))
+        count = run(
+            parse_params(params),
+            results=folders,
+            out=Path(page.path),
+            home=project_home(),
+            records=records,
+        )
+    page.metadata.update(evaluations=count, code_version=code_version)

@@ -1,0 +1,77 @@
+"""The cluster file is checked field by field before anything is sent."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dgunet.errors import ConfigError
+from dgunet.kubeflow.checking import checked
+from dgunet.kubeflow.cluster import Cluster, load_cluster
+
+FILE = Path(__file__).parents[2] / "pipelines" / "cluster.yaml"
+
+
+@pytest.fixture
+def content():
+    return yaml.safe_load(FILE.read_text())
+
+
+def test_the_documented_example_is_valid_and_steps_inherit(content):
+    cluster = load_cluster(FILE)
+    train = cluster.step("train")
+    assert (train.gpus, train.shm, train.retries.count) == (8, "32Gi", 5)
+    tables = cluster.step("tables")
+    assert (tables.cpu, tables.gpus, tables.timeout) == ("2", None, 86400)
+    assert cluster.step("finish").retries.count == 0
+
+
+def test_the_examples_in_its_comments_are_valid_too(content):
+    content["trainer"] = {"nodes": 2, "runtime": "dgunet-torch", "shared": "/state/shared"}
+    content["workspace"] = {"size": "200Gi", "storage_class": "nfs"}
+    content["labels"] = {"kueue.x-k8s.io/queue-name": "gpu"}
+    content["volumes"].append({"claim": "datasets", "path": "/data", "sub_path": "paper"})
+    assert checked(Cluster, content, "cluster.yaml").trainer.nodes == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("image", "dgunet:1", "a tag can move"),
+        ("steps.train.gpu", 4, "steps.train.gpu is not a field (did you mean gpus?)"),
+        ("steps.trian", {}, "steps.trian"),
+        ("steps.train.gpus", "8", "steps.train.gpus is '8', allowed: a valid integer"),
+        ("steps.train.memory", "128 GB", "steps.train.memory is '128 GB'"),
+        ("steps.train.image", "dgunet:2", "a tag can move"),
+        ("defaults.retries.count", 50, "defaults.retries.count is 50"),
+        ("environment.AWS_SECRET_ACCESS_KEY", "hunter2", "only under secrets"),
+        ("volumes.0.path", "state", "volumes[0].path is 'state'"),
+        ("trainer", {"nodes": 2, "shared": "/elsewhere"}, "on one of the volumes"),
+        ("steps.train.tolerations.0.value", "x", "operator Exists without a value"),
+        ("parallelism.sets", 0, "parallelism.sets is 0, allowed: greater than 0"),
+    ],
+)
+def test_a_wrong_field_is_named_by_its_path(content, path, value, says):
+    wrong = copy.deepcopy(content)
+    *parents, key = path.split(".")
+    at = wrong
+    for parent in parents:
+        at = at[int(parent)] if isinstance(at, list) else at[parent]
+    at[key] = value
+    with pytest.raises(ConfigError) as refusal:
+        checked(Cluster, wrong, "cluster.yaml")
+    assert says in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_a_secret_s_value_is_not_repeated(content):
+    content["environment"]["MY_TOKEN"] = "hunter2"
+    with pytest.raises(ConfigError) as refusal:
+        checked(Cluster, content, "cluster.yaml")
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_a_missing_file_is_one_clear_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"Copy pipelines/cluster\.yaml"):
+        load_cluster(tmp_path / "cluster.yaml")

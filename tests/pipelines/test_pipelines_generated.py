@@ -1,0 +1,132 @@
+"""Components and pipelines are as committed, known to Kubeflow's schema, and install nothing."""
+
+import re
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
+
+from pipelines import NAMES
+from pipelines.generate import ROOT, generated
+
+
+@pytest.fixture(scope="module")
+def made():
+    return generated()
+
+
+def test_the_committed_files_are_as_generated(made):
+    stale = [str(path) for path, text in made.items() if (ROOT / path).read_text() != text]
+    assert not stale, "run: make pipelines"
+
+
+def test_every_component_is_generated(made):
+    folders = {path.parent.name for path in ROOT.glob("components/*/component.py")}
+    assert {"prepare", "train", "evaluate", "ablate", "tables", "report"} <= folders
+    for name in folders:
+        assert f"components/{name}/component.yaml" in {path.as_posix() for path in made}
+        page = (ROOT / "components" / name / "README.md").read_text()
+        assert not re.search(r"\|\s*\|$", page, re.MULTILINE), f"{name}: an entry without words"
+
+
+@pytest.fixture(params=[*NAMES, "train_evaluate.cluster"])
+def documents(request):
+    path = ROOT / "pipelines" / "compiled" / f"{request.param}.yaml"
+    return list(yaml.safe_load_all(path.read_text()))
+
+
+def test_the_schema_knows_every_field(documents):
+    parsed = json_format.ParseDict(documents[0], PipelineSpec())
+    assert parsed.pipeline_info.name.startswith("dgunet-")
+    for platform in documents[1:]:
+        json_format.ParseDict(platform, PlatformSpec())
+        executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        for content in executors.values():
+            json_format.ParseDict(content, KubernetesExecutorConfig())
+
+
+def test_an_unknown_field_would_be_seen(documents):
+    task = next(iter(documents[0]["root"]["dag"]["tasks"].values()))
+    task["componentReference"] = task.pop("componentRef")
+    with pytest.raises(json_format.ParseError, match="componentReference"):
+        json_format.ParseDict(documents[0], PipelineSpec())
+
+
+def test_containers_install_nothing(documents):
+    executors = documents[0]["deploymentSpec"]["executors"]
+    assert executors
+    for executor in executors.values():
+        assert "pip install" not in " ".join(executor["container"]["command"])
+
+
+def test_bodies_are_a_few_lines():
+    for path in ROOT.glob("components/*/component.py"):
+        body = path.read_text().rpartition('"""')[2].strip().splitlines()
+        assert len(body) <= 30, path
+
+
+def test_what_changes_a_result_is_a_parameter(documents):
+    components = documents[0]["components"]
+    for name, component in components.items():
+        if not re.match(r"comp-(prepare|train|evaluate|ablate|load)(-\d+)?$", name):
+            continue
+        parameters = set(component["inputDefinitions"]["parameters"])
+        assert {"code_version", "image_digest"} <= parameters, name
+        if name.startswith(("comp-evaluate", "comp-ablate")):
+            assert "protocols" in parameters
+        if name.startswith("comp-prepare"):
+            assert {"data_source", "data_version"} <= parameters
+
+
+def tasks_of(document):
+    """Every task of every graph in a pipeline."""
+    graphs = [document["root"], *document["components"].values()]
+    for graph in graphs:
+        yield from graph.get("dag", {}).get("tasks", {}).items()
+
+
+def test_preparation_and_evaluation_are_cached_and_training_is_not(documents):
+    for name, task in tasks_of(documents[0]):
+        cached = bool(task.get("cachingOptions", {}).get("enableCache"))
+        kind = name.partition("-")[0]
+        if kind not in ("for", "condition", "exit"):
+            assert cached == (kind in ("prepare", "evaluate")), name
+
+
+def test_loops_conditions_and_the_exit_handler(documents):
+    tasks = dict(tasks_of(documents[0]))
+    loops = [task for name, task in tasks.items() if name.startswith("for-loop")]
+    assert loops
+    for loop in loops:
+        assert loop["iteratorPolicy"]["parallelismLimit"] > 0
+    end = documents[0]["root"]["dag"]["tasks"]["finish"]
+    assert end["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+    if documents[0]["pipelineInfo"]["name"] != "dgunet-ablations":
+        (waits,) = [t["triggerPolicy"] for n, t in tasks.items() if n.startswith("condition")]
+        assert "waiting for the server" in waits["condition"]
+
+
+def test_a_cluster_gives_retries_timeouts_and_resources():
+    path = ROOT / "pipelines" / "compiled" / "train_evaluate.cluster.yaml"
+    spec, platform = yaml.safe_load_all(path.read_text())
+    tasks = dict(tasks_of(spec))
+    assert tasks["train"]["retryPolicy"] == {
+        "backoffDuration": "120s",
+        "backoffFactor": 2.0,
+        "backoffMaxDuration": "3600s",
+        "maxRetryCount": 5,
+    }
+    assert "retryPolicy" not in tasks["finish"]
+    train = spec["deploymentSpec"]["executors"]["exec-train"]["container"]
+    assert train["image"].startswith("registry.example.org/dgunet@sha256:")
+    assert train["resources"]["accelerator"]["resourceCount"] == "8"
+    environment = {entry["name"]: entry["value"] for entry in train["env"]}
+    assert environment["DGUNET_IMAGE_DIGEST"] == train["image"].partition("@")[2]
+    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert pods["exec-train"]["activeDeadlineSeconds"] == "1209600"
+    assert pods["exec-train"]["emptyDirMounts"][0]["medium"] == "Memory"
+    assert pods["exec-train"]["tolerations"][0]["key"] == "nvidia.com/gpu"
+    assert pods["exec-tables"]["secretAsEnv"][0]["secretName"] == "s3-credentials"
+    assert "AWS_SECRET_ACCESS_KEY" not in str(spec)
