@@ -7,8 +7,10 @@ import stat
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path
 
 from dgunet import files
@@ -48,7 +50,7 @@ def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -
 
     Args:
         name: a catalogue key.
-        source: a zip or tar archive, or a folder.
+        source: a zip or tar archive, or a folder, or a MATLAB file in it.
         root: the folder of the official trees, e.g. ``data/paper``.
         part: take a folder of any name that reads as the set, whatever its number of pairs.
 
@@ -60,11 +62,15 @@ def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -
     info = dataset(name)
     if not source.exists():
         raise DataError(f"{source} does not exist.", "Name an archive or a folder.")
+    source = source.absolute()
+    if source.suffix == ".mat":
+        source = source.parent  # SIDD and DND are several of them
     with files.writing(root):
         root.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             return _import_folder(info, source, root, part=part)
         with tempfile.TemporaryDirectory(prefix=".import-", dir=root) as work:
+            _check_space(_unpacked_bytes(source), Path(work), root)
             _unpack(source, Path(work))
             return _import_folder(info, Path(work), root, part=part, shown=source)
 
@@ -154,10 +160,14 @@ def _import_folder(
                 f"{path} is a link that leads out of {shown or source}.",
                 "Replace it by the file it names.",
             )
+        if not path.is_file():
+            raise DataError(f"{path} is a link to nothing.", "Replace it by the file it names.")
     target = root / info.role / tree.folder
     if target.exists():
         raise DataError(f"{target} is there already.", "Move the old set away first.")
-    _copy({path: path.relative_to(folder) for path in wanted}, target)
+    places = {path: path.relative_to(folder) for path in wanted}
+    # What was unpacked for this import is its own; the file of a link may be wanted twice.
+    _lay_out(places, target, move=shown is not None and not any(p.is_symlink() for p in wanted))
     return Imported(info.name, target, len(pairs), info.pairs, len(wanted))
 
 
@@ -169,20 +179,40 @@ def _files_of(tree: Tree, folder: Path, pairs: list[Pair]) -> list[Path]:
     return list(dict.fromkeys(indexes + pictures))
 
 
-def _copy(wanted: dict[Path, Path], target: Path) -> None:
-    """Copy files to their places under ``target``: all of them, or none."""
-    need = sum(path.stat().st_size for path in wanted)
-    parent = next(folder for folder in target.parents if folder.is_dir())
-    free = shutil.disk_usage(parent).free
-    if need > free:
-        raise DgunetError(
-            f"{target} needs {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free.",
-            "Free some space, or choose another --root.",
-        )
+def _lay_out(wanted: dict[Path, Path], target: Path, *, move: bool) -> None:
+    """Copy or move files to their places under ``target``: all of them, or none."""
+    if not move:
+        parent = next(folder for folder in target.parents if folder.is_dir())
+        _check_space(sum(path.stat().st_size for path in wanted), parent, target)
     with files.atomic_folder(target) as work:
         for path, place in wanted.items():
             (work / place).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, work / place)
+            if move:
+                path.rename(work / place)
+            else:
+                shutil.copyfile(path, work / place)
+
+
+def _check_space(need: int, folder: Path, shown: Path) -> None:
+    """Refuse before starting what the disk of ``folder`` cannot hold."""
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise DgunetError(
+            f"{shown} needs {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free.",
+            "Free some space, or choose another --root.",
+        )
+
+
+def _unpacked_bytes(archive: Path) -> int:
+    """Of a zip; of a tar, which has no index, what it takes itself."""
+    try:
+        with zipfile.ZipFile(archive) as handle:
+            return sum(member.file_size for member in handle.infolist())
+    except (zipfile.BadZipFile, OSError):
+        return archive.stat().st_size
+
+
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, LZMAError)
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -203,9 +233,16 @@ def _unpack(archive: Path, folder: Path) -> None:
             f"{archive} holds a file that would be written outside its folder ({error}).",
             "Do not use this archive.",
         ) from error
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
+            raise
         raise DataError(
             f"{archive} is damaged ({error}).", "Bring it again; it may be cut off."
+        ) from error
+    except RuntimeError as error:  # a password, or a way of packing that Python does not know
+        raise DataError(
+            f"{archive} cannot be unpacked here ({error}).",
+            "Unpack it yourself and name the folder.",
         ) from error
 
 

@@ -6,6 +6,7 @@ Pairs are matched by name, never by their place in a listing, and sorted so that
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -73,6 +74,8 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 def pictures_in(folder: Path) -> dict[str, Path]:
     """The image files of one folder by name without suffix, in natural order.
 
+    Names are composed (NFC): an accent may be a character of its own in one half of a set.
+
     Raises:
         DataError: if the folder is missing, or two files share a name.
     """
@@ -82,12 +85,13 @@ def pictures_in(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir(), key=lambda path: natural(path.name)):
         if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
             continue
-        if path.stem in found:
+        name = unicodedata.normalize("NFC", path.stem)
+        if name in found:
             raise DataError(
-                f"{path} and {found[path.stem].name} are two files for one image.",
+                f"{path} and {found[name].name} are two files for one image.",
                 "Keep the one of the original archive.",
             )
-        found[path.stem] = path
+        found[name] = path
     return found
 
 

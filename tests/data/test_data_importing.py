@@ -4,6 +4,7 @@ import io
 import shutil
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from dgunet.cli.data import data
 from dgunet.data.catalogue import CATALOGUE, dataset
 from dgunet.data.importing import import_dataset
 from dgunet.data.layouts import read_pairs
-from dgunet.errors import DataError
+from dgunet.data.prepare import prepare_dataset
+from dgunet.errors import DataError, DgunetError
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -150,6 +152,72 @@ def test_damaged_archives_and_other_files(sample_root, tmp_path):
         import_dataset("Set11", tmp_path / "b.rar", tmp_path / "data")
     with pytest.raises(DataError, match="does not exist"):
         import_dataset("Set11", tmp_path / "nowhere", tmp_path / "data")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
+def test_an_archive_with_spoilt_bytes_is_named(kind, sample_root, tmp_path):
+    name = shutil.make_archive(str(tmp_path / "a"), kind, sample_root / "test", "Set11")
+    archive = Path(name)
+    content = bytearray(archive.read_bytes())
+    for place in range(600, len(content) - 600, 200):
+        content[place] ^= 0xFF
+    archive.write_bytes(content)
+    with pytest.raises(DataError):  # a plain tar has no check of its files' bytes: they do not read
+        import_dataset("Set11", archive, tmp_path / "data")
+        prepare_dataset("Set11", tmp_path / "data", tmp_path / "store", profile="sample")
+    assert kind == "tar" or not list((tmp_path / "data").iterdir())
+
+
+def test_a_locked_zip_is_named(sample_root, tmp_path):
+    archive = Path(shutil.make_archive(str(tmp_path / "a"), "zip", sample_root / "test", "Set11"))
+    content = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as handle:
+        entries = [m for m in handle.infolist() if m.filename.endswith(".tif")]
+    for entry in entries:
+        content[entry.header_offset + 6] |= 1  # the flag of encryption, in both directories
+    place = content.find(b"PK\x01\x02")
+    while place >= 0:
+        content[place + 8] |= 1
+        place = content.find(b"PK\x01\x02", place + 1)
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.zip cannot be unpacked here .* Unpack it yourself"):
+        import_dataset("Set11", archive, tmp_path / "data")
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_zip_that_will_not_fit_is_not_unpacked(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as handle:
+        handle.writestr("Set11/a.tif", bytes(5_000_000))
+    small = shutil.disk_usage(tmp_path)._replace(free=4_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: small)
+    with pytest.raises(DgunetError, match="free"):
+        import_dataset("Set11", tmp_path / "a.zip", tmp_path / "data")
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_links_inside_an_archive_become_files(sample_root, tmp_path):
+    folder = tmp_path / "in" / "BSD68"
+    shutil.copytree(sample_root / "test/BSD68", folder)
+    (folder / "test900.png").symlink_to("test001.png")
+    archive = shutil.make_archive(str(tmp_path / "a"), "tar", tmp_path / "in")
+    imported = import_dataset("BSD68", Path(archive), tmp_path / "data")
+    assert imported.pairs == 4
+    assert not any(path.is_symlink() for path in imported.folder.iterdir())
+    (folder / "test901.png").symlink_to("nothing.png")
+    with pytest.raises(DataError, match=r"test901\.png is a link to nothing"):
+        import_dataset("BSD68", tmp_path / "in", tmp_path / "other")
+
+
+def test_one_of_the_matlab_files_names_the_set(sample_root, tmp_path):
+    source = sample_root / "test/SIDD/ValidationNoisyBlocksSrgb.mat"
+    assert import_dataset("SIDD", source, tmp_path / "data").files == 2
+
+
+def test_a_folder_may_be_named_from_where_one_stands(sample_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(sample_root / "test")
+    assert import_dataset("Rain100H", Path("Rain100H"), tmp_path / "a").pairs == 3
+    monkeypatch.chdir(sample_root / "test/Rain100H")
+    assert import_dataset("Rain100H", Path(), tmp_path / "b").pairs == 3
 
 
 def test_the_verb(sample_root, tmp_path):

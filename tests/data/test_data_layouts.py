@@ -1,5 +1,7 @@
 """Every official tree reads, and every way a tree can be wrong is named."""
 
+import unicodedata
+
 import h5py
 import numpy as np
 import pytest
@@ -133,6 +135,15 @@ def test_names_with_spaces_and_unicode(spoil, tmp_path):
         )
     manifest = prepare("Rain100H", moved, tmp_path)
     assert manifest.count == 3
+
+
+def test_an_accent_pairs_however_it_is_written(tmp_path):
+    for half, form in (("input", "NFC"), ("target", "NFD")):
+        path = tmp_path / "Rain100H" / half / unicodedata.normalize(form, "Ördner é.png")
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (16, 16)).save(path)
+    (pair,) = read_pairs(dataset("Rain100H"), tmp_path)
+    assert pair.input.load().shape == pair.target.load().shape
 
 
 # What can be wrong.
