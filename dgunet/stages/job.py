@@ -42,6 +42,7 @@ from dgunet.training import (
     train,
     world,
 )
+from dgunet.training.copies import VARIABLE, Copies
 from dgunet.training.loop import pick_device
 
 
@@ -98,8 +99,15 @@ class TrainingJob:
             self.identity,
             seconds=params.active.runtime.checkpoint_seconds,
             facts=self._known,
+            copies=self._copies(),
         )
         self.earlier = self.checkpoints.newest() if self.leads else None
+
+    def _copies(self) -> Copies | None:
+        """Named by what the training is, not by where it runs: the next machine finds them."""
+        if not (place := os.environ.get(VARIABLE)):
+            return None
+        return Copies(place, f"{self.key}-{files.sha256_json(self.identity)[:12]}")
 
     @property
     def leads(self) -> bool:

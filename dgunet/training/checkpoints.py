@@ -16,6 +16,7 @@ import torch
 
 from dgunet import files
 from dgunet.errors import CheckpointError
+from dgunet.training.copies import Copies, CopyError, bring_newest
 
 Snapshot = dict[str, Any]
 """Tensors and plain values by name; ``step`` is the first step that is not made yet."""
@@ -38,6 +39,8 @@ class Checkpoints:
         seconds: between two checkpoints; 0 writes one at every step.
         facts: asked at every writing for more to keep, such as the tracking run's id.
         keep: how many stay.
+        copies: where each is copied to, in the background too. A copy that cannot be made is told
+            and does not stop the run.
     """
 
     def __init__(
@@ -48,12 +51,14 @@ class Checkpoints:
         seconds: float,
         facts: Callable[[], Mapping[str, str]] = dict,
         keep: int = 3,
+        copies: Copies | None = None,
     ) -> None:
         self.folder = folder
         self.identity = dict(identity)
         self.facts = facts
         self._seconds = seconds
         self._keep = keep
+        self._copies = copies
         self._saved = time.monotonic()
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
@@ -81,6 +86,11 @@ class Checkpoints:
         files.write_bytes(path, header + payload)
         for old in self._paths()[: -self._keep]:
             old.unlink(missing_ok=True)
+        if self._copies is not None:
+            try:
+                self._copies.put(path, self._keep)
+            except CopyError as error:
+                _say(f"{path.name} was not copied to {self._copies.place}: {error}")
 
     def wait(self) -> None:
         """Return when what ``save`` took is on the disk.
@@ -95,9 +105,14 @@ class Checkpoints:
     def newest(self) -> Snapshot | None:
         """The newest whole checkpoint; damaged ones are named and passed over. None: no run here.
 
+        With copies, the newest of them counts if it is newer than what lies here.
+
         Raises:
-            CheckpointError: if it belongs to other settings or other data, naming each difference.
+            CheckpointError: if it belongs to other settings or other data, naming each difference;
+                or if the copies cannot be asked.
         """
+        if self._copies is not None:
+            bring_newest(self._copies, self.folder, read, _say)
         for path in reversed(self._paths()):
             try:
                 snapshot = read(path)
@@ -125,6 +140,11 @@ class Checkpoints:
         """Remove all of them: the run is finished."""
         self.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._copies is not None:
+            try:
+                self._copies.clear()
+            except CopyError as error:
+                _say(f"{self._copies.place} could not be emptied: {error}")
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.ckpt"))
