@@ -27,6 +27,11 @@ def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
     fields += [
         ("part", f"{part.name}, {part.pairs:,} pairs ({part.citation})") for part in info.parts
     ]
+    if info.sizes:
+        fields.append(("sizes", " or ".join(info.sizes)))
+    if info.input_lift is not None:
+        text = f"mean brightness of the degraded images {info.input_lift:+.1f} grey levels"
+        fields.append(("input", f"{text} against the clean ones. {info.lift_means}"))
     if info.input_psnr is not None:
         fields.append(("input", f"mean PSNR of the degraded images {info.input_psnr:.2f} dB on Y"))
     fields += [("known as", f"{known.what}: {known.digest}") for known in info.known]

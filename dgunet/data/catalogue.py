@@ -72,6 +72,9 @@ class DatasetInfo(BaseModel):
     parts: tuple[Part, ...] = ()
     known: tuple[Known, ...] = ()
     input_psnr: float | None = None
+    input_lift: float | None = None
+    lift_means: str = ""
+    sizes: tuple[str, ...] = ()
 
     @property
     def grey(self) -> bool:

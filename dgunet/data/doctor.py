@@ -30,6 +30,7 @@ from dgunet.data.fingerprints import (
 from dgunet.data.images import Pixels
 from dgunet.data.layouts import Pair, check_shapes, find_tree, read_pairs
 from dgunet.data.quality import looks_swapped, roughness
+from dgunet.data.releases import Seen, doubts, known_as
 from dgunet.data.store import content_digest, digest_line
 from dgunet.errors import DataError
 
@@ -37,9 +38,6 @@ Level = Literal["error", "warning", "note"]
 
 Observe = Callable[[str, int, int], None]
 """Called with (set, pairs read, pairs in all)."""
-
-PSNR_TOLERANCE = 0.05
-"""dB by which a release's mean input PSNR may differ from the benchmark's."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,7 @@ class Report:
     sizes: dict[str, int] = field(default_factory=dict)
     grey_pictures: int = 0
     input_psnr: float | None = None
+    input_lift: float | None = None
     distinct: int = 0
     digest: str = ""
     release: str = ""
@@ -130,6 +129,7 @@ def _read(info: DatasetInfo, pairs: list[Pair], report: Report, observe: Observe
     sizes: Counter[str] = Counter()
     lines: list[str] = []
     errors: list[float] = []
+    lifts: list[float] = []
     rougher = 0
     for done, pair in enumerate(pairs, start=1):
         try:
@@ -149,12 +149,14 @@ def _read(info: DatasetInfo, pairs: list[Pair], report: Report, observe: Observe
         if degraded is not None and clean is not None:
             rougher += roughness(degraded) > roughness(clean)
             errors.append(_luma_psnr(degraded, clean))
+            lifts.append(float(degraded.mean() - clean.mean()))
         observe(info.name, done, len(pairs))
     report.sizes = dict(sizes.most_common())
     if len(lines) == len(pairs):
         report.digest = content_digest(lines)
     if errors:
         report.input_psnr = float(np.mean(errors))
+        report.input_lift = float(np.mean(lifts))
         if looks_swapped(info.task, rougher / len(errors)):
             report.say(
                 "error",
@@ -177,21 +179,10 @@ def _luma_psnr(degraded: Pixels, clean: Pixels) -> float:
 
 
 def _identify(info: DatasetInfo, report: Report) -> None:
-    names = {known.digest: known.what for known in info.known}
-    report.release = names.get(report.digest, "")
-    if report.release:
-        return
-    if info.known and report.pairs == info.pairs and report.digest:
-        report.say("warning", "its pixels are not those of the known release")
-    expected, found = info.input_psnr, report.input_psnr
-    if expected is None or found is None or report.pairs != info.pairs:
-        return
-    if abs(found - expected) > PSNR_TOLERANCE:
-        report.say(
-            "warning",
-            f"another release: mean input PSNR {found:.2f} dB, the benchmark's has"
-            f" {expected:.2f} dB",
-        )
+    seen = Seen(report.pairs, report.digest, report.sizes, report.input_psnr, report.input_lift)
+    report.release = known_as(info, seen)
+    for text in doubts(info, seen):
+        report.say("warning", text)
 
 
 def _find_duplicates(report: Report) -> None:

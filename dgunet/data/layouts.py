@@ -208,8 +208,19 @@ def _sidd_scenes(folder: Path, grey: bool) -> list[Pair]:
     return pairs
 
 
+_BENCHMARK = "BenchmarkNoisyBlocksSrgb"
+
+
 def _sidd_blocks(folder: Path, grey: bool) -> list[Pair]:
-    noisy = sidd_blocks(folder / "ValidationNoisyBlocksSrgb.mat", "ValidationNoisyBlocksSrgb")
+    name = "ValidationNoisyBlocksSrgb"
+    other = folder / f"{_BENCHMARK}.mat"
+    if other.is_file() and not (folder / f"{name}.mat").is_file():
+        raise DataError(
+            f"{other} is SIDD's benchmark, which has no clean images; the tables need its"
+            " validation blocks.",
+            f"Bring {name}.mat and ValidationGtBlocksSrgb.mat; this file is SIDD-benchmark.",
+        )
+    noisy = sidd_blocks(folder / f"{name}.mat", name)
     clean = sidd_blocks(folder / "ValidationGtBlocksSrgb.mat", "ValidationGtBlocksSrgb")
     if noisy.keys() != clean.keys():
         raise DataError(
@@ -220,10 +231,8 @@ def _sidd_blocks(folder: Path, grey: bool) -> list[Pair]:
 
 
 def _sidd_benchmark(folder: Path, grey: bool) -> list[Pair]:
-    name = "BenchmarkNoisyBlocksSrgb"
-    return [
-        Pair(key, block, None) for key, block in sidd_blocks(folder / f"{name}.mat", name).items()
-    ]
+    blocks = sidd_blocks(folder / f"{_BENCHMARK}.mat", _BENCHMARK)
+    return [Pair(key, block, None) for key, block in blocks.items()]
 
 
 def _dnd(folder: Path, grey: bool) -> list[Pair]:

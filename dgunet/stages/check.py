@@ -29,6 +29,7 @@ COLUMNS = (
     "distinct",
     "grey_pictures",
     "input_psnr",
+    "input_lift",
     "release",
     "digest",
 )
