@@ -50,6 +50,11 @@ lint: env  ## ruff and mypy, with fixes where ruff has them
 mlflow: env  ## open the MLflow UI on this project's store
 	@$(ACTIVATE); dgunet tracking ui
 
+.PHONY: pages
+pages: env  ## render the notebooks and take the screenshots of docs (after reproduce; needs Chromium)
+	@$(ACTIVATE); python docs/render_notebooks.py
+	@$(ACTIVATE); python docs/make_screenshots.py
+
 .PHONY: lock
 lock: env  ## write requirements.lock from what is installed in .venv
 	@$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' > requirements.lock.new

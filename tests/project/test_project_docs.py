@@ -1,5 +1,6 @@
 """The documents point at things that exist, and say only commands that exist."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -16,6 +18,14 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_rendered_copy_is_of_this_notebook(notebook):
+    """Outputs may be older; text and code may not. `python docs/render_notebooks.py` renews it."""
+    page = (ROOT / "docs" / "notebooks" / f"{notebook.stem}.md").read_text()
+    for cell in json.loads(notebook.read_text())["cells"]:
+        assert "".join(cell["source"]) in page
 
 
 def test_make_help_lists_every_target():

@@ -26,6 +26,9 @@ def summaries(clone, folder):
     ]
 
 
+NOTEBOOKS = sorted(path.stem for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
 def test_a_second_repro_does_nothing(reproduced):
     assert "Data and pipelines are up to date." in reproduced.run("dvc", "repro")
 
@@ -125,11 +128,11 @@ def test_the_report_stands_alone(reproduced):
         assert outside not in page
 
 
-@pytest.mark.parametrize("name", ["reading_the_results"])
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_notebooks_run_and_are_committed_empty(reproduced, name):
     path = f"notebooks/{name}.ipynb"
     cells = json.loads(reproduced.read(path))["cells"]
-    assert not any(cell.get("outputs") for cell in cells)
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
     code = (
         "import nbformat, sys; from nbclient import NotebookClient;"
         "NotebookClient(nbformat.read(sys.argv[1], as_version=4), timeout=120).execute()"

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from dgunet.cli import command
 from dgunet.tracking import Layout, delivered, start_run
 from dgunet.tracking.choosing import charts_url, compare_url
+from dgunet.tracking.frames import history, runs_frame
 
 
 @pytest.fixture
@@ -60,6 +61,16 @@ def test_the_server_s_list_is_the_index_s(ablations: Layout) -> None:
     assert CliRunner().invoke(command(), ["tracking", "sync"]).exit_code == 0
     local = sorted(runs("--show", "psnr", "--show", "stages").splitlines())
     assert sorted(runs("--show", "psnr", "--show", "stages", "--server").splitlines()) == local
+
+
+def test_runs_become_frames_with_numbers_as_numbers(ablations: Layout) -> None:
+    CliRunner().invoke(command(), ["tracking", "sync"])
+    known = [info for info in delivered(ablations) if info.stage == "ablate"]
+    frame = runs_frame(known)
+    assert frame["stages"].tolist() == [9, 7, 3, 3] and frame["psnr"].dtype == float
+    assert frame["table"].tolist() == ["5", "5 6", "5", "5"], "not all of them are numbers"
+    points = history(ablations, known[:2], "psnr")
+    assert points.values.tolist() == [["stages-9", 0, 31.0], ["stages-7", 0, 30.5]]
 
 
 def test_links_open_the_newest_run_of_each_name(ablations: Layout) -> None:

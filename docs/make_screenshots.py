@@ -1,0 +1,216 @@
+"""Take the pictures of docs/images from the results of `make reproduce`, in a headless Chromium.
+
+Needs Chromium (Debian: apt-get install chromium). It is driven over its DevTools protocol, so that
+MLflow's assistant can be closed and long texts opened before a picture is taken. Registers the
+sample's deraining network first, so that there is a registered model to show.
+
+Usage: python docs/make_screenshots.py [FILE.png ...]
+"""
+
+import base64
+import contextlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import websocket
+from PIL import Image
+
+from dgunet.stages.models import register
+from dgunet.tracking import Layout, RunInfo
+from dgunet.tracking.choosing import Wanted, charts_url, choose, compare_url, latest, run_url
+from dgunet.tracking.index import in_mlflow
+from dgunet.tracking.registry import Registry
+
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs" / "images"
+PORT = 5055
+CLOSE_ASSISTANT = """
+for (const button of document.querySelectorAll('button'))
+  if (/^close/i.test(button.getAttribute('aria-label') || '')) button.click();
+"""
+SHOW_MORE = """
+for (const element of document.querySelectorAll('button, a, span'))
+  if (element.textContent.trim() === 'Show more') { element.click(); break; }
+"""
+
+HIDE_FOLDER = """
+const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+for (let text; (text = texts.nextNode()); )
+  text.textContent = text.textContent.replaceAll(FOLDER, 'file:///path/of/the/clone');
+""".replace("FOLDER", json.dumps(ROOT.as_uri()))
+SEARCH_CHARTS = """
+const box = document.querySelector('input[placeholder="Search metric charts"]');
+const type = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set;
+type.call(box, '^(psnr|ssim|loss|loss_last|input_psnr|learning_rate)$');
+box.dispatchEvent(new Event('input', {bubbles: true}));
+"""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture: its file, what it shows, its size, and scripts to run on the page first."""
+
+    file: str
+    address: str
+    size: tuple[int, int]
+    scripts: tuple[str, ...] = (CLOSE_ASSISTANT,)
+
+
+def main() -> None:
+    """Take all pictures, or those that are named."""
+    wanted = set(sys.argv[1:])
+    with mlflow_ui() as server, Browser() as browser:
+        for shot in shots(server):
+            if not wanted or shot.file in wanted:
+                browser.take(shot)
+                print(IMAGES / shot.file)
+
+
+def shots(server: str) -> list[Shot]:
+    """The pictures, with addresses on ``server``."""
+    layout = Layout.at(ROOT)
+    version = register(Registry(layout), "derain", profile="sample", variant="DGUNet")
+    runs = latest(in_mlflow(layout))
+
+    def page(address: str) -> str:
+        return f"{server}/#{address.partition('/#')[2]}"
+
+    def only(table: int | None = None, **facts: str) -> list[RunInfo]:
+        return choose(runs, Wanted(table, facts))
+
+    ablations = only(5, stage="ablate")
+    charts = page(charts_url(ablations[0]))
+    campaign = page(run_url(only(stage="tables")[0]))
+    images = page(run_url(only(stage="evaluate", dataset="SIDD")[0]))
+    report = (ROOT / "build" / "report.html").as_uri()
+    return [
+        Shot("mlflow-runs.png", charts.replace("&compareRunsMode=CHART", ""), (1500, 700)),
+        Shot("mlflow-ablation.png", charts, (1500, 1000), (CLOSE_ASSISTANT, SEARCH_CHARTS)),
+        Shot("mlflow-parallel.png", page(compare_url(ablations)), (1400, 1000)),
+        Shot("mlflow-campaign.png", campaign, (1300, 1500), (CLOSE_ASSISTANT, SHOW_MORE)),
+        Shot(
+            "mlflow-campaign-table.png",
+            f"{campaign}/artifacts/tables/table1.json",
+            (1700, 900),
+            (CLOSE_ASSISTANT, HIDE_FOLDER),
+        ),
+        Shot(
+            "mlflow-per-image.png",
+            f"{images}/artifacts/per_image.json",
+            (1700, 700),
+            (CLOSE_ASSISTANT, HIDE_FOLDER),
+        ),
+        Shot("mlflow-model.png", f"{server}/#/models/{version.name}", (1400, 700)),
+        Shot("report.png", report, (1500, 1250), ()),
+    ]
+
+
+@contextlib.contextmanager
+def mlflow_ui() -> Iterator[str]:
+    """MLflow's UI on the project's store; gives its address."""
+    command = ["dgunet", "tracking", "ui", "--port", str(PORT)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    address = f"http://127.0.0.1:{PORT}"
+    try:
+        answer(f"{address}/health", 120)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answer(address: str, seconds: float, method: str = "GET") -> bytes:
+    """What ``address`` says, as soon as it says something."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            request = urllib.request.Request(address, method=method)
+            with urllib.request.urlopen(request, timeout=10) as said:
+                return said.read()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.3)
+
+
+class Browser:
+    """A Chromium without a window."""
+
+    def __enter__(self) -> "Browser":
+        self.profile = Path(tempfile.mkdtemp())
+        quiet = ("gpu", "quic", "background-networking", "component-update", "sync")
+        command = ["chromium", "--headless", "--no-sandbox", "--no-first-run", "--hide-scrollbars"]
+        command += [f"--disable-{name}" for name in quiet]
+        command += [f"--user-data-dir={self.profile}", "--remote-debugging-port=0", "about:blank"]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        told = self.profile / "DevToolsActivePort"
+        while not told.exists() or not told.read_text():
+            time.sleep(0.2)
+        tools = f"http://127.0.0.1:{told.read_text().splitlines()[0]}"
+        tab = json.loads(answer(f"{tools}/json/new", 60, "PUT"))
+        self.tab = websocket.create_connection(
+            tab["webSocketDebuggerUrl"], timeout=120, suppress_origin=True
+        )
+        self.calls = 0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tab.close()
+        self.process.terminate()
+        self.process.wait()
+        shutil.rmtree(self.profile, ignore_errors=True)
+
+    def take(self, shot: Shot) -> None:
+        """Open the page, let it come to rest, and write its picture."""
+        width, height = shot.size
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", size)
+        self.call("Page.navigate", {"url": "about:blank"})
+        self.call("Page.navigate", {"url": shot.address})
+        self.rest()
+        for script in shot.scripts:
+            self.call("Runtime.evaluate", {"expression": script})
+            self.rest()
+        picture = self.call("Page.captureScreenshot", {"format": "png"})["data"]
+        IMAGES.mkdir(parents=True, exist_ok=True)
+        with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+            # 256 colours are enough for a user interface, and a third of the bytes.
+            image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(IMAGES / shot.file)
+
+    def rest(self, quiet: float = 4, longest: float = 40) -> None:
+        """Wait until the page's text and drawings stop changing."""
+        measure = "document.body.innerText.length + document.querySelectorAll('*').length"
+        end, before, since = time.monotonic() + longest, None, time.monotonic()
+        while time.monotonic() < end:
+            time.sleep(0.5)
+            now = self.call("Runtime.evaluate", {"expression": measure})["result"].get("value")
+            if now != before:
+                before, since = now, time.monotonic()
+            elif time.monotonic() - since > quiet:
+                return
+
+    def call(self, method: str, params: dict) -> dict:
+        """One command of the DevTools protocol; returns its result."""
+        self.calls += 1
+        self.tab.send(json.dumps({"id": self.calls, "method": method, "params": params}))
+        while True:
+            said = json.loads(self.tab.recv())
+            if said.get("id") == self.calls:
+                return said["result"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Run the notebooks on the results of `make reproduce` and write what they show to docs/notebooks.
+
+Each becomes a Markdown page with its outputs, which can be read without Jupyter; the notebooks
+themselves stay without outputs.
+
+Usage: python docs/render_notebooks.py [NAME ...]
+"""
+
+import base64
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs" / "notebooks"
+LONGEST_COMMAND_OUTPUT = 4000
+
+
+def main() -> None:
+    """Render the notebooks that are named, or all."""
+    names = sys.argv[1:] or sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+    for name in names:
+        start = time.monotonic()
+        notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+        NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
+        page = render(name, notebook.cells)
+        print(f"{page.relative_to(ROOT)} ({time.monotonic() - start:.0f} s)")
+
+
+def render(name: str, cells: list) -> Path:
+    """Write the page of an executed notebook, its pictures beside it; returns its path."""
+    pictures = PAGES / name
+    shutil.rmtree(pictures, ignore_errors=True)
+    pictures.mkdir(parents=True)
+    origin = f"<!-- Made by docs/render_notebooks.py from notebooks/{name}.ipynb. -->"
+    parts = [origin]
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            parts.append(cell.source)
+        else:
+            parts.append(f"```python\n{cell.source}\n```")
+            parts += [shown for output in cell.outputs if (shown := show(output, pictures))]
+    if not any(pictures.iterdir()):
+        pictures.rmdir()
+    page = PAGES / f"{name}.md"
+    page.write_text("\n\n".join(parts) + "\n")
+    return page
+
+
+def show(output: dict, pictures: Path) -> str:
+    """One output as Markdown: a picture, a table, or text."""
+    if output["output_type"] == "stream":
+        return _text(output["text"]) if output["name"] == "stdout" else ""
+    data = output.get("data", {})
+    if "image/png" in data:
+        path = pictures / f"{len(list(pictures.iterdir())) + 1}.png"
+        path.write_bytes(base64.b64decode(data["image/png"]))
+        return f"![output]({pictures.name}/{path.name})"
+    if "text/html" in data and "<table" in data["text/html"]:
+        return _table(data["text/html"])
+    return _text(data.get("text/plain", ""))
+
+
+def _table(html: str) -> str:
+    """The bare table: Markdown pages take no style sheets."""
+    found = re.search(r"<table.*?</table>", html, re.DOTALL)
+    return re.sub(r"\n\s*", "", found[0]).replace("</tr>", "</tr>\n") if found else ""
+
+
+def _text(text: str) -> str:
+    clean = text.replace(str(ROOT), ".").rstrip()[:LONGEST_COMMAND_OUTPUT]
+    clean = re.sub(r"(<matplotlib|<PIL)[^>]*>", "", clean).rstrip()
+    return f"```text\n{clean}\n```" if clean else ""
+
+
+if __name__ == "__main__":
+    main()
