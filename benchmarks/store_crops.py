@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import tempfile
 import time
@@ -161,8 +162,8 @@ def main() -> None:
         print(json.dumps(results[-1], indent=2), flush=True)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        machine = {"machine": platform.processor() or platform.machine(), "results": results}
-        out.write_text(json.dumps(machine, indent=2) + "\n")
+        machine = f"{platform.machine()}, {os.cpu_count()} CPU cores, one used, shared with others"
+        out.write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ class Report:
     input_psnr: float | None = None
     input_lift: float | None = None
     distinct: int = 0
+    repeated: list[list[str]] = field(default_factory=list)
     digest: str = ""
     release: str = ""
     findings: list[Finding] = field(default_factory=list)
@@ -94,12 +95,13 @@ class Overlap:
 
     def text(self) -> str:
         """One line."""
-        pictures = len({test for test, _ in self.shared})
+        pictures, others = (len({pair[half] for pair in self.shared}) for half in (0, 1))
         examples = ", ".join(f"{test} = {train}" for test, train in self.shared[:3])
         more = ", ..." if len(self.shared) > 3 else ""
         return (
             f"{pictures} of {self.test_pictures} photographs of {self.test} are also in"
             f" {self.train} ({examples}{more})"
+            + (f", where they are {others}" if others != pictures else "")
             + (f", {len(self.turned)} of them mirrored or turned" if self.turned else "")
         )
 
@@ -188,13 +190,13 @@ def _identify(info: DatasetInfo, report: Report) -> None:
 def _find_duplicates(report: Report) -> None:
     same = groups(report.fingerprints.items())
     report.distinct = len(same)
-    repeated = [members for members in same if len(members) > 1]
-    if repeated:
-        examples = "; ".join(" = ".join(members) for members in repeated[:3])
+    report.repeated = [members for members in same if len(members) > 1]
+    if report.repeated:
+        examples = "; ".join(" = ".join(members) for members in report.repeated[:3])
         report.say(
             "note",
             f"{len(same)} distinct photographs among {len(report.fingerprints)}: {examples}"
-            + ("; ..." if len(repeated) > 3 else ""),
+            + ("; ..." if len(report.repeated) > 3 else ""),
         )
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from dgunet.cli.data import data
 from dgunet.data.augment import dihedral
 from dgunet.data.catalogue import CATALOGUE
-from dgunet.data.doctor import check_dataset, find_overlaps, write_report
+from dgunet.data.doctor import Overlap, check_dataset, find_overlaps, write_report
 from dgunet.data.fingerprints import Index, fingerprint, groups, turned
 from dgunet.data.photographs import photographs
 from dgunet.data.prepare import prepare_dataset
@@ -210,14 +210,24 @@ def test_a_mirrored_leak_and_a_turned_repetition_are_found(tmp_path):
 def test_the_report_goes_to_json_and_to_a_page_that_escapes(tmp_path, sample_root):
     report = check_dataset("Set11", sample_root)
     report.say("note", "<script>")
-    write_report([report], [], tmp_path / "r.json")
+    report.repeated = [["<b>", "one"], ["three", "four"]]
+    leak = Overlap("BSD400", "Set11", tuple((f"picture {n}", "<i>") for n in range(5)), 11)
+    assert leak.text() == (
+        "5 of 11 photographs of Set11 are also in BSD400 (picture 0 = <i>, picture 1 = <i>,"
+        " picture 2 = <i>, ...), where they are 1"
+    )
+    write_report([report], [leak], tmp_path / "r.json")
     content = json.loads((tmp_path / "r.json").read_text())
     assert content["sets"][0]["dataset"] == "Set11"
     assert content["sets"][0]["findings"][-1] == {"level": "note", "text": "<script>"}
-    write_report([report], [], tmp_path / "r.html")
+    assert content["sets"][0]["repeated"] == report.repeated
+    assert len(content["overlaps"][0]["shared"]) == 5
+    write_report([report], [leak], tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
     assert "&lt;script&gt;" in page
-    assert "<script>" not in page
+    assert not any(tag in page for tag in ("<script>", "<b>one", "= <i>"))
+    assert "&lt;b&gt; = one; three = four" in page
+    assert "picture 4 = &lt;i&gt;" in page, "all of them, not three"
     assert report.digest[:16] in page
 
 
@@ -254,3 +264,14 @@ def test_the_real_sets_are_recognised_and_their_leaks_found(benchmarks, tmp_path
     overlaps = {(o.test, o.train): o for o in find_overlaps(reports.values())}
     assert set(overlaps) == {("Rain100H", "BSD400"), ("Rain100L", "BSD400")}
     assert len({train for _, train in overlaps["Rain100L", "BSD400"].shared}) == 67
+
+
+@pytest.mark.benchmarks_data
+def test_the_first_pairs_of_rain13k_show_two_test_photographs(benchmarks, tmp_path):
+    (tmp_path / "Rain13K").symlink_to(benchmarks / "Rain13K_train_sample")
+    (tmp_path / "Rain100L").symlink_to(benchmarks / "Rain100L")
+    reports = [check_dataset(name, tmp_path) for name in ("Rain13K", "Rain100L")]
+    assert reports[0].repeated == [["5", "11"]]
+    (overlap,) = find_overlaps(reports)
+    assert set(overlap.shared) == {("93", "12"), ("88", "13")}
+    assert overlap.turned == ()
