@@ -24,6 +24,11 @@ _MENDS = {
 }
 
 
+def refused(error: BaseException) -> bool:
+    """Whether the operating system refused to write: `writing` has words for it."""
+    return isinstance(error, OSError) and error.errno in _MENDS
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals while writing ``path`` into one clear line.

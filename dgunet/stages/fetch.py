@@ -65,6 +65,8 @@ def fetch_from_dvc(
                 raise
             # DVC passes on whatever git, the disk, the cloud's client and its own parts raise.
             except Exception as error:
+                if files.refused(error):
+                    raise
                 raise DataError(
                     f"{name} could not be read from {repo} at {rev}:"
                     f" {type(error).__name__}: {error}",

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+from data_disks import mount
 
 from dgunet.data.prepare import prepare_dataset
 
@@ -21,6 +23,23 @@ def spoil(sample_root, tmp_path):
         return tmp_path / "root"
 
     return copy
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A function that mounts an empty disk of so many kilobytes and gives its folder."""
+    folder = tmp_path / "a small disk"
+    mounted = []
+
+    def new(kilobytes):
+        folder.mkdir()
+        mount("-t", "tmpfs", "-o", f"size={kilobytes}k,nr_inodes=1000", "tmpfs", str(folder))
+        mounted.append(folder)
+        return folder
+
+    yield new
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,10 @@
 
 import os
 import shutil
-import subprocess
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from data_disks import fill, read_only
 from data_web import Site, serve
 from PIL import Image
 
@@ -19,50 +18,8 @@ from dgunet.data.store import PairStore
 from dgunet.errors import DgunetError
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A function that mounts an empty disk of so many kilobytes and gives its folder."""
-    folder = tmp_path / "a small disk"
-    mounted = []
-
-    def mount(kilobytes):
-        folder.mkdir()
-        _mount("-t", "tmpfs", "-o", f"size={kilobytes}k,nr_inodes=1000", "tmpfs", str(folder))
-        mounted.append(folder)
-        return folder
-
-    yield mount
-    for place in mounted:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def _mount(*arguments):
-    if os.geteuid() != 0:
-        pytest.skip("needs root: mounts a file system")
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no mounts here: {done.stderr.strip()}")
-
-
-@contextmanager
-def read_only(folder):
-    _mount("-o", "remount,ro", str(folder))
-    yield
-    _mount("-o", "remount,rw", str(folder))
-
-
 def content(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def fill(folder):
-    """Leave no free byte."""
-    with (folder / "ballast").open("wb", buffering=0) as handle:
-        try:
-            while True:
-                handle.write(bytes(4096))
-        except OSError:
-            pass
 
 
 def test_what_will_not_fit_does_not_start(sample_root, disk):

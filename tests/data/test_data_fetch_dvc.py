@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 from data_bucket import KEY, SECRET, find_weed, s3_server
+from data_disks import fill
 from typer.testing import CliRunner
 
 from dgunet.cli.data import data
-from dgunet.errors import ConfigError, DataError
+from dgunet.errors import ConfigError, DataError, DgunetError
 from dgunet.stages.fetch import fetch_from_dvc
 
 SET = "data/paper/test/Set11"
@@ -141,3 +142,11 @@ def test_a_damaged_remote_is_refused(environment, tmp_path, repository, victim):
     with pytest.raises(DataError, match=r"remote is damaged"):
         fetch_from_dvc("Set11", str(tmp_path / "r"), "HEAD", tmp_path / "root")
     assert not list((tmp_path / "root").iterdir())
+
+
+@pytest.mark.parametrize("repository", ["local"], indirect=True)
+def test_a_full_disk_is_not_taken_for_a_bad_remote(repository, disk):
+    folder = disk(100)
+    fill(folder)
+    with pytest.raises(DgunetError, match=r"the disk is full. Free some space"):
+        fetch_from_dvc("Set11", str(repository), "v1", folder / "root")
