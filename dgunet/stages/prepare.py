@@ -28,9 +28,8 @@ def prepare(
         DataError: if the set is unknown, missing, incomplete or corrupt, or not the recipe's.
     """
     tags = {"stage": "prepare", "dataset": dataset, "profile": params.profile}
-    with start_run(
-        EXPERIMENTS["data"], f"prepare {dataset}", tags=tags, params={"dataset": dataset}
-    ) as run:
+    settings = {"dataset": dataset, "recipe": recipe, "layout": layout}
+    with start_run(EXPERIMENTS["data"], f"prepare {dataset}", tags=tags, params=settings) as run:
         with counting(f"prepare {dataset}", "pair") as tell:
             manifest = prepare_dataset(
                 dataset,

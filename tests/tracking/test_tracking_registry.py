@@ -22,6 +22,7 @@ from dgunet.tracking.registry import Registry
 
 TINY: dict[str, Any] = {"n_feat": 8, "scale": 4, "stages": 3}
 NAME = "dgunet-sample-derain"
+ROOT = Path(__file__).parents[2]
 BASE = np.random.default_rng(0).normal(28, 3, 16)
 
 
@@ -117,7 +118,11 @@ def test_best_moves_only_on_evidence(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", project.uri)
     loaded = mlflow.pyfunc.load_model(f"models:/{NAME}@best")
     assert loaded.predict(np.zeros((1, 3, 16, 16), np.float32)).shape == (1, 3, 16, 16)
-    told = CliRunner().invoke(command(), ["models", "list"]).output
+    (project.home / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    cli = CliRunner()
+    refused = cli.invoke(command(), ["models", "promote", "derain", "--version", "2"])
+    assert refused.exit_code == 1 and "not shown to be better than @best" in refused.output
+    told = cli.invoke(command(), ["models", "list"]).output
     assert "@best @candidate" in told and third[:12] in told
 
 

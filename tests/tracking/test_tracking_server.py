@@ -47,11 +47,14 @@ class Server:
         self.uri = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *, largest_file: int | None = None) -> None:
+        """Start it; it cannot write files larger than ``largest_file`` kilobytes."""
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--workers", "1"]
         command += ["--backend-store-uri", self.database]
         command += ["--artifacts-destination", self.artifacts]
+        if largest_file:
+            command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
         settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | self.environment
         log = self.folder / "server.log"
         with log.open("wb") as told:
@@ -139,6 +142,34 @@ def test_a_server_killed_half_way_loses_and_doubles_nothing(
     assert len(client.get_metric_history(first, "odd")) == 30
     names = {f.path for f in client.list_artifacts(first)}
     assert names == {*files, "per_image.json", "last.png"}
+
+
+@pytest.mark.skipif(
+    os.environ.get("DGUNET_INTEGRATION") != "1",
+    reason="opt-in, starts a server twice: DGUNET_INTEGRATION=1",
+)
+def test_what_a_full_server_refuses_arrives_when_it_has_room(
+    bare: Layout, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's own system refuses the large file, as a full disk does; nothing is mocked."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    server.kill()
+    server.start(largest_file=8192)
+    large = bare.home / "network.bin"
+    large.write_bytes(os.urandom(9_000_000))
+    with start_run("dgunet/full", "n", tags=TAGS, params={"stages": 7}) as run:
+        run.log_metrics({"loss": 1.0}, step=1)
+        run.log_artifact(large)
+        run.log_metrics({"loss": 0.5}, step=2)
+    (info,) = pending(bare)
+    assert info.status == "FINISHED" and info.run_id is not None
+    assert not bare.refused.exists(), "a full disk is no fault of the run's"
+    server.kill()
+    server.start()
+    assert deliver(bare, persist=True).sent == ["n"]
+    client = store.client(server.uri)
+    assert [f.file_size for f in client.list_artifacts(info.run_id)] == [9_000_000]
+    assert [m.step for m in client.get_metric_history(info.run_id, "loss")] == [1, 2]
 
 
 class Ill(BaseHTTPRequestHandler):
