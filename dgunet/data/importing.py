@@ -69,7 +69,7 @@ def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -
         root.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             return _import_folder(info, source, root, part=part)
-        with tempfile.TemporaryDirectory(prefix=".import-", dir=root) as work:
+        with tempfile.TemporaryDirectory(prefix=".import-", suffix=".partial", dir=root) as work:
             _check_space(_unpacked_bytes(source), Path(work), root)
             _unpack(source, Path(work))
             return _import_folder(info, Path(work), root, part=part, shown=source)
@@ -163,8 +163,7 @@ def _import_folder(
         if not path.is_file():
             raise DataError(f"{path} is a link to nothing.", "Replace it by the file it names.")
     target = root / info.role / tree.folder
-    if target.exists():
-        raise DataError(f"{target} is there already.", "Move the old set away first.")
+    _refuse_present(target)
     places = {path: path.relative_to(folder) for path in wanted}
     # What was unpacked for this import is its own; the file of a link may be wanted twice.
     _lay_out(places, target, move=shown is not None and not any(p.is_symlink() for p in wanted))
@@ -191,6 +190,12 @@ def _lay_out(wanted: dict[Path, Path], target: Path, *, move: bool) -> None:
                 path.rename(work / place)
             else:
                 shutil.copyfile(path, work / place)
+        _refuse_present(target)  # another import may have been faster
+
+
+def _refuse_present(target: Path) -> None:
+    if target.exists():
+        raise DataError(f"{target} is there already.", "Move the old set away first.")
 
 
 def _check_space(need: int, folder: Path, shown: Path) -> None:

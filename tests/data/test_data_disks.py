@@ -25,7 +25,7 @@ def content(folder):
 def test_what_will_not_fit_does_not_start(sample_root, disk):
     folder = disk(64)
     out, seen = folder / "s", []
-    with pytest.raises(DgunetError, match=r"needs 0\.0 GB .* Free some space"):
+    with pytest.raises(DgunetError, match=r"needs at least 0\.0 GB .* Free some space"):
         prepare_dataset(
             "Test100", sample_root, out, profile="sample", observe=lambda *n: seen.append(n)
         )
@@ -34,6 +34,15 @@ def test_what_will_not_fit_does_not_start(sample_root, disk):
     with pytest.raises(DgunetError, match=r"the disk has .* Free some space"):
         import_dataset("Test100", sample_root, folder / "root")
     assert [path for path in folder.rglob("*") if path.is_file()] == [folder / ".s.lock"]
+
+
+def test_the_compact_layout_goes_where_raw_pixels_do_not(sample_root, disk):
+    folder = disk(1000)
+    settings = {"profile": "sample", "workers": 1}
+    with pytest.raises(DgunetError, match=r"at least 0\.0 GB"):
+        prepare_dataset("Rain13K", sample_root, folder / "s", **settings)
+    prepare_dataset("Rain13K", sample_root, folder / "s", layout="compact", **settings)
+    PairStore.open(folder / "s").verify()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -2,8 +2,12 @@
 
 import io
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
 import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +222,50 @@ def test_a_folder_may_be_named_from_where_one_stands(sample_root, tmp_path, monk
     assert import_dataset("Rain100H", Path("Rain100H"), tmp_path / "a").pairs == 3
     monkeypatch.chdir(sample_root / "test/Rain100H")
     assert import_dataset("Rain100H", Path(), tmp_path / "b").pairs == 3
+
+
+KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+from dgunet.data.importing import import_dataset
+
+copy, copied = shutil.copyfile, []
+
+def copyfile(*arguments):
+    if len(copied) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    copied.append(copy(*arguments))
+
+shutil.copyfile = copyfile
+import_dataset("Rain100H", Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_import_leaves_nothing_that_is_trusted(sample_root, tmp_path):
+    command = [sys.executable, "-c", KILLED, str(sample_root), str(tmp_path)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    (left,) = (tmp_path / "test").iterdir()
+    assert fnmatch(left.name, ".*.partial"), "as .dvcignore has it"
+    with pytest.raises(DataError, match="Rain100H is not under"):
+        read_pairs(dataset("Rain100H"), tmp_path)
+    assert import_dataset("Rain100H", sample_root, tmp_path).pairs == 3
+
+
+def test_of_two_imports_at_once_one_wins(sample_root, tmp_path, monkeypatch):
+    copy = shutil.copyfile
+
+    def copyfile(source, place):
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "copyfile", copy)
+            if not (tmp_path / "test/Set11").exists():
+                import_dataset("Set11", sample_root, tmp_path)
+        return copy(source, place)
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    with pytest.raises(DataError, match="is there already"):
+        import_dataset("Set11", sample_root, tmp_path)
+    assert [path.name for path in (tmp_path / "test").iterdir()] == ["Set11"]
+    assert len(read_pairs(dataset("Set11"), tmp_path)) == 3
 
 
 def test_the_verb(sample_root, tmp_path):
