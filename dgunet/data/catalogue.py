@@ -81,6 +81,12 @@ class DatasetInfo(BaseModel):
         """Whether the network of this task works on one channel (compressive sensing)."""
         return self.task == "cs"
 
+    def home(self, tree: Tree) -> Tree:
+        """The tree in which files that lie as ``tree`` are kept: the first that reads alike."""
+        return next(
+            own for own in self.trees if (own.layout, own.options) == (tree.layout, tree.options)
+        )
+
     def candidates(self, root: Path) -> list[tuple[Tree, Path]]:
         """The places under ``root`` where the set may lie, in order of preference."""
         return [

@@ -18,7 +18,7 @@ from dgunet import files
 from dgunet.data.catalogue import DatasetInfo, dataset
 from dgunet.data.downloading import Download, Progress, discard, kept
 from dgunet.data.importing import Imported, import_dataset
-from dgunet.data.layouts import read_pairs
+from dgunet.data.layouts import find_present, read_pairs
 from dgunet.data.remotes import RemoteError, shown
 from dgunet.data.store import content_digest, digest_line
 from dgunet.errors import DataError
@@ -85,7 +85,7 @@ def fetch_dataset(
             try:
                 return _from(info, source, root, downloads / f"{name}.archive", sha256, observe)
             except RemoteError as error:
-                reasons.append(f"{shown(source)}: {error}")
+                reasons.append(f"{shown(source)}: {error}".removesuffix("."))
                 refused(reasons[-1])
     raise DataError(
         f"{name} could not be fetched. {'; '.join(reasons)}.",
@@ -226,7 +226,5 @@ def check_absent(info: DatasetInfo, root: Path) -> None:
     Raises:
         DataError: names the folder.
     """
-    for tree in info.trees:
-        folder = root / info.role / tree.folder
-        if folder.exists():
-            raise DataError(f"{folder} is there already.", "Move the old set away first.")
+    if (folder := find_present(info, root)) is not None:
+        raise DataError(f"{folder} is there already.", "Move the old set away first.")

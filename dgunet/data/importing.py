@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dgunet import files
 from dgunet.data.catalogue import CATALOGUE, DatasetInfo, Tree, dataset
-from dgunet.data.layouts import LAYOUTS, Pair
+from dgunet.data.layouts import LAYOUTS, Pair, find_present
 from dgunet.errors import DataError, DgunetError
 
 DEPTH = 6
@@ -162,8 +162,8 @@ def _import_folder(
             )
         if not path.is_file():
             raise DataError(f"{path} is a link to nothing.", "Replace it by the file it names.")
-    target = root / info.role / tree.folder
-    _refuse_present(target)
+    target = root / info.role / info.home(tree).folder
+    _refuse_present(find_present(info, root) or target)
     places = {path: path.relative_to(folder) for path in wanted}
     # What was unpacked for this import is its own; the file of a link may be wanted twice.
     _lay_out(places, target, move=shown is not None and not any(p.is_symlink() for p in wanted))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from dgunet.data.catalogue import DatasetInfo, Tree
+from dgunet.data.catalogue import CATALOGUE, FURTHER, DatasetInfo, Tree
 from dgunet.data.images import SUFFIXES, FilePicture, Picture
 from dgunet.data.matlab import dnd_boxes, sidd_blocks
 from dgunet.errors import DataError
@@ -43,6 +43,31 @@ def find_tree(info: DatasetInfo, root: Path) -> tuple[Tree, Path]:
         f"Expected there: {official.folder} with {info.naming}. `dvc pull data` brings the sample;"
         " docs/data.md says how to add the real archives.",
     )
+
+
+def find_present(info: DatasetInfo, root: Path) -> Path | None:
+    """The folder under ``root`` where an earlier import put ``info``, None if there is none.
+
+    A folder that several sets share, such as RealBlur, counts only if it reads as this one.
+    """
+    others = {
+        tree.folder
+        for other in (*CATALOGUE.values(), *FURTHER.values())
+        if other.role == info.role and other.name != info.name
+        for tree in other.trees
+    }
+    for tree in info.trees:
+        folder = root / info.role / tree.folder
+        if folder.exists() and (tree.folder not in others or _reads(info, tree, folder)):
+            return folder
+    return None
+
+
+def _reads(info: DatasetInfo, tree: Tree, folder: Path) -> bool:
+    try:
+        return bool(LAYOUTS[tree.layout](folder, info.grey, **tree.options))
+    except DataError:
+        return False
 
 
 def read_pairs(info: DatasetInfo, root: Path) -> list[Pair]:

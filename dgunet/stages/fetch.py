@@ -75,6 +75,8 @@ def fetch_from_dvc(
                 ) from error
             pairs = len(read_pairs(info, Path(work)))
             final = root / info.role / tree
+            if final.exists():  # with another set in it
+                raise DataError(f"{final} is there already.", "Choose another --root.")
             final.parent.mkdir(parents=True, exist_ok=True)
             target.rename(final)
     imported = Imported(name, final, pairs, info.pairs, len(digests))

@@ -83,6 +83,37 @@ def test_what_does_not_belong_to_the_set_is_left(sample_root, tmp_path):
     assert folders == {"blur", "sharp"}
 
 
+def realblur(folder):
+    """An archive's folder as it is published: RealBlur-J and RealBlur-R together."""
+    for kind in "JR":
+        scene = folder / "RealBlur" / f"RealBlur-{kind}_aligned" / "scene001"
+        for half, name in (("gt", "gt_1.png"), ("blur", "blur_1.png")):
+            (scene / half).mkdir(parents=True)
+            Image.new("RGB", (16, 16), (ord(kind), 0, 0)).save(scene / half / name)
+        (folder / "RealBlur" / f"RealBlur_{kind}_test_list.txt").write_text(
+            f"RealBlur-{kind}_aligned/scene001/gt/gt_1.png"
+            f" RealBlur-{kind}_aligned/scene001/blur/blur_1.png\n"
+        )
+
+
+@pytest.mark.parametrize("order", ["JR", "RJ"])
+def test_two_sets_of_one_archive_come_in_one_after_the_other(order, tmp_path):
+    realblur(tmp_path / "in")
+    for kind in order:
+        import_dataset(f"RealBlur-{kind}", tmp_path / "in", tmp_path / "data")
+        with pytest.raises(DataError, match="there already"):
+            import_dataset(f"RealBlur-{kind}", tmp_path / "in", tmp_path / "data")
+    for kind in order:
+        (pair,) = read_pairs(dataset(f"RealBlur-{kind}"), tmp_path / "data")
+        assert pair.input.load()[0, 0, 0] == ord(kind)
+
+
+def test_copies_are_kept_under_the_official_name(sample_root, tmp_path):
+    shutil.copytree(sample_root / "train/BSD400", tmp_path / "in/Train400")
+    imported = import_dataset("BSD400", tmp_path / "in", tmp_path / "data")
+    assert imported.folder == tmp_path / "data/train/BSD400"
+
+
 # What can be wrong.
 
 
