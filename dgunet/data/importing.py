@@ -228,6 +228,8 @@ def _unpack(archive: Path, folder: Path) -> None:
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as handle:
                 handle.extractall(folder, filter="data")
+                while handle.fileobj and handle.fileobj.read(1 << 20):
+                    pass  # the compression's check sum stands behind the end of the archive
         else:
             raise DataError(
                 f"{archive} is neither a folder nor a zip or tar archive.",
