@@ -13,7 +13,8 @@ import torch
 
 from dgunet.files import write_json
 from dgunet.network import DGUNet, preset
-from dgunet.training import TrainingConfig, released, train
+from dgunet.recipes import released
+from dgunet.training import TrainingConfig, train
 
 COMMITTED = Path(__file__).with_name("golden_trajectories.json")
 STEPS = 50
