@@ -23,6 +23,7 @@ from dgunet.data.store import PairStore
 from dgunet.errors import CheckpointError, DataError
 from dgunet.stages.outcome import Selection, write_outcome
 from dgunet.stages.progress import counting
+from dgunet.stages.recipe import recipe_name
 from dgunet.stages.watching import PICTURES, Watch
 from dgunet.tracking import Layout, Run, deliver, delivered, pending, start_run
 from dgunet.tracking.ending import Terminated
@@ -282,7 +283,13 @@ class TrainingJob:
         run.log_params(
             flat({"network": self.config.to_dict()}) | numeric_params(self.config, model)
         )
-        run.set_tags({"data.digest": manifest.digest, "train.data.digest": manifest.digest})
+        run.set_tags(
+            {
+                "data.digest": manifest.digest,
+                "train.data.digest": manifest.digest,
+                "recipe": recipe_name(self.knobs, self.config),
+            }
+        )
         run.log_dataset(
             f"{manifest.dataset} ({manifest.profile})",
             manifest.digest,

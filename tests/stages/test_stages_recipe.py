@@ -1,0 +1,26 @@
+"""A run says which known training its settings are."""
+
+import pytest
+
+from dgunet.config import TrainParams, load_params
+from dgunet.network import preset
+from dgunet.recipes import released
+from dgunet.stages.recipe import recipe_name
+
+
+def test_the_paper_s_settings_are_known_and_the_sample_s_are_its_own(project):
+    params = load_params(project / "params.yaml")
+    for task, knobs in params.paper.train.items():
+        ratio = 10 if task == "cs" else None
+        assert recipe_name(knobs, preset(task, "DGUNet", ratio=ratio)) == "paper"
+        assert recipe_name(params.sample.train[task], preset(task, ratio=ratio)) == "own"
+    for stages in (3, 9):
+        assert recipe_name(params.paper.ablate, preset("derain", stages=stages)) == "paper"
+
+
+@pytest.mark.parametrize(("step", "name"), [(1, "released"), (2, "released-2")])
+def test_a_machine_s_settings_change_no_recipe(step, name):
+    knobs = released("cs", ratio=25, step=step).knobs()
+    config = preset("cs", ratio=25)
+    assert recipe_name(TrainParams(**knobs, micro_batch=4, compile=True), config) == name
+    assert recipe_name(TrainParams(**knobs, bfloat16=True), config) == "own"
