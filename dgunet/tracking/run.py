@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,6 +50,7 @@ class Run:
         self._params: dict[str, str] = {}
         self._networks = 0
         self._flushed = time.monotonic()
+        self._sending: threading.Thread | None = None
         self._run_id: str | None = None
 
     @property
@@ -75,7 +77,7 @@ class Run:
         """
         self._tell("metrics", values=_numbers(metrics), step=step or 0)
         if self._mode in ("now", "share") and time.monotonic() - self._flushed > LIVE_SECONDS:
-            self.flush()
+            self._flush_beside()
 
     def log_scores(
         self, metrics: Mapping[str, float], *, checkpoint: str, dataset: DatasetRef
@@ -240,6 +242,13 @@ class Run:
             return Delivery()
         return deliver(self._layout, only=self._writer.id, wait=0)
 
+    def _flush_beside(self) -> None:
+        """`flush` in a thread: the work goes on while a slow server takes its time."""
+        if self._sending is None or not self._sending.is_alive():
+            self._flushed = time.monotonic()
+            self._sending = threading.Thread(target=self.flush, daemon=True)
+            self._sending.start()
+
     def _tell(self, kind: str, **content: Any) -> None:
         if self._writer:
             self._writer.append(kind, **content)
@@ -262,6 +271,8 @@ class Run:
         self._writer.close()
         if self._mode == "later":
             return
+        if self._sending is not None:
+            self._sending.join()
         alone = closing or self._mode == "now" or status != "FINISHED"
         if not alone and since_last(self._layout) < SHARE_SECONDS:
             say("this run goes to MLflow with the next delivery; at once: dgunet tracking sync")

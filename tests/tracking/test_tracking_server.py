@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from dgunet.cli.tracking import tracking
 from dgunet.tracking import Layout, deliver, delivered, pending, start_run, store
+from dgunet.tracking.journal import journals_in
 
 TAGS = {"stage": "train", "profile": "sample"}
 
@@ -224,6 +225,37 @@ def test_a_server_that_is_away_is_asked_once(
     assert [info.name for info in pending(bare)] == ["first", "second", "third"]
     told = capsys.readouterr().err.strip().splitlines()
     assert len(told) == 3 and all("dgunet tracking sync" in line for line in told)
+
+
+def test_a_slow_server_does_not_hold_up_the_work(
+    bare: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer, too_late = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(Ill):
+        def do_GET(self) -> None:
+            if self.path != "/health":
+                asked.set()
+                if not answer.wait(20):
+                    too_late.set()
+            super().do_GET()
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    monkeypatch.setattr("dgunet.tracking.run.LIVE_SECONDS", 0.0)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{httpd.server_port}")
+        with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
+            run.log_metrics({"loss": 1.0}, step=0)
+            assert asked.wait(60)
+            for step in range(1, 50):
+                run.log_metrics({"loss": 1.0}, step=step)
+            assert not too_late.is_set(), "the steps waited for the answer"
+            answer.set()
+        httpd.shutdown()
+    (reader,) = journals_in(bare.journals)
+    steps = [event["step"] for event in reader.events() if event["kind"] == "metrics"]
+    assert steps == list(range(50)) and reader.ended()
 
 
 def test_big_files_have_more_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
