@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from dgunet.tracking import store
 from dgunet.tracking.home import Layout
 from dgunet.tracking.journal import journals_in
-from dgunet.tracking.sender import Sender
+from dgunet.tracking.sender import Sender, is_wrong
 
 
 @dataclass
@@ -103,9 +103,13 @@ def _deliver_all(layout: Layout, only: str | None, done: Delivery) -> None:
         sender = Sender(client, layout, reader)
         try:
             whole = sender.send()
-        except store.TrackingError as error:  # this run cannot go, others can
-            done.reason = str(error)
-            continue
+        except Exception as error:
+            known = isinstance(error, store.TrackingError)
+            if not (known or is_wrong(error)):
+                raise
+            why = str(error) if known else store.one_line(error)
+            done.reason = f"run {reader.header['name']!r}: {why}"
+            continue  # this run cannot go, others can
         if whole:
             name = reader.header["name"]
             (done.refused if sender.cursor.refused else done.sent).append(name)

@@ -33,6 +33,11 @@ _WRONG = frozenset(
 """MLflow's error codes that the same request would get again; all others are worth a retry."""
 
 
+def is_wrong(error: Exception) -> bool:
+    """Whether MLflow took the request itself as wrong, so that sending it again cannot help."""
+    return getattr(error, "error_code", "") in _WRONG
+
+
 class Sender:
     """Sends one journal."""
 
@@ -72,35 +77,55 @@ class Sender:
         return True
 
     def _open_run(self) -> None:
-        if self.cursor.run_id is None and (earlier := self.header.get("continues")):
-            self.cursor.run_id = index.run_id_of(self.layout, earlier)
-        if self.cursor.run_id is None:
-            self.cursor.experiment_id = self._experiment()
-            found = self._made_before() if self.cursor.attempted else None
-            if found is None:
-                self.cursor.attempted = True
-                self.reader.save(self.cursor)
-                found = self.client.create_run(
-                    self.cursor.experiment_id,
-                    start_time=self.header["start"],
-                    tags={"dgunet.journal": self.reader.id} | self.header["tags"],
-                    run_name=self.header["name"],
-                ).info.run_id
-            self.cursor.run_id = found
-            self.reader.save(self.cursor)
-        elif self.cursor.experiment_id is None:  # adopted or continued
-            self.cursor.experiment_id = self.client.get_run(self.run_id).info.experiment_id
-            tags = {"dgunet.journal": self.reader.id} | self.header["tags"]
-            self._log_batch([{"kind": "tags", "time": 0, "values": tags}])
-            if self.header.get("continues"):
-                self._go_on()
-            self.reader.save(self.cursor)
+        """Go on in the run that is given, or that an earlier journal made; else make one."""
+        if self.cursor.run_id and self.cursor.experiment_id:
+            return
+        given = None if self.cursor.attempted else self.cursor.run_id or self._earlier_run()
+        if given is None or not self._take_over(given):
+            self._make_run({"adopted.missing": given} if given else {})
+        self.reader.save(self.cursor)
 
-    def _go_on(self) -> None:
-        """The run of a training that was stopped is running again, and no failure any more."""
-        self.client.update_run(self.run_id, "RUNNING")
-        if "error" in self.client.get_run(self.run_id).data.tags:
-            self.client.delete_tag(self.run_id, "error")
+    def _earlier_run(self) -> str | None:
+        earlier = self.header.get("continues")
+        return index.run_id_of(self.layout, earlier) if earlier else None
+
+    def _take_over(self, run_id: str) -> bool:
+        """Let a run that is there be this one, whatever it was called; False if it is gone.
+
+        It may have failed before, when a step of a pipeline or a training is tried again.
+        """
+        try:
+            found = self.client.get_run(run_id)
+        except Exception as error:
+            if not is_wrong(error):
+                raise
+            return False
+        if found.info.lifecycle_stage == "deleted":
+            return False
+        self.cursor.run_id, self.cursor.experiment_id = run_id, found.info.experiment_id
+        tags = {"dgunet.journal": self.reader.id} | self.header["tags"]
+        if found.info.run_name != self.header["name"]:
+            tags["adopted.name"] = found.info.run_name
+        self._log_batch([{"kind": "tags", "time": 0, "values": tags}])
+        self.client.update_run(run_id, "RUNNING", self.header["name"])
+        if "error" in found.data.tags:
+            self.client.delete_tag(run_id, "error")
+        return True
+
+    def _make_run(self, tags: dict[str, str]) -> None:
+        self.cursor.run_id = None
+        self.cursor.experiment_id = self._experiment()
+        found = self._made_before() if self.cursor.attempted else None
+        if found is None:
+            self.cursor.attempted = True
+            self.reader.save(self.cursor)
+            found = self.client.create_run(
+                self.cursor.experiment_id,
+                start_time=self.header["start"],
+                tags={"dgunet.journal": self.reader.id} | self.header["tags"] | tags,
+                run_name=self.header["name"],
+            ).info.run_id
+        self.cursor.run_id = found
 
     def _experiment(self) -> str:
         name = self.header["experiment"]
@@ -133,7 +158,7 @@ class Sender:
         try:
             self._send(batch)
         except Exception as error:
-            if getattr(error, "error_code", "") not in _WRONG:
+            if not is_wrong(error):
                 raise
             if len(batch) > 1:
                 for event in batch:

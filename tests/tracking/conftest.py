@@ -13,6 +13,9 @@ from dgunet.tracking import Layout, ensure_store, store
 FROM_OUTSIDE = (
     "MLFLOW_TRACKING_URI",
     "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "KFP_RUN_ID",
+    "DGUNET_IMAGE_DIGEST",
     "DGUNET_TRACKING",
     "DGUNET_CAMPAIGN",
     "DGUNET_GIT_COMMIT",

@@ -126,22 +126,6 @@ def test_lookup_by_hash_in_the_index_and_then_in_mlflow(project: Layout) -> None
     assert replace(again, metrics={}) == replace(found, metrics={})
 
 
-def test_an_injected_run_is_adopted(
-    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    experiment = client.create_experiment("kfp", (project.home / "kfp").as_uri())
-    injected = client.create_run(experiment, run_name="given").info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", injected)
-    run = tell_everything(project)
-    assert run.run_id == injected
-    second = tell_everything(project)
-    assert second.run_id not in (None, injected), "only the first run of a process adopts"
-    given = client.get_run(injected)
-    assert (given.info.run_name, given.info.status) == ("given", "FINISHED")
-    assert given.data.tags["stage"] == "evaluate"
-    assert len(client.search_runs([experiment])) == 1
-
-
 def test_what_mlflow_refuses_is_kept_apart_and_the_rest_arrives(
     project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,123 @@
+"""A run that Kubeflow Pipelines 2.17 made for a step is continued, not doubled.
+
+Its driver makes a child of the pipeline's run, named like the task, and gives the step's container
+`MLFLOW_RUN_ID`; its launcher adds the step's inputs and ends the run when the step is over.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from dgunet.tracking import Layout, deliver, start_run
+from dgunet.tracking.choosing import latest
+from dgunet.tracking.index import in_mlflow
+from dgunet.tracking.journal import JournalReader
+
+TAGS = {"stage": "train", "profile": "sample", "table": "1"}
+
+
+@pytest.fixture
+def experiment(project: Layout, client: Any) -> str:
+    made = client.create_experiment("Default of Kubeflow", (project.home / "kfp").as_uri())
+    return str(made)
+
+
+@pytest.fixture
+def inject(client: Any, experiment: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Does what the driver does before a step starts; gives the run's id."""
+    pipeline = client.create_run(experiment, run_name="reproduce").info.run_id
+
+    def driver(task: str, run_id: str = "") -> str:
+        tags = {"mlflow.parentRunId": pipeline}
+        given = run_id or client.create_run(experiment, tags=tags, run_name=task).info.run_id
+        monkeypatch.setenv("MLFLOW_RUN_ID", given)
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+        return str(given)
+
+    return driver
+
+
+def step(name: str, *, fails: bool = False) -> Any:
+    with start_run("dgunet/table-1", name, tags=TAGS, params={"stages": 7}) as run:
+        run.log_metrics({"loss": 0.5}, step=1)
+        if fails:
+            raise RuntimeError("no memory")
+    return run
+
+
+def test_an_injected_run_is_adopted(
+    client: Any, experiment: str, inject: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KFP_RUN_ID", "3b1c")
+    monkeypatch.setenv("DGUNET_IMAGE_DIGEST", "sha256:" + "a" * 64)
+    given = inject("train")
+    run = step("train derain-DGUNet")
+    assert run.run_id == given
+    second = step("another")
+    assert second.run_id not in (None, given), "only the first run of a process adopts"
+    # The launcher, after the step.
+    client.log_param(given, "task", json.dumps("derain"))
+    client.set_terminated(given, "FINISHED")
+    told = client.get_run(given)
+    assert (told.info.run_name, told.info.status) == ("train derain-DGUNet", "FINISHED")
+    assert told.data.metrics == {"loss": 0.5}
+    assert told.data.params == {"stages": "7", "task": '"derain"'}
+    known = {key: told.data.tags.get(key) for key in ("stage", "kfp.run_id", "adopted.name")}
+    assert known == {"stage": "train", "kfp.run_id": "3b1c", "adopted.name": "train"}
+    assert told.data.tags["image.digest"] == "sha256:" + "a" * 64
+    assert "mlflow.parentRunId" in told.data.tags
+    assert len(client.search_runs([experiment])) == 2, "the pipeline's and this"
+
+
+def test_steps_of_one_task_keep_apart(project: Layout, inject: Any) -> None:
+    """Kubeflow calls all iterations of a loop alike."""
+    for name in ("stages-9", "stages-3"):
+        inject("ablate")
+        step(name)
+    assert [info.name for info in latest(in_mlflow(project))] == ["stages-9", "stages-3"]
+
+
+def test_a_step_tried_again_is_no_failure_any_more(client: Any, inject: Any) -> None:
+    given = inject("train")
+    with pytest.raises(RuntimeError):
+        step("train", fails=True)
+    failed = client.get_run(given)
+    assert (failed.info.status, failed.data.tags["error"]) == ("FAILED", "RuntimeError: no memory")
+    inject("train", given)
+    with start_run("dgunet/table-1", "train", tags=TAGS, params={"stages": 7}) as run:
+        run.flush()
+        assert client.get_run(given).info.status == "RUNNING"
+    mended = client.get_run(given)
+    assert (mended.info.status, "error" in mended.data.tags) == ("FINISHED", False)
+
+
+@pytest.mark.parametrize("gone", ["deleted", "unknown", "nonsense"])
+def test_a_run_that_is_gone_is_made_anew(
+    client: Any, inject: Any, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    given = inject("train", {"unknown": "0" * 32, "nonsense": "../x"}.get(gone, ""))
+    if gone == "deleted":
+        client.delete_run(given)
+    run = step("train derain")
+    made = client.get_run(run.run_id)
+    assert run.run_id != given and made.info.status == "FINISHED"
+    assert made.data.tags["adopted.missing"] == given
+    assert client.get_experiment(made.info.experiment_id).name == "dgunet/table-1"
+
+
+def test_a_run_that_cannot_go_does_not_hold_up_the_others(
+    project: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DGUNET_TRACKING", "later")
+    with start_run("dgunet/x", "spoilt", tags=TAGS, params={}) as run:
+        pass
+    header = JournalReader(project.journals / run.journal_id).folder / "header.json"
+    told = json.loads(header.read_text())
+    header.write_text(json.dumps(told | {"experiment": ""}))
+    step("sound")
+    outcome = deliver(project)
+    assert outcome.sent == ["sound"]
+    assert outcome.reason is not None and outcome.reason.startswith("run 'spoilt': ")
