@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dgunet.tracking import RunInfo
+
+STATES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 
 Text = Optional[str]  # noqa: UP045 - typer reads the annotation
 
@@ -24,7 +27,7 @@ def register(app: typer.Typer) -> None:
 def runs(
     table: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="Only runs of this table of the paper."),
+        typer.Option(min=1, max=6, help="Only runs of this table of the paper."),
     ] = None,
     campaign: Annotated[Text, typer.Option(help="Only runs of this campaign.")] = None,
     stage: Annotated[Text, typer.Option(help="Only this stage: train, evaluate, ...")] = None,
@@ -64,13 +67,16 @@ def runs(
     from dgunet.tracking.index import in_mlflow
 
     layout = Layout.at()
-    named = {"campaign": campaign, "stage": stage, "task": task, "status": status}
+    named = {"campaign": campaign, "stage": stage, "task": task, "status": _state(status)}
     facts = {key: value for key, value in named.items() if value is not None}
     wanted = Wanted(table, facts | dict(_pair(text) for text in where or []))
     known = (in_mlflow(layout) if server else delivered(layout)) + pending(layout)
     chosen = choose(known, wanted, sort=sort)
+    _refuse_unknown(chosen, [*([sort] if sort else []), *(show or [])])
     if not chosen:
         typer.echo("no runs")
+    elif compare and len(chosen) == 1:
+        typer.echo(f"only {chosen[0].name!r} is one of them; a comparison needs two")
     elif compare:
         typer.echo(_comparison(chosen))
     else:
@@ -99,6 +105,23 @@ def say_where_to_compare(table: int, stage: str) -> None:
 
     for line in link_lines(choose(delivered(Layout.at()), Wanted(table, {"stage": stage}))):
         typer.echo(line)
+
+
+def _state(status: str | None) -> str | None:
+    if status is not None and status.upper() not in STATES:
+        raise ConfigError(
+            f"--status {status!r} is none of MLflow's.", f"One of {', '.join(STATES)}."
+        )
+    return status and status.upper()
+
+
+def _refuse_unknown(chosen: Sequence[RunInfo], keys: list[str]) -> None:
+    """Refuse a name that no listed run has: a column of nothing would hide the misspelling."""
+    known = {key for info in chosen for key in info.facts()}
+    for key in keys:
+        if chosen and key not in known:
+            near = get_close_matches(key, known, 3) or sorted(known)
+            raise ConfigError(f"none of these runs has {key!r}.", f"Known: {', '.join(near)}.")
 
 
 def _pair(text: str) -> tuple[str, str]:

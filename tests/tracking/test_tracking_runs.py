@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dgunet.cli import command
+from dgunet.errors import ConfigError
 from dgunet.tracking import Layout, delivered, start_run
 from dgunet.tracking.choosing import charts_url, compare_url
 from dgunet.tracking.frames import history, runs_frame
@@ -51,8 +52,19 @@ def test_runs_are_filtered_sorted_and_compared(ablations: Layout) -> None:
     lines = {line.split()[0]: line.split()[1:] for line in compared[2:]}
     assert lines["stages"] == ["9", "7", "3", "3"] and lines["psnr"] == ["31", "30.5", "28", "28.5"]
     assert "profile" not in lines and not any("cpu" in name for name in lines)
-    refused = CliRunner().invoke(command(), ["runs", "--where", "stages"])
-    assert refused.exit_code == 1 and "KEY=VALUE" in str(refused.exception)
+    assert runs("--table", "6", "--compare").startswith("only 'stages-7' is one of them")
+    assert column(runs("--status", "finished")) == column(runs())
+    for options, said in (
+        (("--where", "stages"), "KEY=VALUE"),
+        (("--sort", "psrn"), "has 'psrn'. Known: psnr"),
+        (("--show", "stage5"), "has 'stage5'. Known: stage"),
+        (("--status", "done"), "RUNNING, FINISHED, FAILED, KILLED"),
+    ):
+        refused = CliRunner().invoke(command(), ["runs", *options])
+        assert refused.exit_code == 1
+        told = refused.exception
+        assert isinstance(told, ConfigError) and said in f"{told.message} {told.mend}"
+    assert CliRunner().invoke(command(), ["runs", "--table", "7"]).exit_code == 2
 
 
 def test_the_server_s_list_is_the_index_s(ablations: Layout) -> None:
