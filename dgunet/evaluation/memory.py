@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,8 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from dgunet.errors import EvaluationError
-from dgunet.evaluation.restoration import Network, device_of
+from dgunet.evaluation.restoration import Network, TooLargeError, device_of
 
 _PROBE = 64
 # Convolution libraries take workspace that no tensor shows: 1.46 and 1.51 times as much in all
@@ -25,49 +25,82 @@ _MOST_BYTES_PER_PIXEL = 30_000
 _measured: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
 
 
-def fits(network: Network, shape: tuple[int, ...]) -> bool:
-    """Whether an image (H, W, C) can be restored whole; plain functions are not checked."""
-    return _shortage(network, shape) is None
-
-
-def require_memory(network: Network, shape: tuple[int, ...], name: str) -> None:
+def require_memory(network: Network, shape: tuple[int, ...], budget: int | None = None) -> None:
     """Refuse an image whose whole restoration would not fit.
 
     Args:
         network: the network about to restore it; plain functions are not checked.
         shape: (H, W, C) of the image.
-        name: of the image, for the message.
+        budget: bytes that the restoration may take; None for what is free now.
 
     Raises:
-        EvaluationError: naming the estimate, what is free, and the tile mode.
+        TooLargeError: naming the estimate, what is free, and the tile mode.
     """
-    if shortage := _shortage(network, shape):
-        needed, free = shortage
-        raise EvaluationError(
-            f"{name} ({shape[1]}x{shape[0]}) needs about {needed / 1e9:.1f} GB to be restored "
-            f"whole, {free / 1e9:.1f} GB are free.",
-            "Use a machine with more memory, or ask for tiles (--tile 512), whose result differs "
-            "and is marked as not comparable.",
+    if not isinstance(network, nn.Module):
+        return
+    pixels = shape[0] * shape[1]
+    free = free_bytes(device_of(network)) if budget is None else budget
+    if pixels * _MOST_BYTES_PER_PIXEL < free:
+        return
+    needed = pixels * bytes_per_pixel(network, shape[2])
+    if needed > free:
+        raise TooLargeError(
+            f"an image of {shape[1]}x{shape[0]} needs about {needed / 1e9:.1f} GB to be restored "
+            f"whole, {free / 1e9:.1f} GB are free."
         )
 
 
-def _shortage(network: Network, shape: tuple[int, ...]) -> tuple[float, int] | None:
-    """Bytes needed and free, if an image is too large to be restored whole."""
-    if not isinstance(network, nn.Module):
-        return None
-    pixels = shape[0] * shape[1]
-    free = free_bytes(device_of(network))
-    if pixels * _MOST_BYTES_PER_PIXEL < free:
-        return None
-    needed = pixels * bytes_per_pixel(network, shape[2])
-    return (needed, free) if needed > free else None
-
-
 def free_bytes(device: torch.device) -> int:
-    """Memory that a new tensor on ``device`` may take."""
+    """Memory that new tensors on ``device`` may take: the machine's, or less in a container."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+        # What torch keeps from earlier images is free for the next one.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
+    return min([int(psutil.virtual_memory().available), *container_bytes()])
+
+
+def container_bytes(
+    groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")
+) -> Iterator[int]:
+    """What the memory limits of this process's control groups leave, one number a limit.
+
+    A container is killed at its own limit, which the machine's free memory does not show. Both
+    versions of control groups are read; the limit of a group above counts as well. File pages that
+    the kernel would drop first are free.
+    """
+    try:
+        lines = groups.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        number, kinds, path = line.split(":", 2)
+        if number != "0" and "memory" not in kinds.split(","):
+            continue
+        root = mount if number == "0" else mount / "memory"
+        group = root / path.lstrip("/")
+        # Inside a container the path may be the host's; then only the root is there.
+        for folder in (group, *group.parents):
+            if (left := _left_of(folder)) is not None:
+                yield left
+            if folder == root:
+                break
+
+
+def _left_of(group: Path) -> int | None:
+    """Bytes to the limit of one control group; None without a limit."""
+    for limit, used, cache in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            most = (group / limit).read_text().strip()
+            taken = int((group / used).read_text())
+            facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        if most != "max":
+            return max(0, int(most) - taken + int(facts.get(cache, 0)))
+    return None
 
 
 def bytes_per_pixel(network: nn.Module, channels: int) -> float:

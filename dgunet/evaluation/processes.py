@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from dgunet.data.store import PairStore
+from dgunet.errors import EvaluationError
+from dgunet.evaluation.memory import free_bytes
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.runner import evaluate_shard
+from dgunet.evaluation.runner import count_done, evaluate_shard
 from dgunet.evaluation.steps import Settings
 from dgunet.network import load_network
 
+_LOOK_SECONDS = 2.0
+
 
 def evaluate_in_processes(
-    weights: Path, store: Path, out: Path, settings: Settings, *, processes: int, device: str
+    weights: Path,
+    store: Path,
+    out: Path,
+    settings: Settings,
+    *,
+    processes: int,
+    device: str,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Score every image of ``store`` into journals in ``out``; merge them with `merge_shards`.
 
@@ -26,25 +40,46 @@ def evaluate_in_processes(
         out: folder of the results.
         settings: of the evaluation.
         processes: how many share the images. On ``cuda`` they take the GPUs in turn; on ``cpu``
-            each takes its share of the threads this process may use.
+            each takes its share of the threads this process may use. Those that share a device
+            share its memory.
         device: ``cpu`` or ``cuda``.
+        on_progress: called as ``on_progress(done, total)`` with images, every few seconds.
 
     Raises:
         DgunetError: whatever one of them could not do; the rows of the others are kept, and the
             same call goes on from there.
     """
     threads = max(1, torch.get_num_threads() // processes)
+    if device == "cpu":
+        # Once, before they begin: what is free later depends on what the others just do.
+        settings = replace(settings, budget=free_bytes(torch.device(device)) // processes)
+    pairs = PairStore.open(store)
+    rules = protocol(pairs.manifest.protocol)
     # Not forked: threads of torch do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        shards = [
+        shards = {
             pool.submit(
                 _evaluate, weights, store, out, settings, (part, processes), device, threads
             )
             for part in range(processes)
-        ]
-        for shard in as_completed(shards):
-            shard.result()
+        }
+        going = shards
+        while going:
+            _, going = wait(going, _LOOK_SECONDS, FIRST_EXCEPTION)
+            on_progress(count_done(pairs, rules, out, settings), len(pairs))
+        for shard in shards:
+            _result(shard)
+
+
+def _result(shard: Future[None]) -> None:
+    try:
+        shard.result()
+    except BrokenProcessPool as error:
+        raise EvaluationError(
+            "a process that scored images was killed, most likely for want of memory.",
+            "Use fewer --processes; the same command goes on where this one stopped.",
+        ) from error
 
 
 def _evaluate(
@@ -57,7 +92,14 @@ def _evaluate(
     threads: int,
 ) -> None:
     torch.set_num_threads(threads)
-    place = f"cuda:{shard[0] % torch.cuda.device_count()}" if device == "cuda" else device
+    place = device
+    if device == "cuda":
+        part, parts = shard
+        gpus = torch.cuda.device_count()
+        place = f"cuda:{part % gpus}"
+        if (neighbours := -(-parts // gpus)) > 1:
+            whole = torch.cuda.get_device_properties(place).total_memory
+            settings = replace(settings, budget=whole // neighbours)
     network, _ = load_network(weights)
     pairs = PairStore.open(store)
     rules = protocol(pairs.manifest.protocol)

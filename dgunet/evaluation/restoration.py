@@ -8,6 +8,7 @@ number was made with them (compressive sensing) or when asked for, and then mark
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -33,6 +34,17 @@ _MODES = (
     (2, False),
     (3, True),
 )
+
+
+class TooLargeError(EvaluationError):
+    """The network has not the memory to restore an image whole."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message,
+            "Use a machine with more memory, or ask for tiles (--tile 512), whose result differs "
+            "and is marked as not comparable.",
+        )
 
 
 def identity(y: Tensor) -> list[Tensor]:
@@ -64,6 +76,7 @@ def restore_image(
 
     Raises:
         EvaluationError: when the network changes the size or returns NaN.
+        TooLargeError: when the GPU's memory is exhausted.
     """
     y = to_tensor(image).to(device_of(network))
 
@@ -74,8 +87,15 @@ def restore_image(
             return in_blocks(lambda piece: network(piece)[-1], part, blocks)
         return network(part)[-1]
 
-    with torch.inference_mode():
+    x_hat = None
+    with torch.inference_mode(), suppress(torch.OutOfMemoryError):
         x_hat = eightfold(once, y) if self_ensemble else once(y)
+    if x_hat is None:
+        # Only now: an error's frames keep its tensors alive.
+        torch.cuda.empty_cache()
+        raise TooLargeError(
+            f"restoring {y.shape[-1]}x{y.shape[-2]} pixels exhausts the memory of {y.device}."
+        )
     if x_hat.shape != y.shape:
         raise EvaluationError(
             f"the network turned {tuple(y.shape)} into {tuple(x_hat.shape)}.",

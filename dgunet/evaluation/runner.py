@@ -121,6 +121,11 @@ def evaluate_shard(
                 on_row(entry[1], count, len(mine))
 
 
+def count_done(store: Store, protocol: Protocol, out: Path, settings: Settings) -> int:
+    """Images that the shards of an evaluation in ``out`` have scored so far."""
+    return len(Journal(out / ".rows", _key(store, protocol, settings), "").entries())
+
+
 def merge_shards(
     store: Store,
     protocol: Protocol,

@@ -19,9 +19,16 @@ from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation.arrays import Array
 from dgunet.evaluation.colour import opencv_luma
 from dgunet.evaluation.dnd import write_box
-from dgunet.evaluation.memory import fits, require_memory
+from dgunet.evaluation.memory import require_memory
 from dgunet.evaluation.protocols import Protocol, Score, round_to_uint8
-from dgunet.evaluation.restoration import Network, device_of, in_blocks, restore_image, to_tensor
+from dgunet.evaluation.restoration import (
+    Network,
+    TooLargeError,
+    device_of,
+    in_blocks,
+    restore_image,
+    to_tensor,
+)
 from dgunet.evaluation.rows import Entry, Row, Timing, array_sha256
 from dgunet.files import atomic_path
 
@@ -59,6 +66,8 @@ class Settings:
             refuses such an image instead.
         faithful: whether the network is the paper's; a result of another one has no parity.
         selection: how the weights were chosen; see `EvaluationSummary`.
+        budget: bytes that the restoration of one image may take, or None for what is free when
+            its turn comes.
     """
 
     row: str
@@ -70,6 +79,7 @@ class Settings:
     fallback_tile: int | None = None
     faithful: bool = True
     selection: str = "unknown"
+    budget: int | None = None
 
 
 @dataclass(frozen=True)
@@ -123,25 +133,32 @@ class Work:
     def restore(self, read: Read) -> Restored:
         """Restore whole, or in tiles if they were asked for or the image does not fit."""
         start = time.perf_counter()
-        tile = self._tile(read)
         try:
-            restored = restore_image(
-                self.network,
-                read.degraded,
-                self_ensemble=self.protocol.self_ensemble,
-                blocks=self.protocol.tile,
-                tile=tile,
-            )
+            restored, tile = self._whole_or_tiled(read)
         except EvaluationError as error:
             raise EvaluationError(f"{read.id}: {error.message}", error.mend) from error
         return Restored(restored, self._baseline(read), tile, time.perf_counter() - start)
 
-    def _tile(self, read: Read) -> int | None:
-        if self.settings.tile is not None or self.protocol.tile is not None:
-            return self.settings.tile
-        if self.settings.fallback_tile is None:
-            require_memory(self.network, read.degraded.shape, read.id)
-        return None if fits(self.network, read.degraded.shape) else self.settings.fallback_tile
+    def _whole_or_tiled(self, read: Read) -> tuple[Array, int | None]:
+        asked, fallback = self.settings.tile, self.settings.fallback_tile
+        if asked is None and self.protocol.tile is None:
+            try:
+                require_memory(self.network, read.degraded.shape, self.settings.budget)
+                return self._restored(read, None), None
+            except TooLargeError:
+                if fallback is None:
+                    raise
+            asked = fallback  # outside the handler, whose error keeps memory
+        return self._restored(read, asked), asked
+
+    def _restored(self, read: Read, tile: int | None) -> Array:
+        return restore_image(
+            self.network,
+            read.degraded,
+            self_ensemble=self.protocol.self_ensemble,
+            blocks=self.protocol.tile,
+            tile=tile,
+        )
 
     def _baseline(self, read: Read) -> Array | None:
         """The degraded input as the protocol scores it; for sampling, Phi^T y."""

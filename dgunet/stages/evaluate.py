@@ -156,19 +156,25 @@ def evaluate_network(
     device = pick_device(params.active.runtime.device)
     run.log_params(numeric_params(model.config, model))
     with thread_count(params.active.runtime.threads), TemporaryDirectory() as scratch:
-        if options.processes > 1:
-            evaluate_in_processes(
-                weights, store, out, settings, processes=options.processes, device=device
-            )
-        else:
-            with counting(f"evaluate {dataset} {row}", "image") as tell:
+        with counting(f"evaluate {dataset} {row}", "image") as tell:
+            if options.processes > 1:
+                evaluate_in_processes(
+                    weights,
+                    store,
+                    out,
+                    settings,
+                    processes=options.processes,
+                    device=device,
+                    on_progress=tell,
+                )
+            else:
                 evaluate_shard(
                     model.to(device),
                     pairs,
                     rules,
                     out,
                     settings,
-                    on_row=lambda _, done, total: tell(done, total, ""),
+                    on_row=lambda _, done, total: tell(done, total),
                 )
         timings = Path(scratch) / "timings.parquet"
         summary = merge_shards(pairs, rules, out, settings, timings=timings)

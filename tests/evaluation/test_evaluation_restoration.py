@@ -12,6 +12,7 @@ from dgunet.errors import EvaluationError
 from dgunet.evaluation import memory
 from dgunet.evaluation.restoration import (
     TILE_MARGIN,
+    TooLargeError,
     eightfold,
     identity,
     in_blocks,
@@ -150,6 +151,54 @@ def test_memory_of_dead_tensors_is_not_counted():
 def test_an_image_that_cannot_fit_is_refused_with_the_way_out(monkeypatch):
     network = Wide()
     monkeypatch.setattr(memory, "free_bytes", lambda device: 10_000_000)
-    memory.require_memory(network, (16, 16, 3), "small")
-    with pytest.raises(EvaluationError, match=r"big \(4000x3000\) needs about .* GB.*--tile"):
-        memory.require_memory(network, (3000, 4000, 3), "big")
+    memory.require_memory(network, (16, 16, 3))
+    with pytest.raises(TooLargeError, match=r"4000x3000 needs about .* GB.*--tile"):
+        memory.require_memory(network, (3000, 4000, 3))
+    memory.require_memory(network, (3000, 4000, 3), budget=10**12)
+
+
+def groups(folder, line, files):
+    """What the kernel shows of control groups, in ``folder``."""
+    (folder / "proc").write_text(f"7:cpu:/elsewhere\n{line}\n")
+    for path, text in files.items():
+        (folder / "mount" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "mount" / path).write_text(text)
+    return list(memory.container_bytes(folder / "proc", folder / "mount"))
+
+
+def test_a_container_s_limit_bounds_the_memory(tmp_path, monkeypatch):
+    inner = {
+        "pod/box/memory.max": "1000\n",
+        "pod/box/memory.current": "700\n",
+        "pod/box/memory.stat": "anon 600\ninactive_file 50\n",
+        "pod/memory.max": "max\n",
+        "pod/memory.current": "900\n",
+        "pod/memory.stat": "",
+    }
+    assert groups(tmp_path, "0::/pod/box", inner) == [350]
+    monkeypatch.setattr(memory, "container_bytes", lambda: [350])
+    assert memory.free_bytes(torch.device("cpu")) == 350
+
+
+def test_the_older_control_groups_count_too_under_the_host_s_path(tmp_path):
+    root = {
+        "memory/memory.limit_in_bytes": "1000",
+        "memory/memory.usage_in_bytes": "1200",
+        "memory/memory.stat": "total_inactive_file 500",
+    }
+    assert groups(tmp_path, "4:memory:/docker/abc", root) == [300]
+
+
+def test_without_limits_nothing_bounds_the_memory(tmp_path, monkeypatch):
+    assert groups(tmp_path, "0::/", {}) == []
+    assert list(memory.container_bytes(tmp_path / "no kernel", tmp_path)) == []
+    monkeypatch.setattr(memory, "container_bytes", list)
+    assert memory.free_bytes(torch.device("cpu")) > 0
+
+
+def test_exhausted_memory_of_a_gpu_is_one_line():
+    def exhausted(y):
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(TooLargeError, match="32x24 pixels exhausts"):
+        restore_image(exhausted, pair(0)[0])

@@ -2,7 +2,11 @@
 
 import json
 import multiprocessing
+import threading
 import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,10 +17,17 @@ from evaluation_stand_ins import MemoryStore, Smooth, records
 from PIL import Image
 
 from dgunet.errors import DataError, EvaluationError
-from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation import processes
+from dgunet.evaluation.protocols import Score, protocol
 from dgunet.evaluation.restoration import identity, restore_image
 from dgunet.evaluation.rows import array_sha256
-from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store, merge_shards
+from dgunet.evaluation.runner import (
+    Settings,
+    count_done,
+    evaluate_shard,
+    evaluate_store,
+    merge_shards,
+)
 
 KEYS = [
     "profile",
@@ -179,27 +190,17 @@ def test_rows_of_another_evaluation_are_not_reused(rain_store, tmp_path, changed
     assert seen == [1, 2, 3, 4, 5]
 
 
-def run_shard(shard, out):
-    torch.set_num_threads(1)
-    evaluate_shard(Smooth(), MemoryStore(records(5)), RAIN, out, SHARED, shard=shard)
-
-
 SHARED = Settings(row="DGUNet", checkpoint_sha256="c" * 64, keep_images=2)
 
 
-def test_two_processes_give_the_table_of_one(rain_store, tmp_path):
+def test_two_shards_give_the_table_of_one(rain_store, tmp_path):
     evaluate_store(
         Smooth(), rain_store, RAIN, tmp_path / "one", checkpoint_sha256="c" * 64, keep_images=2
     )
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=run_shard, args=((part, 2), tmp_path / "two")) for part in (0, 1)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
+    for part in (1, 0):
+        evaluate_shard(Smooth(), rain_store, RAIN, tmp_path / "two", SHARED, shard=(part, 2))
+        done = count_done(rain_store, RAIN, tmp_path / "two", SHARED)
+        assert done == (2 if part else 5)
     merge_shards(rain_store, RAIN, tmp_path / "two", SHARED)
     for name in ("per_image.parquet", "summary.json", "restored/2.png"):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
@@ -246,6 +247,13 @@ def test_a_process_killed_without_warning_loses_nothing(rain_store, tmp_path):
         assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_process_killed_for_want_of_memory_is_one_line():
+    killed = Future()
+    killed.set_exception(BrokenProcessPool())
+    with pytest.raises(EvaluationError, match=r"was killed.*fewer --processes"):
+        processes._result(killed)
+
+
 def test_merging_before_the_end_names_what_is_missing(rain_store, tmp_path):
     evaluate_shard(Smooth(), rain_store, RAIN, tmp_path, SHARED, shard=(0, 2))
     with pytest.raises(EvaluationError, match=r"2 of 5 images .* first 2"):
@@ -262,6 +270,54 @@ def test_records_are_read_a_few_ahead_and_not_all_at_once(tmp_path):
 
     evaluate_store(network, store, RAIN, tmp_path)
     assert max(depth) <= 3
+
+
+class Waits(MemoryStore):
+    """Says when each record is read."""
+
+    def __init__(self, count):
+        super().__init__(records(count))
+        self.read = [threading.Event() for _ in range(count)]
+
+    def __getitem__(self, index):
+        self.read[index].set()
+        return super().__getitem__(index)
+
+
+def test_reading_restoring_and_scoring_overlap(tmp_path):
+    """Each step waits for another one that only an overlap lets begin."""
+    store, restoring = Waits(3), [threading.Event() for _ in range(3)]
+    order = iter(range(3))
+
+    def network(y):
+        index = next(order)
+        restoring[index].set()
+        assert index == 2 or store.read[index + 1].wait(10), "the next image is not read meanwhile"
+        return [y]
+
+    def score(restored, target):
+        assert restoring[1].wait(10), "the next image is not restored meanwhile"
+        return Score(30.0, 0.9)
+
+    evaluate_store(network, store, replace(RAIN, _score=score), tmp_path)
+
+
+class Exhausted(Smooth):
+    """A GPU's memory is too small for images of more than 120 columns."""
+
+    def forward(self, y):
+        if y.shape[-1] > 120:
+            raise torch.OutOfMemoryError
+        return super().forward(y)
+
+
+def test_exhausted_memory_gives_flagged_tiles_or_a_refusal(tmp_path):
+    store = MemoryStore([*records(1), *records(2, width=160)[1:]])
+    summary = evaluate_store(Exhausted(), store, RAIN, tmp_path / "tiled", fallback_tile=24)
+    assert summary.parity is False
+    assert [row["tile"] for row in table(tmp_path / "tiled")] == [None, 24]
+    with pytest.raises(EvaluationError, match=r"^2: restoring 160x24 pixels exhausts .*--tile"):
+        evaluate_store(Exhausted(), store, RAIN, tmp_path / "refused")
 
 
 def test_tiles_are_marked(rain_store, tmp_path):

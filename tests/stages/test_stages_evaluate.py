@@ -8,6 +8,7 @@ import pytest
 from dgunet import network
 from dgunet.errors import CheckpointError, DataError
 from dgunet.evaluation import steps
+from dgunet.evaluation.restoration import TooLargeError
 from dgunet.stages.evaluate import Options, evaluate, papers_networks
 
 pytestmark = pytest.mark.usefixtures("silent")
@@ -44,7 +45,11 @@ def test_tiles_are_flagged_image_by_image(run, tmp_path):
 
 
 def test_an_image_that_does_not_fit_is_tiled_and_flagged(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(steps, "fits", lambda network, shape: shape[1] <= 96)
+    def refuse(network, shape, budget):
+        if shape[1] > 96:
+            raise TooLargeError("too wide")
+
+    monkeypatch.setattr(steps, "require_memory", refuse)
     summary = run(tmp_path, Options(fallback_tile=64))
     rows = pd.read_parquet(tmp_path / "per_image.parquet")
     assert (rows.loc[rows["width"] > 96, "tile"] == 64).all()
