@@ -56,10 +56,14 @@ def restore(
         typer.Option(min=64, help="tile side, for pictures that do not fit into memory whole"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="overwrite existing pictures")] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip-existing", help="go on where an earlier call stopped")
+    ] = False,
 ) -> None:
     """Restore your own pictures: any size, any common format, 8 or 16 bits.
 
     The picture comes back upright in its own format with its metadata; transparency is kept.
+    A format that cannot be written becomes PNG.
 
     Example: dgunet restore photo.jpg --task derain --out restored
     Example: dgunet restore "holiday/*.png" scans --checkpoint mine.safetensors --out restored
@@ -78,11 +82,14 @@ def restore(
     from dgunet.training.loop import pick_device
 
     pictures = find_pictures(images)
-    targets = output_paths(pictures, out, force=force)
+    pairs = list(zip(pictures, output_paths(pictures, out, force=force or skip), strict=True))
+    if skip:
+        pairs = [(picture, target) for picture, target in pairs if not target.exists()]
+        typer.echo(f"{len(pictures) - len(pairs)} of {len(pictures)} pictures are there already")
     network, _ = load_network(checkpoint or _own_weights(task, variant, ratio))
     network.to(pick_device(device)).eval()
     failed = 0
-    for picture, target in zip(pictures, targets, strict=True):
+    for picture, target in pairs:
         start = time.perf_counter()
         try:
             restored = restore_picture(
@@ -96,13 +103,13 @@ def restore(
             write_picture(target, restored)
         except DgunetError as error:
             failed += 1
-            typer.echo(f"dgunet: error: {picture}: {error}", err=True)
+            typer.echo(f"dgunet: error: {error}", err=True)
             continue
         height, width = restored.pixels.shape[:2]
         took = time.perf_counter() - start
         typer.echo(f"{picture} -> {target} ({width}x{height}, {took:.1f} s)")
     if failed:
-        typer.echo(f"{failed} of {len(pictures)} pictures were not restored", err=True)
+        typer.echo(f"{failed} of {len(pairs)} pictures were not restored", err=True)
         raise typer.Exit(1)
 
 
@@ -197,17 +204,22 @@ def protocols(
 
 
 @selftest.command()
-def metrics() -> None:
+def metrics(
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda: where tensors are scored as well")
+    ] = "auto",
+) -> None:
     """Compare every protocol with constants from slow references; exit 1 if one differs.
 
     Example: dgunet selftest metrics
     """
     from dgunet.evaluation.selftest import check_metrics
+    from dgunet.training.loop import pick_device
 
-    checks = list(check_metrics())
+    checks = list(check_metrics(str(pick_device(device))))
     for check in checks:
         typer.echo(
-            f"{check.protocol:17} {check.metric}  {check.value:.10f}  expected "
+            f"{check.protocol:17} {check.where:6} {check.metric}  {check.value:.10f}  expected "
             f"{check.expected:.10f}  off by {check.deviation:.1e}  "
             f"{'ok' if check.ok else 'FAILED'}"
         )

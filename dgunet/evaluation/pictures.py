@@ -12,20 +12,23 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from dgunet.errors import DataError
+from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation.arrays import Array
 from dgunet.evaluation.memory import require_memory
 from dgunet.evaluation.restoration import Network, restore_image
 from dgunet.files import atomic_path
 
-READABLE = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm"})
-_WRITABLE = READABLE - {".gif", ".ppm"}
+_WRITABLE = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".avif"})
+READABLE = _WRITABLE | {".gif", ".ppm", ".pgm", ".pnm", ".jp2", ".jfif", ".tga"}
 _ENCODING: dict[str, dict[str, Any]] = {
     ".jpg": {"quality": 95, "subsampling": 0},
     ".jpeg": {"quality": 95, "subsampling": 0},
     ".webp": {"lossless": True},
+    ".avif": {"quality": 90, "subsampling": "4:4:4"},
 }
 _ORIENTATION = 0x0112
+_KEPT_COLOURS = ("RGB", "RGBA", "P", "PA", "L", "LA")
+_BGR = {3: [2, 1, 0], 4: [2, 1, 0, 3]}
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -49,7 +52,7 @@ class Picture:
 def read_picture(path: Path) -> Picture:
     """Decode ``path`` with its orientation applied; 16-bit PNG and TIFF stay 16-bit.
 
-    A palette becomes RGB, CMYK becomes RGB.
+    A palette becomes RGB; CMYK becomes RGB, without its profile.
 
     Raises:
         DataError: for a missing or damaged file, several frames, or floating-point pixels.
@@ -57,15 +60,19 @@ def read_picture(path: Path) -> Picture:
     try:
         with Image.open(path) as image:
             frames = getattr(image, "n_frames", 1)
-            if frames > 1:
+            # The further frames of a telephone's JPEG are previews and brightness maps.
+            if frames > 1 and image.format != "MPO":
                 raise DataError(f"{path} has {frames} frames.", "Save the frames as single images.")
             deep = _is_deep(image)  # before the pixels are loaded, which forgets it
             exif = image.getexif()
             orientation = int(exif.pop(_ORIENTATION, 1))
-            facts = Picture(np.empty(0), None, exif.tobytes(), image.info.get("icc_profile"))
+            icc = image.info.get("icc_profile") if image.mode in _KEPT_COLOURS or deep else None
+            facts = Picture(np.empty(0), None, exif.tobytes(), icc)
             decoded = _deep(path) if deep else _shallow(image)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", "Check the path.") from None
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path} is too large ({error}).", "Cut it into parts first.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} is no readable image ({error}).", "Save it again.") from error
     upright = np.ascontiguousarray(_turned(decoded, orientation))
@@ -77,7 +84,8 @@ def read_picture(path: Path) -> Picture:
 def write_picture(path: Path, picture: Picture) -> None:
     """Encode to ``path`` by its suffix, under a temporary name first.
 
-    JPEG has quality 95 without chroma subsampling; WebP is lossless.
+    JPEG has quality 95 without chroma subsampling; WebP is lossless. Metadata and profile are
+    written where the format has them; a 16-bit TIFF loses them.
     """
     parts = (
         [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha[..., None]]
@@ -85,9 +93,7 @@ def write_picture(path: Path, picture: Picture) -> None:
     whole = np.concatenate(parts, axis=2)
     with atomic_path(path) as temporary:
         if whole.dtype == np.uint16:
-            order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(whole.shape[2], [0])
-            if not cv2.imwrite(str(temporary), np.ascontiguousarray(whole[..., order])):
-                raise DataError(f"{path} cannot be written.", "Choose PNG or TIFF for 16 bits.")
+            temporary.write_bytes(_encoded_deep(path, whole, picture))
             return
         options = _ENCODING.get(path.suffix.lower(), {})
         Image.fromarray(whole[..., 0] if whole.shape[2] == 1 else whole).save(
@@ -127,13 +133,18 @@ def restore_picture(
         shown = (given @ _LUMA / top).astype(np.float32)[..., None]
     else:
         shown = given
-    if tile is None:
-        require_memory(network, shown.shape, name)
-    restored = restore_image(network, shown, self_ensemble=self_ensemble, tile=tile)
+    try:
+        if tile is None:
+            require_memory(network, shown.shape)
+        restored = restore_image(network, shown, self_ensemble=self_ensemble, tile=tile)
+    except EvaluationError as error:
+        raise EvaluationError(f"{name}: {error.message}", error.mend) from error
     if channels == 3 and given.shape[2] == 1:
         restored = restored.mean(axis=2, keepdims=True)
     whole = np.rint(np.clip(restored, 0.0, 1.0).astype(np.float64) * top)
-    return replace(picture, pixels=whole.astype(given.dtype))
+    # The profile of a colour picture says nothing about grey.
+    icc = picture.icc if whole.shape == given.shape else None
+    return replace(picture, pixels=whole.astype(given.dtype), icc=icc)
 
 
 def find_pictures(inputs: Iterable[str]) -> list[Path]:
@@ -201,7 +212,25 @@ def _deep(path: Path) -> Array:
     if decoded is None or decoded.dtype != np.uint16:
         raise ValueError("its 16-bit pixels cannot be decoded")
     deep = np.atleast_3d(np.asarray(decoded))
-    return deep[..., {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(deep.shape[2], [0])]
+    return deep[..., _BGR.get(deep.shape[2], [0])]
+
+
+def _encoded_deep(path: Path, whole: Array, picture: Picture) -> bytes:
+    """A 16-bit PNG or TIFF; PNG keeps the metadata and the profile."""
+    pixels = np.ascontiguousarray(whole[..., _BGR.get(whole.shape[2], [0])])
+    kinds = {
+        cv2.IMAGE_METADATA_EXIF: picture.exif.removeprefix(b"Exif\x00\x00"),
+        cv2.IMAGE_METADATA_ICCP: picture.icc or b"",
+    }
+    kept = {int(kind): np.frombuffer(block, np.uint8) for kind, block in kinds.items() if block}
+    suffix, done = path.suffix.lower(), False
+    if suffix == ".png" and kept:
+        done, encoded = cv2.imencodeWithMetadata(suffix, pixels, list(kept), list(kept.values()))
+    if not done:  # no metadata, or some that the format cannot hold
+        done, encoded = cv2.imencode(suffix, pixels)
+    if not done:
+        raise DataError(f"{path} cannot be written.", "Choose PNG or TIFF for 16 bits.")
+    return bytes(encoded.tobytes())
 
 
 def _shallow(image: Image.Image) -> Array:

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from importlib.resources import files as resources
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from dgunet.errors import EvaluationError
 from dgunet.evaluation.arrays import Array
-from dgunet.evaluation.protocols import PROTOCOLS, Protocol
+from dgunet.evaluation.batched import score_batch
+from dgunet.evaluation.protocols import PROTOCOLS, Protocol, Score
 
 TOLERANCE = 1e-6
 ALIGNED_TOLERANCE = 5e-3
@@ -24,9 +27,13 @@ ALIGNED_TOLERANCE = 5e-3
 
 @dataclass(frozen=True)
 class Check:
-    """One metric of one protocol against its constant; ``ok`` when within ``tolerance``."""
+    """One metric of one protocol against its constant; ``ok`` when within ``tolerance``.
+
+    ``where`` is ``array``, or the device on which tensors were scored.
+    """
 
     protocol: str
+    where: str
     metric: str
     value: float
     expected: float
@@ -43,18 +50,47 @@ class Check:
         return self.deviation <= self.tolerance
 
 
-def check_metrics() -> Iterator[Check]:
-    """Score the formula's images under every protocol that scores locally."""
+def check_metrics(device: str = "cpu") -> Iterator[Check]:
+    """Score the formula's images under every protocol that scores locally.
+
+    Args:
+        device: where to score them as a batch of tensors too, under the protocols that can.
+
+    Raises:
+        EvaluationError: if a protocol is of another version than its constants.
+    """
     text = (resources("dgunet.evaluation") / "selftest.json").read_text(encoding="utf-8")
     expected = json.loads(text)
     for protocol in PROTOCOLS.values():
         if not protocol.scores_locally:
             continue
-        score = protocol.score(*formula_pair(protocol))
+        constants = expected[protocol.name]
+        if constants["version"] != protocol.version:
+            raise EvaluationError(
+                f"protocol {protocol.name} is version {protocol.version}, its constants are of "
+                f"version {constants['version']}.",
+                "Compute them again with the slow references of tests/evaluation.",
+            )
+        restored, target = formula_pair(protocol)
+        scores = {"array": protocol.score(restored, target)}
+        if protocol.window is not None:
+            scores[device] = _score_on(device, protocol, restored, target)
         close = ALIGNED_TOLERANCE if protocol.name == "realblur-aligned" else TOLERANCE
-        for metric in ("psnr", "ssim"):
-            constant = expected[protocol.name][metric]
-            yield Check(protocol.name, metric, getattr(score, metric), constant, close)
+        for where, score in scores.items():
+            for metric in ("psnr", "ssim"):
+                value = getattr(score, metric)
+                yield Check(protocol.name, where, metric, value, constants[metric], close)
+
+
+def _score_on(device: str, protocol: Protocol, restored: Array, target: Array) -> Score:
+    """The same score from tensors on ``device``."""
+    output = restored if protocol.name == "sidd-blocks" else restored / 255.0
+    x, y = (
+        torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, 2, 0)))[None].to(device)
+        for image in (output, target)
+    )
+    psnr, ssim = score_batch(x, y, protocol)
+    return Score(psnr.item(), ssim.item())
 
 
 def formula_pair(protocol: Protocol) -> tuple[Array, Array]:

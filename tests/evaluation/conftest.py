@@ -1,15 +1,30 @@
 """Fixtures of the evaluation tests: small sets, and where the real benchmark images are."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
-from evaluation_stand_ins import MemoryStore, records
+from evaluation_stand_ins import MemoryStore, box_store, records
+
+from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.restoration import identity
+from dgunet.evaluation.runner import evaluate_store
 
 
 @pytest.fixture
 def rain_store():
     return MemoryStore(records(5))
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory):
+    """DND's fifty files, and their summary as if they were the real ones."""
+    out = tmp_path_factory.mktemp("dnd")
+    store, rules = box_store(images=50), protocol("dnd-server")
+    evaluate_store(identity, store, rules, out, checkpoint_sha256="c" * 64)
+    summary = json.loads((out / "summary.json").read_text()) | {"profile": "paper"}
+    return out, summary
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """Slow, obvious float64 metrics written from the formulas, to check the fast ones against.
 
 One window at a time, loops over pixels, no filtering library, nothing shared with the package.
+Only RealBlur's alignment is OpenCV's here too: its script defines it by that function.
 """
 
 import math
 from fractions import Fraction
 
+import cv2
 import numpy as np
 
 
@@ -75,12 +77,54 @@ def ssim_volume(x, y, data_range):
     return sum(values) / len(values)
 
 
+def aligned(restored, target):
+    """Gain, homography and mask of the RealBlur script; OpenCV finds and applies the homography."""
+    x, z = (image.astype(np.float32) / np.float32(255) for image in (target, restored))
+    z = z * (np.sum(x * z) / np.sum(z * z))
+    _, warp = cv2.findTransformECC(
+        cv2.cvtColor(x, cv2.COLOR_RGB2GRAY),
+        cv2.cvtColor(z, cv2.COLOR_RGB2GRAY),
+        np.eye(3, dtype=np.float32),
+        cv2.MOTION_HOMOGRAPHY,
+        (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 100, 0),
+        inputMask=None,
+        gaussFiltSize=5,
+    )
+    size = z.shape[1::-1]
+    inverse = cv2.WARP_INVERSE_MAP
+    mask = cv2.warpPerspective(np.ones_like(z), warp, size, flags=cv2.INTER_NEAREST | inverse)
+    z = cv2.warpPerspective(
+        z, warp, size, flags=cv2.INTER_CUBIC | inverse, borderMode=cv2.BORDER_REFLECT
+    )
+    return x * mask, z * mask, mask
+
+
+def aligned_scores(restored, target):
+    x, z, mask = aligned(restored, target)
+    error = sum((float(a) - float(b)) ** 2 for a, b in zip(x.ravel(), z.ravel(), strict=True))
+    g = np.outer(gaussian(), gaussian())
+    framed = [np.pad(image, ((5, 5), (5, 5), (0, 0)), mode="symmetric") for image in (x, z)]
+    similarities = []
+    for channel in range(3):
+        total = weight = 0.0
+        for i in range(5, x.shape[0] - 5):
+            for j in range(5, x.shape[1] - 5):
+                if mask[i, j, channel]:
+                    one, other = (f[i : i + 11, j : j + 11, channel].astype(float) for f in framed)
+                    total += similarity(one, other, g, 1.0) * float(mask[i, j, channel])
+                weight += float(mask[i, j, channel])
+        similarities.append(total / weight)
+    return 10 * math.log10(float(mask.sum(dtype=float)) / error), sum(similarities) / 3
+
+
 def protocol_scores(name, x, y):
     """PSNR and SSIM of a scored image and its target under the protocol ``name``."""
     if name == "rain-y":
         x, y = matlab_y(x), matlab_y(y)
         g = gaussian()
         return psnr(x, y, 255), ssim_valid(x, y, np.outer(g, g), 255)
+    if name == "realblur-aligned":
+        return aligned_scores(x, y)
     if name == "gopro-rgb":
         return psnr(x, y, 255), ssim_volume(x, y, 255)
     if name == "sidd-blocks":

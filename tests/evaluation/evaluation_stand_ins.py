@@ -73,3 +73,18 @@ def records(count, **shape):
         noisy, target = pair(seed, **shape)
         made.append(SimpleNamespace(id=f"{seed + 1}", input=noisy, target=target))
     return made
+
+
+def box_store(images=2, boxes=20):
+    """DND in small: boxes of floats, no targets."""
+    rng = np.random.default_rng(0)
+    made = [
+        SimpleNamespace(
+            id=f"{image + 1:04d}_{box + 1:02d}",
+            input=rng.random((4, 4 + box, 3), dtype=np.float32),
+            target=None,
+        )
+        for image in range(images)
+        for box in range(boxes)
+    ]
+    return MemoryStore(made, dataset="DND", task="denoise")

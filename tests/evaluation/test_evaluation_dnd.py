@@ -3,12 +3,11 @@
 import json
 import shutil
 import zipfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.io
-from evaluation_stand_ins import MemoryStore
+from evaluation_stand_ins import box_store
 
 from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation.dnd import (
@@ -21,29 +20,6 @@ from dgunet.evaluation.dnd import (
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.restoration import identity
 from dgunet.evaluation.runner import evaluate_store
-
-
-def box_store(images=2, boxes=20):
-    rng = np.random.default_rng(0)
-    made = [
-        SimpleNamespace(
-            id=f"{image + 1:04d}_{box + 1:02d}",
-            input=rng.random((4, 4 + box, 3), dtype=np.float32),
-            target=None,
-        )
-        for image in range(images)
-        for box in range(boxes)
-    ]
-    return MemoryStore(made, dataset="DND", task="denoise")
-
-
-@pytest.fixture(scope="module")
-def evaluated(tmp_path_factory):
-    store = box_store(images=50)
-    out = tmp_path_factory.mktemp("dnd")
-    evaluate_store(identity, store, protocol("dnd-server"), out, checkpoint_sha256="c" * 64)
-    summary = json.loads((out / "summary.json").read_text()) | {"profile": "paper"}
-    return out, summary
 
 
 def test_the_bundle_is_what_the_server_takes(tmp_path):

@@ -36,6 +36,17 @@ def test_agrees_with_the_slow_reference(name, seed):
     assert (score.psnr, score.ssim) == pytest.approx(slow.protocol_scores(name, x, y), **CLOSE)
 
 
+def test_realblur_agrees_with_the_slow_reference():
+    _, target = pair(5, height=48, width=56)
+    rng = np.random.default_rng(0)
+    target = np.clip(target + rng.integers(-25, 26, target.shape), 0, 255).astype(np.uint8)
+    moved = round_to_uint8(np.roll(target, (1, 2), (0, 1)) / np.float32(255) * np.float32(0.9))
+    score = protocol("realblur-aligned").score(moved, target)
+    expected = slow.protocol_scores("realblur-aligned", moved, target)
+    assert (score.psnr, score.ssim) == pytest.approx(expected, rel=0, abs=1e-6)
+    assert slow.aligned(moved, target)[2].min() == 0  # the mask matters
+
+
 @pytest.mark.parametrize("size", [(11, 11), (97, 107), (120, 600), (300, 40)])
 def test_rain_agrees_with_scikit_image_across_block_borders(size):
     x, y = scored_pair("rain-y", height=size[0], width=size[1])

@@ -1,32 +1,44 @@
 """The constants of ``dgunet selftest metrics`` against the slow references, and its verdicts."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from evaluation_references import protocol_scores
 
+from dgunet.errors import EvaluationError
 from dgunet.evaluation import selftest
 from dgunet.evaluation.protocols import PROTOCOLS, protocol
 
 
-@pytest.mark.parametrize("name", ["rain-y", "gopro-rgb", "sidd-blocks", "cs-y"])
+@pytest.mark.parametrize("name", sorted(n for n, each in PROTOCOLS.items() if each.scores_locally))
 def test_the_constants_are_those_of_the_slow_references(name, project):
     text = (project / "dgunet" / "evaluation" / "selftest.json").read_text()
     constants = json.loads(text)[name]
     expected = protocol_scores(name, *selftest.formula_pair(protocol(name)))
-    assert (constants["psnr"], constants["ssim"]) == pytest.approx(expected, rel=0, abs=1e-11)
+    # An alignment's last digits differ between processors: 3e-6 between two that were tried.
+    close = selftest.ALIGNED_TOLERANCE if name == "realblur-aligned" else 1e-11
+    assert (constants["psnr"], constants["ssim"]) == pytest.approx(expected, rel=0, abs=close)
 
 
 def test_every_metric_of_every_local_protocol_passes():
     checks = list(selftest.check_metrics())
-    local = [name for name, each in PROTOCOLS.items() if each.scores_locally]
-    assert [(c.protocol, c.metric) for c in checks] == [
-        (name, metric) for name in local for metric in ("psnr", "ssim")
-    ]
+    expected = []
+    for name, each in PROTOCOLS.items():
+        ways = ["array", "cpu"] if each.window else ["array"] if each.scores_locally else []
+        expected += [(name, where, metric) for where in ways for metric in ("psnr", "ssim")]
+    assert [(c.protocol, c.where, c.metric) for c in checks] == expected
     for check in checks:
         assert check.ok, check
 
 
 def test_a_shifted_or_missing_value_fails():
-    assert not selftest.Check("rain-y", "psnr", 30.1, 30.0, 1e-6).ok
-    assert not selftest.Check("rain-y", "psnr", float("nan"), 30.0, 1e-6).ok
+    assert not selftest.Check("rain-y", "array", "psnr", 30.1, 30.0, 1e-6).ok
+    assert not selftest.Check("rain-y", "array", "psnr", float("nan"), 30.0, 1e-6).ok
+
+
+def test_a_new_version_needs_new_constants(monkeypatch):
+    changed = replace(protocol("cs-y"), version=protocol("cs-y").version + 1)
+    monkeypatch.setitem(PROTOCOLS, "cs-y", changed)
+    with pytest.raises(EvaluationError, match="cs-y is version 2, its constants are of version 1"):
+        list(selftest.check_metrics())
