@@ -14,12 +14,14 @@ import scipy.io
 from dgunet.data.images import SUFFIXES, read_grey, read_rgb
 from dgunet.data.matlab import sidd_blocks
 from dgunet.errors import EvaluationError
-from dgunet.evaluation.arrays import Array
+from dgunet.evaluation.arrays import Array, require_finite
 from dgunet.evaluation.protocols import Protocol
 from dgunet.evaluation.rows import Row, array_sha256
 
 Load = Callable[[], Array]
 _AT_ONCE = 2
+_BEYOND = 1.0
+_SIDD_TARGETS = "ValidationGtBlocksSrgb"
 
 
 def score_results(
@@ -73,14 +75,7 @@ def score_results(
 
 
 def _row(name: str, given: Array, target: Array, protocol: Protocol) -> Row:
-    if np.issubdtype(given.dtype, np.floating):
-        scored = protocol.quantise(given)
-    elif protocol.name == "cs-y":
-        scored = given.astype(np.float64)
-    elif protocol.name == "sidd-blocks":
-        scored = np.asarray(given / np.float32(255), np.float32)
-    else:
-        scored = given
+    scored = _as_scored(given, protocol)
     score = protocol.score(scored, target)
     return Row(
         id=name,
@@ -94,6 +89,24 @@ def _row(name: str, given: Array, target: Array, protocol: Protocol) -> Row:
         width=target.shape[1],
         restored_sha256=array_sha256(scored),
     )
+
+
+def _as_scored(given: Array, protocol: Protocol) -> Array:
+    """The array that the protocol scores: 8-bit values as they are, floats quantised."""
+    if given.dtype == np.uint8:
+        if protocol.name == "cs-y":
+            return given.astype(np.float64)
+        if protocol.name == "sidd-blocks":
+            return np.asarray(given / np.float32(255), np.float32)
+        return given
+    require_finite("restored", given)
+    # A network's raw output goes a little beyond; values that reach farther have another unit.
+    if given.size and (given.min() < -_BEYOND or given.max() > 1.0 + _BEYOND):
+        raise EvaluationError(
+            f"the restored image spans [{given.min():g}, {given.max():g}], floats are in [0, 1].",
+            "Divide them by the largest value of their type, 255 for 8 bits.",
+        )
+    return protocol.quantise(given)
 
 
 def _images(folder: Path, more: set[str]) -> dict[str, Path]:
@@ -140,10 +153,10 @@ def _paired(
 
 def _block_pairs(restored: Path, target: Path) -> Iterator[tuple[str, Load, Load]]:
     """The SIDD validation blocks, scene by scene."""
-    truths = sidd_blocks(target, "ValidationGtBlocksSrgb")
+    truths = sidd_blocks(target, _SIDD_TARGETS)
     try:
-        content = scipy.io.loadmat(restored)
-    except (OSError, ValueError, NotImplementedError) as error:
+        content = scipy.io.loadmat(restored, variable_names=["Idenoised"])
+    except Exception as error:  # scipy raises what its parser stumbles over
         raise EvaluationError(
             f"{restored} is no readable MATLAB file ({error}).", "Save it as version 5 (-v6)."
         ) from error
@@ -151,11 +164,14 @@ def _block_pairs(restored: Path, target: Path) -> Iterator[tuple[str, Load, Load
         raise EvaluationError(
             f"{restored} has no variable Idenoised.", "It holds (40, 32, 256, 256, 3) blocks."
         )
-    blocks = content["Idenoised"].reshape(-1, *content["Idenoised"].shape[-3:])
-    if len(blocks) != len(truths):
+    given = content["Idenoised"]
+    last, picture = list(truths.items())[-1]
+    shape = (*map(int, last.split("_")), *picture.shape())
+    if given.shape != shape:
+        # Another order of the same blocks would pair them wrongly.
         raise EvaluationError(
-            f"{restored} holds {len(blocks)} blocks, {target} {len(truths)}.",
-            "Both hold all scenes and blocks in the benchmark's order.",
+            f"{restored} holds Idenoised {given.shape}, {target} {shape}.",
+            "Both hold (scenes, blocks, height, width, 3) in the benchmark's order.",
         )
 
     def loader(block: Array) -> Load:
@@ -163,7 +179,9 @@ def _block_pairs(restored: Path, target: Path) -> Iterator[tuple[str, Load, Load
 
     return (
         (name, loader(block), picture.load)
-        for block, (name, picture) in zip(blocks, truths.items(), strict=True)
+        for block, (name, picture) in zip(
+            given.reshape(-1, *shape[2:]), truths.items(), strict=True
+        )
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
 from dgunet import files
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.rows import Row, mean
+from dgunet.evaluation.rows import Row, mean, write_rows
 from dgunet.evaluation.score import score_results
 from dgunet.stages.layout import EXPERIMENTS
 from dgunet.tracking import start_run
@@ -47,7 +48,13 @@ def score(
         "restored.digest": _digest(restored),
     }
     settings = {"protocol": rules.name, "protocol_version": rules.version}
-    with start_run(EXPERIMENTS["scores"], name, tags=tags, params=settings) as run:
+    with (
+        start_run(EXPERIMENTS["scores"], name, tags=tags, params=settings) as run,
+        TemporaryDirectory() as scratch,
+    ):
+        run.log_dataset(
+            target.name, tags["data.digest"], source_uri=target.as_posix(), context="evaluation"
+        )
         rows = []
         for row in score_results(restored, target, rules, partial=partial):
             rows.append(row)
@@ -56,6 +63,9 @@ def score(
         run.log_metrics({key: value for key, value in means.items() if value is not None})
         run.log_metrics({"images": len(rows)})
         run.log_table(pd.DataFrame([asdict(row) for row in rows]), "per_image.json")
+        table = Path(scratch) / "per_image.parquet"
+        write_rows(table, rows)
+        run.log_artifact(table)
     return rows
 
 

@@ -68,9 +68,14 @@ def test_grey_and_palette_become_three_equal_channels_under_rgb(tmp_path):
     assert row.psnr == protocol("rain-y").score(noisy, clean).psnr
 
 
-def without_numbers(results):
-    (results / "2.png").unlink()
-    np.save(results / "2.npy", np.full((24, 32, 3), np.nan))
+def as_array(values):
+    """Replace the second result by an array of ``values``."""
+
+    def spoil(results, _):
+        (results / "2.png").unlink()
+        np.save(results / "2.npy", values)
+
+    return spoil
 
 
 @pytest.mark.parametrize(
@@ -83,15 +88,15 @@ def without_numbers(results):
         (lambda r, t: Image.open(r / "2.png").convert("RGBA").save(r / "2.png"), "alpha"),
         (lambda r, t: Image.fromarray(np.zeros((24, 32), np.uint16)).save(r / "2.png"), "8 bits"),
         (lambda r, t: (r / "2.png").write_bytes(b"x"), "not a readable image"),
-        (
-            lambda r, t: (
-                (r / "2.png").unlink(),
-                np.save(r / "2.npy", np.full((24, 32, 3), np.nan)),
-            ),
-            "^2: .*NaN",
-        ),
+        (as_array(np.full((24, 32, 3), np.nan)), "^2: .*NaN"),
+        (as_array(np.full((24, 32, 3), 128.0)), r"^2: .*spans \[128, 128\].*Divide"),
+        (as_array(np.zeros((24, 32, 3), np.uint16)), "^2: .*uint16"),
+        (as_array(np.zeros((24, 32, 4))), "^2: .*alpha"),
     ],
-    ids=["missing", "extra", "twice", "size", "alpha", "16 bit", "damaged", "nan"],
+    ids=[
+        *("missing", "extra", "twice", "size", "alpha", "16 bit", "damaged"),
+        *("nan", "floats to 255", "16-bit array", "array with alpha"),
+    ],
 )
 def test_what_does_not_pair_or_cannot_be_scored_is_named(tmp_path, spoil, message):
     results, targets = folders(tmp_path)
@@ -128,8 +133,15 @@ def test_sidd_blocks_from_matlab_files_in_the_benchmarks_order(tmp_path):
     rows = list(score_results(result, truth, rules))
     assert [row.id for row in rows] == [f"{s:04d}_{b:04d}" for s in (1, 2, 3) for b in (1, 2)]
     assert rows[3].psnr == rules.score(restored[1, 1], blocks[1, 1]).psnr
-    scipy.io.savemat(result, {"Idenoised": restored[:2]})
-    with pytest.raises(EvaluationError, match="holds 4 blocks"):
+    for other in (restored[:2], restored.swapaxes(0, 1), restored[0], restored[0, 0, 0, 0]):
+        scipy.io.savemat(result, {"Idenoised": other})
+        with pytest.raises(EvaluationError, match="benchmark's order"):
+            list(score_results(result, truth, rules))
+    scipy.io.savemat(result, {"Idenoised": restored * 255})
+    with pytest.raises(EvaluationError, match=r"0001_0001: .* spans"):
+        list(score_results(result, truth, rules))
+    result.write_bytes(result.read_bytes()[:-200])
+    with pytest.raises(EvaluationError, match="no readable MATLAB file"):
         list(score_results(result, truth, rules))
     scipy.io.savemat(result, {"other": restored})
     with pytest.raises(EvaluationError, match="no variable Idenoised"):

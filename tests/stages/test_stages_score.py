@@ -22,4 +22,5 @@ def test_scoring_is_a_run_with_its_table(sample_root, tmp_path, monkeypatch):
     assert run.data.metrics["images"] == len(rows)
     assert run.data.metrics["psnr"] == pytest.approx(sum(row.psnr for row in rows) / len(rows))
     paths = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-    assert "per_image.json" in paths
+    assert {"per_image.json", "per_image.parquet"} <= paths
+    assert [each.dataset.name for each in run.inputs.dataset_inputs] == ["target"]
