@@ -70,9 +70,15 @@ def train(
 
 def evaluate(
     sets: Annotated[
-        str, typer.Option("--sets", help="test sets, comma-separated, or 'all'")
+        str,
+        typer.Option(
+            "--sets", help="test sets, comma-separated, or 'all' (with --checkpoint: of its task)"
+        ),
     ] = "all",
-    variant: VariantOption = "DGUNet",
+    variant: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="DGUNet or DGUNet+ [default: the checkpoint's, or DGUNet]"),
+    ] = None,
     checkpoint: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="weights to score [default: the project's own, by task and ratio]"),
@@ -101,34 +107,32 @@ def evaluate(
 ) -> None:
     """Restore and score test sets, each under the protocol of its table column.
 
-    A killed evaluation goes on where it stopped when the same command is given again.
+    A killed evaluation goes on where it stopped when the same command is given again. All sets
+    and weights are looked for before the first image is restored.
 
     Example: dgunet evaluate --sets Rain100L,Rain100H
-    Example: dgunet evaluate --sets Set11 --ratio 10 --checkpoint my.safetensors --out results
+    Example: dgunet evaluate --checkpoint my.safetensors --out results
     """
-    from dgunet.config import CS_RATIOS, load_params
-    from dgunet.data.catalogue import dataset as entry
+    from dgunet.config import load_params
     from dgunet.stages.evaluate import Options
     from dgunet.stages.evaluate import evaluate as run
-    from dgunet.stages.layout import Layout, model_key, test_sets
+    from dgunet.stages.evaluations import evaluations
+    from dgunet.stages.layout import Layout
 
     here = Layout.here()
     params = load_params(params_file or here.params)
     options = Options(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
-    for name in test_sets(sets):
-        task = entry(name).task
-        ratios = ((ratio,) if ratio is not None else CS_RATIOS) if task == "cs" else (None,)
-        models = {
-            r: checkpoint or here.model(model_key(task, variant, r)) / "network.safetensors"
-            for r in ratios
-        }
+    wanted = evaluations(
+        sets, here, variant=variant, checkpoint=checkpoint, ratio=ratio, stores=stores, out=out
+    )
+    for each in wanted:
         for summary in run(
             params,
-            name,
-            variant=variant,
-            models=models,
-            store=stores / name if stores else here.store(name),
-            out=out / f"{name}-{variant}" if out else here.evaluation(name, variant),
+            each.dataset,
+            variant=each.variant,
+            models=each.models,
+            store=each.store,
+            out=each.out,
             options=options,
         ):
             typer.echo(summary.line())

@@ -1,0 +1,70 @@
+"""What ``dgunet evaluate`` is asked for, and what is missing, known before the first image."""
+
+from pathlib import Path
+
+import pytest
+
+from dgunet import network
+from dgunet.errors import CheckpointError, ConfigError, DataError
+from dgunet.stages.evaluations import evaluations
+from dgunet.stages.layout import Layout
+
+RAIN = ["Test100", "Rain100H", "Rain100L", "Test2800", "Test1200"]
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A project in which every set seems prepared, and nothing trained."""
+    for name in (*RAIN, "GoPro", "HIDE", "RealBlur-J", "SIDD", "DND", "Set11", "BSD68"):
+        store = Layout(tmp_path).store(name)
+        store.mkdir(parents=True)
+        (store / "manifest.json").touch()
+    return Layout(tmp_path)
+
+
+def saved(folder, *preset, **changes):
+    path = folder / "mine.safetensors"
+    tiny = {"n_feat": 8, "scale": 4, "last_width": 4}
+    network.save_network(network.DGUNet(network.preset(*preset, **tiny, **changes)), path)
+    return path
+
+
+def test_all_with_a_checkpoint_is_every_set_of_its_task_and_variant(here, tmp_path):
+    weights = saved(tmp_path, "derain", "DGUNet+")
+    wanted = evaluations("all", here, checkpoint=weights)
+    assert [each.dataset for each in wanted] == RAIN
+    assert {each.variant for each in wanted} == {"DGUNet+"}
+    assert all(each.models == {None: weights} for each in wanted)
+    assert wanted[0].out == here.evaluation("Test100", "DGUNet+")
+    (one,) = evaluations("Rain100L", here, checkpoint=weights, out=Path("results"))
+    assert one.out == Path("results") / "Rain100L-DGUNet+"
+
+
+def test_a_checkpoint_of_compressive_sensing_says_its_ratio(here, tmp_path):
+    weights = saved(tmp_path, "cs", ratio=10)
+    wanted = evaluations("all", here, checkpoint=weights)
+    assert [(each.dataset, each.models) for each in wanted] == [
+        ("Set11", {10: weights}),
+        ("BSD68", {10: weights}),
+    ]
+
+
+def test_sets_of_another_task_are_refused_at_once(here, tmp_path):
+    with pytest.raises(CheckpointError, match="is a network for derain; GoPro is for deblur"):
+        evaluations("Rain100L,GoPro", here, checkpoint=saved(tmp_path, "derain"))
+
+
+def test_everything_missing_is_named_at_once(here):
+    with pytest.raises(CheckpointError, match=r"2 of 2 weights .*derain-DGUNet.*deblur-DGUNet"):
+        evaluations("Rain100L,GoPro,HIDE", here)
+    for name in ("GoPro", "HIDE"):
+        (here.store(name) / "manifest.json").unlink()
+    with pytest.raises(DataError, match=r"2 of 3 .*GoPro \(.*, HIDE \(.*--sets Rain100L\."):
+        evaluations("Rain100L,GoPro,HIDE", here)
+
+
+def test_a_ratio_needs_a_set_of_compressive_sensing(here):
+    with pytest.raises(ConfigError, match="--ratio 10 goes with compressive sensing"):
+        evaluations("Rain100L", here, ratio=10)
+    with pytest.raises(CheckpointError, match=r"1 of 1 weights .*cs-r10-DGUNet"):
+        evaluations("Set11", here, ratio=10)
