@@ -1,4 +1,4 @@
-"""Verbs of the data room: ``dgunet data list | info | cards | sample | prepare |
+"""Verbs of the data room: ``dgunet data list | info | cards | sample | prepare | verify |
 import | fetch | check``."""
 
 from __future__ import annotations
@@ -155,6 +155,10 @@ def prepare(
         f"{manifest.dataset}: {manifest.count} of {manifest.published_count} pairs"
         f" ({manifest.profile}), digest {manifest.digest[:12]}"
     )
+    for doubt in manifest.doubts:
+        typer.echo(f"{manifest.dataset}: warning: {doubt}")
+    if manifest.doubts:
+        typer.echo("Not counted as the benchmark's: its tables will say partial.", err=True)
 
 
 @data.command()
@@ -198,7 +202,8 @@ def import_set(
     from dgunet.stages.layout import Layout
 
     imported = import_dataset(name, source, root or Layout.here().data("paper"), part=part)
-    typer.echo(imported.line())
+    for line in (imported.line(), *imported.remarks()):
+        typer.echo(line)
 
 
 @data.command()
@@ -291,6 +296,9 @@ def check(
         Optional[Path],  # noqa: UP045
         typer.Option(help="also write the report here, .html or .json"),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="warnings and overlaps fail too, not only errors")
+    ] = False,
     run_name: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--mlflow", metavar="NAME", help="make it an MLflow run of this name"),
@@ -298,10 +306,13 @@ def check(
 ) -> None:
     """Examine sets on disk: counts, pairs, sizes, every pixel, release, repetitions, leakage.
 
-    Exits with 1 if a set has an error. Compares every training set with every test set.
+    Exits with 1 if a set has an error, with --strict also for warnings (another release, a part of
+    a set) and for photographs that are in a training set and in a test set. Compares every training
+    set with every test set.
 
     Example: dgunet data check
     Example: dgunet data check Rain100H Rain13K --root data/paper --out build/data-check.html
+    Example: dgunet data check GoPro --root data/paper --strict
     Example: dgunet data check --mlflow "after the new archives"
     """
     from tabulate import tabulate
@@ -322,13 +333,14 @@ def check(
             report.dataset,
             f"{report.pairs:,}/{report.published_pairs:,}",
             report.distinct,
+            ", ".join(f"{count:,} {kind}" for kind, count in report.kinds.items()),
             "" if report.input_psnr is None else f"{report.input_psnr:.2f}",
             report.release or "-",
             "ok" if report.healthy else "ERROR",
         )
         for report in reports
     ]
-    headers = ("set", "pairs", "distinct", "input PSNR", "release", "")
+    headers = ("set", "pairs", "distinct", "files", "input PSNR", "release", "")
     typer.echo(tabulate(rows, headers, tablefmt="plain", disable_numparse=True))
     for report in reports:
         for finding in report.findings:
@@ -338,7 +350,8 @@ def check(
     if out is not None:
         write_report(reports, overlaps, out)
         typer.echo(f"report in {out}")
-    if not all(report.healthy for report in reports):
+    warned = any(f.level == "warning" for report in reports for f in report.findings)
+    if not all(report.healthy for report in reports) or (strict and (warned or overlaps)):
         raise typer.Exit(1)
 
 
@@ -378,14 +391,10 @@ def _project_root() -> Path:
 
 
 def _present(root: Path) -> list[str]:
-    from dgunet.data.catalogue import CATALOGUE
+    from dgunet.data.layouts import sets_under
     from dgunet.errors import DataError
 
-    found = [
-        info.name
-        for info in CATALOGUE.values()
-        if any(folder.is_dir() for _, folder in info.candidates(root))
-    ]
+    found = sets_under(root)
     if not found:
         raise DataError(f"no known set under {root}.", "`dgunet data list` names the sets.")
     return found

@@ -75,6 +75,8 @@ class DatasetInfo(BaseModel):
     input_lift: float | None = None
     lift_means: str = ""
     sizes: tuple[str, ...] = ()
+    counts: dict[int, str] = Field(default_factory=dict)
+    known_pixels: str = ""
 
     @property
     def grey(self) -> bool:

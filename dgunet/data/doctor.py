@@ -28,13 +28,17 @@ from dgunet.data.fingerprints import (
     turned,
 )
 from dgunet.data.images import Pixels
-from dgunet.data.layouts import Pair, check_shapes, find_tree, read_pairs
+from dgunet.data.layouts import find_tree, read_pairs
+from dgunet.data.pairing import INCOMPLETE, Pair, check_shapes, lonely_text
 from dgunet.data.quality import looks_swapped, roughness
-from dgunet.data.releases import Seen, doubts, known_as
-from dgunet.data.store import content_digest, digest_line
+from dgunet.data.releases import PixelKey, Seen, doubts, known_as, partly_known, pixel_key
+from dgunet.data.store import content_digest, joined_line, pixel_digest
 from dgunet.errors import DataError
 
 Level = Literal["error", "warning", "note"]
+
+LISTED = 20
+"""So many pictures without partner are named; of a half-copied set it may be thousands."""
 
 Observe = Callable[[str, int, int], None]
 """Called with (set, pairs read, pairs in all)."""
@@ -59,6 +63,7 @@ class Report:
     pairs: int = 0
     published_pairs: int = 0
     sizes: dict[str, int] = field(default_factory=dict)
+    kinds: dict[str, int] = field(default_factory=dict)
     grey_pictures: int = 0
     input_psnr: float | None = None
     input_lift: float | None = None
@@ -116,20 +121,35 @@ def check_dataset(name: str, root: Path, *, observe: Observe | None = None) -> R
     report = Report(info.name, info.role, published_pairs=info.pairs)
     try:
         tree, folder = find_tree(info, root)
-        pairs = read_pairs(info, root)
+        found = read_pairs(info, root, lonely=True)
     except DataError as error:
         report.say("error", str(error))
         return report
+    pairs = [pair for pair in found if not pair.lacks]
     report.folder, report.layout, report.pairs = str(folder), tree.layout, len(pairs)
+    _list_lonely(report, [pair for pair in found if pair.lacks])
     if len(pairs) != info.pairs:
-        report.say("warning", f"{len(pairs)} pairs, published are {info.pairs}")
+        means = info.counts.get(len(pairs), "")
+        report.say(
+            "warning",
+            f"{len(pairs)} pairs, published are {info.pairs}" + (f": {means}" if means else ""),
+        )
     _read(info, pairs, report, observe or (lambda name, done, total: None))
     return report
 
 
+def _list_lonely(report: Report, lonely: list[Pair]) -> None:
+    for pair in lonely[:LISTED]:
+        report.say("error", f"{lonely_text(pair)}. {INCOMPLETE}")
+    if len(lonely) > LISTED:
+        report.say("error", f"{len(lonely) - LISTED:,} more pictures have no partner.")
+
+
 def _read(info: DatasetInfo, pairs: list[Pair], report: Report, observe: Observe) -> None:
     sizes: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
     lines: list[str] = []
+    pixels: dict[str, PixelKey] = {}
     errors: list[float] = []
     lifts: list[float] = []
     rougher = 0
@@ -142,7 +162,10 @@ def _read(info: DatasetInfo, pairs: list[Pair], report: Report, observe: Observe
             report.say("error", str(error))
             continue
         sizes[f"{width}x{height}"] += 1
-        lines.append(digest_line(pair.id, degraded, clean))
+        kinds.update(half.kind() for half in (pair.input, pair.target) if half is not None)
+        first, second = pixel_digest(degraded), pixel_digest(clean)
+        pixels[pair.id] = pixel_key(first, second)
+        lines.append(joined_line(pair.id, first, second))
         shown = clean if clean is not None else degraded
         assert shown is not None
         report.grey_pictures += info.task != "cs" and _is_grey(shown)
@@ -153,7 +176,7 @@ def _read(info: DatasetInfo, pairs: list[Pair], report: Report, observe: Observe
             errors.append(_luma_psnr(degraded, clean))
             lifts.append(float(degraded.mean() - clean.mean()))
         observe(info.name, done, len(pairs))
-    report.sizes = dict(sizes.most_common())
+    report.sizes, report.kinds = dict(sizes.most_common()), dict(kinds.most_common())
     if len(lines) == len(pairs):
         report.digest = content_digest(lines)
     if errors:
@@ -165,7 +188,7 @@ def _read(info: DatasetInfo, pairs: list[Pair], report: Report, observe: Observe
                 f"input and target look swapped: {rougher} of {len(errors)} inputs have more"
                 " detail than their targets",
             )
-    _identify(info, report)
+    _identify(info, report, pixels)
     _find_duplicates(report)
 
 
@@ -180,11 +203,14 @@ def _luma_psnr(degraded: Pixels, clean: Pixels) -> float:
     return psnr(matlab_luma(degraded), matlab_luma(clean), 255.0, identical=100.0)
 
 
-def _identify(info: DatasetInfo, report: Report) -> None:
-    seen = Seen(report.pairs, report.digest, report.sizes, report.input_psnr, report.input_lift)
+def _identify(info: DatasetInfo, report: Report, pixels: dict[str, PixelKey]) -> None:
+    measured = report.sizes, report.input_psnr, report.input_lift
+    seen = Seen(report.pairs, report.digest, *measured, pixels)
     report.release = known_as(info, seen)
     for text in doubts(info, seen):
         report.say("warning", text)
+    if text := partly_known(info, seen):
+        report.say("note", text)
 
 
 def _find_duplicates(report: Report) -> None:

@@ -18,9 +18,8 @@ from dgunet import files
 from dgunet.data.catalogue import DatasetInfo, dataset
 from dgunet.data.downloading import Download, Progress, discard, kept
 from dgunet.data.importing import Imported, import_dataset
-from dgunet.data.layouts import find_present, read_pairs
+from dgunet.data.layouts import find_present
 from dgunet.data.remotes import RemoteError, shown
-from dgunet.data.store import content_digest, digest_line
 from dgunet.errors import DataError
 
 SCHEMES = ("http", "https", "s3", "file")
@@ -41,7 +40,8 @@ class Fetched:
             "not verified: the catalogue knows no digest of this set; next time give --sha256"
         )
         archive = [f"archive {self.sha256}"] if self.sha256 else []
-        return [self.imported.line(), f"from {self.source}", *archive, trust]
+        doubts = [remark for remark in self.imported.remarks() if "warning" in remark]
+        return [self.imported.line(), *doubts, f"from {self.source}", *archive, trust]
 
 
 def fetch_dataset(
@@ -142,7 +142,7 @@ def bring_in(info: DatasetInfo, source: Path, root: Path, sha256: str) -> tuple[
         with tempfile.TemporaryDirectory(prefix=".fetch-", suffix=".partial", dir=root) as work:
             try:
                 imported = import_dataset(info.name, source, Path(work))
-                verified = "verified by its SHA-256" if sha256 else _verify(info, Path(work))
+                verified = "verified by its SHA-256" if sha256 else _verified(info, imported)
             except DataError as error:
                 if sha256:  # it is what was asked for, wherever it came from
                     raise
@@ -153,27 +153,18 @@ def bring_in(info: DatasetInfo, source: Path, root: Path, sha256: str) -> tuple[
     return Imported(**{**vars(imported), "folder": target}), verified
 
 
-def _verify(info: DatasetInfo, root: Path) -> str:
-    """Which known release lies under ``root``; "" if the catalogue knows none.
+def _verified(info: DatasetInfo, imported: Imported) -> str:
+    """Why a set may be trusted by its pixels; "" if the catalogue knows none of its releases.
 
     Raises:
         DataError: if its pixels are of none of the known releases.
     """
+    if imported.release:
+        return f"verified by its pixels: {imported.release}"
     if not info.known:
         return ""
-    digest = content_digest(
-        digest_line(
-            pair.id,
-            None if pair.input is None else pair.input.load(),
-            None if pair.target is None else pair.target.load(),
-        )
-        for pair in read_pairs(info, root)
-    )
-    for release in info.known:
-        if release.digest == digest:
-            return f"verified by its pixels: {release.what}"
     raise DataError(
-        f"its pixels (digest {digest}) are not those of a known release of {info.name}.",
+        f"its pixels (digest {imported.digest}) are not those of a known release of {info.name}.",
         "If this is the archive you mean, say so with --sha256.",
     )
 

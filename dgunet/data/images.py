@@ -28,6 +28,9 @@ class Picture(Protocol):
     def shape(self) -> tuple[int, int, int]:
         """(H, W, C) without decoding the pixels."""
 
+    def kind(self) -> str:
+        """Format of the file and colour mode of its pixels, e.g. ``PNG RGB``."""
+
     def load(self) -> Pixels:
         """The pixels, H x W x C."""
 
@@ -44,9 +47,46 @@ class FilePicture:
         with _opened(self.path) as image:
             return image.height, image.width, 1 if self.grey else 3
 
+    def kind(self) -> str:
+        """``PNG RGB``, ``JPEG L`` and the like, from the file's header."""
+        with _opened(self.path) as image:
+            return f"{image.format} {image.mode}"
+
     def load(self) -> Pixels:
         """Decode; see `read_rgb` and `read_grey`."""
         return read_grey(self.path) if self.grey else read_rgb(self.path)
+
+
+@dataclass(frozen=True)
+class HalfPicture:
+    """The left or the right half of a photograph that shows a pair side by side."""
+
+    path: Path
+    left: bool
+
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) from the file's header.
+
+        Raises:
+            DataError: if the columns do not make two halves.
+        """
+        with _opened(self.path) as image:
+            if image.width % 2:
+                raise DataError(
+                    f"{self.path} has {image.width} columns, which make no two halves.",
+                    "Its name says that it shows a pair side by side: bring the original.",
+                )
+            return image.height, image.width // 2, 3
+
+    def kind(self) -> str:
+        """As `FilePicture.kind`."""
+        return FilePicture(self.path).kind()
+
+    def load(self) -> Pixels:
+        """Decode; see `read_rgb`."""
+        middle = self.shape()[1]
+        pixels = read_rgb(self.path)
+        return pixels[:, :middle] if self.left else pixels[:, middle:]
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

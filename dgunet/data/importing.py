@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import stat
-import tarfile
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from lzma import LZMAError
 from pathlib import Path
 
 from dgunet import files
 from dgunet.data.catalogue import CATALOGUE, DatasetInfo, Tree, dataset
-from dgunet.data.layouts import LAYOUTS, Pair, find_present
-from dgunet.errors import DataError, DgunetError
+from dgunet.data.layouts import LAYOUTS, find_present
+from dgunet.data.pairing import Pair, refuse_lonely
+from dgunet.data.releases import Seen, doubts, glance, known_as
+from dgunet.data.unpacking import check_space, unpack, unpacked_bytes
+from dgunet.errors import DataError
 
 DEPTH = 6
 """Folders are searched this deep for the set."""
@@ -27,26 +25,43 @@ INDEXES = {"listed": ("listing",), "dnd": ("info.mat",)}
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did: where the set lies now, and how much of it."""
+    """What an import did: where the set lies now, how much of it, and which release it is.
+
+    Attributes:
+        dataset, folder: what lies where.
+        pairs, published_pairs, files: how many.
+        release: what the catalogue calls its pixels, "" if it does not know them.
+        doubts: what speaks against the benchmark's release.
+        digest: over the pixels, where the catalogue knows some release's.
+    """
 
     dataset: str
     folder: Path
     pairs: int
     published_pairs: int
     files: int
+    release: str = ""
+    doubts: tuple[str, ...] = ()
+    digest: str = ""
 
     def line(self) -> str:
         """One line."""
         whole = "" if self.pairs == self.published_pairs else f" of {self.published_pairs:,}"
         return f"{self.dataset}: {self.pairs:,}{whole} pairs, {self.files:,} files in {self.folder}"
 
+    def remarks(self) -> list[str]:
+        """What is known of its release, a line each."""
+        known = [f"{self.dataset}: {self.release}"] if self.release else []
+        return known + [f"{self.dataset}: warning: {doubt}" for doubt in self.doubts]
+
 
 def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -> Imported:
     """Lay set ``name`` out under ``root/<role>/`` from an archive or a folder.
 
     The set may lie deep inside ``source`` and in any tree of its catalogue entry. Its files are
-    copied, others are left. What is imported appears under its final name only when it is whole and
-    every pair has been found.
+    copied, others are left; a circulating copy of a set of input and target folders gets the
+    official ones. What is imported appears under its final name only when it is whole and every
+    pair has been found. What can be told of its release without reading all of it is told.
 
     Args:
         name: a catalogue key.
@@ -56,7 +71,8 @@ def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -
 
     Raises:
         DataError: for an unknown set or format, an archive that reaches outside itself, a link that
-            leads out of the folder, a set that is not found or incomplete, or one already there.
+            leads out of the folder, a set that is not found or incomplete, one already there, or
+            sizes that differ within a pair.
         DgunetError: if the disk is full or too small, or ``root`` may not be written.
     """
     info = dataset(name)
@@ -70,8 +86,8 @@ def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -
         if source.is_dir():
             return _import_folder(info, source, root, part=part)
         with tempfile.TemporaryDirectory(prefix=".import-", suffix=".partial", dir=root) as work:
-            _check_space(_unpacked_bytes(source), Path(work), root)
-            _unpack(source, Path(work))
+            check_space(unpacked_bytes(source), Path(work), root)
+            unpack(source, Path(work))
             return _import_folder(info, Path(work), root, part=part, shown=source)
 
 
@@ -105,6 +121,7 @@ def find_set(
     for tree, folder in named + [(tree, folder) for folder in folders for tree in info.trees]:
         try:
             pairs = LAYOUTS[tree.layout](folder, info.grey, **tree.options)
+            refuse_lonely(pairs)
         except DataError as error:
             if (tree, folder) in named and refused is None:
                 refused = error
@@ -120,7 +137,7 @@ def find_set(
         folder, count = partial
         raise DataError(
             f"{folder} could be {info.name}, but has {count} pairs of its {info.pairs:,} and"
-            " another name.",
+            f" another name{f' ({info.counts[count]})' if count in info.counts else ''}.",
             "Add --part to take it as a part of the set.",
         )
     raise DataError(
@@ -153,21 +170,52 @@ def _import_folder(
             raise
         raise DataError(error.message.replace(str(source), str(shown)), error.mend) from error
     wanted = _files_of(tree, folder, pairs)
-    home = source.resolve()
+    inside = source.resolve()
     for path in wanted:
-        if not path.resolve().is_relative_to(home):
+        if not path.resolve().is_relative_to(inside):
             raise DataError(
                 f"{path} is a link that leads out of {shown or source}.",
                 "Replace it by the file it names.",
             )
         if not path.is_file():
             raise DataError(f"{path} is a link to nothing.", "Replace it by the file it names.")
-    target = root / info.role / info.home(tree).folder
+    official = _official_places(info, tree, pairs)
+    home = info.trees[0] if official else info.home(tree)
+    target = root / info.role / home.folder
     _refuse_present(find_present(info, root) or target)
-    places = {path: path.relative_to(folder) for path in wanted}
+    seen = _glanced(info, pairs, source, shown)
+    places = official or {path: path.relative_to(folder) for path in wanted}
     # What was unpacked for this import is its own; the file of a link may be wanted twice.
     _lay_out(places, target, move=shown is not None and not any(p.is_symlink() for p in wanted))
-    return Imported(info.name, target, len(pairs), info.pairs, len(wanted))
+    counts = len(pairs), info.pairs, len(wanted)
+    told = known_as(info, seen), tuple(doubts(info, seen)), seen.digest
+    return Imported(info.name, target, *counts, *told)
+
+
+def _glanced(info: DatasetInfo, pairs: list[Pair], source: Path, shown: Path | None) -> Seen:
+    try:
+        return glance(info, pairs)
+    except DataError as error:
+        name = str(shown or source)
+        raise DataError(error.message.replace(str(source), name), error.mend) from error
+
+
+def _official_places(info: DatasetInfo, tree: Tree, pairs: list[Pair]) -> dict[Path, Path]:
+    """Where a copy's pictures lie in the official tree of input and target folders.
+
+    Empty for the official tree itself, and for sets that have another one.
+    """
+    official = info.trees[0]
+    if official.layout != "paired-folders" or tree.layout not in ("paired-folders", "prefixed"):
+        return {}
+    if tree.layout == official.layout and tree.options == official.options:
+        return {}
+    return {
+        half.path: Path(official.options.get(kind, kind)) / f"{pair.id}{half.path.suffix}"
+        for pair in pairs
+        for kind, half in (("input", pair.input), ("target", pair.target))
+        if half is not None
+    }
 
 
 def _files_of(tree: Tree, folder: Path, pairs: list[Pair]) -> list[Path]:
@@ -182,7 +230,7 @@ def _lay_out(wanted: dict[Path, Path], target: Path, *, move: bool) -> None:
     """Copy or move files to their places under ``target``: all of them, or none."""
     if not move:
         parent = next(folder for folder in target.parents if folder.is_dir())
-        _check_space(sum(path.stat().st_size for path in wanted), parent, target)
+        check_space(sum(path.stat().st_size for path in wanted), parent, target)
     with files.atomic_folder(target) as work:
         for path, place in wanted.items():
             (work / place).parent.mkdir(parents=True, exist_ok=True)
@@ -196,73 +244,3 @@ def _lay_out(wanted: dict[Path, Path], target: Path, *, move: bool) -> None:
 def _refuse_present(target: Path) -> None:
     if target.exists():
         raise DataError(f"{target} is there already.", "Move the old set away first.")
-
-
-def _check_space(need: int, folder: Path, shown: Path) -> None:
-    """Refuse before starting what the disk of ``folder`` cannot hold."""
-    free = shutil.disk_usage(folder).free
-    if need > free:
-        raise DgunetError(
-            f"{shown} needs {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free.",
-            "Free some space, or choose another --root.",
-        )
-
-
-def _unpacked_bytes(archive: Path) -> int:
-    """Of a zip; of a tar, which has no index, what it takes itself."""
-    try:
-        with zipfile.ZipFile(archive) as handle:
-            return sum(member.file_size for member in handle.infolist())
-    except (zipfile.BadZipFile, OSError):
-        return archive.stat().st_size
-
-
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, LZMAError)
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip or tar archive into an empty folder, refusing what would leave it."""
-    try:
-        if zipfile.is_zipfile(archive):
-            _unpack_zip(archive, folder)
-        elif tarfile.is_tarfile(archive):
-            with tarfile.open(archive) as handle:
-                handle.extractall(folder, filter="data")
-                while handle.fileobj and handle.fileobj.read(1 << 20):
-                    pass  # the compression's check sum stands behind the end of the archive
-        else:
-            raise DataError(
-                f"{archive} is neither a folder nor a zip or tar archive.",
-                "Unpack it yourself and name the folder.",
-            )
-    except tarfile.FilterError as error:
-        raise DataError(
-            f"{archive} holds a file that would be written outside its folder ({error}).",
-            "Do not use this archive.",
-        ) from error
-    except (*_DAMAGE, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
-            raise
-        raise DataError(
-            f"{archive} is damaged ({error}).", "Bring it again; it may be cut off."
-        ) from error
-    except RuntimeError as error:  # a password, or a way of packing that Python does not know
-        raise DataError(
-            f"{archive} cannot be unpacked here ({error}).",
-            "Unpack it yourself and name the folder.",
-        ) from error
-
-
-def _unpack_zip(archive: Path, folder: Path) -> None:
-    home = folder.resolve()
-    with zipfile.ZipFile(archive) as handle:
-        for member in handle.infolist():
-            link = stat.S_ISLNK(member.external_attr >> 16)
-            place = (folder / member.filename).resolve()
-            if link or not place.is_relative_to(home):
-                raise DataError(
-                    f"{archive} holds {member.filename!r}, which would be written outside its"
-                    " folder.",
-                    "Do not use this archive.",
-                )
-        handle.extractall(folder)

@@ -1,42 +1,36 @@
 """How the sets lie on disk: one reader a layout, from a folder to pairs that are not decoded yet.
 
-Pairs are matched by name, never by their place in a listing, and sorted so that 2 comes before 10.
+Pairs are matched by name, never by their place in a listing.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 from dgunet.data.catalogue import CATALOGUE, FURTHER, DatasetInfo, Tree
-from dgunet.data.images import SUFFIXES, FilePicture, Picture
+from dgunet.data.images import FilePicture, HalfPicture
 from dgunet.data.matlab import dnd_boxes, sidd_blocks
+from dgunet.data.pairing import Pair, match, natural, pictures_in, refuse_lonely
 from dgunet.errors import DataError
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One record to be: degraded and clean picture; either may be absent by the set's nature."""
-
-    id: str
-    input: Picture | None
-    target: Picture | None
 
 
 def find_tree(info: DatasetInfo, root: Path) -> tuple[Tree, Path]:
     """The tree of ``info`` that lies under ``root``, and its folder.
 
+    Where trees share a folder's name, it is the first that reads.
+
     Raises:
         DataError: if none of the known trees is there; says where it was looked for.
     """
     candidates = info.candidates(root)
-    for tree, folder in candidates:
-        if folder.is_dir():
+    present = [(tree, folder) for tree, folder in candidates if folder.is_dir()]
+    for tree, folder in present if len(present) > 1 else ():
+        if _reads(info, tree, folder):
             return tree, folder
+    if present:
+        return present[0]
     official, folder = candidates[0]
     raise DataError(
         f"{info.name} is not under {root}: there is no folder {folder}.",
@@ -63,6 +57,23 @@ def find_present(info: DatasetInfo, root: Path) -> Path | None:
     return None
 
 
+def sets_under(root: Path) -> list[str]:
+    """The sets that lie under ``root``, in the catalogue's order.
+
+    A set beside the sixteen that shares its folder with one of them counts only if it reads.
+    """
+
+    def there(info: DatasetInfo) -> bool:
+        return any(
+            folder.is_dir()
+            and (not info.further or tree.folder not in usual or _reads(info, tree, folder))
+            for tree, folder in info.candidates(root)
+        )
+
+    usual = {tree.folder for info in CATALOGUE.values() for tree in info.trees}
+    return [info.name for info in (*CATALOGUE.values(), *FURTHER.values()) if there(info)]
+
+
 def _reads(info: DatasetInfo, tree: Tree, folder: Path) -> bool:
     try:
         return bool(LAYOUTS[tree.layout](folder, info.grey, **tree.options))
@@ -70,14 +81,21 @@ def _reads(info: DatasetInfo, tree: Tree, folder: Path) -> bool:
         return False
 
 
-def read_pairs(info: DatasetInfo, root: Path) -> list[Pair]:
+def read_pairs(info: DatasetInfo, root: Path, *, lonely: bool = False) -> list[Pair]:
     """All pairs of a set, in natural order of their ids, none decoded.
+
+    Args:
+        info: of the set.
+        root: the folder of the official trees.
+        lonely: give pictures without a partner too, as pairs that lack a half.
 
     Raises:
         DataError: if the set is missing or empty, or a picture has no partner.
     """
     tree, folder = find_tree(info, root)
     pairs = LAYOUTS[tree.layout](folder, info.grey, **tree.options)
+    if not lonely:
+        refuse_lonely(pairs)
     if not pairs:
         raise DataError(f"{info.name}: no image in {folder}.", f"Expected: {info.naming}.")
     pairs.sort(key=lambda pair: natural(pair.id))
@@ -88,62 +106,6 @@ def read_pairs(info: DatasetInfo, root: Path) -> list[Pair]:
                 "Two releases are mixed: bring the set again from the archive.",
             )
     return pairs
-
-
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """Sorting key under which ``2.png`` comes before ``10.png``."""
-    parts = re.split(r"(\d+)", name)
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
-
-
-def pictures_in(folder: Path) -> dict[str, Path]:
-    """The image files of one folder by name without suffix, in natural order.
-
-    Names are composed (NFC): an accent may be a character of its own in one half of a set.
-
-    Raises:
-        DataError: if the folder is missing, or two files share a name.
-    """
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}.", "The set is incomplete: bring it again.")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: natural(path.name)):
-        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
-            continue
-        name = unicodedata.normalize("NFC", path.stem)
-        if name in found:
-            raise DataError(
-                f"{path} and {found[name].name} are two files for one image.",
-                "Keep the one of the original archive.",
-            )
-        found[name] = path
-    return found
-
-
-def match(
-    inputs: dict[str, Path], targets: dict[str, Path], *, prefix: str = "", grey: bool = False
-) -> list[Pair]:
-    """Pair two listings by name.
-
-    Raises:
-        DataError: naming the pictures without partner.
-    """
-    _refuse_lonely(inputs.keys() - targets.keys(), inputs, "clean target")
-    _refuse_lonely(targets.keys() - inputs.keys(), targets, "degraded input")
-    return [
-        Pair(prefix + name, FilePicture(path, grey), FilePicture(targets[name], grey))
-        for name, path in inputs.items()
-    ]
-
-
-def _refuse_lonely(names: Iterable[str], paths: dict[str, Path], partner: str) -> None:
-    lonely = sorted(names, key=natural)
-    if lonely:
-        more = f" (and {len(lonely) - 1} more)" if len(lonely) > 1 else ""
-        raise DataError(
-            f"{paths[lonely[0]]} has no {partner}{more}.",
-            "The set is incomplete or mixed: bring it again from the archive.",
-        )
 
 
 def _paired_folders(
@@ -210,12 +172,24 @@ def _repeated(folder: Path, grey: bool, parts: list[str], input: str, target: st
 
 
 def _prefixed(folder: Path, grey: bool, input: str, target: str) -> list[Pair]:
-    files = pictures_in(folder)
+    """``input`` and ``target`` are what names begin with; a folder may stand before it."""
     inputs, targets = (
-        {name.removeprefix(prefix): path for name, path in files.items() if name.startswith(prefix)}
-        for prefix in (input, target)
+        {
+            name.removeprefix(prefix): path
+            for name, path in pictures_in(folder / place if place else folder).items()
+            if name.startswith(prefix)
+        }
+        for place, _, prefix in (half.rpartition("/") for half in (input, target))
     )
     return match(inputs, targets, grey=grey)
+
+
+def _side_by_side(folder: Path, grey: bool, input: str) -> list[Pair]:
+    """Both halves in one picture; ``input`` says which is the degraded one, left or right."""
+    return [
+        Pair(name, HalfPicture(path, left=input == "left"), HalfPicture(path, left=input != "left"))
+        for name, path in pictures_in(folder).items()
+    ]
 
 
 def _sidd_scenes(folder: Path, grey: bool) -> list[Pair]:
@@ -275,6 +249,7 @@ LAYOUTS: dict[str, Callable[..., list[Pair]]] = {
     "listed": _listed,
     "repeated": _repeated,
     "prefixed": _prefixed,
+    "side-by-side": _side_by_side,
     "sidd-scenes": _sidd_scenes,
     "sidd-blocks": _sidd_blocks,
     "sidd-benchmark": _sidd_benchmark,
@@ -282,20 +257,3 @@ LAYOUTS: dict[str, Callable[..., list[Pair]]] = {
     "grey-images": _grey_images,
 }
 """Readers by the name the catalogue gives them."""
-
-
-def check_shapes(pair: Pair) -> tuple[int, int, int]:
-    """The (H, W, C) both pictures of a pair share, from their headers.
-
-    Raises:
-        DataError: if they differ, naming both files and sizes.
-    """
-    pictures = [picture for picture in (pair.input, pair.target) if picture is not None]
-    shapes = [picture.shape() for picture in pictures]
-    if len(set(shapes)) > 1:
-        (a, b), (first, second) = shapes, pictures
-        raise DataError(
-            f"{first.path} is {a[1]}x{a[0]} and its partner {second.path} {b[1]}x{b[0]}.",
-            "The two do not belong together: bring the set again.",
-        )
-    return shapes[0]

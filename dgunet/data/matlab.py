@@ -28,6 +28,10 @@ class ArrayPicture:
         """(H, W, C) as the file's index says."""
         return self.size
 
+    def kind(self) -> str:
+        """``MATLAB RGB``; the arrays of both sets have three channels."""
+        return "MATLAB RGB"
+
     def load(self) -> Pixels:
         """The pixels of this part."""
         return self.read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -17,11 +18,13 @@ from filelock import FileLock, Timeout
 from dgunet import files
 from dgunet.data.catalogue import DatasetInfo, dataset
 from dgunet.data.images import Picture
-from dgunet.data.layouts import Pair, check_shapes, find_tree, read_pairs
+from dgunet.data.layouts import find_tree, read_pairs
+from dgunet.data.pairing import Pair, check_shapes
 from dgunet.data.quality import looks_swapped
-from dgunet.data.recipes import Cut, Recipe, RecipeName, StudioLuma
+from dgunet.data.recipes import Cut, Recipe, RecipeName, StudioLuma, Whole
 from dgunet.data.recipes import recipe as find_recipe
-from dgunet.data.store import VERSION, LayoutName, Source, StoreManifest
+from dgunet.data.releases import Seen, doubts
+from dgunet.data.store import VERSION, LayoutName, Source, StoreManifest, content_digest
 from dgunet.data.writer import (
     SHARD_BYTES,
     LoadedPair,
@@ -40,6 +43,10 @@ Observe = Callable[[int, int], None]
 
 LEAST = {"raw": 1.0, "compact": 1 / 3}
 """Share of the raw pixels' bytes that a layout needs: the real sets took 0.34 to 0.75 in tiles."""
+
+
+_NOTES = 2
+"""Version of what is remembered of a finished file."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,8 @@ def prepare_dataset(
     """Check the tree of set ``name`` under ``root`` and write its store to ``out``.
 
     The same input gives byte-identical files, whatever the number of workers. ``out`` appears only
-    when it is whole; an interrupted run goes on after its last finished file.
+    when it is whole; an interrupted run goes on after its last finished file. A set that is not the
+    benchmark's release is prepared all the same: its manifest says why, and never ``complete``.
 
     Args:
         name: a catalogue key.
@@ -94,7 +102,8 @@ def prepare_dataset(
     info = dataset(name)
     way = find_recipe(info, recipe)
     pairs = [way.picture(pair) for pair in read_pairs(info, root)]
-    sizes = [_bytes(pair, way.cut) for pair in pairs]
+    shapes = [check_shapes(pair) for pair in pairs]
+    sizes = [_bytes(*one, way.cut) for one in zip(pairs, shapes, strict=True)]
     with (
         _alone(out),
         _work_folder(out, _identity(info, way, layout, pairs, root, shard_bytes)) as work,
@@ -112,6 +121,7 @@ def prepare_dataset(
         _check_space(round(sum(sizes) * LEAST[layout]), work, out)
         written = _write(jobs, workers or os.cpu_count() or 1, observe or (lambda *_: None))
         _refuse_swapped(info, find_tree(info, root)[1], written)
+        doubted = _doubts(info, way, shapes, written)
         with files.atomic_folder(out) as final:
             for job in jobs:
                 job.path.rename(final / job.path.name)
@@ -123,16 +133,17 @@ def prepare_dataset(
                 role=info.role,
                 profile=profile,
                 published_count=info.pairs * way.cut.count,
-                complete=profile != "sample" and len(pairs) == info.pairs,
+                complete=profile != "sample" and len(pairs) == info.pairs and not doubted,
                 protocol=info.protocol,
                 recipe=way.name,
                 layout=layout,
+                doubts=doubted,
             )
 
 
-def _bytes(pair: Pair, cut: Cut) -> int:
-    """Bytes of a pair's records, from the headers; checks that both halves have one size."""
-    height, width, channels = check_shapes(pair)
+def _bytes(pair: Pair, shape: tuple[int, int, int], cut: Cut) -> int:
+    """Bytes of the records of a pair of that shape."""
+    height, width, channels = shape
     images = (pair.input is not None) + (pair.target is not None)
     coloured = isinstance(pair.target, StudioLuma) and not pair.target.is_grey()
     wide = 4 if pair.target is None or coloured else 1
@@ -158,7 +169,9 @@ def _identity(
         (path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns)
         for path, stat in sources.items()
     ]
-    return files.sha256_json([VERSION, repr(way), layout, info.name, shard_bytes, described])
+    return files.sha256_json(
+        [VERSION, _NOTES, repr(way), layout, info.name, shard_bytes, described]
+    )
 
 
 @contextmanager
@@ -264,6 +277,19 @@ def _decoded(
         )
         yield LoadedPair(pair.id, degraded, clean, source(pair.input), source(pair.target))
         observe(done)
+
+
+def _doubts(
+    info: DatasetInfo, way: Recipe, shapes: list[tuple[int, int, int]], written: list[Written]
+) -> tuple[str, ...]:
+    """What speaks against the benchmark's release, of pictures that are kept as they are."""
+    if not isinstance(way.cut, Whole) or way.luma != "file":
+        return ()
+    sizes = Counter(f"{width}x{height}" for height, width, _ in shapes)
+    compared = sum(part.compared for part in written)
+    lift = sum(part.lift for part in written) / compared if compared else None
+    digest = content_digest(line for part in written for line in part.lines)
+    return tuple(doubts(info, Seen(len(shapes), digest, sizes, input_lift=lift)))
 
 
 def _refuse_swapped(info: DatasetInfo, folder: Path, written: list[Written]) -> None:

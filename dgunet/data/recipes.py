@@ -17,7 +17,7 @@ from PIL import Image
 
 from dgunet.data.catalogue import DatasetInfo, dataset
 from dgunet.data.images import FilePicture, Pixels, read_rgb
-from dgunet.data.layouts import Pair
+from dgunet.data.pairing import Pair
 from dgunet.data.writer import LoadedPair
 from dgunet.errors import DataError
 

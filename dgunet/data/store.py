@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,9 @@ from dgunet.errors import DataError
 
 VERSION = 1
 """Of the layout below; a store of another version is refused."""
+
+REMEMBERED = 8192
+"""Records whose place in the mapped files is kept, about two kilobytes each."""
 
 LayoutName = Literal["raw", "compact"]
 
@@ -117,8 +121,9 @@ class StoreManifest:
 
     ``digest`` is the SHA-256 over the records' ids, shapes and pixels, in order: it does not depend
     on how the records are spread over files. ``complete`` is true when a real set has its published
-    number of pairs; a store of the sample profile never is. ``layout`` is written down only where
-    it is not ``raw``.
+    number of pairs and nothing speaks against its release (``doubts``); a store of the sample
+    profile never is. ``layout`` is written down only where it is not ``raw``, ``doubts`` only where
+    there are some.
     """
 
     dataset: str
@@ -134,11 +139,14 @@ class StoreManifest:
     version: int
     shards: tuple[Shard, ...]
     layout: LayoutName = "raw"
+    doubts: tuple[str, ...] = ()
 
     def content(self) -> dict[str, Any]:
         """What ``manifest.json`` holds."""
-        fields = asdict(self)
-        return fields if self.layout != "raw" else {k: fields[k] for k in fields if k != "layout"}
+        usual = {"layout": "raw", "doubts": ()}
+        return {
+            k: value for k, value in asdict(self).items() if k not in usual or usual[k] != value
+        }
 
     @classmethod
     def read(cls, folder: Path) -> StoreManifest:
@@ -159,7 +167,8 @@ class StoreManifest:
                     _AGAIN,
                 )
             shards = tuple(Shard(**shard) for shard in content.pop("shards"))
-            return cls(**content, shards=shards)
+            told = tuple(content.pop("doubts", ()))
+            return cls(**content, shards=shards, doubts=told)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(f"{path} is damaged ({error}).", _AGAIN) from error
 
@@ -168,7 +177,8 @@ class PairStore:
     """A store opened for reading: ``len(store)``, ``store[i]``, ``store.manifest``.
 
     Open with `PairStore.open`. Records are mapped, not read: opening costs the same for ten pairs
-    and for ten thousand, and the operating system keeps in memory what is used.
+    and for ten thousand, and the operating system keeps in memory what is used. Threads may share
+    a store.
     """
 
     def __init__(self, folder: Path, manifest: StoreManifest) -> None:
@@ -176,6 +186,7 @@ class PairStore:
         self.manifest = manifest
         self._readers: dict[int, Any] = {}
         self._records: dict[int, PairRecord] = {}
+        self._lock = Lock()  # threads may share a store, and a reader is not made for that
         self._ends = np.cumsum([shard.records for shard in manifest.shards])
 
     @classmethod
@@ -232,7 +243,11 @@ class PairStore:
             raise IndexError(f"record {index} of a store with {len(self)}")
         record = self._records.get(index)
         if record is None:
-            record = self._records[index] = self._map(index)
+            with self._lock:
+                record = self._map(index)
+                if len(self._records) >= REMEMBERED:
+                    self._records.clear()
+                self._records[index] = record
         return record
 
     def _map(self, index: int) -> PairRecord:
@@ -269,11 +284,19 @@ class PairStore:
 
 def digest_line(name: str, degraded: Pixels | None, clean: Pixels | None) -> str:
     """What one record adds to a store's digest: its id, shapes, and the SHA-256 of its pixels."""
-    parts = [
-        "-" if a is None else f"{a.shape}{a.dtype.name}:{files.sha256_bytes(a.tobytes())}"
-        for a in (degraded, clean)
-    ]
-    return f"{name} {parts[0]} {parts[1]}\n"
+    return joined_line(name, pixel_digest(degraded), pixel_digest(clean))
+
+
+def joined_line(name: str, degraded: str, clean: str) -> str:
+    """`digest_line` from the `pixel_digest` of both images."""
+    return f"{name} {degraded} {clean}\n"
+
+
+def pixel_digest(image: Pixels | None) -> str:
+    """Shape and type of an image, and the SHA-256 of its pixels (64 digits at the end)."""
+    if image is None:
+        return "-"
+    return f"{image.shape}{image.dtype.name}:{files.sha256_bytes(image.tobytes())}"
 
 
 def content_digest(lines: Iterable[str]) -> str:

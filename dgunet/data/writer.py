@@ -46,13 +46,15 @@ class Written:
     """One finished file: what the manifest says of it, and what the whole store needs to know.
 
     lines: of the digest, see `digest_line`. compared, rougher: pairs with both halves, and those
-    whose input has more detail than the target.
+    whose input has more detail than the target. lift: by how many grey levels these inputs are
+    brighter than their targets, in all.
     """
 
     shard: Shard
     lines: tuple[str, ...]
     compared: int
     rougher: int
+    lift: float
 
 
 def plan_shards(sizes: Sequence[int], limit: int = SHARD_BYTES) -> list[range]:
@@ -75,6 +77,7 @@ def write_shard(path: Path, pairs: Iterable[LoadedPair], layout: LayoutName = "r
     """
     lines: list[str] = []
     compared = rougher = 0
+    lift = 0.0
     with (
         files.atomic_path(path) as temporary,
         pa.OSFile(str(temporary), "wb") as sink,
@@ -86,8 +89,9 @@ def write_shard(path: Path, pairs: Iterable[LoadedPair], layout: LayoutName = "r
             if pair.input is not None and pair.target is not None:
                 compared += 1
                 rougher += roughness(pair.input) > roughness(pair.target)
+                lift += float(pair.input.mean() - pair.target.mean())
     shard = Shard(path.name, len(lines), path.stat().st_size, files.sha256_file(path))
-    return Written(shard, tuple(lines), compared, rougher)
+    return Written(shard, tuple(lines), compared, rougher, lift)
 
 
 def write_manifest(folder: Path, written: Sequence[Written], **description: Any) -> StoreManifest:
@@ -118,7 +122,8 @@ def load_written(path: Path) -> Written | None:
     data = path.with_name(shard.file)
     if not data.is_file() or files.sha256_file(data) != shard.sha256:
         return None
-    return Written(shard, tuple(content["lines"]), content["compared"], content["rougher"])
+    counts = content["compared"], content["rougher"]
+    return Written(shard, tuple(content["lines"]), *counts, content["lift"])
 
 
 def _batch(pair: LoadedPair, layout: LayoutName) -> pa.RecordBatch:

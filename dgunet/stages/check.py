@@ -27,6 +27,8 @@ COLUMNS = (
     "pairs",
     "published_pairs",
     "distinct",
+    "sizes",
+    "kinds",
     "grey_pictures",
     "input_psnr",
     "input_lift",
@@ -73,7 +75,7 @@ def _tell(run: Run, reports: list[Report], overlaps: list[Overlap]) -> None:
         if report.digest:
             context = "training" if report.role == "train" else "evaluation"
             run.log_dataset(report.dataset, report.digest, report.folder, context)
-    sets = [{column: getattr(report, column) for column in COLUMNS} for report in reports]
+    sets = [{column: _flat(getattr(report, column)) for column in COLUMNS} for report in reports]
     findings = [
         {"dataset": report.dataset, "level": finding.level, "text": finding.text}
         for report in reports
@@ -92,6 +94,13 @@ def _tell(run: Run, reports: list[Report], overlaps: list[Overlap]) -> None:
         page = Path(folder) / "data-check.html"
         write_report(reports, overlaps, page)
         run.log_artifact(page)
+
+
+def _flat(value: object) -> object:
+    """Counts by name as one text: a table's cell."""
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {name}" for name, count in value.items())
+    return value
 
 
 def _count(report: Report, level: Level) -> int:

@@ -16,6 +16,8 @@ from dgunet.data.prepare import prepare_dataset
 from dgunet.data.store import PairStore
 from dgunet.errors import DataError
 from dgunet.evaluation.protocols import protocol
+from dgunet.paper import published
+from dgunet.paper.layout import TWELFTH_COLUMN, slots
 from dgunet.stages.layout import test_sets as evaluated
 
 PUBLISHED = {
@@ -177,6 +179,29 @@ def test_info_prints_the_card_and_marks_the_twelfth_set():
     assert result.exit_code == 0
     assert "named by the authors' code" in result.stdout
     assert "RealBlur_J_test_list.txt" in result.stdout
+
+
+def test_a_card_names_the_cells_that_rest_on_the_set():
+    result = CliRunner().invoke(data, ["info", "Rain100H"])
+    lines = [
+        line.split(":", 1)[1].strip() for line in result.stdout.splitlines() if "serves" in line
+    ]
+    assert lines[0] == ("Table 1: rows DGUNet, DGUNet+; columns Rain100H, Average; PSNR, SSIM")
+    assert lines[1].startswith("Table 5: rows PSNR; columns 9 stages, 3 scales, ")
+    assert len(lines) == 3
+    ratios = CliRunner().invoke(data, ["info", "Set11"]).stdout
+    assert "rows Set11 1%, Set11 4%" in ratios
+
+
+@pytest.mark.parametrize("info", CATALOGUE.values(), ids=lambda info: info.name)
+def test_the_tables_of_a_test_set_are_those_that_have_a_place_for_it(info):
+    placed = {
+        table.number
+        for table in published.tables()
+        for slot in slots(table, "reproduced")
+        if info.name in slot.datasets and slot.column != TWELFTH_COLUMN
+    }
+    assert info.role == "train" or placed == set(info.tables)
 
 
 def test_the_documented_cards_are_those_of_the_catalogue(project):

@@ -99,6 +99,39 @@ def test_every_damaged_file_is_listed_not_only_the_first(spoil):
     assert report.digest == ""
 
 
+def test_every_picture_without_partner_is_listed_and_the_others_are_read(spoil, monkeypatch):
+    root = spoil("test/Rain100H")
+    folder = root / "test/Rain100H"
+    (folder / "input/1.png").unlink()
+    (folder / "target/3.png").unlink()
+    report = check_dataset("Rain100H", root)
+    errors = [finding.text for finding in report.findings if finding.level == "error"]
+    assert "target/1.png has no degraded input" in errors[0]
+    assert "input/3.png has no clean target" in errors[1]
+    assert (report.pairs, sum(report.sizes.values())) == (1, 1)
+    monkeypatch.setattr("dgunet.data.doctor.LISTED", 1)
+    assert "1 more pictures have no partner" in check_dataset("Rain100H", root).findings[1].text
+
+
+def test_formats_and_colour_modes_are_counted(spoil):
+    root = spoil("test/Rain100H")
+    folder = root / "test/Rain100H"
+    with Image.open(folder / "input/1.png") as image:
+        image.convert("L").save(folder / "input/1.png")
+    with Image.open(folder / "input/2.png") as image:
+        image.save(folder / "input/2.jpg")
+    (folder / "input/2.png").unlink()
+    report = check_dataset("Rain100H", root)
+    assert report.kinds == {"PNG RGB": 4, "PNG L": 1, "JPEG RGB": 1}
+
+
+def test_another_number_of_pairs_is_explained(sample_root, monkeypatch):
+    entry = CATALOGUE["Rain100H"].model_copy(update={"counts": {3: "that is the sample"}})
+    monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
+    (warning,) = check_dataset("Rain100H", sample_root).findings
+    assert warning.text == "3 pairs, published are 100: that is the sample"
+
+
 def test_a_missing_set_and_an_unknown_name(tmp_path):
     report = check_dataset("GoPro", tmp_path)
     assert not report.healthy
@@ -236,6 +269,9 @@ def test_the_verb_fails_for_a_bad_set_and_not_for_a_good_one(spoil):
     good = CliRunner().invoke(data, ["check", "--root", str(root)])
     assert good.exit_code == 0
     assert good.stdout.splitlines()[1].split()[:2] == ["Set11", "3/11"]
+    strict = CliRunner().invoke(data, ["check", "--root", str(root), "--strict"])
+    assert strict.exit_code == 1
+    assert strict.stdout == good.stdout
     (root / "test/Set11/camera.tif").write_bytes(b"II")
     bad = CliRunner().invoke(data, ["check", "Set11", "--root", str(root)])
     assert bad.exit_code == 1

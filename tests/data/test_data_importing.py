@@ -114,6 +114,35 @@ def test_copies_are_kept_under_the_official_name(sample_root, tmp_path):
     assert imported.folder == tmp_path / "data/train/BSD400"
 
 
+@pytest.mark.parametrize("folder", ["Rain100H", "R100H"])
+def test_copies_of_paired_sets_get_the_official_folders(folder, sample_root, tmp_path):
+    source = sample_root / "test/Rain100H"
+    names = {"Rain100H": ("rainy/rain-", "norain-"), "R100H": ("inputcrop/", "cleancrop/")}
+    for half, name in zip(("input", "target"), names[folder], strict=True):
+        for path in (source / half).iterdir():
+            copy = tmp_path / "in" / folder / f"{name}{path.name}"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    imported = import_dataset("Rain100H", tmp_path / "in", tmp_path / "data")
+    assert imported.folder == tmp_path / "data/test/Rain100H"
+    for half in ("input", "target"):
+        copies = {path.name: path.read_bytes() for path in (imported.folder / half).iterdir()}
+        assert copies == {path.name: path.read_bytes() for path in (source / half).iterdir()}
+
+
+def test_the_wrong_release_is_told_on_the_way_in(sample_root, tmp_path):
+    source = sample_root / "test/GOPRO_Large/test"
+    for half, kind in (("input", "blur_gamma"), ("target", "sharp")):
+        (tmp_path / "in/GoPro/test" / half).mkdir(parents=True)
+        for path in source.glob(f"*/{kind}/*.png"):
+            name = f"{path.parents[1].name}-{path.name}"
+            shutil.copyfile(path, tmp_path / "in/GoPro/test" / half / name)
+    imported = import_dataset("GoPro", tmp_path / "in", tmp_path / "data")
+    (remark,) = imported.remarks()
+    assert remark.startswith("GoPro: warning: another release: inputs are +")
+    assert import_dataset("GoPro", sample_root, tmp_path / "right").remarks() == []
+
+
 # What can be wrong.
 
 
@@ -308,5 +337,7 @@ def test_the_verb(sample_root, tmp_path):
 
 @pytest.mark.benchmarks_data
 def test_the_real_sets_come_in(benchmarks, tmp_path):
-    for name, pairs in (("Rain100L", 100), ("Set11", 11), ("BSD68", 68)):
-        assert import_dataset(name, benchmarks, tmp_path / "data").pairs == pairs
+    for name in ("Rain100L", "Set11", "BSD68"):
+        imported = import_dataset(name, benchmarks, tmp_path / "data")
+        assert (imported.pairs, imported.doubts) == (dataset(name).pairs, ())
+        assert imported.release == dataset(name).known[0].what

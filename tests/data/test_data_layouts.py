@@ -9,8 +9,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from dgunet.data.catalogue import CATALOGUE, dataset
-from dgunet.data.layouts import natural, read_pairs
+from dgunet.data.layouts import read_pairs, sets_under
+from dgunet.data.pairing import natural
 from dgunet.data.prepare import prepare_dataset
+from dgunet.data.store import PairStore
 from dgunet.errors import DataError
 
 SAMPLE_PAIRS = {
@@ -123,6 +125,55 @@ def test_the_circulating_copies_read_too(sample_root, tmp_path):
     copy = read_pairs(dataset("GoPro"), tmp_path)
     assert [pair.id for pair in copy] == [pair.id for pair in official]
     np.testing.assert_array_equal(copy[1].input.load(), official[1].input.load())
+
+
+@pytest.mark.parametrize(
+    ("degraded", "clean"),
+    [
+        ("rainy/rain-{:03}.png", "norain-{:03}.png"),
+        ("rain/rain-{:03}.png", "norain/norain-{:03}.png"),
+        ("rain-{:03}.png", "norain-{:03}.png"),
+    ],
+)
+def test_rain100_reads_as_it_circulates(tmp_path, degraded, clean):
+    for number in (1, 2, 10):
+        for pattern, shade in ((degraded, 100), (clean, 0)):
+            path = tmp_path / "test/Rain100L" / pattern.format(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16), (shade + number, 0, 0)).save(path)
+    pairs = read_pairs(dataset("Rain100L"), tmp_path)
+    assert [pair.id for pair in pairs] == ["001", "002", "010"]
+    for pair, number in zip(pairs, (1, 2, 10), strict=True):
+        shades = [half.load()[0, 0, 0] for half in (pair.input, pair.target)]
+        assert shades == [100 + number, number]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "left"), [("Test1200", "DID-MDN-test", True), ("Rain800", "Rain800", False)]
+)
+def test_pairs_side_by_side_are_cut_apart(tmp_path, name, folder, left):
+    rng = np.random.default_rng(0)
+    clean = rng.integers(60, 180, (20, 30, 3), np.uint8)
+    rainy = (clean + rng.integers(0, 60, clean.shape)).astype(np.uint8)
+    path = tmp_path / folder / "7.png"
+    path.parent.mkdir()
+    Image.fromarray(np.hstack([rainy, clean] if left else [clean, rainy])).save(path)
+    prepare(name, tmp_path, tmp_path)
+    (record,) = PairStore.open(tmp_path / "store")
+    np.testing.assert_array_equal(record.input, rainy)
+    np.testing.assert_array_equal(record.target, clean)
+    Image.fromarray(np.hstack([rainy, clean])[:, 1:]).save(path)
+    with pytest.raises(DataError, match=r"7\.png has 59 columns, which make no two halves"):
+        prepare(name, tmp_path, tmp_path)
+
+
+def test_sets_are_found_by_their_folders_and_those_in_another_s_only_if_they_read(
+    sample_root, tmp_path
+):
+    assert sets_under(sample_root) == list(CATALOGUE)
+    assert sets_under(tmp_path) == []
+    (tmp_path / "train/DIV2K_train_HR").mkdir(parents=True)
+    assert sets_under(tmp_path) == ["DIV2K"]
 
 
 def test_names_with_spaces_and_unicode(spoil, tmp_path):

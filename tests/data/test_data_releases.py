@@ -3,11 +3,13 @@
 import shutil
 
 import pytest
+from PIL import Image
 
-from dgunet.data.catalogue import CATALOGUE, dataset
+from dgunet.data import releases
+from dgunet.data.catalogue import CATALOGUE, Known, dataset
 from dgunet.data.doctor import check_dataset
 from dgunet.data.layouts import read_pairs
-from dgunet.data.releases import Seen, doubts, known_as
+from dgunet.data.releases import Seen, doubts, glance, known_as, partly_known
 from dgunet.errors import DataError
 
 
@@ -57,6 +59,63 @@ def test_a_known_release_raises_no_doubt():
     assert known_as(info, seen) == info.known[0].what
     assert doubts(info, seen) == []
     assert len(doubts(info, Seen(100, "0" * 64, {}, input_psnr=12.0))) == 2
+
+
+@pytest.fixture
+def known(sample_root, monkeypatch):
+    """Rain100H as if the sample were all of the benchmark's release, known picture by picture."""
+    info = CATALOGUE["Rain100H"]
+    pixels = dict(glance(info, read_pairs(info, sample_root)).pixels)
+    release = Known(digest="0" * 64, what="the three pairs")
+    entry = info.model_copy(update={"pairs": 3, "known": (release,), "input_psnr": None})
+    monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
+    monkeypatch.setattr(releases, "known_pixels", lambda name: pixels)
+
+
+@pytest.mark.usefixtures("known")
+def test_a_picture_that_differs_from_the_known_release_is_named(spoil):
+    root = spoil("test/Rain100H")
+    report = check_dataset("Rain100H", root)
+    assert report.release == "the three pairs, under other names"
+    path = root / "test/Rain100H/input/2.png"
+    with Image.open(path) as image:
+        image.putpixel((3, 4), (1, 2, 3))
+        image.save(path)
+    report = check_dataset("Rain100H", root)
+    assert report.release == ""
+    assert warnings(report) == ["1 of 3 pairs have other pixels than the known release: 2 (input)"]
+
+
+@pytest.mark.usefixtures("known")
+def test_a_part_is_known_whatever_its_files_are_called(spoil):
+    folder = spoil("test/Rain100H") / "test/Rain100H"
+    for half in ("input", "target"):
+        (folder / half / "3.png").unlink()
+        (folder / half / "1.png").rename(folder / half / "a picture.png")
+    report = check_dataset("Rain100H", folder.parents[1])
+    assert report.release == "2 of the three pairs"
+    assert warnings(report) == []
+
+
+def test_of_a_set_known_in_part_only_the_known_names_are_judged(monkeypatch):
+    monkeypatch.setattr(releases, "known_pixels", lambda name: {"1": ("a", "b"), "2": ("c", "d")})
+    info = CATALOGUE["Rain13K"]
+    seen = Seen(3, "0" * 64, pixels={"1": ("a", "b"), "2": ("c", "x"), "9": ("y", "z")})
+    assert known_as(info, seen) == ""
+    assert doubts(info, seen) == [
+        "1 of 3 pairs have other pixels than the known release: 2 (target)"
+    ]
+    assert partly_known(info, seen).startswith("1 pairs have the pixels of the first 40 pairs")
+    assert partly_known(info, Seen(1, pixels={"9": ("y", "z")})) == ""
+
+
+@pytest.mark.benchmarks_data
+def test_the_digests_of_pictures_are_those_of_the_real_ones(benchmarks):
+    for name, count in (("Rain100L", 100), ("Set11", 11), ("BSD68", 68), ("BSD400", 400)):
+        info = CATALOGUE[name]
+        seen = glance(info, read_pairs(info, benchmarks))
+        assert seen.pixels == releases.known_pixels(name)
+        assert (seen.digest, len(seen.pixels)) == (info.known[0].digest, count)
 
 
 @pytest.mark.benchmarks_data

@@ -146,7 +146,7 @@ def test_a_store_goes_to_a_worker_by_its_path(prepared):
 
 
 def test_a_complete_real_set_is_complete_and_a_sample_never(sample_root, tmp_path, monkeypatch):
-    entry = dataset("Set11").model_copy(update={"pairs": 3})
+    entry = dataset("Set11").model_copy(update={"pairs": 3, "known": (), "sizes": ()})
     monkeypatch.setitem(CATALOGUE, "Set11", entry)
     paper = prepare_dataset("Set11", sample_root, tmp_path / "paper", profile="paper")
     sample = prepare_dataset("Set11", sample_root, tmp_path / "sample", profile="sample")
@@ -154,6 +154,29 @@ def test_a_complete_real_set_is_complete_and_a_sample_never(sample_root, tmp_pat
     monkeypatch.setitem(CATALOGUE, "Set11", entry.model_copy(update={"pairs": 4}))
     part = prepare_dataset("Set11", sample_root, tmp_path / "part", profile="paper")
     assert (part.complete, part.count, part.published_count) == (False, 3, 4)
+
+
+def test_another_release_is_prepared_but_never_complete(sample_root, tmp_path, monkeypatch):
+    """The wrong blur of GoPro has the right number of pairs and the right size."""
+    entry = dataset("GoPro").model_copy(update={"pairs": 4, "sizes": ()})
+    monkeypatch.setitem(CATALOGUE, "GoPro", entry)
+    source = sample_root / "test/GOPRO_Large/test"
+    for blur in ("blur", "blur_gamma"):
+        for sequence in source.iterdir():
+            for half, kind in (("input", blur), ("target", "sharp")):
+                folder = tmp_path / blur / "GoPro" / half
+                folder.mkdir(parents=True, exist_ok=True)
+                for path in (sequence / kind).iterdir():
+                    shutil.copyfile(path, folder / f"{sequence.name}-{path.name}")
+    right, wrong = (
+        prepare_dataset("GoPro", tmp_path / blur, tmp_path / f"{blur}.store", profile="paper")
+        for blur in ("blur", "blur_gamma")
+    )
+    assert (right.complete, right.doubts) == (True, ())
+    assert not wrong.complete
+    assert "brighter inputs are blur_gamma" in wrong.doubts[0]
+    assert PairStore.open(tmp_path / "blur_gamma.store").manifest == wrong
+    assert "doubts" not in (tmp_path / "blur.store/manifest.json").read_text()
 
 
 # What can go wrong.
@@ -256,10 +279,10 @@ def test_files_hold_consecutive_records_and_close_at_the_limit(sizes, limit):
     assert all(sum(sizes[index] for index in part[:-1]) < limit for part in parts)
 
 
-@pytest.mark.parametrize("name", ["RealBlur-J", "SIDD", "DND"])
+@pytest.mark.parametrize("name", ["RealBlur-J", "SIDD"])
 def test_any_number_of_workers_gives_the_same_bytes(name, sample_root, tmp_path):
     stores = []
-    for workers in (1, 3):
+    for workers in (1, 2):
         out = tmp_path / str(workers)
         prepare_dataset(
             name, sample_root, out, profile="sample", workers=workers, shard_bytes=60_000
@@ -273,7 +296,7 @@ def test_an_error_in_a_worker_is_the_same_error(spoil, tmp_path):
     root = spoil("test/GOPRO_Large")
     path = root / "test/GOPRO_Large/test/GOPR0869_11_00/sharp/000002.png"
     path.write_bytes(path.read_bytes()[:2000])
-    for workers in (1, 3):
+    for workers in (1, 2):
         with pytest.raises(DataError, match=r"sharp/000002\.png is cut off"):
             prepare_dataset(
                 "GoPro", root, tmp_path / "o", profile="sample", workers=workers, shard_bytes=1
