@@ -14,7 +14,6 @@ turned copy follows from the picture's own; see `turned`.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -81,12 +80,12 @@ class Fingerprint:
     """What is kept of one image.
 
     Attributes:
-        corners: n x 2: row, column.
+        corners: n x 2, int32: row, column.
         hashes: n hashes of the windows around them.
         outline: thumbnail of unit length, THUMBNAIL^2 values; zeros for plain or tiny images.
     """
 
-    corners: NDArray[np.int64]
+    corners: NDArray[np.int32]
     hashes: NDArray[np.uint64]
     outline: NDArray[np.float32]
 
@@ -98,7 +97,7 @@ def fingerprint(image: Pixels) -> Fingerprint:
     half = WINDOW // 2
     if min(height, width) <= WINDOW:
         nothing = np.zeros(THUMBNAIL**2, np.float32)
-        return Fingerprint(np.empty((0, 2), np.int64), np.empty(0, np.uint64), nothing)
+        return Fingerprint(np.empty((0, 2), np.int32), np.empty(0, np.uint64), nothing)
     smooth = cv2.GaussianBlur(grey, (0, 0), 1.5)
     # Every choice is local, so that a crop keeps the corners of the whole.
     response = cv2.cornerMinEigenVal(smooth, 5)
@@ -106,7 +105,7 @@ def fingerprint(image: Pixels) -> Fingerprint:
     peaks &= response > FAINTEST
     peaks[:half] = peaks[height - half :] = False
     peaks[:, :half] = peaks[:, width - half :] = False
-    corners = np.argwhere(peaks)
+    corners = np.argwhere(peaks).astype(np.int32)
     averaged = cv2.blur(smooth.astype(np.float32), (REACH, REACH))
     step = WINDOW // CELLS
     offsets = np.arange(CELLS) * step - (CELLS - 1) * step // 2  # -14, -10, .. 14
@@ -151,12 +150,12 @@ def turned(image: Fingerprint, code: int) -> Fingerprint:
     )
 
 
-def _matrix(code: int) -> NDArray[np.int64]:
+def _matrix(code: int) -> NDArray[np.int32]:
     """What a code does to (row, column), apart from a displacement; read off a marked square."""
     marked = dihedral(np.arange(9, dtype=np.uint8).reshape(3, 3, 1), code)[..., 0]
     middle = np.argwhere(marked == 4)[0]
     down, right = (np.argwhere(marked == value)[0] - middle for value in (7, 5))
-    return np.stack([down, right], axis=1)
+    return np.stack([down, right], axis=1).astype(np.int32)
 
 
 def closest(image: Fingerprint, outlines: NDArray[np.float32]) -> int | None:
@@ -174,27 +173,27 @@ def outlines(images: Sequence[Fingerprint]) -> NDArray[np.float32]:
 
 
 class Index:
-    """Fingerprints by their hashes: `add` images, then ask which of them another one `matches`."""
+    """Fingerprints by their hashes: `add` images, then ask which of them another one `matches`.
+
+    Sorted arrays of 20 bytes a window: a few hundred windows a photograph of half a megapixel.
+    """
 
     def __init__(self) -> None:
-        self._places: dict[int, list[tuple[str, int, int]]] = defaultdict(list)
+        self._keys: list[str] = []
+        self._images: list[Fingerprint] = []
+        self._table = _Table.of(())
 
     def add(self, key: str, image: Fingerprint) -> None:
         """Remember ``image`` as ``key``."""
-        for (row, column), value in zip(image.corners.tolist(), image.hashes.tolist(), strict=True):
-            self._places[value].append((key, row, column))
+        self._keys.append(key)
+        self._images.append(image)
 
     def matches(self, image: Fingerprint) -> dict[str, int]:
         """The images that show the same photograph, with the number of windows that agree."""
-        moves: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
-        for (row, column), value in zip(image.corners.tolist(), image.hashes.tolist(), strict=True):
-            places = self._places.get(value, ())
-            if len(places) > COMMON:
-                continue
-            for key, r, c in places:
-                moves[key][r - row, c - column] += 1
-        agreed = {key: _agreement(counts) for key, counts in moves.items()}
-        return {key: count for key, count in agreed.items() if count >= VOTES}
+        if self._table.images < len(self._images):
+            self._table = _Table.of(self._images)
+        found = self._table.agreements(image)
+        return {self._keys[number]: count for number, count in found if count >= VOTES}
 
     def copies(self, image: Fingerprint) -> dict[str, tuple[int, int]]:
         """As `matches`, of the image turned every way: windows that agree, and the code.
@@ -209,13 +208,49 @@ class Index:
         return found
 
 
-def _agreement(counts: Counter[tuple[int, int]]) -> int:
-    (row, column), _ = counts.most_common(1)[0]
-    return sum(
-        count
-        for (r, c), count in counts.items()
-        if abs(r - row) <= SLACK and abs(c - column) <= SLACK
-    )
+@dataclass(frozen=True)
+class _Table:
+    """The windows of all images, sorted by their hashes."""
+
+    images: int
+    hashes: NDArray[np.uint64]
+    numbers: NDArray[np.int32]
+    corners: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, images: Sequence[Fingerprint]) -> _Table:
+        nothing = [np.empty(0, np.uint64)], [np.empty((0, 2), np.int32)]
+        hashes = np.concatenate([image.hashes for image in images] or nothing[0])
+        corners = np.concatenate([image.corners for image in images] or nothing[1])
+        numbers = np.repeat(
+            np.arange(len(images), dtype=np.int32), [len(image.hashes) for image in images]
+        )
+        order = np.argsort(hashes, kind="stable")
+        return cls(len(images), hashes[order], numbers[order], corners[order])
+
+    def agreements(self, image: Fingerprint) -> list[tuple[int, int]]:
+        """Images by number that share windows with ``image``, and how many are displaced alike."""
+        first = np.searchsorted(self.hashes, image.hashes, "left")
+        counts = np.searchsorted(self.hashes, image.hashes, "right") - first
+        counts[counts > COMMON] = 0
+        if not counts.any():
+            return []
+        ends = np.cumsum(counts)
+        places = np.arange(ends[-1]) + np.repeat(first - ends + counts, counts)
+        numbers = self.numbers[places]
+        moves = self.corners[places] - np.repeat(image.corners, counts, axis=0)
+        shared = np.bincount(numbers, minlength=self.images)
+        return [
+            (int(number), _agreement(moves[numbers == number]))
+            for number in np.flatnonzero(shared >= VOTES)
+        ]
+
+
+def _agreement(moves: NDArray[np.int32]) -> int:
+    """How many of the displacements (n x 2) are like the commonest one."""
+    different, counts = np.unique(moves, axis=0, return_counts=True)
+    alike = np.abs(moves - different[counts.argmax()]).max(axis=1) <= SLACK
+    return int(alike.sum())
 
 
 def groups(images: Iterable[tuple[str, Fingerprint]]) -> list[list[str]]:
@@ -223,15 +258,17 @@ def groups(images: Iterable[tuple[str, Fingerprint]]) -> list[list[str]]:
 
     Mirrored and turned copies are the same photograph.
     """
+    known = list(images)
     index = Index()
+    for key, image in known:
+        index.add(key, image)
     group: dict[str, list[str]] = {}
-    for key, image in images:
-        joined = {id(group[other]): group[other] for other in index.copies(image)}
+    for key, image in known:
+        joined = {id(group[other]): group[other] for other in index.copies(image) if other in group}
         members = [key]
         for old in joined.values():
             members = old + members
         for member in members:
             group[member] = members
-        index.add(key, image)
     unique = {id(members): members for members in group.values()}
     return list(unique.values())
