@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ class TrainingBatches:
         augment: what is done to a patch pair, see `dgunet.data.augment`; None is nothing.
         records: numbers of the store's records to draw from; all of them without it.
         crops: how often an epoch has each record, at places of their own.
+        workers: threads that make the next step's samples while the caller uses this one's; 0
+            makes every sample when it is asked for. The samples are the same.
 
     Raises:
         DataError: if the store is empty or has no clean images.
@@ -49,6 +52,7 @@ class TrainingBatches:
         augment: Augmentation | None = eight_symmetries,
         records: Sequence[int] | None = None,
         crops: int = 1,
+        workers: int = 2,
     ) -> None:
         if not len(store) or store[0].target is None:
             raise DataError(
@@ -62,6 +66,7 @@ class TrainingBatches:
         self._records = np.asarray(range(len(store)) if records is None else records, np.int64)
         self._crops = crops
         self._epoch = (-1, np.empty(0, np.int64))
+        self._ahead = Ahead(self.sample, workers)
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Batch number ``step`` from 0: (input, target), float32 (B, C, H, W) in [0, 1]."""
@@ -69,7 +74,7 @@ class TrainingBatches:
 
     def part(self, step: int, places: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Only the samples at ``places`` of batch ``step``, in that order, as `__call__`."""
-        samples = [self.sample(step, place) for place in places]
+        samples = self._ahead.take(step, places)
         return as_tensor([pair[0] for pair in samples]), as_tensor([pair[1] for pair in samples])
 
     def ids(self, step: int) -> list[str]:
@@ -101,11 +106,49 @@ class TrainingBatches:
     def _index(self, position: int) -> int:
         count = len(self._records)
         epoch, place = divmod(position, count * self._crops)
-        if self._epoch[0] != epoch:
+        known = self._epoch  # as one, because another thread may be in another epoch
+        if known[0] != epoch:
             generator = np.random.default_rng([_ORDER, self.seed, epoch])
             order = generator.permutation(count * self._crops) % count
-            self._epoch = (epoch, self._records[order])
-        return int(self._epoch[1][place])
+            known = self._epoch = (epoch, self._records[order])
+        return int(known[1][place])
+
+
+Sample = tuple[Pixels, Pixels]
+
+
+class Ahead:
+    """Samples made before they are asked for: those of the next step, at the places of this one.
+
+    What was made is kept until the caller goes on to another step, so that a sample that is asked
+    for twice is made once. No more than the samples of two steps are kept.
+
+    Args:
+        make: gives the sample of a step and a place; a pure function that threads may call.
+        workers: how many threads; 0 makes every sample when it is asked for.
+    """
+
+    def __init__(self, make: Callable[[int, int], Sample], workers: int) -> None:
+        self._make = make
+        self._pool = ThreadPoolExecutor(workers, "samples") if workers else None
+        self._made: dict[tuple[int, int], Future[Sample]] = {}
+
+    def take(self, step: int, places: Sequence[int]) -> list[Sample]:
+        """The samples of ``step`` at ``places``, in that order; raises what making them raises."""
+        if self._pool is None:
+            return [self._make(step, place) for place in places]
+        for key in [key for key in self._made if key[0] not in (step, step + 1)]:
+            self._made.pop(key).cancel()
+        self._begin(step, places)
+        samples = [self._made[step, place].result() for place in places]
+        self._begin(step + 1, places)
+        return samples
+
+    def _begin(self, step: int, places: Sequence[int]) -> None:
+        assert self._pool is not None
+        for place in places:
+            if (step, place) not in self._made:
+                self._made[step, place] = self._pool.submit(self._make, step, place)
 
 
 def as_tensor(patches: list[Pixels]) -> torch.Tensor:

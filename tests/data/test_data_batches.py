@@ -1,5 +1,7 @@
 """Batches depend on the seed and the step, on nothing else."""
 
+from threading import Event
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgunet.data.augment import dihedral
-from dgunet.data.batches import TrainingBatches
+from dgunet.data.batches import Ahead, TrainingBatches
 from dgunet.data.store import PairStore
 from dgunet.data.writer import LoadedPair
 from dgunet.errors import DataError
@@ -112,6 +114,60 @@ def test_small_photographs_are_mirrored_right_and_below(prepared):
     np.testing.assert_array_equal(patch[:90, :90], image)
     np.testing.assert_array_equal(patch[90:, :90], image[51:89][::-1])
     np.testing.assert_array_equal(patch[:, 90:], patch[:, 51:89][:, ::-1])
+
+
+# Samples that threads make ahead.
+
+
+def test_samples_made_ahead_are_the_same_in_any_order(rain):
+    plain, ahead = (
+        TrainingBatches(rain, patch=16, batch=6, seed=4, workers=workers) for workers in (0, 3)
+    )
+    asked = [(0, (0, 2)), (0, (4,)), (1, (0, 2)), (1, (4, 1)), (2, (5, 0, 5)), (7, (3,)), (3, (1,))]
+    for step, places in [*asked, (30, range(6)), (31, range(6)), (0, (0, 2))]:
+        for a, b in zip(plain.part(step, places), ahead.part(step, places), strict=True):
+            assert torch.equal(a, b), (step, places)
+
+
+def test_the_next_step_is_made_while_this_one_is_used_and_no_more():
+    made = []
+    ready = Event()
+
+    def make(step, place):
+        made.append((step, place))
+        if (step, place) == (1, 1):
+            ready.set()
+        return step, place
+
+    ahead = Ahead(make, 1)
+    assert ahead.take(0, [0, 1]) == [(0, 0), (0, 1)]
+    assert ready.wait(10), "without being asked"
+    assert made == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert ahead.take(1, [1, 0, 1]) == [(1, 1), (1, 0), (1, 1)]
+    assert made.count((1, 0)) == made.count((1, 1)) == 1, "once, however often it is asked for"
+    for step in range(2, 50):
+        ahead.take(step, [0, 1])
+        assert len(ahead._made) <= 4
+
+
+def test_what_goes_wrong_ahead_is_told_when_it_is_asked_for():
+    def make(step, place):
+        if step == 1:
+            raise DataError("tile 7 is damaged.", "Prepare again.")
+        return step, place
+
+    ahead = Ahead(make, 2)
+    assert ahead.take(0, [0]) == [(0, 0)]
+    with pytest.raises(DataError, match="tile 7"):
+        ahead.take(1, [0])
+
+
+def test_what_a_store_remembers_is_bounded(rain, monkeypatch):
+    monkeypatch.setattr("dgunet.data.store.REMEMBERED", 5)
+    store = PairStore.open(rain.folder)
+    for index in [*range(len(store)), *range(len(store))]:
+        assert store[index].id == rain[index].id
+        assert len(store._records) <= 5
 
 
 def test_a_set_without_clean_images_cannot_train(prepared):
