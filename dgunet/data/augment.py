@@ -118,7 +118,7 @@ def draw_saturation(generator: np.random.Generator) -> float:
 def saturate(image: Pixels, factor: float) -> Pixels:
     """An RGB image with its colours moved from grey (0) past what they are (1), as Pillow does it.
 
-    grey + factor (image - grey), rounded and cut to 0..255; grey is Pillow's luma.
+    grey + factor (image - grey), cut to 0..255 and to whole levels; grey is Pillow's luma.
 
     Raises:
         ValueError: if the image is not uint8 with three channels.

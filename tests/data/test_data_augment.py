@@ -105,7 +105,7 @@ def test_saturation_is_a_mix_with_grey(seed, factor):
     np.testing.assert_array_equal(mixed, ImageEnhance.Color(picture).enhance(factor))
     grey = np.asarray(picture.convert("L"))[..., None].astype(float)
     exact = np.clip(grey + factor * (image - grey), 0, 255)
-    assert np.abs(mixed - exact).max() <= 1
+    assert np.abs(mixed - exact).max() < 1 + 1e-9, "Pillow drops what is behind the point"
     np.testing.assert_array_equal(saturate(image, 1.0), image)
     patch = saturate(image[1:4, 2:6], factor)
     np.testing.assert_array_equal(patch, mixed[1:4, 2:6], "cutting first changes nothing")
