@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,6 +108,7 @@ def ui(port: int = typer.Option(5000, help="Port on 127.0.0.1.")) -> None:
     import os
     import sys
 
+    from dgunet.errors import ConfigError
     from dgunet.tracking import Layout, ensure_store
 
     layout = Layout.at()
@@ -114,6 +116,11 @@ def ui(port: int = typer.Option(5000, help="Port on 127.0.0.1.")) -> None:
     if uri.startswith(("http://", "https://")):
         typer.echo(f"MLFLOW_TRACKING_URI names a server; its user interface is at {uri}")
         return
+    if _taken(port):
+        raise ConfigError(
+            f"something answers on port {port} already.",
+            f"Maybe this interface itself; else: dgunet tracking ui --port {port + 1}",
+        )
     typer.echo(f"MLflow user interface: http://127.0.0.1:{port} (Ctrl-C ends it)")
     settings = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -159,6 +166,11 @@ def doctor(
         typer.echo("every run has its end")
     if left or told.away:
         raise typer.Exit(1)
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _runs(count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import time
 from contextlib import closing
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from dgunet.cli import command
 from dgunet.cli.tracking import tracking
+from dgunet.errors import ConfigError
 from dgunet.tracking import Layout, TrackingError, delivered, ensure_store, start_run
 
 TAGS = {"stage": "train", "profile": "sample"}
@@ -81,3 +83,11 @@ def test_runs_are_listed_and_chosen(bare: Layout, monkeypatch: pytest.MonkeyPatc
     assert names("--table", "1") == ["train 1", "evaluate 1"]
     assert names("--table", "1", "--stage", "train") == ["train 1"]
     assert names("--campaign", "paper-local") == []
+
+
+def test_the_interface_names_a_port_that_is_taken(project: Layout) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        told = CliRunner().invoke(tracking, ["ui", "--port", port])
+    assert told.exit_code == 1 and isinstance(told.exception, ConfigError)
+    assert f"port {port} already" in told.exception.message
