@@ -7,7 +7,17 @@ import importlib.util
 
 import typer
 
-MODULES = ("data", "stages", "training", "evaluation", "network", "tracking", "runs", "models")
+MODULES = (
+    "data",
+    "stages",
+    "training",
+    "evaluation",
+    "network",
+    "tracking",
+    "runs",
+    "models",
+    "pipeline",
+)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,64 @@
+"""A clone's parts that the verbs need, and the command within this process."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+from pipelines_server import StandIn
+
+from dgunet.cli import main
+
+DIGEST = "sha256:" + "7" * 64
+
+
+@pytest.fixture
+def dgunet(monkeypatch, capfd):
+    """Run ``dgunet`` here; returns what it printed, both streams, and its exit status."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["dgunet", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        told = capfd.readouterr()
+        return subprocess.CompletedProcess(
+            arguments, int(stopped.value.code or 0), told.out, told.err
+        )
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def outside(monkeypatch, project, tmp_path):
+    """No credentials, hosts or clusters of the machine that the tests run on."""
+    for name in ("DGUNET_KFP_TOKEN", "DGUNET_KFP_COOKIE", "KF_PIPELINES_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("KF_PIPELINES_UI_ENDPOINT", raising=False)
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setenv("DGUNET_HOME", str(project))
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture
+def cluster_file(project, tmp_path):
+    """The documented cluster with an image that is not the example's."""
+    text = (project / "pipelines" / "cluster.yaml").read_text()
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text.replace("sha256:" + "0" * 64, DIGEST))
+    return path
+
+
+@pytest.fixture
+def stand_in():
+    """The stand-in for a pipelines server."""
+    with StandIn() as server:
+        yield server
+
+
+@pytest.fixture
+def home(project, tmp_path):
+    """A project folder with what a local run needs; the code is the checkout's."""
+    place = tmp_path / "a project"
+    place.mkdir()
+    shutil.copy(project / "params.yaml", place)
+    return place

@@ -1,0 +1,254 @@
+"""Submit, watch and cancel against a stand-in for the pipelines API; no real server was asked."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import kfp_server_api as api
+import pytest
+
+from dgunet.kubeflow import compiling, pods, submitting
+
+SOURCE = "data_source=https://git.example.org/lab/dgunet.git"
+DATA = ("-p", SOURCE, "-p", f"data_version={'c' * 40}")
+
+
+@pytest.fixture(scope="module")
+def compiled_once():
+    """Compiling is the slow part of a submission, and the same for most tests."""
+    known, compile_pipeline = {}, compiling.compile_pipeline
+
+    def look(name, home, cluster=None):
+        key = (name, cluster.model_dump_json())
+        if key not in known:
+            known[key] = compile_pipeline(name, home, cluster)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "compile_pipeline", look)
+        yield
+
+
+@pytest.fixture
+def submit(dgunet, cluster_file, stand_in, compiled_once):
+    """Submit `evaluate_checkpoint` with everything named."""
+
+    def call(*more, host=None):
+        weights = ("-p", "weights=s3://models/derain.pth", "-p", f"weights_sha256={'a' * 64}")
+        target = ("--host", host or stand_in.host, "--cluster", cluster_file)
+        return dgunet("pipeline", "submit", "evaluate_checkpoint", *target, *DATA, *weights, *more)
+
+    return call
+
+
+def one_line(told, *parts):
+    assert told.returncode == 1
+    assert len(told.stderr.strip().splitlines()) == 1, told.stderr
+    for part in parts:
+        assert part in told.stderr
+
+
+def test_submit_uploads_sets_the_experiment_and_gives_the_url(submit, stand_in):
+    told = submit("--experiment", "nightly", "--name", "first")
+    assert told.returncode == 0, told.stderr
+    (run,) = stand_in.runs
+    assert f"{stand_in.host}/#/runs/details/{run.run_id}" in told.stdout
+    assert [e.display_name for e in stand_in.experiments] == ["nightly"]
+    assert run.experiment_id == stand_in.experiments[0].experiment_id
+    assert (run.display_name, run.service_account) == ("first", "pipeline-runner")
+    given = run.runtime_config.parameters
+    assert given["test_sets"] == ["Test100", "Rain100H", "Rain100L", "Test2800", "Test1200"]
+    assert given["image_digest"] == "sha256:" + "7" * 64
+    assert "profile: sample" in given["params"]
+
+
+def test_the_same_content_is_the_same_version_and_other_content_another(
+    submit, stand_in, cluster_file
+):
+    assert "uploaded" in submit().stdout
+    assert "there already" in submit().stdout
+    assert len(stand_in.versions) == 1 and len(stand_in.runs) == 2
+    cluster_file.write_text(cluster_file.read_text().replace("memory: 8Gi", "memory: 9Gi"))
+    assert "uploaded" in submit().stdout
+    assert len(stand_in.versions) == 2 and len(stand_in.pipelines) == 1
+    assert {run.pipeline_version_reference.pipeline_version_id for run in stand_in.runs} == {
+        version.pipeline_version_id for version in stand_in.versions
+    }
+
+
+def test_a_token_opens_and_an_expired_one_is_one_line(submit, stand_in, tmp_path, monkeypatch):
+    stand_in.token = "fresh"
+    (tmp_path / "token").write_text("fresh\n")
+    assert submit("--token-file", tmp_path / "token").returncode == 0
+    monkeypatch.setenv("DGUNET_KFP_TOKEN", "stale")
+    told = submit()
+    one_line(told, "401", "the token is expired", "Renew it")
+    assert "stale" not in told.stderr
+
+
+def test_a_cookie_opens(submit, stand_in, monkeypatch):
+    stand_in.cookie = "authservice_session=abc"
+    one_line(submit(), "401", "no credentials")
+    monkeypatch.setenv("DGUNET_KFP_COOKIE", "authservice_session=abc")
+    assert submit().returncode == 0
+
+
+def test_in_a_cluster_the_pod_s_token_opens_and_is_read_anew(
+    submit, stand_in, tmp_path, monkeypatch
+):
+    own = tmp_path / "projected"
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(own))
+    for token in ("first", "renewed"):
+        own.write_text(token)
+        stand_in.token = token
+        assert submit().returncode == 0
+
+
+def test_a_missing_right_names_the_namespace(submit, stand_in):
+    stand_in.broken["GET", "/experiments"] = (403, "User 'me' is not authorized")
+    one_line(submit("--namespace", "team"), "403", "namespace team", "not authorized")
+
+
+def test_several_users_need_a_namespace(submit, stand_in):
+    stand_in.multi_user = True
+    one_line(submit(), "--namespace NAME")
+    assert submit("--namespace", "team").returncode == 0
+    assert stand_in.experiments[0].namespace == "team"
+
+
+def test_nobody_at_the_host(submit):
+    one_line(submit(host="http://127.0.0.1:9"), "cannot be reached", "Check --host")
+
+
+def test_a_name_that_does_not_resolve(submit):
+    one_line(submit(host="https://no-such-host.invalid"), "cannot be reached", "Check --host")
+
+
+def test_a_host_that_answers_with_a_login_page(submit, stand_in):
+    one_line(submit(host=f"{stand_in.host}/sign-in"), "text/html", "/pipeline")
+
+
+def test_a_host_that_is_no_address(submit):
+    one_line(submit(host="ftp://example.org"), "is no address")
+
+
+def test_credentials_do_not_go_over_the_network_in_the_open(submit, monkeypatch):
+    monkeypatch.setenv("DGUNET_KFP_TOKEN", "secret")
+    one_line(submit(host="http://kubeflow.example.org"), "in the open", "https")
+
+
+def test_a_pipeline_of_somebody_else_has_the_name(submit, stand_in):
+    name = "dgunet-evaluate-checkpoint"
+    stand_in.pipelines.append(api.V2beta1Pipeline(pipeline_id="theirs", display_name=name))
+    stand_in.hidden.add(name)
+    one_line(submit(), name, "--pipeline-name")
+    assert submit("--pipeline-name", "mine").returncode == 0
+
+
+def test_a_version_that_somebody_uploads_at_the_same_moment_is_used(submit, stand_in, monkeypatch):
+    submit()
+    look, answers = submitting._find_version, iter([None])
+    monkeypatch.setattr(submitting, "_find_version", lambda *given: next(answers, look(*given)))
+    assert "there already" in submit().stdout
+    assert len(stand_in.versions) == 1
+
+
+def test_an_archived_experiment_is_refused_before_a_run(submit, stand_in):
+    stand_in.experiments.append(
+        api.V2beta1Experiment(experiment_id="old", display_name="dgunet", storage_state="ARCHIVED")
+    )
+    one_line(submit(), "archived", "--experiment")
+    assert not stand_in.runs
+
+
+def test_a_server_that_fails(submit, stand_in):
+    stand_in.broken["POST", "/runs"] = (500, "database is locked")
+    one_line(submit(), "500", "database is locked", "ml-pipeline")
+    assert stand_in.asked.count(("POST", "/runs")) == 1  # nothing is started twice
+
+
+def test_a_slow_server_is_not_asked_twice(submit, stand_in):
+    stand_in.slow["/runs"] = 1.5
+    one_line(submit("--timeout", 1), "within 1 s", "look before you try again")
+    assert stand_in.asked.count(("POST", "/runs")) == 1
+
+
+def test_the_example_s_image_is_refused(submit, cluster_file):
+    cluster_file.write_text(cluster_file.read_text().replace("7" * 64, "0" * 64))
+    one_line(submit(), "is the example's", "docker push")
+
+
+def test_the_dry_run_shows_the_plan_and_asks_nobody(submit, stand_in):
+    told = submit("--dry-run", "--tflops", 20)
+    assert told.returncode == 0, told.stderr
+    for part in ("for each of what survey found", "sha256:" + "7" * 64, "64Gi", "training: none"):
+        assert part in told.stdout
+    assert "GPUs at a time: at most 2" in told.stdout
+    assert not stand_in.asked
+
+
+@pytest.fixture
+def task():
+    def make(name, state, error=None, start=0):
+        begin = datetime.now(UTC) - timedelta(minutes=10 - start)
+        return api.V2beta1PipelineTaskDetail(
+            display_name=name,
+            state=state,
+            start_time=begin,
+            end_time=begin + timedelta(seconds=90) if state != "RUNNING" else None,
+            error=api.GoogleRpcStatus(code=13, message=error) if error else None,
+        )
+
+    return make
+
+
+@pytest.fixture
+def running(submit, stand_in, task):
+    assert submit().returncode == 0
+    (run,) = stand_in.runs
+    run.run_details = api.V2beta1RunDetails(
+        task_details=[
+            task("evaluate-driver", "SUCCEEDED", start=2),
+            task("train", "FAILED", "OOMKilled:\nexit 137", start=3),
+            task("prepare-2", "SUCCEEDED", start=1),
+        ]
+    )
+    return run
+
+
+def test_status_lists_the_tasks_in_order(dgunet, stand_in, running):
+    told = dgunet("pipeline", "status", running.run_id, "--host", stand_in.host)
+    assert told.returncode == 0, told.stderr
+    tasks = [line.split()[:2] for line in told.stdout.splitlines() if "0:01:30" in line]
+    assert tasks == [["prepare-2", "SUCCEEDED"], ["train", "FAILED"]]
+    assert "train: OOMKilled: exit 137" in told.stdout
+    assert f"/#/runs/details/{running.run_id}" in told.stdout
+
+
+def test_status_of_an_unknown_run(dgunet, stand_in):
+    one_line(dgunet("pipeline", "status", "nope", "--host", stand_in.host), "has no run nope")
+
+
+def test_logs_without_a_kubeconfig_tell_what_the_api_knows(dgunet, stand_in, running, monkeypatch):
+    def nowhere(context):
+        raise pods.NoClusterError("no kubeconfig that works.")
+
+    monkeypatch.setattr(pods, "connect", nowhere)
+    told = dgunet("pipeline", "logs", running.run_id, "--step", "train", "--host", stand_in.host)
+    assert told.returncode == 0
+    assert "OOMKilled" in told.stdout
+    assert "no kubeconfig" in told.stderr
+
+
+def test_cancel_terminates_once(dgunet, stand_in, running):
+    told = dgunet("pipeline", "cancel", running.run_id, "--host", stand_in.host)
+    assert told.returncode == 0, told.stderr
+    assert running.state == "CANCELING"
+    running.state = "CANCELED"
+    one_line(dgunet("pipeline", "cancel", running.run_id, "--host", stand_in.host), "is over")
+
+
+def test_parameters_arrive_as_the_pipeline_declares_them(submit, stand_in):
+    submit("-p", "task=cs", "-p", "ratio=10", "-p", 'test_sets=["Set11"]')
+    given = stand_in.runs[0].runtime_config.parameters
+    assert (given["ratio"], given["test_sets"]) == (10, ["Set11"])
+    json.dumps(given)
