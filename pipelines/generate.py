@@ -15,7 +15,7 @@ import yaml
 from kfp import compiler
 
 from dgunet.files import write_text
-from dgunet.kubeflow.cluster import load_cluster
+from dgunet.kubeflow.cluster import Trainer, load_cluster
 from dgunet.kubeflow.placing import Place
 from pipelines import NAMES
 
@@ -38,8 +38,11 @@ def generated() -> dict[Path, str]:
         build = importlib.import_module(f"pipelines.{name}").build
         made[Path("pipelines", "compiled", f"{name}.yaml")] = compiled(build(Place()))
     build = importlib.import_module("pipelines.train_evaluate").build
-    on_cluster = compiled(build(Place(cluster)))
-    made[Path("pipelines", "compiled", "train_evaluate.cluster.yaml")] = on_cluster
+    nodes = cluster.model_copy(update={"trainer": Trainer(nodes=2, shared="/state/shared")})
+    for kind, where in (("cluster", cluster), ("nodes", nodes)):
+        made[Path("pipelines", "compiled", f"train_evaluate.{kind}.yaml")] = compiled(
+            build(Place(where))
+        )
     return made
 
 
@@ -54,8 +57,8 @@ def compiled(thing) -> str:
 def readme(step, title: str, text: str) -> str:
     """The page of one component: what its docstring says, with the types of its IR."""
     name = step.python_func.__name__
-    spec = yaml.safe_load(text)
-    component = spec["components"][f"comp-{name}"]
+    spec, known = yaml.safe_load(text), name.replace("_", "-")
+    component = spec["components"][f"comp-{known}"]
     doc = docstring_parser.parse(step.python_func.__doc__)
     said = {each.arg_name: each.description for each in doc.params}
     said["Output"] = doc.returns.description if doc.returns else ""
@@ -67,7 +70,7 @@ def readme(step, title: str, text: str) -> str:
         ]
         if rows:
             lines += [f"## {heading}", "", "| name | type | what |", "|---|---|---|", *rows, ""]
-    image = spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"]["image"]
+    image = spec["deploymentSpec"]["executors"][f"exec-{known}"]["container"]["image"]
     lines += [f"Image: `{image}`, or the cluster's by digest. It installs nothing as it runs.", ""]
     return "\n".join(lines)
 

@@ -8,13 +8,14 @@ from components.prepare.component import prepare
 from components.submission.component import submission
 from components.survey.component import survey
 from components.train.component import train
+from components.train_nodes.component import train_nodes
 from dgunet.kubeflow.placing import Place
 from dgunet.stages.ablations import TEST_SET
 from dgunet.stages.layout import TRAINING_SETS
 
 
 def trained(place: Place, common: dict, network: dict, training_set) -> object:
-    """The train task of one network, its data prepared.
+    """The train task of one network, its data prepared; over several nodes if the cluster says so.
 
     Args:
         common: arguments that the steps have in common; see `arguments`.
@@ -22,12 +23,9 @@ def trained(place: Place, common: dict, network: dict, training_set) -> object:
         training_set: a name of the catalogue.
     """
     prepared = place("prepare", prepare(dataset=training_set, **_data(common)))
-    step = train(
-        **network,
-        processes=0,
-        store=prepared.outputs["store"],
-        **_pick(common, "params", "code_version", "image_digest"),
-    )
+    given = network | _pick(common, "params", "code_version", "image_digest")
+    given |= {"processes": 0, "store": prepared.outputs["store"]}
+    step = train_nodes(**given, **place.trainer) if place.trainer else train(**given)
     return place("train", step)
 
 

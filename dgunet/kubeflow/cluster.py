@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import yaml
@@ -116,6 +116,7 @@ class Trainer(Strict):
     runtime: Subdomain = "dgunet-torch"
     shared: MountPath = Field(description="a volume's path that all nodes and the step see")
     poll: int = Field(default=15, gt=0, description="seconds between two looks at the job")
+    restarts: int = Field(default=5, ge=0, description="after a node was taken away")
 
 
 class Cluster(Strict):
@@ -157,7 +158,8 @@ class Cluster(Strict):
     @model_validator(mode="after")
     def _nodes_share_a_volume(self) -> Cluster:
         if self.trainer and not any(
-            self.trainer.shared.startswith(volume.path) for volume in self.volumes
+            PurePosixPath(self.trainer.shared).is_relative_to(volume.path)
+            for volume in self.volumes
         ):
             raise ValueError(f"trainer.shared {self.trainer.shared!r} on one of the volumes")
         return self

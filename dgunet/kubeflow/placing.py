@@ -40,6 +40,25 @@ class Place:
             active_deadline_seconds=ending.deadline,
         )
 
+    @property
+    def trainer(self) -> dict[str, Any] | None:
+        """Arguments of a training over several nodes; None where it has one pod."""
+        if self.cluster is None or self.cluster.trainer is None:
+            return None
+        step, trainer = self.cluster.step("train"), self.cluster.trainer
+        return {
+            "nodes": trainer.nodes,
+            "runtime": trainer.runtime,
+            "shared": trainer.shared,
+            "poll": trainer.poll,
+            "restarts": trainer.restarts,
+            "image": step.image or self.cluster.image,
+            "deadline": step.timeout or 0,
+            "labels": self.cluster.labels,
+            "annotations": self.cluster.annotations,
+            "pull_secrets": list(self.cluster.pull_secrets),
+        }
+
     def __call__(self, name: str, task: Any) -> Any:
         """``task`` with the settings of step ``name``."""
         task.set_caching_options(name in CACHED)

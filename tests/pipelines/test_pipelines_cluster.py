@@ -48,6 +48,7 @@ def test_the_examples_in_its_comments_are_valid_too(content):
         ("environment.AWS_SECRET_ACCESS_KEY", "hunter2", "only under secrets"),
         ("volumes.0.path", "state", "volumes[0].path is 'state'"),
         ("trainer", {"nodes": 2, "shared": "/elsewhere"}, "on one of the volumes"),
+        ("trainer", {"nodes": 2, "shared": "/statement"}, "on one of the volumes"),
         ("steps.train.tolerations.0.value", "x", "operator Exists without a value"),
         ("parallelism.sets", 0, "parallelism.sets is 0, allowed: greater than 0"),
     ],

@@ -31,7 +31,7 @@ def test_every_component_is_generated(made):
         assert not re.search(r"\|\s*\|$", page, re.MULTILINE), f"{name}: an entry without words"
 
 
-@pytest.fixture(params=[*NAMES, "train_evaluate.cluster"])
+@pytest.fixture(params=[*NAMES, "train_evaluate.cluster", "train_evaluate.nodes"])
 def documents(request):
     path = ROOT / "pipelines" / "compiled" / f"{request.param}.yaml"
     return list(yaml.safe_load_all(path.read_text()))
@@ -70,7 +70,7 @@ def test_bodies_are_a_few_lines():
 def test_what_changes_a_result_is_a_parameter(documents):
     components = documents[0]["components"]
     for name, component in components.items():
-        if not re.match(r"comp-(prepare|train|evaluate|ablate|load)(-\d+)?$", name):
+        if not re.match(r"comp-(prepare|train|train-nodes|evaluate|ablate|load)(-\d+)?$", name):
             continue
         parameters = set(component["inputDefinitions"]["parameters"])
         assert {"code_version", "image_digest"} <= parameters, name
@@ -130,3 +130,35 @@ def test_a_cluster_gives_retries_timeouts_and_resources():
     assert pods["exec-train"]["tolerations"][0]["key"] == "nvidia.com/gpu"
     assert pods["exec-tables"]["secretAsEnv"][0]["secretName"] == "s3-credentials"
     assert "AWS_SECRET_ACCESS_KEY" not in str(spec)
+
+
+def test_a_trainer_puts_the_gpus_on_the_nodes_and_the_rest_on_the_step_too():
+    path = ROOT / "pipelines" / "compiled" / "train_evaluate.nodes.yaml"
+    spec, platform = yaml.safe_load_all(path.read_text())
+    component = spec["components"]["comp-train-nodes"]
+    passed = {p["field"]: p.get("applyToTask", False) for p in component["taskConfigPassthroughs"]}
+    assert passed == {
+        "RESOURCES": False,
+        "KUBERNETES_TOLERATIONS": False,
+        "KUBERNETES_NODE_SELECTOR": False,
+        "KUBERNETES_AFFINITY": False,
+        "ENV": True,
+        "KUBERNETES_VOLUMES": True,
+    }
+    task = dict(tasks_of(spec))["train-nodes"]
+    given = task["inputs"]["parameters"]
+    constants = {k: v["runtimeValue"]["constant"] for k, v in given.items() if "runtimeValue" in v}
+    assert (constants["nodes"], constants["shared"]) == (2, "/state/shared")
+    assert constants["image"].startswith("registry.example.org/dgunet@sha256:")
+    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train-nodes"]
+    assert pods["pvcMount"][0]["mountPath"] == "/state" and pods["nodeSelector"]
+    assert task["retryPolicy"]["maxRetryCount"] == 5
+    assert "comp-train" not in spec["components"]
+
+
+def test_without_a_trainer_the_step_keeps_its_gpus():
+    """A component that passes resources on has none in its own pod, so it is another component."""
+    path = ROOT / "pipelines" / "compiled" / "train_evaluate.cluster.yaml"
+    spec, _ = yaml.safe_load_all(path.read_text())
+    assert "taskConfigPassthroughs" not in spec["components"]["comp-train"]
+    assert "comp-train-nodes" not in spec["components"]

@@ -1,0 +1,96 @@
+"""One network, several nodes: prepared store to weights."""
+
+from typing import List  # noqa: UP035 - kfp reads the annotation
+
+from kfp import dsl
+
+from components import IMAGE
+
+# What the task is given goes to the nodes; the step itself only waits, without their GPUs.
+TO_THE_NODES = [
+    dsl.TaskConfigField.RESOURCES,
+    dsl.TaskConfigField.KUBERNETES_TOLERATIONS,
+    dsl.TaskConfigField.KUBERNETES_NODE_SELECTOR,
+    dsl.TaskConfigField.KUBERNETES_AFFINITY,
+    dsl.TaskConfigPassthrough(field=dsl.TaskConfigField.ENV, apply_to_task=True),
+    dsl.TaskConfigPassthrough(field=dsl.TaskConfigField.KUBERNETES_VOLUMES, apply_to_task=True),
+]
+
+
+@dsl.component(
+    base_image=IMAGE,
+    packages_to_install=[],
+    install_kfp_package=False,
+    task_config_passthroughs=TO_THE_NODES,
+)
+def train_nodes(
+    params: str,
+    task: str,
+    variant: str,
+    ratio: int,
+    processes: int,
+    code_version: str,
+    image_digest: str,
+    image: str,
+    nodes: int,
+    runtime: str,
+    shared: str,
+    poll: int,
+    restarts: int,
+    deadline: int,
+    labels: dict,
+    annotations: dict,
+    pull_secrets: List[str],  # noqa: UP006
+    store: dsl.Input[dsl.Dataset],
+    task_config: dsl.TaskConfig,
+    model: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Train one network of Tables 1-4 on several nodes: a TrainJob of Kubeflow Trainer, watched.
+
+    Args:
+        params: the text of params.yaml.
+        task: derain, deblur, denoise or cs.
+        variant: DGUNet or DGUNet+.
+        ratio: percent of measurements for cs, 0 for the other tasks.
+        processes: of each node; 0 means one for each GPU of a node.
+        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        image_digest: digest of the image; the step refuses another.
+        image: what the nodes run, by digest.
+        nodes: how many nodes.
+        runtime: name of a ClusterTrainingRuntime.
+        shared: path of a volume that the step and all nodes see.
+        poll: seconds between two looks at the job.
+        restarts: how often it is started again after a node was taken away.
+        deadline: seconds, then the cluster ends the job by itself; 0 for never.
+        labels: of the job and its pods, e.g. the queue of Kueue.
+        annotations: of the job and its pods.
+        pull_secrets: logins to the registry.
+        store: the prepared training set.
+        task_config: the settings of this task, as Kubeflow forwards them to the nodes.
+        model: folder of the weights and the loss curve; the checkpoint hash is in the metadata.
+        metrics: mean loss of the first and of the last tenth of the steps.
+    """
+    from pathlib import Path
+
+    from dgunet.kubeflow.trainer.nodes import Nodes, train_on_nodes
+    from dgunet.stages.outcome import describe_model
+    from dgunet.stages.pins import check_pins
+
+    check_pins(code=code_version, image=image_digest)
+    settings = Nodes(nodes, runtime, shared, image, poll, restarts, deadline)
+    weights = train_on_nodes(
+        params,
+        task,
+        variant=variant,
+        ratio=ratio or None,
+        store=Path(store.path),
+        out=Path(model.path),
+        nodes=settings.marked(labels, annotations, pull_secrets),
+        task_config=task_config,
+        processes=processes,
+    )
+    facts, numbers = describe_model(weights)
+    model.metadata.update(facts, code_version=code_version, store_digest=store.metadata["digest"])
+    for name, value in numbers.items():
+        metrics.log_metric(name, value)
