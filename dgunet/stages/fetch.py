@@ -109,8 +109,16 @@ def _places(info: DatasetInfo, remote: Any, folder: str) -> list[tuple[str, str]
         (tree.folder, place)
         for tree in info.trees
         for base in (f"{folder}/{info.role}", folder)
-        if remote.isdir(place := f"{base}/{tree.folder}")
+        if _is_folder(remote, place := f"{base}/{tree.folder}")
     ]
+
+
+def _is_folder(remote: Any, place: str) -> bool:
+    """Not ``remote.isdir``, which takes a repository that cannot be read for one without it."""
+    try:
+        return bool(remote.info(place)["type"] == "directory")
+    except FileNotFoundError:
+        return False
 
 
 def _find(info: DatasetInfo, remote: Any, folder: str) -> tuple[str, str]:

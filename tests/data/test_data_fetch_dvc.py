@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from dgunet.cli.data import data
 from dgunet.errors import ConfigError, DataError, DgunetError
-from dgunet.stages.fetch import fetch_from_dvc
+from dgunet.stages.fetch import fetch_from_dvc, sets_in_dvc
 
 SET = "data/paper/test/Set11"
 
@@ -122,6 +122,17 @@ def test_what_is_not_there_is_told(repository, tmp_path):
     fetch_from_dvc("Set11", str(repository), "v1", tmp_path / "root")
     with pytest.raises(DataError, match="there already"):
         fetch_from_dvc("Set11", str(repository), "v1", tmp_path / "root")
+
+
+@pytest.mark.parametrize("repository", ["local"], indirect=True)
+def test_what_cannot_be_read_is_not_called_absent(environment, tmp_path, repository):
+    names = ["Set11", "GoPro"]
+    assert sets_in_dvc(names, str(repository), "v1", folder="data/paper") == ["Set11"]
+    shutil.copytree(repository, tmp_path / "r")
+    shutil.rmtree(tmp_path / "r" / ".dvc" / "tmp", ignore_errors=True)
+    (tmp_path / "r" / ".dvc" / "tmp").touch()  # as unwritable as a read-only mount
+    with pytest.raises(DataError, match="r at v1 could not be read"):
+        sets_in_dvc(names, str(tmp_path / "r"), "v1", folder="data/paper")
 
 
 @pytest.mark.parametrize("repository", ["local"], indirect=True)
