@@ -120,8 +120,12 @@ def _refuse_unknown(chosen: Sequence[RunInfo], keys: list[str]) -> None:
     known = {key for info in chosen for key in info.facts()}
     for key in keys:
         if chosen and key not in known:
-            near = get_close_matches(key, known, 3) or sorted(known)
-            raise ConfigError(f"none of these runs has {key!r}.", f"Known: {', '.join(near)}.")
+            if near := get_close_matches(key, known, 3):
+                mend = f"Near it are: {', '.join(near)}."
+            else:
+                metrics = sorted({metric for info in chosen for metric in info.metrics})
+                mend = f"Give a tag, a parameter or a metric: {', '.join(metrics)}."
+            raise ConfigError(f"none of these runs has {key!r}.", mend)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -20,6 +20,11 @@ BATCHED = ("metrics", "params", "tags", "result")
 BATCH = 200
 """Events in one request at most."""
 
+COMPARED = ("train", "evaluate", "ablate")
+"""Stages whose runs are top-level: MLflow's charts leave out the children of a collapsed run."""
+
+PARENT = "mlflow.parentRunId"
+
 _WRONG = frozenset(
     {
         "BAD_REQUEST",
@@ -104,12 +109,17 @@ class Sender:
             return False
         self.cursor.run_id, self.cursor.experiment_id = run_id, found.info.experiment_id
         tags = {"dgunet.journal": self.reader.id} | self.header["tags"]
+        old = ["error"]
         if found.info.run_name != self.header["name"]:
             tags["adopted.name"] = found.info.run_name
+        if self.header["tags"].get("stage") in COMPARED and PARENT in found.data.tags:
+            tags["adopted.parent"] = found.data.tags[PARENT]
+            old.append(PARENT)
         self._log_batch([{"kind": "tags", "time": 0, "values": tags}])
         self.client.update_run(run_id, "RUNNING", self.header["name"])
-        if "error" in found.data.tags:
-            self.client.delete_tag(run_id, "error")
+        for tag in old:
+            if tag in found.data.tags:
+                self.client.delete_tag(run_id, tag)
         return True
 
     def _make_run(self, tags: dict[str, str]) -> None:

@@ -68,7 +68,6 @@ def test_an_injected_run_is_adopted(
     known = {key: told.data.tags.get(key) for key in ("stage", "kfp.run_id", "adopted.name")}
     assert known == {"stage": "train", "kfp.run_id": "3b1c", "adopted.name": "train"}
     assert told.data.tags["image.digest"] == "sha256:" + "a" * 64
-    assert "mlflow.parentRunId" in told.data.tags
     assert len(client.search_runs([experiment])) == 2, "the pipeline's and this"
 
 
@@ -78,6 +77,20 @@ def test_steps_of_one_task_keep_apart(project: Layout, inject: Any) -> None:
         inject("ablate")
         step(name)
     assert [info.name for info in latest(in_mlflow(project))] == ["stages-9", "stages-3"]
+
+
+@pytest.mark.parametrize(("stage", "stays"), [("ablate", False), ("prepare", True)])
+def test_what_is_compared_is_no_child_of_the_pipeline_s_run(
+    client: Any, inject: Any, stage: str, stays: bool
+) -> None:
+    """MLflow's chart view shows no child of a collapsed run."""
+    given = inject(stage)
+    parent = client.get_run(given).data.tags["mlflow.parentRunId"]
+    with start_run("dgunet/x", "n", tags=TAGS | {"stage": stage}, params={}):
+        pass
+    tags = client.get_run(given).data.tags
+    assert tags["mlflow.parentRunId" if stays else "adopted.parent"] == parent
+    assert ("mlflow.parentRunId" in tags) is stays
 
 
 def test_a_step_tried_again_is_no_failure_any_more(client: Any, inject: Any) -> None:

@@ -56,8 +56,8 @@ def test_runs_are_filtered_sorted_and_compared(ablations: Layout) -> None:
     assert column(runs("--status", "finished")) == column(runs())
     for options, said in (
         (("--where", "stages"), "KEY=VALUE"),
-        (("--sort", "psrn"), "has 'psrn'. Known: psnr"),
-        (("--show", "stage5"), "has 'stage5'. Known: stage"),
+        (("--sort", "psrn"), "has 'psrn'. Near it are: psnr"),
+        (("--show", "xyz"), "a tag, a parameter or a metric: psnr."),
         (("--status", "done"), "RUNNING, FINISHED, FAILED, KILLED"),
     ):
         refused = CliRunner().invoke(command(), ["runs", *options])
