@@ -1,21 +1,22 @@
 """What is generated from components and pipelines, and committed: run it after changing one.
 
-python -m pipelines.generate          write component.yaml, README.md and the compiled pipelines
+python -m pipelines.generate          write component.yaml, README.md, compiled pipelines, pictures
 python -m pipelines.generate --check  only say what is not as it would be written
 """
 
 import argparse
 import importlib
 import sys
-import tempfile
 from pathlib import Path
 
 import docstring_parser
 import yaml
-from kfp import compiler
 
 from dgunet.files import write_text
 from dgunet.kubeflow.cluster import Trainer, load_cluster
+from dgunet.kubeflow.compiling import compiled, documents
+from dgunet.kubeflow.graph import graph
+from dgunet.kubeflow.picture import svg
 from dgunet.kubeflow.placing import Place
 from pipelines import NAMES
 
@@ -36,7 +37,9 @@ def generated() -> dict[Path, str]:
     cluster = load_cluster(ROOT / "pipelines" / "cluster.yaml")
     for name in NAMES:
         build = importlib.import_module(f"pipelines.{name}").build
-        made[Path("pipelines", "compiled", f"{name}.yaml")] = compiled(build(Place()))
+        text = compiled(build(Place()))
+        made[Path("pipelines", "compiled", f"{name}.yaml")] = text
+        made[Path("docs", "images", f"pipeline-{name}.svg")] = svg(graph(documents(text)[0]))
     build = importlib.import_module("pipelines.train_evaluate").build
     nodes = cluster.model_copy(update={"trainer": Trainer(nodes=2, shared="/state/shared")})
     for kind, where in (("cluster", cluster), ("nodes", nodes)):
@@ -44,14 +47,6 @@ def generated() -> dict[Path, str]:
             build(Place(where))
         )
     return made
-
-
-def compiled(thing) -> str:
-    """The IR of a component or a pipeline as YAML text."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "out.yaml"
-        compiler.Compiler().compile(thing, str(path))
-        return path.read_text()
 
 
 def readme(step, title: str, text: str) -> str:

@@ -25,6 +25,8 @@ class Node:
     executor: str = ""
     cached: bool = False
     retries: int = 0
+    nodes: int = 1
+    """Pods with these resources that it holds: several for a training over several nodes."""
     last: bool = False
     """Runs at the end whatever happened (exit handler)."""
     inner: tuple[Node, ...] = ()
@@ -79,10 +81,17 @@ def _node(name: str, task: Mapping[str, Any], components: Mapping[str, Any]) -> 
         after=tuple(sorted(_waits(task))),
         executor=component.get("executorLabel", ""),
         cached=bool(task.get("cachingOptions", {}).get("enableCache")),
+        nodes=int(_constant(task, "nodes", 1)),
         retries=int(task.get("retryPolicy", {}).get("maxRetryCount", 0)),
         last=_is_last(task),
         inner=_inner(component["dag"], components) if "dag" in component else (),
     )
+
+
+def _constant(task: Mapping[str, Any], name: str, otherwise: Any) -> Any:
+    """The value that a task's parameter was compiled with."""
+    given = task.get("inputs", {}).get("parameters", {}).get(name, {})
+    return given.get("runtimeValue", {}).get("constant", otherwise)
 
 
 def _is_last(task: Mapping[str, Any]) -> bool:

@@ -49,7 +49,7 @@ def plan(
         *_table(_rows(root, executors, pods)),
         f"  GPUs at a time: at most {gpus_at_a_time(root, executors, counts)}",
         "",
-        *_cost(trainings(arguments, params), document, tflops),
+        *_cost(trainings(arguments, params), root, executors, tflops),
     ]
     return "\n".join(lines)
 
@@ -64,7 +64,7 @@ def gpus_at_a_time(
 
     def need(node: Node) -> int:
         if node.kind == "step":
-            return int(_resources(executors[node.executor]).get("gpus") or 0)
+            return node.nodes * int(_resources(executors[node.executor]).get("gpus") or 0)
         inside = _most_together(node.inner, [need(inner) for inner in node.inner])
         if node.kind != "loop":
             return inside
@@ -127,7 +127,8 @@ def _rows(
         shm = [m.get("sizeLimit", "?") for m in pod.get("emptyDirMounts", ())]
         selector = pod.get("nodeSelector", {}).get("labels", {})
         values = (
-            *(str(asks.get(key, "-")) for key in ("cpu", "memory", "gpus")),
+            *(str(asks.get(key, "-")) for key in ("cpu", "memory")),
+            f"{node.nodes} x {asks.get('gpus', 0)}" if node.nodes > 1 else asks.get("gpus", "-"),
             ", ".join(shm) or "-",
             f"{pod['activeDeadlineSeconds']} s" if "activeDeadlineSeconds" in pod else "-",
             str(node.retries),
@@ -159,15 +160,15 @@ def _table(rows: Sequence[Sequence[str]], heads: Sequence[str] = HEADS) -> list[
 
 
 def _cost(
-    found: Sequence[Training], document: Mapping[str, Any], tflops: float | None
+    found: Sequence[Training], root: Node, executors: Mapping[str, Any], tflops: float | None
 ) -> list[str]:
     if not found:
         return ["training: none"]
     rate = tflops * 1e12 if tflops else logged_rate()
-    executors = document["deploymentSpec"]["executors"]
     gpus = {
-        step: int(_resources(executors.get(f"exec-{step}", {"container": {}})).get("gpus") or 1)
-        for step in ("train", "ablate")
+        node.step.partition("-")[0]: max(1, gpus_at_a_time(node, executors))
+        for node in root.walk()
+        if node.step in ("train", "train-nodes", "ablate")
     }
     rows = [
         (
