@@ -32,13 +32,15 @@ def trained(place: Place, common: dict, network: dict, training_set) -> object:
 def scored(place: Place, common: dict, network: dict, sets, model) -> object:
     """The results of ``model`` on those of ``sets`` that are at hand, to be collected."""
     source = _pick(common, "params", "data_source", "data_version")
-    found = place("survey", survey(task=network["task"], sets=sets, **source))
-    with dsl.ParallelFor(found.outputs["Output"], parallelism=place.loops("sets")) as name:
-        tested = place("prepare", prepare(dataset=name, **_data(common)))
+    # The survey says variant and ratio again: within the loop, kfp's local runner takes every item
+    # of a loop around it for its own.
+    found = place("survey", survey(**network, sets=sets, **source))
+    with dsl.ParallelFor(found.outputs["Output"], parallelism=place.loops("sets")) as item:
+        tested = place("prepare", prepare(dataset=item.dataset, **_data(common)))
         result = evaluate(
-            dataset=name,
-            variant=network["variant"],
-            ratio=network["ratio"],
+            dataset=item.dataset,
+            variant=item.variant,
+            ratio=item.ratio,
             store=tested.outputs["store"],
             model=model,
             **_pick(common, "params", "code_version", "image_digest", "protocols"),
