@@ -182,7 +182,9 @@ def _state(summary: Summary, metric: str) -> Judged:
     if summary.profile == "sample":
         return "sample", chosen
     if not summary.complete or summary.images != summary.published_images:
-        return "partial", f"{summary.images} of {summary.published_images} images"
+        missing = summary.images != summary.published_images
+        images = f"{summary.images} of {summary.published_images} images"
+        return "partial", images if missing else "the data is another release than the benchmark's"
     if not summary.parity:
         return "partial", "another protocol than the paper's"
     return summary.state, chosen

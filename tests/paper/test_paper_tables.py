@@ -119,6 +119,11 @@ def test_the_average_needs_all_five_sets_whole_and_from_one_network(
     [
         ({"images": 5, "complete": False}, "partial", "partial (5 of 1111 images)"),
         ({"images": 5}, "partial", "partial (5 of 1111 images)"),
+        (
+            {"complete": False},
+            "partial",
+            "partial (the data is another release than the benchmark's)",
+        ),
         ({"parity": False}, "partial", "partial (another protocol than the paper's)"),
         ({"state": "partial"}, "partial", "partial"),
         ({"psnr": None}, "not run", "not run"),
