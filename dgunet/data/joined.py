@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from dgunet import files
-from dgunet.data.store import PairRecord, PairStore, StoreManifest
+from dgunet.data.manifest import StoreManifest
+from dgunet.data.store import PairRecord, PairStore
 from dgunet.errors import DataError
 
 

@@ -19,12 +19,13 @@ from dgunet import files
 from dgunet.data.catalogue import DatasetInfo, dataset
 from dgunet.data.images import Picture
 from dgunet.data.layouts import find_tree, read_pairs
+from dgunet.data.manifest import VERSION, LayoutName, StoreManifest
 from dgunet.data.pairing import Pair, check_shapes
 from dgunet.data.quality import looks_swapped
 from dgunet.data.recipes import Cut, Recipe, RecipeName, StudioLuma, Whole
 from dgunet.data.recipes import recipe as find_recipe
 from dgunet.data.releases import Seen, doubts
-from dgunet.data.store import VERSION, LayoutName, Source, StoreManifest, content_digest
+from dgunet.data.store import Source, content_digest
 from dgunet.data.writer import (
     SHARD_BYTES,
     LoadedPair,

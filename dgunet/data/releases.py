@@ -153,7 +153,11 @@ def partly_known(info: DatasetInfo, seen: Seen) -> str:
     if len(known) >= info.pairs:
         return ""
     same = sum(key in set(known.values()) for key in seen.pixels.values())
-    return f"{same} pairs have the pixels of {info.known_pixels}" if same else ""
+    return (
+        f"{same} of {seen.pairs} pairs are known by their pixels: {info.known_pixels}"
+        if same
+        else ""
+    )
 
 
 def glance(info: DatasetInfo, pairs: Sequence[Pair]) -> Seen:

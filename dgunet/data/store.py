@@ -12,28 +12,23 @@ the tiles it touches.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from dgunet import files
 from dgunet.data.images import Pixels
+from dgunet.data.manifest import AGAIN, LayoutName, StoreManifest
 from dgunet.data.tiles import TiledPixels
 from dgunet.errors import DataError
 
-VERSION = 1
-"""Of the layout below; a store of another version is refused."""
-
 REMEMBERED = 8192
 """Records whose place in the mapped files is kept, about two kilobytes each."""
-
-LayoutName = Literal["raw", "compact"]
 
 
 def schema(layout: LayoutName) -> pa.Schema:
@@ -54,9 +49,6 @@ def schema(layout: LayoutName) -> pa.Schema:
             pa.field("target_sha256", pa.string()),
         ]
     )
-
-
-_AGAIN = "Prepare the set again: `dgunet data prepare NAME`, or `dvc repro`."
 
 
 @dataclass(frozen=True)
@@ -105,74 +97,6 @@ class PairRecord:
         return PairRecord(self.id, (degraded, clean), self.input_source, self.target_source)
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One Arrow file of a store."""
-
-    file: str
-    records: int
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class StoreManifest:
-    """What ``manifest.json`` says of a store.
-
-    ``digest`` is the SHA-256 over the records' ids, shapes and pixels, in order: it does not depend
-    on how the records are spread over files. ``complete`` is true when a real set has its published
-    number of pairs and nothing speaks against its release (``doubts``); a store of the sample
-    profile never is. ``layout`` is written down only where it is not ``raw``, ``doubts`` only where
-    there are some.
-    """
-
-    dataset: str
-    task: str
-    role: str
-    profile: str
-    digest: str
-    count: int
-    published_count: int
-    complete: bool
-    protocol: str
-    recipe: str
-    version: int
-    shards: tuple[Shard, ...]
-    layout: LayoutName = "raw"
-    doubts: tuple[str, ...] = ()
-
-    def content(self) -> dict[str, Any]:
-        """What ``manifest.json`` holds."""
-        usual = {"layout": "raw", "doubts": ()}
-        return {
-            k: value for k, value in asdict(self).items() if k not in usual or usual[k] != value
-        }
-
-    @classmethod
-    def read(cls, folder: Path) -> StoreManifest:
-        """The manifest of the store in ``folder``.
-
-        Raises:
-            DataError: if there is no store, or it is of another version or damaged.
-        """
-        path = folder / "manifest.json"
-        if not path.is_file():
-            raise DataError(f"{folder} is not a prepared store: {path} is missing.", _AGAIN)
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content.get("version") != VERSION:
-                raise DataError(
-                    f"{path}: store version {content.get('version')}, this program reads"
-                    f" version {VERSION}.",
-                    _AGAIN,
-                )
-            shards = tuple(Shard(**shard) for shard in content.pop("shards"))
-            told = tuple(content.pop("doubts", ()))
-            return cls(**content, shards=shards, doubts=told)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DataError(f"{path} is damaged ({error}).", _AGAIN) from error
-
-
 class PairStore:
     """A store opened for reading: ``len(store)``, ``store[i]``, ``store.manifest``.
 
@@ -202,14 +126,14 @@ class PairStore:
         if held != manifest.count:
             raise DataError(
                 f"{folder / 'manifest.json'} counts {manifest.count} records, its files {held}.",
-                _AGAIN,
+                AGAIN,
             )
         for shard in manifest.shards:
             path = folder / shard.file
             size = path.stat().st_size if path.is_file() else None
             if size != shard.bytes:
                 found = "missing" if size is None else f"{size} bytes"
-                raise DataError(f"{path} is {found}, expected {shard.bytes} bytes.", _AGAIN)
+                raise DataError(f"{path} is {found}, expected {shard.bytes} bytes.", AGAIN)
         return cls(folder, manifest)
 
     def verify(self) -> None:
@@ -222,14 +146,14 @@ class PairStore:
         for shard in self.manifest.shards:
             path = self.folder / shard.file
             if files.sha256_file(path) != shard.sha256:
-                raise DataError(f"{path} is not what was prepared: its SHA-256 differs.", _AGAIN)
+                raise DataError(f"{path} is not what was prepared: its SHA-256 differs.", AGAIN)
         # Records are decoded anew, so that nothing of a large store stays in memory.
         lines = (digest_line(r.id, r.input, r.target) for r in map(self._map, range(len(self))))
         if (digest := content_digest(lines)) != self.manifest.digest:
             raise DataError(
                 f"{self.folder / 'manifest.json'} names the digest {self.manifest.digest}, the "
                 f"pixels have {digest}.",
-                _AGAIN,
+                AGAIN,
             )
 
     def __len__(self) -> int:
@@ -274,7 +198,7 @@ class PairStore:
             try:
                 self._readers[number] = pa.ipc.open_file(pa.memory_map(str(path)))
             except (pa.ArrowInvalid, OSError) as error:
-                raise DataError(f"{path} is damaged ({error}).", _AGAIN) from error
+                raise DataError(f"{path} is damaged ({error}).", AGAIN) from error
         return self._readers[number]
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -13,17 +13,9 @@ import pyarrow as pa
 
 from dgunet import files
 from dgunet.data.images import Pixels
+from dgunet.data.manifest import VERSION, LayoutName, Shard, StoreManifest
 from dgunet.data.quality import roughness
-from dgunet.data.store import (
-    VERSION,
-    LayoutName,
-    Shard,
-    Source,
-    StoreManifest,
-    content_digest,
-    digest_line,
-    schema,
-)
+from dgunet.data.store import Source, content_digest, digest_line, schema
 from dgunet.data.tiles import encode
 
 SHARD_BYTES = 256 << 20

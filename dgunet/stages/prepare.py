@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from dgunet.config import Params
+from dgunet.data.manifest import LayoutName, StoreManifest
 from dgunet.data.prepare import prepare_dataset
 from dgunet.data.recipes import RecipeName
-from dgunet.data.store import LayoutName, StoreManifest
 from dgunet.stages.layout import EXPERIMENTS
 from dgunet.stages.progress import counting
 from dgunet.tracking import start_run

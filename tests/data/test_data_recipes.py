@@ -222,7 +222,7 @@ def test_names_of_the_verb_are_those_of_the_recipes():
     from typing import get_args
 
     from dgunet.cli.data import LayoutChoice, RecipeChoice
-    from dgunet.data.store import LayoutName
+    from dgunet.data.manifest import LayoutName
 
     assert tuple(RecipeChoice) == get_args(recipes.RecipeName)
     assert tuple(LayoutChoice) == get_args(LayoutName)

@@ -105,7 +105,9 @@ def test_of_a_set_known_in_part_only_the_known_names_are_judged(monkeypatch):
     assert doubts(info, seen) == [
         "1 of 3 pairs have other pixels than the known release: 2 (target)"
     ]
-    assert partly_known(info, seen).startswith("1 pairs have the pixels of the first 40 pairs")
+    assert partly_known(info, seen).startswith(
+        "1 of 3 pairs are known by their pixels: the first 40"
+    )
     assert partly_known(info, Seen(1, pixels={"9": ("y", "z")})) == ""
 
 

@@ -1,0 +1,85 @@
+"""What ``manifest.json`` says of a prepared store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dgunet.errors import DataError
+
+VERSION = 1
+"""Of the stores' layout; one of another version is refused."""
+
+LayoutName = Literal["raw", "compact"]
+
+AGAIN = "Prepare the set again: `dgunet data prepare NAME`, or `dvc repro`."
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Arrow file of a store."""
+
+    file: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class StoreManifest:
+    """What ``manifest.json`` says of a store.
+
+    ``digest`` is the SHA-256 over the records' ids, shapes and pixels, in order: it does not depend
+    on how the records are spread over files. ``complete`` is true when a real set has its published
+    number of pairs and nothing speaks against its release (``doubts``); a store of the sample
+    profile never is. ``layout`` is written down only where it is not ``raw``, ``doubts`` only where
+    there are some.
+    """
+
+    dataset: str
+    task: str
+    role: str
+    profile: str
+    digest: str
+    count: int
+    published_count: int
+    complete: bool
+    protocol: str
+    recipe: str
+    version: int
+    shards: tuple[Shard, ...]
+    layout: LayoutName = "raw"
+    doubts: tuple[str, ...] = ()
+
+    def content(self) -> dict[str, Any]:
+        """What ``manifest.json`` holds."""
+        usual = {"layout": "raw", "doubts": ()}
+        return {
+            k: value for k, value in asdict(self).items() if k not in usual or usual[k] != value
+        }
+
+    @classmethod
+    def read(cls, folder: Path) -> StoreManifest:
+        """The manifest of the store in ``folder``.
+
+        Raises:
+            DataError: if there is no store, or it is of another version or damaged.
+        """
+        path = folder / "manifest.json"
+        if not path.is_file():
+            raise DataError(f"{folder} is not a prepared store: {path} is missing.", AGAIN)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content.get("version") != VERSION:
+                raise DataError(
+                    f"{path}: store version {content.get('version')}, this program reads"
+                    f" version {VERSION}.",
+                    AGAIN,
+                )
+            shards = tuple(Shard(**shard) for shard in content.pop("shards"))
+            told = tuple(content.pop("doubts", ()))
+            return cls(**content, shards=shards, doubts=told)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DataError(f"{path} is damaged ({error}).", AGAIN) from error
