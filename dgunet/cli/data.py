@@ -158,7 +158,11 @@ def prepare(
     for doubt in manifest.doubts:
         typer.echo(f"{manifest.dataset}: warning: {doubt}")
     if manifest.doubts:
-        typer.echo("Not counted as the benchmark's: its tables will say partial.", err=True)
+        typer.echo(
+            "Its results do not count as the benchmark's: tables will say partial."
+            f" `dgunet data check {manifest.dataset}` says more.",
+            err=True,
+        )
 
 
 @data.command()

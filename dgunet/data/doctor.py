@@ -17,22 +17,21 @@ from numpy.typing import NDArray
 
 from dgunet import files
 from dgunet.data.catalogue import DatasetInfo, dataset
+from dgunet.data.examining import Comparison, examine_all
 from dgunet.data.fingerprints import (
     SYMMETRIES,
     Fingerprint,
     Index,
     closest,
-    fingerprint,
     groups,
     outlines,
     turned,
 )
-from dgunet.data.images import Pixels
 from dgunet.data.layouts import find_tree, read_pairs
-from dgunet.data.pairing import INCOMPLETE, Pair, check_shapes, lonely_text
-from dgunet.data.quality import looks_swapped, roughness
+from dgunet.data.pairing import INCOMPLETE, Pair, lonely_text
+from dgunet.data.quality import looks_swapped
 from dgunet.data.releases import PixelKey, Seen, doubts, known_as, partly_known, pixel_key
-from dgunet.data.store import content_digest, joined_line, pixel_digest
+from dgunet.data.store import content_digest, joined_line
 from dgunet.errors import DataError
 
 Level = Literal["error", "warning", "note"]
@@ -111,8 +110,16 @@ class Overlap:
         )
 
 
-def check_dataset(name: str, root: Path, *, observe: Observe | None = None) -> Report:
+def check_dataset(
+    name: str, root: Path, *, workers: int | None = None, observe: Observe | None = None
+) -> Report:
     """Read every picture of set ``name`` under ``root`` and report.
+
+    Args:
+        name: a catalogue key.
+        root: the folder of the official trees.
+        workers: processes; None takes one a processor for a large set.
+        observe: progress.
 
     Raises:
         DataError: for an unknown name; everything else is a finding.
@@ -134,7 +141,8 @@ def check_dataset(name: str, root: Path, *, observe: Observe | None = None) -> R
             "warning",
             f"{len(pairs)} pairs, published are {info.pairs}" + (f": {means}" if means else ""),
         )
-    _read(info, pairs, report, observe or (lambda name, done, total: None))
+    tell = observe or (lambda name, done, total: None)
+    _read(info, pairs, report, workers, lambda done: tell(info.name, done, len(pairs)))
     return report
 
 
@@ -145,62 +153,46 @@ def _list_lonely(report: Report, lonely: list[Pair]) -> None:
         report.say("error", f"{len(lonely) - LISTED:,} more pictures have no partner.")
 
 
-def _read(info: DatasetInfo, pairs: list[Pair], report: Report, observe: Observe) -> None:
+def _read(
+    info: DatasetInfo,
+    pairs: list[Pair],
+    report: Report,
+    workers: int | None,
+    observe: Callable[[int], None],
+) -> None:
     sizes: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     lines: list[str] = []
     pixels: dict[str, PixelKey] = {}
-    errors: list[float] = []
-    lifts: list[float] = []
-    rougher = 0
-    for done, pair in enumerate(pairs, start=1):
-        try:
-            height, width, _ = check_shapes(pair)
-            degraded = None if pair.input is None else pair.input.load()
-            clean = None if pair.target is None else pair.target.load()
-        except DataError as error:
-            report.say("error", str(error))
+    compared: list[Comparison] = []
+    for found in examine_all(pairs, workers=workers, observe=observe):
+        if found.error:
+            report.say("error", found.error)
             continue
-        sizes[f"{width}x{height}"] += 1
-        kinds.update(half.kind() for half in (pair.input, pair.target) if half is not None)
-        first, second = pixel_digest(degraded), pixel_digest(clean)
-        pixels[pair.id] = pixel_key(first, second)
-        lines.append(joined_line(pair.id, first, second))
-        shown = clean if clean is not None else degraded
-        assert shown is not None
-        report.grey_pictures += info.task != "cs" and _is_grey(shown)
-        if shown.dtype == np.uint8:
-            report.fingerprints[pair.id] = fingerprint(shown)
-        if degraded is not None and clean is not None:
-            rougher += roughness(degraded) > roughness(clean)
-            errors.append(_luma_psnr(degraded, clean))
-            lifts.append(float(degraded.mean() - clean.mean()))
-        observe(info.name, done, len(pairs))
+        sizes[found.size] += 1
+        kinds.update(found.kinds)
+        pixels[found.id] = pixel_key(*found.digests)
+        lines.append(joined_line(found.id, *found.digests))
+        report.grey_pictures += found.colourless
+        if found.fingerprint is not None:
+            report.fingerprints[found.id] = found.fingerprint
+        if found.compared is not None:
+            compared.append(found.compared)
     report.sizes, report.kinds = dict(sizes.most_common()), dict(kinds.most_common())
     if len(lines) == len(pairs):
         report.digest = content_digest(lines)
-    if errors:
-        report.input_psnr = float(np.mean(errors))
-        report.input_lift = float(np.mean(lifts))
-        if looks_swapped(info.task, rougher / len(errors)):
+    if compared:
+        report.input_psnr = float(np.mean([each.psnr for each in compared]))
+        report.input_lift = float(np.mean([each.lift for each in compared]))
+        rougher = sum(each.rougher for each in compared)
+        if looks_swapped(info.task, rougher / len(compared)):
             report.say(
                 "error",
-                f"input and target look swapped: {rougher} of {len(errors)} inputs have more"
+                f"input and target look swapped: {rougher} of {len(compared)} inputs have more"
                 " detail than their targets",
             )
     _identify(info, report, pixels)
     _find_duplicates(report)
-
-
-def _is_grey(image: Pixels) -> bool:
-    return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
-
-
-def _luma_psnr(degraded: Pixels, clean: Pixels) -> float:
-    from dgunet.evaluation.colour import matlab_luma
-    from dgunet.evaluation.psnr import psnr
-
-    return psnr(matlab_luma(degraded), matlab_luma(clean), 255.0, identical=100.0)
 
 
 def _identify(info: DatasetInfo, report: Report, pixels: dict[str, PixelKey]) -> None:

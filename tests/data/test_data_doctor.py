@@ -125,6 +125,22 @@ def test_formats_and_colour_modes_are_counted(spoil):
     assert report.kinds == {"PNG RGB": 4, "PNG L": 1, "JPEG RGB": 1}
 
 
+def test_several_processes_find_the_same(spoil):
+    root = spoil("test/GOPRO_Large")
+    path = root / "test/GOPRO_Large/test/GOPR0869_11_00/sharp/000002.png"
+    path.write_bytes(path.read_bytes()[:2000])
+    seen = []
+    one, several = (
+        check_dataset("GoPro", root, workers=workers, observe=lambda *now: seen.append(now))
+        for workers in (1, 2)
+    )
+    assert seen == [("GoPro", done, 4) for done in (1, 2, 3, 4)] * 2
+    assert sum("000002.png is cut off" in finding.text for finding in one.findings) == 1
+    assert {**vars(one), "fingerprints": 0} == {**vars(several), "fingerprints": 0}
+    for key, image in one.fingerprints.items():
+        np.testing.assert_array_equal(image.hashes, several.fingerprints[key].hashes)
+
+
 def test_another_number_of_pairs_is_explained(sample_root, monkeypatch):
     entry = CATALOGUE["Rain100H"].model_copy(update={"counts": {3: "that is the sample"}})
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
