@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -128,7 +129,8 @@ def _remote(home: Path) -> str:
 def _own_remotes(home: Path) -> list[str]:
     """DVC remotes that are folders of the repository itself: they travel with the commit."""
     config = configparser.ConfigParser()
-    config.read(home / ".dvc" / "config")
+    with suppress(configparser.Error):  # then it is not as committed, and that is said
+        config.read(home / ".dvc" / "config")
     found = []
     for section in config.sections():
         url = config[section].get("url", "")

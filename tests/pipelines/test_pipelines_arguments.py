@@ -1,0 +1,180 @@
+"""What a run is given: the paper's by default, checked before anything starts."""
+
+import subprocess
+
+import pytest
+
+from dgunet.errors import DgunetError
+from dgunet.kubeflow import origin
+from dgunet.kubeflow.arguments import run_arguments
+from dgunet.kubeflow.compiling import documents
+from dgunet.stages.layout import Layout
+from dgunet.stages.pins import code_version, protocol_versions
+
+PLACE = ["data_source=/data", "data_version=first"]
+
+
+@pytest.fixture
+def given(project):
+    """Arguments of a pipeline as compiled and committed."""
+
+    def make(name, *asked, params=None, on_cluster=True):
+        text = (project / "pipelines" / "compiled" / f"{name}.yaml").read_text()
+        return run_arguments(
+            documents(text)[0],
+            params=params or (project / "params.yaml").read_text(),
+            asked=[*PLACE, *asked],
+            here=Layout(project),
+            on_cluster=on_cluster,
+            image_digest="sha256:1",
+        )
+
+    return make
+
+
+def test_reproduce_is_the_whole_paper_by_default(given):
+    made = given("reproduce")
+    assert len(made["networks"]) == 8  # three tasks, and five ratios of compressive sensing
+    assert len(made["test_sets"]) == 12
+    assert len(made["ablations"]) == 9
+    assert made["code_version"] == code_version()
+    assert made["protocols"] == protocol_versions()
+    assert made["image_digest"] == "sha256:1"
+    assert (made["data_source"], made["data_version"]) == ("/data", "first")
+
+
+def test_the_variants_of_the_parameter_file_decide_the_networks(given, project):
+    text = (project / "params.yaml").read_text()
+    both = given("reproduce", params=text.replace("[DGUNet]", "[DGUNet, DGUNet+]"))
+    assert len(both["networks"]) == 16
+
+
+def test_defaults_follow_the_task(given):
+    made = given("train_evaluate", "task=cs", "ratio=10")
+    assert (made["training_set"], made["test_sets"]) == ("BSD400", ["Set11", "BSD68"])
+    assert made["ratio"] == 10
+
+
+def test_a_file_as_a_value(given, tmp_path):
+    (tmp_path / "scores.json").write_text('[{"psnr": 40.0}]')
+    made = given("reproduce", f"dnd_records=@{tmp_path / 'scores.json'}")
+    assert made["dnd_records"] == '[{"psnr": 40.0}]'
+
+
+def test_weights_of_this_machine_are_known_by_their_digest(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    made = given("evaluate_checkpoint", "weights=w.pth", on_cluster=False)
+    assert made["weights"] == str(tmp_path / "w.pth")
+    assert len(made["weights_sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "says"),
+    [
+        ("reproduce", "test_set=Rain100L", "did you mean test_sets"),
+        ("reproduce", "test_sets=Rain100X", "'Rain100X' is not a test set"),
+        ("reproduce", "test_sets=", "test_sets is empty"),
+        ("reproduce", "ablations=stages-8", "unknown ablation 'stages-8'"),
+        ("reproduce", 'networks=[{"kind": "derain"}]', "Each is like"),
+        ("reproduce", "networks=[1", "networks is not JSON"),
+        ("reproduce", "code_version=1", "is found by itself"),
+        ("reproduce", "params=x", "--params"),
+        ("reproduce", "oops", "has no '='"),
+        ("reproduce", "dnd_records=@absent.json", "no file absent.json"),
+        ("reproduce", "data_source=https://example.org/x.git", "Give all 40 digits"),
+        ("train_evaluate", "ratio=ten", "not a whole number"),
+        ("train_evaluate", "ratio=10", "Compressive sensing, and only it, has a --ratio"),
+        ("train_evaluate", "task=dehaze", "unknown task 'dehaze'"),
+        ("train_evaluate", "training_set=Rain100L", "is a test set for derain"),
+        ("train_evaluate", "variant=DGUnet", "DGUnet"),
+        ("evaluate_checkpoint", "task=derain", "no value for weights"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_by_name(given, name, asked, says):
+    with pytest.raises(DgunetError) as refusal:
+        given(name, asked)
+    assert says in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "public"),
+    [
+        ("git@example.org:lab/x.git", "ssh://git@example.org/lab/x.git"),
+        ("https://me:secret@example.org:8443/x.git", "https://example.org:8443/x.git"),
+        ("ssh://git:secret@example.org/x.git", "ssh://git@example.org/x.git"),
+    ],
+)
+def test_an_address_is_given_without_its_password(url, public):
+    assert origin.public_address(url) == public
+
+
+@pytest.mark.parametrize("url", ["/srv/git/x.git", "../x", "file:///srv/x.git"])
+def test_a_folder_is_no_address_for_pods(url):
+    with pytest.raises(DgunetError, match="no pod can reach"):
+        origin.public_address(url)
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A pushed repository with a DVC pointer and a remote inside it; and git in it."""
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.setenv(name, "/dev/null")
+    home = tmp_path / "clone"
+
+    def git(*arguments, at=home):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main")
+        subprocess.run(["git", *who, *arguments], cwd=at, check=True, capture_output=True)
+
+    home.mkdir()
+    (tmp_path / "server").mkdir()
+    git("init", "--bare", at=tmp_path / "server")
+    git("init")
+    (home / ".dvc").mkdir()
+    (home / ".dvc/config").write_text(
+        "[core]\n    remote = own\n['remote \"own\"']\n    url = ../store\n"
+    )
+    (home / "store").mkdir()
+    (home / "store" / "object").write_text("1")
+    (home / "data.dvc").write_text("outs:\n- md5: 1.dir\n")
+    git("add", ".")
+    git("commit", "-m", "first")
+    git("remote", "add", "origin", str(tmp_path / "server"))
+    git("push", "--set-upstream", "origin", "main")
+    git("config", "remote.origin.pushurl", str(tmp_path / "server"))
+    git("remote", "set-url", "origin", "git@example.org:lab/x.git")
+    return home, git
+
+
+def test_the_pushed_commit_is_the_data_s_version(repository):
+    source, version = origin.for_a_cluster(repository[0])
+    assert source == "ssh://git@example.org/lab/x.git"
+    assert len(version) == 40
+
+
+@pytest.mark.parametrize("path", ["data.dvc", ".dvc/config", "store/object", "store/new"])
+def test_data_that_is_not_as_committed_is_refused_with_the_mend(repository, path):
+    (repository[0] / path).write_text("changed")
+    with pytest.raises(DgunetError, match=r"not as committed: .*git commit and push"):
+        origin.for_a_cluster(repository[0])
+
+
+def test_a_commit_that_was_not_pushed_is_refused(repository):
+    home, git = repository
+    git("commit", "--allow-empty", "-m", "second")
+    with pytest.raises(DgunetError, match="is not on the git remote origin"):
+        origin.for_a_cluster(home)
+    git("push")
+    git("fetch", str(home.parent / "server"), "main:refs/remotes/origin/main")
+    origin.for_a_cluster(home)
+
+
+def test_other_changes_of_the_clone_do_not_matter(repository):
+    (repository[0] / "notes.txt").write_text("mine")
+    origin.for_a_cluster(repository[0])
+
+
+def test_outside_of_git_it_says_how_to_name_the_data(tmp_path):
+    with pytest.raises(DgunetError, match="-p data_source=ADDRESS"):
+        origin.for_a_cluster(tmp_path)

@@ -1,0 +1,199 @@
+"""The plan and the picture say what the compiled pipeline says."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import pytest
+
+from dgunet.errors import DgunetError
+from dgunet.kubeflow import pods
+from dgunet.kubeflow.cluster import load_cluster
+from dgunet.kubeflow.compiling import compile_pipeline, documents, version_name, with_image
+from dgunet.kubeflow.cost import trainings
+from dgunet.kubeflow.graph import Node, graph
+from dgunet.kubeflow.picture import svg
+from dgunet.kubeflow.plan import gpus_at_a_time, plan
+from dgunet.recipes import paper
+
+
+@pytest.fixture(scope="module")
+def compiled(project):
+    """The IR of `train_evaluate` on the documented cluster."""
+    cluster = load_cluster(project / "pipelines" / "cluster.yaml")
+    return compile_pipeline("train_evaluate", project, cluster)
+
+
+@pytest.fixture
+def arguments(project):
+    text = (project / "params.yaml").read_text()
+    return {
+        "params": text.replace("profile: sample", "profile: paper"),
+        "data_source": "https://example.org/x.git",
+        "data_version": "c" * 40,
+        "code_version": "1",
+        "training_set": "Rain13K",
+        "test_sets": ["Rain100L"],
+        "task": "derain",
+    }
+
+
+def test_the_graph_of_the_whole_paper(project):
+    text = (project / "pipelines" / "compiled" / "reproduce.yaml").read_text()
+    root = graph(documents(text)[0])
+    loops = {node.about: node for node in root.walk() if node.kind == "loop"}
+    assert {"networks", "ablations"} < set(loops)
+    inner = [node.step for node in loops["networks"].inner]
+    assert inner.index("prepare") < inner.index("train") < inner.index("gather")
+    assert [node.step for node in loops["ablations"].inner] == ["ablate"]
+    (condition,) = [node for node in root.walk() if node.kind == "condition"]
+    assert condition.about == "evaluate == 'waiting for the server'"
+    assert root.inner[-1].last and root.inner[-1].name == "finish"
+
+
+def test_the_plan_names_what_will_run(compiled, arguments):
+    document, of_pods = documents(compiled)
+    text = plan(document, of_pods, arguments, version=version_name(compiled), tflops=20)
+    for part in ("profile paper", "train    ", "128Gi", "32Gi", "1209600 s", "A100", "--tflops"):
+        assert part in text
+    assert "GPUs at a time: at most 8" in text
+    assert "hours on GPUs" in text
+
+
+def test_the_cost_is_the_recipe_s(arguments):
+    params = load(arguments["params"].replace("architecture: released", "architecture: paper"))
+    (made,) = trainings(arguments | {"variant": "DGUNet+"}, params)
+    recipe = paper("derain", "DGUNet+")
+    assert made.knobs.iterations == recipe.training.iterations
+    assert made.flops == recipe.flops
+    assert made.gpu_hours(1e12) == pytest.approx(made.flops / 3.6e15)
+
+
+def load(text):
+    from dgunet.config import parse_params
+
+    return parse_params(text)
+
+
+def node(name, *after, **more):
+    return Node(name, "step", after=after, executor=name, **more)
+
+
+def executors(**gpus):
+    given = {"resources": {"accelerator": {"resourceCount": "1"}}}
+    made = {}
+    for name, count in gpus.items():
+        given = {"resources": {"accelerator": {"resourceCount": str(count)}}} if count else {}
+        made[name] = {"container": given}
+    return made
+
+
+def test_gpus_at_a_time_are_those_of_steps_that_do_not_wait_for_one_another():
+    asks = executors(a=4, b=2, c=1, d=3)
+    chain = (node("a"), node("b", "a"), node("c", "b"), node("d"))
+    assert gpus_at_a_time(Node("all", "group", inner=chain), asks) == 4 + 3
+    loop = Node("loop", "loop", about="sets", limit=5, inner=chain)
+    assert gpus_at_a_time(loop, asks) == 5 * 7
+    assert gpus_at_a_time(loop, asks, {"sets": 2}) == 2 * 7
+    assert gpus_at_a_time(node("a", nodes=3), asks) == 12
+
+
+def test_the_same_content_has_the_same_name_and_images_can_be_replaced(compiled):
+    assert version_name(compiled) == version_name(str(compiled))
+    other = with_image(compiled, "other:1")
+    assert version_name(other) != version_name(compiled)
+    document, of_pods = documents(other)
+    images = {e["container"]["image"] for e in document["deploymentSpec"]["executors"].values()}
+    assert images == {"other:1"}
+    assert of_pods == documents(compiled)[1]
+
+
+def test_the_picture_is_the_same_every_time_and_shows_every_step(compiled):
+    root = graph(documents(compiled)[0])
+    picture = svg(root)
+    assert picture == svg(root)
+    assert ElementTree.fromstring(picture).tag.endswith("svg")
+    for step in ("survey", "train", "evaluate", "submission", "finish (whatever happened)"):
+        assert f"<!-- {step} -->" in picture  # text is drawn as outlines, each with a comment
+
+
+def test_compile_writes_what_the_committed_file_holds(dgunet, project, tmp_path):
+    out = tmp_path / "it.yaml"
+    told = dgunet("pipeline", "compile", "ablations", "--out", out)
+    assert told.returncode == 0, told.stderr
+    committed = project / "pipelines" / "compiled" / "ablations.yaml"
+    assert out.read_text() == committed.read_text()
+    assert version_name(out.read_text()) in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("compile", "reproduces"), "did you mean reproduce"),
+        (("compile", "reproduce", "--cluster", "absent.yaml"), "no cluster file absent.yaml"),
+        (("status", "some-run"), "--host"),
+        (("run", "reproduce", "--docker", "--network", "wifi"), "none, host, bridge"),
+    ],
+)
+def test_wrong_input_is_one_line(dgunet, arguments, says):
+    told = dgunet("pipeline", *arguments)
+    assert told.returncode == 1
+    assert says in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1
+
+
+def test_outside_of_a_clone_it_says_so(dgunet, home, monkeypatch):
+    monkeypatch.setenv("DGUNET_HOME", str(home))
+    told = dgunet("pipeline", "compile", "reproduce")
+    assert told.returncode == 1
+    assert "run in a clone" in told.stderr
+
+
+def test_versions_are_what_steps_check(dgunet):
+    from dgunet.stages.pins import code_version, protocol_versions
+
+    told = dgunet("pipeline", "versions").stdout
+    assert code_version() in told and protocol_versions() in told
+
+
+class PodsStandIn:
+    """Answers as the Kubernetes API's client does, with pods of a run as Argo names them."""
+
+    def __init__(self):
+        tasks = {"train": "Running", "prepare-2": "Succeeded"}
+        self.pods = [self.pod(name, "impl", phase) for name, phase in tasks.items()]
+        self.pods.append(self.pod("train", "driver", "Succeeded"))
+
+    def pod(self, task, kind, phase):
+        path = f"run-x.root.{task}.executor"
+        metadata = SimpleNamespace(
+            name=f"run-x-system-container-{kind}-{len(task)}",
+            annotations={pods.NODE: path},
+            creation_timestamp=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        return SimpleNamespace(metadata=metadata, status=SimpleNamespace(phase=phase))
+
+    def list_namespaced_pod(self, namespace, label_selector, _request_timeout):
+        mine = (namespace, label_selector) == ("team", "pipeline/runid=run-1")
+        return SimpleNamespace(items=self.pods if mine else [])
+
+    def read_namespaced_pod_log(self, name, namespace, container, _request_timeout):
+        from kubernetes.client.exceptions import ApiException
+
+        if name.endswith(str(len("prepare-2"))):
+            raise ApiException(status=400, reason="Bad Request")
+        assert (namespace, container) == ("team", "main")
+        return "loss 0.5\nloss 0.4\n"
+
+
+def test_logs_of_the_pods_of_a_run_from_a_stand_in():
+    lines = list(pods.logs(PodsStandIn(), "team", "run-1"))
+    assert [line.split()[:2] for line in lines if line.startswith("==")] == [
+        ["==", "train"],
+        ["==", "prepare-2"],
+    ]
+    assert "loss 0.4" in lines
+    assert "(no log yet: Succeeded)" in lines
+    assert len(list(pods.logs(PodsStandIn(), "team", "run-1", "train"))) == 3
+    with pytest.raises(DgunetError, match="Pods go some time after"):
+        list(pods.logs(PodsStandIn(), "other", "run-1"))

@@ -1,0 +1,215 @@
+"""Pipelines on this machine: a real one to its end, small ones that fail and are stopped."""
+
+import json
+import os
+import threading
+import time
+
+import pandas as pd
+import psutil
+import pytest
+from kfp import dsl
+
+from dgunet.errors import DgunetError
+from dgunet.kubeflow import containers, local, records
+from dgunet.kubeflow.compiling import compiled
+from dgunet.kubeflow.outputs import OutputError, check_outputs
+
+RAIN = {("Rain100L", "DGUNet", 0)}
+
+
+@dsl.component(base_image="python:3.11", packages_to_install=[], install_kfp_package=False)
+def work(how: str, sign: str):
+    """Fail, or wait for the end of days, or do nothing."""
+    import time
+    from pathlib import Path
+
+    print(f"told to {how}")
+    if how == "fail":
+        raise ValueError("no such thing")
+    while how == "wait":
+        Path(sign).touch()
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The IR of a pipeline with one step."""
+
+    @dsl.pipeline(name="small")
+    def pipeline(how: str, sign: str):
+        work(how=how, sign=sign)
+
+    return compiled(pipeline)
+
+
+@pytest.fixture
+def job(small, home, tmp_path, monkeypatch):
+    monkeypatch.setenv("DGUNET_TRACKING", "off")
+
+    def make(how):
+        arguments = {"how": how, "sign": str(tmp_path / "sign")}
+        return local.Job("small", small, arguments, set(), home)
+
+    return make
+
+
+@pytest.mark.slow
+def test_a_real_pipeline_leaves_tables_and_a_report(dgunet, project, tmp_path, monkeypatch):
+    """One untrained network on one set: every step of `evaluate_checkpoint` but the server's."""
+    from dgunet.config import load_params
+    from dgunet.network import DGUNet, preset, save_network
+
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("pipelines", "components", "params.yaml", "data.dvc", "records"):
+        (home / name).symlink_to(project / name)
+    monkeypatch.setenv("DGUNET_HOME", str(home))
+    monkeypatch.setenv("DGUNET_TRACKING", "off")
+    monkeypatch.chdir(home)
+    widths = load_params(home / "params.yaml").sample.network
+    save_network(DGUNet(preset("derain", "DGUNet", **widths)), home / "own.safetensors", {})
+    data = project / "data" / "sample"
+    asked = ("-p", "weights=own.safetensors", "-p", "test_sets=Rain100L", "-p", "data_version=it")
+    told = dgunet(*("pipeline", "run", "evaluate_checkpoint", *asked, "-p", f"data_source={data}"))
+    assert told.returncode == 0, told.stdout + told.stderr
+    for step in ("survey", "load", "prepare", "evaluate", "tables", "report", "finish"):
+        assert f"{step:14} SUCCESS" in told.stdout
+    (record,) = records.last(home, 1)
+    assert f"{record.run_id}: SUCCEEDED" in told.stdout
+    cells = pd.read_parquet(f"{record.found['tables']}/cells.parquet")
+    assert set(cells[cells["state"] == "sample"]["dataset"]) == {"Rain100L"}
+    assert "report.html" in told.stdout
+
+    listed = dgunet("pipeline", "status")
+    assert record.run_id in listed.stdout and "SUCCEEDED" in listed.stdout
+    assert "evaluate       SUCCESS" in dgunet("pipeline", "status", record.run_id).stdout
+    assert "Executing task" in dgunet("pipeline", "logs", record.run_id).stdout
+    over = dgunet("pipeline", "cancel", record.run_id)
+    assert over.returncode == 1 and "is over: SUCCEEDED" in over.stderr
+
+
+def test_a_failed_step_is_named_with_its_error_and_log(job):
+    told = []
+    with pytest.raises(local.RunFailedError, match="ValueError: no such thing") as failure:
+        local.run(job("fail"), observe=told.append)
+    (record,) = records.last(job("fail").home, 1)
+    assert (record.told, record.lives) == ("FAILED", False)
+    assert "work           FAILURE" in told[-1]
+    log = records.folder(job("fail").home, record.run_id) / "log.txt"
+    assert str(log) in str(failure.value)
+    assert "told to fail" in log.read_text()
+
+
+def test_a_run_that_leaves_nothing_is_no_success(job):
+    with pytest.raises(OutputError, match="0 times tables/tables"):
+        local.run(job("nothing"), observe=lambda line: None)
+    assert records.last(job("nothing").home, 1)[0].told == "FAILED"
+
+
+def test_cancel_leaves_no_process(job, tmp_path):
+    asked = job("wait")
+
+    def cancel():
+        while not (tmp_path / "sign").exists():
+            time.sleep(0.05)
+        (record,) = records.last(asked.home, 1)
+        assert record.told == "RUNNING"
+        records.cancel(asked.home, record.run_id)
+
+    threading.Thread(target=cancel, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        local.run(asked, observe=lambda line: None)
+    (record,) = records.last(asked.home, 1)
+    assert record.told == "CANCELED"
+    mine = psutil.Process().children(recursive=True)
+    assert not [p for p in mine if "executor_main" in " ".join(p.cmdline())]
+    sign = tmp_path / "sign"
+    sign.unlink()
+    time.sleep(0.3)
+    assert not sign.exists()
+
+
+def test_a_run_whose_process_was_killed_is_told_so(home):
+    gone = records.Record("local-1", "small", "subprocess", "", started=1.0, pid=os.getpid())
+    records.save(home, gone)
+    assert records.read(home, "local-1").told == "KILLED"
+    with pytest.raises(DgunetError, match="over: KILLED"):
+        records.cancel(home, "local-1")
+
+
+def test_an_unknown_local_run_names_the_last_one(home):
+    records.save(home, records.Record("local-1", "small", "subprocess", "", started=1.0))
+    with pytest.raises(DgunetError, match="The last one is local-1"):
+        records.read(home, "local-2")
+
+
+@pytest.fixture
+def left(tmp_path):
+    """What a good run of one evaluation leaves."""
+    for place in ("evaluate/results", "tables/tables", "report"):
+        (tmp_path / "run" / place).mkdir(parents=True)
+    summary = {"dataset": "Rain100L", "row": "DGUNet", "ratio": None, "per_image_sha256": "abc"}
+    (tmp_path / "run/evaluate/results/summary.json").write_text(json.dumps(summary))
+    pd.DataFrame({"per_image_sha256": ["abc", None]}).to_parquet(
+        tmp_path / "run/tables/tables/cells.parquet"
+    )
+    (tmp_path / "run/report/page").write_text("<!doctype html><html>")
+    return tmp_path / "run"
+
+
+def test_outputs_that_are_whole(left):
+    found = check_outputs(left, RAIN)
+    assert found["tables"] == str(left / "tables" / "tables")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda left: (left / "evaluate/results/summary.json").unlink(), "DGUNet on Rain100L"),
+        (lambda left: (left / "report/page").write_text("oops"), "is no HTML page"),
+        (lambda left: (left / "report/page").unlink(), "0 times report/page"),
+        (
+            lambda left: pd.DataFrame({"per_image_sha256": ["other"]}).to_parquet(
+                left / "tables/tables/cells.parquet"
+            ),
+            "no cell of DGUNet on Rain100L",
+        ),
+    ],
+)
+def test_outputs_that_are_not(left, spoil, says):
+    spoil(left)
+    with pytest.raises(OutputError, match=says):
+        check_outputs(left, RAIN)
+
+
+def test_containers_get_the_data_read_only_and_no_network(home, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    made = containers.settings(
+        home,
+        tmp_path / "out",
+        {"data_source": str(data), "weights": ""},
+        run_id="local-1",
+        digest="sha256:1",
+        environment={"DGUNET_CAMPAIGN": "local-1"},
+    )
+    assert made["network_mode"] == "none"
+    assert (str(data), str(data), True) in made["mounts"]
+    assert made["environment"]["DGUNET_IMAGE_DIGEST"] == "sha256:1"
+    assert made["user"] != "0:0"
+    json.dumps(made)
+
+
+def test_containers_without_a_network_cannot_fetch(home, tmp_path):
+    asked = {"data_source": "https://git.example.org/lab/dgunet.git"}
+    with pytest.raises(DgunetError, match="--network bridge"):
+        containers.settings(home, tmp_path, asked, run_id="", digest="", environment={})
+
+
+def test_without_an_engine_it_says_so(dgunet, monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    told = dgunet("pipeline", "run", "ablations", "--docker")
+    assert told.returncode == 1
+    assert "no Docker engine answers" in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1
