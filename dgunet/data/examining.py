@@ -26,7 +26,7 @@ CHUNK = 8
 
 @dataclass(frozen=True)
 class Comparison:
-    """Input against target: PSNR on Y in dB, brighter by so many grey levels, more detail or not."""
+    """Input against target: PSNR on Y in dB, brighter by how many grey levels, more detail."""
 
     psnr: float
     lift: float

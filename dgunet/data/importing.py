@@ -102,13 +102,13 @@ def find_set(
     Raises:
         DataError: if no folder reads as the set; says why the most likely one does not.
     """
-    others = {tree.folder for other in CATALOGUE.values() for tree in other.trees} - {
+    taken = {tree.folder for other in CATALOGUE.values() for tree in other.trees} - {
         tree.folder for tree in info.trees
     }
     folders = [
         folder
         for folder in _folders(source, DEPTH)
-        if not others & {source.name, *folder.relative_to(source).parts}
+        if not taken & {source.name, *folder.relative_to(source).parts}
     ]
     named = [
         (tree, folder)
@@ -118,7 +118,9 @@ def find_set(
     ]
     refused: DataError | None = None
     partial: tuple[Path, int] | None = None
-    for tree, folder in named + [(tree, folder) for folder in folders for tree in info.trees]:
+    # One half of another set would read as pictures of two halves: those need their name.
+    others = [tree for tree in info.trees if tree.layout != "side-by-side"]
+    for tree, folder in named + [(tree, folder) for folder in folders for tree in others]:
         try:
             pairs = LAYOUTS[tree.layout](folder, info.grey, **tree.options)
             refuse_lonely(pairs)

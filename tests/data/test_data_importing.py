@@ -114,6 +114,18 @@ def test_copies_are_kept_under_the_official_name(sample_root, tmp_path):
     assert imported.folder == tmp_path / "data/train/BSD400"
 
 
+def test_pictures_of_two_halves_need_their_name(sample_root, tmp_path, monkeypatch):
+    """Else the inputs of a set whose targets are incomplete would do."""
+    whole = CATALOGUE["Test1200"].model_copy(update={"pairs": 3})
+    monkeypatch.setitem(CATALOGUE, "Test1200", whole)
+    for name in ("some", "DID-MDN-test"):
+        shutil.copytree(sample_root / "test/Test1200/input", tmp_path / name / name)
+    with pytest.raises(DataError, match="does not hold Test1200"):
+        import_dataset("Test1200", tmp_path / "some", tmp_path / "data")
+    imported = import_dataset("Test1200", tmp_path / "DID-MDN-test", tmp_path / "data")
+    assert imported.folder == tmp_path / "data/test/DID-MDN-test"
+
+
 @pytest.mark.parametrize("folder", ["Rain100H", "R100H"])
 def test_copies_of_paired_sets_get_the_official_folders(folder, sample_root, tmp_path):
     source = sample_root / "test/Rain100H"
