@@ -167,6 +167,17 @@ def test_a_missing_partner_is_named_and_nothing_stays(spoil, tmp_path):
     assert not list((tmp_path / "data").iterdir())
 
 
+def test_sizes_that_differ_are_told_before_anything_is_copied(spoil, tmp_path):
+    root = spoil("test/Rain100H")
+    path = root / "test/Rain100H/target/2.png"
+    with Image.open(path) as image:
+        image.crop((0, 0, 96, 88)).save(path)
+    archive = shutil.make_archive(str(tmp_path / "a"), "zip", root)
+    with pytest.raises(DataError, match=r"a\.zip/test/Rain100H/input/2\.png is 128x96 .* 96x88"):
+        import_dataset("Rain100H", Path(archive), tmp_path / "data")
+    assert not list((tmp_path / "data").iterdir())
+
+
 def test_a_set_that_is_there_already_stays(sample_root, tmp_path):
     import_dataset("Set11", sample_root, tmp_path)
     with pytest.raises(DataError, match="there already"):
