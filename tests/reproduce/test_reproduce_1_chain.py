@@ -3,12 +3,13 @@
 import json
 import re
 import shlex
-import sys
 from collections import defaultdict
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
+from nbclient import NotebookClient
 
 pytestmark = [
     pytest.mark.slow,
@@ -130,14 +131,10 @@ def test_the_report_stands_alone(reproduced):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_notebooks_run_and_are_committed_empty(reproduced, name):
-    path = f"notebooks/{name}.ipynb"
-    cells = json.loads(reproduced.read(path))["cells"]
-    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
-    code = (
-        "import nbformat, sys; from nbclient import NotebookClient;"
-        "NotebookClient(nbformat.read(sys.argv[1], as_version=4), timeout=120).execute()"
-    )
-    reproduced.run(sys.executable, "-c", code, path)
+    notebook = nbformat.read(reproduced.home / "notebooks" / f"{name}.ipynb", as_version=4)
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+    here = {"metadata": {"path": str(reproduced.home)}}
+    NotebookClient(notebook, timeout=120, resources=here).execute(env=reproduced.env)
 
 
 def readme_commands():
