@@ -41,6 +41,8 @@ def prepare(
                 observe=lambda done, total: tell(done, total, ""),
             )
         run.set_tags({"data.digest": manifest.digest, "task": manifest.task})
+        if manifest.doubts:
+            run.set_tags({"data.doubts": "; ".join(manifest.doubts)})
         run.log_metrics({"records": manifest.count})
         run.log_dataset(
             f"{dataset} ({params.profile})",
