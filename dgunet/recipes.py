@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -93,7 +94,7 @@ class Recipe:
 
         Convolutions and matrix products, forward and backward.
         """
-        one = describe(self.network, (self.patch, self.patch)).flops
+        one = _forward_flops(self.network, self.patch)
         return (1 + BACKWARD) * one * self.batch * self.training.iterations
 
     def hours(self, gpus: int, flops_per_second: float | None = None) -> float:
@@ -148,6 +149,11 @@ class Recipe:
                 "the paper's PSNR: " + ", ".join(f"{s} {v} dB" for s, v in printed.items()),
             ]
         )
+
+
+@functools.cache
+def _forward_flops(network: DGUNetConfig, patch: int) -> int:
+    return describe(network, (patch, patch)).flops
 
 
 def logged_rate() -> float:

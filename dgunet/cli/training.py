@@ -61,6 +61,8 @@ def recipe(
         typer.echo(f"not built: {missing}")
     typer.echo("\n# in params.yaml, under <profile>.train:")
     typer.echo(yaml.safe_dump({task: made.knobs()}, sort_keys=False), nl=False)
+    architecture = "paper" if origin is Origin.paper else "released"
+    typer.echo(f"# and at its top: {{architecture: {architecture}}}, as counted above")
     if made.network.proximal_domain == "block":
         typer.echo("# and under <profile>.network: {proximal_domain: block}, for its validation")
     if made.step == 2:

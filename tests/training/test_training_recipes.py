@@ -107,6 +107,7 @@ def test_the_verb_prints_knobs_that_params_yaml_takes(words, tmp_path):
     ((task, knobs),) = yaml.safe_load(said.partition("<profile>.train:\n")[2]).items()
     assert task == words.split()[1]
     assert TrainParams(**knobs).iterations in (400_000, 750_000)
+    assert f"architecture: {words.split()[0]}" in said
 
 
 @pytest.mark.parametrize("task", RGB)
