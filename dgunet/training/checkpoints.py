@@ -113,11 +113,13 @@ class Checkpoints:
         """
         if self._copies is not None:
             bring_newest(self._copies, self.folder, read, _say)
-        for path in reversed(self._paths()):
+        paths = self._paths()
+        for place, path in reversed(list(enumerate(paths))):
             try:
                 snapshot = read(path)
             except CheckpointError as error:
-                _say(f"{error} Using the one before.")
+                then = "Using the one before." if place else "None is left: starting from step 0."
+                _say(f"{error} {then}")
                 continue
             self._refuse_other(path, snapshot["identity"])
             return snapshot

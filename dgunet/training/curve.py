@@ -24,6 +24,8 @@ class StepReport:
     gradient_norm: float
     """L2 norm over all parameters, before clipping."""
     seconds: float
+    """Of the whole step, data and optimiser included. A GPU makes the optimiser's part while the
+    next step begins, so it counts there."""
 
     @property
     def skipped(self) -> bool:

@@ -73,6 +73,14 @@ class World:
         dist.all_reduce(told, op=dist.ReduceOp.MAX)
         return int(told)
 
+    def gather(self, content: Any) -> list[Any]:
+        """Every process's ``content``, by rank, in all of them."""
+        if self.size == 1:
+            return [content]
+        everyones: list[Any] = [None] * self.size
+        dist.all_gather_object(everyones, content)
+        return everyones
+
     def share(self, content: Any) -> Any:
         """The leading process's ``content``, in all of them."""
         if self.size == 1:

@@ -20,7 +20,7 @@ from dgunet.training.failures import explained
 from dgunet.training.loss import stage_losses
 from dgunet.training.settings import TrainingConfig
 from dgunet.training.speed import Model, compiled, memory_format, recomputing
-from dgunet.training.state import TrainingState
+from dgunet.training.state import TrainingState, generators
 from dgunet.training.stopping import InterruptedTrainingError, Stop, stopping
 from dgunet.training.validation import Validation, ValidationReport, mean_psnr
 
@@ -34,6 +34,10 @@ class Batches(Protocol):
 
     def part(self, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor]:
         """(input, target) of the samples at ``places``, each (B, C, H, W) float32 in [0, 1]."""
+
+
+DUE = 1
+"""Below the numbers of the signals that stop: a checkpoint is old enough for another."""
 
 
 class DivergedError(DgunetError):
@@ -89,9 +93,10 @@ def train(
 
     With ``validation``, these are the weights of the highest PSNR there, the first of equals.
 
-    With ``checkpoints``, SIGTERM and Ctrl-C end the run after the current step with a checkpoint.
-    A run taken up again from ``earlier`` makes the same weights and the same curve, bit for bit on
-    a CPU with the same number of threads and processes.
+    With ``checkpoints``, SIGTERM and Ctrl-C end the run with a checkpoint, after the current step
+    or the current picture of a validation, which is then made when the run goes on. A run taken up
+    again from ``earlier`` makes the same weights and the same curve, bit for bit on a CPU with the
+    same number of threads and processes.
 
     Args:
         network: maps an input (B, C, H, W) to the list of its stage outputs.
@@ -118,7 +123,7 @@ def train(
     network.to(device, memory_format=memory_format(config)).train()  # type: ignore[call-overload]
     state = TrainingState(network, config)
     if (snapshot := world.share(earlier)) is not None:
-        state.restore(snapshot)
+        state.restore(snapshot, world)
     model = world.wrap(network, device)
     run = compiled(model, config)
     with (
@@ -127,35 +132,26 @@ def train(
         explained(state, config, batches.batch, world),
         _stopping(checkpoints) as stop,
     ):
-        while state.step < config.iterations:
-            started = time.perf_counter()
-            state.optimizer.zero_grad(set_to_none=True)
-            losses = _gradients(model, run, batches, state.step, places, config, world)
-            norm = _norm_clipped(network, config.clip)
-            report = StepReport(
-                step=state.step,
-                iterations=config.iterations,
-                loss=losses.sum().item(),
-                stage_losses=tuple(losses.tolist()),
-                learning_rate=state.rate,
-                gradient_norm=norm.item(),
-                seconds=time.perf_counter() - started,
-            )
-            _refuse_divergence(report, state)
-            state.advance(report)
-            if world.leads:
-                observe(report)
-            if validation and validation.due(state.step, config.iterations):
-                judged = state.validated(mean_psnr(state.candidate, validation.pictures, world))
+        while (unjudged := state.unjudged(validation)) or state.step < config.iterations:
+            if validation and unjudged:
+                psnr = mean_psnr(state.candidate, validation.pictures, world, stop)
+                if psnr is not None:
+                    judged = state.validated(psnr)
+                    if world.leads:
+                        on_validation(judged)
+            else:
+                report = _step(state, model, run, batches, places, world)
                 if world.leads:
-                    on_validation(judged)
-            signal = world.largest(stop.number, device)
-            if checkpoints and world.leads and (signal or checkpoints.due()):
-                checkpoints.save(state.snapshot())
-            if signal:
+                    observe(report)
+            wish = world.largest(stop.number or _due(checkpoints, world), device)
+            if wish and checkpoints:
+                drawn = world.gather(generators())
+                if world.leads:
+                    checkpoints.save(state.snapshot(drawn))
+            if wish > DUE:
                 if checkpoints:
                     checkpoints.wait()
-                raise InterruptedTrainingError(signal, state.step)
+                raise InterruptedTrainingError(wish, state.step)
         if checkpoints:
             checkpoints.wait()
     return state.finish()
@@ -163,6 +159,37 @@ def train(
 
 def _stopping(checkpoints: Checkpoints | None) -> AbstractContextManager[Stop]:
     return stopping() if checkpoints else nullcontext(Stop())
+
+
+def _due(checkpoints: Checkpoints | None, world: World) -> int:
+    return DUE if checkpoints and world.leads and checkpoints.due() else 0
+
+
+def _step(
+    state: TrainingState,
+    model: nn.Module,
+    run: Model,
+    batches: Batches,
+    places: Sequence[int],
+    world: World,
+) -> StepReport:
+    """Make the next step, and tell of it; all processes have the same report."""
+    started = time.perf_counter()
+    config = state.config
+    state.optimizer.zero_grad(set_to_none=True)
+    losses = _gradients(model, run, batches, state.step, places, config, world)
+    norm = _norm_clipped(state.network, config.clip)
+    report = StepReport(
+        step=state.step,
+        iterations=config.iterations,
+        loss=losses.sum().item(),
+        stage_losses=tuple(losses.tolist()),
+        learning_rate=state.rate,
+        gradient_norm=norm.item(),
+        seconds=0.0,
+    )
+    _refuse_divergence(report, state)
+    return state.advance(report, started)
 
 
 def _gradients(

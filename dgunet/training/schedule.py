@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from dgunet.errors import ConfigError
 from dgunet.training.settings import TrainingConfig
 
 
@@ -18,11 +19,13 @@ def schedule(optimizer: Optimizer, config: TrainingConfig) -> LRScheduler:
     """What ``config`` says: `warmup_cosine`, or the rate halved at the moves of ``halve_at``.
 
     Raises:
-        ValueError: if the warm-up does not fit into the run, or stands beside halvings.
+        ConfigError: if the warm-up does not fit into the run, or stands beside halvings.
     """
     if config.halve_at:
         if config.warmup:
-            raise ValueError(f"a warm-up of {config.warmup} beside halvings of the rate")
+            raise ConfigError(
+                f"a warm-up of {config.warmup} beside halvings of the rate.", "Set warmup to 0."
+            )
         return MultiStepLR(optimizer, list(config.halve_at), gamma=0.5)
     moves = -(-config.iterations // config.rate_every)
     return warmup_cosine(
@@ -41,11 +44,12 @@ def warmup_cosine(optimizer: Optimizer, *, warmup: int, period: int, minimum: fl
     released code moves once an epoch. A minimum equal to the rate keeps it constant.
 
     Raises:
-        ValueError: if the period is not positive.
+        ConfigError: if the period is not positive.
     """
     if period < 1:
-        raise ValueError(
-            f"a cosine of {period} moves: the warm-up of {warmup} does not fit into the run"
+        raise ConfigError(
+            f"a warm-up of {warmup} moves does not fit into a run of {warmup + period}.",
+            "Lower warmup, or raise iterations.",
         )
     cosine = CosineAnnealingLR(optimizer, T_max=period, eta_min=minimum)
     if warmup == 0:

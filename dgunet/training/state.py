@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,9 +14,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dgunet.training.checkpoints import Snapshot
 from dgunet.training.curve import StepReport, TrainingResult, pack, unpack
+from dgunet.training.distributed import World
 from dgunet.training.schedule import schedule
 from dgunet.training.settings import TrainingConfig
-from dgunet.training.validation import ValidationReport
+from dgunet.training.validation import Validation, ValidationReport
+
+Generators = dict[str, Tensor]
+"""A process's torch generators by device type, as their states."""
+
+
+def generators() -> Generators:
+    """Those of this process: of the CPU, and of its GPU if there is one."""
+    cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+    return {"cpu": torch.get_rng_state()} | cuda
 
 
 class TrainingState:
@@ -65,11 +78,14 @@ class TrainingState:
         """How many steps were left out."""
         return sum(report.skipped for report in self.reports)
 
-    def advance(self, report: StepReport) -> None:
+    def advance(self, report: StepReport, started: float) -> StepReport:
         """Take the optimiser's step with the gradients there are, and move the schedule.
 
         A step whose loss or gradient is not finite moves the schedule only: without gradients the
         optimiser leaves weights and moments alone.
+
+        Returns:
+            The report with the seconds since ``started``, of `time.perf_counter`.
         """
         if report.skipped:
             self.optimizer.zero_grad(set_to_none=True)
@@ -78,7 +94,14 @@ class TrainingState:
             self.average.update_parameters(self.network)
         if (self.step + 1) % self.config.rate_every == 0:
             self.schedule.step()
-        self.reports.append(report)
+        self.reports.append(replace(report, seconds=time.perf_counter() - started))
+        return self.reports[-1]
+
+    def unjudged(self, validation: Validation | None) -> bool:
+        """Whether ``validation`` is due for the weights that there are, and was not made."""
+        made = self.validations[-1].steps if self.validations else 0
+        due = validation and validation.due(self.step, self.config.iterations)
+        return bool(due) and made < self.step
 
     def validated(self, psnr: float) -> ValidationReport:
         """Note a validation of the candidate; the weights of the highest PSNR are kept."""
@@ -96,9 +119,8 @@ class TrainingState:
         self.network.to("cpu").eval()
         return TrainingResult(tuple(self.reports), tuple(self.validations))
 
-    def snapshot(self) -> Snapshot:
-        """Everything, as tensors and plain values."""
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    def snapshot(self, drawn: Sequence[Generators]) -> Snapshot:
+        """Everything, as tensors and plain values; ``drawn`` are all processes' generators."""
         kept: dict[str, Any] = {
             "step": self.step,
             "network": self.network.state_dict(),
@@ -108,12 +130,15 @@ class TrainingState:
             "curve": pack(self.reports),
             "validations": [(v.steps, v.psnr, v.best) for v in self.validations],
             "best": self._best,
-            "rng": {"cpu": torch.get_rng_state(), "cuda": cuda},
+            "rng": list(drawn),
         }
         return kept
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Continue where ``snapshot`` was taken."""
+    def restore(self, snapshot: Snapshot, world: World) -> None:
+        """Continue where ``snapshot`` was taken; with other processes, generators stay as they are.
+
+        No sample and no layer draws from the generators: they are kept for what may come.
+        """
         self.network.load_state_dict(snapshot["network"])
         self.optimizer.load_state_dict(snapshot["optimizer"])
         self.schedule.load_state_dict(snapshot["schedule"])
@@ -122,6 +147,8 @@ class TrainingState:
         self.reports = unpack(snapshot["curve"], self.config.iterations)
         self.validations = [ValidationReport(*fields) for fields in snapshot["validations"]]
         self._best = snapshot["best"]
-        torch.set_rng_state(snapshot["rng"]["cpu"])
-        if len(snapshot["rng"]["cuda"]) == torch.cuda.device_count() > 0:
-            torch.cuda.set_rng_state_all(snapshot["rng"]["cuda"])
+        if len(snapshot["rng"]) == world.size:
+            own: Generators = snapshot["rng"][world.rank]
+            torch.set_rng_state(own["cpu"])
+            if "cuda" in own and torch.cuda.is_available():
+                torch.cuda.set_rng_state(own["cuda"])

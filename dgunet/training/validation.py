@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dgunet.training.distributed import World
+from dgunet.training.stopping import Stop
 
 LEAST_ERROR = 1e-10
 """Smallest mean squared error that counts, so that equal pictures have 100 dB."""
@@ -69,20 +70,33 @@ class ValidationReport:
     """Whether no earlier one was as good: its weights are kept."""
 
 
-def mean_psnr(network: nn.Module, pictures: Pictures, world: World) -> float:
+def mean_psnr(
+    network: nn.Module, pictures: Pictures, world: World, stop: Stop | None = None
+) -> float | None:
     """Mean PSNR in dB of the last stage's output, cut to [0, 1], over all values of each picture.
 
     Every process restores its share of the pictures; all get the same number, whatever their
-    number. The network is left in training mode.
+    number. The network is left in training mode. None: ``stop`` was told a signal in some process,
+    and the rest of the pictures is left.
     """
     device = next(network.parameters()).device
     values = torch.zeros(len(pictures), dtype=torch.float64, device=device)
     network.eval()
-    with torch.no_grad():
-        for number in range(world.rank, len(pictures), world.size):
-            degraded, target = (image.to(device)[None] for image in pictures[number])
-            restored = network(degraded)[-1].clamp(0, 1)
-            error = (restored - target).double().square().mean().clamp(min=LEAST_ERROR)
-            values[number] = -10 * error.log10()
-    network.train()
+    try:
+        for first in range(0, len(pictures), world.size):
+            if stop is not None and world.largest(stop.number, device):
+                return None
+            if (number := first + world.rank) < len(pictures):
+                values[number] = _psnr(network, *pictures[number])
+    finally:
+        network.train()
     return float(world.total(values).mean())
+
+
+@torch.no_grad()
+def _psnr(network: nn.Module, degraded: Tensor, target: Tensor) -> Tensor:
+    device = next(network.parameters()).device
+    restored = network(degraded.to(device)[None])[-1].clamp(0, 1)
+    error = (restored - target.to(device)[None]).double().square().mean()
+    psnr: Tensor = -10 * error.clamp(min=LEAST_ERROR).log10()
+    return psnr

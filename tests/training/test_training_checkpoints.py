@@ -5,8 +5,9 @@ import torch
 from training_small import Noise, TwoStages
 
 from dgunet.errors import CheckpointError, DgunetError
-from dgunet.training import Checkpoints, InterruptedTrainingError, TrainingConfig, train
+from dgunet.training import Checkpoints, InterruptedTrainingError, TrainingConfig, World, train
 from dgunet.training.checkpoints import read
+from dgunet.training.state import TrainingState
 
 CONFIG = TrainingConfig(iterations=20, learning_rate=1e-2, warmup=4, average=0.9, clip=0.5)
 IDENTITY = {"train.iterations": "20", "data.digest": "abc"}
@@ -65,6 +66,19 @@ def test_the_generators_state_is_kept(tmp_path):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_every_processs_generator_is_kept():
+    own = {"cpu": torch.Generator().manual_seed(7).get_state()}
+    other = {"cpu": torch.Generator().manual_seed(8).get_state()}
+    state = TrainingState(TwoStages(), CONFIG)
+    snapshot = state.snapshot([own, other])
+    state.restore(snapshot, World(1, 2))
+    assert torch.equal(torch.get_rng_state(), other["cpu"])
+    torch.manual_seed(9)
+    before = torch.get_rng_state()
+    state.restore(snapshot, World(0, 1))
+    assert torch.equal(torch.get_rng_state(), before), "another number of processes"
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
 def test_a_damaged_one_is_named_and_the_one_before_is_used(tmp_path, damage, capsys):
     train(TwoStages(), Noise(), CONFIG, checkpoints=kept(tmp_path))
@@ -84,10 +98,11 @@ def test_a_damaged_one_is_named_and_the_one_before_is_used(tmp_path, damage, cap
     assert "Using the one before" in said
 
 
-def test_no_whole_one_means_a_fresh_start(tmp_path):
+def test_no_whole_one_means_a_fresh_start(tmp_path, capsys):
     assert kept(tmp_path / "nowhere").newest() is None
     (tmp_path / "step-000000001.ckpt").write_bytes(b"")
     assert kept(tmp_path).newest() is None
+    assert "None is left: starting from step 0" in capsys.readouterr().err
 
 
 def test_nothing_but_tensors_and_plain_values_is_read(tmp_path):

@@ -92,3 +92,24 @@ def test_the_averaged_weights_lag_behind():
     whole = (last.first.weight - start.first.weight).detach().norm()
     part = (mean.first.weight - start.first.weight).detach().norm()
     assert 0 < float(part) < float(whole)
+
+
+def test_the_seconds_of_a_step_hold_data_and_optimiser(monkeypatch):
+    """Told with a clock that ticks a second at each batch and each optimiser step."""
+    clock = [0.0]
+
+    class Slow(Noise):
+        def part(self, step, places):
+            clock[0] += 1
+            return super().part(step, places)
+
+    move = torch.optim.Adam.step
+
+    def slowly(self, *args, **kwargs):
+        clock[0] += 1
+        return move(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", slowly)
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    result = train(TwoStages(), Slow(), replace(CONFIG, iterations=3, warmup=1))
+    assert [report.seconds for report in result.reports] == [2, 2, 2]

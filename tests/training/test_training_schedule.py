@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from dgunet.errors import ConfigError
 from dgunet.training import TrainingConfig, warmup_cosine
 from dgunet.training.state import TrainingState
 
@@ -38,5 +39,5 @@ def test_a_minimum_equal_to_the_rate_keeps_it():
 
 def test_warmup_longer_than_the_run_is_refused():
     config = TrainingConfig(iterations=10, learning_rate=1e-3, warmup=10)
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ConfigError, match="a warm-up of 10 moves does not fit into a run of 10"):
         TrainingState(nn.Conv2d(1, 1, 1), config)

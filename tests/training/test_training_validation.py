@@ -1,5 +1,7 @@
 """The best weights on pictures held out are the result; a killed run chooses the same."""
 
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -9,7 +11,16 @@ from training_small import Noise, TwoStages
 from dgunet.data.holdout import Pictures, hold_out
 from dgunet.data.store import PairStore
 from dgunet.errors import DataError
-from dgunet.training import Checkpoints, TrainingConfig, Validation, train
+from dgunet.training import (
+    Checkpoints,
+    InterruptedTrainingError,
+    TrainingConfig,
+    Validation,
+    World,
+    train,
+)
+from dgunet.training.stopping import Stop
+from dgunet.training.validation import mean_psnr
 
 CONFIG = TrainingConfig(iterations=20, learning_rate=0.2, warmup=0)
 """A rate at which the loss goes up and down, so that the last weights are not the best."""
@@ -94,6 +105,60 @@ def test_a_killed_run_chooses_the_same(tmp_path, stop):
     assert all(
         torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True)
     )
+
+
+class Interrupted(Held):
+    """SIGTERM comes while the second picture of the second validation is fetched."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def __getitem__(self, number):
+        self.seen += 1
+        if self.seen == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__getitem__(number)
+
+
+def test_a_signal_during_a_validation_does_not_wait_for_its_end(tmp_path):
+    whole, again = TwoStages(), TwoStages()
+    expected = train(whole, Noise(), CONFIG, validation=VALIDATION)
+    rare, pictures = Checkpoints(tmp_path, {}, seconds=1e9), Interrupted()
+    with pytest.raises(InterruptedTrainingError, match="before step 6"):
+        train(TwoStages(), Noise(), CONFIG, validation=Validation(pictures, 3), checkpoints=rare)
+    assert pictures.seen == 5, "the third picture is left"
+    earlier = rare.newest()
+    assert earlier["step"] == 6
+    assert [steps for steps, *_ in earlier["validations"]] == [3]
+    result = train(again, Noise(), CONFIG, validation=VALIDATION, earlier=earlier)
+    assert result.validations == expected.validations, "the validation of step 6 is made first"
+    assert torch.equal(whole.first.weight, again.first.weight)
+
+
+def test_processes_share_the_pictures_and_agree_on_a_signal():
+    class Two(World):
+        """One of two processes, whose fellow tells the signal in ``told``."""
+
+        told = 0
+
+        def __init__(self, rank):
+            super().__init__(rank, 2)
+            self.rounds = 0
+
+        def largest(self, number, device):
+            self.rounds += 1
+            return max(number, self.told)
+
+        def total(self, values):
+            return values
+
+    network, first, second = TwoStages(), Two(0), Two(1)
+    halves = [mean_psnr(network, Held(), world, Stop()) for world in (first, second)]
+    assert sum(halves) == pytest.approx(psnr_of(network), rel=1e-6)
+    assert first.rounds == second.rounds == 2, "or one would wait for the other for ever"
+    second.told = 15
+    assert mean_psnr(network, Held(), second, Stop()) is None
+    assert network.training
 
 
 class Store:
