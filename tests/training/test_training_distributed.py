@@ -1,9 +1,11 @@
 """Two processes make the same trajectory as one, and a resumed one too."""
 
+import random
 import re
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from training_small import Noise, TwoStages
 from dgunet.errors import ConfigError
 from dgunet.network import DGUNet, preset
 from dgunet.training import TrainingConfig, World, train
+from dgunet.training.checkpoints import read
 
 TINY = {"n_feat": 8, "scale": 4, "last_width": 4, "gradient_width": 4}
 
@@ -36,10 +39,14 @@ def torchrun(small, out, processes=2):
     )
 
 
-def kill_all(process):
-    """``kill -9`` of the launcher and of its processes; nothing warns them."""
-    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
-        one.send_signal(signal.SIGKILL)
+def kill_one(process):
+    """``kill -9`` of the leading process or the other; nothing warns it."""
+    wanted = random.SystemRandom().choice("01")
+    for one in psutil.Process(process.pid).children(recursive=True):
+        if one.environ().get("RANK") == wanted:
+            one.send_signal(signal.SIGKILL)
+            return
+    raise AssertionError("no such process")
 
 
 def weights(out):
@@ -64,7 +71,7 @@ def same_within_rounding(a, b):
 def test_two_processes_follow_one_and_resume_bit_for_bit(small):
     small.knobs(steps=8, batch=3)
     one, two, killed = (small.home / name for name in ("one", "two", "killed"))
-    small.finish(one)
+    small.train(one)
     process = torchrun(small, two)
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said
@@ -75,13 +82,20 @@ def test_two_processes_follow_one_and_resume_bit_for_bit(small):
     ]
     same_within_rounding(one, two)
 
-    for stop, step in ((kill_all, 2), (subprocess.Popen.terminate, 5)):
+    for stop, step, words in (
+        (kill_one, 2, "lost the others at step"),
+        (subprocess.Popen.terminate, 5, "the same command goes on"),  # torchrun passes it on
+    ):
         process = torchrun(small, killed)
         while not any(p.stem >= f"step-{step:09d}" for p in small.checkpoints()):
             assert process.poll() is None, process.stderr.read()
-        stop(process)  # torchrun passes SIGTERM on
-        process.communicate(timeout=120)
+            time.sleep(0.005)
+        stop(process)
+        said = process.communicate(timeout=120)[1]
+        assert process.returncode != 0
+        assert words in said
         assert not killed.exists()
+        assert len(read(small.checkpoints()[-1])["rng"]) == 2, "of both processes"
     process = torchrun(small, killed)
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said

@@ -3,12 +3,20 @@
 Only the data's own pictures and real processes; the moment of the kill is random.
 """
 
+import json
 import random
 import re
+import shutil
 import signal
 import time
 
 import pytest
+from training_small import PowerCutError
+
+from dgunet.data.store import PairStore
+from dgunet.errors import CheckpointError
+from dgunet.training import Checkpoints, DivergedError
+from dgunet.training.checkpoints import read
 
 RESULT = ["loss.csv", "network.safetensors", "training.json"]
 
@@ -27,7 +35,7 @@ def contents(folder):
 
 def test_killed_at_random_steps_and_resumed_is_bit_for_bit_the_same(small):
     whole = small.home / "whole"
-    small.finish(whole)
+    small.train(whole)
     assert not small.checkpoints()
     out = small.home / "killed"
     for kill in sorted(random.SystemRandom().sample(range(1, 11), 2)):
@@ -54,32 +62,51 @@ def test_sigterm_keeps_the_step_and_says_resume_me(small):
     said = process.stderr.read()
     assert process.wait(timeout=60) == 75, said
     assert "the same command goes on" in said
-    assert len(small.checkpoints()) == 1
+    (kept,) = small.checkpoints()
     assert not out.exists()
-    process = small.start(out)
-    for line in process.stderr:
-        if "going on from step" in line:
-            break
-    else:
-        pytest.fail("the second run started from nothing")
-    process.kill()
-    process.wait()
-    process.stderr.close()
+    step = read(kept)["step"]
+    assert step > 0
+    with pytest.raises(PowerCutError):  # the next one begins there
+        small.train(out, stop=step)
 
 
 def test_other_settings_are_refused_and_named(small):
-    out = small.home / "out"
-    process = small.start(out)
-    wait_for_checkpoints(small, process, 2)
-    process.kill()
-    process.wait()
-    process.stderr.close()
+    with pytest.raises(PowerCutError):
+        small.train(small.home / "out", stop=2)
     small.knobs(steps=13)
-    refused = small.start(out)
-    said = refused.communicate()[1]
-    assert refused.returncode == 1
-    assert "train.iterations was 12, is 13" in said
-    assert "to start afresh" in said
+    with pytest.raises(CheckpointError, match=r"train\.iterations was 12, is 13\..* start afresh"):
+        small.train(small.home / "out")
+
+
+def test_other_data_are_refused_and_named(small):
+    with pytest.raises(PowerCutError):
+        small.train(small.home / "out", stop=2)
+    kept = PairStore.open(small.home / "store").manifest.digest
+    copy = small.home / "copy"
+    shutil.copytree(small.home / "store", copy)
+    (small.home / "store").unlink()
+    manifest = copy / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(kept, 64 * "0"))
+    copy.rename(small.home / "store")
+    with pytest.raises(CheckpointError, match=f"data.digest was {kept}, is 0000"):
+        small.train(small.home / "out")
+
+
+def test_another_number_of_processes_and_another_commit_are_said(small, capsys):
+    out = small.home / "out"
+    with pytest.raises(PowerCutError):
+        small.train(out, stop=3)
+    newest = small.checkpoints()[-1]
+    snapshot = read(newest)
+    other = snapshot["facts"] | {"processes": "2", "commit": "0123abc"}
+    again = Checkpoints(newest.parent, snapshot["identity"], seconds=0, facts=other.copy)
+    again.save(snapshot | {"rng": 2 * snapshot["rng"]})
+    again.wait()
+    small.train(out)
+    said = capsys.readouterr().err
+    assert "going on from step 3" in said
+    assert "processes was 2 and is 1; from here on the numbers may differ" in said
+    assert "commit was 0123abc and is " in said
 
 
 def test_a_resumed_training_is_one_run_in_mlflow(small):
@@ -107,13 +134,11 @@ def test_a_resumed_training_is_one_run_in_mlflow(small):
 
 
 def test_a_diverged_training_keeps_the_samples_of_the_step(small):
-    import json
-
     path = small.knobs(checkpoint_seconds=3600)
     path.write_text(path.read_text().replace("learning_rate: 3.0e-3, warmup: 3", HUGE))
-    process = small.start(small.home / "out")
-    said = process.communicate()[1]
-    assert process.returncode == 1
+    with pytest.raises(DivergedError) as diverged:
+        small.train(small.home / "out")
+    said = str(diverged.value)
     (kept,) = (small.home / ".dgunet" / "checkpoints").glob("*/diverged.json")
     assert "Lower the learning rate" in said
     assert str(kept) in said

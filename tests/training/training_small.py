@@ -6,14 +6,20 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
 ROOT = Path(__file__).parents[2]
+
+
+class PowerCutError(Exception):
+    """The end of a training without a word."""
 
 
 class TwoStages(nn.Module):
@@ -101,6 +107,32 @@ class SmallProject:
         said = process.communicate(timeout=300)[1]
         assert process.returncode == 0, said
         return said
+
+    def train(self, out: Path, stop: int = -1) -> Path:
+        """Train to the end in this process, or until it dies in step ``stop``; returns the weights.
+
+        Raises:
+            PowerCutError: from ``stop``, when the steps before it are on the disk.
+        """
+        from dgunet.config import load_params
+        from dgunet.data.batches import TrainingBatches
+        from dgunet.stages.train import train
+
+        part = TrainingBatches.part
+
+        def dying(batches: TrainingBatches, step: int, places: Any) -> Any:
+            if step == stop:
+                while not any(path.stem == f"step-{stop:09d}" for path in self.checkpoints()):
+                    time.sleep(0.005)  # it is written in the background
+                raise PowerCutError
+            return part(batches, step, places)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(TrainingBatches, "part", dying)
+            for name, value in self.env.items():
+                patch.setenv(name, value)
+            params = load_params(self.home / "params.yaml")
+            return train(params, "derain", store=self.home / "store", out=out)
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints there are, oldest first."""
