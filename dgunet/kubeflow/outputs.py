@@ -40,7 +40,9 @@ def check_outputs(out: Path, wanted: Collection[Result]) -> dict[str, str]:
     Raises:
         OutputError: if an evaluation, a table's cell, or a file is missing.
     """
-    paths = [p for step in RESULTS for p in out.rglob(f"{step}/results/summary.json")]
+    folders = [found for step in RESULTS for found in out.rglob(f"{step}/results")]
+    # compressive sensing has a folder for each ratio in there
+    paths = [path for folder in folders for path in folder.rglob("summary.json")]
     summaries = [json.loads(path.read_text()) for path in paths]
     have = {(s["dataset"], s["row"], s["ratio"] or 0) for s in summaries}
     if lacking := sorted(set(wanted) - have):

@@ -15,7 +15,7 @@ from dgunet.kubeflow import containers, local, records
 from dgunet.kubeflow.compiling import compiled
 from dgunet.kubeflow.outputs import OutputError, check_outputs
 
-RAIN = {("Rain100L", "DGUNet", 0)}
+WANTED = {("Rain100L", "DGUNet", 0), ("Set11", "DGUNet", 10)}
 
 
 @dsl.component(base_image="python:3.11", packages_to_install=[], install_kfp_package=False)
@@ -147,11 +147,13 @@ def test_an_unknown_local_run_names_the_last_one(home):
 @pytest.fixture
 def left(tmp_path):
     """What a good run of one evaluation leaves."""
-    for place in ("evaluate/results", "tables/tables", "report"):
+    for place in ("evaluate/results", "loop/evaluate/results/r10", "tables/tables", "report"):
         (tmp_path / "run" / place).mkdir(parents=True)
     summary = {"dataset": "Rain100L", "row": "DGUNet", "ratio": None, "per_image_sha256": "abc"}
     (tmp_path / "run/evaluate/results/summary.json").write_text(json.dumps(summary))
-    pd.DataFrame({"per_image_sha256": ["abc", None]}).to_parquet(
+    summary = {"dataset": "Set11", "row": "DGUNet", "ratio": 10, "per_image_sha256": "def"}
+    (tmp_path / "run/loop/evaluate/results/r10/summary.json").write_text(json.dumps(summary))
+    pd.DataFrame({"per_image_sha256": ["abc", "def", None]}).to_parquet(
         tmp_path / "run/tables/tables/cells.parquet"
     )
     (tmp_path / "run/report/page").write_text("<!doctype html><html>")
@@ -159,7 +161,7 @@ def left(tmp_path):
 
 
 def test_outputs_that_are_whole(left):
-    found = check_outputs(left, RAIN)
+    found = check_outputs(left, WANTED)
     assert found["tables"] == str(left / "tables" / "tables")
 
 
@@ -167,20 +169,24 @@ def test_outputs_that_are_whole(left):
     ("spoil", "says"),
     [
         (lambda left: (left / "evaluate/results/summary.json").unlink(), "DGUNet on Rain100L"),
+        (
+            lambda left: (left / "loop/evaluate/results/r10/summary.json").unlink(),
+            "DGUNet on Set11 at 10 %",
+        ),
         (lambda left: (left / "report/page").write_text("oops"), "is no HTML page"),
         (lambda left: (left / "report/page").unlink(), "0 times report/page"),
         (
             lambda left: pd.DataFrame({"per_image_sha256": ["other"]}).to_parquet(
                 left / "tables/tables/cells.parquet"
             ),
-            "no cell of DGUNet on Rain100L",
+            "no cell of DGUNet on (Rain100L|Set11)",
         ),
     ],
 )
 def test_outputs_that_are_not(left, spoil, says):
     spoil(left)
     with pytest.raises(OutputError, match=says):
-        check_outputs(left, RAIN)
+        check_outputs(left, WANTED)
 
 
 def test_containers_get_the_data_read_only_and_no_network(home, tmp_path):
