@@ -1,9 +1,7 @@
 """Training over several nodes against a stand-in of the Kubernetes API: no cluster is meant."""
 
-import json
+import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -74,6 +72,7 @@ class Step:
         self.place.model.mkdir(parents=True)
         (self.place.model / "network.safetensors").write_bytes(b"weights")
         (self.place.model / "loss.csv").write_text("step,loss\n")
+        (self.place.model / "training.json").write_text('{"selection": "last", "loss_last": 0.5}')
 
     def fails(self, match, **changes):
         with pytest.raises(DgunetError, match=match) as failure:
@@ -313,8 +312,6 @@ def test_standin_a_missing_runtime_is_named_with_those_there_are(step):
 
 
 def test_standin_a_retried_step_takes_up_the_job_that_runs(step, capfd):
-    step.cluster.moments = [lambda job: sys.exit("killed")]
-
     class Killed(BaseException):
         pass
 
@@ -401,42 +398,72 @@ def test_nodes_that_leave_no_network_are_an_error(step):
         step.run()
 
 
-STEP = """
-import json, sys
-from pathlib import Path
-from kfp import dsl
-from kubernetes import client
-from dgunet.kubeflow.trainer.api import Jobs
-from dgunet.kubeflow.trainer.nodes import Nodes, train_on_nodes
+def test_standin_the_component_s_own_lines(step, tmp_path, monkeypatch):
+    """The body of the component, called as Kubeflow's executor calls it."""
+    from components.train_nodes.component import train_nodes
+    from dgunet.stages.pins import code_version
 
-url, shared, store, out, config = json.loads(sys.argv[1])
-train_on_nodes(
-    "text: of params", "derain", variant="DGUNet", ratio=None, store=Path(store), out=Path(out),
-    nodes=Nodes(2, "dgunet-torch", shared, "i@sha256:0", poll=0.05),
-    task_config=dsl.TaskConfig(**config),
-    jobs=Jobs(client.ApiClient(client.Configuration(host=url)), "runs"),
-)
-"""
-
-
-def test_standin_a_step_that_is_stopped_removes_its_job_and_keeps_the_checkpoint(step, project):
-    config = vars(step.config)
-    given = [step.cluster.url, *map(str, (step.shared, step.store, step.out)), config]
-    process = subprocess.Popen(
-        [sys.executable, "-c", STEP, json.dumps(given)],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=project,
+    monkeypatch.setattr(Jobs, "here", lambda: Jobs(step.cluster.api(), "runs"))
+    step.cluster.moments = [step.trains, becomes("Complete")]
+    store = dsl.Dataset(uri=str(step.store), metadata={"digest": "d"})
+    model, metrics = dsl.Model(uri=str(step.out)), dsl.Metrics(uri=str(tmp_path / "metrics"))
+    train_nodes.python_func(
+        params="text: of params\n",
+        task="derain",
+        variant="DGUNet",
+        ratio=0,
+        processes=3,
+        code_version=code_version(),
+        image_digest="",
+        image="i@sha256:1",
+        nodes=2,
+        runtime="dgunet-torch",
+        shared=str(step.shared),
+        poll=1,
+        restarts=0,
+        deadline=60,
+        labels={"kueue.x-k8s.io/queue-name": "gpu"},
+        annotations={"team": "restoration"},
+        pull_secrets=["login"],
+        store=store,
+        task_config=step.config,
+        model=model,
+        metrics=metrics,
     )
-    end = time.monotonic() + 60
-    while not any(path.endswith("/pods") for path in step.cluster.asked):
-        assert process.poll() is None and time.monotonic() < end, process.stderr.read()
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
-    assert process.returncode
+    assert metrics.metadata == {"loss_last": 0.5}
+    assert model.metadata["store_digest"] == "d" and model.metadata["checkpoint_sha256"]
+    (job,) = step.cluster.created
+    trainer = job["spec"]["trainer"]
+    assert (trainer["image"], trainer["numNodes"], trainer["numProcPerNode"]) == (
+        "i@sha256:1",
+        2,
+        3,
+    )
+    assert job["spec"]["activeDeadlineSeconds"] == 60
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpu"
+    assert job["metadata"]["annotations"]["team"] == "restoration"
+    assert "login" in str(job["spec"]["runtimePatches"])
+
+
+def test_standin_a_step_that_is_stopped_removes_its_job_and_keeps_the_checkpoint(step):
+    def told_to_stop(job):
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, "or it would end the tests"
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    step.cluster.moments = [lambda job: None, told_to_stop]
+    with pytest.raises(SystemExit) as stopped:
+        step.run()
+    assert stopped.value.code == 128 + signal.SIGTERM
     assert step.cluster.deleted == [step.name] and not step.cluster.jobs
-    assert step.place.params.is_file()
+    assert step.place.params.is_file(), "a retried step goes on from here"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_standin_ctrl_c_removes_the_job_too(step):
+    step.cluster.moments = [lambda job: os.kill(os.getpid(), signal.SIGINT)]
+    with pytest.raises(KeyboardInterrupt):
+        step.run()
+    assert step.cluster.deleted == [step.name] and not step.cluster.jobs
 
 
 def test_the_step_may_do_what_the_shipped_role_allows(project):
