@@ -45,17 +45,20 @@ def no_engine():
     return ""
 
 
-def train(home, command):
+def train(home, command=(), paths=()):
     """What every process of the job does. The SDK takes the source of this function alone."""
     import os
     import socket
     import sys
 
+    if isinstance(home, dict):  # the local process backend gives all arguments as one
+        home, command, paths = home["home"], home["command"], home["paths"]
     rank, size = os.environ["RANK"], os.environ["WORLD_SIZE"]
     print(f"process {rank} of {size} on {socket.gethostname()}", flush=True)
     os.environ |= {"DGUNET_HOME": home, "DGUNET_TRACKING": "off", "OMP_NUM_THREADS": "1"}
     os.chdir(home)
     sys.argv = ["dgunet", *command]
+    sys.path += paths
     from dgunet.cli import main
 
     main()
@@ -102,7 +105,8 @@ def wait(client, name):
     while (job := client.get_job(name)).status not in ended and time.monotonic() < end:
         time.sleep(1)
     logs = {s.name: "\n".join(client.get_job_logs(name, step=s.name)) for s in job.steps}
-    assert job.status == "Complete", logs
+    print(*logs.values(), sep="\n")
+    assert job.status == "Complete"
     return logs
 
 
@@ -150,15 +154,15 @@ def test_the_local_process_backend_runs_the_same_training(home, project, monkeyp
     monkeypatch.chdir(home)  # the SDK changes the folder of this process
     client = TrainerClient(backend_config=LocalProcessBackendConfig())
     locked = (project / "requirements.lock").read_text().splitlines()
-    packages = [line.partition(";")[0].strip() for line in locked if line[:1].isalnum()]
+    paths = [str(project), *(path for path in sys.path if path.endswith("site-packages"))]
     trainer = CustomTrainer(
         func=train,
-        func_args={"home": str(home), "command": arguments(home, "model")},
-        packages_to_install=packages,
+        # torch is the job's own, the other packages are those of this environment.
+        func_args={"home": str(home), "command": arguments(home, "model"), "paths": paths},
+        packages_to_install=[line for line in locked if line.startswith("torch==")],
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(home),
-            "PYTHONPATH": str(project),
             "PET_NPROC_PER_NODE": "2",
         }
         | {name: value for name, value in os.environ.items() if name.startswith("PIP_")},
