@@ -57,12 +57,26 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
         try:
             yield temporary
+            _not_private(temporary)
             with temporary.open("rb") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(path)
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _not_private(path: Path) -> None:
+    """Give a file that a library made for its owner only the rights of any new file beside it.
+
+    safetensors does so, and another user's container could not read the weights.
+    """
+    if path.stat().st_mode & 0o077:
+        return
+    plain = path.with_name(f"{path.name}.rights")
+    plain.touch()
+    path.chmod(plain.stat().st_mode & 0o777)
+    plain.unlink()
 
 
 @contextmanager

@@ -59,6 +59,19 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     assert path.read_bytes() == b"old"
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_file_has_the_rights_that_the_user_gives_new_files(tmp_path, mask):
+    """A library may write for its owner only, as safetensors does."""
+    before = os.umask(mask)
+    try:
+        with atomic_path(tmp_path / "weights.bin") as part:
+            part.touch(0o600)
+    finally:
+        os.umask(before)
+    (made,) = tmp_path.iterdir()
+    assert made.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
 def test_an_error_inside_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "a.txt") as part:
         part.write_text("half")
