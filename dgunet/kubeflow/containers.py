@@ -15,6 +15,8 @@ LABEL = "dgunet.pipeline"
 STATE = "/state"
 """Where a container sees the project's ``.dgunet``: journals and checkpoints outlive it."""
 
+DVC_SCRATCH = "dvc-scratch"
+
 USER = 1000
 """The image's own user, for a root who starts containers."""
 
@@ -86,6 +88,8 @@ def settings(
         path = Path(address.removeprefix("file://"))
         if path.exists() and address:
             mounts.append((str(path), str(path), True))
+            if not is_folder(address) and (path / ".dvc").is_dir():
+                mounts.append(_scratch(path, out))
         elif network == "none" and not is_folder(address):
             raise ConfigError(
                 f"{name} is {address}, and the containers have no network.",
@@ -108,12 +112,21 @@ def settings(
     }
 
 
+def _scratch(repository: Path, out: Path) -> tuple[str, str, bool]:
+    """A mount for what DVC writes into the repository that it reads."""
+    place = repository / ".dvc" / "tmp"
+    place.mkdir(exist_ok=True)  # a mount point; DVC makes it anyway, and git ignores it
+    own = out / DVC_SCRATCH
+    own.mkdir(parents=True, exist_ok=True)
+    return str(place), str(own), False
+
+
 def _user(home: Path, out: Path) -> str:
     """Whose files the results are: the caller's; root's containers stay without rights."""
     if os.getuid():
         return f"{os.getuid()}:{os.getgid()}"
     state = home / ".dgunet"
-    for place in (out, state, state / "journal", state / "checkpoints"):
+    for place in (out, out / DVC_SCRATCH, state, state / "journal", state / "checkpoints"):
         place.mkdir(parents=True, exist_ok=True)
         os.chown(place, USER, USER)
     return f"{USER}:{USER}"

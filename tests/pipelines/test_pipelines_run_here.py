@@ -207,6 +207,16 @@ def test_containers_get_the_data_read_only_and_no_network(home, tmp_path):
     json.dumps(made)
 
 
+def test_a_repository_with_dvc_stays_read_only_but_for_its_scratch(home, tmp_path):
+    (tmp_path / "r" / ".dvc").mkdir(parents=True)
+    asked = {"data_source": f"file://{tmp_path / 'r'}"}
+    made = containers.settings(home, tmp_path / "out", asked, run_id="", digest="", environment={})
+    writable = {target for target, _, read_only in made["mounts"] if not read_only}
+    assert writable == {"/state/.dgunet", str(tmp_path / "r" / ".dvc" / "tmp")}
+    own = tmp_path / "out" / containers.DVC_SCRATCH
+    assert own.is_dir() and (tmp_path / "r" / ".dvc" / "tmp").is_dir(), "Docker makes them as root"
+
+
 def test_containers_without_a_network_cannot_fetch(home, tmp_path):
     asked = {"data_source": "https://git.example.org/lab/dgunet.git"}
     with pytest.raises(DgunetError, match="--network bridge"):
