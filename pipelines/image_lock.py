@@ -1,0 +1,82 @@
+"""Write what the image installs, each file by its hash: the pins of requirements.lock.
+
+Usage: python -m pipelines.image_lock
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from dgunet.errors import DgunetError
+from dgunet.files import write_text
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ".[export]"  # the tools of tests, notebooks and checks stay out
+MADE = "Made by `make lock` for CPython 3.11 on Linux x86-64."
+HEAD = f"""\
+# What the image installs beside torch: the part of requirements.lock that dgunet needs to run.
+# {MADE}
+"""
+HEAD_CUDA = f"""\
+# torch and the CUDA libraries that it brings, as the public index has them: the image for GPUs.
+# {MADE}
+"""
+
+
+def locks() -> dict[str, str]:
+    """The files with their text, from what pip would install under the pins of requirements.lock.
+
+    Raises:
+        DgunetError: if pip finds no such packages.
+    """
+    pins = _pins()
+    torch = pins.pop("torch")
+    chosen = _chosen(PACKAGE)
+    known = pins | {"setuptools": ""}  # `pip freeze` never names setuptools
+    # What else is not pinned comes with the CUDA build of torch.
+    common = {name: line for name, line in chosen.items() if name in known}
+    cuda = _chosen(f"torch==={torch}")  # === takes no CPU build, 2.13.0+cpu
+    return {
+        "requirements.image.lock": HEAD + _text(common),
+        "requirements.cuda.lock": HEAD_CUDA
+        + _text({name: line for name, line in cuda.items() if name not in common}),
+    }
+
+
+def _text(lines: dict[str, str]) -> str:
+    return "".join(f"{lines[name]}\n" for name in sorted(lines))
+
+
+def _chosen(requirement: str) -> dict[str, str]:
+    """Every package that pip picks, as a line with its version and SHA-256; installs nothing."""
+    command = [
+        *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"),
+        *("--report", "-", "--constraint", "requirements.lock", requirement),
+    ]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise DgunetError(f"pip finds no packages for {requirement}.", "Its own words are above.")
+    lines = {}
+    for entry in json.loads(done.stdout)["install"]:
+        name, version = entry["metadata"]["name"], entry["metadata"]["version"]
+        hashes = entry["download_info"].get("archive_info", {}).get("hashes", {})
+        if _normal(name) != "dgunet":
+            lines[_normal(name)] = f"{name}=={version} --hash=sha256:{hashes['sha256']}"
+    return lines
+
+
+def _pins() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = (line.split("==") for line in lines if not line.startswith("#"))
+    return {_normal(name): version for name, version in pins}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+if __name__ == "__main__":
+    for name, text in locks().items():
+        write_text(ROOT / name, text)
