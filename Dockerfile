@@ -1,38 +1,68 @@
-# One image for every step: KFP components, plain `docker run ... dgunet ...`, CPU by default.
-# What decides CPU or GPU is the torch wheel, which brings its own CUDA: the public index gives the
-# CUDA build; for the small CPU one add --build-arg PIP_EXTRA_INDEX_URL=<PyTorch's CPU index>.
-# Any base with Python 3.11 will do (--build-arg BASE=...), one with a CUDA runtime too.
+# One image for every step: base image of the KFP components, image of TrainJobs, and by itself:
+#   docker run --rm -v "$PWD:/data" dgunet:local dgunet restore /data/in.png --out /data/restored ...
+#
+# CUDA or CPU is decided by the torch wheel, not by the base. By default it is the public index's, for
+# CUDA: it brings the CUDA runtime with it (cuBLAS, cuDNN, NCCL) and needs only the host's driver. A
+# base with CUDA would hold all that a second time, and NVIDIA's have no Python 3.11. TORCH=cpu takes
+# the small CPU build, from build/wheels or from PyTorch's own index: `make image` does it all.
+# BASE may be any image with Python 3.11 and its venv module.
 ARG BASE=python:3.11-slim-bookworm
 
-FROM ${BASE} AS build
-ARG PIP_EXTRA_INDEX_URL=
+# 1. Everything of others. It changes with the lock only.
+FROM ${BASE} AS packages
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-RUN python3 -m venv /opt/venv && /opt/venv/bin/python -m pip install --no-cache-dir --upgrade "pip>=26"
-# The lock changes seldom and comes first, so that a change of code does not reinstall it.
-COPY requirements.lock ./
-RUN /opt/venv/bin/python -m pip install --no-cache-dir -r requirements.lock
+RUN python3 -m venv /opt/venv && /opt/venv/bin/python -m pip install --quiet "pip>=26"
+COPY requirements.image.lock ./
+RUN /opt/venv/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements.image.lock
+# The CUDA build is one file everywhere, so it has a hash. The CPU build is known by its version.
+ARG TORCH=
+ARG TORCH_INDEX=
+COPY requirements.lock requirements.cuda.lock build/wheel[s]/*.whl ./
+RUN version="$(sed -n 's/^torch==//p' requirements.lock)" \
+ && if [ -z "$TORCH" ]; then set -- --require-hashes -r requirements.cuda.lock; \
+    else set -- --find-links . ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "torch==$version+$TORCH"; fi \
+ && /opt/venv/bin/python -m pip install --quiet --no-deps "$@" \
+ && /opt/venv/bin/python -m pip check
+
+# 2. Our code, in a tree of its own that is laid over the packages.
+FROM packages AS code
 COPY pyproject.toml README.md LICENSE ./
 COPY dgunet ./dgunet
-RUN /opt/venv/bin/python -m pip install --no-cache-dir --no-deps .
+RUN /opt/venv/bin/python -m pip install --quiet --no-deps --prefix /opt/code .
 
+# 3. What runs: no source tree, no cache, no compiler (the base has none), no rights. Of everything
+# that the image is made of, only the layers below change with a commit.
 FROM ${BASE}
-ARG COMMIT=unknown
-ARG LOCK_SHA256=unknown
-LABEL org.opencontainers.image.title="dgunet" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="${COMMIT}" \
-      dgunet.requirements.sha256="${LOCK_SHA256}"
-RUN useradd --create-home --uid 1000 dgunet && mkdir /work && chown dgunet /work
-COPY --from=build /opt/venv /opt/venv
-COPY --chown=dgunet params.yaml /work/
+# The profile is for login shells, as the Trainer's SDK starts them; /etc/gitconfig lets DVC read a
+# mounted repository that belongs to another user than the container's.
+RUN useradd --uid 1000 --home-dir /work --shell /bin/sh dgunet \
+ && mkdir --mode 1777 /work \
+ && echo 'PATH=/opt/venv/bin:$PATH' > /etc/profile.d/dgunet.sh \
+ && printf '[safe]\n\tdirectory = *\n' > /etc/gitconfig
+COPY --from=packages /opt/venv /opt/venv
+COPY params.yaml /work/
+COPY --from=code /opt/code /opt/venv
+# USER and HOME hold for any user id, so that `--user "$(id -u)"` writes files of its caller.
 ENV PATH=/opt/venv/bin:$PATH \
+    HOME=/work \
+    USER=dgunet \
     DGUNET_HOME=/work \
-    DGUNET_GIT_COMMIT=${COMMIT} \
     DVC_NO_ANALYTICS=1 \
     MLFLOW_DISABLE_TELEMETRY=true \
     DO_NOT_TRACK=true \
     PYTHONUNBUFFERED=1
 WORKDIR /work
-USER dgunet
-HEALTHCHECK --interval=5m --timeout=30s CMD ["dgunet", "--version"]
+USER 1000
+HEALTHCHECK --interval=5m --timeout=60s --start-period=1m CMD ["dgunet", "--version"]
 CMD ["dgunet", "--help"]
+# Last, because they change with every commit.
+ARG COMMIT=unknown
+ARG DIRTY=unknown
+ARG LOCK_SHA256=unknown
+ENV DGUNET_GIT_COMMIT=${COMMIT} DGUNET_GIT_DIRTY=${DIRTY}
+LABEL org.opencontainers.image.title="dgunet" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${COMMIT}" \
+      dgunet.dirty="${DIRTY}" \
+      dgunet.lock.sha256="${LOCK_SHA256}"
