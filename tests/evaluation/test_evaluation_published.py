@@ -87,7 +87,7 @@ def recorded(golden):
             "realblur_pred",
             "realblur_gt",
             ("realblur_psnr", "realblur_ssim"),
-            1e-4,  # of 51.7 dB: the alignment's last digits differ between processors
+            1e-4,  # of 51.7 dB: the alignment's last digits differ between machines
         ),
     ],
 )

@@ -16,7 +16,7 @@ def test_the_constants_are_those_of_the_slow_references(name, project):
     text = (project / "dgunet" / "evaluation" / "selftest.json").read_text()
     constants = json.loads(text)[name]
     expected = protocol_scores(name, *selftest.formula_pair(protocol(name)))
-    # An alignment's last digits differ between processors: 3e-6 between two that were tried.
+    # An alignment's last digits differ between machines: by 3e-6 between two with the same OpenCV.
     close = selftest.ALIGNED_TOLERANCE if name == "realblur-aligned" else 1e-11
     assert (constants["psnr"], constants["ssim"]) == pytest.approx(expected, rel=0, abs=close)
 
