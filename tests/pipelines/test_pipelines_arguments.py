@@ -1,5 +1,6 @@
 """What a run is given: the paper's by default, checked before anything starts."""
 
+import hashlib
 import subprocess
 
 import pytest
@@ -178,3 +179,26 @@ def test_other_changes_of_the_clone_do_not_matter(repository):
 def test_outside_of_git_it_says_how_to_name_the_data(tmp_path):
     with pytest.raises(DgunetError, match="-p data_source=ADDRESS"):
         origin.for_a_cluster(tmp_path)
+
+
+def test_a_dvc_remote_without_the_data_is_refused_until_they_are_pushed(tmp_path):
+    digest = hashlib.md5(b"pictures").hexdigest()
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text(
+        "[core]\n    no_scm = true\n    remote = own\n['remote \"own\"']\n    url = ../store\n"
+    )
+    (tmp_path / "data.dvc").write_text(
+        f"outs:\n- md5: {digest}\n  size: 8\n  hash: md5\n  path: data\n"
+    )
+    with pytest.raises(DgunetError, match=r"lacks 1 of the files .* dvc push"):
+        origin.check_pushed(tmp_path)
+    place = tmp_path / "store" / "files" / "md5" / digest[:2] / digest[2:]
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"pictures")
+    origin.check_pushed(tmp_path)
+
+
+def test_a_dvc_remote_that_cannot_be_asked_is_one_line(tmp_path):
+    with pytest.raises(DgunetError, match="could not be asked") as refusal:
+        origin.check_pushed(tmp_path)
+    assert len(str(refusal.value).splitlines()) == 1
