@@ -94,13 +94,13 @@ def test_somebody_elses_sigterm_handler_stays(
     assert reader.events()[-1]["status"] == "FINISHED"
 
 
-def test_four_projects_write_at_once_to_a_store_that_is_not_there(
+def test_projects_write_at_once_to_a_store_that_is_not_there(
     bare: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parallel first users would each migrate the fresh sqlite file, and spoil it for ever."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{bare.home / 'shared.db'}")
     code = STAGE.replace("{body}", "r.log_metrics({'psnr': 30.0})")
-    homes = [bare.home / f"clone {n}" for n in range(4)]
+    homes = [bare.home / f"clone {n}" for n in range(3)]
     writers = []
     for home in homes:
         home.mkdir()
@@ -114,7 +114,7 @@ def test_four_projects_write_at_once_to_a_store_that_is_not_there(
         assert (writer.returncode, told) == (0, "")
     runs = [info for home in homes for info in delivered(Layout(home))]
     assert [info.name for info in runs] == [home.name for home in homes]
-    assert len({info.run_id for info in runs}) == 4
+    assert len({info.run_id for info in runs}) == 3
     assert not list(bare.home.glob("*.partial"))
 
 
