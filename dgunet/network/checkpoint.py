@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from dgunet.errors import CheckpointError
+from dgunet.errors import CheckpointError, ConfigError
 from dgunet.files import atomic_path
 from dgunet.network.config import DGUNetConfig
 from dgunet.network.dgunet import DGUNet
@@ -49,15 +50,27 @@ def load_network(path: Path | str) -> tuple[DGUNet, dict[str, str]]:
         ConfigError: if the config in it has missing or unknown fields.
     """
     tensors, metadata = read_safetensors(Path(path))
-    header = json.loads(metadata.get(METADATA, "{}"))
-    if header.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} was not written by save_network.",
-            "For the authors' checkpoints run `dgunet checkpoint import FILE --out NEW`.",
-        )
-    network = DGUNet(DGUNetConfig.from_dict(header["config"]))
+    config, extra = _header(metadata, path)
+    try:
+        network = DGUNet(DGUNetConfig.from_dict(config))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", error.mend) from error
     fill(network, tensors, str(path))
-    return network.eval(), header["extra"]
+    return network.eval(), extra
+
+
+def _header(metadata: Mapping[str, str], path: Path | str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The config and the other texts in the metadata of a file of ours."""
+    try:
+        header = json.loads(metadata.get(METADATA, "{}"))
+        if header["format"] == FORMAT:
+            return dict(header["config"]), dict(header["extra"])
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise CheckpointError(f"{path} was not written by save_network.", _IMPORT)
+
+
+_IMPORT = "For the authors' checkpoints run `dgunet checkpoint import FILE`."
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -73,8 +86,10 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist.", "Check the path.") from error
     except (safetensors.SafetensorError, OSError) as error:
+        foreign = path.suffix in (".pth", ".pkl", ".pt")
         raise CheckpointError(
-            f"{path} is not a readable safetensors file ({error}).", "Copy or train it again."
+            f"{path} is not a readable safetensors file ({error}).",
+            _IMPORT if foreign else "Copy or train it again.",
         ) from error
 
 

@@ -7,9 +7,9 @@ The authors' files are pickles of a state dict whose keys carry a data-parallel 
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -215,15 +215,18 @@ def read_official(path: Path | str) -> OfficialFile:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist.", "Check the path.") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except Exception as error:  # a damaged pickle may fail in any of its instructions
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} cannot be read safely: {reason}.", mend) from error
     wrapped = isinstance(content, Mapping) and "state_dict" in content
     state = content["state_dict"] if wrapped else content
     if not isinstance(state, Mapping) or not state:
         raise CheckpointError(f"{path} holds no state dict.", mend)
-    if strange := [str(k) for k, v in state.items() if not isinstance(v, Tensor)]:
-        raise CheckpointError(f"{path}: {strange[0]} is not a tensor.", mend)
+    for key, value in state.items():
+        if not isinstance(key, str):
+            raise CheckpointError(f"{path}: the key {key!r} is not a name.", mend)
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            raise CheckpointError(f"{path}: {key} is not a tensor of real numbers.", mend)
     prefixed = all(key.startswith(PREFIX) for key in state)
     if not prefixed and any(key.startswith(PREFIX) for key in state):
         raise CheckpointError(f"{path}: only some keys start with {PREFIX!r}.", mend)
@@ -318,15 +321,23 @@ def import_official(
         ``origin_sha256``, ``origin_format``, ``origin_dropped``.
 
     Raises:
-        CheckpointError: listing missing, unexpected and misshapen keys, or if unreadable.
+        CheckpointError: listing missing, unexpected and misshapen keys, or keys whose values are
+            not finite, or if unreadable.
     """
     file = read_official(path)
     config = config or recognise(file, task=task, proximal_domain=proximal_domain)
     table = dict(official_keys(config))
     network = DGUNet(config)
+    # float64 stays float64, so that nothing is lost on the way; all else is float32.
+    network.to(torch.promote_types(torch.float32, _dtype(file.tensors)))
     targets = network.state_dict(keep_vars=True)
     wanted = {theirs: tuple(targets[ours].shape) for theirs, ours in table.items()}
     compare_keys(wanted, file.tensors, str(path))
+    if broken := [key for key, tensor in file.tensors.items() if not tensor.isfinite().all()]:
+        raise CheckpointError(
+            f"{path}: {len(broken)} keys hold NaN or infinity: {', '.join(broken)}.",
+            "The training that wrote it had diverged; take an earlier checkpoint of it.",
+        )
     with torch.no_grad():
         # In the file's order: where keys share one parameter, the last wins, as in the authors'
         # loader.
@@ -339,6 +350,11 @@ def import_official(
         "origin_format": f"{REPOSITORY} ({form})",
         "origin_dropped": str(len(file.dropped)),
     }
+
+
+def _dtype(tensors: Mapping[str, Tensor]) -> torch.dtype:
+    """The widest type among ``tensors``."""
+    return reduce(torch.promote_types, (tensor.dtype for tensor in tensors.values()))
 
 
 def official_state(network: DGUNet) -> dict[str, Tensor]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from network_tiny import FAMILY, tiny
 
 from dgunet.errors import CheckpointError, ConfigError
@@ -75,8 +79,18 @@ def test_foreign_and_broken_files_are_refused(tmp_path: Path) -> None:
         assert problem in str(refused.value)
     header["config"]["depth"] = 3
     safetensors.torch.save_file(tensors, foreign, {"dgunet": json.dumps(header)})
-    with pytest.raises(ConfigError, match="depth"):
+    with pytest.raises(ConfigError, match=r"foreign\.safetensors: .*depth"):
         load_network(foreign)
+    for text in ("{", "[]", '{"format": "dgunet-network-1"}', json.dumps(header | {"extra": 1})):
+        safetensors.torch.save_file(tensors, foreign, {"dgunet": text})
+        with pytest.raises(CheckpointError, match="not written by save_network"):
+            load_network(foreign)
+
+
+def test_a_file_of_the_authors_is_sent_to_the_import(tmp_path: Path) -> None:
+    export_official(tiny(**SEVEN), tmp_path / "n.pth")
+    with pytest.raises(CheckpointError, match="dgunet checkpoint import"):
+        load_network(tmp_path / "n.pth")
 
 
 @pytest.mark.parametrize(("task", "variant"), [(t, v) for t, v, a in FAMILY if a == "paper"])
@@ -89,6 +103,20 @@ def test_import_of_export_is_identity(task: str, variant: str, tmp_path: Path) -
     assert origin["origin"] == "a.pth" and origin["origin_sha256"] == sha256_file(first)
     export_official(imported, second)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_float64_survives_the_authors_format(tmp_path: Path) -> None:
+    network = tiny(**SEVEN).double()
+    export_official(network, tmp_path / "n.pth")
+    imported, _ = import_official(tmp_path / "n.pth", config=network.config)
+    assert next(imported.parameters()).dtype is torch.float64 and same(imported, network)
+
+
+def test_half_precision_becomes_float32(tmp_path: Path) -> None:
+    network = tiny(**SEVEN).bfloat16()
+    export_official(network, tmp_path / "n.pth")
+    imported, _ = import_official(tmp_path / "n.pth", config=network.config)
+    assert next(imported.parameters()).dtype is torch.float32 and same(imported, network.float())
 
 
 def write(path: Path, content: object) -> Path:
@@ -140,6 +168,45 @@ def test_missing_unexpected_and_misshapen_keys_are_listed(tmp_path: Path) -> Non
         assert problem in str(refused.value)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_diverged_weights_are_refused(value: float, tmp_path: Path) -> None:
+    state = {k: v.clone() for k, v in official_state(tiny(**SEVEN)).items()}
+    state["tail.weight"][0, 0, 0, 0] = value
+    path = write(tmp_path / "n.pth", state)
+    with pytest.raises(CheckpointError, match=r"1 keys hold NaN or infinity: tail\.weight"):
+        import_official(path, config=tiny(**SEVEN).config)
+
+
+def test_files_of_old_torch_are_read(tmp_path: Path) -> None:
+    network = tiny(**SEVEN)
+    path = tmp_path / "n.pth"
+    torch.save(official_state(network), path, _use_new_zipfile_serialization=False)
+    assert same(import_official(path, config=network.config)[0], network)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_damaged_files_are_refused_in_one_line(zipped: bool, data: st.DataObject) -> None:
+    """Cut anywhere, or with a byte changed: refused, or read where only a value changed."""
+    buffer = io.BytesIO()
+    state = {"module.r0": torch.rand(1), "module.tail.weight": torch.rand(3, 4, 3, 3)}
+    torch.save({"state_dict": state}, buffer, _use_new_zipfile_serialization=zipped)
+    content = bytearray(buffer.getvalue())
+    place = data.draw(st.integers(0, len(content) - 1))
+    if data.draw(st.booleans()):
+        content = content[:place]
+    else:
+        content[place] = data.draw(st.integers(0, 255))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "n.pth"
+        path.write_bytes(content)
+        try:
+            recognise(read_official(path))
+        except CheckpointError as refused:
+            assert "\n" not in str(refused)
+
+
 class Evil:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return print, ("unpickled code ran",)
@@ -153,6 +220,8 @@ def test_unsafe_and_unfit_pickles_are_refused(
         ([1, 2], "no state dict"),
         ({}, "no state dict"),
         ({"a": 1}, "a is not a tensor"),
+        ({"a": torch.zeros(1, dtype=torch.int64)}, "a is not a tensor of real numbers"),
+        ({3: torch.zeros(1)}, "the key 3 is not a name"),
         ({"module.a": torch.zeros(1), "b": torch.zeros(1)}, "only some keys"),
     ]:
         with pytest.raises(CheckpointError, match=message):
