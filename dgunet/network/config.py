@@ -118,10 +118,27 @@ class DGUNetConfig:
                 f"operator={self.operator!r} with ratio={self.ratio!r}.",
                 "The block sampling operator needs a ratio, the learned one has none.",
             )
+        self._check_blocks()
         if self.ratio is not None and self.ratio not in RATIOS:
             raise ConfigError(
                 f"ratio={self.ratio} is unknown.",
                 f"Use one of {', '.join(map(str, RATIOS))} (percent).",
+            )
+
+    def _check_blocks(self) -> None:
+        if self.operator != "block-sampling":
+            return
+        if self.channels != 1:
+            raise ConfigError(
+                f"channels={self.channels} with block sampling.",
+                "Sampled images are grey; use channels=1.",
+            )
+        # Three halvings, and instance normalisation needs two pixels after them.
+        smallest = 16 if self.encoder_norm == "half-instance" else 8
+        if self.block % 8 or self.block < smallest:
+            raise ConfigError(
+                f"block={self.block} does not suit the encoder.",
+                f"Use a multiple of 8, {smallest} or more.",
             )
 
     @property

@@ -61,6 +61,21 @@ def test_wrong_values_are_named(change: dict[str, object], message: str) -> None
         preset("derain", **change)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"block": 12}, "block=12"),
+        ({"block": 8}, "block=8"),
+        ({"channels": 3}, "channels=3"),
+        ({"operator": "learned"}, "ratio=10"),
+    ],
+)
+def test_sampling_that_cannot_run_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        preset("cs", ratio=10, **change)
+    assert preset("cs", ratio=10, block=8, encoder_norm="none").measurements == 7
+
+
 def test_presets_refuse_unknown_names() -> None:
     with pytest.raises(ConfigError, match="'dehaze' is unknown"):
         preset("dehaze")
