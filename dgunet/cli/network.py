@@ -1,16 +1,13 @@
-"""Verbs of the network room: describe, errata, inspect, and the checkpoint group."""
+"""Verbs of the network: describe, errata, inspect, measure, reconstruct, and checkpoint."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from dgunet.network.introspect import StageReport
+from dgunet.errors import ConfigError
 
 checkpoint = typer.Typer(
     name="checkpoint",
@@ -26,6 +23,8 @@ def register(app: typer.Typer) -> None:
     app.command("describe")(describe)
     app.command("errata")(errata)
     app.command("inspect")(inspect)
+    app.command("measure")(measure)
+    app.command("reconstruct")(reconstruct)
     app.add_typer(checkpoint)
 
 
@@ -80,7 +79,10 @@ def errata(
 @checkpoint.command("import")
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(help="A .pth or .pkl file of the authors' format.")],
-    out: Annotated[Path, typer.Option("--out", help="The safetensors file to write.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The file to write [default: FILE's name, .safetensors]"),
+    ] = None,
     task: Annotated[
         str | None,
         typer.Option(help="Needed where deblurring and denoising have the same network."),
@@ -91,16 +93,22 @@ def import_checkpoint(
 ) -> None:
     """Turn a checkpoint of the authors' format into ours, strictly.
 
+    Every key must be there and have its shape; a file that does not fit is refused with the list.
+    Its name and SHA-256 are kept in the new file, see `dgunet checkpoint info`.
+
     Example: dgunet checkpoint import pretrained_models/DGUNet.pth --out derain.safetensors
     """
     from dgunet.network import save_network
     from dgunet.network.official import import_official
 
+    written = out or file.with_suffix(".safetensors")
+    if out is None and written.exists():
+        raise ConfigError(f"{written} exists.", "Name the file to write with --out.")
     network, origin = import_official(file, task=task, proximal_domain=proximal_domain)
-    save_network(network, out, origin)
+    save_network(network, written, origin)
     config = network.config
     ratio = "" if config.ratio is None else f" {config.ratio} %"
-    typer.echo(f"{file}: {config.task}{ratio} {config.variant} -> {out}")
+    typer.echo(f"{file}: {config.task}{ratio} {config.variant} -> {written}")
     for name, value in origin.items():
         typer.echo(f"  {name}: {value}")
 
@@ -108,17 +116,33 @@ def import_checkpoint(
 @checkpoint.command("export")
 def export_checkpoint(
     file: Checkpoint,
-    out: Annotated[Path, typer.Option("--out", help="The .pth or .pkl file to write.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help=".pth or .pkl (authors' format), .onnx, or .pt2 (torch.export)"),
+    ],
 ) -> None:
-    """Write one of our checkpoints in the authors' format.
+    """Write one of our checkpoints in the authors' format, or for other runtimes.
+
+    ONNX files and torch.export programs take an image and give the restored one, of any batch
+    and size above the padding (9 pixels a side; 33 for cs).
 
     Example: dgunet checkpoint export derain.safetensors --out DGUNet.pth
+    Example: dgunet checkpoint export derain.safetensors --out derain.onnx
     """
     from dgunet.network import load_network
+    from dgunet.network.export import export_onnx, save_program
     from dgunet.network.official import export_official
 
+    writers = {
+        ".pth": export_official,
+        ".pkl": export_official,
+        ".onnx": export_onnx,
+        ".pt2": save_program,
+    }
+    if out.suffix not in writers:
+        raise ConfigError(f"--out {out}: unknown suffix.", f"Use one of {', '.join(writers)}.")
     network, _ = load_network(file)
-    export_official(network, out)
+    writers[out.suffix](network, out)
     typer.echo(f"{file} -> {out}")
 
 
@@ -139,88 +163,65 @@ def checkpoint_info(file: Checkpoint) -> None:
 
 
 def inspect(
-    image: Annotated[Path, typer.Argument(help="The degraded image; for cs the clean grey one.")],
+    source: Annotated[
+        Path, typer.Argument(help="The degraded picture; for cs the clean one, or .npy of measure.")
+    ],
     checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A checkpoint of ours.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the strip and the numbers.")],
     log: Annotated[
         bool, typer.Option("--mlflow", help="Make it an MLflow run, with the stage as the step.")
     ] = False,
 ) -> None:
-    """Show what every stage does to an image: images, step sizes, residuals, adjointness.
+    """Show what every stage does to a picture: images, step sizes, residuals, adjointness.
 
     Example: dgunet inspect rainy.png --checkpoint derain.safetensors --out build/inspect
     """
-    from dgunet.files import atomic_path, write_json
-    from dgunet.network import load_network
-    from dgunet.network.introspect import inspect_network, stage_strip
+    from dgunet.stages.unfolding import NUMBERS, STRIP, inspect_input
 
-    network, _ = load_network(checkpoint)
-    observed = _read(image, network.config.channels)
-    reports = inspect_network(network, observed)
-    strip = stage_strip(reports, observed)
-    with atomic_path(out / "stages.png") as temporary:
-        strip.save(temporary)
-    rows = [{"stage": r.stage, **_numbers(r)} for r in reports]
-    write_json(out / "stages.json", {"image": image.name, "stages": rows})
+    reports = inspect_input(source, checkpoint, out, track=log)
     typer.echo("stage  step size  data residual  adjointness gap")
     for r in reports:
         values = [_number(v) for v in (r.step_size, r.data_residual, r.adjointness_gap)]
         typer.echo(f"{r.stage:5d}  {values[0]:>9}  {values[1]:>13}  {values[2]:>15}")
-    typer.echo(f"wrote {out / 'stages.png'} and {out / 'stages.json'}")
-    if log:
-        _tell_mlflow(reports, out, image, checkpoint, network.config.task)
+    typer.echo(f"wrote {out / STRIP} and {out / NUMBERS}")
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.5f}"
 
 
-def _numbers(report: StageReport) -> dict[str, float]:
-    numbers = {
-        "step_size": report.step_size,
-        "data_residual": report.data_residual,
-        "adjointness_gap": report.adjointness_gap,
-    }
-    return {name: value for name, value in numbers.items() if value is not None}
-
-
-def _read(path: Path, channels: int) -> Tensor:
-    """The image at ``path`` as a tensor (1, channels, H, W) in [0, 1]."""
-    import numpy as np
-    import torch
-    from PIL import Image, UnidentifiedImageError
-
-    from dgunet.errors import DataError
-
-    try:
-        with Image.open(path) as opened:
-            pixels = np.asarray(opened.convert("L" if channels == 1 else "RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"{path} is not a readable image ({error}).", "Check the path.") from error
-    planes = pixels.reshape(*pixels.shape[:2], channels).transpose(2, 0, 1)
-    return torch.from_numpy(planes / np.float32(255)).unsqueeze(0)
-
-
-def _tell_mlflow(
-    reports: list[StageReport], out: Path, image: Path, checkpoint: Path, task: str
+def measure(
+    picture: Annotated[Path, typer.Argument(help="A picture in any common format.")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A cs checkpoint of ours.")],
+    out: Annotated[Path, typer.Option("--out", help="The .npy file to write.")],
 ) -> None:
-    from dgunet.files import sha256_file
-    from dgunet.network.introspect import to_uint8
-    from dgunet.stages.layout import EXPERIMENTS
-    from dgunet.tracking import start_run
+    """Take compressive measurements of a picture with a network's sampling matrix.
 
-    tags = {
-        "stage": "inspect",
-        "task": task,
-        "profile": "none",
-        "data.digest": sha256_file(image),
-        "checkpoint.sha256": sha256_file(checkpoint),
-    }
-    settings = {"image": image.name, "stages": len(reports)}
-    name = f"inspect {image.name}"
-    with start_run(EXPERIMENTS["inspect"], name, tags=tags, params=settings) as run:
-        for report in reports:
-            run.log_metrics(_numbers(report), step=report.stage)
-            run.log_image(to_uint8(report.x), f"x_hat/stage-{report.stage}.png")
-        for path in (out / "stages.png", out / "stages.json"):
-            run.log_artifact(path)
+    The file holds float32 (M, rows of blocks, columns of blocks): each block of 32 x 32 pixels,
+    row by row, times the matrix. Sides are filled up with zeros to whole blocks.
+
+    Example: dgunet measure photo.png --checkpoint cs-r10.safetensors --out photo.npy
+    """
+    from dgunet.stages.sensing import measure as take
+
+    shape = take(picture, checkpoint, out)
+    typer.echo(
+        f"{picture} -> {out}, {shape[0]} measurements a block, {shape[1]} x {shape[2]} blocks"
+    )
+
+
+def reconstruct(
+    measurements: Annotated[Path, typer.Argument(help="A .npy file as `dgunet measure` writes.")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A cs checkpoint of ours.")],
+    out: Annotated[Path, typer.Option("--out", help="The picture to write.")],
+    height: Annotated[int | None, typer.Option(help="Rows to keep [default: all]", min=1)] = None,
+    width: Annotated[int | None, typer.Option(help="Columns to keep [default: all]", min=1)] = None,
+) -> None:
+    """Reconstruct a picture from its compressive measurements; the picture itself is not needed.
+
+    Example: dgunet reconstruct photo.npy --checkpoint cs-r10.safetensors --out photo.png
+    """
+    from dgunet.stages.sensing import reconstruct as rebuild
+
+    rows, columns = rebuild(measurements, checkpoint, out, (height, width))
+    typer.echo(f"{measurements} -> {out} ({columns}x{rows})")

@@ -208,11 +208,26 @@ class DGUNet(nn.Module):
         """
         return [images.x for images in self.unfold(y)]
 
+    def measure(self, x: Tensor) -> Tensor:
+        """Measurements of images: (B, 1, H, W) -> (B, M, rows of blocks, columns of blocks).
+
+        The sides are filled up with zeros to whole blocks, as :meth:`forward` does.
+
+        Raises:
+            ConfigError: if the network has no known operator.
+        """
+        if self.operator is None:
+            raise ConfigError(
+                "This network has a learned operator.", "Only compressive sensing measures."
+            )
+        measured: Tensor = self.operator(self._pad(x))
+        return measured
+
     def from_measurements(self, y: Tensor, size: tuple[int, int] | None = None) -> list[Tensor]:
         """[x_hat^1, ..., x_hat^K] from compressive measurements instead of the image.
 
         Args:
-            y: measurements (B, M, H/block, W/block) as ``network.operator`` gives them.
+            y: measurements (B, M, H/block, W/block) as :meth:`measure` gives them.
             size: height and width to crop to; by default all that was measured.
 
         Raises:
@@ -228,10 +243,10 @@ class DGUNet(nn.Module):
                 f"Give images as (batch, {self.config.channels}, height, width).",
             )
         size = (y.shape[2], y.shape[3])
+        if self.operator is not None:
+            return self.unfold_measurements(self.measure(y), size)
         padded = self._pad(y)
-        if self.operator is None:
-            return _crop(self._stages(padded, padded), size)
-        return self.unfold_measurements(self.operator(padded), size)
+        return _crop(self._stages(padded, padded), size)
 
     def unfold_measurements(
         self, y: Tensor, size: tuple[int, int] | None = None

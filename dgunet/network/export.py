@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -38,12 +39,26 @@ def export_program(network: DGUNet) -> ExportedProgram:
         return torch.export.export(Restoration(network).eval(), (image,), dynamic_shapes=(dims,))
 
 
+def save_program(network: DGUNet, path: Path | str) -> None:
+    """Write :func:`export_program`'s program to ``path``, for ``torch.export.load``."""
+    program = export_program(network)
+    with atomic_path(Path(path)) as temporary:
+        torch.export.save(program, temporary)
+
+
 def export_onnx(network: DGUNet, path: Path | str) -> None:
     """Write the network as an ONNX file with input "image" and output "restored".
 
     Sizes stay open as in :func:`export_program`. ONNX has no linear solver, so the 16 x 16
     systems of the subspace projection are unrolled into elementary operations there.
+
+    Raises:
+        ConfigError: if the packages of the ``export`` extra are not installed.
     """
+    if find_spec("onnxscript") is None:
+        raise ConfigError(
+            "ONNX export needs the package onnxscript.", "Run: pip install 'dgunet[export]'"
+        )
     network, image, dims = _prepared(network)
     for module in network.modules():
         if isinstance(module, SubspaceProjection):

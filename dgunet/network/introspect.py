@@ -33,13 +33,19 @@ class StageReport:
     maps. See :func:`adjointness_gap`."""
 
 
-def inspect_network(network: DGUNet, image: Tensor, *, seed: int = 0) -> list[StageReport]:
+def inspect_network(
+    network: DGUNet, image: Tensor, *, measured: bool = False, seed: int = 0
+) -> list[StageReport]:
     """Run ``network`` on ``image`` and report on every stage.
 
     Args:
         image: (B, C, H, W) in [0, 1], as for the network itself; H and W may be anything, and
             residuals and gaps are taken on the padded image.
+        measured: ``image`` holds compressive measurements (B, M, H/block, W/block) instead.
         seed: seed of the random probes of the adjointness gap.
+
+    Raises:
+        ConfigError: if the shape does not fit the network.
     """
     steps: list[tuple[FlexibleGradientDescent | None, Tensor, Tensor]] = []
 
@@ -51,7 +57,7 @@ def inspect_network(network: DGUNet, image: Tensor, *, seed: int = 0) -> list[St
     handles = [module.register_forward_pre_hook(record) for module in modules]
     try:
         with torch.no_grad():
-            images = network.unfold(image)
+            images = network.unfold_measurements(image) if measured else network.unfold(image)
     finally:
         for handle in handles:
             handle.remove()
@@ -98,28 +104,34 @@ def adjointness_gap(
     return total / probes
 
 
-def stage_strip(reports: list[StageReport], observed: Tensor) -> Image.Image:
-    """Two rows of thumbnails: v^1 ... v^K above, x_hat^1 ... x_hat^K below, the input at the left.
+def stage_strip(reports: list[StageReport], observed: Tensor, *, longest: int = 512) -> Image.Image:
+    """Two rows of pictures: v^1 ... v^K above, x_hat^1 ... x_hat^K below, the input at the left.
 
     Args:
         reports: of :func:`inspect_network`; the first image of the batch is drawn.
         observed: the input (B, C, H, W) in [0, 1].
+        longest: larger images are shrunk until no side has more pixels than this.
     """
     label = 14
     rows = [
         [("input", observed), *((f"v{r.stage}", r.v) for r in reports)],
         [("input", observed), *((f"x{r.stage}", r.x) for r in reports)],
     ]
-    height, width = observed.shape[2:]
+    width, height = _thumbnail(observed, longest).size
     strip = Image.new("RGB", (len(rows[0]) * width, len(rows) * (height + label)), "white")
     draw = ImageDraw.Draw(strip)
     for row, cells in enumerate(rows):
         for column, (name, image) in enumerate(cells):
             corner = (column * width, row * (height + label))
             draw.text((corner[0] + 2, corner[1] + 1), name, fill="black")
-            picture = Image.fromarray(to_uint8(image)).convert("RGB")
-            strip.paste(picture, (corner[0], corner[1] + label))
+            strip.paste(_thumbnail(image, longest), (corner[0], corner[1] + label))
     return strip
+
+
+def _thumbnail(image: Tensor, longest: int) -> Image.Image:
+    picture = Image.fromarray(to_uint8(image)).convert("RGB")
+    picture.thumbnail((longest, longest), Image.Resampling.BOX)
+    return picture
 
 
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:

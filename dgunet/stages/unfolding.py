@@ -1,8 +1,9 @@
-"""Pictures of what the unfolded iterations do: numbers by stage, and the learned operators."""
+"""What the unfolded iterations do: numbers and pictures by stage, and the learned operators."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,86 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch.func import jvp
 
-from dgunet.network import DGUNet
+from dgunet.errors import EvaluationError
+from dgunet.files import atomic_path, sha256_file, write_json
+from dgunet.network import DGUNet, load_network
 from dgunet.network.gradient import FlexibleGradientDescent
-from dgunet.network.introspect import StageReport
+from dgunet.network.introspect import StageReport, inspect_network, stage_strip, to_uint8
+from dgunet.stages.layout import EXPERIMENTS
+from dgunet.stages.sensing import read_input, read_measurements
+from dgunet.tracking import start_run
 
 QUANTITIES = {
     "step_size": "step size rho",
     "data_residual": "data residual",
     "adjointness_gap": "adjointness gap",
 }
+STRIP, NUMBERS = "stages.png", "stages.json"
+
+
+def inspect_input(
+    source: Path, checkpoint: Path, out: Path, *, track: bool = False
+) -> list[StageReport]:
+    """Write what every stage makes of ``source``: the strip and the numbers, into ``out``.
+
+    Args:
+        source: a picture in any common format, or compressive measurements (.npy).
+        checkpoint: weights of ours.
+        out: folder for ``stages.png`` and ``stages.json``.
+        track: make it an MLflow run too, with the stage as the step.
+
+    Raises:
+        DataError: if ``source`` cannot be read, or does not fit the network.
+        CheckpointError: if ``checkpoint`` is none of ours.
+        EvaluationError: if a stage gives NaN or infinity.
+    """
+    network, _ = load_network(checkpoint)
+    if source.suffix == ".npy":
+        y = read_measurements(source, network)
+        with torch.no_grad():
+            observed = network.operator.adjoint(y) if network.operator is not None else y
+        reports = inspect_network(network, y, measured=True)
+    else:
+        observed = read_input(source, network.config.channels)
+        reports = inspect_network(network, observed)
+    for report in reports:
+        if not (report.v.isfinite().all() and report.x.isfinite().all()):
+            raise EvaluationError(
+                f"{checkpoint}: stage {report.stage} gives NaN or infinity for {source}.",
+                "Its training diverged; take an earlier checkpoint.",
+            )
+    with atomic_path(out / STRIP) as temporary:
+        stage_strip(reports, observed).save(temporary)
+    rows = [{"stage": report.stage, **_numbers(report)} for report in reports]
+    write_json(out / NUMBERS, {"image": source.name, "stages": rows})
+    if track:
+        _track(reports, out, source, checkpoint, network.config.task)
+    return reports
+
+
+def _numbers(report: StageReport) -> dict[str, float]:
+    values = {name: getattr(report, name) for name in QUANTITIES}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _track(
+    reports: Sequence[StageReport], out: Path, source: Path, checkpoint: Path, task: str
+) -> None:
+    tags = {
+        "stage": "inspect",
+        "task": task,
+        "profile": "none",
+        "data.digest": sha256_file(source),
+        "checkpoint.sha256": sha256_file(checkpoint),
+    }
+    settings = {"image": source.name, "stages": len(reports)}
+    name = f"inspect {source.name}"
+    with start_run(EXPERIMENTS["inspect"], name, tags=tags, params=settings) as run:
+        for report in reports:
+            run.log_metrics(_numbers(report), step=report.stage)
+            run.log_image(to_uint8(report.x), f"x_hat/stage-{report.stage}.png")
+        for file in (STRIP, NUMBERS):
+            run.log_artifact(out / file)
 
 
 def stages_chart(reports: Sequence[StageReport]) -> Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from network_tiny import tiny
@@ -12,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dgunet.cli import command
-from dgunet.errors import CheckpointError, DataError
+from dgunet.errors import CheckpointError, ConfigError, DataError, EvaluationError
 from dgunet.network import load_network, preset, save_network
 from dgunet.network.describe import describe
 from dgunet.network.introspect import inspect_network, stage_strip, to_uint8
@@ -99,6 +100,12 @@ def test_the_strip_shows_every_image_in_its_place() -> None:
     assert last.tobytes() == to_uint8(reports[-1].x).tobytes()
 
 
+def test_large_images_are_shrunk_in_the_strip() -> None:
+    y = torch.rand(1, 3, 40, 80)
+    strip = stage_strip(inspect_network(tiny(), y), y, longest=20)
+    assert strip.size == (4 * 20, 2 * (10 + 14))
+
+
 def run(*arguments: object) -> str:
     result = CliRunner().invoke(command(), [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -128,6 +135,96 @@ def test_checkpoint_verbs(tmp_path: Path) -> None:
     assert load_network(ours)[0].config == preset("cs", ratio=1)
     with pytest.raises(CheckpointError, match="does not exist"):
         run("checkpoint", "import", tmp_path / "none.pth", "--out", ours)
+    run("checkpoint", "import", tmp_path / "net_best.pkl")
+    assert (tmp_path / "net_best.safetensors").read_bytes() == ours.read_bytes()
+    with pytest.raises(ConfigError, match=r"net_best\.safetensors exists"):
+        run("checkpoint", "import", tmp_path / "net_best.pkl")
+
+
+def test_export_verb_refuses_unknown_suffixes(tmp_path: Path) -> None:
+    save_network(tiny(), tmp_path / "n.safetensors")
+    with pytest.raises(
+        ConfigError, match=r"unknown suffix. Use one of \.pth, \.pkl, \.onnx, \.pt2"
+    ):
+        run("checkpoint", "export", tmp_path / "n.safetensors", "--out", tmp_path / "n.bin")
+    assert not (tmp_path / "n.bin").exists()
+
+
+def test_measurements_alone_give_the_picture(tmp_path: Path) -> None:
+    """`measure`, then `reconstruct`, is what the network makes of the picture itself."""
+    network = tiny("cs")
+    weights, y = tmp_path / "cs.safetensors", tmp_path / "y.npy"
+    save_network(network, weights)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "grey.png")
+    output = run("measure", tmp_path / "grey.png", "--checkpoint", weights, "--out", y)
+    assert "103 measurements a block, 2 x 2 blocks" in output
+    assert np.load(y).shape == (103, 2, 2) and np.load(y).dtype == np.float32
+    (tmp_path / "grey.png").unlink()
+    arguments = ("reconstruct", y, "--checkpoint", weights, "--out", tmp_path / "x.png")
+    run(*arguments, "--height", 40, "--width", 50)
+    with torch.no_grad():
+        x = network(torch.from_numpy(pixels / np.float32(255))[None, None])[-1]
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "x.png")), to_uint8(x))
+    run(*arguments)
+    assert Image.open(tmp_path / "x.png").size == (64, 64)
+    with pytest.raises(ConfigError, match=r"size 70 x 64, but .* covers 64 x 64"):
+        run(*arguments, "--height", 70)
+    assert "adjointness" in run("inspect", y, *arguments[2:4], "--out", tmp_path / "inspected")
+    assert Image.open(tmp_path / "inspected/stages.png").size == (4 * 64, 2 * (64 + 14))
+
+
+def test_wrong_measurements_are_named(tmp_path: Path) -> None:
+    sensing, other = tmp_path / "cs.safetensors", tmp_path / "derain.safetensors"
+    save_network(tiny("cs"), sensing)
+    save_network(tiny(), other)
+    y, out = tmp_path / "y.npy", tmp_path / "x.png"
+    Image.new("L", (8, 8)).save(tmp_path / "grey.png")
+    for array, message in [
+        (np.zeros((102, 1, 1)), r"shape \(102, 1, 1\)"),
+        (np.zeros((103, 1)), r"shape \(103, 1\)"),
+        (np.full((103, 1, 1), np.nan), "not finite"),
+        (np.zeros((103, 1, 1), complex), "not finite real"),
+        (np.array([{}]), "is no array of numpy"),
+    ]:
+        np.save(y, array)
+        with pytest.raises(DataError, match=message):
+            run("reconstruct", y, "--checkpoint", sensing, "--out", out)
+    with pytest.raises(DataError, match="no array of numpy"):
+        run("reconstruct", tmp_path / "grey.png", "--checkpoint", sensing, "--out", out)
+    with pytest.raises(DataError, match="does not exist"):
+        run("reconstruct", tmp_path / "none.npy", "--checkpoint", sensing, "--out", out)
+    with pytest.raises(ConfigError, match="a network for derain, without a sampling matrix"):
+        run("measure", tmp_path / "grey.png", "--checkpoint", other, "--out", y)
+    with pytest.raises(DataError, match="no sampling matrix"):
+        run("inspect", y, "--checkpoint", other, "--out", tmp_path / "out")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("task", "mode"), [("derain", "L"), ("derain", "RGBA"), ("cs", "RGB")])
+def test_inspect_takes_any_picture(task: str, mode: str, tmp_path: Path) -> None:
+    save_network(tiny(task), tmp_path / "n.safetensors")
+    Image.new(mode, (20, 17)).save(tmp_path / "picture.png")
+    arguments = ("inspect", tmp_path / "picture.png", "--checkpoint", tmp_path / "n.safetensors")
+    run(*arguments, "--out", tmp_path / "out")
+    assert Image.open(tmp_path / "out/stages.png").size == (4 * 20, 2 * (17 + 14))
+
+
+def test_a_diverged_network_is_named_with_its_stage(tmp_path: Path) -> None:
+    network = tiny()
+    torch.nn.init.constant_(network.middle[0].sam.image.weight, float("nan"))
+    save_network(network, tmp_path / "n.safetensors")
+    Image.new("RGB", (16, 16)).save(tmp_path / "rain.png")
+    with pytest.raises(EvaluationError, match=r"n\.safetensors: stage 2 gives NaN"):
+        run(
+            "inspect",
+            tmp_path / "rain.png",
+            "--checkpoint",
+            tmp_path / "n.safetensors",
+            "--out",
+            tmp_path / "out",
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_inspect_verb(tmp_path: Path) -> None:
@@ -141,7 +238,7 @@ def test_inspect_verb(tmp_path: Path) -> None:
     first = (tmp_path / "out/stages.png").read_bytes()
     run(*arguments, "--out", tmp_path / "again")
     assert (tmp_path / "again/stages.png").read_bytes() == first
-    with pytest.raises(DataError, match="not a readable image"):
+    with pytest.raises(DataError, match="no readable image"):
         run("inspect", tmp_path / "n.safetensors", *arguments[2:], "--out", tmp_path / "out")
 
 
