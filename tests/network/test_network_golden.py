@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from network_golden import (
+    ADAM,
     COMMITTED,
+    MANIFESTS,
+    SHORT,
+    TRAINED,
+    TRAINING,
     VARIANTS,
     alias_groups,
     committed_case,
     golden_input,
     golden_network,
     golden_state,
+    manifest,
     sampled,
+    summary,
+    training,
 )
 from torch import Tensor
-from torch.nn import functional as F
 
 from dgunet.network import DGUNet
 from dgunet.network.official import export_official, import_official, official_keys
@@ -88,21 +97,28 @@ def test_committed_values_are_the_reference(reference: Path) -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
+def test_committed_manifests(name: str) -> None:
+    """Parameter counts, and the export's keys, order, shapes, aliases and unused keys."""
+    assert manifest(name) == json.loads(MANIFESTS.read_text())["variants"][name]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
 def test_manifest_key_for_key(name: str, reference: Path) -> None:
-    manifest = json.loads((reference / "manifests" / f"{name}.json").read_text())
+    golden = json.loads((reference / "manifests" / f"{name}.json").read_text())
     with torch.device("meta"):
         network = DGUNet(VARIANTS[name])
-    state = network.state_dict()
-    exported = [[key, list(state[ours].shape)] for key, ours in official_keys(network.config)]
-    assert exported == [[key, shape] for key, shape, _ in manifest["state_dict"]]
-    assert sum(p.numel() for p in network.parameters()) == manifest["unique_parameters"]
-    assert len(list(network.parameters())) == manifest["unique_tensors"]
-    assert sorted(map(sorted, alias_groups(network))) == sorted(
-        map(sorted, manifest["alias_groups"])
-    )
-    tensors = network.state_dict(keep_vars=True)
-    frozen = {key for key, ours in official_keys(VARIANTS[name]) if not tensors[ours].requires_grad}
-    assert frozen == set(manifest["unused_in_forward"])
+    state = network.state_dict(keep_vars=True)
+    keys = official_keys(network.config)
+    exported = [[key, list(state[ours].shape)] for key, ours in keys]
+    assert exported == [[key, shape] for key, shape, _ in golden["state_dict"]]
+    unused = {key for key, ours in keys if not state[ours].requires_grad}
+    assert unused == set(golden["unused_in_forward"])
+    committed = json.loads(MANIFESTS.read_text())["variants"][name]
+    entries = [[key, shape] for key, shape, _ in golden["state_dict"]]
+    assert committed == summary((), entries, golden["alias_groups"], sorted(unused)) | {
+        "parameters": golden["unique_parameters"],
+        "tensors": golden["unique_tensors"],
+    }
 
 
 def test_golden_weights_are_the_reference_weights(reference: Path) -> None:
@@ -114,75 +130,77 @@ def test_golden_weights_are_the_reference_weights(reference: Path) -> None:
         assert digest.hexdigest() == report[name]["weights_sha256"]
 
 
-def charbonnier(a: Tensor, b: Tensor) -> Tensor:
-    return ((a - b) ** 2 + 1e-6).sqrt().mean()
+@pytest.mark.parametrize("name", SHORT)
+def test_committed_training(name: str) -> None:
+    """Losses, every gradient and the weights of one step, as the released code has them."""
+    golden = json.loads(TRAINING.read_text())["variants"][name]
+    same_training(training(name, SHORT[name], ADAM, 2), golden)
 
 
-def laplacian(z: Tensor) -> Tensor:
-    taps = torch.tensor([0.05, 0.25, 0.4, 0.25, 0.05], dtype=z.dtype)
-    kernel = torch.outer(taps, taps).expand(z.shape[1], 1, 5, 5)
-
-    def blur(image: Tensor) -> Tensor:
-        return F.conv2d(F.pad(image, (2,) * 4, mode="replicate"), kernel, groups=z.shape[1])
-
-    even = torch.zeros_like(z)
-    even[:, :, ::2, ::2] = 4 * blur(z)[:, :, ::2, ::2]
-    return z - blur(even)
-
-
-LOSSES = {
-    "derain_deblur": lambda x, t: (
-        charbonnier(x, t) + 0.05 * charbonnier(laplacian(x), laplacian(t))
-    ),
-    "denoise": lambda x, t: charbonnier(x.clamp(0, 1), t),
-    "cs_mod1": lambda x, t: ((x.clamp(0, 1) - t) ** 2).mean(),
-}
+def same_training(ours: dict[str, Any], golden: dict[str, Any]) -> None:
+    np.testing.assert_allclose(ours["losses"], golden["losses"], rtol=1e-9)
+    assert ours["gradients"].keys() == golden["gradients"].keys()
+    for key, expected in golden["gradients"].items():
+        found = ours["gradients"][key]
+        if expected is None:
+            assert found is None, key
+        else:
+            assert found == pytest.approx(expected, rel=1e-8, abs=1e-12), key
+    assert ours["norm"] == pytest.approx(golden["norm"], rel=1e-9)
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
+    "name",
+    [n if n in SHORT else pytest.param(n, marks=pytest.mark.slow) for n in TRAINED],
+)
+def test_reference_training(name: str, reference: Path) -> None:
+    """Losses before four steps, every gradient at the first, and the parameters after three."""
+    file = reference / "golden" / f"{name}__train_{TRAINED[name]}.json"
+    golden = json.loads(file.read_text())
+    expected = {
+        "losses": golden["loss_before_each_step"],
+        "gradients": golden["grad_l2_by_key_step0"],
+        "norm": golden["param_l2_after_steps"],
+    }
+    same_training(training(name, tuple(golden["shape"]), golden["adam"], 4), expected)
+
+
+@pytest.mark.parametrize(
+    "name",
     [
-        ("derain_dgunet", "derain_deblur"),
-        pytest.param("derain_dgunet_plus", "derain_deblur", marks=pytest.mark.slow),
-        pytest.param("denoise_dgunet", "denoise", marks=pytest.mark.slow),
-        ("cs_dgunet_r10", "cs_mod1"),
-        pytest.param("cs_dgunet_deblock_r10", "cs_mod1", marks=pytest.mark.slow),
-        pytest.param("cs_dgunet_plus_r10", "cs_mod1", marks=pytest.mark.slow),
+        "derain_dgunet",
+        pytest.param("derain_dgunet_plus", marks=pytest.mark.slow),
+        "cs_dgunet_r10",
+        "cs_dgunet_deblock_r10",
+        pytest.param("cs_dgunet_plus_r10", marks=pytest.mark.slow),
+        pytest.param("cs_dgunet_plus_deblock_r10", marks=pytest.mark.slow),
     ],
 )
-def test_reference_training(name: str, kind: str, reference: Path) -> None:
-    """Losses before four steps, every gradient at the first, and the parameters after three."""
-    golden = json.loads((reference / "golden" / f"{name}__train_{kind}.json").read_text())
-    network = golden_network(name).double().train()
-    shape = tuple(golden["shape"])
-    x = golden_input(f"{name}:train:x", shape).double()
-    t = x if kind == "cs_mod1" else golden_input(f"{name}:train:t", shape).double()
-    adam = golden["adam"]
-    optimiser = torch.optim.Adam(
-        [p for p in network.parameters() if p.requires_grad],
-        lr=adam["lr"],
-        betas=tuple(adam["betas"]),
-        eps=adam["eps"],
-        weight_decay=adam["weight_decay"],
-    )
-    state = network.state_dict(keep_vars=True)
-    losses = []
-    for step in range(4):
-        optimiser.zero_grad()
-        loss = torch.stack([LOSSES[kind](output, t) for output in network(x)]).sum()
-        losses.append(loss.item())
-        loss.backward()
-        if step == 0:
-            for theirs, ours in official_keys(network.config):
-                expected = golden["grad_l2_by_key_step0"][theirs]
-                gradient = state[ours].grad
-                if expected is None:
-                    assert gradient is None, theirs
-                else:
-                    assert gradient is not None, theirs
-                    assert gradient.norm().item() == pytest.approx(expected, rel=1e-8, abs=1e-12)
-        if step < 3:
-            optimiser.step()
-    np.testing.assert_allclose(losses, golden["loss_before_each_step"], rtol=1e-9)
-    total = sum(p.detach().square().sum().item() for p in network.parameters()) ** 0.5
-    assert total == pytest.approx(golden["param_l2_after_steps"], rel=1e-9)
+def test_reference_traces(name: str, reference: Path) -> None:
+    """What every convolution and normalisation gives, call by call, in float64."""
+    (file,) = reference.joinpath("golden").glob(f"{name}__*__trace.json")
+    golden = json.loads(file.read_text())
+    network = golden_network(name).double()
+    modules = dict(network.named_modules())
+    shared = {key for group in alias_groups(network) for key in group}
+    found: dict[tuple[str, int], Tensor] = {}
+
+    def record(key: str) -> Any:
+        calls = itertools.count()
+        return lambda _, __, output: found.update({(key, next(calls)): output})
+
+    for theirs, ours in official_keys(network.config):
+        if theirs.endswith(".weight") and theirs not in shared:
+            module = modules[ours.removesuffix(".weight")]
+            module.register_forward_hook(record(theirs.removesuffix(".weight")))
+    case = golden["case"]
+    with torch.no_grad():
+        network(golden_input(f"{name}:{case}", tuple(map(int, case.split("x")))).double())
+    rows = {(module, call): outputs for module, _, call, outputs in golden["rows"]}
+    assert found and found.keys() <= rows.keys()
+    for key, output in found.items():
+        ((shape, mean, std, norm, first),) = rows[key]
+        assert list(output.shape) == shape, key
+        flat = output.flatten()
+        values = [flat.mean().item(), flat.std().item(), flat.norm().item(), *flat[:4].tolist()]
+        np.testing.assert_allclose(values, [mean, std, norm, *first], rtol=1e-8, atol=1e-10)
