@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch.nn import functional as F
 
 from dgunet.network import DGUNet, preset
 from dgunet.network.describe import describe
@@ -42,15 +43,17 @@ def sampling(size: int, repeats: int) -> None:
         operator = BlockSampling(preset("cs", ratio=ratio).measurements)
         x = torch.rand(1, 1, size, size)
         y = operator(x)
-        back, gram = operator.adjoint(y), operator.phi.mT @ operator.phi
-        blocks = torch.nn.functional.pixel_unshuffle(x, operator.block).flatten(2)
+        gram, back = operator.phi.mT @ operator.phi, operator.adjoint(y)
 
         def ours(x=x, y=y, operator=operator):
             return operator.adjoint(operator(x) - y)
 
-        def theirs(gram=gram, blocks=blocks, back=back):
-            return gram @ blocks, back
+        def theirs(x=x, gram=gram, back=back, block=operator.block):
+            blocks = F.pixel_unshuffle(x, block)
+            product = (gram @ blocks.flatten(2)).unflatten(2, blocks.shape[2:])
+            return F.pixel_shuffle(product, block) - back
 
+        torch.testing.assert_close(ours(), theirs(), rtol=0, atol=1e-4)
         a, b = compare(ours, theirs, repeats)
         built = statistics.median(
             milliseconds(lambda phi=operator.phi: phi.mT @ phi) for _ in range(repeats)
