@@ -7,6 +7,7 @@ The authors' files are pickles of a state dict whose keys carry a data-parallel 
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -215,6 +216,9 @@ def read_official(path: Path | str) -> OfficialFile:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist.", "Check the path.") from error
+    except pickle.UnpicklingError as error:  # its own words advise to read the file unsafely
+        reason = "it is damaged, no checkpoint, or holds more than tensors"
+        raise CheckpointError(f"{path} cannot be read safely: {reason}.", mend) from error
     except Exception as error:  # a damaged pickle may fail in any of its instructions
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} cannot be read safely: {reason}.", mend) from error
