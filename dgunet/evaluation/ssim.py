@@ -21,7 +21,7 @@ from dgunet.evaluation.arrays import Array, require_same_size, require_sides
 
 Float = NDArray[np.float64]
 
-_BLOCK_ROWS, _BLOCK_COLUMNS = 96, 256
+_BLOCK_ROWS, _BLOCK_COLUMNS = 96, 256  # half as many columns for several channels
 _FAST_TYPES = (np.uint8, np.float32, np.float64)
 
 
@@ -106,7 +106,7 @@ def ssim_map(first: Array, second: Array, definition: SsimDefinition) -> Float:
     """
     whole = np.empty(np.atleast_3d(first).shape)
     for rows, columns, block in _block_maps(first, second, definition):
-        whole[rows, columns] = np.moveaxis(block, 0, -1)
+        whole[rows, columns] = block
     return whole
 
 
@@ -120,18 +120,20 @@ def _block_maps(
     reach = definition.size // 2
     inset = reach if definition.border == "valid" else 0
     edge = cv2.BORDER_REFLECT if definition.border == "reflect" else cv2.BORDER_REPLICATE
-    for rows, columns in _blocks(first.shape[0], first.shape[1], inset):
+    for rows, columns in _blocks(first.shape, inset):
         x, y = (_with_halo(image, rows, columns, reach, edge) for image in (first, second))
         yield rows, columns, _block_map(x, y, definition, mixing)
 
 
-def _blocks(height: int, width: int, inset: int) -> Iterator[tuple[slice, slice]]:
+def _blocks(shape: tuple[int, ...], inset: int) -> Iterator[tuple[slice, slice]]:
     """Non-overlapping blocks that cover the image less ``inset`` pixels on every side."""
+    height, width, channels = shape
+    wide = _BLOCK_COLUMNS if channels == 1 else -(-_BLOCK_COLUMNS // 2)
     for row in range(inset, height - inset, _BLOCK_ROWS):
-        for column in range(inset, width - inset, _BLOCK_COLUMNS):
+        for column in range(inset, width - inset, wide):
             yield (
                 slice(row, min(row + _BLOCK_ROWS, height - inset)),
-                slice(column, min(column + _BLOCK_COLUMNS, width - inset)),
+                slice(column, min(column + wide, width - inset)),
             )
 
 
@@ -167,57 +169,48 @@ _scratch = _Scratch()
 
 
 def _block_map(x: Array, y: Array, definition: SsimDefinition, mixing: Float | None) -> Float:
-    """The SSIM map of one block whose halo is attached; shape (C, rows, columns).
+    """The SSIM map of one block whose halo is attached; shape (rows, columns, C).
 
-    It is overwritten by the next block.
+    Channels stay side by side in memory as they come: OpenCV filters and mixes them together. The
+    map is overwritten by the next block.
     """
     height, width, channels = x.shape
     halo = definition.size - 1
-    averages = _scratch("averages", 4, channels, height - halo, width - halo)
-    for c, (plane_x, plane_y) in enumerate(zip(cv2.split(x), cv2.split(y), strict=True)):
-        _average(plane_x, plane_y, definition, averages[:, c])
-    if mixing is not None:
-        averages = _mix_channels(averages, mixing)
+    averages = _scratch("averages", 4, height - halo, width - halo, channels)
+    _average(x, y, definition, mixing, averages)
     return _similarity(averages, definition)
 
 
-def _average(x: Array, y: Array, definition: SsimDefinition, result: Float) -> None:
+def _average(
+    x: Array, y: Array, definition: SsimDefinition, mixing: Float | None, result: Float
+) -> None:
     """Window averages of s = x + y, d = x - y, s^2 and d^2 where the halo allows them.
 
     These four carry all that the formula needs, with one filtering less than means, squares and
-    products of x and y.
+    products of x and y. ``mixing`` is the window along the colour axis.
     """
     reach = definition.size // 2
-    inner = (slice(reach, -reach), slice(reach, -reach))
-    total = cv2.add(x, y, dst=_scratch("s", *x.shape), dtype=cv2.CV_64F)
-    difference = cv2.subtract(x, y, dst=_scratch("d", *x.shape), dtype=cv2.CV_64F)
+    total = cv2.add(x, y, dst=_scratch("s", *x.shape), dtype=cv2.CV_64F).reshape(x.shape)
+    difference = cv2.subtract(x, y, dst=_scratch("d", *x.shape), dtype=cv2.CV_64F).reshape(x.shape)
     for plane, mean, square in ((total, 0, 2), (difference, 1, 3)):
-        result[mean] = _filter(plane, definition)[inner]
-        plane *= plane
-        result[square] = _filter(plane, definition)[inner]
-
-
-def _mix_channels(averages: Float, mixing: Float) -> Float:
-    """The window along the colour axis, (4, C, rows, columns) to the same shape.
-
-    Written without a matrix product, whose threads would wait for one another here.
-    """
-    mixed = _scratch("mixed", *averages.shape)
-    for source, result in zip(averages, mixed, strict=True):
-        for c, weights in enumerate(mixing):
-            np.multiply(source[0], weights[0], out=result[c])
-            for plane, weight in zip(source[1:], weights[1:], strict=True):
-                cv2.scaleAdd(plane, weight, result[c], dst=result[c])
-    return mixed
+        for into in (mean, square):
+            inner = _filter(plane, definition)[reach:-reach, reach:-reach]
+            if mixing is None:
+                result[into] = inner
+            else:
+                cv2.transform(inner, mixing, dst=result[into])
+            if into == mean:
+                plane *= plane
 
 
 def _filter(plane: Array, definition: SsimDefinition) -> Array:
-    """Window averages of one plane; only those that its halo allows are meaningful."""
-    into = _scratch("filtered", *plane.shape)
+    """Window averages of every channel; only those that the halo allows are meaningful."""
+    into, taps = _scratch("filtered", *plane.shape), definition.taps
     if definition.window == "uniform":
-        return np.asarray(cv2.boxFilter(plane, -1, (definition.size, definition.size), dst=into))
-    taps = definition.taps
-    return np.asarray(cv2.sepFilter2D(plane, -1, taps, taps, dst=into))
+        filtered = cv2.boxFilter(plane, -1, (definition.size, definition.size), dst=into)
+    else:
+        filtered = cv2.sepFilter2D(plane, -1, taps, taps, dst=into)
+    return np.asarray(filtered).reshape(plane.shape)
 
 
 def _similarity(averages: Float, definition: SsimDefinition) -> Float:
