@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 KEY, SECRET = "dgunet-tests", "not-a-secret-of-anybody"
+PROBE = "probe"
 SERVICES = ("master.port", "volume.port", "filer.port", "s3.port", "admin.port")
 
 
@@ -22,42 +24,88 @@ def find_weed():
     return str(beside) if beside.exists() else shutil.which("weed")
 
 
+class S3Server:
+    """A server with ``buckets`` that may be killed and started again on what it had stored.
+
+    Needs ``weed``. ``url`` is its address, the same after each start.
+    """
+
+    def __init__(self, folder, *buckets):
+        self.buckets = buckets
+        self._folder = folder
+        self._process = None
+        ports = _free_ports(len(SERVICES))
+        self.url = f"http://127.0.0.1:{ports[SERVICES.index('s3.port')]}"
+        identity = {
+            "name": "tests",
+            "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        settings = {
+            "dir": folder,
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "s3.config": folder / "s3.json",
+            "s3.port.iceberg": 0,
+            "bucket": ",".join((*buckets, PROBE)),
+            "master.telemetry": "false",
+            "webdav": "false",
+            "admin.ui": "false",
+            **dict(zip(SERVICES, ports, strict=True)),
+        }
+        self._command = [f"-{key}={value}" for key, value in settings.items()]
+
+    def start(self):
+        """Return when it answers."""
+        command = [find_weed(), "mini", *self._command]
+        with (self._folder / "weed.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
+        _wait(self._process, self.url, self.buckets, self._folder / "weed.log")
+
+    def kill(self):
+        """As a machine that loses its power."""
+        self._process.kill()
+        self._process.wait()
+
+    def kill_when(self, begun):
+        """A started thread that kills it once ``begun(client)`` is true; join it."""
+
+        def watch():
+            asking = client(self.url)
+            end = time.monotonic() + 60
+            while not begun(asking):
+                if time.monotonic() > end:
+                    return
+                time.sleep(0.005)
+            self.kill()
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        return thread
+
+    @property
+    def lives(self):
+        return self._process.poll() is None
+
+    def stop(self):
+        """End it, in peace where that is quick."""
+        self._process.terminate()
+        try:
+            self._process.wait(4)  # after a kill and a start it takes half a minute
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
 @contextmanager
 def s3_server(folder, *buckets):
     """Run a server with ``buckets``; gives its address. Needs ``weed``."""
-    identity = {
-        "name": "tests",
-        "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    ports = _free_ports(len(SERVICES))
-    settings = {
-        "dir": folder,
-        "ip": "127.0.0.1",
-        "ip.bind": "127.0.0.1",
-        "s3.config": folder / "s3.json",
-        "s3.port.iceberg": 0,
-        "bucket": ",".join(buckets),
-        "master.telemetry": "false",
-        "webdav": "false",
-        "admin.ui": "false",
-        **dict(zip(SERVICES, ports, strict=True)),
-    }
-    command = [find_weed(), "mini", *(f"-{key}={value}" for key, value in settings.items())]
-    with (folder / "weed.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    url = f"http://127.0.0.1:{ports[SERVICES.index('s3.port')]}"
+    server = S3Server(folder, *buckets)
     try:
-        _wait(process, url, buckets, folder / "weed.log")
-        yield url
+        server.start()
+        yield server.url
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        server.stop()
 
 
 def client(url):
@@ -69,12 +117,16 @@ def client(url):
 
 
 def _wait(process, url, buckets, log):
-    """An open port is not yet a server: ask for the buckets."""
+    """An open port is not yet a server: ask for the buckets, and for content that it had before."""
     end = time.monotonic() + 60
     while True:
         try:
+            asking = client(url)
             for bucket in buckets:
-                client(url).head_bucket(Bucket=bucket)
+                asking.head_bucket(Bucket=bucket)
+            if not asking.list_objects_v2(Bucket=PROBE).get("KeyCount"):
+                asking.put_object(Bucket=PROBE, Key=PROBE, Body=bytes(100_000))
+            asking.get_object(Bucket=PROBE, Key=PROBE)
             return
         except (BotoCoreError, ClientError):
             if process.poll() is not None or time.monotonic() > end:
