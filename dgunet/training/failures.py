@@ -18,12 +18,12 @@ from dgunet.training.state import TrainingState
 def explained(
     state: TrainingState, config: TrainingConfig, batch: int, world: World
 ) -> Iterator[None]:
-    """Turn a full memory and lost processes within the block into errors that say what to do.
+    """Turn a full memory, lost processes and a failed compilation into errors that say what to do.
 
     Raises:
         DgunetError: instead of torch's error when memory, of a GPU or the machine, is full, naming
             the knobs to lower; instead of the error in communication that the death of another
-            process causes.
+            process causes; instead of pages of the compiler's when the network cannot be compiled.
     """
     try:
         yield
@@ -41,6 +41,12 @@ def explained(
                 "of them died.",
                 "Its own last words say why, or the kernel's log if something killed it; the same "
                 "command goes on from the newest checkpoint.",
+            ) from error
+        if config.compile and _not_compiled(error):
+            raise DgunetError(
+                f"the network cannot be compiled: {str(error).partition(chr(10))[0]}",
+                "Install what it names (on a CPU a C++ compiler such as g++), or set compile to "
+                "false.",
             ) from error
         raise
 
@@ -63,3 +69,10 @@ def _full(error: RuntimeError) -> bool:
 def _lost(error: RuntimeError) -> bool:
     """Whether another process is gone; gloo says so in words only."""
     return isinstance(error, dist.DistError) or "gloo" in str(error)
+
+
+def _not_compiled(error: RuntimeError) -> bool:
+    """Whether torch.compile's backend failed; its errors are imported only where it is used."""
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    return isinstance(error, BackendCompilerFailed)

@@ -88,3 +88,14 @@ def test_a_step_that_is_left_out_changes_nothing_but_the_rate():
 def test_the_budget_is_for_the_whole_run():
     with pytest.raises(DivergedError, match=r"at step 7 .* 2 such steps were left out before"):
         train(TwoStages(), Poisoned({1, 4, 7}), replace(CONFIG, skip_budget=2))
+
+
+def test_a_machine_without_a_compiler_is_told_so(monkeypatch, tmp_path):
+    import torch._inductor.config as inductor
+
+    monkeypatch.setattr(inductor.cpp, "cxx", (None, "no-such-compiler"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    with pytest.raises(
+        DgunetError, match=r"cannot be compiled: .*such as g\+\+.* compile to false"
+    ):
+        train(TwoStages(), Noise(), replace(CONFIG, compile=True))
