@@ -53,7 +53,7 @@ class World:
         if self.size == 1:
             return network
         ids = [device.index] if device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+        return DistributedDataParallel(network, device_ids=ids, forward_sync_buffers=False)
 
     def quiet(self, model: nn.Module) -> AbstractContextManager[Any]:
         """Backward passes within the block add to the gradients without averaging them."""
