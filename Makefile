@@ -88,6 +88,12 @@ image-cuda:  ## build the container image dgunet:cuda, with CUDA's libraries in 
 containers: data image  ## build the image, then run the image's and the pipelines' tests in containers
 	@$(ACTIVATE); DGUNET_TEST_DOCKER=1 OMP_NUM_THREADS=1 pytest -n 0 tests/containers
 
+.PHONY: integration
+integration: data  ## tests with real servers that are killed half way: S3, MLflow, PostgreSQL if it is there
+	@$(ACTIVATE); DGUNET_INTEGRATION=1 OMP_NUM_THREADS=1 pytest -n 0 \
+	  tests/data/test_data_push_killed.py tests/training/test_training_copies.py \
+	  tests/tracking/test_tracking_s3_killed.py tests/tracking/test_tracking_postgres_s3.py
+
 .PHONY: pipelines
 pipelines: env  ## write what is generated from components and pipelines
 	@$(ACTIVATE); python -m pipelines.generate
