@@ -1,12 +1,14 @@
-"""Time training steps and their peak memory, each way of making them in a process of its own.
+"""Time training steps and their peak memory, each way and variant in a process of its own.
 
 Examples:
     python benchmarks/training_speed.py --task derain --patch 64 --batch 2      # one CPU or GPU
-    torchrun --nproc-per-node 8 benchmarks/training_speed.py --only plain --batch 16 --patch 256
+    torchrun --nproc-per-node 8 benchmarks/training_speed.py --only plain --variants DGUNet+ \
+        --batch 16 --patch 256
 
 The steps are those of `dgunet.training.train` on noise, without validation or checkpoints; the
-first are left out. On a busy machine trust the ratios to the plain float32 step, not the rates.
-Under torchrun one way is measured, over all processes.
+first are left out. A step is its data, both passes and the optimiser. On a busy machine trust the
+seconds of CPU beside those of the plain float32 step, not the rates. Under torchrun one way is
+measured, over all processes.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -58,9 +61,9 @@ class Noise:
         return image, image
 
 
-def measure(way: str, args: argparse.Namespace) -> dict[str, object] | None:
+def measure(way: str, variant: str, args: argparse.Namespace) -> dict[str, object] | None:
     """Images per second, seconds of CPU a step and peak GiB of this process; None beside rank 0."""
-    network = DGUNet(preset(args.task, args.variant, ratio=10 if args.task == "cs" else None))
+    network = DGUNet(preset(args.task, variant, ratio=10 if args.task == "cs" else None))
     batches = Noise(args.batch, network.config.channels, args.patch)
     config = TrainingConfig(
         iterations=args.warm + args.steps,
@@ -83,6 +86,7 @@ def measure(way: str, args: argparse.Namespace) -> dict[str, object] | None:
         step = statistics.median(seconds[args.warm :])
         used = statistics.median(b - a for a, b in itertools.pairwise(cpu[args.warm - 1 :]))
         return {
+            "variant": variant,
             "way": way,
             "images_per_second": round(args.batch / step, 3),
             "cpu_seconds_a_step": round(used, 3),
@@ -113,13 +117,45 @@ def logging_microseconds(calls: int = 500) -> float:
             return 1e6 * (time.perf_counter() - started) / calls
 
 
+def apart(way: str, variant: str, limit: float) -> dict[str, Any]:
+    """What `measure` gives in a process of its own, or why it gave nothing."""
+    line = [sys.executable, __file__, *sys.argv[1:], "--only", way, "--variants", variant]
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not finished in {limit:.0f} s"}
+    if done.returncode:
+        return {"failed": done.stderr.strip().splitlines()[-1]}
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def print_table(results: list[dict[str, Any]]) -> None:
+    """The results as Markdown, each beside the plain float32 step of its variant."""
+    print("| Variant | Way | images/s | to plain | CPU s a step | to plain | peak GiB |")
+    print("|---|---|---:|---:|---:|---:|---:|")
+    plain = {result["variant"]: result for result in results if result["way"] == "plain"}
+    for result in results:
+        name = f"| {result['variant']} | {result['way']} |"
+        if "failed" in result:
+            print(f"{name} {result['failed']} | | | | |")
+            continue
+
+        def beside(key: str, result: dict[str, Any] = result) -> str:
+            whole = plain.get(result["variant"], {}).get(key)
+            return f"{result[key]} | {result[key] / whole:.2f}" if whole else f"{result[key]} |"
+
+        speed, cpu = beside("images_per_second"), beside("cpu_seconds_a_step")
+        print(f"{name} {speed} | {cpu} | {result['peak_gib_above_start']} |")
+
+
 def main() -> None:
     """Measure every way in turn, or the one of ``--only``."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--task", default="derain", choices=["derain", "deblur", "denoise", "cs"])
-    parser.add_argument("--variant", default="DGUNet", choices=["DGUNet", "DGUNet+"])
+    both = ["DGUNet", "DGUNet+"]
+    parser.add_argument("--variants", nargs="+", default=both, choices=both)
     parser.add_argument("--patch", type=int, default=64)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--warm", type=int, default=1, help="steps that are left out, at least 1")
@@ -131,36 +167,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the results there too")
     args = parser.parse_args()
     if args.only:
-        if (result := measure(args.only, args)) is not None:
-            print(json.dumps(result))
+        for variant in args.variants:
+            if (result := measure(args.only, variant, args)) is not None:
+                print(json.dumps(result))
         return
     results = []
-    for way in WAYS:
-        line = [sys.executable, __file__, *sys.argv[1:], "--only", way]
-        try:
-            done = subprocess.run(
-                line, capture_output=True, text=True, check=False, timeout=args.limit
-            )
-        except subprocess.TimeoutExpired:
-            results.append({"way": way, "not_finished_in_seconds": args.limit})
-            print(json.dumps(results[-1]), file=sys.stderr)
-            continue
-        if done.returncode:
-            print(f"{way}: failed: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
-            continue
-        results.append(json.loads(done.stdout.splitlines()[-1]))
-        print(done.stdout.splitlines()[-1], file=sys.stderr)
-    plain = results[0]
-    print("| Way | images/s | CPU s a step | to plain | peak GiB |\n|---|---:|---:|---:|---:|")
-    for result in results:
-        if "not_finished_in_seconds" in result:
-            print(f"| {result['way']} | not finished in {args.limit:.0f} s | | | |")
-            continue
-        share = result["cpu_seconds_a_step"] / plain["cpu_seconds_a_step"]
-        print(
-            f"| {result['way']} | {result['images_per_second']} | {result['cpu_seconds_a_step']} "
-            f"| {share:.2f} | {result['peak_gib_above_start']} |"
-        )
+    for variant, way in itertools.product(args.variants, WAYS):
+        results.append({"variant": variant, "way": way} | apart(way, variant, args.limit))
+        print(json.dumps(results[-1]), file=sys.stderr)
+    print_table(results)
     cost = logging_microseconds()
     print(f"\nTelling the journal of a step: {cost:.0f} us.")
     if args.json:
