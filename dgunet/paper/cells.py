@@ -186,7 +186,7 @@ def _state(summary: Summary, metric: str) -> Judged:
         images = f"{summary.images} of {summary.published_images} images"
         return "partial", images if missing else "the data is another release than the benchmark's"
     if not summary.parity:
-        return "partial", "another protocol than the paper's"
+        return "partial", "not the paper's network and protocol"
     return summary.state, chosen
 
 

@@ -124,7 +124,7 @@ def test_the_average_needs_all_five_sets_whole_and_from_one_network(
             "partial",
             "partial (the data is another release than the benchmark's)",
         ),
-        ({"parity": False}, "partial", "partial (another protocol than the paper's)"),
+        ({"parity": False}, "partial", "partial (not the paper's network and protocol)"),
         ({"state": "partial"}, "partial", "partial"),
         ({"psnr": None}, "not run", "not run"),
         ({"psnr": 32.715}, "measured", "32.72"),
