@@ -1,6 +1,7 @@
 """Shared fixtures: the project's folder on the path, and where the real benchmark images are."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,3 +38,23 @@ def sample_root(project, tmp_path_factory):
     made = tmp_path_factory.mktemp("sample") / "sample"
     generate_sample(made)
     return made
+
+
+@pytest.fixture
+def dgunet(monkeypatch, capfd):
+    """Run ``dgunet``; returns what it printed and its exit status.
+
+    Within this process: importing torch once instead of once a case.
+    """
+    from dgunet.cli import main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["dgunet", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        told = capfd.readouterr()
+        return subprocess.CompletedProcess(
+            arguments, int(stopped.value.code or 0), told.out, told.err
+        )
+
+    return run

@@ -1,31 +1,11 @@
-"""A clone's parts that the verbs need, and the command within this process."""
+"""A clone's parts that the verbs need."""
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 from pipelines_server import StandIn
 
-from dgunet.cli import main
-
 DIGEST = "sha256:" + "7" * 64
-
-
-@pytest.fixture
-def dgunet(monkeypatch, capfd):
-    """Run ``dgunet`` here; returns what it printed, both streams, and its exit status."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["dgunet", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        told = capfd.readouterr()
-        return subprocess.CompletedProcess(
-            arguments, int(stopped.value.code or 0), told.out, told.err
-        )
-
-    return run
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from dgunet.cli import main
-
 ROOT = Path(__file__).parents[2]
 VERBS = (
     "data",
@@ -24,25 +22,14 @@ VERBS = (
 
 
 @pytest.fixture
-def dgunet(tmp_path, monkeypatch, capfd):
+def dgunet(dgunet, tmp_path, monkeypatch):
     """Run `dgunet` in an empty project that has only the parameter file."""
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DGUNET_TRACKING", "off")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("DGUNET_HOME", raising=False)
-
-    def run(*arguments):
-        # Within this process: importing torch once instead of once a case.
-        monkeypatch.setattr(sys, "argv", ["dgunet", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        told = capfd.readouterr()
-        return subprocess.CompletedProcess(
-            arguments, int(stopped.value.code or 0), told.out, told.err
-        )
-
-    return run
+    return dgunet
 
 
 def test_the_installed_command_says_an_error_in_one_line(tmp_path):
