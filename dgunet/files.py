@@ -1,18 +1,27 @@
-"""Files that are whole or absent: atomic writes, digests, and errors that name the path."""
+"""Files and folders that are whole or absent, power failures included; digests; clear errors.
+
+The promise of `atomic_path`, `atomic_folder` and the ``write_`` functions: when they return, the
+new content is on the disk under its final name; before that, a kill or a power failure at any
+moment leaves the old content or the new one under that name, whole. For that, content is flushed to
+the disk before the rename and the folder that holds the name after it, and a folder takes the place
+of another in one step where the system can exchange two names (Linux; elsewhere the old one is
+moved aside for a moment, and `dgunet.leftovers` moves it back after a kill).
+"""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dgunet import leftovers
 from dgunet.errors import DgunetError
 
 _MENDS = {
@@ -21,12 +30,25 @@ _MENDS = {
     errno.EACCES: ("permission denied", "Choose a folder that you may write to."),
     errno.EPERM: ("operation not permitted", "Choose a folder that you may write to."),
     errno.EROFS: ("the file system is read-only", "Choose a folder that you may write to."),
+    errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),
+    errno.ENOTDIR: ("a file stands where a folder should be", "Choose another place."),
+    errno.EISDIR: ("a folder stands where a file should be", "Choose another place."),
+    errno.EEXIST: ("something stands there already", "Choose another place, or move it away."),
+    errno.ENOTEMPTY: ("something stands there already", "Choose another place, or move it away."),
+    errno.EIO: ("the disk reports an error", "Check the disk before you trust what is on it."),
 }
+
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def refused(error: BaseException) -> bool:
-    """Whether the operating system refused to write: `writing` has words for it."""
-    return isinstance(error, OSError) and error.errno in _MENDS
+    """Whether the operating system refused to write: no space, no right, or only for reading."""
+    return isinstance(error, OSError) and error.errno in _REFUSALS
+
+
+def explain(error: OSError) -> tuple[str, str] | None:
+    """What the operating system's error means and what to do about it; None if unknown here."""
+    return _MENDS.get(error.errno or 0)
 
 
 @contextmanager
@@ -34,15 +56,64 @@ def writing(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals while writing ``path`` into one clear line.
 
     Raises:
-        DgunetError: for a full disk, a quota, a read-only or forbidden folder.
+        DgunetError: for a full disk, a quota, a read-only or forbidden folder, a name that is too
+            long or taken by something else.
     """
     try:
         yield
     except OSError as error:
-        known = _MENDS.get(error.errno or 0)
+        known = explain(error)
         if known is None:
             raise
         raise DgunetError(f"cannot write {path}: {known[0]}.", known[1]) from error
+
+
+def sync(path: Path) -> None:
+    """Flush a file's content, or a folder's names, to the disk.
+
+    A file system that cannot flush a folder (some network ones) is left to its own promises.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file and folder in ``folder``, then ``folder`` itself."""
+    for here, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(here, name)
+            if path.is_file() and not path.is_symlink():
+                sync(path)
+        sync(Path(here))
+
+
+def make_folder(path: Path) -> None:
+    """Make ``path`` and the folders above it; their names are on the disk when this returns."""
+    missing = []
+    here = path
+    while not here.exists():
+        missing.append(here)
+        here = here.parent
+    path.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync(made.parent)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a file or folder; the new name is on the disk when this returns.
+
+    The content must have been flushed before.
+    """
+    source.rename(target)
+    sync(target.parent)
+    if source.parent != target.parent:
+        sync(source.parent)
 
 
 @contextmanager
@@ -53,14 +124,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix, because image libraries choose the format by it.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+        make_folder(path.parent)
+        _tidy(path.parent)
+        temporary = path.with_name(leftovers.partial_name(path.stem, suffix=path.suffix))
         try:
             yield temporary
             _not_private(temporary)
-            with temporary.open("rb") as handle:
-                os.fsync(handle.fileno())
+            sync(temporary)
             temporary.replace(path)
+            sync(path.parent)
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -73,7 +145,7 @@ def _not_private(path: Path) -> None:
     """
     if path.stat().st_mode & 0o077:
         return
-    plain = path.with_name(f"{path.name}.rights")
+    plain = path.with_name(leftovers.partial_name("rights"))
     plain.touch()
     path.chmod(plain.stat().st_mode & 0o777)
     plain.unlink()
@@ -81,23 +153,71 @@ def _not_private(path: Path) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder; it replaces ``path`` when the block succeeds."""
+    """Give an empty temporary folder; it replaces ``path`` when the block succeeds.
+
+    The replacement is one step: at no moment is there neither the old folder nor the new one.
+    """
+    with partial_folder(path) as temporary:
+        yield temporary
+        sync_tree(temporary)
+        if not path.exists() and not path.is_symlink():
+            rename(temporary, path)
+        elif _exchange(temporary, path):
+            sync(path.parent)  # what was there is under the temporary name now
+        else:
+            old = path.with_name(leftovers.partial_name(path.name, "old"))
+            path.rename(old)
+            rename(temporary, path)
+            leftovers.remove(old)
+
+
+@contextmanager
+def partial_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside ``path`` that is removed at the end, for making ``path`` in.
+
+    What dead processes left beside ``path`` is removed first.
+    """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+        make_folder(path.parent)
+        _tidy(path.parent, every_time=True)
+        temporary = path.with_name(leftovers.partial_name(path.name))
         temporary.mkdir()
         try:
             yield temporary
-            if path.exists():
-                old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
-                path.rename(old)
-                temporary.rename(path)
-                shutil.rmtree(old, ignore_errors=True)
-            else:
-                temporary.rename(path)
         finally:
-            if temporary.exists():
-                shutil.rmtree(temporary, ignore_errors=True)
+            leftovers.remove(temporary)
+
+
+_tidied: set[Path] = set()
+
+
+def _tidy(folder: Path, *, every_time: bool = False) -> None:
+    """Remove what dead processes left in ``folder``; files' folders are looked at once."""
+    if every_time or folder not in _tidied:
+        _tidied.add(folder)
+        leftovers.remove_dead(folder)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two names in one step; False where the system or file system cannot."""
+    call = _renameat2()
+    if call is None:
+        return False
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if call(here, os.fsencode(first), here, os.fsencode(second), swap) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM):
+        return False
+    raise OSError(number, os.strerror(number), str(second))
+
+
+@cache
+def _renameat2() -> Any:
+    try:
+        return ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return None
 
 
 def write_bytes(path: Path, content: bytes) -> None:

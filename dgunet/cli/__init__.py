@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 import typer
 
 from dgunet import __version__
-from dgunet.errors import DgunetError
+from dgunet.cli.boundary import told_failure
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells give it."""
@@ -24,8 +25,14 @@ def _root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
+    debug: bool = typer.Option(
+        False,
+        "--debug",
+        help="Show the traceback of a failure, as DGUNET_DEBUG=1 does.",
+    ),
 ) -> None:
-    pass
+    if debug:
+        os.environ["DGUNET_DEBUG"] = "1"
 
 
 def command() -> typer.Typer:
@@ -45,16 +52,21 @@ def command() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line: user errors are one line and exit status 1, Ctrl-C is 130."""
-    debug = bool(os.environ.get("DGUNET_DEBUG"))
+    """Run the command line: a failure is one line, and its exit status says whose it is.
+
+    1: the user's or the machine's, 70: a fault of dgunet, 130: Ctrl-C. With ``--debug`` the
+    traceback follows.
+    """
     try:
         command()()
-    except DgunetError as error:
-        if debug:
-            raise
-        print(f"dgunet: error: {error}", file=sys.stderr)
-        sys.exit(1)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             print("dgunet: interrupted; nothing half-written was kept", file=sys.stderr)
         raise
+    except Exception as error:
+        line, status = told_failure(error)
+        if os.environ.get("DGUNET_DEBUG"):
+            traceback.print_exc()
+        if line:
+            print(f"dgunet: {line}", file=sys.stderr)
+        sys.exit(status)
