@@ -90,8 +90,13 @@ def modules_behind(module):
 
 
 PLUMBING = (
+    "dgunet/address.py",
     "dgunet/errors.py",
     "dgunet/files.py",
+    "dgunet/leftovers.py",
+    "dgunet/lines.py",
+    "dgunet/paths.py",
+    "dgunet/reading.py",
     "dgunet/data/__init__.py",
     "dgunet/data/catalogue.py",
     "dgunet/data/images.py",
