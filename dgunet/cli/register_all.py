@@ -17,6 +17,7 @@ MODULES = (
     "runs",
     "models",
     "pipeline",
+    "cleaning",
 )
 
 

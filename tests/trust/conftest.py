@@ -1,0 +1,26 @@
+"""Fixtures of the tests of trust: what a killed process leaves."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def dead_name():
+    """A name as a process gave it that is gone by now: ``dead_name("set", "old")``."""
+
+    def name(made, kind="partial", suffix=""):
+        code = "import sys; from dgunet.leftovers import partial_name as n; print(n(*sys.argv[1:]))"
+        done = subprocess.run(
+            [sys.executable, "-c", code, made, kind, suffix],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    return name

@@ -1,0 +1,94 @@
+"""A log of lines finds every damaged line and gives all the others."""
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dgunet.lines import append_line, format_line, open_log, parse_line, read_lines
+
+ENTRIES = [
+    {"kind": "metrics", "values": {"psnr": 31.5, "x": float("inf")}},
+    {"a": "ä\n"},
+    {"b": []},
+]
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A log of `ENTRIES`."""
+    path = tmp_path / "log.jsonl"
+    with open_log(path) as handle:
+        for entry in ENTRIES:
+            append_line(handle, entry)
+    return path
+
+
+def test_lines_come_back_as_they_were(log):
+    told = read_lines(log)
+    assert told.entries == ENTRIES
+    assert not told.damaged
+    assert not told.torn
+    assert read_lines(log.with_name("absent")).entries == []
+
+
+def test_a_line_is_json_with_its_sum(log):
+    for line in log.read_text().splitlines():
+        assert list(json.loads(line))[-1] == "sum"
+
+
+def test_a_torn_line_is_told_and_the_next_writer_goes_on_after_it(log):
+    with log.open("ab") as handle:
+        handle.write(b'{"kind": "met')
+    told = read_lines(log)
+    assert told.torn
+    assert told.entries == ENTRIES
+    with open_log(log) as handle:
+        append_line(handle, {"c": 1})
+    told = read_lines(log)
+    assert told.entries == [*ENTRIES, {"c": 1}]
+    assert told.damaged == [(4, "it has no check sum")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"31.5", b"99.9"), (b"psnr", b"PSNR"), (b'"sum"', b'"SUM"'), (b"\n", b""), (b"{", b"\0")],
+)
+def test_a_changed_line_is_found_and_the_others_stay(log, old, new):
+    content = log.read_bytes()
+    assert old in content
+    log.write_bytes(content.replace(old, new, 1))
+    told = read_lines(log)
+    assert told.damaged[0][0] == 1
+    assert told.entries[-1] == ENTRIES[-1]
+
+
+@given(st.data())
+def test_one_changed_byte_never_passes(data):
+    line = bytearray(format_line({"index": 3, "psnr": 31.25, "id": "a"})[:-1])
+    place = data.draw(st.integers(0, len(line) - 1))
+    value = data.draw(st.integers(0, 255).filter(lambda value: value != line[place]))
+    line[place] = value
+    with pytest.raises(ValueError, match=r"."):
+        parse_line(bytes(line))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_entry_or_a_value_error(line):
+    for unchecked in (False, True):
+        with suppress(ValueError):
+            assert isinstance(parse_line(line, unchecked=unchecked), dict)
+
+
+def test_a_line_of_an_earlier_version_is_read_where_that_is_allowed():
+    assert parse_line(b'{"a": 1}', unchecked=True) == {"a": 1}
+    with pytest.raises(ValueError, match="no check sum"):
+        parse_line(b'{"a": 1}')
+
+
+@pytest.mark.parametrize("entry", [{}, {"sum": 1}])
+def test_an_entry_has_a_key_of_its_own(entry):
+    with pytest.raises(ValueError, match="sum"):
+        format_line(entry)

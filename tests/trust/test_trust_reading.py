@@ -1,0 +1,142 @@
+"""Reading what others wrote is bounded and ends in one line that names the file."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dgunet import reading
+from dgunet.errors import ConfigError, DataError, DgunetError
+
+
+def test_a_text_is_read_with_and_without_a_byte_order_mark(tmp_path):
+    for content in (b"a: \xc3\xa4\n", b"\xef\xbb\xbfa: \xc3\xa4\n"):
+        (tmp_path / "x").write_bytes(content)
+        assert reading.read_text(tmp_path / "x") == "a: ä\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"one\ntwo \xff\n", r"x, line 2: byte 0xff is not UTF-8"),
+        (b"one\n\0", r"x, line 2: it holds a NUL byte"),
+        (b"12345678901", r"x is larger than 10 bytes"),
+    ],
+)
+def test_what_is_no_text_is_named(tmp_path, content, says):
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ConfigError, match=says):
+        reading.read_text(tmp_path / "x", limit=10, kind=ConfigError)
+
+
+def test_a_pipe_a_folder_and_a_device_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
+        with pytest.raises(DataError, match=r"is not a regular file|cannot be read"):
+            reading.read_bytes(path)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match="cannot be read"):
+        reading.read_bytes(tmp_path / "loop")
+
+
+def test_what_is_not_there_is_not_found(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "absent", tmp_path / "file" / "below"):
+        with pytest.raises(FileNotFoundError):
+            reading.read_bytes(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"a": 1, "a": 2}', "the key 'a' is there twice"),
+        ("[" * 100_000, "is nested too deeply"),
+        ('{"a": ', "is not JSON"),
+        ("9" * 5000, "is not JSON"),
+        ("", "is not JSON"),
+    ],
+)
+def test_what_is_no_json_is_named(text, says):
+    with pytest.raises(DataError, match=says):
+        reading.parse_json(text, "x.json")
+
+
+@pytest.mark.parametrize("text", ["[1]", "null", '"text"', "3"])
+def test_an_object_is_asked_for(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(DataError, match=r"x.json holds .*, not an object"):
+        reading.read_mapping(tmp_path / "x.json")
+
+
+def test_yaml_has_the_scalars_of_version_1_2():
+    text = "a: yes\nb: 0123\nc: 12:34\nd: 1e-4\ne: 1.0\nf: -5\ng: null\nh: 2026-01-01\ni: true\n"
+    text += "j: .inf\nk: 1_000\nl: on\nm: 0x1F\nn: '5'\n"
+    assert reading.parse_yaml(text, "x") == {
+        "a": "yes",
+        "b": "0123",
+        "c": "12:34",
+        "d": 1e-4,
+        "e": 1.0,
+        "f": -5,
+        "g": None,
+        "h": "2026-01-01",
+        "i": True,
+        "j": float("inf"),
+        "k": "1_000",
+        "l": "on",
+        "m": "0x1F",
+        "n": "5",
+    }
+    assert reading.parse_yaml("", "x") is None
+
+
+def doubling(levels):
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    for level in range(1, levels):
+        alias = ", ".join([f"*a{level - 1}"] * 10)
+        lines.append(f"a{level}: &a{level} [{alias}]")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: 1\nb:\n  c: 1\n  c: 2", "line 4: the key 'c' is there twice"),
+        ("a: &x [*x]", "an alias stands for a value that holds it"),
+        ("[" * 10_000, "is nested too deeply"),
+        ("- " * 10_000, "is nested too deeply"),
+        (doubling(9), "its aliases stand for more than 200,000 values"),
+        ("[" + "1," * 500_000 + "]", "holds too many values"),
+        ("a: !!python/object:os.system x", "is not YAML"),
+        ("a: [", "is not YAML"),
+        ("{[1]: 2}", "is not YAML"),
+        ("a: 1\n---\nb: 2", "is not YAML"),
+        ("a: \x01", "is not YAML"),
+    ],
+)
+def test_what_is_no_settings_is_named_in_bounded_time(text, says):
+    with pytest.raises(ConfigError, match=says):
+        reading.parse_yaml(text, "x.yaml", kind=ConfigError)
+
+
+def test_a_moderate_alias_and_a_merge_are_fine():
+    text = "base: &b {x: 1, y: 2}\nmine: {<<: *b, y: 3}\n"
+    assert reading.parse_yaml(text, "x") == {"base": {"x": 1, "y": 2}, "mine": {"x": 1, "y": 3}}
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_or_refused(content):
+    for parse in (reading.parse_json, reading.parse_yaml):
+        try:
+            parse(reading.decode(content, "x"), "x")
+        except DgunetError as error:
+            assert "\n" not in str(error)
+
+
+@given(st.text(alphabet="{}[]:,-&*a!1\n\"'# ?|>", max_size=120))
+def test_any_structure_is_read_or_refused(text):
+    try:
+        reading.parse_yaml(text, "x")
+    except DgunetError as error:
+        assert "\n" not in str(error)
