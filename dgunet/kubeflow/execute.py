@@ -7,6 +7,7 @@ it runs in, and because its steps end with it when the whole group is told to.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -18,6 +19,8 @@ from kfp import components, local
 def main(folder: Path) -> None:
     """Run what ``folder`` says: ``pipeline.yaml`` with ``arguments.json`` as ``how.json`` says."""
     how = json.loads((folder / "how.json").read_text())
+    # The runner puts this path into shell scripts as it is: a space in it would end the command.
+    sys.executable = shlex.quote(sys.executable)
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # images without "python" in a name
     local.init(
         runner=_runner(how["docker"]),

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,9 @@ from dgunet.tracking import follow
 
 PATIENCE = 20
 """Seconds that steps get to write their checkpoints after they were told to stop."""
+
+SCRATCH_BYTES = 1 << 20
+"""Steps write their program and small files to the temporary folder."""
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -76,6 +80,7 @@ def run(job: Job, *, observe: Callable[[str], None], whole: bool = False) -> Rec
         KeyboardInterrupt: after Ctrl-C or SIGTERM, when no step or container runs any more.
         DgunetError: if the containers cannot be had.
     """
+    _check_scratch()
     record, log = _prepare(job)
     observe(f"{record.run_id}: artifacts in {record.out}, log in {log}")
     try:
@@ -159,7 +164,7 @@ def _execute(
         start_new_session=True,  # a group of its own: Ctrl-C reaches it through us, whole
     )
     try:
-        with log.open("w") as kept:
+        with log.open("w", encoding="utf-8") as kept:
             for line in process.stdout or ():
                 plain = COLOUR.sub("", line)
                 kept.write(plain)
@@ -223,10 +228,35 @@ def _sending(home: Path) -> Iterator[None]:
         sender.join()
 
 
+FAILED_STEP = re.compile(r"Task '[^']*' finished with status FAILURE")
+
+
 def _last_words(log: Path) -> str:
-    """The line of the log that says most: a step's own error, else the runner's last one."""
-    lines = [line.strip() for line in log.read_text().splitlines() if line.strip()]
+    """The line of the log that says most.
+
+    It is a step's own Python error; else the last line before the runner says that a step failed,
+    such as the shell's; else the last one.
+    """
+    lines = [line.strip() for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
     for line in reversed(lines):
         if re.match(r"(dgunet\.errors\.)?\w*(Error|Exception): ", line):
             return line.rstrip(".")
+    for number, line in enumerate(lines):
+        if number and FAILED_STEP.search(line):
+            return re.sub(r"^: \d+: ", "", lines[number - 1]).rstrip(".")
     return lines[-1].rstrip(".") if lines else "no word"
+
+
+def _check_scratch() -> None:
+    """Refuse to begin where no step could write its program to the temporary folder."""
+    folder = os.environ.get("TMPDIR") or "/tmp"
+    try:
+        with tempfile.TemporaryFile(dir=folder) as handle:
+            handle.write(bytes(SCRATCH_BYTES))
+            handle.flush()
+    except OSError as error:
+        raise DgunetError(
+            f"the temporary folder {folder} takes no {SCRATCH_BYTES >> 20} MiB"
+            f" ({error.strerror or error}).",
+            "Free some space, or name another folder with TMPDIR.",
+        ) from error

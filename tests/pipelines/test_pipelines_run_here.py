@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -105,6 +107,53 @@ def test_a_run_that_leaves_nothing_is_no_success(job):
     with pytest.raises(OutputError, match="0 times tables/tables"):
         local.run(job("nothing"), observe=lambda line: None)
     assert records.last(job("nothing").home, 1)[0].told == "FAILED"
+
+
+def test_an_interpreter_whose_path_has_a_space_is_run(job, tmp_path, monkeypatch):
+    """The runner puts the path into a shell script; it is quoted for that."""
+    place = tmp_path / "it's a clone" / ".venv"
+    place.parent.mkdir()
+    place.symlink_to(sys.prefix)
+    monkeypatch.setattr(sys, "executable", str(place / "bin" / "python"))
+    with pytest.raises(OutputError, match="0 times tables/tables"):  # the step itself went well
+        local.run(job("nothing"), observe=lambda line: None)
+    (record,) = records.last(job("nothing").home, 1)
+    log = records.folder(job("nothing").home, record.run_id) / "log.txt"
+    assert "told to nothing" in log.read_text()
+
+
+def test_what_the_shell_says_of_a_failed_step_is_the_cause(job, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere:/usr/bin:/bin")
+    real = local._execute
+
+    def without_interpreter(asked, record, log, observe, whole):
+        text = (log.parent / "pipeline.yaml").read_text()
+        (log.parent / "pipeline.yaml").write_text(text.replace("python3 -m kfp", "absent -m kfp"))
+        return real(asked, record, log, observe, whole)
+
+    monkeypatch.setattr(local, "_execute", without_interpreter)
+    with pytest.raises(local.RunFailedError, match=r"the run failed: absent: not found\."):
+        local.run(job("nothing"), observe=lambda line: None)
+
+
+@pytest.mark.parametrize("folder", ["/dev/shm/absent", "/sys"])
+def test_a_useless_temporary_folder_is_named_before_anything_runs(job, monkeypatch, folder):
+    monkeypatch.setenv("TMPDIR", folder)
+    with pytest.raises(DgunetError, match=f"the temporary folder {folder} takes no 1 MiB"):
+        local.run(job("nothing"), observe=lambda line: None)
+    assert not records.last(job("nothing").home, 1)
+
+
+def test_a_full_temporary_folder_is_named(job, monkeypatch, tmp_path):
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a file system to fill")
+    try:
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        with pytest.raises(DgunetError, match=r"takes no 1 MiB \(No space left on device\)"):
+            local.run(job("nothing"), observe=lambda line: None)
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_cancel_leaves_no_process(job, tmp_path):
