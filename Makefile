@@ -25,6 +25,9 @@ $(BIN)/.installed: requirements.lock pyproject.toml
 
 .PHONY: data
 data: env  ## bring the sample data into data/ (offline, from the committed remote)
+	@git rev-parse --git-dir > /dev/null || (echo "DVC needs this tree to be a git repository of" \
+	  "yours. A ZIP download: git init && git add --all && git commit --message import. Another" \
+	  "user's clone: git config --global --add safe.directory '$(CURDIR)'" >&2; exit 1)
 	@$(ACTIVATE); dvc pull --quiet data
 
 .PHONY: reproduce

@@ -15,7 +15,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -247,16 +247,23 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def sha256_source(path: Path) -> str:
+    """Hexadecimal SHA-256 of a source file with Unix line ends, whatever the clone made of them."""
+    return sha256_bytes(path.read_bytes().replace(b"\r\n", b"\n"))
+
+
 def sha256_json(content: Any) -> str:
     """Hexadecimal SHA-256 of ``content`` as canonical JSON (sorted keys, no spaces)."""
     return sha256_bytes(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
 
 
-def tree_digest(folder: Path, pattern: str = "*") -> str:
+def tree_digest(
+    folder: Path, pattern: str = "*", *, digest: Callable[[Path], str] = sha256_file
+) -> str:
     """SHA-256 over the sorted lines ``<sha256>  <relative path>`` of the files in ``folder``.
 
-    ``pattern`` chooses files by name, at any depth.
+    ``pattern`` chooses files by name, at any depth; ``digest`` is taken of each.
     """
     files = sorted(p for p in folder.rglob(pattern) if p.is_file())
-    lines = [f"{sha256_file(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
+    lines = [f"{digest(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
     return sha256_bytes("".join(lines).encode())

@@ -16,7 +16,7 @@ from dgunet.evaluation.restoration import Network
 from dgunet.evaluation.rows import Journal, Row, mean, write_rows, write_timings
 from dgunet.evaluation.steps import BOXES, Settings, Store, Work, picture_path, stream
 from dgunet.evaluation.summary import EvaluationSummary, State, finite
-from dgunet.files import sha256_file, sha256_json, tree_digest, write_json
+from dgunet.files import sha256_file, sha256_json, sha256_source, tree_digest, write_json
 
 __all__ = ["EvaluationSummary", "Settings", "evaluate_shard", "evaluate_store", "merge_shards"]
 
@@ -169,7 +169,9 @@ def merge_shards(
 def code_digest() -> str:
     """Digest of the code that decides a row, so that no run resumes what other code began."""
     package = Path(__file__).parents[1]
-    return sha256_json({room: tree_digest(package / room, "*.py") for room in CODE})
+    return sha256_json(
+        {room: tree_digest(package / room, "*.py", digest=sha256_source) for room in CODE}
+    )
 
 
 def _key(store: Store, protocol: Protocol, settings: Settings) -> str:

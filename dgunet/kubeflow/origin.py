@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from dgunet.config import Params
 from dgunet.errors import ConfigError
 from dgunet.stages.layout import Layout
-from dgunet.tracking.provenance import UNKNOWN, data_digest
+from dgunet.tracking.provenance import UNKNOWN, data_digest, why_unknown
 
 POINTER = "data.dvc"
 SCP = re.compile(r"^(?P<login>[\w.-]+@[\w.-]+):/?(?P<path>.+)$")
@@ -47,7 +47,8 @@ def for_a_cluster(home: Path) -> tuple[str, str]:
     """
     head = _git(home, "rev-parse", "HEAD")
     if head is None:
-        raise ConfigError(f"{home} is not a git repository with a commit.", BY_HAND)
+        reason, fix = why_unknown(home)
+        raise ConfigError(f"{reason}; pods read the code's commit.", f"{fix} {BY_HAND}")
     if _git(home, "cat-file", "-e", f"HEAD:{POINTER}") is None:
         raise ConfigError(f"{POINTER} is not in the commit {head[:12]}.", f"Commit it. {BY_HAND}")
     watched = [POINTER, ".dvc/config", *_own_remotes(home)]

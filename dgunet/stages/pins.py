@@ -23,11 +23,12 @@ IMAGE = "DGUNET_IMAGE_DIGEST"
 def code_version() -> str:
     """A digest of the installed package's files: 16 hexadecimal digits.
 
-    The same for a clone and an image made from it, other for every change, committed or not.
+    The same for a clone and an image made from it, whatever the line ends, other for every change,
+    committed or not.
     """
     package = Path(__file__).parents[1]
     lines = [
-        f"{files.sha256_file(path)}  {path.relative_to(package).as_posix()}\n"
+        f"{files.sha256_source(path)}  {path.relative_to(package).as_posix()}\n"
         for path in sorted(package.rglob("*"))
         if path.suffix in SOURCES
     ]
