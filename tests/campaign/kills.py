@@ -1,0 +1,212 @@
+"""Kills every step at its file operations, runs it again, and compares with an undisturbed run.
+
+    python tests/campaign/kills.py                   # every operation of every step: hours
+    python tests/campaign/kills.py --most 60         # at most 60 kills a step, spread evenly
+    python tests/campaign/kills.py sync --most 0     # every operation of one step
+
+A kill passes when the same command, given again, ends well, its results have the bytes of a run
+that nobody disturbed, nothing half made by the dead process is left, and MLflow holds every run and
+every model once.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from killing_steps import contents, run_killed
+
+ROOT = Path(__file__).parents[2]
+QUIET = {
+    "OMP_NUM_THREADS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "DGUNET_TRACKING": "later",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command, and the folders that it fills, relative to the project."""
+
+    name: str
+    command: tuple
+    results: tuple
+
+
+STEPS = (
+    Step(
+        "import",
+        ("data", "import", "Rain100L", "rain.zip", "--root", "new", "--part"),
+        ("new/test",),
+    ),
+    Step("prepare", ("data", "prepare", "Rain100L"), ("build/prepared/Rain100L",)),
+    Step("prepare-train", ("data", "prepare", "Rain13K"), ("build/prepared/Rain13K",)),
+    Step("prepare-more", ("data", "prepare", "Rain100H"), ("build/prepared/Rain100H",)),
+    Step("train", ("train", "derain"), ("build/models/derain-DGUNet",)),
+    Step("evaluate", ("evaluate", "--sets", "Rain100L"), ("build/evaluation/Rain100L-DGUNet",)),
+    Step("ablate", ("ablate", "stages-3"), ("build/ablations/stages-3",)),
+    Step("tables", ("tables",), ("build/tables",)),
+    Step("report", ("report",), ("build/report.html",)),
+    Step("sync", ("tracking", "sync"), ()),
+)
+
+
+def small_params():
+    """The sample's settings, shorter still, with a checkpoint at every step."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    head, paper = text.split("\npaper:\n")
+    head = head.replace("threads: 1 ", "threads: 1\n    checkpoint_seconds: 0 ")
+    head = head.replace("iterations: 60,", "iterations: 3,").replace(
+        "interval: 30,", "interval: 2,"
+    )
+    head = head.replace("{iterations: 12,", "{iterations: 2,").replace("warmup: 5", "warmup: 1")
+    return f"{head}\npaper:\n{paper}"
+
+
+def make_project(top):
+    """A project in which every step has run once; returns the folder before each, and the last."""
+    home = top / "home"
+    home.mkdir()
+    (home / "params.yaml").write_text(small_params(), encoding="utf-8")
+    (home / "records").mkdir()
+    for folder in ("train/Rain13K", "test/Rain100L", "test/Rain100H"):
+        shutil.copytree(ROOT / "data/sample" / folder, home / "data/sample" / folder)
+    shutil.make_archive(str(home / "rain"), "zip", ROOT / "data/sample/test", "Rain100L")
+    assert run_killed(("tracking", "init"), home, env=QUIET)[0] == 0
+    before, counts = {}, {}
+    for step in STEPS:
+        before[step.name] = top / f"before-{step.name}"
+        if step.name == "sync":
+            _keep_two(home / ".dgunet" / "journal")
+        shutil.copytree(home, before[step.name], symlinks=True)
+        log = top / f"{step.name}.log"
+        status, counts[step.name] = run_killed(step.command, home, env=QUIET, log=log)
+        if status:
+            raise SystemExit(f"{step.name} fails without a kill ({status}):\n{log.read_text()}")
+    return before, home, counts
+
+
+def _keep_two(journals):
+    """Leave a training, which has a model, and an evaluation: every kind of entry."""
+    for journal in journals.iterdir():
+        if json.loads((journal / "header.json").read_text())["name"].split()[0] not in (
+            "train",
+            "evaluate",
+        ):
+            shutil.rmtree(journal)
+
+
+def in_mlflow(home):
+    """How often each journal is a run, and each set of weights a model."""
+    with sqlite3.connect(home / "mlflow.db") as database:
+        runs = database.execute("select value from tags where key = 'dgunet.journal'").fetchall()
+        models = database.execute(
+            "select tag_value from logged_model_tags where tag_key = 'checkpoint.sha256'"
+        ).fetchall()
+        versions = database.execute("select name, version from model_versions").fetchall()
+    return Counter(runs), Counter(models), len(versions)
+
+
+def faults(step, home, wanted, log):
+    """What is not as it should be after the step was killed and run again."""
+    from dgunet.stages.cleaning import survey
+
+    status, _ = run_killed(step.command, home, env=QUIET, log=log)
+    if status and "is there already" not in log.read_text():  # it was whole before the kill
+        return [f"run again, it exits with {status}: {log.read_text()[-600:]}"]
+    found = []
+    for folder in step.results:
+        ours, theirs = home / folder, wanted / folder
+        same = contents(ours) == contents(theirs) if theirs.is_dir() else _page(ours, theirs)
+        if not same:
+            found.append(f"{folder} differs from an undisturbed run's")
+    found += [f"left behind: {one.path}" for one in survey(home) if one.kind == "dead"]
+    if step.name == "sync":
+        runs, models, versions = in_mlflow(home)
+        undisturbed = in_mlflow(wanted)
+        if max(runs.values()) > 1:
+            found.append("a run is there twice")
+        if (set(runs), models, versions) != (set(undisturbed[0]), *undisturbed[1:]):
+            found.append(f"MLflow holds {len(runs)} runs, {models}, {versions} model versions")
+        if (home / ".dgunet/journal").is_dir() and list((home / ".dgunet/journal").iterdir()):
+            found.append("a journal is left")
+    return found
+
+
+def _page(ours, theirs):
+    """A report names runs, whose ids differ: it is whole, that is all."""
+    return ours.is_file() and ours.read_text().rstrip().endswith("</html>") and theirs.is_file()
+
+
+def chosen(count, most):
+    """The operations to die before: all, or ``most`` of them spread evenly."""
+    if not most or count <= most:
+        return list(range(1, count + 1))
+    return sorted({1 + round(i * (count - 1) / (most - 1)) for i in range(most)})
+
+
+def campaign(names, most, observe=print):
+    """Run it; returns the number of kills and the faults by step."""
+    import mlflow  # noqa: F401 - imported once, before all forks
+    import torch
+
+    import dgunet.cli.register_all
+    import dgunet.stages.evaluate
+    import dgunet.stages.job
+    import dgunet.stages.tables  # noqa: F401
+
+    torch.set_num_threads(1)
+    kills, bad = 0, {}
+    with tempfile.TemporaryDirectory(prefix="dgunet-kills-") as folder:
+        top = Path(folder)
+        before, wanted, counts = make_project(top)
+        for step in STEPS:
+            if names and step.name not in names:
+                continue
+            began, killed = time.monotonic(), 0
+            for at in chosen(counts[step.name], most):
+                home = top / "killed"
+                shutil.copytree(before[step.name], home, symlinks=True)
+                log = top / "killed.log"
+                log.unlink(missing_ok=True)
+                status, _ = run_killed(step.command, home, at=at, env=QUIET, log=log)
+                killed += status == -9
+                for fault in faults(step, home, wanted, log):
+                    bad.setdefault(step.name, []).append(f"killed before operation {at}: {fault}")
+                shutil.rmtree(home)
+            kills += killed
+            observe(
+                f"{step.name:14} {counts[step.name]:5} operations, {killed:4} kills,"
+                f" {len(bad.get(step.name, ())):3} faults, {time.monotonic() - began:6.0f} s"
+            )
+    return kills, bad
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("steps", nargs="*", help=", ".join(step.name for step in STEPS))
+    parser.add_argument("--most", type=int, default=0, help="kills a step; 0: every operation")
+    asked = parser.parse_args()
+    kills, bad = campaign(set(asked.steps), asked.most)
+    for name, found in bad.items():
+        for fault in found:
+            print(f"{name}: {fault}")
+    total = sum(map(len, bad.values()))
+    print(f"{kills} kills, {total} faults")
+    sys.exit(bool(total))
+
+
+if __name__ == "__main__":
+    main()

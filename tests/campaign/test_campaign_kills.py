@@ -1,0 +1,20 @@
+"""The campaign of kills itself works; the whole of it is ``python tests/campaign/kills.py``."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+def test_a_few_kills_change_nothing():
+    script = Path(__file__).with_name("kills.py")
+    done = subprocess.run(
+        [sys.executable, script, "import", "evaluate", "sync", "--most", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("6 kills, 0 faults\n")
