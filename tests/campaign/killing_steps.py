@@ -58,7 +58,7 @@ class Operations:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_killed(arguments, home, *, at=0, env=None, log=None):
+def run_killed(arguments, home, *, at=0, env=None, log=None, seconds=0):
     """Run ``dgunet`` in a fork; gives its exit status (negative: a signal) and its operations.
 
     Args:
@@ -67,6 +67,7 @@ def run_killed(arguments, home, *, at=0, env=None, log=None):
         at: the operation to die before; 0 lives.
         env: further environment.
         log: file for what it prints.
+        seconds: after which SIGALRM ends it; 0 waits.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -78,6 +79,7 @@ def run_killed(arguments, home, *, at=0, env=None, log=None):
             os.dup2(handle, 1)
             os.dup2(handle, 2)
             os.chdir(home)
+            signal.alarm(seconds)
             os.environ.update(env or {})
             os.environ["DGUNET_HOME"] = str(home)
             sys.argv = ["dgunet", *map(str, arguments)]

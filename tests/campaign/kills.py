@@ -157,8 +157,8 @@ def chosen(count, most):
     return sorted({1 + round(i * (count - 1) / (most - 1)) for i in range(most)})
 
 
-def campaign(names, most, observe=print):
-    """Run it; returns the number of kills and the faults by step."""
+def import_once():
+    """Import what all forks need."""
     import mlflow  # noqa: F401 - imported once, before all forks
     import torch
 
@@ -168,6 +168,11 @@ def campaign(names, most, observe=print):
     import dgunet.stages.tables  # noqa: F401
 
     torch.set_num_threads(1)
+
+
+def campaign(names, most, observe=print):
+    """Run it; returns the number of kills and the faults by step."""
+    import_once()
     kills, bad = 0, {}
     with tempfile.TemporaryDirectory(prefix="dgunet-kills-") as folder:
         top = Path(folder)
