@@ -75,6 +75,8 @@ def deliver(
     """
     done = Delivery()
     try:
+        if only is None:
+            remove_leftovers(layout.journals)
         if not _any(layout):
             return done
         back_off = store.BackOff(layout)
@@ -130,8 +132,6 @@ def _any(layout: Layout) -> bool:
 
 def _deliver_all(layout: Layout, only: str | None, done: Delivery) -> bool:
     """Set aside what is damaged, then send the rest; whether the store was asked."""
-    if only is None:
-        remove_leftovers(layout.journals)
     found = look_at(layout.journals, only=only)
     for one in found.damaged:
         _put_aside(layout, one, done, move=only is None)
