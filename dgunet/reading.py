@@ -45,14 +45,15 @@ def read_bytes(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise kind(f"{path} cannot be read ({_reason(error)}).") from error
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise kind(f"{path} is not a regular file.", "Put a file in its place.")
-        try:
+        with os.fdopen(handle, "rb", closefd=False) as file:
             content = file.read(limit + 1)
-        except OSError as error:
-            raise kind(f"{path} cannot be read ({_reason(error)}).") from error
+    except OSError as error:
+        raise kind(f"{path} cannot be read ({_reason(error)}).") from error
+    finally:
+        os.close(handle)
     if len(content) > limit:
         raise kind(f"{path} is larger than {limit:,} bytes.", "Is it the right file?")
     return content
