@@ -64,12 +64,19 @@ def check_speaks(client: Any, uri: object) -> None:
     except Exception as error:
         if is_wrong(error):
             return
-        code = getattr(error, "error_code", None)
-        if code is None or is_page(error) or "not in a valid JSON format" in str(error):
+        if _is_strange(error):
             raise _strange(uri) from error
         raise
     if found is not None and found.name != _UNHEARD_OF:
         raise _strange(uri)
+
+
+def _is_strange(error: Exception) -> bool:
+    """Whether what came back is neither MLflow's error nor a server's usual failure."""
+    code, body = getattr(error, "error_code", None), getattr(error, "json", None)
+    if isinstance(body, dict):
+        return not isinstance(body.get("error_code"), str)
+    return code in (None, *_OF_PAGES) or "not in a valid JSON format" in str(error)
 
 
 def own(answer: str | None, expected: str | None, uri: object) -> str:

@@ -109,7 +109,8 @@ class Sender:
         try:
             self._send(batch)
         except Exception as error:
-            if not (is_wrong(error) or is_page(error)):
+            # An older MLflow has no models of runs: there, a page says so.
+            if not (is_wrong(error) or (batch[0]["kind"] == "network" and is_page(error))):
                 raise
             self._check_run()
             if len(batch) > 1:
