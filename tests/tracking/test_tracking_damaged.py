@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from dgunet import lines
+from dgunet import files, lines, network
 from dgunet.cli.tracking import tracking
 from dgunet.tracking import Layout, damage, deliver, delivered, lookup, pending, start_run
 from dgunet.tracking.index import damaged_lines
@@ -214,8 +215,6 @@ def test_a_stage_ends_well_beside_a_damaged_journal_and_when_its_own_is_damaged(
 def test_a_run_whose_journal_is_removed_meanwhile_ends_well(
     project: Layout, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:
-    import shutil
-
     monkeypatch.setenv("DGUNET_TRACKING", "now")
     done = []
     with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
@@ -423,8 +422,6 @@ def test_half_made_journals_of_dead_processes_go_with_the_next_run(project: Layo
 @settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_bytes_in_a_journal_lead_to_a_traceback(project: Layout, data: st.DataObject) -> None:
-    import shutil
-
     shutil.rmtree(project.state, ignore_errors=True)
     folder = tell("n", project)
     name = data.draw(st.sampled_from(["header.json", "events.jsonl", "cursor.json"]))
@@ -442,3 +439,41 @@ def test_no_bytes_in_a_journal_lead_to_a_traceback(project: Layout, data: st.Dat
         assert reader.ended()
     project.index.write_bytes(data.draw(st.binary(max_size=80)))
     delivered(project)
+
+
+def test_scores_of_a_model_are_sent_again_without_doubling(
+    project: Layout, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doubtful numbers too: MLflow keeps a model's metrics apart from the run's."""
+    weights = tmp_path / "network.safetensors"
+    tiny = network.preset("derain", n_feat=8, scale=4, stages=3)
+    network.save_network(network.DGUNet(tiny), weights, {})
+    with start_run("dgunet/x", "train", tags=TAGS, params={}) as run:
+        run.log_network(weights, "derain")
+    assert deliver(project).reason is None
+    with start_run("dgunet/x", "evaluate", tags=TAGS, params={}) as run:
+        dataset = run.log_dataset("Rain100H", "0" * 64, "data", "evaluation")
+        scores = {"psnr": 30.0, "odd": float("nan"), "big": float("inf")}
+        run.log_scores(scores, checkpoint=files.sha256_file(weights), dataset=dataset)
+    folder = project.journals / run.journal_id
+    copy = project.home / "copy"
+    shutil.copytree(folder, copy)
+    assert deliver(project).sent == ["evaluate"]
+
+    def facts() -> Any:
+        arrived = client.get_run(delivered(project)[-1].run_id)
+        (model,) = client.search_logged_models([arrived.info.experiment_id])
+        return (
+            arrived.info.run_id,
+            len(arrived.inputs.model_inputs),
+            len(arrived.inputs.dataset_inputs),
+            sorted((m.key, m.dataset_name, m.step) for m in model.metrics),
+            [len(client.get_metric_history(arrived.info.run_id, key)) for key in scores],
+        )
+
+    before = facts()
+    assert before[1:3] == (1, 1) and len(before[3]) == 3 and before[4] == [1, 1, 1]
+    copy.rename(folder)
+    assert not (folder / "cursor.json").exists()
+    assert deliver(project).sent == ["evaluate"]
+    assert facts() == before

@@ -19,8 +19,9 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from dgunet import network
+from dgunet import files, network
 from dgunet.tracking import Layout, deliver, delivered, pending, start_run, store
+from dgunet.tracking.journals import check_kept, look_at
 from tests.killing import killed_at, points_of
 
 ALL = os.environ.get("DGUNET_CAMPAIGN_KILLS") == "1"
@@ -163,3 +164,52 @@ def test_a_kill_after_a_call_and_before_its_note_doubles_nothing(
     (journal / "cursor.json").unlink(missing_ok=True)
     sync(layout)()
     assert_once(layout)
+
+
+def test_a_writer_killed_at_any_operation_leaves_a_whole_journal_or_none(
+    bare: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DGUNET_TRACKING", "later")
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+
+    def work() -> None:
+        with start_run("dgunet/x", "n", tags=TAGS, params={"stages": 3}) as run:
+            run.log_metrics({"loss": 1.0}, step=1)
+            run.log_artifact(bare.home / "params.yaml")
+
+    left: list[int] = []
+    point = 1
+    while killed_at(work, point, below=bare.state):
+        point += 1
+        found = look_at(bare.journals)
+        assert not found.damaged and len(found.whole) <= 1
+        for reader in found.whole:
+            reader.close_if_dead()
+            events = reader.events()
+            assert events[-1]["kind"] == "end"
+            for event in events:
+                if event["kind"] == "artifact":
+                    check_kept(reader.folder / event["file"], event["sha256"])
+            left.append(len(events))
+            shutil.rmtree(reader.folder)
+    assert point > 20
+    assert left == sorted(left) and left[-1] == 5, "nothing that was told is lost"
+    assert [path.name[0] != "." for path in bare.journals.iterdir()] == [True]
+
+
+def test_a_store_whose_making_was_killed_is_made_whole(bare: Layout) -> None:
+    assert mlflow.__version__
+    (bare.home / "mlflow.db.0123abcd.partial").write_bytes(b"of an earlier version")
+
+    def work() -> None:
+        store.ensure_store(bare)
+
+    for point in (3, 6):
+        assert killed_at(work, point, below=bare.home), point
+    assert killed_at(work, 1, below=bare.home, watched=[(files, "rename")])
+    store.ensure_store(bare)
+    assert sorted(path.name for path in bare.home.iterdir()) == [
+        "mlflow.db",
+        "mlflow.db.lock",
+        "params.yaml",
+    ]
