@@ -1,7 +1,7 @@
 """SIGKILL of a delivery at any of its operations: the run and its model are in MLflow once.
 
 By default a few of the points are tried; ``DGUNET_CAMPAIGN_KILLS=1`` tries every one of a journal
-without a model (some 200), and every eighth of one with a model (some 1,400), whose delivery copies
+without a model (some 140), and every eighth of one with a model (some 1,400), whose delivery copies
 this package.
 """
 
