@@ -42,9 +42,10 @@ def sync(
         typer.Option("--follow", help="Go on sending while stages run; Ctrl-C or SIGTERM ends it."),
     ] = False,
 ) -> None:
-    """Send every run that was kept; exit status 1 if some must still wait.
+    """Send every run that was kept; exit status 1 if some must wait or were set aside.
 
-    Runs whose process died are ended as KILLED. Nothing is sent twice.
+    Runs whose process died are ended as KILLED. Nothing is sent twice. A damaged journal is named
+    and moved to .dgunet/damaged, and holds up no other.
 
     With --follow the stages of a chain need not start MLflow's client each for itself: run
     `DGUNET_TRACKING=later dvc repro` beside it, as `make reproduce` does.
@@ -62,8 +63,13 @@ def sync(
             f"MLflow refused entries of {_runs(len(outcome.refused))}; see {layout.refused}",
             err=True,
         )
+    for line in outcome.notes:
+        typer.echo(line, err=True)
+    for line in outcome.aside:
+        typer.echo(f"set aside: {line}", err=True)
+    if outcome.waits:
+        typer.echo(f"not everything could be sent: {outcome.waits}", err=True)
     if outcome.reason:
-        typer.echo(f"not everything could be sent: {outcome.reason}", err=True)
         raise typer.Exit(1)
 
 
@@ -84,6 +90,8 @@ def status() -> None:
     Example: dgunet tracking status
     """
     from dgunet.tracking import Layout, delivered, pending
+    from dgunet.tracking.damage import aside_in
+    from dgunet.tracking.index import damaged_lines
     from dgunet.tracking.store import BackOff
 
     layout = Layout.at()
@@ -95,6 +103,12 @@ def status() -> None:
         typer.echo(f"  {info.status:8} {info.name}  ({info.journal})")
     if layout.refused.is_dir() and (refused := list(layout.refused.iterdir())):
         typer.echo(f"with refused entries: {len(refused)}, see {layout.refused}")
+    if aside := aside_in(layout):
+        typer.echo(f"damaged:      {len(aside)}, see {layout.damaged}")
+    if torn := damaged_lines(layout):
+        typer.echo(
+            f"damaged lines in {layout.index}: {len(torn)}; dgunet tracking doctor names them"
+        )
     if reason := BackOff(layout).reason():
         typer.echo(f"left alone for a while, because: {reason}")
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
-from dgunet.tracking import store
+from dgunet.tracking import index, store
+from dgunet.tracking.answers import check_speaks
+from dgunet.tracking.damage import aside_in
 from dgunet.tracking.delivery import deliver
 from dgunet.tracking.home import Layout
-from dgunet.tracking.journal import journals_in
+from dgunet.tracking.journals import journals_in, look_at
 
 HOUR_MS = 3_600_000
 
@@ -62,19 +64,12 @@ def examine(layout: Layout, *, silent_hours: float = 24) -> Diagnosis:
     Raises:
         TrackingError: if the sqlite store is spoilt.
     """
-    told = Diagnosis()
-    for reader in journals_in(layout.journals):
-        if not reader.lives() and not reader.ended():
-            why = "its process died without a word; the journal knows it"
-            told.findings.append(Finding(f"run {reader.header['name']!r}", why, journal=True))
-    if layout.refused.is_dir():
-        for folder in sorted(layout.refused.iterdir()):
-            why = f"MLflow took some of its entries as wrong; read {folder}"
-            told.findings.append(Finding(f"journal {folder.name}", why))
+    told = Diagnosis(list(_here(layout)))
     try:
         store.ask(layout.uri)
         with store.quiet_mlflow():
             client = store.client(store.ensure_store(layout))
+            check_speaks(client, layout.uri)
             experiments = [found.experiment_id for found in client.search_experiments()]
             told.findings += _orphans(client, layout, experiments, silent_hours)
             told.findings += _half_made(client, layout, experiments)
@@ -85,12 +80,33 @@ def examine(layout: Layout, *, silent_hours: float = 24) -> Diagnosis:
     return told
 
 
+def _here(layout: Layout) -> Iterator[Finding]:
+    """What the files of this project tell by themselves."""
+    found = look_at(layout.journals)
+    for reader in found.whole:
+        if not reader.lives() and not reader.ended():
+            why = "its process died without a word; the journal knows it"
+            yield Finding(f"run {reader.header['name']!r}", why, journal=True)
+    for one in found.damaged:
+        why = one.why + (f" ({one.stays})" if one.stays else "")
+        yield Finding(f"journal {one.path.name}", f"it is damaged: {why}")
+    for place, why in aside_in(layout):
+        yield Finding(f"journal {place.name}", f"{why}; kept in {place}")
+    if layout.refused.is_dir():
+        for folder in sorted(layout.refused.iterdir()):
+            why = f"MLflow took some of its entries as wrong; read {folder}"
+            yield Finding(f"journal {folder.name}", why)
+    for number, why in index.damaged_lines(layout):
+        what = f"line {number} of {layout.index}" if number else str(layout.index)
+        yield Finding(what, f"{why}; its run is in MLflow, so remove the line")
+
+
 def mend(layout: Layout, told: Diagnosis) -> list[Finding]:
     """End orphans as KILLED, half-made models as failed; returns what is left to a person."""
     delivered = deliver(layout, persist=True) if any(f.journal for f in told.findings) else None
     left = []
     for finding in told.findings:
-        if finding.journal and delivered and delivered.reason is None:
+        if finding.journal and delivered and delivered.waits is None:
             continue
         if told.away or not (finding.run_id or finding.model_id):
             left.append(finding)
@@ -119,7 +135,7 @@ def _orphans(
         if tags.get("dgunet.journal", "") in ("", *here):
             continue  # not ours, or known better by its journal
         heard = _last_heard(client, run)
-        if (host := tags.get("host")) == socket.gethostname():
+        if (host := tags.get("host")) == socket.gethostname() and tags.get("pid", "").isdecimal():
             if _process_lives(int(tags["pid"]), run.info.start_time):
                 continue
             why = f"its process {tags['pid']} on this machine is gone"
@@ -163,5 +179,5 @@ def _process_lives(pid: int, started_ms: int) -> bool:
     """Whether the process is there and not a later one with the same number."""
     try:
         return bool(psutil.Process(pid).create_time() * 1000 <= started_ms)
-    except psutil.Error:
+    except (psutil.Error, OverflowError):
         return False

@@ -49,6 +49,11 @@ class Layout:
         return self.state / "refused"
 
     @property
+    def damaged(self) -> Path:
+        """Journals that are not as their writers left them; kept with the reason."""
+        return self.state / "damaged"
+
+    @property
     def index(self) -> Path:
         """JSON lines: one delivered run each."""
         return self.state / "runs.jsonl"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from dgunet import files
+from dgunet import files, lines
+from dgunet.errors import DgunetError
 from dgunet.tracking import store
+from dgunet.tracking.answers import check_speaks
+from dgunet.tracking.damage import Damaged, name_once
 from dgunet.tracking.home import Layout, sqlite_path
-from dgunet.tracking.journal import JournalReader, journals_in
+from dgunet.tracking.journals import JournalReader, look_at
 from dgunet.tracking.provenance import UNKNOWN
 
 RESULT_KEYS = ("checkpoint", "per_image", "dataset", "table", "report")
@@ -81,11 +84,11 @@ def describe(
         name=reader.header["name"],
         status=status,
         stage=tags.get("stage", ""),
-        profile=tags["profile"],
-        campaign=tags["campaign"],
-        commit=tags["git.commit"],
-        dirty=tags["git.dirty"],
-        data_digest=tags["data.digest"],
+        profile=tags.get("profile", UNKNOWN),
+        campaign=tags.get("campaign", ""),
+        commit=tags.get("git.commit", UNKNOWN),
+        dirty=tags.get("git.dirty", UNKNOWN),
+        data_digest=tags.get("data.digest", UNKNOWN),
         tracking_uri=uri,
         results=told["result"],
         tags=_own(tags),
@@ -104,29 +107,81 @@ def _shown(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def record(layout: Layout, info: RunInfo) -> None:
-    """Add a delivered run to the index; a second line for a journal replaces the first."""
+    """Add a delivered run to the index; a second line for a journal replaces the first.
+
+    It is on the disk when this returns.
+    """
     with files.writing(layout.index):
-        layout.index.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(layout.index.with_suffix(".lock")), layout.index.open("a") as handle:
-            handle.write(json.dumps(asdict(info), ensure_ascii=False) + "\n")
+        files.make_folder(layout.index.parent)
+        with (
+            FileLock(layout.index.with_suffix(".lock")),
+            lines.open_log(layout.index) as handle,
+        ):
+            lines.append_line(handle, asdict(info))
 
 
 def delivered(layout: Layout) -> list[RunInfo]:
-    """The runs that MLflow has, in the order they were delivered."""
-    if not layout.index.exists():
-        return []
-    lines = layout.index.read_text().splitlines()
-    infos = [RunInfo(**json.loads(line)) for line in lines]
+    """The runs that MLflow has, in the order they were delivered; damaged lines are left out."""
+    infos, _ = _read_index(layout)
     return list({info.journal: info for info in infos}.values())
 
 
+def damaged_lines(layout: Layout) -> list[tuple[int, str]]:
+    """Number (from 1) and reason of each line of the index that cannot be used."""
+    return _read_index(layout)[1]
+
+
+def _read_index(layout: Layout) -> tuple[list[RunInfo], list[tuple[int, str]]]:
+    try:
+        told = lines.read_lines(layout.index, unchecked=True)
+    except DgunetError as error:
+        return [], [(0, str(error))]
+    infos, damaged = [], list(told.damaged)
+    skipped = {number for number, _ in damaged}
+    numbers = (number for number in count(1) if number not in skipped)
+    for number, entry in zip(numbers, told.entries, strict=False):
+        if why := _unfit(entry):
+            damaged.append((number, why))
+        else:
+            infos.append(RunInfo(**entry))
+    return infos, sorted(damaged)
+
+
+def _unfit(entry: dict[str, Any]) -> str | None:
+    """Why a line's entry is no `RunInfo`; None if it is one."""
+    known = {one.name: one for one in fields(RunInfo)}
+    if unknown := sorted(set(entry) - set(known)):
+        return f"the field {unknown[0]!r} is unknown"
+    for name, one in known.items():
+        if name not in entry:
+            if one.default_factory is MISSING:
+                return f"the field {name!r} is missing"
+            continue
+        if not _fits(str(one.type), entry[name]):
+            return f"the field {name!r} is of the wrong type"
+    return None
+
+
+def _fits(kind: str, value: Any) -> bool:
+    if kind.startswith("dict"):
+        wanted: Any = (int, float) if "float" in kind else str
+        return isinstance(value, dict) and all(isinstance(one, wanted) for one in value.values())
+    return isinstance(value, str) or (value is None and "None" in kind)
+
+
 def pending(layout: Layout) -> list[RunInfo]:
-    """The runs that MLflow does not have completely, oldest first."""
-    readers = [(reader, reader.cursor()) for reader in journals_in(layout.journals)]
-    return [
-        describe(reader, layout.uri, cursor.run_id, cursor.experiment_id)
-        for reader, cursor in readers
-    ]
+    """The runs that MLflow does not have completely, oldest first; damaged ones are named."""
+    found = look_at(layout.journals)
+    name_once(found.damaged)
+    told = []
+    for reader in found.whole:
+        try:
+            cursor = reader.cursor()
+            uri = str(layout.uri)
+            told.append(describe(reader, uri, cursor.run_id, cursor.experiment_id))
+        except (Damaged, FileNotFoundError):  # it changed since it was looked at
+            continue
+    return told
 
 
 def run_id_of(layout: Layout, journal: str) -> str | None:
@@ -150,6 +205,10 @@ def in_mlflow(layout: Layout) -> list[RunInfo]:
         ) from error
     with store.quiet_mlflow():
         client = store.client(store.ensure_store(layout))
+        try:
+            check_speaks(client, layout.uri)
+        except store.Away as error:
+            raise store.TrackingError(str(error)) from error
         experiments = {e.experiment_id: e.name for e in client.search_experiments()}
         found: list[Any] = []
         token = None

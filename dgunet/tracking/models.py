@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dgunet.tracking.journal import Cursor, Event, JournalReader
+from dgunet import leftovers
+from dgunet.tracking.answers import own
+from dgunet.tracking.arrived import settle_artifacts
+from dgunet.tracking.cursor import Cursor
+from dgunet.tracking.events import Event
+from dgunet.tracking.journals import JournalReader
 
 LOADER = "dgunet.tracking.serving"
 REQUIRED = ("torch", "numpy", "safetensors", "filelock")
@@ -21,11 +25,17 @@ EXAMPLE_SIDE = 16
 """Pixels of the input example: small, because MLflow keeps it as text."""
 
 
-def log_model(client: Any, reader: JournalReader, cursor: Cursor, event: Event) -> None:
+def log_model(
+    client: Any, uri: object, reader: JournalReader, cursor: Cursor, event: Event
+) -> None:
     """Deliver one ``network`` event: make the logged model, fill it, tie it to its run.
 
-    The model's id goes into the cursor as soon as it is known, and its tag ``dgunet.event``
-    finds it when the answer was lost, so that a second attempt goes on with the same model.
+    The model's id goes into the cursor as soon as it is known, and its tag ``dgunet.event``, set in
+    the call that makes it, finds it when the answer or the cursor was lost, so that a second
+    attempt goes on with the same model.
+
+    Raises:
+        NotMlflow: if no usable id comes back.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
@@ -43,13 +53,17 @@ def log_model(client: Any, reader: JournalReader, cursor: Cursor, event: Event) 
             params=event["params"],
             model_type="dgunet",
         )
-    cursor.models[number] = model.model_id
+    cursor.models[number] = own(model.model_id, cursor.models.get(number) or None, uri)
     reader.save(cursor)
     if model.status != LoggedModelStatus.READY:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model"
-            save_model(path, reader.folder / event["file"], event["channels"], model)
-            client.log_model_artifacts(model.model_id, str(path))
+        # Within the journal, so that what a kill leaves goes with it.
+        folder = reader.folder / leftovers.partial_name("model")
+        try:
+            save_model(folder, reader.folder / event["file"], event["channels"], model)
+            client.log_model_artifacts(model.model_id, str(folder))
+        finally:
+            leftovers.remove(folder)
+        settle_artifacts(model.artifact_location)
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     outputs = client.get_run(cursor.run_id).outputs
     if not outputs or model.model_id not in {m.model_id for m in outputs.model_outputs}:
@@ -72,9 +86,7 @@ def find_model(client: Any, checkpoint: str) -> Any:
 
 
 def _known(client: Any, cursor: Cursor, number: str, mark: str) -> Any:
-    if number not in cursor.models:
-        return None
-    if cursor.models[number]:
+    if cursor.models.get(number):
         return client.get_logged_model(cursor.models[number])
     found = client.search_logged_models([cursor.experiment_id], f"tags.`dgunet.event` = '{mark}'")
     return found[0] if found else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -15,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgunet import files
+from dgunet.errors import DgunetError
+from dgunet.tracking.damage import say
 from dgunet.tracking.datasets import DatasetRef, where_from
 from dgunet.tracking.delivery import Delivery, deliver, since_last
 from dgunet.tracking.home import Layout
 from dgunet.tracking.index import RESULT_KEYS, delivered
 from dgunet.tracking.journal import JournalReader, JournalWriter
+from dgunet.tracking.store import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,9 +64,9 @@ class Run:
     def run_id(self) -> str | None:
         """MLflow's id of the run; None until it was delivered."""
         if self._run_id is None and self._writer:
-            if self._writer.folder.exists():
+            try:
                 self._run_id = JournalReader(self._writer.folder).cursor().run_id
-            else:
+            except (DgunetError, FileNotFoundError):
                 known = {info.journal: info.run_id for info in delivered(self._layout)}
                 self._run_id = known.get(self._writer.id)
         return self._run_id
@@ -127,7 +129,8 @@ class Run:
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Keep a copy of the file or folder at ``path`` under ``folder`` in the run."""
         if self._writer:
-            self._tell("artifact", file=self._writer.keep(path), folder=folder)
+            kept = self._writer.settle(self._writer.keep(path))
+            self._tell("artifact", **kept, folder=folder)
 
     def log_table(self, table: pd.DataFrame, name: str) -> None:
         """Record a table as ``name`` (ends in .json); MLflow's UI and ``load_table`` read it.
@@ -226,7 +229,7 @@ class Run:
             self._tell(
                 "network",
                 number=str(self._networks),
-                file=self._writer.keep(path),
+                **self._writer.settle(self._writer.keep(path)),
                 name=name,
                 channels=channels or _channels(path),
                 step=step,
@@ -258,36 +261,45 @@ class Run:
         folder = Path(name).parent.as_posix()
         self._tell(
             "artifact",
-            file=self._writer.name_of(path),
+            **self._writer.settle(path),
             folder="" if folder == "." else folder,
             table=table,
         )
 
     def end(self, status: str, error: str | None = None, *, closing: bool = False) -> None:
-        """Close the journal and, unless it shall wait, deliver it; `start_run` calls this."""
+        """Close the journal and, unless it shall wait, deliver it; `start_run` calls this.
+
+        Never raises: the work is done, and what is wrong with telling it is said in one line.
+        """
         if self._writer is None:
             return
-        self._tell("end", status=status, error=error)
-        self._writer.close()
+        try:
+            try:
+                self._tell("end", status=status, error=error)
+            finally:
+                self._writer.close()
+            if self._sending is not None:
+                self._sending.join()
+            self._deliver(status, closing)
+        except Exception as failure:
+            told = str(failure) if isinstance(failure, DgunetError) else one_line(failure)
+            say(f"the end of this run could not be told to MLflow ({told})")
+
+    def _deliver(self, status: str, closing: bool) -> None:
         if self._mode == "later":
             return
-        if self._sending is not None:
-            self._sending.join()
         alone = closing or self._mode == "now" or status != "FINISHED"
         if not alone and since_last(self._layout) < SHARE_SECONDS:
             say("this run goes to MLflow with the next delivery; at once: dgunet tracking sync")
             return
         outcome = deliver(self._layout)
-        if outcome.reason:
+        for line in (*outcome.aside, *outcome.notes):
+            say(line)
+        if outcome.waits:
             say(
-                f"MLflow at {self._layout.uri} is not taking runs ({outcome.reason}); "
+                f"MLflow at {self._layout.uri} is not taking runs ({outcome.waits}); "
                 "they are kept, send them later with: dgunet tracking sync"
             )
-
-
-def say(line: str) -> None:
-    """Tell the person at the terminal something that is not the command's result."""
-    print(f"dgunet: {line}", file=sys.stderr)
 
 
 def _numbers(metrics: Mapping[str, float]) -> dict[str, float]:

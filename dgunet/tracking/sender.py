@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
-from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from dgunet import files
+from dgunet import files, leftovers
+from dgunet.paths import inside
 from dgunet.tracking import index, store
+from dgunet.tracking.answers import is_page, is_wrong, own
+from dgunet.tracking.arrived import settle_artifacts
+from dgunet.tracking.cursor import Cursor
+from dgunet.tracking.damage import Damaged, Lost, set_aside
+from dgunet.tracking.events import Event
 from dgunet.tracking.home import Layout
-from dgunet.tracking.journal import Cursor, Event, JournalReader
+from dgunet.tracking.journals import JournalReader, check_kept
 from dgunet.tracking.models import find_model, log_model
+from dgunet.tracking.opening import chunks, log_tags, open_run
 
 BATCHED = ("metrics", "params", "tags", "result")
 """Kinds of events that travel together in one request."""
@@ -20,27 +26,8 @@ BATCHED = ("metrics", "params", "tags", "result")
 BATCH = 200
 """Events in one request at most."""
 
-COMPARED = ("train", "evaluate", "ablate")
-"""Stages whose runs are top-level: MLflow's charts leave out the children of a collapsed run."""
-
-PARENT = "mlflow.parentRunId"
-
-_WRONG = frozenset(
-    {
-        "BAD_REQUEST",
-        "INVALID_PARAMETER_VALUE",
-        "INVALID_STATE",
-        "NOT_FOUND",
-        "RESOURCE_DOES_NOT_EXIST",
-        "ENDPOINT_NOT_FOUND",
-    }
-)
-"""MLflow's error codes that the same request would get again; all others are worth a retry."""
-
-
-def is_wrong(error: Exception) -> bool:
-    """Whether MLflow took the request itself as wrong, so that sending it again cannot help."""
-    return getattr(error, "error_code", "") in _WRONG
+LOST = "dgunet.lost"
+"""Tag of a run some of whose files were gone before MLflow had them."""
 
 
 class Sender:
@@ -52,6 +39,10 @@ class Sender:
         self.reader = reader
         self.cursor: Cursor = reader.cursor()
         self.header = reader.header
+        self.aside: Path | None = None
+        """Where the journal went because some of its files could not be sent."""
+        self.lost: list[str] = []
+        """Why."""
         self._models: dict[str, str | None] = {}
 
     @property
@@ -61,115 +52,67 @@ class Sender:
         return self.cursor.run_id
 
     def send(self) -> bool:
-        """Send what is not sent; True when the run ended and all of it is delivered."""
-        self._open_run()
+        """Send what is not sent; True when the run ended and all of it is delivered.
+
+        Raises:
+            Damaged: before anything is sent, if the journal is not as it was written.
+        """
         events = self.reader.events()
+        if self.cursor.sent > len(events):
+            self.cursor = Cursor()
+        open_run(self.client, self.layout, self.reader, self.cursor)
         for batch in _batches(events[self.cursor.sent :]):
-            self._send_or_refuse(batch)
+            try:
+                self._send_or_refuse(batch)
+            except Lost as error:
+                self._note_loss(error)
             self.cursor.sent += len(batch)
             self.reader.save(self.cursor)
         if not events or events[-1]["kind"] != "end":
             return False
+        self._let_go()
+        return True
+
+    def _note_loss(self, error: Lost) -> None:
+        self.cursor.lost[str(self.cursor.sent)] = str(error)
+        told = "; ".join(self.cursor.lost.values())
+        self.client.set_tag(self.run_id, LOST, told[:500])
+
+    def _let_go(self) -> None:
+        """Note the run in the index for good, then take the journal out of the way in one step."""
         info = index.describe(
-            self.reader, self.layout.uri, self.cursor.run_id, self.cursor.experiment_id
+            self.reader, str(self.layout.uri), self.cursor.run_id, self.cursor.experiment_id
         )
         index.record(self.layout, info)
-        if self.cursor.refused:
-            self.layout.refused.mkdir(exist_ok=True)
-            self.reader.folder.rename(self.layout.refused / self.reader.id)
-        else:
-            shutil.rmtree(self.reader.folder)
-        return True
-
-    def _open_run(self) -> None:
-        """Go on in the run that is given, or that an earlier journal made; else make one."""
-        if self.cursor.run_id and self.cursor.experiment_id:
-            return
-        given = None if self.cursor.attempted else self.cursor.run_id or self._earlier_run()
-        if given is None or not self._take_over(given):
-            self._make_run({"adopted.missing": given} if given else {})
-        self.reader.save(self.cursor)
-
-    def _earlier_run(self) -> str | None:
-        earlier = self.header.get("continues")
-        return index.run_id_of(self.layout, earlier) if earlier else None
-
-    def _take_over(self, run_id: str) -> bool:
-        """Let a run that is there be this one, whatever it was called; False if it is gone.
-
-        It may have failed before, when a step of a pipeline or a training is tried again.
-        """
-        try:
-            found = self.client.get_run(run_id)
-        except Exception as error:
-            if not is_wrong(error):
-                raise
-            return False
-        if found.info.lifecycle_stage == "deleted":
-            return False
-        self.cursor.run_id, self.cursor.experiment_id = run_id, found.info.experiment_id
-        tags = {"dgunet.journal": self.reader.id} | self.header["tags"]
-        old = ["error"]
-        if found.info.run_name != self.header["name"]:
-            tags["adopted.name"] = found.info.run_name
-        if self.header["tags"].get("stage") in COMPARED and PARENT in found.data.tags:
-            tags["adopted.parent"] = found.data.tags[PARENT]
-            old.append(PARENT)
-        self._log_batch([{"kind": "tags", "time": 0, "values": tags}])
-        self.client.update_run(run_id, "RUNNING", self.header["name"])
-        for tag in old:
-            if tag in found.data.tags:
-                self.client.delete_tag(run_id, tag)
-        return True
-
-    def _make_run(self, tags: dict[str, str]) -> None:
-        self.cursor.run_id = None
-        self.cursor.experiment_id = self._experiment()
-        found = self._made_before() if self.cursor.attempted else None
-        if found is None:
-            self.cursor.attempted = True
+        folder = self.reader.folder
+        if self.cursor.lost:
+            self.lost = list(self.cursor.lost.values())
+            # Where it goes on when the files were put back.
+            self.cursor.sent = min(map(int, self.cursor.lost))
+            self.cursor.lost = {}
             self.reader.save(self.cursor)
-            found = self.client.create_run(
-                self.cursor.experiment_id,
-                start_time=self.header["start"],
-                tags={"dgunet.journal": self.reader.id} | self.header["tags"] | tags,
-                run_name=self.header["name"],
-            ).info.run_id
-        self.cursor.run_id = found
-
-    def _experiment(self) -> str:
-        name = self.header["experiment"]
-        known = self.client.get_experiment_by_name(name)
-        if known is not None and known.lifecycle_stage == "deleted":
-            raise store.TrackingError(
-                f"the MLflow experiment {name!r} is deleted.",
-                f"Restore it: mlflow experiments restore --experiment-id {known.experiment_id}",
-            )
-        if known is not None:
-            return str(known.experiment_id)
-        own = self.layout.uri == self.layout.own_uri
-        folder = self.layout.artifacts / name.replace("/", "-")
-        try:
-            made = self.client.create_experiment(name, folder.as_uri() if own else None)
-        except Exception as error:
-            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
-                raise
-            made = self.client.get_experiment_by_name(name).experiment_id
-        return str(made)
-
-    def _made_before(self) -> str | None:
-        runs = self.client.search_runs(
-            [self.cursor.experiment_id], f"tags.`dgunet.journal` = '{self.reader.id}'"
-        )
-        return str(runs[0].info.run_id) if runs else None
+            self.aside = set_aside(self.layout, folder, "; ".join(self.lost))
+        elif self.cursor.refused:
+            files.make_folder(self.layout.refused)
+            files.rename(folder, self.layout.refused / self.reader.id)
+        else:
+            gone = folder.with_name(leftovers.partial_name(self.reader.id))
+            files.rename(folder, gone)
+            leftovers.remove(gone)
 
     def _send_or_refuse(self, batch: list[Event]) -> None:
-        """Send a batch; if MLflow takes it as wrong, send its events one by one."""
+        """Send a batch; if MLflow takes it as wrong, send its events one by one.
+
+        Raises:
+            Lost: if the file that the one event speaks of is gone or changed.
+        """
         try:
             self._send(batch)
         except Exception as error:
-            if not is_wrong(error):
+            # An older MLflow has no models of runs: there, a page says so.
+            if not (is_wrong(error) or (batch[0]["kind"] == "network" and is_page(error))):
                 raise
+            self._check_run()
             if len(batch) > 1:
                 for event in batch:
                     self._send_or_refuse([event])
@@ -179,6 +122,26 @@ class Sender:
             files.write_json(
                 self.reader.folder / f"refused-{self.cursor.refused:04d}.json", refusal
             )
+
+    def _check_run(self) -> Any:
+        """The run as MLflow has it: a refusal counts only where the run is known.
+
+        Raises:
+            TrackingError: if this MLflow does not have the run.
+            NotMlflow: if another run, or none, comes back.
+        """
+        try:
+            found = self.client.get_run(self.run_id)
+        except Exception as error:
+            if not is_wrong(error):
+                raise
+            raise store.TrackingError(
+                f"MLflow at {self.layout.uri} does not have its run {self.run_id}: it was removed,"
+                " or this is another server.",
+                f"To send it anew, delete {self.reader.folder / 'cursor.json'}",
+            ) from error
+        own(found.info.run_id, self.run_id, self.layout.uri)
+        return found
 
     def _send(self, batch: list[Event]) -> None:
         event = batch[0]
@@ -190,15 +153,35 @@ class Sender:
         elif kind == "dataset":
             self._log_dataset(event)
         elif kind == "network":
-            with store.time_for([self.reader.folder / event["file"]]):
-                log_model(self.client, self.reader, self.cursor, event)
+            with store.time_for([self._kept(event)]):
+                log_model(self.client, self.layout.uri, self.reader, self.cursor, event)
         elif kind == "end":
             if event.get("error"):
                 self.client.set_tag(self.run_id, "error", event["error"])
             self.client.set_terminated(self.run_id, event["status"], event["time"])
+            self._check_end(event["status"])
+
+    def _check_end(self, status: str) -> None:
+        """See that MLflow has the run with its end, before the journal is let go."""
+        found = self._check_run()
+        own(found.info.status, status, self.layout.uri)
+        if LOST in found.data.tags and not self.cursor.lost:
+            self.client.delete_tag(self.run_id, LOST)
+        settle_artifacts(found.info.artifact_uri)
+
+    def _kept(self, event: Event) -> Path:
+        """The file or folder that an event speaks of, as it was kept.
+
+        Raises:
+            Lost: if it is gone, is no plain file, or was changed.
+        """
+        origin = str(self.reader.folder / "events.jsonl")
+        path = inside(self.reader.folder, event["file"], origin=origin, kind=Damaged)
+        check_kept(path, event.get("sha256"))
+        return path
 
     def _log_batch(self, batch: list[Event]) -> None:
-        from mlflow.entities import Metric, Param, RunTag
+        from mlflow.entities import Metric, Param
 
         metrics = [
             Metric(key, value, event["time"], event["step"], *self._about(event))
@@ -215,12 +198,11 @@ class Sender:
                 tags |= event["values"]
             elif event["kind"] == "result":
                 tags |= {f"result.{key}": value for key, value in event["values"].items()}
-        for part in _chunks(metrics, 900):
+        for part in chunks(metrics, 900):
             self.client.log_batch(self.run_id, metrics=part)
-        for part in _chunks([Param(k, v) for k, v in params.items()], 100):
+        for part in chunks([Param(k, v) for k, v in params.items()], 100):
             self.client.log_batch(self.run_id, params=part)
-        for part in _chunks([RunTag(k, v) for k, v in tags.items()], 100):
-            self.client.log_batch(self.run_id, tags=part)
+        log_tags(self.client, self.run_id, tags)
 
     def _about(self, event: Event) -> tuple[str | None, str | None, str | None]:
         """The model and the data set (name, digest) that an event's metrics are about."""
@@ -240,8 +222,7 @@ class Sender:
         return self._models[checkpoint]
 
     def _log_artifact(self, event: Event) -> None:
-        path = self.reader.folder / event["file"]
-        folder = event["folder"]
+        path, folder = self._kept(event), event["folder"]
         if path.is_dir():
             with store.time_for(file for file in path.rglob("*") if file.is_file()):
                 self.client.log_artifacts(self.run_id, str(path), _join(folder, path.name))
@@ -292,9 +273,3 @@ def _batches(events: list[Event]) -> Iterator[list[Event]]:
             yield [event]
     if batch:
         yield batch
-
-
-def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while part := list(islice(iterator, size)):
-        yield part

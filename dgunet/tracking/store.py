@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import os
 import sqlite3
 import time
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,6 +18,7 @@ from filelock import FileLock
 
 from dgunet import files
 from dgunet.errors import DgunetError
+from dgunet.reading import read_mapping
 from dgunet.tracking.home import Layout, sqlite_path
 
 ANSWER_SECONDS = 3
@@ -131,10 +130,12 @@ class BackOff:
 
     def _note(self) -> dict[str, Any]:
         try:
-            note = json.loads(self._path.read_text())
-        except (OSError, ValueError):
+            note = read_mapping(self._path)
+        except (OSError, DgunetError):
             return {}
-        return note if note.get("uri") == self._uri else {}
+        typed = all(isinstance(note.get(key), int | float) for key in ("pause", "until"))
+        whole = typed and isinstance(note.get("reason"), str)
+        return note if whole and note.get("uri") == self._uri else {}
 
     def reason(self) -> str | None:
         """Why the server is left alone at this moment; None when it may be tried."""
@@ -176,17 +177,17 @@ def ensure_store(layout: Layout | None = None) -> str:
 
 
 def _make(path: Path, layout: Layout) -> None:
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
     own = layout.uri == layout.own_uri
-    try:
-        with quiet_mlflow():
-            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    for left in path.parent.glob(f"{path.name}.*.partial*"):
+        left.unlink(missing_ok=True)  # of an earlier version that was killed; the lock is ours
+    with files.partial_folder(path) as folder, quiet_mlflow():
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-            artifacts = layout.artifacts if own else path.parent / "mlruns"
-            SqlAlchemyStore(f"sqlite:///{partial}", artifacts.as_uri()).engine.dispose()
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        partial = folder / path.name  # a folder of its own: sqlite puts more files beside it
+        artifacts = layout.artifacts if own else path.parent / "mlruns"
+        SqlAlchemyStore(f"sqlite:///{partial}", artifacts.as_uri()).engine.dispose()
+        files.sync(partial)
+        files.rename(partial, path)
 
 
 def _is_made(path: Path) -> bool:

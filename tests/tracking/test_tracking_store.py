@@ -91,3 +91,15 @@ def test_the_interface_names_a_port_that_is_taken(project: Layout) -> None:
         told = CliRunner().invoke(tracking, ["ui", "--port", port])
     assert told.exit_code == 1 and isinstance(told.exception, ConfigError)
     assert f"port {port} already" in told.exception.message
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{", '{"until": "soon"}', '{"uri": 5}', "\0"])
+def test_a_broken_note_about_a_server_stops_nothing(
+    project: Layout, monkeypatch: pytest.MonkeyPatch, note: str
+) -> None:
+    project.state.mkdir()
+    project.back_off.write_text(note)
+    assert CliRunner().invoke(tracking, ["status"]).exit_code == 0
+    with start_run("dgunet/x", "n", tags=TAGS, params={}):
+        pass
+    assert [info.name for info in delivered(project)] == ["n"]
