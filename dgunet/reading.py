@@ -45,10 +45,10 @@ def read_bytes(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise kind(f"{path} cannot be read ({_reason(error)}).") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):  # before fdopen, which refuses folders itself
+        os.close(handle)
+        raise kind(f"{path} is not a regular file.", "Put a file in its place.")
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise kind(f"{path} is not a regular file.", "Put a file in its place.")
         try:
             content = file.read(limit + 1)
         except OSError as error:

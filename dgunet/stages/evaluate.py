@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from dgunet.data.store import PairStore
 from dgunet.errors import CheckpointError, DataError
 from dgunet.evaluation.processes import evaluate_in_processes
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.runner import evaluate_shard, merge_shards
+from dgunet.evaluation.runner import alone, merge_rows, score_shard
 from dgunet.evaluation.steps import Settings
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.network.config import ARCHITECTURES
@@ -155,31 +156,41 @@ def evaluate_network(
     rules = protocol(pairs.manifest.protocol)
     device = pick_device(params.active.runtime.device)
     run.log_params(numeric_params(model.config, model))
-    with thread_count(params.active.runtime.threads), TemporaryDirectory() as scratch:
+    with (
+        alone(out),
+        thread_count(params.active.runtime.threads),
+        TemporaryDirectory() as scratch,
+    ):
         with counting(f"evaluate {dataset} {row}", "image") as tell:
             if options.processes > 1:
                 evaluate_in_processes(
                     weights,
-                    store,
+                    pairs,
                     out,
                     settings,
                     processes=options.processes,
                     device=device,
                     on_progress=tell,
+                    note=_note,
                 )
             else:
-                evaluate_shard(
+                score_shard(
                     model.to(device),
                     pairs,
                     rules,
                     out,
                     settings,
                     on_row=lambda _, done, total: tell(done, total),
+                    note=_note,
                 )
         timings = Path(scratch) / "timings.parquet"
-        summary = merge_shards(pairs, rules, out, settings, timings=timings)
+        summary = merge_rows(pairs, rules, out, settings, timings=timings)
         _report(run, summary.to_dict(), out, store, pd.read_parquet(timings))
     return summary
+
+
+def _note(line: str) -> None:
+    print(f"dgunet: {line}", file=sys.stderr)
 
 
 def _refuse_another_network(
