@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from dgunet.evaluation.processes import evaluate_in_processes
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.runner import alone, merge_rows, score_shard
 from dgunet.evaluation.steps import Settings
-from dgunet.evaluation.summary import EvaluationSummary
+from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection
 from dgunet.network.config import ARCHITECTURES
+from dgunet.reading import shorten
 from dgunet.stages.figures import strips
 from dgunet.stages.job import numeric_params
 from dgunet.stages.layout import EXPERIMENTS, TABLES
@@ -140,6 +142,12 @@ def evaluate_network(
         raise DataError(
             f"{store} holds {pairs.manifest.dataset}, not {dataset}.", "Prepare the set again."
         )
+    if pairs.manifest.profile != params.profile:
+        raise DataError(
+            f"{store} is of the profile {pairs.manifest.profile!r}, the parameters are of "
+            f"{params.profile!r}.",
+            "Prepare the set under this profile, or change `profile` in params.yaml.",
+        )
     model, told = network.load_network(weights)
     _refuse_another_network(model.config, papers[0], weights)
     settings = Settings(
@@ -150,8 +158,8 @@ def evaluate_network(
         keep_images=params.active.evaluate.keep_images,
         tile=options.tile,
         fallback_tile=options.fallback_tile,
-        faithful=any(_same(model.config, config) for config in papers),
-        selection=f"{told.get('selection', 'unknown')} {told.get('selection.set', '')}".strip(),
+        faithful=is_one_of(model.config, papers),
+        selection=_selection(told, weights),
     )
     rules = protocol(pairs.manifest.protocol)
     device = pick_device(params.active.runtime.device)
@@ -203,6 +211,21 @@ def _refuse_another_network(
                 f"not {getattr(wanted, field)!r}.",
                 "Name weights that were trained for this row.",
             )
+
+
+def _selection(told: Mapping[str, str], weights: Path) -> str:
+    chosen = selection(told)
+    if not re.fullmatch(SELECTION, chosen):
+        raise CheckpointError(
+            f"{weights} says that it was chosen by {shorten(chosen)}.",
+            "Known ways are last, held-out, test-set NAME and unknown: train it again.",
+        )
+    return chosen
+
+
+def is_one_of(found: network.DGUNetConfig, wanted: Sequence[network.DGUNetConfig]) -> bool:
+    """Whether a network is one of those, but for what decides nothing (`FREE_FIELDS`)."""
+    return any(_same(found, config) for config in wanted)
 
 
 def _same(a: network.DGUNetConfig, b: network.DGUNetConfig) -> bool:
