@@ -26,7 +26,7 @@ from dgunet.reading import shorten
 from dgunet.stages.figures import strips
 from dgunet.stages.job import numeric_params
 from dgunet.stages.layout import EXPERIMENTS, TABLES
-from dgunet.stages.progress import counting
+from dgunet.stages.progress import counting, show_verification
 from dgunet.tracking import Run, start_run
 from dgunet.training.loop import pick_device, thread_count
 
@@ -75,6 +75,7 @@ def evaluate(
         DataError: if the store is missing or holds another set.
         CheckpointError: if weights are missing, unreadable, or of another task or ratio.
     """
+    show_verification()
     pairs = PairStore.open(store)
     task = pairs.manifest.task
     summaries = []
