@@ -136,6 +136,8 @@ def _differences(told: EvaluationSummary, rows: list[Row]) -> Iterator[tuple[str
     yield "task", info.task, "the catalogue has"
     yield "published_images", info.pairs, "the catalogue has"
     yield "protocol", info.protocol, "the catalogue has"
+    if told.row.startswith("DGUNet"):
+        yield "row", told.variant, "its variant is"
     ratio = (told.ratio or "a ratio") if info.task == "cs" else None
     yield "ratio", ratio, f"a result of {info.task} has"
     yield "images", len(rows), f"{TABLE} has"

@@ -46,8 +46,25 @@ class Evidence:
             EvaluationError: naming the summary, the field, and both values.
         """
         origin = folder / SUMMARY
+        self._check_place(told, folder)
         self._check_data(told, origin)
         self._check_weights(told, origin)
+
+    def _check_place(self, told: EvaluationSummary, folder: Path) -> None:
+        """A result in a folder of the project is of the set and the row that the folder names."""
+        here = self.project
+        for base, wanted in (
+            (here.evaluation("x", "x").parent, here.evaluation(told.dataset, told.row)),
+            (here.ablation("x").parent, here.ablation(told.row)),
+        ):
+            if folder.is_relative_to(base):
+                place = wanted if told.ratio is None else wanted / f"r{told.ratio}"
+                if folder != place:
+                    raise EvaluationError(
+                        f"{folder / SUMMARY}: dataset, row and ratio are {told.dataset}, "
+                        f"{told.row} and {told.ratio}; their place is {place}.",
+                        AGAIN,
+                    )
 
     def _check_data(self, told: EvaluationSummary, origin: Path) -> None:
         store = self.project.store(told.dataset)
