@@ -24,8 +24,8 @@ from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection
 from dgunet.network.config import ARCHITECTURES
 from dgunet.reading import shorten
 from dgunet.stages.figures import strips
-from dgunet.stages.job import numeric_params
 from dgunet.stages.layout import EXPERIMENTS, TABLES
+from dgunet.stages.numeric import numeric_params
 from dgunet.stages.progress import counting, show_verification
 from dgunet.tracking import Run, start_run
 from dgunet.training.loop import pick_device, thread_count
