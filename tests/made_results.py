@@ -63,6 +63,6 @@ def write_result(folder, dataset, row="DGUNet", ratio=None, *, profile="sample",
     return summary
 
 
-def edit(path, **changes):
+def edit(path, /, **changes):
     """Replace fields of a JSON file, as an editor would."""
     path.write_text(json.dumps(json.loads(path.read_text()) | changes, indent=2))
