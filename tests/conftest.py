@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ if str(ROOT) not in sys.path:
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
+if "DGUNET_CACHE" not in os.environ:  # else every store of a test leaves a note in the user's
+    _cache = tempfile.TemporaryDirectory(prefix="dgunet-cache-")
+    os.environ["DGUNET_CACHE"] = _cache.name
 
 
 def pytest_collection_modifyitems(items):

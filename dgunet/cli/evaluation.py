@@ -264,15 +264,10 @@ def record(
     Example: dgunet dnd record build/evaluation/DND-DGUNet --psnr 40.00 --ssim 0.960
     --evidence mail.eml
     """
-    import json
-
-    from dgunet.errors import DataError
     from dgunet.evaluation.dnd import record_score
+    from dgunet.evaluation.results import read_result
 
-    summary = evaluation / "summary.json"
-    if not summary.is_file():
-        raise DataError(f"{evaluation} has no summary.json.", "Evaluate the DND set first.")
-    content = json.loads(summary.read_text(encoding="utf-8"))
+    content = read_result(evaluation).to_dict()
     target = out or Path("records") / f"dnd-{content['row']}.json"
     entered = record_score(evaluation, content, psnr, ssim, evidence, target)
     typer.echo(f"{target}: {entered.psnr} dB / {entered.ssim}, evidence {entered.evidence}")

@@ -181,7 +181,7 @@ def tables(params_file: ParamsOption = None) -> None:
     here = Layout.here()
     params = load_params(params_file or here.params)
     results = result_folders(params, here)
-    run(params, results=results, out=here.tables, records=here.records)
+    run(params, results=results, out=here.tables, records=here.records, project=here)
     typer.echo(f"tables in {here.tables}")
 
 

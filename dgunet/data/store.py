@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from dgunet import files
+from dgunet.data import verifying
 from dgunet.data.images import Pixels
 from dgunet.data.manifest import AGAIN, LayoutName, StoreManifest
 from dgunet.data.tiles import TiledPixels
@@ -100,9 +101,8 @@ class PairRecord:
 class PairStore:
     """A store opened for reading: ``len(store)``, ``store[i]``, ``store.manifest``.
 
-    Open with `PairStore.open`. Records are mapped, not read: opening costs the same for ten pairs
-    and for ten thousand, and the operating system keeps in memory what is used. Threads may share
-    a store.
+    Open with `PairStore.open`. Records are mapped, not read, and the operating system keeps in
+    memory what is used. Threads may share a store.
     """
 
     def __init__(self, folder: Path, manifest: StoreManifest) -> None:
@@ -114,11 +114,19 @@ class PairStore:
         self._ends = np.cumsum([shard.records for shard in manifest.shards])
 
     @classmethod
-    def open(cls, folder: Path | str) -> PairStore:
-        """Open the store in ``folder``, checking its manifest and the sizes of its files.
+    def open(cls, folder: Path | str, *, check: bool = True) -> PairStore:
+        """Open the store in ``folder``, checking its manifest and its files.
+
+        The first time, and after a change of a file, everything is read once, see
+        `dgunet.data.verifying`; from then on opening costs the same for ten pairs and ten thousand.
+
+        Args:
+            folder: of the store.
+            check: read its pixels where that is due; without it only sizes are compared.
 
         Raises:
-            DataError: if there is no store, or a file is missing or has another size.
+            DataError: if there is no store, a file is missing or has another size, or its pixels
+                or what the manifest says of them are not what was prepared.
         """
         folder = Path(folder)
         manifest = StoreManifest.read(folder)
@@ -134,27 +142,38 @@ class PairStore:
             if size != shard.bytes:
                 found = "missing" if size is None else f"{size} bytes"
                 raise DataError(f"{path} is {found}, expected {shard.bytes} bytes.", AGAIN)
-        return cls(folder, manifest)
+        verifying.check_manifest(manifest, folder)
+        store = cls(folder, manifest)
+        if check:
+            verifying.ensure_whole(store)
+        return store
 
     def verify(self) -> None:
         """Read every file, compare its SHA-256 with the manifest's, and then the pixels' digest.
 
         Raises:
-            DataError: naming the first file that differs; or if the records, decoded, are not
-                those of ``manifest.digest``.
+            DataError: as `dgunet.data.verifying.verify`.
         """
-        for shard in self.manifest.shards:
-            path = self.folder / shard.file
-            if files.sha256_file(path) != shard.sha256:
-                raise DataError(f"{path} is not what was prepared: its SHA-256 differs.", AGAIN)
-        # Records are decoded anew, so that nothing of a large store stays in memory.
-        lines = (digest_line(r.id, r.input, r.target) for r in map(self._map, range(len(self))))
-        if (digest := content_digest(lines)) != self.manifest.digest:
-            raise DataError(
-                f"{self.folder / 'manifest.json'} names the digest {self.manifest.digest}, the "
-                f"pixels have {digest}.",
-                AGAIN,
-            )
+        verifying.verify(self)
+
+    def records_of(self, number: int) -> Iterator[PairRecord]:
+        """The records of one file, mapped anew: nothing of them stays in memory.
+
+        Their structure is looked at before their values: a mangled one would crash the process.
+
+        Raises:
+            DataError: if the file is no file of a store.
+            pyarrow.ArrowInvalid: if a record is mangled.
+        """
+        reader, path = self._mapped(number), self.folder / self.manifest.shards[number].file
+        if not reader.schema.equals(schema(self.manifest.layout)):
+            raise DataError(f"{path} has other columns than a {self.manifest.layout} store.", AGAIN)
+        for place in range(reader.num_record_batches):
+            batch = reader.get_batch(place)
+            batch.validate(full=True)
+            if batch.num_rows != 1:
+                raise DataError(f"{path} is damaged: record {place} is no single pair.", AGAIN)
+            yield self._record(batch)
 
     def __len__(self) -> int:
         return self.manifest.count
@@ -177,7 +196,9 @@ class PairStore:
     def _map(self, index: int) -> PairRecord:
         number = int(np.searchsorted(self._ends, index, side="right"))
         start = int(self._ends[number - 1]) if number else 0
-        batch = self._reader(number).get_batch(index - start)
+        return self._record(self._reader(number).get_batch(index - start))
+
+    def _record(self, batch: pa.RecordBatch) -> PairRecord:
         height, width, channels = (
             batch.column(name)[0].as_py() for name in ("height", "width", "channels")
         )
@@ -194,15 +215,19 @@ class PairStore:
 
     def _reader(self, number: int) -> Any:
         if number not in self._readers:
-            path = self.folder / self.manifest.shards[number].file
-            try:
-                self._readers[number] = pa.ipc.open_file(pa.memory_map(str(path)))
-            except (pa.ArrowInvalid, OSError) as error:
-                raise DataError(f"{path} is damaged ({error}).", AGAIN) from error
+            self._readers[number] = self._mapped(number)
         return self._readers[number]
 
+    def _mapped(self, number: int) -> Any:
+        path = self.folder / self.manifest.shards[number].file
+        try:
+            return pa.ipc.open_file(pa.memory_map(str(path)))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{path} is damaged ({error}).", AGAIN) from error
+
     def __reduce__(self) -> tuple[Any, ...]:
-        # A worker process maps the files itself; the pages are shared all the same.
+        # A worker process maps the files itself; the pages are shared all the same, and what the
+        # first process verified is not verified again.
         return PairStore, (self.folder, self.manifest)
 
 

@@ -7,9 +7,10 @@ restored boxes as a cell array ``Idenoised``, ``israw`` and ``eval_version``.
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import scipy.io
 
 from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation.arrays import Array
+from dgunet.evaluation.rows import array_sha256
 from dgunet.files import (
     atomic_folder,
     atomic_path,
@@ -27,8 +29,11 @@ from dgunet.files import (
     write_bytes,
     write_json,
 )
+from dgunet.reading import shorten
 
 IMAGES, BOXES = 50, 20
+_AGAIN = "Run the same evaluation again: it restores that box anew."
+_BOX = re.compile("([0-9]{1,9})_([0-9]{1,9})")
 _HEADER = b"MATLAB 5.0 MAT-file, restored boxes of one DND image".ljust(116)
 
 
@@ -39,28 +44,38 @@ def write_box(folder: Path, record: str, restored: Array) -> None:
         folder: where the boxes of one evaluation wait.
         record: ``NNNN_BB``, image and box from 1.
         restored: float32 in [0, 1], shape (H, W, 3), not rounded.
+
+    Raises:
+        DataError: for a name that is no ``NNNN_BB``.
     """
+    _image_of(record)
     with atomic_path(folder / f"{record}.npy") as temporary:
         np.save(temporary, restored, allow_pickle=False)
 
 
-def bundle_boxes(boxes: Path, out: Path, records: Iterable[str]) -> None:
+def box_is(folder: Path, record: str, sha256: str) -> bool:
+    """Whether the box of ``record`` waits in ``folder`` as it was restored (`array_sha256`)."""
+    try:
+        return array_sha256(_read_box(folder / f"{record}.npy")) == sha256
+    except DataError:
+        return False
+
+
+def bundle_boxes(boxes: Path, out: Path, records: Mapping[str, str]) -> None:
     """Make the server's files from all boxes, whole or not at all; the boxes are then removed.
 
     Args:
         boxes: folder that `write_box` filled.
         out: folder of ``NNNN.mat``; the same boxes give the same bytes.
-        records: the set's record names.
+        records: by the set's record names, the `array_sha256` of the box.
 
     Raises:
-        DataError: for a name that is no ``NNNN_BB``, a missing box or a gap in the numbers.
+        DataError: for a name that is no ``NNNN_BB``, a box that is missing or another one, or a
+            gap in the numbers.
     """
     images: dict[str, list[str]] = {}
     for record in records:
-        image, _, box = record.partition("_")
-        if not (image.isdigit() and box.isdigit()):
-            raise DataError(f"{record!r} is no DND box.", "Names are NNNN_BB: image and box.")
-        images.setdefault(image, []).append(record)
+        images.setdefault(_image_of(record), []).append(record)
     with atomic_folder(out) as work:
         for image, names in images.items():
             cells = np.empty(len(names), object)
@@ -69,15 +84,30 @@ def bundle_boxes(boxes: Path, out: Path, records: Iterable[str]) -> None:
                     raise DataError(
                         f"image {image} of DND lacks box {place + 1}.", "Prepare the set again."
                     )
-                cells[place] = _read_box(boxes / f"{name}.npy")
+                path = boxes / f"{name}.npy"
+                cells[place] = _read_box(path)
+                if array_sha256(cells[place]) != records[name]:
+                    raise DataError(f"the restored box {path} was changed.", _AGAIN)
             (work / f"{int(image):04d}.mat").write_bytes(_matlab(cells))
     shutil.rmtree(boxes, ignore_errors=True)
 
 
+def _image_of(record: str) -> str:
+    """``NNNN`` of a record ``NNNN_BB``."""
+    if not (found := _BOX.fullmatch(record)):
+        raise DataError(
+            f"{shorten(record)} is no DND box.", "Names are NNNN_BB: image and box, from 1."
+        )
+    return found[1]
+
+
 def _read_box(path: Path) -> Array:
     if not path.is_file():
-        raise DataError(f"the restored box {path} is missing.", "Run the evaluation again.")
-    return np.asarray(np.load(path, allow_pickle=False), np.float32)
+        raise DataError(f"the restored box {path} is missing.", _AGAIN)
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), np.float32)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"the restored box {path} is damaged ({error}).", _AGAIN) from error
 
 
 def _matlab(cells: Array) -> bytes:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 
 import torch
 
 from dgunet.data.store import PairStore
 from dgunet.errors import EvaluationError
+from dgunet.evaluation.journal import Note
 from dgunet.evaluation.memory import free_bytes
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.runner import count_done, evaluate_shard
+from dgunet.evaluation.runner import count_done, score_shard
 from dgunet.evaluation.steps import Settings
 from dgunet.network import load_network
 
@@ -24,19 +28,23 @@ _LOOK_SECONDS = 2.0
 
 def evaluate_in_processes(
     weights: Path,
-    store: Path,
+    store: PairStore,
     out: Path,
     settings: Settings,
     *,
     processes: int,
     device: str,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    note: Note = lambda line: None,
 ) -> None:
-    """Score every image of ``store`` into journals in ``out``; merge them with `merge_shards`.
+    """Score every image of ``store`` into journals in ``out``; merge them with `merge_rows`.
+
+    The caller holds ``out`` by `dgunet.evaluation.turns.alone`. The processes end with this one,
+    however it ends.
 
     Args:
         weights: what `dgunet.network.load_network` reads.
-        store: folder of the prepared set.
+        store: the prepared set; the processes map its files, and do not check them again.
         out: folder of the results.
         settings: of the evaluation.
         processes: how many share the images. On ``cuda`` they take the GPUs in turn; on ``cpu``
@@ -44,6 +52,7 @@ def evaluate_in_processes(
             share its memory.
         device: ``cpu`` or ``cuda``.
         on_progress: called as ``on_progress(done, total)`` with images, every few seconds.
+        note: called with one line for each row of a killed run that is damaged, and scored again.
 
     Raises:
         DgunetError: whatever one of them could not do; the rows of the others are kept, and the
@@ -53,11 +62,11 @@ def evaluate_in_processes(
     if device == "cpu":
         # Once, before they begin: what is free later depends on what the others just do.
         settings = replace(settings, budget=free_bytes(torch.device(device)) // processes)
-    pairs = PairStore.open(store)
-    rules = protocol(pairs.manifest.protocol)
+    rules = protocol(store.manifest.protocol)
+    count_done(store, rules, out, settings, note)
     # Not forked: threads of torch do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent) as pool:
         shards = {
             pool.submit(
                 _evaluate, weights, store, out, settings, (part, processes), device, threads
@@ -67,7 +76,7 @@ def evaluate_in_processes(
         going = shards
         while going:
             _, going = wait(going, _LOOK_SECONDS, FIRST_EXCEPTION)
-            on_progress(count_done(pairs, rules, out, settings), len(pairs))
+            on_progress(count_done(store, rules, out, settings), len(store))
         for shard in shards:
             _result(shard)
 
@@ -82,9 +91,21 @@ def _result(shard: Future[None]) -> None:
         ) from error
 
 
+def _end_with_parent() -> None:
+    """End this process when the one that asked for its work is gone, killed or not."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait_and_end, args=(parent.sentinel,), daemon=True).start()
+
+
+def _wait_and_end(sentinel: int) -> None:
+    wait_for([sentinel])
+    os._exit(1)  # what is on the disk is whole at every moment
+
+
 def _evaluate(
     weights: Path,
-    store: Path,
+    store: PairStore,
     out: Path,
     settings: Settings,
     shard: tuple[int, int],
@@ -101,6 +122,5 @@ def _evaluate(
             whole = torch.cuda.get_device_properties(place).total_memory
             settings = replace(settings, budget=whole // neighbours)
     network, _ = load_network(weights)
-    pairs = PairStore.open(store)
-    rules = protocol(pairs.manifest.protocol)
-    evaluate_shard(network.to(place), pairs, rules, out, settings, shard=shard)
+    rules = protocol(store.manifest.protocol)
+    score_shard(network.to(place), store, rules, out, settings, shard=shard)

@@ -1,24 +1,41 @@
-"""The per-image table: its rows, the journal that survives a killed run, and the Parquet file."""
+"""The per-image table: its rows, the Parquet file, and reading it back without trusting it."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import json
+import io
 import math
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dgunet.errors import EvaluationError
 from dgunet.evaluation.arrays import Array
-from dgunet.files import atomic_path, writing
+from dgunet.files import atomic_path
+from dgunet.reading import shorten
+
+PSNR_RANGE = (-100.0, 200.0)
+"""dB that a finite PSNR can have: 8-bit images, float32 blocks and aligned ones lie well inside."""
+
+SSIM_RANGE = (-1.0, 1.0 + 1e-9)
+"""A sum of rounded numbers may pass 1 by its last digit."""
+
+SIDE = 1 << 20
+"""Pixels that no side of an image reaches."""
+
+MOST_ROWS = 1_000_000
+"""Images that no test set has."""
+
+DIGEST = re.compile("[0-9a-f]{64}")
+
+AGAIN = "It was changed after it was written: evaluate that set again."
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,87 @@ def _write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> N
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="snappy")
 
 
+def parse_row(content: object) -> Row:
+    """A row from the values by name that another process or an earlier run left.
+
+    Raises:
+        ValueError: naming the first field that is missing, unknown, of another type or out of
+            range.
+    """
+    if not isinstance(content, Mapping):
+        raise ValueError("the row is no object")
+    names = [field.name for field in fields(Row)]
+    if odd := set(content) ^ set(names):
+        raise ValueError(f"the field {shorten(min(map(str, odd)))} is missing or unknown")
+    for name in names:
+        value = content[name]
+        if not _FITS[name](value):
+            raise ValueError(f"{name} is {shorten(value)}")
+    return Row(**content)
+
+
+def _score(low: float, high: float, *, infinite: bool = False) -> Callable[[Any], bool]:
+    def fits(value: Any) -> bool:
+        if value is None or (infinite and value == math.inf and isinstance(value, float)):
+            return True
+        return isinstance(value, float) and low <= value <= high  # NaN is in no range
+
+    return fits
+
+
+def _whole(value: Any) -> bool:
+    return type(value) is int and 1 <= value < SIDE
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 1024 and value.isprintable()
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "id": _named,
+    "psnr": _score(*PSNR_RANGE, infinite=True),
+    "ssim": _score(*SSIM_RANGE),
+    "input_psnr": _score(*PSNR_RANGE, infinite=True),
+    "input_ssim": _score(*SSIM_RANGE),
+    "protocol": _named,
+    "protocol_version": _whole,
+    "height": _whole,
+    "width": _whole,
+    "restored_sha256": lambda value: isinstance(value, str) and bool(DIGEST.fullmatch(value)),
+    "tile": lambda value: value is None or _whole(value),
+}
+
+
+def parse_rows(content: bytes, origin: str) -> list[Row]:
+    """The rows of a per-image table that `write_rows` wrote.
+
+    Raises:
+        EvaluationError: naming ``origin`` and the row, if it is no such table, an id is there
+            twice, or a value is of another type or out of range.
+    """
+    try:
+        file = pq.ParquetFile(io.BytesIO(content))
+        if not file.schema_arrow.equals(_SCHEMA) or file.metadata.num_rows > MOST_ROWS:
+            raise ValueError("it has other columns than a per-image table")
+        lines = file.read().to_pylist()
+    except Exception as error:  # pyarrow raises what its parsers stumble over
+        raise EvaluationError(f"{origin} is damaged ({shorten(str(error))}).", AGAIN) from error
+    rows: list[Row] = []
+    seen: set[str] = set()
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = parse_row(line)
+        except ValueError as error:
+            raise EvaluationError(f"{origin}, row {number}: {error}.", AGAIN) from error
+        if row.id in seen:
+            raise EvaluationError(
+                f"{origin}, row {number}: the image {shorten(row.id)} is there twice.", AGAIN
+            )
+        seen.add(row.id)
+        rows.append(row)
+    return rows
+
+
 def mean(values: Iterable[float | None]) -> float | None:
     """Arithmetic mean, exactly rounded; None when empty or when any value is missing."""
     known = list(values)
@@ -126,58 +224,4 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 
 Entry = tuple[int, Row, Timing]
-
-
-class Journal:
-    """Rows on disk as they come, one file per process, so that a killed run resumes.
-
-    A file starts with the key of its evaluation (checkpoint, data, protocol, settings); rows of
-    another key are ignored. A line cut short by a kill is ignored too.
-    """
-
-    def __init__(self, folder: Path, key: str, part: str) -> None:
-        self.folder = folder
-        self.key = key
-        self.path = folder / f"{part}.jsonl"
-
-    def entries(self) -> dict[int, Entry]:
-        """The finished rows of all processes, by index in the set."""
-        found: dict[int, Entry] = {}
-        for path in sorted(self.folder.glob("*.jsonl")):
-            for entry in self._read(path):
-                found[entry[0]] = entry
-        return found
-
-    @contextmanager
-    def appending(self) -> Iterator[IO[str]]:
-        """Open this process's file for new rows, keeping its valid ones."""
-        with writing(self.path):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            kept = list(self._read(self.path)) if self.path.exists() else []
-            with atomic_path(self.path) as temporary:
-                lines = [json.dumps({"key": self.key}), *map(_line, kept)]
-                temporary.write_text("".join(f"{line}\n" for line in lines))
-            with self.path.open("a") as handle:
-                yield handle
-
-    def append(self, handle: IO[str], entry: Entry) -> None:
-        """Add one row and hand it to the operating system at once."""
-        handle.write(f"{_line(entry)}\n")
-        handle.flush()
-
-    def remove(self) -> None:
-        """Drop the journal of a finished evaluation."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _read(self, path: Path) -> Iterator[Entry]:
-        lines = path.read_text().split("\n")[:-1]
-        if not lines or lines[0] != json.dumps({"key": self.key}):
-            return
-        for line in lines[1:]:
-            index, row, timing = json.loads(line)
-            yield index, Row(**row), Timing(**timing)
-
-
-def _line(entry: Entry) -> str:
-    index, row, timing = entry
-    return json.dumps([index, asdict(row), asdict(timing)])
+"""An image's place in the set, its row and its seconds."""

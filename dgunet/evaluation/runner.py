@@ -9,20 +9,36 @@ from typing import Any
 
 from torch import nn
 
+from dgunet import leftovers
 from dgunet.errors import DataError, EvaluationError
-from dgunet.evaluation.dnd import bundle_boxes
+from dgunet.evaluation.dnd import box_is, bundle_boxes
+from dgunet.evaluation.journal import Journal, Note
 from dgunet.evaluation.protocols import Protocol
 from dgunet.evaluation.restoration import Network
-from dgunet.evaluation.rows import Journal, Row, mean, write_rows, write_timings
+from dgunet.evaluation.rows import Entry, Row, mean, write_rows, write_timings
 from dgunet.evaluation.steps import BOXES, Settings, Store, Work, picture_path, stream
 from dgunet.evaluation.summary import EvaluationSummary, State, finite
+from dgunet.evaluation.turns import ROWS, alone, sharing
 from dgunet.files import sha256_file, sha256_json, sha256_source, tree_digest, write_json
 
-__all__ = ["EvaluationSummary", "Settings", "evaluate_shard", "evaluate_store", "merge_shards"]
+__all__ = [
+    "EvaluationSummary",
+    "Settings",
+    "alone",
+    "evaluate_shard",
+    "evaluate_store",
+    "merge_rows",
+    "merge_shards",
+    "score_shard",
+]
 
 CODE = ("evaluation", "network")
 
 OnRow = Callable[[Row, int, int], None]
+
+
+def _say_nothing(line: str) -> None:
+    pass
 
 
 def evaluate_store(
@@ -41,6 +57,7 @@ def evaluate_store(
     faithful: bool = True,
     timings: Path | None = None,
     on_row: OnRow | None = None,
+    note: Note = _say_nothing,
 ) -> EvaluationSummary:
     """Restore and score every image of ``store``.
 
@@ -64,10 +81,12 @@ def evaluate_store(
         faithful: see `Settings`.
         timings: where to write seconds per image, or None; such a file is never reproducible.
         on_row: called as ``on_row(row, done, total)`` after each image, in order.
+        note: called with one line for each row of a killed run that is damaged, and scored again.
 
     Raises:
         DataError: for an empty set or a record without the image that the protocol needs.
-        EvaluationError: when a result cannot be scored or an image does not fit into memory.
+        EvaluationError: when a result cannot be scored, an image does not fit into memory, or
+            another process evaluates into ``out``.
     """
     settings = Settings(
         row=row or variant,
@@ -79,8 +98,9 @@ def evaluate_store(
         fallback_tile=fallback_tile,
         faithful=faithful,
     )
-    evaluate_shard(network, store, protocol, out, settings, on_row=on_row)
-    return merge_shards(store, protocol, out, settings, timings=timings)
+    with alone(out):
+        score_shard(network, store, protocol, out, settings, on_row=on_row, note=note)
+        return merge_rows(store, protocol, out, settings, timings=timings)
 
 
 def evaluate_shard(
@@ -92,28 +112,48 @@ def evaluate_shard(
     *,
     shard: tuple[int, int] = (0, 1),
     on_row: OnRow | None = None,
+    note: Note = _say_nothing,
 ) -> None:
     """Score every n-th image from the i-th on, ``shard = (i, n)``, into a journal in ``out``.
 
-    Processes may share ``out``; `merge_shards` makes the tables once all are done.
+    Processes may share ``out``, each with a shard of its own; `merge_shards` makes the tables once
+    all are done.
 
     Raises:
         ValueError: for a shard number outside 0 to n - 1.
+        EvaluationError: as `evaluate_store`; also if another process scores the same shard.
     """
+    part, parts = shard
+    with sharing(out, f"{part}-of-{parts}"):
+        score_shard(network, store, protocol, out, settings, shard=shard, on_row=on_row, note=note)
+
+
+def score_shard(
+    network: Network,
+    store: Store,
+    protocol: Protocol,
+    out: Path,
+    settings: Settings,
+    *,
+    shard: tuple[int, int] = (0, 1),
+    on_row: OnRow | None = None,
+    note: Note = _say_nothing,
+) -> None:
+    """`evaluate_shard` for a caller that holds ``out`` by `alone`, or whose parent does."""
     part, parts = shard
     if not 0 <= part < parts:
         raise ValueError(f"shard {part} of {parts} does not exist")
     if not len(store):
         raise DataError(f"the prepared set {store.manifest.dataset} is empty.", "Prepare it again.")
-    journal = Journal(out / ".rows", _key(store, protocol, settings), f"{part}-of-{parts}")
+    journal = Journal(out / ROWS, _key(store, protocol, settings), f"{part}-of-{parts}")
     if not settings.checkpoint_sha256:
-        journal.path.unlink(missing_ok=True)
-    done = journal.entries()
+        leftovers.remove(journal.path)
     mine = range(part, len(store), parts)
-    todo = [index for index in mine if index not in done]
+    work = Work(network, store, protocol, out, settings)
+    done = journal.entries(note)
+    todo = [index for index in mine if not (index in done and _usable(work, done[index], note))]
     if isinstance(network, nn.Module):
         network.eval()
-    work = Work(network, store, protocol, out, settings)
     with journal.appending() as handle:
         for count, entry in enumerate(stream(work, todo), start=len(mine) - len(todo) + 1):
             journal.append(handle, entry)
@@ -121,9 +161,28 @@ def evaluate_shard(
                 on_row(entry[1], count, len(mine))
 
 
-def count_done(store: Store, protocol: Protocol, out: Path, settings: Settings) -> int:
+def _usable(work: Work, entry: Entry, note: Note) -> bool:
+    """Whether an earlier run's row is of the image at its place, and its files are there."""
+    index, row, _ = entry
+    name = work.store[index].id
+    if row.id != name or row.protocol != work.protocol.name:
+        note(f"{work.out / ROWS}: the row of {name} is another image's; it is scored again.")
+        return False
+    if index < work.settings.keep_images and not picture_path(work.out, name).is_file():
+        return False
+    return work.protocol.scores_locally or box_is(work.out / BOXES, name, row.restored_sha256)
+
+
+def count_done(
+    store: Store,
+    protocol: Protocol,
+    out: Path,
+    settings: Settings,
+    note: Note = _say_nothing,
+) -> int:
     """Images that the shards of an evaluation in ``out`` have scored so far."""
-    return len(Journal(out / ".rows", _key(store, protocol, settings), "").entries())
+    done = Journal(out / ROWS, _key(store, protocol, settings), "").entries(note)
+    return sum(index < len(store) for index in done)
 
 
 def merge_shards(
@@ -137,9 +196,23 @@ def merge_shards(
     """Make the tables of ``out`` from the journals of all shards; see `evaluate_store`.
 
     Raises:
-        EvaluationError: when images are missing, because a shard has not finished.
+        EvaluationError: when images are missing, because a shard has not finished, or while a
+            process evaluates into ``out``.
     """
-    journal = Journal(out / ".rows", _key(store, protocol, settings), "0-of-1")
+    with alone(out):
+        return merge_rows(store, protocol, out, settings, timings=timings)
+
+
+def merge_rows(
+    store: Store,
+    protocol: Protocol,
+    out: Path,
+    settings: Settings,
+    *,
+    timings: Path | None = None,
+) -> EvaluationSummary:
+    """`merge_shards` for a caller that holds ``out`` by `alone`."""
+    journal = Journal(out / ROWS, _key(store, protocol, settings), "0-of-1")
     entries = journal.entries()
     missing = [index for index in range(len(store)) if index not in entries]
     if missing:
@@ -156,11 +229,13 @@ def merge_shards(
     for stale in set((out / "restored").glob("*.png")) - kept:
         stale.unlink()
     if not protocol.scores_locally:
-        bundle_boxes(out / BOXES, out / "bundled", [row.id for row in rows])
+        bundle_boxes(out / BOXES, out / "bundled", {row.id: row.restored_sha256 for row in rows})
     if timings is not None:
         write_timings(timings, [timing for _, _, timing in ordered])
     summary = _summary(store.manifest, protocol, settings, rows, sha256_file(table))
     write_json(out / "summary.json", summary.to_dict())
+    for folder in (out, out / "restored"):
+        leftovers.remove_dead(folder)
     journal.remove()
     return summary
 

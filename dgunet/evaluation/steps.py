@@ -31,6 +31,7 @@ from dgunet.evaluation.restoration import (
 )
 from dgunet.evaluation.rows import Entry, Row, Timing, array_sha256
 from dgunet.files import atomic_path
+from dgunet.paths import safe_file_name
 
 BOXES = ".boxes"
 _AHEAD = 2
@@ -218,8 +219,13 @@ class Work:
 
 
 def picture_path(out: Path, record: str) -> Path:
-    """Where the restored picture of ``record`` is kept."""
-    return out / "restored" / f"{record.replace('/', '__')}.png"
+    """Where the restored picture of ``record`` is kept.
+
+    Raises:
+        DataError: for a record whose name is none for a file.
+    """
+    name = f"{record.replace('/', '__')}.png"
+    return out / "restored" / safe_file_name(name, origin="the prepared set")
 
 
 def stream(work: Work, indices: list[int]) -> Iterator[Entry]:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 State = Literal["measured", "partial", "waiting for the server"]
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+"""A SHA-256 in the files of results."""
+
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9+.-]{1,64}$")]
+"""A name in these files: nothing that LaTeX, HTML or a file system would act on."""
+
+SELECTION = r"^(unknown|last|held-out|test-set [A-Za-z0-9+.-]{1,64})$"
+"""The ways in which weights are chosen; `EvaluationSummary.selection` is one of them."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,11 @@ class EvaluationSummary:
             f"{self.published_images} images, {self.profile}, {self.protocol}/"
             f"{self.protocol_version}, {self.state}{'' if self.parity else ', not parity'}"
         )
+
+
+def selection(told: Mapping[str, str]) -> str:
+    """How a network's weights were chosen, from the metadata of its file."""
+    return f"{told.get('selection', 'unknown')} {told.get('selection.set', '')}".strip()
 
 
 def finite(value: float | None) -> float | None:

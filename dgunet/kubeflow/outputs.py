@@ -6,7 +6,6 @@ success.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 from dgunet.config import parse_params
 from dgunet.errors import DgunetError
-from dgunet.paper.formats import read_cells
+from dgunet.evaluation.results import find_results, read_result
+from dgunet.paper.written import CELLS, check_tables, read_cells
 from dgunet.stages.ablations import TEST_SET
 from dgunet.stages.survey import survey
 
@@ -39,12 +39,13 @@ def check_outputs(out: Path, wanted: Collection[Result]) -> dict[str, str]:
 
     Raises:
         OutputError: if an evaluation, a table's cell, or a file is missing.
+        EvaluationError: if a result is not what it says; see `read_result`.
+        DataError: if a table was changed after it was written.
     """
     folders = [found for step in RESULTS for found in out.rglob(f"{step}/results")]
     # compressive sensing has a folder for each ratio in there
-    paths = [path for folder in folders for path in folder.rglob("summary.json")]
-    summaries = [json.loads(path.read_text()) for path in paths]
-    have = {(s["dataset"], s["row"], s["ratio"] or 0) for s in summaries}
+    summaries = [read_result(place) for folder in folders for place in find_results(folder)]
+    have = {(s.dataset, s.row, s.ratio or 0) for s in summaries}
     if lacking := sorted(set(wanted) - have):
         name, row, ratio = lacking[0]
         raise OutputError(
@@ -53,11 +54,11 @@ def check_outputs(out: Path, wanted: Collection[Result]) -> dict[str, str]:
             "The log says what that step did.",
         )
     tables, page = _only(out, "tables/tables"), _only(out, "report/page")
-    cells = read_cells(tables / "cells.parquet")
-    shown = set(cells["per_image_sha256"].dropna())
+    check_tables(tables)
+    shown = set(read_cells(tables / CELLS)["per_image_sha256"].dropna())
     for told in summaries:
-        if told["per_image_sha256"] and told["per_image_sha256"] not in shown:
-            raise OutputError(f"{tables} has no cell of {told['row']} on {told['dataset']}.")
+        if told.per_image_sha256 not in shown:
+            raise OutputError(f"{tables} has no cell of {told.row} on {told.dataset}.")
     if "<html" not in page.read_text()[:1000].lower():
         raise OutputError(f"{page} is no HTML page.")
     return {"tables": str(tables), "report": str(page)}

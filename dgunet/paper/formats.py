@@ -15,45 +15,16 @@ from tabulate import tabulate
 from dgunet.files import atomic_path, sha256_file, sha256_json, write_json, write_text
 from dgunet.paper.cells import Cell
 from dgunet.paper.generated import SAMPLE_NOTICE, GeneratedTable, Heading, shown
+from dgunet.paper.written import CELLS, INDEX, SCHEMA, as_frame, read_cells
 
-SCHEMA = pa.schema(
-    [
-        ("table", pa.int32()),
-        ("row", pa.string()),
-        ("column", pa.string()),
-        ("metric", pa.string()),
-        ("source", pa.string()),
-        ("value", pa.float64()),
-        ("shown", pa.string()),
-        ("state", pa.string()),
-        ("note", pa.string()),
-        ("published", pa.string()),
-        ("rank", pa.string()),
-        ("reference", pa.int32()),
-        ("dataset", pa.string()),
-        ("key", pa.string()),
-        ("ratio", pa.int32()),
-        ("data_digest", pa.string()),
-        ("checkpoint_sha256", pa.string()),
-        ("protocol", pa.string()),
-        ("protocol_version", pa.string()),
-        ("images", pa.int64()),
-        ("published_images", pa.int64()),
-        ("per_image_sha256", pa.string()),
-        ("selection", pa.string()),
-        ("profile", pa.string()),
-        ("tables_profile", pa.string()),
-        ("tables_data_digest", pa.string()),
-        ("title", pa.string()),
-    ]
-)
-"""Columns of the Parquet files: one line per cell, then the stamp of its table."""
-
-_NULLABLE = {
-    pa.int32(): pd.Int32Dtype(),
-    pa.int64(): pd.Int64Dtype(),
-    pa.string(): pd.StringDtype(),
-}
+__all__ = [
+    "cells_frame",
+    "latex_escape",
+    "read_cells",
+    "to_latex",
+    "to_markdown",
+    "write_tables",
+]
 
 _LATEX = str.maketrans(
     {
@@ -95,22 +66,14 @@ def write_tables(tables: Sequence[GeneratedTable], out: Path) -> Path:
         _write_parquet([table], out / f"{stem}.parquet")
         files = {kind: f"{stem}.{kind}" for kind in ("csv", "md", "tex", "parquet")}
         entries.append(_entry(table, files, out))
-    _write_parquet(tables, out / "cells.parquet")
-    write_json(out / "index.json", _index(tables, entries, out))
-    return out / "index.json"
-
-
-def read_cells(path: Path) -> pd.DataFrame:
-    """The cells of a written Parquet file, one line per cell with its provenance.
-
-    Missing numbers stay missing and whole numbers stay whole.
-    """
-    return _pandas(pq.read_table(path))
+    _write_parquet(tables, out / CELLS)
+    write_json(out / INDEX, _index(tables, entries, out))
+    return out / INDEX
 
 
 def cells_frame(tables: Sequence[GeneratedTable]) -> pd.DataFrame:
-    """The cells of ``tables`` as :func:`read_cells` gives them, without a file."""
-    return _pandas(_arrow(tables))
+    """The cells of ``tables`` as :func:`dgunet.paper.written.read_cells` gives them."""
+    return as_frame(_arrow(tables))
 
 
 def to_markdown(table: GeneratedTable) -> str:
@@ -173,11 +136,6 @@ def _ranked(text: str, rank: str, best: str, second: str) -> str:
     return {"best": best, "second": second}.get(rank, "{}").format(text)
 
 
-def _pandas(cells: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = cells.to_pandas(types_mapper=_NULLABLE.get)
-    return frame
-
-
 def _arrow(tables: Sequence[GeneratedTable]) -> pa.Table:
     records = [record for table in tables for record in table.records()]
     profiles = sorted({table.profile for table in tables})
@@ -219,5 +177,5 @@ def _index(
         "notice": next((table.notice for table in tables if table.notice), ""),
         "data_digest": _digest(tables),
         "tables": entries,
-        "cells": {"path": "cells.parquet", "sha256": sha256_file(out / "cells.parquet")},
+        "cells": {"path": CELLS, "sha256": sha256_file(out / CELLS)},
     }

@@ -39,16 +39,30 @@ class Place:
     run_url: str
 
 
-def write_report(
-    tables: Sequence[GeneratedTable], links: Mapping[str, Mapping[str, Any]], out: Path
-) -> Path:
+@dataclass(frozen=True)
+class RunLink:
+    """The run behind a result.
+
+    Attributes:
+        run_id: of MLflow; None or "" while it does not have the run.
+        run_url: its page; only web addresses become links.
+        commit: of the code, "unknown" where there was no repository.
+        dirty: whether tracked files differed from the commit; None where nobody knows.
+    """
+
+    run_id: str | None = None
+    run_url: str | None = None
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+def write_report(tables: Sequence[GeneratedTable], links: Mapping[str, RunLink], out: Path) -> Path:
     """Write ``tables`` as one self-contained, accessible HTML file without scripts.
 
     Args:
         tables: as :func:`dgunet.paper.tables.build_tables` gives them.
         links: the run behind a result, by the result's ``per_image_sha256`` or, failing that,
-            its ``checkpoint_sha256``; each with any of ``run_id``, ``run_url``, ``commit``,
-            ``dirty``. May be empty.
+            its ``checkpoint_sha256``. May be empty.
         out: path of the HTML file.
 
     Returns:
@@ -74,7 +88,7 @@ def write_report(
     return out
 
 
-def _section(table: GeneratedTable, links: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _section(table: GeneratedTable, links: Mapping[str, RunLink]) -> dict[str, Any]:
     headings = table.headings()
     return {
         "table": table,
@@ -93,14 +107,14 @@ def _groups(headings: Sequence[Heading]) -> list[tuple[str, int]]:
 
 
 def _place(
-    table: GeneratedTable, row: str, heading: Heading, links: Mapping[str, Mapping[str, Any]]
+    table: GeneratedTable, row: str, heading: Heading, links: Mapping[str, RunLink]
 ) -> Place:
     cells = table.at(row, heading)
     first = cells[0]
     behind = first.provenance
     link = links.get(behind.per_image_sha256 or "") or links.get(behind.checkpoint_sha256 or "")
-    link = link or {}
-    url = str(link.get("run_url") or "")
+    link = link or RunLink()
+    url = link.run_url or ""
     return Place(
         text=shown(cells),
         source=first.source,
@@ -108,16 +122,16 @@ def _place(
         rank=first.rank,
         name=f"Table {table.number}, {row}, {heading.flat}",
         facts=_facts(cells, link) if behind.profile else (),
-        run_id=str(link.get("run_id") or ""),
+        run_id=link.run_id or "",
         # Only web addresses become links; anything else stays text.
         run_url=url if url.startswith(("http://", "https://")) else "",
     )
 
 
-def _facts(cells: Sequence[Cell], link: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _facts(cells: Sequence[Cell], link: RunLink) -> tuple[tuple[str, str], ...]:
     behind = cells[0].provenance
-    commit = str(link.get("commit") or "not recorded")
-    if link.get("dirty"):
+    commit = link.commit or "not recorded"
+    if link.dirty:
         commit += " with uncommitted changes"
     known = [
         *((cell.metric, _full(cell)) for cell in cells),

@@ -8,7 +8,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from dgunet.errors import ConfigError, DataError
+from dgunet.evaluation.summary import SELECTION, Word
 from dgunet.files import sha256_json
+from dgunet.reading import shorten
 
 Profile = Literal["sample", "paper"]
 Place = tuple[str, str, int | None]
@@ -34,8 +36,8 @@ class Summary(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     profile: Profile
-    dataset: str
-    row: str
+    dataset: Word
+    row: Word
     ratio: int | None
     images: int = Field(ge=0)
     published_images: int = Field(ge=0)
@@ -43,10 +45,10 @@ class Summary(BaseModel):
     state: Literal["measured", "partial", "waiting for the server"]
     data_digest: str = Field(min_length=1)
     checkpoint_sha256: str = Field(min_length=1)
-    protocol: str
+    protocol: Word
     protocol_version: str | int
     parity: bool
-    selection: str = "unknown"
+    selection: str = Field("unknown", pattern=SELECTION)
     psnr: FiniteFloat | None
     ssim: FiniteFloat | None
     per_image_sha256: str | None
@@ -118,7 +120,7 @@ def _checked(content: Mapping[str, Any]) -> Summary:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         name = f"{content.get('dataset', 'an unnamed set')}, {content.get('row', 'no row')}"
-        value = "" if first["type"] == "missing" else f" ({first['input']!r})"
+        value = "" if first["type"] == "missing" else f" ({shorten(first['input'])})"
         raise DataError(
             f"the summary of {name}: {key}{value}: {first['msg']}.", "Evaluate that set again."
         ) from error

@@ -11,6 +11,7 @@ from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.stages.ablations import TEST_SET, VARIANT, ablation
 from dgunet.stages.evaluate import evaluate_network, papers_networks
 from dgunet.stages.job import TrainingJob
+from dgunet.stages.progress import show_verification
 
 
 def ablate(
@@ -23,6 +24,7 @@ def ablate(
     Raises:
         ConfigError: for an unknown name; the message lists the nine.
     """
+    show_verification()
     chosen = ablation(name)
     settings: dict[str, Any] = dict(params.active.network) | chosen.changes
     config = network.preset("derain", VARIANT, architecture=params.architecture, **settings)

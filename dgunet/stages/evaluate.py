@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +18,15 @@ from dgunet.data.store import PairStore
 from dgunet.errors import CheckpointError, DataError
 from dgunet.evaluation.processes import evaluate_in_processes
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.runner import evaluate_shard, merge_shards
+from dgunet.evaluation.runner import alone, merge_rows, score_shard
 from dgunet.evaluation.steps import Settings
-from dgunet.evaluation.summary import EvaluationSummary
+from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection
 from dgunet.network.config import ARCHITECTURES
+from dgunet.reading import shorten
 from dgunet.stages.figures import strips
-from dgunet.stages.job import numeric_params
 from dgunet.stages.layout import EXPERIMENTS, TABLES
-from dgunet.stages.progress import counting
+from dgunet.stages.numeric import numeric_params
+from dgunet.stages.progress import counting, show_verification
 from dgunet.tracking import Run, start_run
 from dgunet.training.loop import pick_device, thread_count
 
@@ -72,6 +75,7 @@ def evaluate(
         DataError: if the store is missing or holds another set.
         CheckpointError: if weights are missing, unreadable, or of another task or ratio.
     """
+    show_verification()
     pairs = PairStore.open(store)
     task = pairs.manifest.task
     summaries = []
@@ -139,6 +143,12 @@ def evaluate_network(
         raise DataError(
             f"{store} holds {pairs.manifest.dataset}, not {dataset}.", "Prepare the set again."
         )
+    if pairs.manifest.profile != params.profile:
+        raise DataError(
+            f"{store} is of the profile {pairs.manifest.profile!r}, the parameters are of "
+            f"{params.profile!r}.",
+            "Prepare the set under this profile, or change `profile` in params.yaml.",
+        )
     model, told = network.load_network(weights)
     _refuse_another_network(model.config, papers[0], weights)
     settings = Settings(
@@ -149,37 +159,47 @@ def evaluate_network(
         keep_images=params.active.evaluate.keep_images,
         tile=options.tile,
         fallback_tile=options.fallback_tile,
-        faithful=any(_same(model.config, config) for config in papers),
-        selection=f"{told.get('selection', 'unknown')} {told.get('selection.set', '')}".strip(),
+        faithful=is_one_of(model.config, papers),
+        selection=_selection(told, weights),
     )
     rules = protocol(pairs.manifest.protocol)
     device = pick_device(params.active.runtime.device)
     run.log_params(numeric_params(model.config, model))
-    with thread_count(params.active.runtime.threads), TemporaryDirectory() as scratch:
+    with (
+        alone(out),
+        thread_count(params.active.runtime.threads),
+        TemporaryDirectory() as scratch,
+    ):
         with counting(f"evaluate {dataset} {row}", "image") as tell:
             if options.processes > 1:
                 evaluate_in_processes(
                     weights,
-                    store,
+                    pairs,
                     out,
                     settings,
                     processes=options.processes,
                     device=device,
                     on_progress=tell,
+                    note=_note,
                 )
             else:
-                evaluate_shard(
+                score_shard(
                     model.to(device),
                     pairs,
                     rules,
                     out,
                     settings,
                     on_row=lambda _, done, total: tell(done, total),
+                    note=_note,
                 )
         timings = Path(scratch) / "timings.parquet"
-        summary = merge_shards(pairs, rules, out, settings, timings=timings)
+        summary = merge_rows(pairs, rules, out, settings, timings=timings)
         _report(run, summary.to_dict(), out, store, pd.read_parquet(timings))
     return summary
+
+
+def _note(line: str) -> None:
+    print(f"dgunet: {line}", file=sys.stderr)
 
 
 def _refuse_another_network(
@@ -192,6 +212,21 @@ def _refuse_another_network(
                 f"not {getattr(wanted, field)!r}.",
                 "Name weights that were trained for this row.",
             )
+
+
+def _selection(told: Mapping[str, str], weights: Path) -> str:
+    chosen = selection(told)
+    if not re.fullmatch(SELECTION, chosen):
+        raise CheckpointError(
+            f"{weights} says that it was chosen by {shorten(chosen)}.",
+            "Known ways are last, held-out, test-set NAME and unknown: train it again.",
+        )
+    return chosen
+
+
+def is_one_of(found: network.DGUNetConfig, wanted: Sequence[network.DGUNetConfig]) -> bool:
+    """Whether a network is one of those, but for what decides nothing (`FREE_FIELDS`)."""
+    return any(_same(found, config) for config in wanted)
 
 
 def _same(a: network.DGUNetConfig, b: network.DGUNetConfig) -> bool:

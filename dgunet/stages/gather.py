@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from dgunet import files
 from dgunet.errors import DataError
+from dgunet.evaluation.results import SUMMARY, TABLE, find_results, read_result
 
-NEEDED = ("summary.json", "per_image.parquet")
+NEEDED = (SUMMARY, TABLE)
 
 
 def gather(results: Iterable[Path], out: Path) -> list[str]:
@@ -21,18 +21,19 @@ def gather(results: Iterable[Path], out: Path) -> list[str]:
 
     Raises:
         DataError: if two results are of the same set, row and ratio.
+        EvaluationError: if a result is not what it says; see `read_result`.
     """
     with files.atomic_folder(out) as work:
-        for summary in sorted(path for root in results for path in root.rglob("summary.json")):
-            told = json.loads(summary.read_text())
-            ratio = "" if told["ratio"] is None else f"-r{told['ratio']}"
-            place = work / f"{told['dataset']}-{told['row']}{ratio}"
+        for folder in sorted(place for root in results for place in find_results(root)):
+            told = read_result(folder)
+            ratio = "" if told.ratio is None else f"-r{told.ratio}"
+            place = work / f"{told.dataset}-{told.row}{ratio}"
             if place.exists():
                 raise DataError(
-                    f"{place.name} is there twice (again in {summary.parent}).",
+                    f"{place.name} is there twice (again in {folder}).",
                     "Ask for every network and every set once.",
                 )
             place.mkdir()
             for name in NEEDED:
-                shutil.copyfile(summary.parent / name, place / name)
+                shutil.copyfile(folder / name, place / name)
         return sorted(path.name for path in work.iterdir())

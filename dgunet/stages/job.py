@@ -21,6 +21,7 @@ from dgunet.data.holdout import Pictures, hold_out
 from dgunet.data.joined import JoinedStore
 from dgunet.data.store import PairStore
 from dgunet.errors import CheckpointError, DataError
+from dgunet.stages.numeric import numeric_params
 from dgunet.stages.outcome import Selection, write_outcome
 from dgunet.stages.progress import counting
 from dgunet.stages.recipe import recipe_name
@@ -328,15 +329,6 @@ class TrainingJob:
             "train.config": files.sha256_json(asdict(self.hyper) | self.knobs.model_dump()),
         }
         return told | ({"train.start": files.sha256_file(self.start)} if self.start else {})
-
-
-def numeric_params(config: network.DGUNetConfig, model: network.DGUNet) -> dict[str, Any]:
-    """What the ablations vary, as numbers that MLflow's charts can put on an axis."""
-    return {
-        "stages": config.stages,
-        "scales": 0 if config.fusion == "none" else config.fusion_scales,
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

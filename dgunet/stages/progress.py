@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from dgunet.data import verifying
+
 LINE_SECONDS = 10.0
 """Without a terminal, at most one line in this time, and one at the end of long work."""
 
@@ -30,6 +32,11 @@ def counting(title: str, unit: str) -> Iterator[Tell]:
     """Yield a function to call after every ``unit`` of the work."""
     with _bar(title, unit) if sys.stderr.isatty() else _lines(title, unit) as tell:
         yield tell
+
+
+def show_verification() -> None:
+    """Show the progress of verifying prepared stores, as all other work of the stages."""
+    verifying.progress = lambda title: counting(title, "MB")
 
 
 @contextmanager

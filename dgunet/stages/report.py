@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from dgunet.config import Params, load_params
 from dgunet.errors import DataError
+from dgunet.evaluation.rows import DIGEST
 from dgunet.paper.explain import explain_cell
-from dgunet.paper.formats import read_cells
-from dgunet.paper.report import write_report
+from dgunet.paper.formats import cells_frame
+from dgunet.paper.report import RunLink, write_report
 from dgunet.paper.tables import build_tables
+from dgunet.paper.written import CELLS, check_tables, read_cells
+from dgunet.reading import shorten
 from dgunet.stages.ablations import ABLATIONS
 from dgunet.stages.layout import Layout, test_sets
 from dgunet.stages.tables import read_results, with_server_scores
@@ -28,14 +32,23 @@ def result_folders(params: Params, here: Layout) -> list[Path]:
 
 
 def report(
-    params: Params, *, results: Iterable[Path], out: Path, home: Path, records: Path | None = None
+    params: Params,
+    *,
+    results: Iterable[Path],
+    out: Path,
+    home: Path,
+    records: Path | None = None,
+    project: Layout | None = None,
 ) -> int:
     """Write the tables of ``results`` as one HTML page; returns how many evaluations it shows.
 
     ``home`` knows the MLflow runs behind them, ``records`` holds the scores that DND's server
-    mailed.
+    mailed, and what lies in ``project`` is compared with the results.
+
+    Raises:
+        EvaluationError: if a result or a record is not what it says; see `read_results`.
     """
-    summaries = with_server_scores(read_results(results), records)
+    summaries = with_server_scores(read_results(results, project), records)
     made = build_tables(summaries, profile=params.profile)
     write_report(made, links(summaries, home), out)
     return len(summaries)
@@ -46,7 +59,9 @@ def write_project_report(here: Layout) -> str:
     params = load_params(here.params)
     out = here.home / "build" / "report.html"
     results = result_folders(params, here)
-    count = report(params, results=results, out=out, home=here.home, records=here.records)
+    count = report(
+        params, results=results, out=out, home=here.home, records=here.records, project=here
+    )
     store = Store.at(here.home)
     sample = params.profile == "sample"
     lines = [
@@ -60,7 +75,7 @@ def write_project_report(here: Layout) -> str:
     return "\n".join(lines)
 
 
-def links(summaries: list[dict[str, Any]], home: Path) -> dict[str, dict[str, Any]]:
+def links(summaries: list[dict[str, Any]], home: Path) -> dict[str, RunLink]:
     """The run behind each result, by the hash of its per-image file."""
     found = {}
     for summary in summaries:
@@ -70,25 +85,58 @@ def links(summaries: list[dict[str, Any]], home: Path) -> dict[str, dict[str, An
     return found
 
 
-def _link(info: RunInfo) -> dict[str, Any]:
-    return {
-        "run_id": info.run_id,
-        "run_url": run_url(info),
-        "commit": info.commit,
-        "dirty": info.dirty,
-    }
+def _link(info: RunInfo) -> RunLink:
+    """The one place where a run's tags, which are texts, become what the report shows."""
+    dirty = {"true": True, "false": False}.get(info.dirty.lower())
+    return RunLink(info.run_id, run_url(info), info.commit, dirty)
 
 
 def explain_text(here: Layout, table: int, row: str, column: str) -> str:
     """Everything behind one table cell, a fact a line.
 
+    The cell is what the written tables have. Where the evaluation behind it is at hand, it is
+    computed again from that and must be the same.
+
     Raises:
-        DgunetError: if there are no tables yet, or no such cell; the message lists the names.
+        DgunetError: if there are no tables yet, they were changed, or no such cell; the message
+            lists the names.
     """
-    path = here.tables / "cells.parquet"
+    path = here.tables / CELLS
     if not path.is_file():
         raise DataError(f"no tables in {here.tables}.", "Make them with: dgunet tables")
+    check_tables(here.tables)
     cell = explain_cell(read_cells(path), table, row, column)
-    if cell["per_image_sha256"] and (info := lookup(cell["per_image_sha256"], here.home)):
-        cell |= _link(info)
-    return "\n".join(f"{key:20s} {value}" for key, value in cell.items() if value is not None)
+    _refuse_another(cell, _anew(here, cell), path)
+    facts: dict[str, Any] = dict(cell)
+    key = str(cell["per_image_sha256"])
+    if DIGEST.fullmatch(key) and (info := lookup(key, here.home)):
+        facts |= {
+            "run_id": info.run_id,
+            "run_url": run_url(info),
+            "commit": info.commit,
+            "dirty": info.dirty,
+        }
+    return "\n".join(f"{key:20s} {value}" for key, value in facts.items() if value is not None)
+
+
+def _anew(here: Layout, told: dict[str, Any]) -> dict[str, Any]:
+    """The cell ``told`` as the results at hand of its profile give it now."""
+    profile = told["tables_profile"]
+    found = read_results(result_folders(load_params(here.params), here), here)
+    summaries = with_server_scores((s for s in found if s["profile"] == profile), here.records)
+    cells = cells_frame(build_tables(summaries, profile=profile))
+    return explain_cell(cells, told["table"], told["row"], f"{told['column']} {told['metric']}")
+
+
+def _refuse_another(told: dict[str, Any], anew: dict[str, Any], path: Path) -> None:
+    if anew["state"] == "not run" or re.fullmatch(r"\d+ of \d+ sets", anew["note"] or ""):
+        return  # evaluations behind it are on another machine
+    of_all = ("tables_data_digest", "tables_profile", "title")
+    for name, value in told.items():
+        if name not in of_all and anew[name] != value:
+            raise DataError(
+                f"{path}: Table {told['table']}, {told['row']}, {told['column']} "
+                f"{told['metric']}: {name} is {shorten(value)}, the evaluation at hand gives "
+                f"{shorten(anew[name])}.",
+                "Make the tables again with `dgunet tables`.",
+            )

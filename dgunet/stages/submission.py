@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from dgunet import files
-from dgunet.errors import ConfigError
+from dgunet.errors import ConfigError, EvaluationError
+from dgunet.evaluation.results import read_result
+from dgunet.evaluation.scores import check_score, read_scores
+from dgunet.reading import parse_json
 
 
 def submission_page(results: Path) -> str:
-    """A Markdown page for results that wait for the benchmark's server."""
-    told = json.loads((results / "summary.json").read_text())
-    digest = told["per_image_sha256"]
+    """A Markdown page for results that wait for the benchmark's server.
+
+    Raises:
+        EvaluationError: if the results are not what they say; see `read_result`.
+    """
+    told = read_result(results)
+    digest = told.per_image_sha256
     return (
-        f"# {told['dataset']}, {told['row']}: the server has the targets\n\n"
+        f"# {told.dataset}, {told.row}: the server has the targets\n\n"
         f"Pack their folder `bundled` with `dgunet dnd bundle`. The results are at\n`{results}`.\n"
         f"They belong to the per-image table {digest}.\n\n"
         "When the score has come, enter it with `dgunet dnd record` (its `--help` says how), "
@@ -27,20 +35,24 @@ def write_records(text: str, folder: Path) -> Path:
     """Lay the mailed scores out as ``records/`` has them: ``dnd-<n>.json``; returns ``folder``.
 
     Raises:
-        ConfigError: if ``text`` is not a JSON list of objects.
+        ConfigError: if ``text`` is not a JSON list of records as `check_score` reads them.
     """
-    try:
-        scores = json.loads(text or "[]")
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"dnd_records is not JSON: {error}.", 'Give a list, or "[]".') from error
+    scores = parse_json(text or "[]", "dnd_records", kind=ConfigError)
     if not isinstance(scores, list) or not all(isinstance(score, dict) for score in scores):
         raise ConfigError("dnd_records is not a list of objects.", 'Give "[]" for none.')
     for number, score in enumerate(scores):
+        try:
+            check_score(score, f"dnd_records, number {number + 1}")
+        except EvaluationError as error:
+            raise ConfigError(error.message, error.mend) from error
         files.write_json(folder / f"dnd-{number}.json", score)
     return folder
 
 
 def read_records(folder: Path) -> str:
-    """The scores in ``records/`` as the parameter of a pipeline."""
-    found = [json.loads(path.read_text()) for path in sorted(folder.glob("dnd-*.json"))]
-    return json.dumps(found, sort_keys=True)
+    """The scores in ``records/`` as the parameter of a pipeline.
+
+    Raises:
+        EvaluationError: as `read_scores`.
+    """
+    return json.dumps([asdict(score) for score in read_scores(folder)], sort_keys=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,22 +9,36 @@ from typing import Any
 
 from dgunet import files
 from dgunet.config import Params
-from dgunet.evaluation.dnd import ServerScore, apply_score
+from dgunet.evaluation.dnd import apply_score
+from dgunet.evaluation.results import find_results, read_result
+from dgunet.evaluation.scores import read_scores
 from dgunet.paper.formats import write_tables
 from dgunet.paper.generated import GeneratedTable
 from dgunet.paper.overview import chart, describe
 from dgunet.paper.tables import build_tables
-from dgunet.stages.layout import EXPERIMENTS
+from dgunet.stages.evidence import Evidence
+from dgunet.stages.layout import EXPERIMENTS, Layout
 from dgunet.tracking import start_run
 
 
-def read_results(folders: Iterable[Path]) -> list[dict[str, Any]]:
-    """The ``summary.json`` of every evaluation in ``folders``; a missing folder was not run."""
-    return [
-        json.loads(path.read_text())
-        for folder in folders
-        for path in sorted(folder.rglob("summary.json"))
-    ]
+def read_results(folders: Iterable[Path], project: Layout | None = None) -> list[dict[str, Any]]:
+    """The summary of every evaluation in ``folders``, checked; a missing folder was not run.
+
+    Each is compared with its per-image table, and with what else is at hand in ``project``: the
+    prepared set, the weights, and the record of the run that made it.
+
+    Raises:
+        EvaluationError: naming the file, the field and both values.
+    """
+    evidence = Evidence(project) if project else None
+    summaries = []
+    for folder in folders:
+        for place in find_results(folder):
+            summary = read_result(place)
+            if evidence is not None:
+                evidence.check(summary, place)
+            summaries.append(summary.to_dict())
+    return summaries
 
 
 def with_server_scores(
@@ -34,11 +47,11 @@ def with_server_scores(
     """``summaries``, DND's with the mailed score if ``records`` has the one it was given to.
 
     A score of other weights or data is left out, and said so.
+
+    Raises:
+        EvaluationError: for a record that is no such score, or two of the same results.
     """
-    scores = [
-        ServerScore(**json.loads(path.read_text()))
-        for path in sorted(records.glob("dnd-*.json") if records else ())
-    ]
+    scores = read_scores(records) if records else []
     known = {score.per_image_sha256: score for score in scores}
     scored = []
     for summary in summaries:
@@ -54,23 +67,30 @@ def with_server_scores(
 
 
 def tables(
-    params: Params, *, results: Iterable[Path], out: Path, records: Path | None = None
+    params: Params,
+    *,
+    results: Iterable[Path],
+    out: Path,
+    records: Path | None = None,
+    project: Layout | None = None,
 ) -> list[GeneratedTable]:
     """Make Tables 1-6 from the evaluations in ``results`` and write them to ``out``.
 
     ``records`` holds the scores that DND's server mailed, as ``dgunet dnd record`` enters them.
+    What lies in ``project`` is compared with the results; nothing of it reaches the tables.
 
     Also writes ``metrics.json``, the measured means by set and row, for ``dvc metrics``.
 
     Raises:
         ConfigError: if an evaluation was made under another profile.
         DataError: if one set was scored on two versions of its data.
+        EvaluationError: if a result is not what it says; see `read_results`.
     """
     tags = {"stage": "tables", "profile": params.profile}
     with start_run(
         EXPERIMENTS["tables"], f"tables ({params.profile})", tags=tags, params={}, closing=True
     ) as run:
-        summaries = with_server_scores(read_results(results), records)
+        summaries = with_server_scores(read_results(results, project), records)
         made = build_tables(summaries, profile=params.profile)
         write_tables(made, out)
         files.write_json(out / "metrics.json", metrics(summaries))
@@ -84,7 +104,7 @@ def tables(
         for table in made:
             run.log_table(table.frame(), f"tables/table{table.number}.json")
             run.log_figure(chart(table), f"figures/table{table.number}.png")
-        for path in sorted(out.iterdir()):
+        for path in sorted(out.glob("[!.]*")):
             run.log_artifact(path, "files")
     return made
 

@@ -8,6 +8,7 @@ from dgunet import network
 from dgunet.config import Params, check_task
 from dgunet.stages.job import TrainingJob
 from dgunet.stages.layout import EXPERIMENTS, TABLES, model_key
+from dgunet.stages.progress import show_verification
 
 
 def train(
@@ -33,6 +34,7 @@ def train(
         DivergedError: if the loss stops being finite.
         SystemExit: with status 75 after SIGTERM: the same call goes on.
     """
+    show_verification()
     key = model_key(check_task(task), variant, ratio)
     config = network.preset(
         task,

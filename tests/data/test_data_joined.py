@@ -9,6 +9,7 @@ import torch
 from data_stores import write_store
 
 from dgunet.data.batches import TrainingBatches
+from dgunet.data.catalogue import CATALOGUE, FURTHER
 from dgunet.data.holdout import hold_out
 from dgunet.data.joined import JoinedStore
 from dgunet.data.store import PairStore
@@ -28,6 +29,9 @@ def store(folder, numbers, dtype=np.uint8, layout="raw", **changes):
     write_store(folder, pairs, layout=layout)
     path = folder / "manifest.json"
     named = {"dataset": folder.name, "task": "cs"} | changes
+    if info := (CATALOGUE | FURTHER).get(named["dataset"]):
+        facts = ("task", "role", "protocol")
+        named |= {fact: getattr(info, fact) for fact in facts} | {"published_count": info.pairs}
     path.write_text(json.dumps(json.loads(path.read_text()) | named))
     return folder
 

@@ -19,7 +19,8 @@ from dgunet.evaluation.dnd import (
 )
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.restoration import identity
-from dgunet.evaluation.runner import evaluate_store
+from dgunet.evaluation.rows import array_sha256
+from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store, merge_shards
 
 
 def test_the_bundle_is_what_the_server_takes(tmp_path):
@@ -43,9 +44,10 @@ def test_the_bundle_is_what_the_server_takes(tmp_path):
 
 
 def test_the_bundle_is_not_rounded_and_has_no_time_in_it(tmp_path):
+    box = np.full((2, 2, 3), 0.12345, np.float32)
     for name in ("a", "b"):
-        write_box(tmp_path / name, "0001_01", np.full((2, 2, 3), 0.12345, np.float32))
-        bundle_boxes(tmp_path / name, tmp_path / f"{name}.out", ["0001_01"])
+        write_box(tmp_path / name, "0001_01", box)
+        bundle_boxes(tmp_path / name, tmp_path / f"{name}.out", {"0001_01": array_sha256(box)})
     first, second = ((tmp_path / f"{n}.out" / "0001.mat").read_bytes() for n in "ab")
     assert first == second
     assert b"20" not in first[:116]
@@ -59,14 +61,55 @@ def test_the_bundle_is_not_rounded_and_has_no_time_in_it(tmp_path):
         (["0001_01", "0001_03"], "lacks box 2"),
         (["photo"], "no DND box"),
         (["0001_01", "0001_02"], "0001_02.npy is missing"),
+        (["../../0001_01"], "no DND box"),
+        (["0001_\u00b2"], "no DND box"),
     ],
 )
 def test_boxes_that_do_not_fit_leave_no_bundle(tmp_path, records, message):
+    box = np.zeros((2, 2, 3), np.float32)
     for record in ("0001_01", "0001_03"):
-        write_box(tmp_path / "boxes", record, np.zeros((2, 2, 3), np.float32))
+        write_box(tmp_path / "boxes", record, box)
     with pytest.raises(DataError, match=message):
-        bundle_boxes(tmp_path / "boxes", tmp_path / "out", records)
+        bundle_boxes(
+            tmp_path / "boxes", tmp_path / "out", dict.fromkeys(records, array_sha256(box))
+        )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_box_cannot_be_kept_outside_its_folder(tmp_path):
+    with pytest.raises(DataError, match="no DND box"):
+        write_box(tmp_path / "boxes", "../0001_01", np.zeros((2, 2, 3), np.float32))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("spoil", ["changed", "cut off", "gone"])
+def test_a_box_that_a_killed_evaluation_kept_is_restored_again_if_it_is_not_the_same(
+    tmp_path, spoil
+):
+    store, rules = box_store(), protocol("dnd-server")
+    known = {"checkpoint_sha256": "c" * 64}
+    evaluate_store(identity, store, rules, tmp_path / "whole", **known)
+    settings = Settings(row="DGUNet", **known)
+    evaluate_shard(identity, store, rules, tmp_path / "killed", settings)
+    box = tmp_path / "killed" / ".boxes" / "0002_03.npy"
+    content = box.read_bytes()
+    box.unlink()
+    if spoil != "gone":
+        box.write_bytes(content[:-1] + b"\x01" if spoil == "changed" else content[:100])
+    with pytest.raises(DataError, match="Run the same evaluation again"):
+        merge_shards(store, rules, tmp_path / "killed", settings)
+    seen = []
+    evaluate_store(
+        identity,
+        store,
+        rules,
+        tmp_path / "killed",
+        on_row=lambda row, *_: seen.append(row),
+        **known,
+    )
+    assert [row.id for row in seen] == ["0002_03"]
+    for name in ("bundled/0002.mat", "per_image.parquet", "summary.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_the_submission_holds_the_fifty_files(evaluated, tmp_path):

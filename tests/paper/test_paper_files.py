@@ -17,7 +17,7 @@ from dgunet.files import sha256_file
 from dgunet.paper.explain import explain_cell
 from dgunet.paper.formats import cells_frame, latex_escape, read_cells
 from dgunet.paper.generated import SAMPLE_NOTICE
-from dgunet.paper.report import write_report
+from dgunet.paper.report import RunLink, write_report
 from dgunet.paper.tables import build_tables, write_tables
 
 Campaign = Callable[[str], list[dict[str, Any]]]
@@ -183,14 +183,13 @@ def test_report_is_self_contained_and_links_each_number_to_its_run(
     summaries = campaign("paper")
     gopro = next(s for s in summaries if s["dataset"] == "GoPro" and s["row"] == "DGUNet")
     sidd = next(s for s in summaries if s["dataset"] == "SIDD" and s["row"] == "DGUNet")
+    hide = next(s for s in summaries if s["dataset"] == "HIDE" and s["row"] == "DGUNet")
     links = {
-        gopro["per_image_sha256"]: {
-            "run_id": "run<7>",
-            "run_url": "http://localhost:5000/run7",
-            "commit": "abc123",
-            "dirty": True,
-        },
-        sidd["per_image_sha256"]: {"run_id": "run8", "run_url": "javascript:alert(1)"},
+        gopro["per_image_sha256"]: RunLink(
+            "run<7>", "http://localhost:5000/run7", commit="abc123", dirty=True
+        ),
+        sidd["per_image_sha256"]: RunLink("run8", "javascript:alert(1)", "def456", dirty=False),
+        hide["per_image_sha256"]: RunLink("run9", None, "fed789", dirty=None),
     }
     tables = build_tables(summaries, profile="paper")
     text = write_report(tables, links, tmp_path / "report.html").read_text()
@@ -202,6 +201,8 @@ def test_report_is_self_contained_and_links_each_number_to_its_run(
     assert {a for a in page.addresses if not a.startswith("#")} == {"http://localhost:5000/run7"}
     assert not page.tags & {"script", "link", "img", "iframe"}
     assert "run&lt;7&gt;" in text and "abc123 with uncommitted changes" in text
+    assert "def456" in text and "fed789" in text
+    assert text.count("with uncommitted changes") == text.count("abc123")
     for summary in summaries:
         assert summary["checkpoint_sha256"] in text
         assert summary["data_digest"] in text

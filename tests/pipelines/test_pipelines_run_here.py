@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,11 +12,13 @@ import pandas as pd
 import psutil
 import pytest
 from kfp import dsl
+from made_results import edit, write_result
 
 from dgunet.errors import DgunetError
 from dgunet.kubeflow import containers, local, records
 from dgunet.kubeflow.compiling import compiled
 from dgunet.kubeflow.outputs import OutputError, check_outputs
+from dgunet.paper.tables import build_tables, write_tables
 
 WANTED = {("Rain100L", "DGUNet", 0), ("Set11", "DGUNet", 10)}
 
@@ -196,15 +199,13 @@ def test_an_unknown_local_run_names_the_last_one(home):
 @pytest.fixture
 def left(tmp_path):
     """What a good run of one evaluation leaves."""
-    for place in ("evaluate/results", "loop/evaluate/results/r10", "tables/tables", "report"):
-        (tmp_path / "run" / place).mkdir(parents=True)
-    summary = {"dataset": "Rain100L", "row": "DGUNet", "ratio": None, "per_image_sha256": "abc"}
-    (tmp_path / "run/evaluate/results/summary.json").write_text(json.dumps(summary))
-    summary = {"dataset": "Set11", "row": "DGUNet", "ratio": 10, "per_image_sha256": "def"}
-    (tmp_path / "run/loop/evaluate/results/r10/summary.json").write_text(json.dumps(summary))
-    pd.DataFrame({"per_image_sha256": ["abc", "def", None]}).to_parquet(
-        tmp_path / "run/tables/tables/cells.parquet"
-    )
+    run = tmp_path / "run"
+    made = [
+        write_result(run / "evaluate/results", "Rain100L"),
+        write_result(run / "loop/evaluate/results/r10", "Set11", ratio=10),
+    ]
+    write_tables(build_tables(made, profile="sample"), run / "tables/tables")
+    (run / "report").mkdir()
     (tmp_path / "run/report/page").write_text("<!doctype html><html>")
     return tmp_path / "run"
 
@@ -217,17 +218,15 @@ def test_outputs_that_are_whole(left):
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda left: (left / "evaluate/results/summary.json").unlink(), "DGUNet on Rain100L"),
+        (lambda left: shutil.rmtree(left / "evaluate/results"), "DGUNet on Rain100L"),
         (
-            lambda left: (left / "loop/evaluate/results/r10/summary.json").unlink(),
+            lambda left: shutil.rmtree(left / "loop/evaluate/results/r10"),
             "DGUNet on Set11 at 10 %",
         ),
         (lambda left: (left / "report/page").write_text("oops"), "is no HTML page"),
         (lambda left: (left / "report/page").unlink(), "0 times report/page"),
         (
-            lambda left: pd.DataFrame({"per_image_sha256": ["other"]}).to_parquet(
-                left / "tables/tables/cells.parquet"
-            ),
+            lambda left: write_tables(build_tables([], profile="sample"), left / "tables/tables"),
             "no cell of DGUNet on (Rain100L|Set11)",
         ),
     ],
@@ -235,6 +234,20 @@ def test_outputs_that_are_whole(left):
 def test_outputs_that_are_not(left, spoil, says):
     spoil(left)
     with pytest.raises(OutputError, match=says):
+        check_outputs(left, WANTED)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda left: edit(left / "evaluate/results/summary.json", psnr=99.0), "psnr is 99"),
+        (lambda left: (left / "evaluate/results/summary.json").unlink(), "summary.json is missing"),
+        (lambda left: (left / "tables/tables/table1.md").write_text("99"), "table1.md has the SHA"),
+    ],
+)
+def test_outputs_that_were_edited(left, spoil, says):
+    spoil(left)
+    with pytest.raises(DgunetError, match=says):
         check_outputs(left, WANTED)
 
 

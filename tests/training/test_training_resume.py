@@ -6,7 +6,6 @@ Only the data's own pictures and real processes; the moment of the kill is rando
 import json
 import random
 import re
-import shutil
 import signal
 import time
 
@@ -14,6 +13,7 @@ import pytest
 from training_small import PowerCutError
 
 from dgunet.data.store import PairStore
+from dgunet.data.writer import LoadedPair, write_manifest, write_shard
 from dgunet.errors import CheckpointError
 from dgunet.training import Checkpoints, DivergedError
 from dgunet.training.checkpoints import read
@@ -81,14 +81,17 @@ def test_other_settings_are_refused_and_named(small):
 def test_other_data_are_refused_and_named(small):
     with pytest.raises(PowerCutError):
         small.train(small.home / "out", stop=2)
-    kept = PairStore.open(small.home / "store").manifest.digest
-    copy = small.home / "copy"
-    shutil.copytree(small.home / "store", copy)
+    kept = PairStore.open(small.home / "store")
+    pairs = [LoadedPair(pair.id, pair.input, 255 - pair.target) for pair in kept]
     (small.home / "store").unlink()
-    manifest = copy / "manifest.json"
-    manifest.write_text(manifest.read_text().replace(kept, 64 * "0"))
-    copy.rename(small.home / "store")
-    with pytest.raises(CheckpointError, match=f"data.digest was {kept}, is 0000"):
+    (small.home / "store").mkdir()
+    written = write_shard(small.home / "store" / "pairs-00000.arrow", pairs)
+    same = ("dataset", "task", "role", "profile", "published_count", "complete")
+    facts = {name: getattr(kept.manifest, name) for name in (*same, "protocol", "recipe")}
+    other = write_manifest(small.home / "store", [written], **facts)
+    with pytest.raises(
+        CheckpointError, match=f"data.digest was {kept.manifest.digest}, is {other.digest}"
+    ):
         small.train(small.home / "out")
 
 

@@ -1,0 +1,272 @@
+"""A store is what was prepared: all is read at first use and after a change, and not again."""
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_stores import write_store
+
+from dgunet.cli import command
+from dgunet.data import verified, verifying
+from dgunet.data.catalogue import CATALOGUE, dataset
+from dgunet.data.prepare import prepare_dataset
+from dgunet.data.store import PairStore
+from dgunet.data.writer import LoadedPair
+from dgunet.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """Notes of this test alone."""
+    monkeypatch.setenv(verified.CACHE, str(tmp_path / "cache"))
+    monkeypatch.setattr(verified, "_seen", {})
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The stores that were verified, by name."""
+    names = []
+    whole = verifying.verify
+
+    def counted(store, *arguments):
+        names.append(store.folder.name)
+        whole(store, *arguments)
+
+    monkeypatch.setattr(verifying, "verify", counted)
+    return names
+
+
+@pytest.fixture
+def store(prepared, tmp_path):
+    return Path(shutil.copytree(prepared("Test100"), tmp_path / "store"))
+
+
+def forget(monkeypatch):
+    """As in a new process."""
+    monkeypatch.setattr(verified, "_seen", {})
+
+
+def spoil(path, place, byte=None):
+    """Change one byte and nothing of the size; the time of change moves on."""
+    content = bytearray(path.read_bytes())
+    content[place] = content[place] ^ 1 if byte is None else byte
+    path.write_bytes(content)
+
+
+def test_a_store_is_read_whole_once(store, reads, monkeypatch):
+    for _ in range(3):
+        PairStore.open(store)
+        forget(monkeypatch)
+    assert reads == ["store"]
+
+
+def test_the_store_itself_is_not_touched(store):
+    before = {path.name: path.stat().st_mtime_ns for path in store.iterdir()}
+    PairStore.open(store)
+    assert {path.name: path.stat().st_mtime_ns for path in store.iterdir()} == before
+
+
+def test_without_a_place_for_notes_each_process_reads_it_once(store, reads, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(verified.CACHE, str(tmp_path / "file"))
+    PairStore.open(store)
+    PairStore.open(store)
+    assert reads == ["store"]
+    forget(monkeypatch)
+    PairStore.open(store)
+    assert reads == ["store", "store"]
+
+
+@pytest.mark.parametrize("note", ["", "[]", "null", "{", '{"store": 1}', "\x00"])
+def test_a_damaged_note_is_no_note(store, reads, monkeypatch, cache, note):
+    PairStore.open(store)
+    (path,) = cache.rglob("*.json")
+    path.write_text(note)
+    forget(monkeypatch)
+    PairStore.open(store)
+    assert reads == ["store", "store"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 7, "middle", -1])
+def test_a_changed_byte_is_found_at_the_next_use(store, place):
+    PairStore.open(store)
+    shard = store / "pairs-00000.arrow"
+    spoil(shard, shard.stat().st_size // 2 if place == "middle" else place)
+    with pytest.raises(DataError, match=r"pairs-00000\.arrow is not what was prepared"):
+        PairStore.open(store)
+
+
+def test_a_change_that_hides_its_time_is_found(store):
+    shard = store / "pairs-00000.arrow"
+    PairStore.open(store)
+    before = shard.stat()
+    spoil(shard, before.st_size // 2)
+    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(DataError, match="is not what was prepared"):
+        PairStore.open(store)
+
+
+def test_another_file_of_the_same_content_is_read_and_fine(store, reads):
+    PairStore.open(store)
+    shard = store / "pairs-00000.arrow"
+    shutil.copy2(shard, store / "copy")
+    (store / "copy").replace(shard)
+    PairStore.open(store)
+    assert reads == ["store", "store"]
+
+
+def test_a_worker_does_not_read_it_again(store, reads, monkeypatch):
+    content = pickle.dumps(PairStore.open(store))
+    forget(monkeypatch)
+    monkeypatch.setenv(verified.CACHE, "/nowhere")
+    assert pickle.loads(content)[0].id == PairStore.open(store, check=False)[0].id  # noqa: S301
+    assert reads == ["store"]
+
+
+OPENS = """
+import sys
+from dgunet.data import verifying
+from dgunet.data.store import PairStore
+whole = verifying.verify
+def counted(*arguments):
+    print("read", flush=True)
+    whole(*arguments)
+verifying.verify = counted
+PairStore.open(sys.argv[1])
+"""
+
+
+def test_processes_that_open_it_at_once_read_it_once(store):
+    command = [sys.executable, "-c", OPENS, str(store)]
+    at_once = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    told = [process.communicate(timeout=120)[0] for process in at_once]
+    assert [process.returncode for process in at_once] == [0, 0, 0]
+    assert "".join(told).count("read") == 1
+
+
+def seal(store, **changes):
+    """Replace fields of the manifest, its files' digests and the pixels' made right again."""
+    path = store / "manifest.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"complete": True}, "complete is True"),
+        ({"complete": True, "profile": "paper"}, "complete is True"),
+        ({"protocol": "gopro-rgb"}, "protocol is 'gopro-rgb', it should be 'rain-y'"),
+        ({"protocol": "\\\\input{x}"}, "protocol is"),
+        ({"published_count": 3}, "published_count is 3, it should be 100"),
+        ({"task": "deblur"}, "task is 'deblur'"),
+        ({"role": "train"}, "role is 'train'"),
+        ({"profile": "real"}, "profile is 'real'"),
+        ({"profile": "paper"}, "profile is 'paper', the pixels are the sample's"),
+        ({"recipe": "other"}, "unknown recipe"),
+        ({"digest": "0" * 64}, "names the digest 000"),
+        ({"dataset": "Mine", "complete": True}, "complete is True"),
+    ],
+    ids=str,
+)
+def test_an_edited_manifest_is_refused_with_its_field(store, changes, words):
+    PairStore.open(store)
+    seal(store, **changes)
+    with pytest.raises(DataError, match=words):
+        PairStore.open(store)
+
+
+@pytest.mark.parametrize("length", [0, 10, 1000])
+def test_a_file_of_garbage_with_its_right_digest_is_one_line(store, length):
+    """Whoever also writes the digest of the file down gets as far as Arrow."""
+    import hashlib
+
+    shard = store / "pairs-00000.arrow"
+    for start in (b"", b"ARROW1\\0\\0"):
+        garbage = start + np.random.default_rng(length).bytes(length)
+        shard.write_bytes(garbage)
+        entry = json.loads((store / "manifest.json").read_text())["shards"][0]
+        digest = hashlib.sha256(garbage).hexdigest()
+        seal(store, shards=[entry | {"bytes": len(garbage), "sha256": digest}])
+        with pytest.raises(DataError, match=r"pairs-00000\.arrow is damaged"):
+            PairStore.open(store)
+
+
+def test_mangled_records_with_right_digests_are_one_line(store):
+    import hashlib
+
+    shard, rng = store / "pairs-00000.arrow", np.random.default_rng(1)
+    whole, manifest = shard.read_bytes(), (store / "manifest.json").read_text()
+    refused = 0
+    for _ in range(60):
+        spoilt = bytearray(whole)
+        for place in rng.integers(0, len(whole), 20):
+            spoilt[place] = rng.integers(256)
+        for place in rng.integers(len(whole) - 3000, len(whole), 5):  # the footer
+            spoilt[place] = rng.integers(256)
+        shard.write_bytes(spoilt)
+        (store / "manifest.json").write_text(manifest)
+        entry = json.loads(manifest)["shards"][0]
+        seal(store, shards=[entry | {"sha256": hashlib.sha256(spoilt).hexdigest()}])
+        with pytest.raises(DataError):
+            PairStore.open(store)
+        refused += 1
+    assert refused == 60
+
+
+def test_two_records_of_one_name_are_refused(tmp_path):
+    image = np.zeros((4, 4, 3), np.uint8)
+    write_store(tmp_path / "s", [LoadedPair("a", image, image), LoadedPair("a", image, image)])
+    with pytest.raises(DataError, match="two records of one name"):
+        PairStore.open(tmp_path / "s")
+
+
+def test_a_set_called_complete_has_the_pixels_of_the_release(sample_root, tmp_path, monkeypatch):
+    """The manifest's doubts were taken out and ``complete`` set."""
+    entry = dataset("GoPro").model_copy(update={"pairs": 4, "sizes": ()})
+    monkeypatch.setitem(CATALOGUE, "GoPro", entry)
+    source = sample_root / "test/GOPRO_Large/test"
+    for sequence in source.iterdir():
+        for half, kind in (("input", "blur_gamma"), ("target", "sharp")):
+            folder = tmp_path / "root/GoPro" / half
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in (sequence / kind).iterdir():
+                shutil.copyfile(path, folder / f"{sequence.name}-{path.name}")
+    out = tmp_path / "store"
+    prepare_dataset("GoPro", tmp_path / "root", out, profile="paper")
+    PairStore.open(out)
+    content = json.loads((out / "manifest.json").read_text())
+    del content["doubts"]
+    (out / "manifest.json").write_text(json.dumps(content | {"complete": True}))
+    with pytest.raises(DataError, match="complete is true, and it is not: another release"):
+        PairStore.open(out)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_the_sample_s_pixels_are_known(name, prepared):
+    digest = json.loads((prepared(name) / "manifest.json").read_text())["digest"]
+    assert digest in verifying.sample_digests()
+
+
+def test_progress_is_told_in_megabytes(tmp_path, monkeypatch):
+    image = np.zeros((600, 600, 3), np.uint8)
+    pairs = [LoadedPair(str(n), image, image) for n in range(3)]
+    write_store(tmp_path / "s", pairs, shard_bytes=1)
+    told = []
+    verifying.verify(PairStore.open(tmp_path / "s", check=False), lambda *n: told.append(n))
+    assert told == [(2, 6), (4, 6), (6, 6)]
+
+
+def test_the_verb_reads_it_each_time(store, reads, monkeypatch):
+    from typer.testing import CliRunner
+
+    for _ in range(2):
+        assert CliRunner().invoke(command(), ["data", "verify", str(store)]).exit_code == 0
+    assert reads == ["store", "store"]

@@ -1,0 +1,162 @@
+"""The rows that a killed evaluation left: whole ones are taken, all others scored again."""
+
+import json
+
+import pytest
+from evaluation_stand_ins import Smooth
+
+from dgunet.evaluation.journal import Journal
+from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.rows import Row, Timing, parse_row
+from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store
+from dgunet.lines import format_line, parse_line
+
+RAIN = protocol("rain-y")
+KNOWN = {"checkpoint_sha256": "c" * 64, "keep_images": 1}
+
+
+@pytest.fixture
+def killed(rain_store, tmp_path):
+    """The journal of an evaluation that scored all five images and did not come to the tables."""
+    evaluate_shard(Smooth(), rain_store, RAIN, tmp_path / "killed", Settings(row="DGUNet", **KNOWN))
+    return tmp_path / "killed" / ".rows" / "0-of-1.jsonl"
+
+
+@pytest.fixture
+def resume(rain_store, tmp_path):
+    """Go on from there; gives the images that were scored, and the notes."""
+
+    def run():
+        seen, notes = [], []
+        evaluate_store(
+            Smooth(),
+            rain_store,
+            RAIN,
+            tmp_path / "killed",
+            on_row=lambda row, done, total: seen.append(row.id),
+            note=notes.append,
+            **KNOWN,
+        )
+        evaluate_store(Smooth(), rain_store, RAIN, tmp_path / "whole", **KNOWN)
+        for name in ("per_image.parquet", "summary.json", "restored/1.png"):
+            whole = (tmp_path / "whole" / name).read_bytes()
+            assert (tmp_path / "killed" / name).read_bytes() == whole, name
+        return seen, notes
+
+    return run
+
+
+def spoil(path, number, change):
+    lines = path.read_bytes().split(b"\n")
+    lines[number - 1] = change(lines[number - 1])
+    path.write_bytes(b"\n".join(lines))
+
+
+def resealed(**changes):
+    """Change a line and give it the check sum of what it holds then."""
+
+    def change(line):
+        entry = parse_line(line)
+        row = entry["row"] | {k: v for k, v in changes.items() if k not in ("index", "timing")}
+        told = entry | {"row": row} | {k: changes[k] for k in ("index", "timing") if k in changes}
+        return format_line(told)[:-1]
+
+    return change
+
+
+def test_whole_rows_are_not_scored_again(killed, resume):
+    assert resume() == ([], [])
+
+
+def test_an_edited_psnr_is_scored_again_and_said(killed, resume):
+    def edit(line):
+        psnr = json.loads(line)["row"]["psnr"]
+        return line.replace(repr(psnr).encode(), b"77.48")
+
+    spoil(killed, 3, edit)
+    seen, notes = resume()
+    assert seen == ["2"]
+    assert notes == [f"{killed}, line 3: its check sum is another; its image is scored again."]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"\x00" * 40, b"\xff\xfe", b"{", b"[]", b"null", b'{"index": 1}', b"[" * 100_000],
+    ids=["blank", "NULs", "no UTF-8", "half", "list", "null", "no sum", "deep"],
+)
+def test_a_damaged_line_costs_one_image(killed, resume, line):
+    spoil(killed, 3, lambda old: line)
+    seen, notes = resume()
+    assert seen == ["2"]
+    assert len(notes) == 1 and f"{killed}, line 3" in notes[0]
+
+
+def test_a_torn_last_line_is_what_a_kill_leaves_and_no_news(killed, resume):
+    killed.write_bytes(killed.read_bytes()[:-9])
+    assert resume() == (["5"], [])
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b'{"key": "x"}', b"\xff"])
+def test_a_damaged_head_costs_all_rows_of_its_file(killed, resume, line):
+    spoil(killed, 1, lambda old: line)
+    seen, notes = resume()
+    assert seen == ["1", "2", "3", "4", "5"]
+    assert len(notes) == 1 and "line 1" in notes[0] and "all its images" in notes[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"index": "1"},
+        {"index": True},
+        {"index": -1},
+        {"index": 1.0},
+        {"index": 99},
+        {"index": 10**30},
+        {"index": 3},
+        {"id": "4"},
+        {"id": 2},
+        {"psnr": float("nan")},
+        {"psnr": 777.0},
+        {"psnr": "30"},
+        {"ssim": 1.5},
+        {"protocol": "gopro-rgb"},
+        {"protocol_version": True},
+        {"height": 0},
+        {"restored_sha256": "x"},
+        {"tile": 2.5},
+        {"more": 1},
+        {"timing": None},
+        {"timing": {"id": "2", "read": "a", "restore": 0.0, "score": 0.0}},
+    ],
+    ids=str,
+)
+def test_a_line_of_another_form_with_a_right_sum_is_not_taken(killed, resume, changes):
+    spoil(killed, 3, resealed(**changes))
+    seen, _ = resume()
+    assert "2" in seen and len(seen) <= 2
+
+
+def test_a_kept_picture_that_is_gone_is_made_again(killed, resume, tmp_path):
+    (tmp_path / "killed" / "restored" / "1.png").unlink()
+    assert resume()[0] == ["1"]
+
+
+@pytest.mark.parametrize("name", ["0-of-1.jsonl", "1-of-2.jsonl"])
+def test_something_else_under_a_journals_name_is_in_nobody_s_way(killed, resume, name):
+    (killed.parent / name).unlink(missing_ok=True)
+    (killed.parent / name).mkdir()
+    seen, notes = resume()
+    assert len(seen) == (5 if name == killed.name else 0)
+    assert "is not a regular file" in notes[0]
+
+
+def test_a_row_survives_its_journal_exactly(tmp_path):
+    row = Row("a/\u00e9", float("inf"), 1.0, -0.1, None, "rain-y", 1, 3, 4, "0" * 64, 16)
+    entry = (7, row, Timing("a/\u00e9", 0.1, 2e-17, 1e300))
+    journal = Journal(tmp_path, "k", "0-of-1")
+    with journal.appending() as handle:
+        journal.append(handle, entry)
+    assert journal.entries() == {7: entry}
+    with pytest.raises(ValueError, match=r"ssim is 2\.0"):
+        parse_row(vars(row) | {"ssim": 2.0})

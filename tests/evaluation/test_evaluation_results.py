@@ -1,0 +1,276 @@
+"""Results that were edited are refused, with file and field; whole ones are read as written."""
+
+import dataclasses
+import json
+import math
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_results import edit, made_rows, write_result
+
+from dgunet.errors import DgunetError, EvaluationError
+from dgunet.evaluation.results import find_results, read_result, read_result_and_rows
+from dgunet.evaluation.rows import write_rows
+from dgunet.files import sha256_file
+
+
+@pytest.fixture
+def result(tmp_path):
+    """A whole evaluation of the paper profile."""
+    write_result(tmp_path / "Set11", "Set11", ratio=10, profile="paper")
+    return tmp_path / "Set11"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "more"),
+    [
+        ("Rain100L", {}),
+        ("Rain100H", {"row": "stages-9"}),
+        ("DND", {}),
+        ("DND", {"profile": "paper"}),
+        ("Set11", {"ratio": 50, "profile": "paper"}),
+        ("GoPro", {"selection": "test-set HIDE", "checkpoint_sha256": ""}),
+    ],
+)
+def test_what_was_written_is_read(tmp_path, dataset, more):
+    told = write_result(tmp_path, dataset, **more)
+    summary, rows = read_result_and_rows(tmp_path)
+    assert summary.to_dict() == told
+    assert len(rows) == told["images"]
+
+
+def test_an_infinite_mean_is_none(tmp_path):
+    rows = made_rows("Rain100L", 2)
+    rows[0] = dataclasses.replace(rows[0], psnr=math.inf)
+    write_result(tmp_path, "Rain100L", rows=rows, psnr=None)
+    assert read_result(tmp_path).psnr is None
+    edit(tmp_path / "summary.json", psnr=99.0)
+    with pytest.raises(EvaluationError, match="psnr is 99"):
+        read_result(tmp_path)
+
+
+def nudged(value):
+    """The value with another last digit."""
+    return math.nextafter(value, math.inf)
+
+
+EDITS = {
+    "psnr": [99.0, 99, None, "31", True, [], float("nan"), 1e300, nudged],
+    "ssim": [0.99, None, 7.0, nudged],
+    "input_psnr": [1.0, None, nudged],
+    "input_ssim": [0.1, None, nudged],
+    "images": [100, 10, 0, -1, 11.0, True, "11"],
+    "published_images": [12, 1, None],
+    "complete": [False, 1, "true", None],
+    "state": ["partial", "waiting for the server", "sample", "", 1],
+    "profile": ["sample", "real", "\\input{x}", None],
+    "dataset": ["BSD68", "Set12", "../Set11", "Rain100L", "", None],
+    "task": ["derain", "", None],
+    "variant": ["DGUNet++", None],
+    "row": ["DGUNet+", "\\LaTeX", "a b", "../x", "", "x" * 70, None],
+    "ratio": [None, 0, 101, "10", 10.0],
+    "protocol": ["rain-y", "psnr", "\\x", None],
+    "protocol_version": [2, 0, "1", True],
+    "selection": ["\\textbf{x}", "test-set", "test-set Nothing", "best", "", None, "last "],
+    "parity": ["true", 1, None],
+    "data_digest": ["d", "D" * 64, "", None],
+    "checkpoint_sha256": ["c", "g" * 64, None],
+    "per_image_sha256": ["0" * 64, "", None],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in EDITS.items() for value in values]
+)
+def test_an_edited_field_is_refused_by_its_name(result, field, value):
+    path = result / "summary.json"
+    if callable(value):
+        value = value(json.loads(path.read_text())[field])
+    edit(path, **{field: value})
+    with pytest.raises(EvaluationError) as told:
+        read_result(result)
+    assert str(path) in str(told.value)
+    also = {"profile": ["complete"], "dataset": ["task", "published_images"], "complete": ["state"]}
+    assert any(f"{name} is " in str(told.value) for name in (field, *also.get(field, ())))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("field", EDITS)
+def test_a_missing_or_unknown_field_is_refused_by_its_name(result, field):
+    path = result / "summary.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in content.items() if k != field}))
+    with pytest.raises(EvaluationError, match=f"{field}: Field required"):
+        read_result(result)
+    path.write_text(json.dumps(content | {f"{field}2": 1}))
+    with pytest.raises(EvaluationError, match=f"{field}2 is 1"):
+        read_result(result)
+
+
+def test_a_sample_is_never_complete(tmp_path):
+    rows = made_rows("Set11", 11)
+    write_result(
+        tmp_path, "Set11", ratio=10, rows=rows, complete=True, state="measured", parity=True
+    )
+    with pytest.raises(EvaluationError, match=r"complete is True, .* profile sample are False"):
+        read_result(tmp_path)
+
+
+def test_tiles_and_parity_do_not_go_together(tmp_path):
+    rows = made_rows("Rain100L", 3)
+    rows[1] = dataclasses.replace(rows[1], tile=64)
+    write_result(tmp_path, "Rain100L", rows=rows, parity=True)
+    with pytest.raises(EvaluationError, match="parity is True"):
+        read_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is not JSON"),
+        (b'{"psnr": 3', "is not JSON"),
+        (b"[]", "holds a list"),
+        (b"null", "holds nothing"),
+        (b'"x"', "holds a text"),
+        (b'{"psnr": 1, "psnr": 2}', "'psnr' is there twice"),
+        (b'{"a": "\xff"}', "line 1: byte 0xff is not UTF-8"),
+        (b"\x00", "NUL"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b" " * (2 << 20), "larger than"),
+    ],
+    ids=["empty", "half", "list", "null", "text", "twice", "no UTF-8", "NUL", "deep", "large"],
+)
+def test_a_damaged_summary_is_one_line(result, content, words):
+    (result / "summary.json").write_bytes(content)
+    with pytest.raises(EvaluationError, match=words) as told:
+        read_result(result)
+    assert str(result / "summary.json") in str(told.value)
+
+
+def test_a_table_that_is_missing_cut_off_or_edited_is_named(result):
+    table = result / "per_image.parquet"
+    whole = table.read_bytes()
+    for content in (whole[:-1], b"", b"garbage", whole[:200] + b"?" + whole[201:]):
+        table.write_bytes(content)
+        with pytest.raises(EvaluationError, match=r"per_image_sha256 is \w+, .*parquet has"):
+            read_result(result)
+    table.unlink()
+    with pytest.raises(EvaluationError, match=r"per_image\.parquet is missing"):
+        read_result(result)
+    table.mkdir()
+    with pytest.raises(EvaluationError, match="is not a regular file"):
+        read_result(result)
+
+
+def seal(folder):
+    """Write the digest of the table down, as one who knows of it would."""
+    edit(folder / "summary.json", per_image_sha256=sha256_file(folder / "per_image.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"psnr": 99.0}, "psnr is"),
+        ({"psnr": float("nan")}, "row 3: psnr is nan"),
+        ({"psnr": 1000.0}, "row 3: psnr is 1000"),
+        ({"psnr": None}, "psnr is"),
+        ({"ssim": -2.0}, "row 3: ssim is"),
+        ({"id": "1"}, "the image '1' is there twice"),
+        ({"id": ""}, "row 3: id is ''"),
+        ({"id": "a\nb"}, "row 3: id is"),
+        ({"protocol": "rain-y"}, "protocol is 'cs-y'"),
+        ({"protocol_version": 2}, "protocol_version is 1"),
+        ({"restored_sha256": "0"}, "row 3: restored_sha256 is"),
+        ({"height": 0}, "row 3: height is 0"),
+        ({"tile": 64}, "parity is True"),
+    ],
+)
+def test_an_edited_row_with_a_new_digest_is_named(tmp_path, changes, words):
+    rows = made_rows("Set11", 11)
+    write_result(tmp_path, "Set11", ratio=10, profile="paper", rows=rows)
+    rows[2] = dataclasses.replace(rows[2], **changes)
+    write_rows(tmp_path / "per_image.parquet", rows)
+    seal(tmp_path)
+    with pytest.raises(EvaluationError, match=words):
+        read_result(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["other columns", "a text for a number", "no Parquet", "no rows"])
+def test_a_table_of_another_form_with_a_new_digest_is_one_line(result, how):
+    table = result / "per_image.parquet"
+    known = pq.read_table(table)
+    if how == "no Parquet":
+        table.write_bytes(b"PAR1" + b"x" * 100 + b"PAR1")
+    else:
+        made = {
+            "other columns": known.drop_columns(["tile"]),
+            "a text for a number": known.set_column(1, "psnr", pa.array(["9"] * len(known))),
+            "no rows": known.slice(0, 0),
+        }[how]
+        pq.write_table(made, table)
+    seal(result)
+    with pytest.raises(EvaluationError, match=r"is damaged|images is 11"):
+        read_result(result)
+
+
+def test_a_table_without_its_summary_is_no_result_that_was_not_run(tmp_path):
+    for name in ("a", "b/r10"):
+        write_result(tmp_path / name, "Rain100L")
+    assert find_results(tmp_path) == [tmp_path / "a", tmp_path / "b/r10"]
+    assert find_results(tmp_path / "a") == [tmp_path / "a"]
+    assert find_results(tmp_path / "nothing") == []
+    (tmp_path / "a" / "summary.json").unlink()
+    with pytest.raises(EvaluationError, match=r"a/summary\.json is missing"):
+        find_results(tmp_path)
+    (tmp_path / "a" / ".rows").mkdir()
+    assert find_results(tmp_path) == [tmp_path / "b/r10"], "its evaluation is under way"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    changes=st.dictionaries(st.sampled_from(sorted(EDITS)) | st.text(), JSON, min_size=1),
+    content=st.none() | st.binary(max_size=200),
+)
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_summary_ends_in_a_traceback(result, changes, content):
+    path = result / "summary.json"
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(content) if content is not None else edit(path, **changes)
+        read_result(result)
+    except DgunetError:
+        pass
+    finally:
+        path.write_bytes(whole)
+
+
+@given(data=st.data())
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_table_ends_in_a_traceback(result, data):
+    table, summary = result / "per_image.parquet", result / "summary.json"
+    kept = table.read_bytes(), summary.read_bytes()
+    content = bytearray(kept[0])
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=6)):
+        content[place] = data.draw(st.integers(0, 255))
+    try:
+        table.write_bytes(content)
+        seal(result)
+        read_result(result)
+    except DgunetError:
+        pass
+    finally:
+        table.write_bytes(kept[0])
+        summary.write_bytes(kept[1])

@@ -1,0 +1,167 @@
+"""Evaluations on one output: one at a time, or one a shard; the lock goes with its process."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from evaluation_stand_ins import Smooth
+
+from dgunet.errors import EvaluationError
+from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store, merge_shards
+from dgunet.evaluation.turns import alone, sharing
+from dgunet.leftovers import partial_name
+
+RAIN = protocol("rain-y")
+SETTINGS = Settings(row="DGUNet", checkpoint_sha256="c" * 64)
+
+SLOW = """
+import sys, torch
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from evaluation_stand_ins import MemoryStore, Smooth, records
+from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.runner import evaluate_store
+torch.set_num_threads(1)
+
+class Waits(Smooth):
+    def forward(self, y):
+        print("restoring", flush=True)
+        sys.stdin.readline()
+        return super().forward(y)
+
+known = {"checkpoint_sha256": "c" * 64}
+evaluate_store(Waits(), MemoryStore(records(3)), protocol("rain-y"), Path(sys.argv[1]), **known)
+"""
+
+
+@pytest.fixture
+def evaluating(tmp_path):
+    """Another process that evaluates into ``tmp_path`` and waits for a line before each image."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, str(tmp_path), os.path.dirname(__file__)],  # noqa: PTH120
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "restoring\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_the_second_evaluation_is_refused_and_names_the_first(evaluating, rain_store, tmp_path):
+    words = rf"{re.escape(str(tmp_path))} is being evaluated by process {evaluating.pid} on \S+"
+    with pytest.raises(EvaluationError, match=words):
+        evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
+    with pytest.raises(EvaluationError, match=words):
+        merge_shards(rain_store, RAIN, tmp_path, SETTINGS)
+    with pytest.raises(EvaluationError, match=words):
+        evaluate_shard(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(0, 2))
+    evaluating.communicate("\n\n\n", timeout=60)
+    assert evaluating.returncode == 0, "the first is not disturbed"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["per_image.parquet", "summary.json"]
+
+
+def test_the_lock_of_a_killed_evaluation_is_free(evaluating, rain_store, tmp_path):
+    evaluating.send_signal(signal.SIGKILL)
+    evaluating.wait()
+    evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["per_image.parquet", "summary.json"]
+
+
+def test_shards_go_on_beside_each_other_but_not_twice_the_same(rain_store, tmp_path):
+    with sharing(tmp_path, "0-of-2"):
+        evaluate_shard(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(1, 2))
+        with pytest.raises(EvaluationError, match="is being evaluated by"):
+            evaluate_shard(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(0, 2))
+        with pytest.raises(EvaluationError, match="is being evaluated by"):
+            merge_shards(rain_store, RAIN, tmp_path, SETTINGS)
+    evaluate_shard(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(0, 2))
+    merge_shards(rain_store, RAIN, tmp_path, SETTINGS)
+    assert not (tmp_path / ".rows").exists()
+
+
+def test_a_lock_leaves_nothing_behind(tmp_path):
+    with alone(tmp_path / "new" / "out"):
+        assert (tmp_path / "new" / "out" / ".rows" / "lock").exists()
+    assert list((tmp_path / "new" / "out").iterdir()) == []
+
+
+TAKES = """
+import sys
+from pathlib import Path
+from dgunet.errors import EvaluationError
+from dgunet.evaluation.turns import alone
+out, mark, had = Path(sys.argv[1]), Path(sys.argv[2]), 0
+while had < 100:
+    try:
+        with alone(out):
+            mark.open("x").close()  # fails if another one is in here
+            mark.unlink()
+            had += 1
+    except EvaluationError:
+        pass
+"""
+
+
+def test_two_never_hold_it_at_once_although_it_is_removed_each_time(tmp_path):
+    command = [sys.executable, "-c", TAKES, str(tmp_path / "out"), str(tmp_path / "mark")]
+    racers = [subprocess.Popen(command) for _ in range(2)]
+    assert [racer.wait(timeout=120) for racer in racers] == [0, 0]
+
+
+def test_what_killed_evaluations_left_goes_with_the_next(rain_store, tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    name = partial_name("per_image", suffix=".parquet")
+    gone.wait()
+    dead = name.replace(f"-{os.getpid()}-", f"-{gone.pid}-")
+    (tmp_path / "restored").mkdir()
+    for folder in (tmp_path, tmp_path / "restored"):
+        (folder / dead).touch()
+    evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert left == {"per_image.parquet", "summary.json", "restored"}
+
+
+PARENT = """
+import sys, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from os import getpid
+from dgunet.evaluation.processes import _end_with_parent
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(2, get_context("spawn"), initializer=_end_with_parent)
+    print(pool.submit(getpid).result(), flush=True)
+    pool.submit(time.sleep, 600)
+    time.sleep(600)
+"""
+
+
+def test_the_processes_of_an_evaluation_end_with_it(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 60
+    while is_running(worker):
+        assert time.monotonic() < deadline, "the worker goes on without its parent"
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,288 @@
+"""A project whose results were edited: the tables, the report and `explain` refuse, in one line."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+from made_results import digest, edit, write_result
+
+from dgunet import network
+from dgunet.config import load_params
+from dgunet.files import sha256_file
+from dgunet.stages import report as reporting
+from dgunet.stages.evaluate import evaluate
+from dgunet.stages.layout import Layout
+from dgunet.stages.report import result_folders, write_project_report
+from dgunet.stages.tables import read_results, tables
+
+CELL = ("explain", 1, "DGUNet (sample, not comparable)", "Rain100L PSNR")
+
+
+@pytest.fixture(scope="module")
+def evaluated(small, params, tmp_path_factory):
+    """The small project with Rain100L evaluated and its tables made."""
+    home = tmp_path_factory.mktemp("evaluated") / "home"
+    shutil.copytree(small.home, home)
+    here = Layout(home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DGUNET_HOME", str(home))
+        patch.setenv("DGUNET_TRACKING", "off")
+        evaluate(
+            params,
+            "Rain100L",
+            models={None: here.model("derain-DGUNet") / "network.safetensors"},
+            store=here.store("Rain100L"),
+            out=here.evaluation("Rain100L", "DGUNet"),
+        )
+        make_tables(here)
+    return here
+
+
+def make_tables(here):
+    params = load_params(here.params)
+    results = result_folders(params, here)
+    return tables(params, results=results, out=here.tables, records=here.records, project=here)
+
+
+@pytest.fixture
+def here(evaluated, tmp_path, monkeypatch):
+    """A copy to be edited."""
+    home = tmp_path / "home"
+    shutil.copytree(evaluated.home, home)
+    monkeypatch.setenv("DGUNET_HOME", str(home))
+    monkeypatch.setenv("DGUNET_TRACKING", "off")
+    return Layout(home)
+
+
+@pytest.fixture
+def refused(here, dgunet):
+    """All three verbs refuse with these words, in one line each."""
+
+    def check(*words, verbs=(("tables",), ("report",), CELL)):
+        for verb in verbs:
+            told = dgunet(*verb)
+            assert told.returncode == 1, told
+            assert len(told.stderr.strip().splitlines()) == 1, told.stderr
+            for word in words:
+                assert word in told.stderr, told.stderr
+
+    return check
+
+
+def test_what_was_not_edited_is_shown(here, dgunet):
+    before = {p.name: p.read_bytes() for p in here.tables.iterdir()}
+    for verb in (("tables",), ("report",), CELL):
+        told = dgunet(*verb)
+        assert told.returncode == 0, told
+    assert {p.name: p.read_bytes() for p in here.tables.iterdir()} == before
+    summary = json.loads((here.evaluation("Rain100L", "DGUNet") / "summary.json").read_text())
+    assert repr(summary["psnr"]) in told.stdout
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"psnr": 99.0},
+        {"images": 100},
+        {"selection": "\\input{/etc/passwd}"},
+        {"state": "measured"},
+        {"per_image_sha256": "0" * 64},
+        {"checkpoint_sha256": "0" * 64},
+        {"data_digest": "0" * 64},
+        {"selection": "held-out"},
+        {"row": "DGUNet+", "variant": "DGUNet+"},
+    ],
+    ids=str,
+)
+def test_an_edited_summary_reaches_no_table(here, refused, changes):
+    path = here.evaluation("Rain100L", "DGUNet") / "summary.json"
+    old = json.loads(path.read_text())
+    if old["selection"] == changes.get("selection"):
+        changes = {"selection": "last"}
+    edit(path, **changes)
+    refused(str(path), next(iter(changes)))
+
+
+def test_a_deleted_or_garbled_table_reaches_no_table(here, refused):
+    table = here.evaluation("Rain100L", "DGUNet") / "per_image.parquet"
+    whole = table.read_bytes()
+    table.unlink()
+    refused(f"{table} is missing")
+    table.write_bytes(whole[: len(whole) // 2])
+    refused("per_image_sha256", str(table))
+
+
+def test_one_value_of_a_table_with_all_digests_made_anew_is_found_by_the_means(here, refused):
+    folder = here.evaluation("Rain100L", "DGUNet")
+    known = pq.read_table(folder / "per_image.parquet")
+    psnr = known["psnr"].to_pylist()
+    changed = known.set_column(1, known.schema.field("psnr"), [[psnr[0] + 1, *psnr[1:]]])
+    pq.write_table(changed, folder / "per_image.parquet", compression="snappy")
+    edit(folder / "summary.json", per_image_sha256=sha256_file(folder / "per_image.parquet"))
+    refused("summary.json: psnr is")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "\x00", '{"psnr": 1, "psnr": 1}'])
+def test_a_summary_that_is_none_is_one_line(here, refused, content):
+    path = here.evaluation("Rain100L", "DGUNet") / "summary.json"
+    path.write_text(content)
+    refused(str(path))
+
+
+def test_a_summary_that_is_no_text_is_one_line(here, refused):
+    path = here.evaluation("Rain100L", "DGUNet") / "summary.json"
+    path.write_bytes(b"\xff\xfe")
+    refused(str(path), "UTF-8")
+
+
+def edit_cell(here, **changes):
+    """Change the cell of `CELL` in ``cells.parquet``, and nothing else."""
+    path = here.tables / "cells.parquet"
+    cells = pq.read_table(path)
+    place = [
+        index
+        for index, line in enumerate(cells.to_pylist())
+        if (line["row"], line["column"], line["metric"]) == (CELL[2], "Rain100L", "PSNR")
+    ]
+    for name, value in changes.items():
+        values = cells[name].to_pylist()
+        values[place[0]] = value
+        index = cells.schema.get_field_index(name)
+        cells = cells.set_column(index, cells.schema.field(name), [values])
+    pq.write_table(cells, path, compression="zstd")
+    return path
+
+
+def test_an_edited_cell_is_not_explained(here, refused):
+    path = edit_cell(here, value=99.0)
+    refused(str(path), "SHA-256", verbs=[CELL])
+
+
+def test_an_edited_cell_with_its_digest_made_anew_is_computed_from_the_evaluation(here, refused):
+    path = edit_cell(here, value=99.0)
+    index = here.tables / "index.json"
+    content = json.loads(index.read_text())
+    edit(index, cells=content["cells"] | {"sha256": sha256_file(path)})
+    refused("Table 1", "Rain100L PSNR", "value is 99.0", verbs=[CELL])
+
+
+def test_without_the_evaluation_a_cell_is_explained_by_the_tables(here, dgunet):
+    shutil.rmtree(here.home / "build/evaluation")
+    told = dgunet(*CELL)
+    assert told.returncode == 0
+    assert "per_image_sha256" in told.stdout
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda index: index.unlink(),
+        lambda index: index.write_text("[]"),
+        lambda index: index.write_text("{}"),
+        lambda index: index.write_text('{"tables": 3, "cells": {}}'),
+        lambda index: edit(index, cells={"path": "../../params.yaml", "sha256": "0" * 64}),
+        lambda index: edit(index, cells={"path": "cells.parquet", "sha256": 5}),
+        lambda index: (index.parent / "table2.tex").write_text("\\input{x}"),
+        lambda index: (index.parent / "table2.tex").unlink(),
+    ],
+)
+def test_tables_that_their_index_does_not_vouch_for_are_not_explained(here, refused, spoil):
+    spoil(here.tables / "index.json")
+    refused(str(here.tables), verbs=[CELL])
+
+
+def test_weights_and_data_that_are_not_there_are_not_asked_for(here, dgunet):
+    shutil.rmtree(here.home / "build/models")
+    shutil.rmtree(here.home / "build/prepared")
+    assert dgunet("tables").returncode == 0
+
+
+def test_the_run_that_made_a_result_speaks_for_weights_that_lie_elsewhere(here, monkeypatch):
+    """`dgunet evaluate --checkpoint FILE` into the project's own folder."""
+    place = here.evaluation("Rain100H", "DGUNet")
+    told = write_result(place, "Rain100H")
+    run = SimpleNamespace(
+        results={"per_image": told["per_image_sha256"]},
+        tags={"checkpoint.sha256": told["checkpoint_sha256"], "selection": told["selection"]},
+        data_digest=told["data_digest"],
+    )
+    monkeypatch.setattr("dgunet.stages.evidence.delivered", lambda store: [run])
+    assert len(read_results([place], here)) == 1
+    edit(place / "summary.json", checkpoint_sha256=digest("other"))
+    with pytest.raises(Exception, match="checkpoint_sha256 is"):
+        read_results([place], here)
+
+
+def test_parity_is_what_the_weights_say(here):
+    """A tiny network's result under the paper profile, called the paper's."""
+    weights = here.model("deblur-DGUNet") / "network.safetensors"
+    config = network.preset("deblur", "DGUNet", n_feat=8, scale=4, last_width=4)
+    network.save_network(network.DGUNet(config), weights, {"selection": "last"})
+    place = here.evaluation("HIDE", "DGUNet")
+    told = {"checkpoint_sha256": sha256_file(weights), "profile": "paper"}
+    write_result(place, "HIDE", **told, parity=False)
+    assert len(read_results([place], here)) == 1
+    edit(place / "summary.json", parity=True)
+    with pytest.raises(Exception, match="parity is True"):
+        read_results([place], here)
+
+
+def test_the_prepared_set_of_another_profile_says_nothing_of_a_result(here):
+    place = here.evaluation("Rain100L", "DGUNet")
+    shutil.rmtree(place)
+    told = {"checkpoint_sha256": sha256_file(weights_of(here)), "selection": selected(here)}
+    write_result(place, "Rain100L", profile="paper", **told, parity=False)
+    assert len(read_results([place], here)) == 1
+
+
+def weights_of(here):
+    return here.model("derain-DGUNet") / "network.safetensors"
+
+
+def selected(here):
+    from dgunet.stages.evidence import _metadata
+
+    return _metadata(weights_of(here))["extra"]["selection"]
+
+
+def test_flipped_pixels_are_found_by_an_evaluation(here, params, dgunet):
+    shard = here.store("Rain100L") / "pairs-00000.arrow"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    told = dgunet("evaluate", "--sets", "Rain100L")
+    assert told.returncode == 1
+    assert told.stderr.count("\n") == 1 and f"{shard} is not what was prepared" in told.stderr
+
+
+def test_a_store_of_another_profile_is_not_evaluated(here, dgunet):
+    path = here.store("Rain100L") / "manifest.json"
+    edit(path, profile="paper", digest="0" * 64)
+    told = dgunet("evaluate", "--sets", "Rain100L")
+    assert told.returncode == 1 and "manifest.json" in told.stderr
+    text = here.params.read_text().replace("profile: sample", "profile: paper")
+    here.params.write_text(text.replace("device: auto", "device: cpu"))
+    edit(path, profile="sample", digest=json.loads(summary_of(here))["data_digest"])
+    told = dgunet("evaluate", "--sets", "Rain100L")
+    assert told.returncode == 1
+    assert "is of the profile 'sample', the parameters are of 'paper'" in told.stderr
+
+
+def summary_of(here):
+    return (here.evaluation("Rain100L", "DGUNet") / "summary.json").read_text()
+
+
+@pytest.mark.parametrize(("tag", "words"), [("true", True), ("false", False), ("unknown", False)])
+def test_clean_code_is_not_called_dirty(here, monkeypatch, tag, words):
+    """The tag of a run is a text, and "false" is a true one."""
+    info = SimpleNamespace(
+        run_id="r1", experiment_id="1", commit="abc123", dirty=tag, tracking_uri="sqlite:///x"
+    )
+    monkeypatch.setattr(reporting, "lookup", lambda key, home: info)
+    monkeypatch.setattr(reporting, "run_url", lambda info: None)
+    write_project_report(here)
+    page = (here.home / "build/report.html").read_text()
+    assert "abc123" in page
+    assert ("with uncommitted changes" in page) is words
