@@ -26,6 +26,8 @@ from dgunet.data.images import Pixels
 from dgunet.data.manifest import AGAIN, LayoutName, StoreManifest
 from dgunet.data.tiles import TiledPixels
 from dgunet.errors import DataError
+from dgunet.paths import check_name
+from dgunet.reading import shorten
 
 REMEMBERED = 8192
 """Records whose place in the mapped files is kept, about two kilobytes each."""
@@ -182,7 +184,8 @@ class PairStore:
             batch.column(name)[0].as_py() for name in ("height", "width", "channels")
         )
         shape, dtype = (height, width, channels), np.dtype(batch.column("dtype")[0].as_py())
-        name = batch.column("id")[0].as_py()
+        name = str(batch.column("id")[0].as_py())
+        check_name(name, lambda why: DataError(f"{self._named(number, name)}, which {why}.", AGAIN))
         degraded, clean = (
             _tiles(batch.column(half), shape, dtype, f"{self.folder}: the {half} of {name}")
             if self.manifest.layout == "compact"
@@ -191,6 +194,9 @@ class PairStore:
         )
         sources = (_source(batch, "input"), _source(batch, "target"))
         return PairRecord(name, (degraded, clean), *sources)
+
+    def _named(self, number: int, name: str) -> str:
+        return f"{self.folder / self.manifest.shards[number].file} names {shorten(name)}"
 
     def _reader(self, number: int) -> Any:
         if number not in self._readers:

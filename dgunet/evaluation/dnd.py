@@ -7,6 +7,7 @@ restored boxes as a cell array ``Idenoised``, ``israw`` and ``eval_version``.
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import zipfile
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ import scipy.io
 
 from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation.arrays import Array
+from dgunet.evaluation.npy import read_npy
 from dgunet.files import (
     atomic_folder,
     atomic_path,
@@ -27,6 +29,7 @@ from dgunet.files import (
     write_bytes,
     write_json,
 )
+from dgunet.reading import shorten
 
 IMAGES, BOXES = 50, 20
 _HEADER = b"MATLAB 5.0 MAT-file, restored boxes of one DND image".ljust(116)
@@ -39,7 +42,11 @@ def write_box(folder: Path, record: str, restored: Array) -> None:
         folder: where the boxes of one evaluation wait.
         record: ``NNNN_BB``, image and box from 1.
         restored: float32 in [0, 1], shape (H, W, 3), not rounded.
+
+    Raises:
+        DataError: for a name that is no ``NNNN_BB``.
     """
+    _checked(record)
     with atomic_path(folder / f"{record}.npy") as temporary:
         np.save(temporary, restored, allow_pickle=False)
 
@@ -57,9 +64,7 @@ def bundle_boxes(boxes: Path, out: Path, records: Iterable[str]) -> None:
     """
     images: dict[str, list[str]] = {}
     for record in records:
-        image, _, box = record.partition("_")
-        if not (image.isdigit() and box.isdigit()):
-            raise DataError(f"{record!r} is no DND box.", "Names are NNNN_BB: image and box.")
+        image, _, _ = _checked(record).partition("_")
         images.setdefault(image, []).append(record)
     with atomic_folder(out) as work:
         for image, names in images.items():
@@ -74,10 +79,20 @@ def bundle_boxes(boxes: Path, out: Path, records: Iterable[str]) -> None:
     shutil.rmtree(boxes, ignore_errors=True)
 
 
+def _checked(record: str) -> str:
+    """``record``, if it is the name of a box: it becomes a file's name."""
+    if not re.fullmatch(r"[0-9]{4}_[0-9]{2}", record):
+        raise DataError(f"{shorten(record)} is no DND box.", "Names are NNNN_BB: image and box.")
+    return record
+
+
 def _read_box(path: Path) -> Array:
-    if not path.is_file():
-        raise DataError(f"the restored box {path} is missing.", "Run the evaluation again.")
-    return np.asarray(np.load(path, allow_pickle=False), np.float32)
+    try:
+        return np.asarray(read_npy(path, mend="Run the evaluation again."), np.float32)
+    except FileNotFoundError:
+        raise DataError(
+            f"the restored box {path} is missing.", "Run the evaluation again."
+        ) from None
 
 
 def _matlab(cells: Array) -> bytes:
@@ -110,13 +125,22 @@ def zip_submission(evaluation: Path, out: Path) -> str:
         )
     with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for path in files:
-            shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
-            if shapes.get("Idenoised") != (1, BOXES):
+            if _boxes_in(path) != (1, BOXES):
                 raise EvaluationError(
                     f"{path} does not hold {BOXES} boxes.", "Evaluate the whole DND set again."
                 )
             archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
     return sha256_file(out)
+
+
+def _boxes_in(path: Path) -> tuple[int, ...]:
+    try:
+        shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
+    except Exception as error:  # scipy raises what its parser stumbles over
+        raise EvaluationError(
+            f"{path} is no readable MATLAB file ({error}).", "Evaluate the whole DND set again."
+        ) from error
+    return tuple(shapes.get("Idenoised", ()))
 
 
 @dataclass(frozen=True)
