@@ -128,39 +128,44 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
         return opencv_luma(_array(image, "RGB"))
 
 
-def open_image(path: Path, formats: tuple[str, ...] | None = None) -> Image.Image:
+def open_image(
+    path: Path,
+    formats: tuple[str, ...],
+    *,
+    unreadable: str = "not a readable image",
+    mend: str = "",
+) -> Image.Image:
     """Read the header of one still picture; the pixels are decoded later.
 
     Args:
         path: of a regular file.
-        formats: Pillow's names of those accepted; None for all that it reads.
+        formats: Pillow's names of those accepted.
+        unreadable: what a damaged file is called.
+        mend: what to do about a damaged or missing file.
 
     Raises:
         DataError: for a missing file, a folder, pipe or device, another format, a damaged header,
             more pixels than `dgunet.data.limits` allow, or several frames.
     """
-    _refuse_special(path)
-    most = PIXELS.value
-    # Pillow warns from this value on and refuses twice as many.
-    Image.MAX_IMAGE_PIXELS = max(most // 2, 1)
+    mend = mend or _AGAIN
+    _refuse_special(path, mend)
+    if PIXELS.is_raised:  # else Pillow's limit holds, which is the same
+        Image.MAX_IMAGE_PIXELS = max(PIXELS.value // 2, 1)  # it refuses twice as many
     try:
         image = Image.open(path, formats=formats)
         # Further frames of a telephone's JPEG are previews and brightness maps.
         frames = 1 if image.format == "MPO" else _count_frames(image, path)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        count = re.search(r"\d+", str(error))
+        found = [f"{int(count):,}" for count in re.findall(r"\d+", str(error))]
         raise DataError(
-            f"{path} says that it has {int(count[0]) if count else 0:,} pixels, at most {most:,}"
-            " are read.",
-            PIXELS.mend,
+            f"{path} is too large: {' pixels, at most '.join(found[:2])} are read.", PIXELS.mend
         ) from error
     except UnidentifiedImageError as error:
-        known = f" ({', '.join(formats)})" if formats else ""
-        raise DataError(f"{path} is not a readable image{known}.", _AGAIN) from error
+        raise DataError(f"{path} is {unreadable} ({', '.join(formats)}).", mend) from error
     except MemoryError as error:
         raise MemoryError(str(path)) from error
     except Exception as error:  # Pillow's readers raise whatever they stumble over
-        raise DataError(f"{path} is not a readable image ({_told(error)}).", _AGAIN) from error
+        raise DataError(f"{path} is {unreadable} ({_told(error)}).", mend) from error
     if frames > 1:
         image.close()
         told = f"more than {FRAMES}" if frames > FRAMES else str(frames)
@@ -186,14 +191,14 @@ def _count_frames(image: Image.Image, path: Path) -> int:
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # see `open_image`
 
 
-def _refuse_special(path: Path) -> None:
+def _refuse_special(path: Path, mend: str) -> None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist.", "Bring the data set again.") from None
+        raise DataError(f"{path} does not exist.", mend) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} cannot be read ({reason}).", _AGAIN) from error
+        raise DataError(f"{path} cannot be read ({reason}).", mend) from error
     if not stat.S_ISREG(mode):
         raise DataError(f"{path} is not a regular file.", "Put an image in its place.")
 

@@ -75,6 +75,8 @@ class StoreManifest:
             raise DataError(
                 f"{folder} is not a prepared store: {path} is missing.", AGAIN
             ) from None
+        except DataError as error:
+            raise DataError(f"{path} is damaged ({error.message}).", AGAIN) from error
         try:
             if content.get("version") != VERSION:
                 raise DataError(

@@ -54,4 +54,4 @@ def read_npy(path: Path, *, kind: type[DgunetError] = DataError, mend: str = _ME
         raise MemoryError(str(path)) from error
     except Exception as error:  # the header is a Python literal: its parser raises many things
         told = " ".join(str(error).split())[:300]
-        raise kind(f"{path} is no readable array ({told}).", mend) from error
+        raise kind(f"{path} is no array of numpy ({told}).", mend) from error

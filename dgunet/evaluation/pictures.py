@@ -30,6 +30,7 @@ _ENCODING: dict[str, dict[str, Any]] = {
 }
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "AVIF", "GIF", "PPM", "JPEG2000", "TGA")
 """By content. Not all that Pillow reads: some formats start programs."""
+_UNREADABLE, _MEND = "no readable image", "Check the path, or save it again."
 _ORIENTATION = 0x0112
 _KEPT_COLOURS = ("RGB", "RGBA", "P", "PA", "L", "LA")
 _BGR = {3: [2, 1, 0], 4: [2, 1, 0, 3]}
@@ -63,15 +64,15 @@ def read_picture(path: Path) -> Picture:
             `dgunet.data.limits` allow, several frames, or floating-point pixels.
     """
     try:
-        with open_image(path, _FORMATS) as image:
+        with open_image(path, _FORMATS, unreadable=_UNREADABLE, mend=_MEND) as image:
             deep = _is_deep(image)  # before the pixels are loaded, which forgets it
             exif = image.getexif()
             orientation = int(exif.pop(_ORIENTATION, 1))
             icc = image.info.get("icc_profile") if image.mode in _KEPT_COLOURS or deep else None
             facts = Picture(np.empty(0), None, exif.tobytes(), icc)
             decoded = _deep(path) if deep else _shallow(image)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} is no readable image ({error}).", "Save it again.") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, cv2.error) as error:
+        raise DataError(f"{path} is {_UNREADABLE} ({error}).", _MEND) from error
     upright = np.ascontiguousarray(_turned(decoded, orientation))
     if upright.shape[2] in (2, 4):
         return replace(facts, pixels=upright[..., :-1], alpha=upright[..., -1])
