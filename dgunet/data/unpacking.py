@@ -1,8 +1,8 @@
 """Archives: how much they need, and unpacking them without leaving the folder.
 
 Only files that a set can consist of are unpacked, as plain files with the rights of any new file:
-no links, nothing executable, nothing hidden. A zip is judged by its index before anything is
-written, a tar, which has none, member by member.
+no links, nothing executable, nothing hidden. Before any is written, all names and sizes are judged:
+of a zip by its index, of a tar, which has none, by reading it twice.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from lzma import LZMAError
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dgunet.data.images import SUFFIXES
 from dgunet.data.limits import unpacked_limit
@@ -122,31 +122,33 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
 
 
 def _unpack_tar(archive: Path, folder: Path) -> None:
-    size = archive.stat().st_size
-    most = unpacked_limit(size)
-    check_space(size, folder, archive)
+    most = unpacked_limit(archive.stat().st_size)
     members, place = Members(archive), _Places(folder, most)
-    links: list[Link] = []
-    with open_tar(archive, most) as handle:
+    with open_tar(archive, most) as handle:  # once for the names and sizes, before any is written
         for info in handle:
             if not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
                 raise members.special(info.name)
-            name = members.add(info.name, is_folder=info.isdir())
+            members.add(info.name, is_folder=info.isdir())
             tarfile.data_filter(info, str(folder))
-            if not name or info.isdir() or not _is_taken(name):
+            place.room -= info.size
+            if place.room < 0:
+                raise members.too_large(most)
+        while handle.fileobj and handle.fileobj.read(_CHUNK):
+            pass  # the compression's check sum stands behind the end of the archive
+    check_space(most - place.room, folder, archive)
+    links: list[Link] = []
+    with open_tar(archive, most) as handle:
+        for info in handle:
+            name = PurePosixPath(info.name).as_posix()
+            if info.isdir() or not _is_taken(name):
                 continue
             if info.issym() or info.islnk():
                 links.append(Link(name, info.linkname, relative=info.issym()))
                 continue
-            place.room -= info.size
-            if place.room < 0:
-                raise members.too_large(most)
             source = handle.extractfile(info)
             assert source is not None  # a regular file has content
             with source, place(name).open("wb") as target:
                 shutil.copyfileobj(source, target, _CHUNK)
-        while handle.fileobj and handle.fileobj.read(_CHUNK):
-            pass  # the compression's check sum stands behind the end of the archive
     _copy_links(links, members, place, most)
 
 
