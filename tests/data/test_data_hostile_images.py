@@ -1,6 +1,7 @@
 """Images and arrays of strangers: bounded, by content, in one line that names the file."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ from dgunet.data.pairing import natural, pictures_in
 from dgunet.data.prepare import prepare_dataset
 from dgunet.data.writer import load_written
 from dgunet.errors import DataError
+from dgunet.leftovers import leftovers_below
 
 
 @pytest.fixture
@@ -265,3 +267,27 @@ def test_a_damaged_mark_of_a_preparation_starts_it_again(note, set11, tmp_path):
     (tmp_path / ".store.work/identity").write_bytes(note)
     assert prepared(root, tmp_path).count == 1
     assert not (tmp_path / ".store.work").exists()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dgunet.data import prepare
+
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+prepare.write_manifest = kill
+prepare.prepare_dataset("Set11", Path(sys.argv[1]), Path(sys.argv[2]), profile="sample")
+"""
+
+
+def test_what_a_killed_preparation_left_is_removed_by_the_next(set11, tmp_path):
+    root, _ = set11
+    command = [sys.executable, "-c", KILLED, str(root), str(tmp_path / "store")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert list(leftovers_below(tmp_path))
+    prepared(root, tmp_path)
+    assert list(leftovers_below(tmp_path)) == []
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"root", "store", ".store.lock"}
