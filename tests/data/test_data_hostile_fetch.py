@@ -150,9 +150,8 @@ def sends_on(target):
 def test_a_redirect_to_something_else_is_refused_and_named(target, fetch):
     with server(sends_on(target)) as address, pytest.raises(DataError, match="could not be fetch"):
         fetch(f"{address}/a.zip?token=secret")
-    with server(sends_on(target)) as address:
-        with pytest.raises(RemoteError) as caught, ask(address):
-            pass
+    with server(sends_on(target)) as address, pytest.raises(RemoteError) as caught:
+        ask(address).__enter__()
     if target.startswith("ftp"):
         assert "sends http on to ftp (ftp://127.0.0.1:9/a.zip), which is not" in str(caught.value)
 
