@@ -5,8 +5,6 @@ While it comes, the bytes are in ``X.partial``; ``X.partial.json`` says what the
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +12,8 @@ from typing import Any
 
 from dgunet import files
 from dgunet.data.remotes import Answer, RemoteError, ask
-from dgunet.errors import DgunetError
+from dgunet.errors import DataError, DgunetError
+from dgunet.reading import read_mapping
 
 Progress = Callable[[int, int | None], None]
 """Called with (bytes that are here, bytes in all or None)."""
@@ -36,7 +35,7 @@ class Download:
 
     def __init__(self, url: str, place: Path, sha256: str, observe: Progress) -> None:
         self._url, self._place, self._sha256, self._observe = url, place, sha256, observe
-        self._source = files.sha256_bytes(url.encode())
+        self._source = files.sha256_bytes(url.encode(errors="surrogateescape"))
         self._partial = place.with_name(f"{place.name}.partial")
         self._note = place.with_name(f"{place.name}.partial.json")
 
@@ -50,7 +49,7 @@ class Download:
             DgunetError: if the disk is too small, full or not writable.
         """
         with files.writing(self._place):
-            self._place.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(self._place.parent)
             for _ in range(RESTARTS):
                 taken_over = self._here() > 0
                 if not self._complete():
@@ -122,11 +121,9 @@ class Download:
         return (here, "") if self._sha256 else (0, "")
 
     def _known(self) -> dict[str, Any]:
-        try:
-            content: dict[str, Any] = json.loads(self._note.read_text())
-        except (OSError, ValueError):
-            return {}
-        return content
+        """What the note of an earlier run says; a damaged one says nothing."""
+        known = _noted(self._note, source=str, tag=str, length=int | None)
+        return known if (known.get("length") or 0) >= 0 else {}
 
     def _write_note(self, source: str, tag: str, length: int | None) -> None:
         files.write_json(self._note, {"source": source, "tag": tag, "length": length})
@@ -148,10 +145,10 @@ class Download:
         self._note.unlink(missing_ok=True)
 
     def _finish(self, digest: str) -> None:
-        with self._partial.open("rb") as handle:
-            os.fsync(handle.fileno())
+        files.sync(self._partial)
         files.write_json(_facts(self._place), {"source": self._source, "sha256": digest})
         self._partial.replace(self._place)
+        files.sync(self._place.parent)
         self._note.unlink(missing_ok=True)
 
 
@@ -161,19 +158,31 @@ def kept(url: str, place: Path, sha256: str) -> str:
     It is this one if it has ``sha256``, or, without that, if it came from ``url`` and has not
     changed since.
     """
-    try:
-        facts = json.loads(_facts(place).read_text())
-    except (OSError, ValueError):
+    facts = _noted(_facts(place), source=str, sha256=str)
+    if not facts or not place.is_file():
         return ""
     wanted = sha256 or facts["sha256"]
-    ours = sha256 or facts["source"] == files.sha256_bytes(url.encode())
-    return wanted if ours and place.exists() and files.sha256_file(place) == wanted else ""
+    ours = sha256 or facts["source"] == files.sha256_bytes(url.encode(errors="surrogateescape"))
+    return wanted if ours and files.sha256_file(place) == wanted else ""
 
 
 def discard(place: Path) -> None:
     """Remove a whole file that turned out not to be what was wanted."""
     place.unlink(missing_ok=True)
     _facts(place).unlink(missing_ok=True)
+
+
+def _noted(path: Path, **kinds: Any) -> dict[str, Any]:
+    """The JSON object in ``path`` if it has these keys with these types; else an empty one."""
+    try:
+        content = read_mapping(path)
+    except (FileNotFoundError, DataError):
+        return {}
+    fits = all(
+        key in content and isinstance(content[key], kind) and not isinstance(content[key], bool)
+        for key, kind in kinds.items()
+    )
+    return content if fits else {}
 
 
 def _facts(place: Path) -> Path:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def examine_all(
         observe: called with the number of pairs that were read.
     """
     if workers is None:
-        large = sum({h.path: h.path.stat().st_size for h in _halves(pairs)}.values()) > LARGE
+        large = sum(_size(path) for path in {half.path for half in _halves(pairs)}) > LARGE
         workers = os.cpu_count() or 1 if large else 1
     if workers <= 1:
         for done, pair in enumerate(pairs, start=1):
@@ -108,6 +109,13 @@ def examine(pair: Pair) -> Examined:
         compared=None if degraded is None or clean is None else _compare(degraded, clean),
         fingerprint=fingerprint(shown) if shown.dtype == np.uint8 else None,
     )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a link to nothing: reading it says so
+        return 0
 
 
 def _halves(pairs: Sequence[Pair]) -> Iterator[Picture]:

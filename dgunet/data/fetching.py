@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import tarfile
-import tempfile
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
@@ -19,8 +16,10 @@ from dgunet.data.catalogue import DatasetInfo, dataset
 from dgunet.data.downloading import Download, Progress, discard, kept
 from dgunet.data.importing import Imported, import_dataset
 from dgunet.data.layouts import find_present
-from dgunet.data.remotes import RemoteError, shown
+from dgunet.data.remotes import RemoteError, shown, split_address
+from dgunet.data.unpacking import is_archive
 from dgunet.errors import DataError
+from dgunet.reading import shorten
 
 SCHEMES = ("http", "https", "s3", "file")
 
@@ -102,7 +101,7 @@ def only_one(name: str, downloads: Path) -> Iterator[None]:
         DataError: if another one does.
     """
     with files.writing(downloads):
-        downloads.mkdir(parents=True, exist_ok=True)
+        files.make_folder(downloads)
         lock = FileLock(downloads / f".{name}.lock")
     try:
         lock.acquire(timeout=0)
@@ -125,7 +124,7 @@ def _from(
         return Fetched(imported, str(local), digest, verified)
     digest = kept(source, archive, sha256) or Download(source, archive, sha256, observe).run()
     try:
-        if not zipfile.is_zipfile(archive) and not tarfile.is_tarfile(archive):
+        if not is_archive(archive):
             raise RemoteError("what it sends is neither a zip nor a tar archive")
         imported, verified = bring_in(info, archive, root, sha256)
     except RemoteError:
@@ -136,20 +135,24 @@ def _from(
 
 
 def bring_in(info: DatasetInfo, source: Path, root: Path, sha256: str) -> tuple[Imported, str]:
-    """Import beside ``root``'s sets, verify, and only then let it appear among them."""
-    with files.writing(root):
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", suffix=".partial", dir=root) as work:
-            try:
-                imported = import_dataset(info.name, source, Path(work))
-                verified = "verified by its SHA-256" if sha256 else _verified(info, imported)
-            except DataError as error:
-                if sha256:  # it is what was asked for, wherever it came from
-                    raise
-                raise RemoteError(str(error)) from error
-            target = root / imported.folder.relative_to(work)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            imported.folder.rename(target)
+    """Import beside ``root``'s sets, verify, and only then let it appear among them.
+
+    When this returns the set is on the disk under its final name, power failures included, so that
+    what it was made of may be removed.
+    """
+    with files.writing(root), files.partial_folder(root / "fetch") as work:
+        try:
+            imported = import_dataset(info.name, source, work)
+            verified = "verified by its SHA-256" if sha256 else _verified(info, imported)
+        except DataError as error:
+            if sha256:  # it is what was asked for, wherever it came from
+                raise
+            raise RemoteError(str(error)) from error
+        target = root / imported.folder.relative_to(work)
+        files.make_folder(target.parent)
+        if target.exists():
+            raise DataError(f"{target} is there already.", "Move the old set away first.")
+        files.rename(imported.folder, target)
     return Imported(**{**vars(imported), "folder": target}), verified
 
 
@@ -176,8 +179,11 @@ def local_path(source: str) -> Path | None:
         DataError: for an address of another kind.
     """
     if "://" not in source:
-        return Path(source).expanduser()
-    parts = urlsplit(source)
+        try:
+            return Path(source).expanduser()
+        except RuntimeError as error:  # ~somebody
+            raise DataError(f"{shorten(source)} is no path ({error}).", "Write it out.") from error
+    parts = split_address(source)
     if parts.scheme not in SCHEMES or (parts.scheme == "s3" and not parts.path.strip("/")):
         raise DataError(
             f"{shown(source)} cannot be fetched.",
@@ -193,6 +199,8 @@ def _digest_of(path: Path, sha256: str) -> str:
         if sha256:
             raise RemoteError("a folder has no SHA-256; name the archive")
         return ""
+    if not path.is_file():
+        raise RemoteError("it is not a regular file")
     digest = files.sha256_file(path)
     if sha256 not in ("", digest):
         raise RemoteError(f"its SHA-256 is {digest}, not {sha256}")

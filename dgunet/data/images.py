@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import stat
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,9 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from dgunet.data.limits import PIXELS
 from dgunet.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+"""What a set's pictures are by their content, whatever their names say."""
+
+FRAMES = 100
+"""Frames of a picture are counted so far."""
 
 Pixels = NDArray[Any]
 """An image H x W x C, uint8 in 0..255 or float32 in [0, 1]."""
@@ -93,8 +104,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Decode a photograph to H x W x 3 uint8, unchanged; a grey file gives three equal channels.
 
     Raises:
-        DataError: if the file is missing, truncated, no image, deeper than 8 bits, or has an
-            alpha channel.
+        DataError: if the file is missing, truncated, no PNG, JPEG, TIFF or BMP, deeper than 8 bits,
+            animated, too large, or has an alpha channel.
     """
     with _opened(path) as image:
         return _array(image, "RGB")
@@ -117,13 +128,83 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
         return opencv_luma(_array(image, "RGB"))
 
 
-def _opened(path: Path) -> Image.Image:
+def open_image(
+    path: Path,
+    formats: tuple[str, ...],
+    *,
+    unreadable: str = "not a readable image",
+    mend: str = "",
+) -> Image.Image:
+    """Read the header of one still picture; the pixels are decoded later.
+
+    Args:
+        path: of a regular file.
+        formats: Pillow's names of those accepted.
+        unreadable: what a damaged file is called.
+        mend: what to do about a damaged or missing file.
+
+    Raises:
+        DataError: for a missing file, a folder, pipe or device, another format, a damaged header,
+            more pixels than `dgunet.data.limits` allow, or several frames.
+    """
+    mend = mend or _AGAIN
+    _refuse_special(path, mend)
+    if PIXELS.is_raised:  # else Pillow's limit holds, which is the same
+        Image.MAX_IMAGE_PIXELS = max(PIXELS.value // 2, 1)  # it refuses twice as many
     try:
-        image = Image.open(path)
+        image = Image.open(path, formats=formats)
+        # Further frames of a telephone's JPEG are previews and brightness maps.
+        frames = 1 if image.format == "MPO" else _count_frames(image, path)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        found = [f"{int(count):,}" for count in re.findall(r"\d+", str(error))]
+        raise DataError(
+            f"{path} is too large: {' pixels, at most '.join(found[:2])} are read.", PIXELS.mend
+        ) from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path} is {unreadable} ({', '.join(formats)}).", mend) from error
+    except MemoryError as error:
+        raise MemoryError(str(path)) from error
+    except Exception as error:  # Pillow's readers raise whatever they stumble over
+        raise DataError(f"{path} is {unreadable} ({_told(error)}).", mend) from error
+    if frames > 1:
+        image.close()
+        told = f"more than {FRAMES}" if frames > FRAMES else str(frames)
+        raise DataError(f"{path} has {told} frames.", "Save the frames as single images.")
+    return image
+
+
+def _count_frames(image: Image.Image, path: Path) -> int:
+    """Frames of an opened picture; a TIFF's only up to one more than `FRAMES`.
+
+    Pillow would count those to the end, in a time that grows with their square.
+    """
+    if image.format != "TIFF":
+        return int(getattr(image, "n_frames", 1))
+    frames = 1
+    with Image.open(path, formats=["TIFF"]) as again, suppress(Exception):
+        while frames <= FRAMES:
+            again.seek(frames)  # fails behind the last one, or where the file is damaged
+            frames += 1
+    return frames
+
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # see `open_image`
+
+
+def _refuse_special(path: Path, mend: str) -> None:
+    try:
+        mode = path.stat().st_mode
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist.", "Bring the data set again.") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DataError(f"{path} is not a readable image ({error}).", _AGAIN) from error
+        raise DataError(f"{path} does not exist.", mend) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} cannot be read ({reason}).", mend) from error
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path} is not a regular file.", "Put an image in its place.")
+
+
+def _opened(path: Path) -> Image.Image:
+    image = open_image(path, FORMATS)
     problem = _unwanted(image)
     if problem:
         image.close()
@@ -131,6 +212,10 @@ def _opened(path: Path) -> Image.Image:
             f"{path} {problem}.", "The benchmark's files are 8-bit RGB or grey; use the original."
         )
     return image
+
+
+def _told(error: BaseException) -> str:
+    return str(error) or type(error).__name__
 
 
 _AGAIN = "The file is damaged: bring it again from the archive."
@@ -151,6 +236,8 @@ def _unwanted(image: Image.Image) -> str:
 def _array(image: Image.Image, mode: str) -> NDArray[np.uint8]:
     try:
         return np.asarray(image if image.mode == mode else image.convert(mode))
-    except (OSError, SyntaxError, ValueError) as error:
+    except MemoryError as error:
+        raise MemoryError(str(getattr(image, "filename", "image"))) from error
+    except Exception as error:  # Pillow's decoders raise whatever they stumble over
         name = getattr(image, "filename", "image")
-        raise DataError(f"{name} is cut off or damaged ({error}).", _AGAIN) from error
+        raise DataError(f"{name} is cut off or damaged ({_told(error)}).", _AGAIN) from error

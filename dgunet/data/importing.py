@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgunet import files
-from dgunet.data.catalogue import CATALOGUE, DatasetInfo, Tree, dataset
-from dgunet.data.layouts import LAYOUTS, find_present
-from dgunet.data.pairing import Pair, refuse_lonely
+from dgunet import files, leftovers
+from dgunet.data.catalogue import DatasetInfo, Tree, dataset
+from dgunet.data.layouts import find_present
+from dgunet.data.members import is_hidden
+from dgunet.data.pairing import Pair
 from dgunet.data.releases import Seen, doubts, glance, known_as
-from dgunet.data.unpacking import check_space, unpack, unpacked_bytes
+from dgunet.data.searching import find_set
+from dgunet.data.unpacking import TAKEN, check_space, unpack
 from dgunet.errors import DataError
-
-DEPTH = 6
-"""Folders are searched this deep for the set."""
+from dgunet.paths import inside
+from dgunet.reading import shorten
 
 INDEXES = {"listed": ("listing",), "dnd": ("info.mat",)}
 """Files of a layout that are no picture: an option that names one, or the name itself."""
@@ -70,9 +69,9 @@ def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -
         part: take a folder of any name that reads as the set, whatever its number of pairs.
 
     Raises:
-        DataError: for an unknown set or format, an archive that reaches outside itself, a link that
-            leads out of the folder, a set that is not found or incomplete, one already there, or
-            sizes that differ within a pair.
+        DataError: for an unknown set or format, an archive or a list that reaches outside, a link
+            that leads out of the folder, a file that is no picture by its content, a set that is
+            not found or incomplete, one already there, or sizes that differ within a pair.
         DgunetError: if the disk is full or too small, or ``root`` may not be written.
     """
     info = dataset(name)
@@ -82,84 +81,13 @@ def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -
     if source.suffix == ".mat":
         source = source.parent  # SIDD and DND are several of them
     with files.writing(root):
-        root.mkdir(parents=True, exist_ok=True)
+        files.make_folder(root)
         if source.is_dir():
+            leftovers.remove_dead(root)
             return _import_folder(info, source, root, part=part)
-        with tempfile.TemporaryDirectory(prefix=".import-", suffix=".partial", dir=root) as work:
-            check_space(unpacked_bytes(source), Path(work), root)
-            unpack(source, Path(work))
-            return _import_folder(info, Path(work), root, part=part, shown=source)
-
-
-def find_set(
-    info: DatasetInfo, source: Path, *, part: bool = False
-) -> tuple[Tree, Path, list[Pair]]:
-    """The tree of a set somewhere in ``source``: how it lies, its folder, its pairs.
-
-    A folder named as a tree says is preferred; otherwise the first from the top that reads as one,
-    has the published number of pairs (with ``part`` any number), and is not named as another set.
-
-    Raises:
-        DataError: if no folder reads as the set; says why the most likely one does not.
-    """
-    taken = {tree.folder for other in CATALOGUE.values() for tree in other.trees} - {
-        tree.folder for tree in info.trees
-    }
-    folders = [
-        folder
-        for folder in _folders(source, DEPTH)
-        if not taken & {source.name, *folder.relative_to(source).parts}
-    ]
-    named = [
-        (tree, folder)
-        for tree in info.trees
-        for folder in folders
-        if folder.as_posix().endswith("/" + tree.folder)
-    ]
-    refused: DataError | None = None
-    partial: tuple[Path, int] | None = None
-    # One half of another set would read as pictures of two halves: those need their name.
-    others = [tree for tree in info.trees if tree.layout != "side-by-side"]
-    for tree, folder in named + [(tree, folder) for folder in folders for tree in others]:
-        try:
-            pairs = LAYOUTS[tree.layout](folder, info.grey, **tree.options)
-            refuse_lonely(pairs)
-        except DataError as error:
-            if (tree, folder) in named and refused is None:
-                refused = error
-            continue
-        # Under a name of its own, only the right number of pairs speaks for the set.
-        if pairs and ((tree, folder) in named or part or len(pairs) == info.pairs):
-            return tree, folder, pairs
-        if pairs and partial is None:
-            partial = folder, len(pairs)
-    if refused is not None:
-        raise refused
-    if partial is not None:
-        folder, count = partial
-        raise DataError(
-            f"{folder} could be {info.name}, but has {count} pairs of its {info.pairs:,} and"
-            f" another name{f' ({info.counts[count]})' if count in info.counts else ''}.",
-            "Add --part to take it as a part of the set.",
-        )
-    raise DataError(
-        f"{source} does not hold {info.name}: no folder in it is called {info.trees[0].folder},"
-        f" and none has its {info.pairs} pairs.",
-        f"Expected: {info.naming}.",
-    )
-
-
-def _folders(top: Path, depth: int) -> Iterator[Path]:
-    """Folders from the top down, a level at a time; hidden ones are left out."""
-    level = [top]
-    for _ in range(depth):
-        yield from level
-        level = [
-            child
-            for folder in level
-            for child in sorted(folder.iterdir())
-            if child.is_dir() and not child.name.startswith((".", "__MACOSX"))
-        ]
+        with files.partial_folder(root / "import") as work:
+            unpack(source, work)
+            return _import_folder(info, work, root, part=part, shown=source)
 
 
 def _import_folder(
@@ -172,26 +100,32 @@ def _import_folder(
             raise
         raise DataError(error.message.replace(str(source), str(shown)), error.mend) from error
     wanted = _files_of(tree, folder, pairs)
-    inside = source.resolve()
-    for path in wanted:
-        if not path.resolve().is_relative_to(inside):
-            raise DataError(
-                f"{path} is a link that leads out of {shown or source}.",
-                "Replace it by the file it names.",
-            )
-        if not path.is_file():
-            raise DataError(f"{path} is a link to nothing.", "Replace it by the file it names.")
+    _check_wanted(wanted, source, shown)
     official = _official_places(info, tree, pairs)
     home = info.trees[0] if official else info.home(tree)
     target = root / info.role / home.folder
     _refuse_present(find_present(info, root) or target)
     seen = _glanced(info, pairs, source, shown)
     places = official or {path: path.relative_to(folder) for path in wanted}
-    # What was unpacked for this import is its own; the file of a link may be wanted twice.
-    _lay_out(places, target, move=shown is not None and not any(p.is_symlink() for p in wanted))
+    # What was unpacked for this import is its own.
+    _lay_out(places, target, move=shown is not None)
     counts = len(pairs), info.pairs, len(wanted)
     told = known_as(info, seen), tuple(doubts(info, seen)), seen.digest
     return Imported(info.name, target, *counts, *told)
+
+
+def _check_wanted(wanted: list[Path], source: Path, shown: Path | None) -> None:
+    """Refuse links that lead out of ``source``, and what is no file."""
+    home = source.resolve()
+    for path in wanted:
+        if not path.resolve().is_relative_to(home):
+            raise DataError(
+                f"{path} is a link that leads out of {shown or source}.",
+                "Replace it by the file it names.",
+            )
+        if not path.is_file():
+            what = "a link to nothing" if path.is_symlink() else "not a regular file"
+            raise DataError(f"{path} is {what}.", "Replace it by the file it names.")
 
 
 def _glanced(info: DatasetInfo, pairs: list[Pair], source: Path, shown: Path | None) -> Seen:
@@ -229,17 +163,28 @@ def _files_of(tree: Tree, folder: Path, pairs: list[Pair]) -> list[Path]:
 
 
 def _lay_out(wanted: dict[Path, Path], target: Path, *, move: bool) -> None:
-    """Copy or move files to their places under ``target``: all of them, or none."""
+    """Copy or move files to their places under ``target``: all of them, or none.
+
+    Whatever a list, an archive or a record's name says, every place lies under ``target``, and
+    every file is named as a picture, a MATLAB file or a list; nothing is executable.
+    """
     if not move:
         parent = next(folder for folder in target.parents if folder.is_dir())
         check_space(sum(path.stat().st_size for path in wanted), parent, target)
     with files.atomic_folder(target) as work:
         for path, place in wanted.items():
-            (work / place).parent.mkdir(parents=True, exist_ok=True)
+            name = place.as_posix()
+            there = inside(work, name, origin=f"the set from {path.parent}", links=False)
+            if there.suffix.lower() not in TAKEN or is_hidden(name):
+                raise DataError(
+                    f"{path} would become {shorten(name)}, which is no name of a picture.",
+                    "Rename it.",
+                )
+            there.parent.mkdir(parents=True, exist_ok=True)
             if move:
-                path.rename(work / place)
+                path.rename(there)
             else:
-                shutil.copyfile(path, work / place)
+                shutil.copyfile(path, there)  # the content, not the rights
         _refuse_present(target)  # another import may have been faster
 
 

@@ -10,9 +10,18 @@ from itertools import pairwise
 from pathlib import Path
 
 from dgunet.data.catalogue import CATALOGUE, FURTHER, DatasetInfo, Tree
+from dgunet.data.dnd_files import dnd_boxes
 from dgunet.data.images import FilePicture, HalfPicture
-from dgunet.data.matlab import dnd_boxes, sidd_blocks
-from dgunet.data.pairing import Pair, match, natural, pictures_in, refuse_lonely
+from dgunet.data.lists import read_list
+from dgunet.data.matlab import sidd_blocks
+from dgunet.data.pairing import (
+    Pair,
+    folders_in,
+    match,
+    natural,
+    pictures_in,
+    refuse_lonely,
+)
 from dgunet.errors import DataError
 
 
@@ -121,7 +130,7 @@ def _sequences(
     if not base.is_dir():
         raise DataError(f"there is no folder {base}.", "The archive has train and test.")
     pairs: list[Pair] = []
-    for sequence in sorted(path for path in base.iterdir() if path.is_dir()):
+    for sequence in folders_in(base):
         inputs, targets = pictures_in(sequence / input), pictures_in(sequence / target)
         pairs += match(inputs, targets, prefix=f"{sequence.name}-", grey=grey)
     return pairs
@@ -139,26 +148,7 @@ def _split_inputs(folder: Path, grey: bool, inputs: list[str], target: str) -> l
 
 
 def _listed(folder: Path, grey: bool, listing: str) -> list[Pair]:
-    path = folder / listing
-    if not path.is_file():
-        raise DataError(f"there is no list {path}.", "It comes with the archive.")
-    pairs: list[Pair] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        fields = line.split()
-        if len(fields) != 2:
-            raise DataError(
-                f"{path}, line {number}: {line!r} is not two paths.", "Use the archive's own list."
-            )
-        target, degraded = (folder / field for field in fields)
-        for file in (target, degraded):
-            if not file.is_file():
-                raise DataError(f"{file} is missing; {path} names it.", "Bring the set again.")
-        scene, name = degraded.parts[-3], degraded.stem
-        key = f"{scene}-{name}"
-        pairs.append(Pair(key, FilePicture(degraded, grey), FilePicture(target, grey)))
-    return pairs
+    return read_list(folder, listing, grey=grey)
 
 
 def _repeated(folder: Path, grey: bool, parts: list[str], input: str, target: str) -> list[Pair]:
@@ -197,7 +187,7 @@ def _sidd_scenes(folder: Path, grey: bool) -> list[Pair]:
     if not base.is_dir():
         raise DataError(f"there is no folder {base}.", "SIDD-Medium keeps its scenes in Data.")
     pairs: list[Pair] = []
-    for scene in sorted(path for path in base.iterdir() if path.is_dir()):
+    for scene in folders_in(base):
         files = pictures_in(scene)
         noisy, clean = (
             {n.replace(f"{kind}_SRGB", "SRGB"): p for n, p in files.items() if f"{kind}_SRGB" in n}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urldefrag, urlsplit
+from urllib.parse import unquote, urldefrag
 
 from dgunet import files
 from dgunet.data.catalogue import dataset
@@ -18,8 +18,10 @@ from dgunet.data.fetching import (
     local_path,
     only_one,
 )
-from dgunet.data.remotes import RemoteError, shown
+from dgunet.data.remotes import RemoteError, shown, split_address
+from dgunet.data.unpacking import TAKEN
 from dgunet.errors import DataError
+from dgunet.paths import safe_file_name
 
 
 def fetch_files(
@@ -54,7 +56,7 @@ def fetch_files(
     base = downloads / f"{name}.files"
     folder = base / info.trees[0].folder
     with only_one(name, downloads), files.writing(downloads):
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         for one in wanted:
             try:
                 one.bring(folder / one.name, observe)
@@ -79,12 +81,19 @@ class _Wanted:
     """One file: its address, its name, and its digest if the address says it."""
 
     def __init__(self, source: str) -> None:
-        self.url, fragment = urldefrag(source) if "://" in source else (source, "")
+        self.url, fragment = source, ""
+        if "://" in source:
+            split_address(source)
+            self.url, fragment = urldefrag(source)
         self.sha256 = checked_digest(fragment.removeprefix("sha256="))
-        path = urlsplit(self.url).path if "://" in source else source
-        self.name = PurePosixPath(unquote(path)).name
-        if not self.name:
+        path = unquote(split_address(self.url).path) if "://" in source else source
+        name = path.rpartition("/")[2]
+        if not name:
             raise DataError(f"{shown(source)} names no file.", "Give the address of a file.")
+        self.name = safe_file_name(name, origin=f"the address {shown(source)}")
+        if PurePosixPath(self.name).suffix.lower() not in TAKEN:
+            kinds = " ".join(sorted(TAKEN))
+            raise DataError(f"{shown(source)} is no file of a set.", f"Their names end in {kinds}.")
 
     def bring(self, place: Path, observe: Progress) -> None:
         """To ``place``, unless an earlier run has brought it."""

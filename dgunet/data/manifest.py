@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from dgunet.errors import DataError
+from dgunet.paths import safe_file_name
+from dgunet.reading import read_mapping
 
 VERSION = 1
 """Of the stores' layout; one of another version is refused."""
@@ -68,10 +69,15 @@ class StoreManifest:
             DataError: if there is no store, or it is of another version or damaged.
         """
         path = folder / "manifest.json"
-        if not path.is_file():
-            raise DataError(f"{folder} is not a prepared store: {path} is missing.", AGAIN)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_mapping(path)
+        except FileNotFoundError:
+            raise DataError(
+                f"{folder} is not a prepared store: {path} is missing.", AGAIN
+            ) from None
+        except DataError as error:
+            raise DataError(f"{path} is damaged ({error.message}).", AGAIN) from error
+        try:
             if content.get("version") != VERSION:
                 raise DataError(
                     f"{path}: store version {content.get('version')}, this program reads"
@@ -79,6 +85,8 @@ class StoreManifest:
                     AGAIN,
                 )
             shards = tuple(Shard(**shard) for shard in content.pop("shards"))
+            for shard in shards:
+                safe_file_name(shard.file, origin=str(path))
             told = tuple(content.pop("doubts", ()))
             return cls(**content, shards=shards, doubts=told)
         except (ValueError, TypeError, KeyError, AttributeError) as error:

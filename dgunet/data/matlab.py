@@ -1,7 +1,8 @@
-"""The two sets that come as MATLAB files: SIDD's validation blocks and DND's boxes."""
+"""SIDD's blocks, which come as arrays in MATLAB files."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 from dgunet.data.images import Pixels
 from dgunet.errors import DataError
 
-_AGAIN = "The file is damaged or of another release: bring it again from the archive."
+AGAIN = "The file is damaged or of another release: bring it again from the archive."
+
+SIDD_BYTES = range(1, 1 << 32)
+"""Bytes of one file's blocks; the published ones take 251,658,240."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +62,23 @@ def sidd_blocks(path: Path, variable: str) -> dict[str, ArrayPicture]:
 
 
 def _sidd_block(path: Path, variable: str, scene: int, block: int) -> Pixels:
-    pixels: Pixels = _sidd_array(path, variable, _stamp(path))[scene, block]
+    pixels: Pixels = _sidd_array(path, variable, stamp_of(path))[scene, block]
     return pixels
 
 
 def _sidd_shape(path: Path, variable: str) -> tuple[int, ...]:
     from scipy.io import whosmat
 
-    _refuse_missing(path)
+    refuse_missing(path)
     try:
         found = {name: (shape, kind) for name, shape, kind in whosmat(path)}
     except Exception as error:  # scipy raises what its parser stumbles over
-        raise DataError(f"{path} is not a readable MATLAB file ({error}).", _AGAIN) from error
+        raise DataError(f"{path} is not a readable MATLAB file ({error}).", AGAIN) from error
     shape, kind = found.get(variable, ((), "nothing"))
-    if kind != "uint8" or len(shape) != 5 or shape[-1] != 3:
+    if kind != "uint8" or len(shape) != 5 or shape[-1] != 3 or math.prod(shape) not in SIDD_BYTES:
         raise DataError(
             f"{path}: {variable} is {kind} {shape}, expected uint8 (scenes, blocks, H, W, 3).",
-            _AGAIN,
+            AGAIN,
         )
     return tuple(shape)
 
@@ -85,80 +89,18 @@ def _sidd_array(path: Path, variable: str, stamp: int) -> NDArray[np.uint8]:
 
     try:
         array: NDArray[np.uint8] = loadmat(path, variable_names=[variable])[variable]
+        if array.shape != _sidd_shape(path, variable) or array.dtype != np.uint8:
+            raise ValueError(f"{variable} is {array.dtype} {array.shape}")
     except Exception as error:  # a truncated stream fails in zlib, in struct or in numpy
-        raise DataError(f"{path} is cut off or damaged ({error}).", _AGAIN) from error
+        raise DataError(f"{path} is cut off or damaged ({error}).", AGAIN) from error
     return array
 
 
-def dnd_boxes(folder: Path) -> dict[str, ArrayPicture]:
-    """The boxes of DND by ``NNNN_BB`` (image, box, from 1): float32 in [0, 1].
-
-    ``info.mat`` keeps a matrix of rows (r0, c0, r1, c1) for each image, counted from 1 and
-    inclusive; HDF5 stores every array transposed.
-
-    Raises:
-        DataError: if a file is missing, damaged, or a box lies outside its image.
-    """
-    import h5py
-
-    info = folder / "info.mat"
-    _refuse_missing(info)
-    boxes: dict[str, ArrayPicture] = {}
-    try:
-        with h5py.File(info, "r") as handle:
-            references = handle["info"]["boundingboxes"]
-            matrices = [np.array(handle[ref]).T.astype(int) for ref in references[0]]
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{info} is not DND's index ({error}).", _AGAIN) from error
-    for number, matrix in enumerate(matrices, start=1):
-        path = folder / "images_srgb" / f"{number:04d}.mat"
-        height, width, channels = _dnd_shape(path)
-        for row, (r0, c0, r1, c1) in enumerate(matrix.tolist(), start=1):
-            if not (1 <= r0 <= r1 <= height and 1 <= c0 <= c1 <= width):
-                raise DataError(
-                    f"{info}: box {row} of image {number} ({r0}, {c0}, {r1}, {c1}) is not inside"
-                    f" {path} of {height} rows and {width} columns.",
-                    _AGAIN,
-                )
-            size = (r1 - r0 + 1, c1 - c0 + 1, channels)
-            boxes[f"{number:04d}_{row:02d}"] = ArrayPicture(
-                path, size, partial(_dnd_box, path, r0 - 1, c0 - 1, r1, c1)
-            )
-    return boxes
-
-
-def _dnd_box(path: Path, top: int, left: int, bottom: int, right: int) -> Pixels:
-    return _dnd_image(path, _stamp(path))[top:bottom, left:right]
-
-
-def _dnd_shape(path: Path) -> tuple[int, int, int]:
-    import h5py
-
-    _refuse_missing(path)
-    try:
-        with h5py.File(path, "r") as handle:
-            channels, width, height = handle["InoisySRGB"].shape
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path} is not an image of DND ({error}).", _AGAIN) from error
-    return int(height), int(width), int(channels)
-
-
-@lru_cache(maxsize=1)
-def _dnd_image(path: Path, stamp: int) -> NDArray[np.float32]:
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as handle:
-            return np.array(handle["InoisySRGB"], dtype=np.float32).T
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path} is cut off or damaged ({error}).", _AGAIN) from error
-
-
-def _stamp(path: Path) -> int:
+def stamp_of(path: Path) -> int:
     """What tells a rewritten file from the cached one."""
     return path.stat().st_mtime_ns
 
 
-def _refuse_missing(path: Path) -> None:
+def refuse_missing(path: Path) -> None:
     if not path.is_file():
         raise DataError(f"{path} does not exist.", "The set is incomplete: bring it again.")

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from dgunet.data.images import SUFFIXES, FilePicture, Picture
 from dgunet.errors import DataError
+from dgunet.paths import check_name
+from dgunet.reading import shorten
 
 INCOMPLETE = "The set is incomplete or mixed: bring it again from the archive."
 
@@ -32,8 +34,8 @@ class Pair:
 
 def natural(name: str) -> list[tuple[int, int, str]]:
     """Sorting key under which ``2.png`` comes before ``10.png``."""
-    parts = re.split(r"(\d+)", name)
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+    parts = re.split(r"([0-9]+)", name)  # other scripts' digits are letters here
+    return [(0, 0, part) if at % 2 == 0 else (1, int(part), "") for at, part in enumerate(parts)]
 
 
 def pictures_in(folder: Path) -> dict[str, Path]:
@@ -42,14 +44,19 @@ def pictures_in(folder: Path) -> dict[str, Path]:
     Names are composed (NFC): an accent may be a character of its own in one half of a set.
 
     Raises:
-        DataError: if the folder is missing, or two files share a name.
+        DataError: if the folder is missing, two files share a name, or a name is not UTF-8 or holds
+            characters that no record's name may have.
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}.", "The set is incomplete: bring it again.")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: natural(path.name)):
-        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
-            continue
+    pictures = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    ]
+    for path in sorted(pictures, key=lambda path: natural(path.name)):
+        check_file_name(path)
         name = unicodedata.normalize("NFC", path.stem)
         if name in found:
             raise DataError(
@@ -58,6 +65,33 @@ def pictures_in(folder: Path) -> dict[str, Path]:
             )
         found[name] = path
     return found
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in ``folder``, sorted; hidden ones are left out.
+
+    Raises:
+        DataError: for a name as in `pictures_in`.
+    """
+    found = sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
+    for path in found:
+        check_file_name(path)
+    return found
+
+
+def check_file_name(path: Path) -> None:
+    """Refuse a file or folder whose name cannot become a record's.
+
+    Raises:
+        DataError: names the folder and the name.
+    """
+
+    def refuse(why: str) -> DataError:
+        return DataError(f"{path.parent} holds {shorten(path.name)}, which {why}.", "Rename it.")
+
+    check_name(path.name, refuse)
 
 
 def match(

@@ -37,6 +37,7 @@ from dgunet.data.writer import (
     write_shard,
 )
 from dgunet.errors import DataError, DgunetError
+from dgunet.reading import read_text
 
 Observe = Callable[[int, int], None]
 """Called with (pairs written, pairs in all): after each pair, or after each file if in parallel."""
@@ -199,7 +200,7 @@ def _work_folder(out: Path, identity: str) -> Iterator[Path]:
     """The folder of finished files beside ``out``; kept if there is something to go on from."""
     work = out.parent / f".{out.name}.work"
     mark = work / "identity"
-    if not mark.is_file() or mark.read_text(encoding="utf-8") != identity:
+    if not _holds(mark, identity):
         shutil.rmtree(work, ignore_errors=True)
         files.write_text(mark, identity)
     try:
@@ -211,6 +212,13 @@ def _work_folder(out: Path, identity: str) -> Iterator[Path]:
         if not list(work.glob("*.json")):
             shutil.rmtree(work, ignore_errors=True)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _holds(mark: Path, identity: str) -> bool:
+    try:
+        return read_text(mark) == identity
+    except (FileNotFoundError, DataError):  # a damaged mark is none
+        return False
 
 
 def _check_space(need: int, work: Path, out: Path) -> None:

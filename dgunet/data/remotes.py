@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +10,11 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from dgunet.address import redact
+from dgunet.errors import DataError
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a server counts as gone."""
@@ -47,15 +51,68 @@ def ask(url: str, start: int = 0, tag: str = "") -> Iterator[Answer]:
     Raises:
         RemoteError: if the server does not answer, or has no such file, or refuses.
     """
-    opened = _ask_s3 if urlsplit(url).scheme == "s3" else _ask_http
+    scheme = split_address(url).scheme
+    if scheme not in ("http", "https", "s3"):
+        raise RemoteError(f"{scheme or 'a path'} is not read, only http, https and s3")
+    opened = _ask_s3 if scheme == "s3" else _ask_http
     with opened(url, start, tag) as answer:
         yield answer
 
 
 def shown(url: str) -> str:
     """``url`` without user, password and query, which may hold secrets."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    return redact(url)
+
+
+def split_address(url: str) -> SplitResult:
+    """The parts of an address.
+
+    Raises:
+        DataError: if it has none that make sense, such as a port that is no number.
+    """
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - checked when it is asked for
+    except ValueError as error:
+        # The error may quote the part that holds a password.
+        raise DataError(f"{shown(url)} is not an address.", _ADDRESSES) from error
+    if parts.scheme in ("http", "https", "s3") and not parts.hostname:
+        raise DataError(f"{shown(url)} names no server or bucket.", _ADDRESSES)
+    return parts
+
+
+_ADDRESSES = "Give http(s)://..., s3://BUCKET/KEY, file://... or a path."
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follows a server to http and https only, and from https never to http."""
+
+    def redirect_request(
+        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        try:
+            scheme = urlsplit(newurl).scheme.lower()
+        except ValueError:
+            scheme = "an address that is none"
+        allowed = ("https",) if req.type == "https" else ("http", "https")
+        if scheme not in allowed:
+            fp.close()
+            raise RemoteError(
+                f"the server sends {req.type} on to {scheme} ({shown(newurl)}), which is not"
+                " followed; name that address itself if you trust it"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _request(url: str, headers: dict[str, str]) -> Request:
+    """A request to ``url``; user and password in it go into a header for this server only."""
+    parts = split_address(url)
+    user, mark, server = parts.netloc.rpartition("@")
+    request = Request(parts._replace(netloc=server).geturl(), headers=headers)
+    if mark:
+        secret = base64.b64encode(unquote(user).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {secret}")
+    return request
 
 
 @contextmanager
@@ -66,7 +123,7 @@ def _ask_http(url: str, start: int, tag: str) -> Iterator[Answer]:
         if tag:
             headers["If-Range"] = tag
     try:
-        response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
+        response = build_opener(_Redirects()).open(_request(url, headers), timeout=TIMEOUT)
     except HTTPError as error:
         error.close()
         if error.code == 416 and start:  # it is shorter than that by now
@@ -75,9 +132,9 @@ def _ask_http(url: str, start: int, tag: str) -> Iterator[Answer]:
             return
         raise RemoteError(f"the server answers {error.code} {error.reason}") from error
     except URLError as error:
-        raise RemoteError(f"no connection ({error.reason})") from error
+        raise RemoteError(f"no connection ({redact(str(error.reason))})") from error
     except (OSError, HTTPException, ValueError) as error:
-        raise RemoteError(f"no connection ({error})") from error
+        raise RemoteError(f"no connection ({redact(str(error))})") from error
     with response:
         partial = response.status == 206
         total = response.headers["Content-Length"]
@@ -86,14 +143,14 @@ def _ask_http(url: str, start: int, tag: str) -> Iterator[Answer]:
             first, total = _content_range(response.headers["Content-Range"])
         yield Answer(
             first,
-            int(total) if total and total.isdigit() else None,
+            int(total) if total and re.fullmatch(r"[0-9]{1,18}", total) else None,
             _strong(response.headers["ETag"]) or response.headers["Last-Modified"] or "",
             _http_chunks(response),
         )
 
 
 def _content_range(text: str | None) -> tuple[int, str]:
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", text or "")
+    found = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)", text or "")
     if found is None:
         raise RemoteError(f"the server sends a part without saying which ({text!r})")
     return int(found[1]), found[2]
@@ -118,7 +175,7 @@ def _ask_s3(url: str, start: int, tag: str) -> Iterator[Answer]:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    bucket, _, key = url.removeprefix("s3://").partition("/")
+    bucket, _, key = url.partition("://")[2].partition("/")
     where = {"Bucket": bucket, "Key": key}
     wanted = {"Range": f"bytes={start}-"} if start else {}
     same = {"IfMatch": tag} if start and tag else {}
@@ -135,8 +192,8 @@ def _ask_s3(url: str, start: int, tag: str) -> Iterator[Answer]:
                 yield whole
             return
         raise RemoteError(f"the bucket answers {code}") from error
-    except BotoCoreError as error:
-        raise RemoteError(str(error)) from error
+    except (BotoCoreError, ValueError, OSError) as error:  # ValueError: AWS_ENDPOINT_URL
+        raise RemoteError(redact(str(error))) from error
     first, total = 0, str(answer["ContentLength"])
     if "ContentRange" in answer:
         first, total = _content_range(answer["ContentRange"])

@@ -27,6 +27,8 @@ from dgunet.data.images import Pixels
 from dgunet.data.manifest import AGAIN, LayoutName, StoreManifest
 from dgunet.data.tiles import TiledPixels
 from dgunet.errors import DataError
+from dgunet.paths import check_name
+from dgunet.reading import shorten
 
 REMEMBERED = 8192
 """Records whose place in the mapped files is kept, about two kilobytes each."""
@@ -203,7 +205,8 @@ class PairStore:
             batch.column(name)[0].as_py() for name in ("height", "width", "channels")
         )
         shape, dtype = (height, width, channels), np.dtype(batch.column("dtype")[0].as_py())
-        name = batch.column("id")[0].as_py()
+        name = str(batch.column("id")[0].as_py())
+        check_name(name, lambda why: self._misnamed(name, why))
         degraded, clean = (
             _tiles(batch.column(half), shape, dtype, f"{self.folder}: the {half} of {name}")
             if self.manifest.layout == "compact"
@@ -212,6 +215,9 @@ class PairStore:
         )
         sources = (_source(batch, "input"), _source(batch, "target"))
         return PairRecord(name, (degraded, clean), *sources)
+
+    def _misnamed(self, name: str, why: str) -> DataError:
+        return DataError(f"{self.folder} holds the record {shorten(name)}, which {why}.", AGAIN)
 
     def _reader(self, number: int) -> Any:
         if number not in self._readers:

@@ -1,4 +1,9 @@
-"""Archives: how much they need, and unpacking them without leaving the folder."""
+"""Archives: how much they need, and unpacking them without leaving the folder.
+
+Only files that a set can consist of are unpacked, as plain files with the rights of any new file:
+no links, nothing executable, nothing hidden. Before any is written, all names and sizes are judged:
+of a zip by its index, of a tar, which has none, by reading it twice.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +13,23 @@ import tarfile
 import zipfile
 import zlib
 from lzma import LZMAError
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from dgunet.data.images import SUFFIXES
+from dgunet.data.limits import unpacked_limit
+from dgunet.data.members import Members, is_hidden
+from dgunet.data.tars import Link, open_tar
 from dgunet.errors import DataError, DgunetError
+from dgunet.reading import shorten
+
+TAKEN = SUFFIXES | {".mat", ".txt"}
+"""What a set consists of: pictures, MATLAB files and lists."""
+
+_CHUNK = 1 << 20
+_TAIL = 65_557 + 76
+"""Where the end of a zip's index may stand: a comment of 64 kB, and a second record before it."""
+_ENTRY_BYTES = 300
+"""An entry of a zip's index takes at most so many, long names apart."""
 
 
 def check_space(need: int, folder: Path, shown: Path) -> None:
@@ -27,43 +46,45 @@ def check_space(need: int, folder: Path, shown: Path) -> None:
         )
 
 
-def unpacked_bytes(archive: Path) -> int:
-    """Of a zip; of a tar, which has no index, what it takes itself."""
+def is_archive(path: Path) -> bool:
+    """Whether ``path`` is a zip or tar archive, by its content; a damaged one may be none."""
+    if not path.is_file():
+        return False
     try:
-        with zipfile.ZipFile(archive) as handle:
-            return sum(member.file_size for member in handle.infolist())
-    except (zipfile.BadZipFile, OSError):
-        return archive.stat().st_size
+        if zipfile.is_zipfile(path):
+            return True
+        with open_tar(path, unpacked_limit(path.stat().st_size)):
+            return True
+    except (*_DAMAGE, *_ODD, OSError, DataError):
+        return False
 
 
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, LZMAError)
+_ODD = (ValueError, OverflowError, KeyError, IndexError, TypeError, AttributeError)
+"""What the libraries raise over numbers and names in an index that make no sense."""
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip or tar archive into an empty folder, refusing what would leave it.
+    """Unpack the files of a zip or tar archive that a set can consist of into an empty folder.
 
     Raises:
-        DataError: for another kind of file, a damaged or locked one, or one that reaches outside.
+        DataError: for another kind of file, a damaged or locked one, one that reaches outside,
+            holds devices or pipes, or is larger than `dgunet.data.limits` allow.
+        DgunetError: if the disk cannot hold it.
     """
+    if not archive.is_file():
+        raise DataError(f"{archive} is not a regular file.", "Name an archive or a folder.")
     try:
         if zipfile.is_zipfile(archive):
             _unpack_zip(archive, folder)
-        elif tarfile.is_tarfile(archive):
-            with tarfile.open(archive) as handle:
-                handle.extractall(folder, filter="data")
-                while handle.fileobj and handle.fileobj.read(1 << 20):
-                    pass  # the compression's check sum stands behind the end of the archive
         else:
-            raise DataError(
-                f"{archive} is neither a folder nor a zip or tar archive.",
-                "Unpack it yourself and name the folder.",
-            )
+            _unpack_tar(archive, folder)
     except tarfile.FilterError as error:
         raise DataError(
             f"{archive} holds a file that would be written outside its folder ({error}).",
             "Do not use this archive.",
         ) from error
-    except (*_DAMAGE, OSError) as error:
+    except (*_DAMAGE, *_ODD, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
             raise
         raise DataError(
@@ -77,15 +98,117 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _unpack_zip(archive: Path, folder: Path) -> None:
-    home = folder.resolve()
+    members = Members(archive)
+    members.check_index(_index_bytes(archive) // _ENTRY_BYTES)
     with zipfile.ZipFile(archive) as handle:
-        for member in handle.infolist():
-            link = stat.S_ISLNK(member.external_attr >> 16)
-            place = (folder / member.filename).resolve()
-            if link or not place.is_relative_to(home):
-                raise DataError(
-                    f"{archive} holds {member.filename!r}, which would be written outside its"
-                    " folder.",
-                    "Do not use this archive.",
-                )
-        handle.extractall(folder)
+        taken: list[tuple[zipfile.ZipInfo, str]] = []
+        for info in handle.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind == stat.S_IFLNK:
+                raise members.outside(info.filename)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise members.special(info.filename)
+            name = members.add(info.filename, is_folder=info.is_dir())
+            if name and not info.is_dir() and _is_taken(name):
+                taken.append((info, name))
+        need = sum(info.file_size for info, _ in taken)
+        if need > (most := unpacked_limit(archive.stat().st_size)):
+            raise members.too_large(most)
+        check_space(need, folder, archive)
+        place = _Places(folder, most)
+        for info, name in taken:
+            with handle.open(info) as source, place(name).open("wb") as target:
+                shutil.copyfileobj(source, target, _CHUNK)
+
+
+def _unpack_tar(archive: Path, folder: Path) -> None:
+    most = unpacked_limit(archive.stat().st_size)
+    members, place = Members(archive), _Places(folder, most)
+    with open_tar(archive, most) as handle:  # once for the names and sizes, before any is written
+        for info in handle:
+            if not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
+                raise members.special(info.name)
+            members.add(info.name, is_folder=info.isdir())
+            tarfile.data_filter(info, str(folder))
+            place.room -= info.size
+            if place.room < 0:
+                raise members.too_large(most)
+        while handle.fileobj and handle.fileobj.read(_CHUNK):
+            pass  # the compression's check sum stands behind the end of the archive
+    check_space(most - place.room, folder, archive)
+    links: list[Link] = []
+    with open_tar(archive, most) as handle:
+        for info in handle:
+            name = PurePosixPath(info.name).as_posix()
+            if info.isdir() or not _is_taken(name):
+                continue
+            if info.issym() or info.islnk():
+                links.append(Link(name, info.linkname, relative=info.issym()))
+                continue
+            source = handle.extractfile(info)
+            assert source is not None  # a regular file has content
+            with source, place(name).open("wb") as target:
+                shutil.copyfileobj(source, target, _CHUNK)
+    _copy_links(links, members, place, most)
+
+
+def _copy_links(links: list[Link], members: Members, place: _Places, most: int) -> None:
+    """Put a copy of what a link names in its place; links to what is not there are left out."""
+    named = {link.name: link.target for link in links}
+    for link in links:
+        target: str | None = link.name
+        for _ in range(40):  # as the kernel does
+            if target is None or target not in named:
+                break
+            target = named[target]
+        if target is None:
+            raise members.outside(link.name)
+        source = place.folder / target
+        if source.is_dir():
+            raise DataError(
+                f"{members.archive} holds {shorten(link.name)}, which is a link to a folder.",
+                "Unpack it yourself and name the folder.",
+            )
+        if source.is_file():
+            place.room -= source.stat().st_size
+            if place.room < 0:
+                raise members.too_large(most)
+            shutil.copyfile(source, place(link.name))
+
+
+class _Places:
+    """Where members go in a folder that nothing but this unpacking writes to.
+
+    Attributes:
+        folder: to unpack to.
+        room: bytes that may still be written.
+    """
+
+    def __init__(self, folder: Path, room: int) -> None:
+        self.folder, self.room = folder, room
+        self._made = {folder}
+
+    def __call__(self, name: str) -> Path:
+        """The path of a member that `Members` has checked, its folder made."""
+        path = self.folder / name
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
+        return path
+
+
+def _index_bytes(archive: Path) -> int:
+    """The length of a zip's index as the record at its end says; 0 if there is none."""
+    with archive.open("rb") as handle:
+        handle.seek(max(0, archive.stat().st_size - _TAIL))
+        tail = handle.read()
+    end = tail.rfind(b"PK\5\6")
+    if end < 0 or len(tail) < end + 16:
+        return 0
+    if tail[max(end - 76, 0) :][:4] == b"PK\6\6":
+        return int.from_bytes(tail[end - 36 : end - 28], "little")
+    return int.from_bytes(tail[end + 12 : end + 16], "little")
+
+
+def _is_taken(name: str) -> bool:
+    return Path(name).suffix.lower() in TAKEN and not is_hidden(name)

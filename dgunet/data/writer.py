@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from dgunet.data.manifest import VERSION, LayoutName, Shard, StoreManifest
 from dgunet.data.quality import roughness
 from dgunet.data.store import Source, content_digest, digest_line, schema
 from dgunet.data.tiles import encode
+from dgunet.errors import DataError
+from dgunet.reading import read_mapping
 
 SHARD_BYTES = 256 << 20
 """A file is closed once it holds so many bytes of pixels: few files, yet work for several."""
@@ -107,15 +108,20 @@ def save_written(written: Written, path: Path) -> None:
 
 def load_written(path: Path) -> Written | None:
     """What `save_written` remembered, if its file is still there as it was."""
-    if not path.is_file():
+    try:
+        content = read_mapping(path)
+        shard = Shard(**content["shard"])
+        lift = float(content["lift"])
+        written = Written(
+            shard, tuple(content["lines"]), int(content["compared"]), int(content["rougher"]), lift
+        )
+        whole = all(isinstance(line, str) for line in written.lines)
+    except (FileNotFoundError, DataError, KeyError, TypeError, ValueError, OverflowError):
+        return None  # a damaged note is none: the file is written again
+    data = path.with_suffix(".arrow")
+    if not whole or shard.file != data.name or shard.records != len(written.lines):
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    shard = Shard(**content["shard"])
-    data = path.with_name(shard.file)
-    if not data.is_file() or files.sha256_file(data) != shard.sha256:
-        return None
-    counts = content["compared"], content["rougher"]
-    return Written(shard, tuple(content["lines"]), *counts, content["lift"])
+    return written if data.is_file() and files.sha256_file(data) == shard.sha256 else None
 
 
 def _batch(pair: LoadedPair, layout: LayoutName) -> pa.RecordBatch:

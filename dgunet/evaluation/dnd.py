@@ -20,6 +20,7 @@ import scipy.io
 
 from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation.arrays import Array
+from dgunet.evaluation.npy import read_npy
 from dgunet.evaluation.rows import array_sha256
 from dgunet.files import (
     atomic_folder,
@@ -102,12 +103,10 @@ def _image_of(record: str) -> str:
 
 
 def _read_box(path: Path) -> Array:
-    if not path.is_file():
-        raise DataError(f"the restored box {path} is missing.", _AGAIN)
     try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), np.float32)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"the restored box {path} is damaged ({error}).", _AGAIN) from error
+        return np.asarray(read_npy(path, mend=_AGAIN), np.float32)
+    except FileNotFoundError:
+        raise DataError(f"the restored box {path} is missing.", _AGAIN) from None
 
 
 def _matlab(cells: Array) -> bytes:
@@ -140,13 +139,22 @@ def zip_submission(evaluation: Path, out: Path) -> str:
         )
     with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for path in files:
-            shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
-            if shapes.get("Idenoised") != (1, BOXES):
+            if _boxes_in(path) != (1, BOXES):
                 raise EvaluationError(
                     f"{path} does not hold {BOXES} boxes.", "Evaluate the whole DND set again."
                 )
             archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
     return sha256_file(out)
+
+
+def _boxes_in(path: Path) -> tuple[int, ...]:
+    try:
+        shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
+    except Exception as error:  # scipy raises what its parser stumbles over
+        raise EvaluationError(
+            f"{path} is no readable MATLAB file ({error}).", "Evaluate the whole DND set again."
+        ) from error
+    return tuple(shapes.get("Idenoised", ()))
 
 
 @dataclass(frozen=True)

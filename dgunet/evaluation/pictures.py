@@ -12,11 +12,13 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from dgunet.data.images import open_image
 from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation.arrays import Array
 from dgunet.evaluation.memory import require_memory
 from dgunet.evaluation.restoration import Network, restore_image
 from dgunet.files import atomic_path
+from dgunet.reading import shorten
 
 _WRITABLE = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".avif"})
 READABLE = _WRITABLE | {".gif", ".ppm", ".pgm", ".pnm", ".jp2", ".jfif", ".tga"}
@@ -26,6 +28,9 @@ _ENCODING: dict[str, dict[str, Any]] = {
     ".webp": {"lossless": True},
     ".avif": {"quality": 90, "subsampling": "4:4:4"},
 }
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "AVIF", "GIF", "PPM", "JPEG2000", "TGA")
+"""By content. Not all that Pillow reads: some formats start programs."""
+_UNREADABLE, _MEND = "no readable image", "Check the path, or save it again."
 _ORIENTATION = 0x0112
 _KEPT_COLOURS = ("RGB", "RGBA", "P", "PA", "L", "LA")
 _BGR = {3: [2, 1, 0], 4: [2, 1, 0, 3]}
@@ -55,26 +60,19 @@ def read_picture(path: Path) -> Picture:
     A palette becomes RGB; CMYK becomes RGB, without its profile.
 
     Raises:
-        DataError: for a missing or damaged file, several frames, or floating-point pixels.
+        DataError: for a missing or damaged file, a pipe or device, another format, more pixels than
+            `dgunet.data.limits` allow, several frames, or floating-point pixels.
     """
     try:
-        with Image.open(path) as image:
-            frames = getattr(image, "n_frames", 1)
-            # The further frames of a telephone's JPEG are previews and brightness maps.
-            if frames > 1 and image.format != "MPO":
-                raise DataError(f"{path} has {frames} frames.", "Save the frames as single images.")
+        with open_image(path, _FORMATS, unreadable=_UNREADABLE, mend=_MEND) as image:
             deep = _is_deep(image)  # before the pixels are loaded, which forgets it
             exif = image.getexif()
             orientation = int(exif.pop(_ORIENTATION, 1))
             icc = image.info.get("icc_profile") if image.mode in _KEPT_COLOURS or deep else None
             facts = Picture(np.empty(0), None, exif.tobytes(), icc)
             decoded = _deep(path) if deep else _shallow(image)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist.", "Check the path.") from None
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{path} is too large ({error}).", "Cut it into parts first.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} is no readable image ({error}).", "Save it again.") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, cv2.error) as error:
+        raise DataError(f"{path} is {_UNREADABLE} ({error}).", _MEND) from error
     upright = np.ascontiguousarray(_turned(decoded, orientation))
     if upright.shape[2] in (2, 4):
         return replace(facts, pixels=upright[..., :-1], alpha=upright[..., -1])
@@ -163,6 +161,8 @@ def find_pictures(inputs: Iterable[str]) -> list[Path]:
         else:
             matches = glob.glob(text, recursive=True)  # noqa: PTH207 - may be absolute
             some = sorted(Path(p) for p in matches if Path(p).is_file())
+        for one in some:
+            _check_utf8(one)
         if not some:
             raise DataError(
                 f"{text} names no picture.",
@@ -171,6 +171,13 @@ def find_pictures(inputs: Iterable[str]) -> list[Path]:
             )
         found |= dict.fromkeys(some)
     return list(found)
+
+
+def _check_utf8(path: Path) -> None:
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"the name {shorten(path.name)} is not UTF-8.", "Rename it.") from error
 
 
 def output_paths(pictures: list[Path], out: Path, *, force: bool) -> list[Path]:

@@ -15,8 +15,10 @@ from dgunet.data.images import SUFFIXES, read_grey, read_rgb
 from dgunet.data.matlab import sidd_blocks
 from dgunet.errors import EvaluationError
 from dgunet.evaluation.arrays import Array, require_finite
+from dgunet.evaluation.npy import read_npy
 from dgunet.evaluation.protocols import Protocol
 from dgunet.evaluation.rows import Row, array_sha256
+from dgunet.reading import shorten
 
 Load = Callable[[], Array]
 _AT_ONCE = 2
@@ -117,9 +119,12 @@ def _images(folder: Path, more: set[str]) -> dict[str, Path]:
         )
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES | more or not path.is_file():
+        if path.suffix.lower() not in SUFFIXES | more or path.is_dir():
             continue
+        if not path.is_file():
+            raise EvaluationError(f"{path} is not a regular file.", "Put an image in its place.")
         name = path.relative_to(folder).with_suffix("").as_posix()
+        _check_utf8(path, name)
         if name in found:
             raise EvaluationError(
                 f"{found[name]} and {path} have the same name.", "Keep one image of each name."
@@ -128,6 +133,15 @@ def _images(folder: Path, more: set[str]) -> dict[str, Path]:
     if not found:
         raise EvaluationError(f"{folder} holds no image.", "Check the path.")
     return found
+
+
+def _check_utf8(path: Path, name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise EvaluationError(
+            f"the name {shorten(str(path))} is not UTF-8.", "Rename it."
+        ) from error
 
 
 def _paired(
@@ -145,7 +159,7 @@ def _paired(
     read = read_grey if protocol.channels == 1 else read_rgb
 
     def loader(path: Path) -> Load:
-        return lambda: _numpy(path) if path.suffix == ".npy" else read(path)
+        return lambda: _array(path) if path.suffix.lower() == ".npy" else read(path)
 
     names = sorted(restored, key=_natural)
     return ((name, loader(restored[name]), loader(targets[name])) for name in names)
@@ -164,7 +178,7 @@ def _block_pairs(restored: Path, target: Path) -> Iterator[tuple[str, Load, Load
         raise EvaluationError(
             f"{restored} has no variable Idenoised.", "It holds (40, 32, 256, 256, 3) blocks."
         )
-    given = content["Idenoised"]
+    given = np.asarray(content["Idenoised"])
     last, picture = list(truths.items())[-1]
     shape = (*map(int, last.split("_")), *picture.shape())
     if given.shape != shape:
@@ -185,16 +199,11 @@ def _block_pairs(restored: Path, target: Path) -> Iterator[tuple[str, Load, Load
     )
 
 
-def _numpy(path: Path) -> Array:
-    try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError) as error:
-        raise EvaluationError(
-            f"{path} is no readable array ({error}).", "Save it again."
-        ) from error
+def _array(path: Path) -> Array:
+    return read_npy(path, kind=EvaluationError)
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Sorts 2 before 10."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+    """Sorts 2 before 10; other scripts' digits are letters."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(0, int(part), "") if "0" <= part[0] <= "9" else (1, 0, part) for part in parts]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dgunet import files
+from dgunet.address import redact
 from dgunet.data.catalogue import DatasetInfo, dataset
 from dgunet.data.fetching import Fetched, check_absent
 from dgunet.data.importing import Imported
 from dgunet.data.layouts import read_pairs
+from dgunet.data.unpacking import TAKEN
 from dgunet.errors import DataError, DgunetError
+from dgunet.paths import check_name
+from dgunet.reading import shorten
 
 FOLDER = "data/paper"
 """Where the official trees lie in this project's repositories."""
@@ -51,36 +54,36 @@ def fetch_from_dvc(
 
     info = dataset(name)
     check_absent(info, root)
-    with files.writing(root):
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", suffix=".partial", dir=root) as work:
-            try:
-                remote = DVCFileSystem(repo, rev=rev)
-                commit = str(remote.repo.get_rev())
-                tree, place = _find(info, remote, folder)
-                digests, out = _listed(remote, place)
-                target = Path(work) / info.role / tree
-                _get(remote, place, target, digests, observe)
-            except DgunetError:
+    with files.writing(root), files.partial_folder(root / "fetch") as work:
+        try:
+            remote = DVCFileSystem(repo, rev=rev)
+            commit = str(remote.repo.get_rev())
+            tree, place = _find(info, remote, folder)
+            digests, out = _listed(remote, place)
+            target = work / info.role / tree
+            _get(remote, place, target, digests, observe)
+        except DgunetError:
+            raise
+        # DVC passes on whatever git, the disk, the cloud's client and its own parts raise.
+        except Exception as error:
+            if files.refused(error):
                 raise
-            # DVC passes on whatever git, the disk, the cloud's client and its own parts raise.
-            except Exception as error:
-                if files.refused(error):
-                    raise
-                raise DataError(
-                    f"{name} could not be read from {repo} at {rev}:"
-                    f" {type(error).__name__}: {error}",
-                    "Check the address, the revision, the remote and its credentials"
-                    " (AWS_ACCESS_KEY_ID, ...).",
-                ) from error
-            pairs = len(read_pairs(info, Path(work)))
-            final = root / info.role / tree
-            if final.exists():  # with another set in it
-                raise DataError(f"{final} is there already.", "Choose another --root.")
-            final.parent.mkdir(parents=True, exist_ok=True)
-            target.rename(final)
-    imported = Imported(name, final, pairs, info.pairs, len(digests))
-    source = f"{repo} at {commit}, {place}"
+            raise DataError(
+                f"{name} could not be read from {redact(repo)} at {rev}:"
+                f" {type(error).__name__}: {redact(str(error))}",
+                "Check the address, the revision, the remote and its credentials"
+                " (AWS_ACCESS_KEY_ID, ...).",
+            ) from error
+        pairs = len(read_pairs(info, work))
+        kept = _only_data(target)
+        final = root / info.role / tree
+        if final.exists():  # with another set in it
+            raise DataError(f"{final} is there already.", "Choose another --root.")
+        files.make_folder(final.parent)
+        files.sync_tree(target)
+        files.rename(target, final)
+    imported = Imported(name, final, pairs, info.pairs, kept)
+    source = f"{redact(repo)} at {commit}, {place}"
     return Fetched(imported, source, "", f"verified by the MD5 that {out} has there")
 
 
@@ -98,7 +101,8 @@ def sets_in_dvc(names: Sequence[str], repo: str, rev: str, *, folder: str = FOLD
         return [info.name for info in infos if _places(info, remote, folder)]
     except Exception as error:  # DVC passes on whatever git, the disk or the cloud's client raise
         raise DataError(
-            f"{repo} at {rev} could not be read: {type(error).__name__}: {error}",
+            f"{redact(repo)} at {rev} could not be read: {type(error).__name__}:"
+            f" {redact(str(error))}",
             "Check the address, the revision, the remote and its credentials.",
         ) from error
 
@@ -152,12 +156,35 @@ def _listed(remote: Any, place: str) -> tuple[dict[str, str], str]:
         key=lambda entry: entry["relpath"],
     )
     found = hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False)
-    if f"{found.hexdigest()}.dir" != digest or any(".." in Path(path).parts for path in known):
+    for name in relative.values():
+        check_name(name, lambda why: _foreign(parent, name, why))  # noqa: B023 - called at once
+    if f"{found.hexdigest()}.dir" != digest:
         raise DataError(
             f"the remote's list of {parent} is not the one that its .dvc file names ({digest}).",
             "The remote is damaged: push the data again from a good copy.",
         )
     return {p: known[p] for p in known if PurePosixPath(p).is_relative_to(place)}, f"{parent}.dvc"
+
+
+def _foreign(parent: PurePosixPath, name: str, why: str) -> DataError:
+    return DataError(
+        f"the remote's list of {parent} names {shorten(name)}, which {why}.",
+        "Do not use this repository.",
+    )
+
+
+def _only_data(folder: Path) -> int:
+    """Remove what no set consists of; gives the number of files left, none of them executable."""
+    left = 0
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise DataError(f"{path.name} of the remote is no plain file.", "Do not use it.")
+        if path.is_file() and path.suffix.lower() in TAKEN:
+            path.chmod(path.stat().st_mode & ~0o111)
+            left += 1
+        elif path.is_file():
+            path.unlink()
+    return left
 
 
 def _get(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from dgunet import files
 from dgunet.config import check_task
 from dgunet.data.downloading import Download
+from dgunet.data.fetching import local_path
 from dgunet.data.remotes import RemoteError, shown
 from dgunet.errors import CheckpointError, ConfigError
 from dgunet.network import load_network, save_network
@@ -27,14 +27,15 @@ def load_weights(address: str, sha256: str, task: str, out: Path) -> dict[str, s
 
     Raises:
         ConfigError: for a digest that is none, or an unknown task.
+        DataError: for an address of another kind, or none.
         CheckpointError: if the file cannot be brought, is another one, or is of another task.
     """
     check_task(task)
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise ConfigError(f"weights_sha256 {sha256!r}.", "Give its 64 digits: sha256sum FILE.")
     weights = out / "network.safetensors"
-    with TemporaryDirectory() as scratch:
-        file = _bring(address, sha256, Path(scratch))
+    with files.partial_folder(weights) as scratch:
+        file = _bring(address, sha256, scratch)
         if address.endswith(".safetensors"):
             network, origin = load_network(file)
             with files.atomic_path(weights) as temporary:
@@ -52,7 +53,8 @@ def load_weights(address: str, sha256: str, task: str, out: Path) -> dict[str, s
 
 
 def _bring(address: str, sha256: str, scratch: Path) -> Path:
-    if "://" in address and not address.startswith("file://"):
+    path = local_path(address)
+    if path is None:
         file = scratch / "weights"
         try:
             Download(address, file, sha256, lambda here, total: None).run()
@@ -61,7 +63,7 @@ def _bring(address: str, sha256: str, scratch: Path) -> Path:
                 f"{shown(address)} could not be fetched: {error}.", "Check address and digest."
             ) from error
         return file
-    file = Path(address.removeprefix("file://"))
+    file = path
     if not file.is_file():
         raise CheckpointError(f"no weights at {file}.", "Check the path inside the container.")
     if (found := files.sha256_file(file)) != sha256:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dgunet.errors import ConfigError, DataError
+from dgunet.evaluation.npy import read_npy
 from dgunet.evaluation.pictures import Picture, read_picture, write_picture
 from dgunet.evaluation.restoration import to_tensor
 from dgunet.files import write_bytes
@@ -106,14 +107,11 @@ def read_measurements(path: Path, network: DGUNet) -> Tensor:
         )
     mend = f"Save float values of shape ({m}, rows of blocks, columns of blocks) with numpy.save."
     try:
-        y = np.load(path, allow_pickle=False)
+        y = read_npy(path, mend=mend)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", "Check the path.") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path} is no array of numpy ({error}).", mend) from error
-    if not isinstance(y, np.ndarray) or y.ndim != 3 or y.shape[0] != m or 0 in y.shape:
-        shape = getattr(y, "shape", "of an archive")
-        raise DataError(f"{path} has the shape {shape}, which the network does not take.", mend)
+    if y.ndim != 3 or y.shape[0] != m or 0 in y.shape:
+        raise DataError(f"{path} has the shape {y.shape}, which the network does not take.", mend)
     if y.dtype.kind not in "fiu" or not np.isfinite(y).all():
         raise DataError(f"{path} holds values that are not finite real numbers.", mend)
     return torch.from_numpy(y.astype(np.float32))[None]

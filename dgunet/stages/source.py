@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
+from dgunet import files
 from dgunet.config import Params
 from dgunet.data.catalogue import dataset
 from dgunet.errors import ConfigError, DataError
@@ -59,8 +60,7 @@ def trees(params: Params, name: str, source: str, version: str) -> Iterator[Path
     if is_folder(source):
         yield Path(source)
         return
-    with TemporaryDirectory(prefix="dgunet-data-") as scratch:
-        root = Path(scratch)
+    with files.partial_folder(Path(gettempdir()) / "dgunet-data") as root:
         address = source.removeprefix("file://")
         fetch_from_dvc(name, address, version, root, folder=f"data/{params.profile}")
         yield root

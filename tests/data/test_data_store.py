@@ -411,3 +411,21 @@ def test_two_preparations_at_once_are_refused(sample_root, tmp_path):
     ):
         prepare_dataset("Set11", sample_root, tmp_path / "out", profile="sample")
     assert prepare_dataset("Set11", sample_root, tmp_path / "out", profile="sample").count == 3
+
+
+@pytest.mark.parametrize("name", ["../../x.arrow", "/tmp/x.arrow", "a/x.arrow", ".x", "a\\b", ""])
+def test_a_file_of_a_store_lies_in_its_folder(name, store_copy):
+    path = store_copy / "manifest.json"
+    content = json.loads(path.read_text())
+    content["shards"][0]["file"] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"manifest\.json names .*, which"):
+        PairStore.open(store_copy)
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a\nb", "x" * 300, ""])
+def test_a_record_is_not_called_as_no_file_may_be(name, tmp_path):
+    """Its restored picture or box becomes a file of that name."""
+    write_store(tmp_path / "store", [LoadedPair(name, None, np.zeros((4, 4, 3), np.uint8))])
+    with pytest.raises(DataError, match=r"pairs-00000\.arrow names .*, which"):
+        PairStore.open(tmp_path / "store")[0]

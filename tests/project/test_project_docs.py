@@ -131,6 +131,7 @@ PLUMBING = (
     "dgunet/data/__init__.py",
     "dgunet/data/catalogue.py",
     "dgunet/data/images.py",
+    "dgunet/data/limits.py",
     "dgunet/data/manifest.py",
     "dgunet/data/store.py",
     "dgunet/data/tiles.py",

@@ -1,0 +1,409 @@
+"""Archives and lists of strangers: nothing outside, nothing executable, bounded, in one line."""
+
+import gzip
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+
+import pytest
+from data_hostile import LIST, SCENE, pack, png, realblur, tree
+
+from dgunet.data.catalogue import dataset
+from dgunet.data.importing import import_dataset
+from dgunet.data.layouts import read_pairs
+from dgunet.data.lists import LINES
+from dgunet.data.unpacking import unpack
+from dgunet.errors import ConfigError, DataError
+from dgunet.leftovers import leftovers_below
+
+NESTED = "a/b/c/"
+
+
+def packed(tmp_path, kind, members, **how):
+    path = tmp_path / "given" / f"archive.{kind}"
+    path.parent.mkdir(exist_ok=True)
+    return pack(path, members, **how)
+
+
+def refused(message, source, tmp_path, name="RealBlur-J"):
+    """Import must fail with this message and leave nothing at all."""
+    root = tmp_path / "project" / "data" / "paper"
+    with pytest.raises(DataError, match=message) as caught:
+        import_dataset(name, source, root)
+    assert tree(tmp_path / "project") == []
+    assert list(leftovers_below(root)) == []
+    return str(caught.value)
+
+
+def good_line(half=""):
+    scene = SCENE.removeprefix("RealBlur/")
+    return f"{half}{scene}/gt/gt_1.png {half}{scene}/blur/blur_1.png"
+
+
+# Lists.
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_a_list_that_names_files_outside_the_set_writes_nothing(kind, tmp_path):
+    up = "../../../../x/y"
+    members = realblur(f"{good_line()}\n{up}/gt.png {up}/blur.png\n")
+    members = {NESTED + name: content for name, content in members.items()}
+    members |= {"x/y/gt.png": png(), "x/y/blur.png": png()}
+    archive = packed(tmp_path, kind, members)
+    told = refused(r"RealBlur_J_test_list\.txt, line 2 names", archive, tmp_path)
+    assert "leads out of its folder" in told
+    assert "\n" not in told
+
+
+def test_the_list_of_a_folder_under_another_name_is_judged_too(tmp_path):
+    members = {"some/" + LIST.rpartition("/")[2]: b"../a/b/gt.png ../a/b/blur.png\n"}
+    archive = packed(tmp_path, "zip", members | {"a/b/gt.png": png(), "a/b/blur.png": png()})
+    refused("line 1 names .* leads out of its folder", archive, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("/etc/scene/gt/1.png", "is absolute"),
+        ("C:/scene/gt/1.png", "drive letter"),
+        ("a\\..\\..\\gt\\1.png", "backslash"),
+        ("a/../../../1.png", "leads out"),
+        ("scene/gt/\x011.png", "control character"),
+        ("scene/gt/" + "n" * 300 + ".png", "too long"),
+        (".git/hooks/x.png", "no picture"),
+        ("../../../../.git/hooks/pre-commit", "leads out"),
+        ("scene/gt/pre-commit", "no picture"),
+        ("x.png", "does not lie in SCENE"),
+    ],
+)
+def test_what_a_list_may_not_name(name, reason, tmp_path):
+    archive = packed(tmp_path, "tar", realblur(f"{name} {name}\n"))
+    told = refused("line 1", archive, tmp_path)
+    assert reason in told
+
+
+def test_a_list_may_not_lead_out_through_a_link_of_a_folder(tmp_path):
+    (tmp_path / "given").mkdir()
+    for name, content in realblur("scene/gt/1.png scene/blur/1.png\n").items():
+        path = tmp_path / "given" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    for half in ("gt", "blur"):
+        (tmp_path / "elsewhere" / half).mkdir(parents=True)
+        (tmp_path / "elsewhere" / half / "1.png").write_bytes(png())
+    (tmp_path / "given/RealBlur/scene").symlink_to(tmp_path / "elsewhere")
+    refused("line 1 names .* through a link", tmp_path / "given", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a/gt/1.png \xff\xfe\n", r"list\.txt, line 1: byte 0xff is not UTF-8"),
+        (good_line().encode() + b"\n" + b"x" * 5000, r"line 2: it has 5,000 characters"),
+        (b"only-one-path.png\n", "line 1: .* is not two paths"),
+        (b"a\0b\n", "line 1: it holds a NUL"),
+        (b"\n" * (LINES + 1), "lines, at most"),
+        (f"{good_line()}\n{good_line()}\n".encode(), "line 2: .* a second time"),
+    ],
+)
+def test_a_list_that_does_not_read_is_one_line(text, message, tmp_path):
+    told = refused(message, packed(tmp_path, "zip", realblur(text)), tmp_path)
+    assert len(told) < 600
+
+
+def test_a_list_with_a_byte_order_mark_and_windows_lines_is_read(tmp_path):
+    archive = packed(tmp_path, "zip", realblur(f"\ufeff{good_line()}\r\n"))
+    assert import_dataset("RealBlur-J", archive, tmp_path / "root").pairs == 1
+
+
+# What is laid out.
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_nothing_imported_is_executable(kind, tmp_path):
+    archive = packed(tmp_path, kind, realblur(good_line(), **{"RealBlur/run": b"#!"}), mode=0o4755)
+    folder = import_dataset("RealBlur-J", archive, tmp_path / "root").folder
+    plain = tmp_path / "plain"
+    plain.touch()
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*.*")}
+    assert len([path for path in modes if path.is_file()]) == 3
+    assert {modes[path] for path in modes if path.is_file()} == {stat.S_IMODE(plain.stat().st_mode)}
+    assert not (folder / "run").exists()
+
+
+def test_a_folder_with_executable_pictures_is_imported_without_the_right(tmp_path):
+    for number in range(3):
+        path = tmp_path / f"given/Set11/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(colour=(number, 0, 0)))
+        path.chmod(0o755)
+    folder = import_dataset("Set11", tmp_path / "given", tmp_path / "root").folder
+    assert not any(path.stat().st_mode & 0o111 for path in folder.iterdir())
+
+
+SCRIPT = b"P3\n#!/bin/sh\n1 1\n255\n0 0 0\n"
+
+
+@pytest.mark.parametrize("content", [SCRIPT, b"GIF89a", b"%!PS-Adobe\n%%BoundingBox: 0 0 1 1\n"])
+def test_what_is_no_picture_of_a_set_by_its_content_is_refused(content, tmp_path):
+    archive = packed(tmp_path, "zip", {"Set11/x.png": content}, mode=0o755)
+    refused(r"archive\.zip/Set11/x\.png is not a readable image", archive, tmp_path, "Set11")
+
+
+# Archives.
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../x.png", "outside its folder"),
+        ("/tmp/x.png", "outside its folder"),
+        ("a/b/../../../x.png", "outside its folder"),
+        ("..\\x.png", "backslash"),
+        ("C:/x.png", "drive letter"),
+        ("n" * 300 + ".png", "too long for a file's name"),
+        ("a/" * 600 + "x.png", "too long for a file's name"),
+        ("a/" * 40 + "x.png", "deeper than 32 folders"),
+        ("a\nb.png", "control character"),
+    ],
+)
+def test_names_in_an_archive_that_no_file_may_have(kind, name, message, tmp_path):
+    archive = packed(tmp_path, kind, {"Set11/1.png": png(), name: png()})
+    told = refused(message, archive, tmp_path, "Set11")
+    assert "\n" not in told
+    assert len(told) < 400
+
+
+def test_a_tar_with_a_name_that_is_not_utf_8(tmp_path):
+    archive = packed(tmp_path, "tar", {"Set11/1.png": png(), "Set11/\udcff.png": png()})
+    refused("is not UTF-8", archive, tmp_path, "Set11")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_file_that_is_also_a_folder(kind, order, tmp_path):
+    names = ["Set11/1.png", "Set11/1.png/x.png"][::order]
+    archive = packed(tmp_path, kind, dict.fromkeys(names, png()))
+    refused("as a file and as a folder", archive, tmp_path, "Set11")
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE], ids=["char", "block", "fifo"]
+)
+def test_devices_and_pipes_in_an_archive(kind, tmp_path):
+    archive = tmp_path / "a.tar"
+    with tarfile.open(archive, "w") as handle:
+        entry = tarfile.TarInfo("Set11/9.png")
+        entry.type = kind
+        handle.addfile(entry)
+    refused("a device or a pipe", archive, tmp_path, "Set11")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as handle:
+        info = zipfile.ZipInfo("Set11/9.png")
+        info.external_attr = (stat.S_IFIFO | 0o644) << 16
+        handle.writestr(info, b"")
+    refused("a device or a pipe", tmp_path / "a.zip", tmp_path, "Set11")
+
+
+def links(tmp_path, *pairs):
+    """A tar of Set11 with one picture and these (type, name, link) after it."""
+    archive = pack(tmp_path / "a.tar", {"Set11/1.png": png()})
+    with tarfile.open(archive, "a") as handle:
+        for kind, name, target in pairs:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, target
+            handle.addfile(entry)
+    return archive
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE], ids=["symbolic", "hard"])
+def test_links_of_a_tar_that_lead_outside(kind, tmp_path):
+    for target in ("/etc/hostname", "../../../secret.png"):
+        refused("outside", links(tmp_path, (kind, "Set11/2.png", target)), tmp_path, "Set11")
+
+
+def test_a_member_is_never_written_through_a_link(tmp_path):
+    """As CVE-2025-4517: a link to a folder, and a member below it."""
+    archive = links(tmp_path, (tarfile.SYMTYPE, "Set11/d", "."), (tarfile.SYMTYPE, "e", "Set11/d"))
+    with tarfile.open(archive, "a") as handle:
+        handle.addfile(tarfile.TarInfo("e/x.png"))
+    refused("as a file and as a folder", archive, tmp_path, "Set11")
+
+
+def test_links_to_pictures_become_files(tmp_path):
+    archive = links(
+        tmp_path,
+        (tarfile.SYMTYPE, "Set11/2.png", "3.png"),
+        (tarfile.SYMTYPE, "Set11/3.png", "../Set11/1.png"),
+        (tarfile.LNKTYPE, "Set11/4.png", "Set11/1.png"),
+        (tarfile.SYMTYPE, "Set11/5.png", "6.png"),
+        (tarfile.SYMTYPE, "Set11/6.png", "5.png"),
+    )
+    folder = import_dataset("Set11", archive, tmp_path / "root").folder
+    assert sorted(p.name for p in folder.iterdir()) == ["1.png", "2.png", "3.png", "4.png"]
+    assert all(p.read_bytes() == png() and not p.is_symlink() for p in folder.iterdir())
+
+
+# Bounds.
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_thirty_thousand_folders_are_refused_before_anything_is_written(kind, tmp_path):
+    members = {f"{number}/1.png": b"" for number in range(30_000)}
+    archive = packed(tmp_path, kind, members)
+    told = refused("holds more than 10,000 folders", archive, tmp_path, "Set11")
+    assert "DGUNET_MAX_FOLDERS" in told
+
+
+def test_thirty_thousand_folders_on_the_disk_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("DGUNET_MAX_FOLDERS", "300")
+    for number in range(400):
+        (tmp_path / f"given/{number}").mkdir(parents=True)
+    refused("holds more than 300 folders", tmp_path / "given", tmp_path, "Set11")
+    (tmp_path / "loop").mkdir()
+    for number in range(30):
+        (tmp_path / f"loop/{number}").symlink_to(".")
+    refused("holds more than 300 folders", tmp_path / "loop", tmp_path, "Set11")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_the_number_of_entries_is_bounded_and_the_bound_can_be_raised(kind, tmp_path, monkeypatch):
+    archive = packed(tmp_path, kind, {f"Set11/{n}.png": png(colour=(n, 0, 0)) for n in range(20)})
+    monkeypatch.setenv("DGUNET_MAX_ENTRIES", "10")
+    assert "DGUNET_MAX_ENTRIES" in refused("more than 10 entries", archive, tmp_path, "Set11")
+    monkeypatch.setenv("DGUNET_MAX_ENTRIES", "20")
+    assert import_dataset("Set11", archive, tmp_path / "root").pairs == 20
+    monkeypatch.setenv("DGUNET_MAX_ENTRIES", "many")
+    with pytest.raises(ConfigError, match="DGUNET_MAX_ENTRIES is 'many'"):
+        import_dataset("Set11", archive, tmp_path / "other")
+
+
+def test_an_index_that_is_too_long_is_not_read(tmp_path, monkeypatch):
+    archive = packed(tmp_path, "zip", {f"{'x' * 200}{n}.png": b"" for n in range(100)})
+    monkeypatch.setenv("DGUNET_MAX_ENTRIES", "50")
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda *_, **__: pytest.fail("was read"))
+    with pytest.raises(DataError, match="more than 50 entries"):
+        unpack(archive, tmp_path)
+
+
+@pytest.mark.parametrize("raised", [False, True])
+def test_a_bomb_is_refused_by_what_it_says(raised, tmp_path, monkeypatch):
+    archive = packed(tmp_path, "zip", {"Set11/1.png": png()})
+    content = bytearray(archive.read_bytes())
+    at = content.find(b"PK\x01\x02") + 24
+    content[at : at + 4] = (1_500_000_000).to_bytes(4, "little")
+    archive.write_bytes(content)
+    if raised:
+        monkeypatch.setenv("DGUNET_MAX_UNPACKED_GB", "2")
+        assert import_dataset("Set11", archive, tmp_path / "root").pairs == 1
+        return
+    told = refused(r"unpacks to more than 1 GB", archive, tmp_path, "Set11")
+    assert "DGUNET_MAX_UNPACKED_GB" in told
+
+
+@pytest.mark.parametrize("name", ["Set11/a.png", "not-of-a-set.bin"])
+def test_a_compressed_tar_is_read_only_so_far(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("dgunet.data.unpacking.unpacked_limit", lambda size: 5_000_000)
+    archive = packed(tmp_path, "tar.gz", {name: bytes(40_000_000)})
+    refused(r"unpacks to more than 0\.005 GB", archive, tmp_path, "Set11")
+
+
+def test_zeros_behind_the_end_of_a_tar_are_not_read_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("dgunet.data.unpacking.unpacked_limit", lambda size: 5_000_000)
+    archive = packed(tmp_path, "tar", {"Set11/1.png": png()})
+    with gzip.open(tmp_path / "b.tar.gz", "wb", compresslevel=1) as handle:
+        handle.write(archive.read_bytes())
+        handle.write(bytes(60_000_000))
+    refused("unpacks to more than", tmp_path / "b.tar.gz", tmp_path, "Set11")
+
+
+def test_a_header_that_asks_for_gigabytes_is_damage(tmp_path):
+    entry = tarfile.TarInfo("x")
+    entry.type, entry.size = tarfile.XHDTYPE, 4 << 30
+    archive = tmp_path / "a.tar"
+    archive.write_bytes(png() and entry.tobuf() + bytes(10_240))
+    refused("neither a folder nor a zip or tar|is damaged", archive, tmp_path, "Set11")
+
+
+@pytest.mark.parametrize("place", range(0, 400, 7))
+def test_an_index_with_a_spoilt_byte_never_ends_in_another_error(place, tmp_path):
+    for kind in ("zip", "tar"):
+        archive = packed(tmp_path, kind, {"Set11/é.png": png(), "Set11/2.png": png()})
+        content = bytearray(archive.read_bytes())
+        at = len(content) - 1 - place if kind == "zip" else place
+        content[at] ^= 0xA5
+        archive.write_bytes(content)
+        folder = tmp_path / kind
+        folder.mkdir()
+        try:
+            unpack(archive, folder)
+        except DataError as error:
+            assert "\n" not in str(error)
+
+
+def test_a_pipe_is_no_archive(tmp_path):
+    os.mkfifo(tmp_path / "a.zip")
+    refused("is not a regular file", tmp_path / "a.zip", tmp_path, "Set11")
+
+
+# Kills.
+
+STOPPED = """
+import sys, time
+from pathlib import Path
+from dgunet.data import importing
+
+def stop(*_, **__):
+    print("ready", flush=True)
+    time.sleep(600)
+
+importing.{hook} = stop
+importing.import_dataset("Set11", Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("hook", ["find_set", "inside"])
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_what_a_killed_import_left_is_removed_by_the_next(hook, kind, sample_root, tmp_path):
+    source, root = sample_root / "test", tmp_path / "root"
+    if kind == "zip":
+        pictures = (sample_root / "test/Set11").iterdir()
+        source = packed(tmp_path, "zip", {f"Set11/{p.name}": p.read_bytes() for p in pictures})
+    command = [sys.executable, "-c", STOPPED.format(hook=hook), str(source), str(root)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    with pytest.raises(DataError, match="unknown data set"):
+        import_dataset("nothing", source, root)
+    living = [left.path for left in leftovers_below(root)]
+    import_dataset("BSD68", sample_root, root)
+    assert [left.path for left in leftovers_below(root)] == living, "it still works there"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert bool(living) == (kind == "zip" or hook == "inside")
+    assert import_dataset("Set11", source, root).pairs == 3
+    assert list(leftovers_below(root)) == []
+    assert sorted(path.name for path in root.iterdir()) == ["test"]
+
+
+def test_the_search_takes_the_time_of_the_number_of_folders(tmp_path):
+    """Minutes before: every folder was looked up in the list of those named as the set."""
+    for number in range(3000):
+        (tmp_path / f"given/{number}/RealBlur").mkdir(parents=True)
+    start = time.process_time()
+    refused("there is no list", tmp_path / "given", tmp_path)
+    assert time.process_time() - start < 60
+
+
+def test_read_pairs_of_a_tree_that_lies_there_judges_the_list_too(tmp_path):
+    for name, content in realblur("../../x/y/gt.png ../../x/y/blur.png").items():
+        path = tmp_path / "test" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r"line 1 names .* leads out"):
+        read_pairs(dataset("RealBlur-J"), tmp_path)

@@ -1,0 +1,108 @@
+"""Results and pictures of strangers: arrays that claim too much, pipes, names that are no names."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dgunet.errors import DataError, EvaluationError
+from dgunet.evaluation.dnd import bundle_boxes, write_box
+from dgunet.evaluation.npy import read_npy
+from dgunet.evaluation.pictures import find_pictures, read_picture
+from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.score import score_results
+
+
+def npy(path, header, content=b"", version=(1, 0)):
+    text = header.encode().ljust(117) + b"\n"
+    path.write_bytes(b"\x93NUMPY" + bytes(version) + len(text).to_bytes(2, "little") + text)
+    with path.open("ab") as handle:
+        handle.write(content)
+
+
+CLAIM = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }"
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        (CLAIM % "51000000000000, 1", "408,000,000,000,000 bytes, and 0 follow"),
+        (CLAIM % "-1, 3", "and 0 follow"),
+        (CLAIM % "9" * 3, "no array of numpy"),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", "holds objects"),
+        ("{'descr': '<f8'}", "no array of numpy"),
+        ("(" * 100, "no array of numpy"),
+        ("__import__('os').system('true')", "no array of numpy"),
+    ],
+)
+def test_a_header_is_believed_only_as_far_as_the_file_reaches(header, told, tmp_path):
+    npy(tmp_path / "a.npy", header)
+    with pytest.raises(DataError, match=told) as caught:
+        read_npy(tmp_path / "a.npy")
+    assert "\n" not in str(caught.value)
+
+
+def test_arrays_come_back_as_they_were(tmp_path):
+    arrays = [np.arange(6.0).reshape(1, 2, 3), np.zeros((0, 3)), np.float32(3), np.ones((2, 2)).T]
+    for given in arrays:
+        np.save(tmp_path / "a.npy", given)
+        read = read_npy(tmp_path / "a.npy")
+        assert np.array_equal(read, given)
+        assert read.dtype == given.dtype
+    np.savez(tmp_path / "b.npz", a=given)
+    with pytest.raises(DataError, match="no array of numpy"):
+        read_npy(tmp_path / "b.npz")
+
+
+def scored(tmp_path, **files):
+    for half in ("a", "b"):
+        (tmp_path / half).mkdir(exist_ok=True)
+        Image.new("RGB", (24, 24)).save(tmp_path / half / "1.png")
+    return list(score_results(tmp_path / "a", tmp_path / "b", protocol("rain-y")))
+
+
+def test_results_that_are_no_files_or_no_arrays(tmp_path):
+    assert len(scored(tmp_path)) == 1
+    os.mkfifo(tmp_path / "a/9.png")
+    with pytest.raises(EvaluationError, match=r"a/9\.png is not a regular file"):
+        scored(tmp_path)
+    (tmp_path / "a/9.png").unlink()
+    npy(tmp_path / "a/2.npy", CLAIM % "51000000000000, 1")
+    Image.new("RGB", (24, 24)).save(tmp_path / "b/2.png")
+    with pytest.raises(EvaluationError, match=r"2\.npy is no array of numpy"):
+        scored(tmp_path)
+
+
+def test_results_under_odd_names(tmp_path):
+    scored(tmp_path)
+    for half in ("a", "b"):
+        Image.new("RGB", (24, 24)).save(tmp_path / half / "²5.png")
+    assert [row.id for row in scored(tmp_path)] == ["1", "²5"]
+    (tmp_path / os.fsdecode(b"a/\xff.png")).write_bytes(b"")
+    with pytest.raises(EvaluationError, match="is not UTF-8"):
+        scored(tmp_path)
+
+
+def test_own_pictures_that_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "9.png")
+    with pytest.raises(DataError, match=r"9\.png is not a regular file"):
+        read_picture(find_pictures([str(tmp_path)])[0])
+    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"")
+    with pytest.raises(DataError, match="is not UTF-8"):
+        find_pictures([str(tmp_path)])
+
+
+def test_formats_that_start_programs_are_not_read(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(DataError, match="no readable image"):
+        read_picture(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("record", ["../0001_01", "/tmp/x", "0001_²5", "0001", "0001_01\n", "a\0b"])
+def test_a_record_of_dnd_becomes_no_other_file(record, tmp_path):
+    with pytest.raises(DataError, match="is no DND box"):
+        write_box(tmp_path / "boxes", record, np.zeros((2, 2, 3), np.float32))
+    with pytest.raises(DataError, match="is no DND box"):
+        bundle_boxes(tmp_path / "boxes", tmp_path / "out", [record])
+    assert not list(tmp_path.iterdir())
