@@ -23,7 +23,7 @@ from dgunet.files import sha256_file, write_bytes
 from dgunet.network.checkpoint import compare_keys
 from dgunet.network.config import RATIOS, TASKS, DGUNetConfig, preset
 from dgunet.network.dgunet import DGUNet
-from dgunet.network.proximal import SCALES
+from dgunet.network.size import SCALES
 
 PREFIX = "module."
 REPOSITORY = "MC-E/Deep-Generalized-Unfolding-Networks-for-Image-Restoration"
