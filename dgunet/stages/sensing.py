@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,10 @@ from dgunet.evaluation.pictures import Picture, read_picture, write_picture
 from dgunet.evaluation.restoration import to_tensor
 from dgunet.files import write_bytes
 from dgunet.network import DGUNet, load_network
+from dgunet.reading import read_bytes
+
+MEASUREMENT_BYTES = 1 << 30
+"""A file of measurements is at most this large: a picture of 16,000 x 16,000 pixels."""
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -106,10 +111,13 @@ def read_measurements(path: Path, network: DGUNet) -> Tensor:
         )
     mend = f"Save float values of shape ({m}, rows of blocks, columns of blocks) with numpy.save."
     try:
-        y = np.load(path, allow_pickle=False)
+        content = read_bytes(path, limit=MEASUREMENT_BYTES)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", "Check the path.") from None
-    except (ValueError, EOFError, OSError) as error:
+    try:
+        y = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile) as error:
+        # MemoryError: a header that claims more numbers than there are
         raise DataError(f"{path} is no array of numpy ({error}).", mend) from error
     if not isinstance(y, np.ndarray) or y.ndim != 3 or y.shape[0] != m or 0 in y.shape:
         shape = getattr(y, "shape", "of an archive")
