@@ -178,7 +178,7 @@ class ProfileParams(_Strict):
     """All knobs of one profile."""
 
     runtime: RuntimeParams
-    network: dict[str, bool | int | str] = Field(
+    network: dict[str, Any] = Field(
         description="widths and choices that replace the architecture preset's"
     )
     train: dict[Task, TrainParams]

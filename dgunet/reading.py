@@ -14,7 +14,7 @@ import reprlib
 import stat
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -32,6 +32,26 @@ NODES = 200_000
 Kind = type[DgunetError]
 
 
+def open_regular(path: Path, *, kind: Kind = DataError) -> BinaryIO:
+    """Open a regular file for reading, without ever waiting for somebody to write to it.
+
+    Raises:
+        FileNotFoundError: if nothing is there.
+        DgunetError: of ``kind``, for a folder, pipe, device or socket, or a file that may not be
+            read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise kind(f"{path} cannot be read ({_reason(error)}).") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise kind(f"{path} is not a regular file.", "Put a file in its place.")
+    return os.fdopen(handle, "rb")
+
+
 def read_bytes(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -> bytes:
     """The content of a regular file of at most ``limit`` bytes.
 
@@ -40,16 +60,7 @@ def read_bytes(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -
         DgunetError: of ``kind``, for a folder, pipe, device or socket (which could block for
             ever), a file that is too large, or one that may not be read.
     """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise kind(f"{path} cannot be read ({_reason(error)}).") from error
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise kind(f"{path} is not a regular file.", "Put a file in its place.")
+    with open_regular(path, kind=kind) as file:
         try:
             content = file.read(limit + 1)
         except OSError as error:

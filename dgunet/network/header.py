@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dgunet.errors import CheckpointError
-from dgunet.reading import decode, parse_json, shorten
+from dgunet.reading import decode, open_regular, parse_json, shorten
 
 HEADER_BYTES = 16 << 20
 """A header is at most this long; that of the largest network of the paper has 300 kB."""
@@ -43,17 +42,13 @@ def read_header(path: Path) -> Header:
             not JSON, or names what the file does not hold.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = open_regular(path, kind=CheckpointError)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist.", "Check the path.") from error
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise unreadable(path, "it is no regular file")
+    with file:
+        size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
-        if status.st_size < 8 or length > status.st_size - 8:
+        if size < 8 or length > size - 8:
             raise unreadable(path, "it is cut off, or no such file at all")
         if length > HEADER_BYTES:
             raise unreadable(path, f"its header is longer than {HEADER_BYTES:,} bytes")
@@ -65,7 +60,7 @@ def read_header(path: Path) -> Header:
     metadata = told.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise unreadable(path, "its metadata are no texts")
-    room = status.st_size - 8 - length
+    room = size - 8 - length
     return Header({name: _shape(path, name, fact, room) for name, fact in told.items()}, metadata)
 
 
