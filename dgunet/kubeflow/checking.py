@@ -40,6 +40,8 @@ def checked(model: type[Model], content: Any, origin: str) -> Model:
     Raises:
         ConfigError: naming every wrong field with its path.
     """
+    if not isinstance(content, dict):
+        raise ConfigError(f"{origin} holds {shorten(content)}, not a mapping of fields.")
     try:
         return model.model_validate(content)
     except ValidationError as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -131,12 +132,14 @@ def _known(path: Path) -> Record:
 def _read(path: Path) -> Record:
     content = read_mapping(path, limit=RECORD_BYTES, kind=DgunetError)
     try:
-        record = _RECORD.validate_python(content, strict=True)
+        if unknown := sorted(set(content) - {each.name for each in fields(Record)}):
+            raise ValueError(f"{shorten(unknown[0])} is no field of a record")
+        record = _RECORD.validate_json(json.dumps(content), strict=True)
         if record.state not in STATES or not (0 <= record.pid < 2**31):
             raise ValueError(f"state {shorten(record.state)}, pid {record.pid}")
         if not all(0 <= moment < 1e11 for moment in (record.started, record.ended)):
             raise ValueError("it began or ended at no time")
-    except ValidationError as error:
+    except ValidationError as error:  # before ValueError, which it is too
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise DgunetError(
