@@ -62,7 +62,9 @@ def read_bytes(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -
     """
     with open_regular(path, kind=kind) as file:
         try:
-            content = file.read(limit + 1)
+            # Not at once what the limit allows: the memory for it would be reserved.
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(min(limit, max(size, 1 << 16)) + 1)
         except OSError as error:
             raise kind(f"{path} cannot be read ({_reason(error)}).") from error
     if len(content) > limit:

@@ -119,7 +119,7 @@ def _changed(value: object, random: Random) -> bytes:
             return json.dumps(random.choice(VALUES)).encode()
         holder, key = random.choice(places)
         if random.random() < 0.7:
-            holder[key] = random.choice(VALUES)
+            holder[key] = copy.deepcopy(random.choice(VALUES))
         elif isinstance(holder, dict) and random.random() < 0.5:
             holder[random.choice(("x", "", "__proto__", "sum"))] = holder[key]
         else:

@@ -104,6 +104,23 @@ def training_checkpoint(folder, sample):
     return Target(folder, ["step-000000002.ckpt"], read)
 
 
+def checkpoint_hashed_again(folder, sample):
+    """What no accident makes: damaged, and its hash made to fit."""
+    from dgunet.files import sha256_bytes
+    from dgunet.training.checkpoints import MAGIC, Checkpoints
+
+    target = training_checkpoint(folder, sample)
+    path = folder / target.files[0]
+    (folder / "payload").write_bytes(path.read_bytes().partition(b"\n")[2])
+
+    def read(f):
+        payload = (f / "payload").read_bytes()
+        path.write_bytes(MAGIC + sha256_bytes(payload).encode() + b"\n" + payload)
+        Checkpoints(f, {"seed": "1"}, seconds=0).newest()
+
+    return Target(folder, ["payload"], read)
+
+
 def measurements(folder, sample):
     from network_tiny import tiny
 
@@ -364,6 +381,7 @@ TARGETS = {
     "weights": weights,
     "the authors' weights": authors_weights,
     "training checkpoints": training_checkpoint,
+    "training checkpoints, hashed again": checkpoint_hashed_again,
     "measurements": measurements,
     "scored folders": scored,
     "scored blocks of SIDD": scored_blocks,
