@@ -14,10 +14,6 @@ from dgunet.evaluation.pictures import Picture, read_picture, write_picture
 from dgunet.evaluation.restoration import to_tensor
 from dgunet.files import write_bytes
 from dgunet.network import DGUNet, load_network
-from dgunet.reading import read_bytes, shorten
-
-MEASUREMENT_BYTES = 1 << 30
-"""A file of measurements is at most this large: a picture of 16,000 x 16,000 pixels."""
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -110,13 +106,11 @@ def read_measurements(path: Path, network: DGUNet) -> Tensor:
         )
     mend = f"Save float values of shape ({m}, rows of blocks, columns of blocks) with numpy.save."
     try:
-        content = read_bytes(path, limit=MEASUREMENT_BYTES)
+        y = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", "Check the path.") from None
-    try:
-        y = np.load(io.BytesIO(content), allow_pickle=False)
-    except Exception as error:  # numpy reads the header as Python, and fails in as many ways
-        raise DataError(f"{path} is no array of numpy ({shorten(str(error))}).", mend) from error
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"{path} is no array of numpy ({error}).", mend) from error
     if not isinstance(y, np.ndarray) or y.ndim != 3 or y.shape[0] != m or 0 in y.shape:
         shape = getattr(y, "shape", "of an archive")
         raise DataError(f"{path} has the shape {shape}, which the network does not take.", mend)

@@ -12,7 +12,7 @@ from dgunet.kubeflow.arguments import _typed
 from dgunet.kubeflow.cluster import load_cluster
 from dgunet.kubeflow.graph import graph
 from dgunet.kubeflow.origin import public_address
-from dgunet.kubeflow.outputs import OutputError, check_outputs
+from dgunet.kubeflow.outputs import check_outputs
 from dgunet.kubeflow.server import find_access
 
 WHOLE = {
@@ -169,7 +169,7 @@ def test_a_result_that_is_none_fails_the_run(tmp_path, content):
     path = tmp_path / "evaluate/results/summary.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    with pytest.raises(OutputError, match=r"summary\.json"):
+    with pytest.raises(DgunetError, match=r"summary\.json"):
         check_outputs(tmp_path, set())
 
 
