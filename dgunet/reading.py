@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import reprlib
 import stat
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -31,6 +32,26 @@ NODES = 200_000
 Kind = type[DgunetError]
 
 
+def open_regular(path: Path, *, kind: Kind = DataError) -> BinaryIO:
+    """Open a regular file for reading, without ever waiting for somebody to write to it.
+
+    Raises:
+        FileNotFoundError: if nothing is there.
+        DgunetError: of ``kind``, for a folder, pipe, device or socket, or a file that may not be
+            read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise kind(f"{path} cannot be read ({_reason(error)}).") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise kind(f"{path} is not a regular file.", "Put a file in its place.")
+    return os.fdopen(handle, "rb")
+
+
 def read_bytes(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -> bytes:
     """The content of a regular file of at most ``limit`` bytes.
 
@@ -39,21 +60,13 @@ def read_bytes(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -
         DgunetError: of ``kind``, for a folder, pipe, device or socket (which could block for
             ever), a file that is too large, or one that may not be read.
     """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise kind(f"{path} cannot be read ({_reason(error)}).") from error
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise kind(f"{path} is not a regular file.", "Put a file in its place.")
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            content = file.read(limit + 1)
-    except OSError as error:
-        raise kind(f"{path} cannot be read ({_reason(error)}).") from error
-    finally:
-        os.close(handle)
+    with open_regular(path, kind=kind) as file:
+        try:
+            # Not at once what the limit allows: the memory for it would be reserved.
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(min(limit, max(size, 1 << 16)) + 1)
+        except OSError as error:
+            raise kind(f"{path} cannot be read ({_reason(error)}).") from error
     if len(content) > limit:
         raise kind(f"{path} is larger than {limit:,} bytes.", "Is it the right file?")
     return content
@@ -177,8 +190,15 @@ def parse_yaml(text: str, origin: str, *, kind: Kind = DataError) -> Any:
             return loader.construct_document(node)
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError, OverflowError, TypeError, KeyError) as error:
+    except _YAML_FAULTS as error:
         raise kind(f"{origin} is not YAML: {' '.join(str(error).split())[:300]}.") from error
+
+
+_YAML_FAULTS = (
+    yaml.YAMLError,
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+)
+"""What PyYAML raises; the last ones for ``!!timestamp x``, ``!!int ""`` and the like."""
 
 
 def _check_events(text: str, origin: str, kind: Kind) -> None:
@@ -197,32 +217,36 @@ _EVENTS: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _check_node(top: yaml.Node, origin: str, kind: Kind) -> None:
-    sizes: dict[int, int] = {}
+    known: dict[int, tuple[int, int]] = {}
     open_nodes: set[int] = set()
 
-    def size(node: yaml.Node) -> int:
-        if (known := sizes.get(id(node))) is not None:
-            return known
+    def extent(node: yaml.Node) -> tuple[int, int]:
+        """How many values a node stands for, and how deep they are nested."""
+        if id(node) in known:
+            return known[id(node)]
         line = node.start_mark.line + 1
         if id(node) in open_nodes:
             raise kind(f"{origin}, line {line}: an alias stands for a value that holds it.")
         open_nodes.add(id(node))
-        total = 1
+        inner: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
             _refuse_twice(node, origin, kind)
-            total += sum(size(key) + size(value) for key, value in node.value)
+            inner = [part for pair in node.value for part in pair]
         elif isinstance(node, yaml.SequenceNode):
-            total += sum(size(value) for value in node.value)
-        if total > NODES:
+            inner = node.value
+        parts = [extent(part) for part in inner]
+        size = 1 + sum(part[0] for part in parts)
+        depth = 1 + max((part[1] for part in parts), default=0)
+        if size > NODES or depth > DEPTH + 1:
+            what = f"more than {NODES:,} values" if size > NODES else "values nested too deeply"
             raise kind(
-                f"{origin}, line {line}: its aliases stand for more than {NODES:,} values.",
-                "Write the values down.",
+                f"{origin}, line {line}: its aliases stand for {what}.", "Write the values down."
             )
         open_nodes.discard(id(node))
-        sizes[id(node)] = total
-        return total
+        known[id(node)] = size, depth
+        return size, depth
 
-    size(top)
+    extent(top)
 
 
 def _refuse_twice(node: yaml.MappingNode, origin: str, kind: Kind) -> None:
@@ -242,8 +266,20 @@ def _refuse_twice(node: yaml.MappingNode, origin: str, kind: Kind) -> None:
 
 def shorten(value: object, length: int = 80) -> str:
     """``repr`` of a value for an error, cut to ``length`` characters; cheap for huge values."""
-    text = repr(value[: 2 * length]) if isinstance(value, str | bytes) else repr(value)
+    if isinstance(value, str | bytes):
+        text = repr(value[: 2 * length])
+    elif isinstance(value, int | float | None):
+        text = repr(value)
+    else:
+        text = _brief(length).repr(value)
     return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def _brief(length: int) -> reprlib.Repr:
+    """Looks only at the first values of lists and mappings, which may hold one text many times."""
+    brief = reprlib.Repr()
+    brief.maxlevel, brief.maxstring, brief.maxother = 3, length, length
+    return brief
 
 
 def _named(content: object) -> str:

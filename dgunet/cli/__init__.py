@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-import traceback
+import warnings
+from contextlib import suppress
 
 import typer
 
 from dgunet import __version__
-from dgunet.cli.boundary import told_failure
+from dgunet.cli.boundary import debugging, shown_traceback, told_failure
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells give it."""
@@ -55,18 +57,36 @@ def main() -> None:
     """Run the command line: a failure is one line, and its exit status says whose it is.
 
     1: the user's or the machine's, 70: a fault of dgunet, 130: Ctrl-C. With ``--debug`` the
-    traceback follows.
+    traceback comes first, and the libraries' warnings are shown.
     """
+    _tame()
     try:
         command()()
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            print("dgunet: interrupted; nothing half-written was kept", file=sys.stderr)
+            _say("interrupted; nothing half-written was kept")
         raise
+    except KeyboardInterrupt:  # before the command itself began
+        _say("interrupted; nothing half-written was kept")
+        sys.exit(INTERRUPTED)
     except Exception as error:
         line, status = told_failure(error)
-        if os.environ.get("DGUNET_DEBUG"):
-            traceback.print_exc()
+        if debugging():
+            with suppress(OSError):
+                print(shown_traceback(error), end="", file=sys.stderr)
         if line:
-            print(f"dgunet: {line}", file=sys.stderr)
+            _say(line)
         sys.exit(status)
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):  # nobody reads the errors; the exit status stays right
+        print(f"dgunet: {line}", file=sys.stderr)
+
+
+def _tame() -> None:
+    """Let no name break a line of output, and no library's warning mix with ours."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that are not UTF-8
+    if not sys.warnoptions and not debugging() and "--debug" not in sys.argv[1:2]:
+        warnings.simplefilter("ignore")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from contextlib import suppress
 
 from dgunet import files
@@ -43,18 +45,30 @@ def told_failure(error: Exception) -> tuple[str, int]:
     )
 
 
+def debugging() -> bool:
+    """Whether ``--debug`` or ``DGUNET_DEBUG`` asks for tracebacks."""
+    return os.environ.get("DGUNET_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
+
+
+def shown_traceback(error: BaseException) -> str:
+    """The traceback of ``error``, the addresses in it without user, password and query."""
+    return redact("".join(traceback.format_exception(error)))
+
+
 def _system(error: OSError) -> str:
     """An error of the operating system that no function expected."""
     known = files.explain(error)
-    what, fix = known or (error.strerror or _one_line(error) or type(error).__name__, "")
-    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-    if not names:
-        return redact(f"{what}. {fix}".rstrip())
-    return redact(f"{' -> '.join(names)}: {what}. {fix}".rstrip())
+    what, fix = known or (error.strerror or str(error) or type(error).__name__, "")
+    names = [
+        os.fsdecode(name)
+        for name in (error.filename, error.filename2)
+        if isinstance(name, str | bytes | os.PathLike)
+    ]
+    return _one_line(f"{' -> '.join(names)}{': ' if names else ''}{what}. {fix}".rstrip())
 
 
-def _one_line(error: BaseException) -> str:
-    """The message on one line, without what a terminal would act on, at most 2,000 characters."""
-    text = " ".join(redact(str(error)).split())
+def _one_line(said: object) -> str:
+    """A message on one line, without what a terminal would act on, at most 2,000 characters."""
+    text = " ".join(redact(str(said)).split())
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text if len(text) <= 2000 else f"{text[:1997]}..."

@@ -53,7 +53,9 @@ def restore(
     ] = False,
     tile: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=64, help="tile side, for pictures that do not fit into memory whole"),
+        typer.Option(
+            min=64, max=65_536, help="tile side, for pictures that do not fit into memory whole"
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="overwrite existing pictures")] = False,
     skip: Annotated[

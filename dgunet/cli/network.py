@@ -33,8 +33,8 @@ def describe(
         str | None, typer.Argument(help="derain, deblur, denoise or cs; all by default.")
     ] = None,
     architecture: Annotated[str, typer.Option(help="released or paper.")] = "released",
-    height: Annotated[int, typer.Option(help="Image height in pixels.", min=1)] = 256,
-    width: Annotated[int, typer.Option(help="Image width in pixels.", min=1)] = 256,
+    height: Annotated[int, typer.Option(help="Image height in pixels.", min=1, max=65_536)] = 256,
+    width: Annotated[int, typer.Option(help="Image width in pixels.", min=1, max=65_536)] = 256,
     page: Annotated[bool, typer.Option("--page", help="Print docs/network.md instead.")] = False,
 ) -> None:
     """Print parameters and operations of every network of the paper.

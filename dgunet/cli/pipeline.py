@@ -54,7 +54,9 @@ CaFile = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="certificates of the server's own authority"),
 ]
-Timeout = Annotated[int, typer.Option(min=1, help="seconds that the server may take to answer")]
+Timeout = Annotated[
+    int, typer.Option(min=1, max=3_600, help="seconds that the server may take to answer")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -168,7 +170,9 @@ def submit(
     ] = False,
     tflops: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(min=0.01, help="TFLOP/s that a GPU sustains, for the plan's GPU-hours"),
+        typer.Option(
+            min=0.01, max=1e6, help="TFLOP/s that a GPU sustains, for the plan's GPU-hours"
+        ),
     ] = None,
     experiment: Annotated[str, typer.Option(help="made if it is not there")] = "dgunet",
     run_name: Annotated[
@@ -310,7 +314,7 @@ def logs(
             raise ConfigError("the steps of a local run share one log.", "Leave --step out.")
         records.read(home, run_id)
         log = records.folder(home, run_id) / "log.txt"
-        typer.echo(log.read_text() if log.is_file() else "nothing yet")
+        typer.echo("\n".join(records.log_lines(log)) or "nothing yet")
         return
     from dgunet.kubeflow import pods
     from dgunet.kubeflow.watching import errors_text
@@ -381,9 +385,11 @@ def _cluster(path: Path) -> Cluster:
 
 def _params(path: Path) -> str:
     from dgunet.config import load_params
+    from dgunet.errors import ConfigError
+    from dgunet.reading import read_text
 
     load_params(path)  # says what is wrong, with the file's name
-    return path.read_text()
+    return read_text(path, kind=ConfigError)
 
 
 def _run_name(name: str, arguments: dict[str, Any]) -> str:

@@ -95,15 +95,22 @@ def evaluate(
     ] = None,
     tile: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=64, help="restore in tiles of this side; the result has no parity"),
+        typer.Option(
+            min=64, max=65_536, help="restore in tiles of this side; the result has no parity"
+        ),
     ] = None,
     fallback_tile: Annotated[
         int,
         typer.Option(
-            min=0, help="tile side for an image that does not fit into memory whole; 0: refuse it"
+            min=0,
+            max=65_536,
+            help="tile side (64 or more) for an image that does not fit into memory whole;"
+            " 0: refuse it",
         ),
     ] = 512,
-    processes: Annotated[int, typer.Option(min=1, help="processes that share the images")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, max=256, help="processes that share the images")
+    ] = 1,
 ) -> None:
     """Restore and score test sets, each under the protocol of its table column.
 
@@ -114,11 +121,14 @@ def evaluate(
     Example: dgunet evaluate --checkpoint my.safetensors --out results
     """
     from dgunet.config import load_params
+    from dgunet.errors import ConfigError
     from dgunet.stages.evaluate import Options
     from dgunet.stages.evaluate import evaluate as run
     from dgunet.stages.evaluations import evaluations
     from dgunet.stages.layout import Layout
 
+    if 0 < fallback_tile < 64:
+        raise ConfigError(f"--fallback-tile {fallback_tile}.", "Give 64 or more, or 0.")
     here = Layout.here()
     params = load_params(params_file or here.params)
     options = Options(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
@@ -194,7 +204,7 @@ def report() -> None:
 
 
 def explain(
-    table: Annotated[int, typer.Argument(help="1 to 6")],
+    table: Annotated[int, typer.Argument(min=1, max=6, help="1 to 6")],
     row: Annotated[str, typer.Argument(help="e.g. 'DGUNet'")],
     column: Annotated[str, typer.Argument(help="e.g. 'Rain100H PSNR'")],
 ) -> None:

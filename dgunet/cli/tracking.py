@@ -114,7 +114,7 @@ def status() -> None:
 
 
 @tracking.command()
-def ui(port: int = typer.Option(5000, help="Port on 127.0.0.1.")) -> None:
+def ui(port: int = typer.Option(5000, min=1, max=65_535, help="Port on 127.0.0.1.")) -> None:
     """Open MLflow's user interface on the project's store; Ctrl-C ends it.
 
     Example: dgunet tracking ui --port 5001
@@ -155,7 +155,11 @@ def doctor(
     ] = False,
     silent_hours: Annotated[
         float,
-        typer.Option(help="A run on another machine is taken as dead after so long a silence."),
+        typer.Option(
+            min=0,
+            max=1e6,
+            help="A run on another machine is taken as dead after so long a silence.",
+        ),
     ] = 24,
 ) -> None:
     """Find runs that nobody will end any more, and end them as KILLED.

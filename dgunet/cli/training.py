@@ -30,10 +30,12 @@ def recipe(
     step: Annotated[
         int, typer.Option(help="with released cs: 1 from scratch, 2 from the first's weights")
     ] = 1,
-    gpus: Annotated[int, typer.Option(min=1, help="to share the work")] = 8,
+    gpus: Annotated[int, typer.Option(min=1, max=1_000_000, help="to share the work")] = 8,
     tflops: Annotated[
         float | None,
-        typer.Option(min=0.01, help="TFLOP/s that a GPU sustains; without: the authors' GPUs"),
+        typer.Option(
+            min=0.01, max=1e6, help="TFLOP/s that a GPU sustains; without: the authors' GPUs"
+        ),
     ] = None,
 ) -> None:
     """Print a training of the paper or of its released code: cost, aim, and knobs to paste.

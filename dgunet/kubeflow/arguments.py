@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,11 +15,15 @@ from dgunet.errors import ConfigError
 from dgunet.files import sha256_file
 from dgunet.kubeflow.origin import for_a_cluster, on_this_machine
 from dgunet.network import preset
+from dgunet.reading import parse_json, read_text, shorten
 from dgunet.stages.ablations import ABLATIONS, ablation
 from dgunet.stages.layout import TRAINING_SETS, Layout, model_key, test_sets
 from dgunet.stages.pins import code_version, protocol_versions
 from dgunet.stages.source import check_source
 from dgunet.stages.submission import read_records
+
+FILE_BYTES = 4 << 20
+"""What ``name=@FILE`` reads is at most this large."""
 
 PINS = ("params", "code_version", "protocols", "image_digest")
 """What decides results and is not for the command line to choose."""
@@ -97,26 +102,23 @@ def _asked(entry: str, wanted: Mapping[str, Any]) -> tuple[str, Any]:
         )
     if text.startswith("@"):
         path = Path(text[1:])
-        if not path.is_file():
-            raise ConfigError(f"{name}: no file {path}.")
-        text = path.read_text().strip()
+        try:
+            text = read_text(path, limit=FILE_BYTES, kind=ConfigError).strip()
+        except FileNotFoundError:
+            raise ConfigError(f"{name}: no file {path}.") from None
     return name, _typed(name, text, wanted[name]["parameterType"])
 
 
 def _typed(name: str, text: str, kind: str) -> Any:
     if kind == "NUMBER_INTEGER":
-        try:
-            return int(text)
-        except ValueError:
-            raise ConfigError(f"{name} is {text!r}, not a whole number.") from None
+        if not re.fullmatch(r"-?[0-9]{1,15}", text):
+            raise ConfigError(f"{name} is {shorten(text)}, not a whole number.")
+        return int(text)
     if kind != "LIST":
         return text
     if not text.lstrip().startswith("["):
         return [part.strip() for part in text.split(",") if part.strip()]
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{name} is not JSON: {error}.", "Or give names with commas.") from error
+    return parse_json(text, name, kind=ConfigError)
 
 
 def _default(name: str, values: Mapping[str, Any], params: Params, here: Layout) -> Any:
@@ -158,6 +160,10 @@ def _check(values: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
             raise ConfigError(f"{name} is empty.", "Name at least one.")
     for network in values["networks"] if "networks" in wanted else _one(values, wanted):
         _check_network(network)
+    for name in ("test_sets", "ablations"):
+        for value in values[name] if name in wanted else ():
+            if not isinstance(value, str):
+                raise ConfigError(f"{name} holds {shorten(value)}.", "Give a list of names.")
     if "test_sets" in wanted:
         test_sets(",".join(map(str, values["test_sets"])))
     if "ablations" in wanted:
@@ -181,9 +187,14 @@ def _one(values: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[dict[str,
 
 def _check_network(network: Any) -> None:
     fields = {"kind", "variant", "ratio", "training_set"}
-    if not isinstance(network, dict) or set(network) != fields:
+    if (
+        not isinstance(network, dict)
+        or set(network) != fields
+        or type(network["ratio"]) is not int
+        or not all(isinstance(network[name], str) for name in fields - {"ratio"})
+    ):
         example = json.dumps(networks(["DGUNet"])[0])
-        raise ConfigError(f"networks holds {network!r}.", f"Each is like {example}.")
+        raise ConfigError(f"networks holds {shorten(network)}.", f"Each is like {example}.")
     task = check_task(network["kind"])
     model_key(task, network["variant"], network["ratio"] or None)
     preset(task, network["variant"], ratio=network["ratio"] or None)

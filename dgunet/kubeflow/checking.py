@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from dgunet.errors import ConfigError
+from dgunet.reading import shorten
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 """A DNS label, as Kubernetes wants most names."""
@@ -20,6 +21,9 @@ Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|[KMGTPE]i
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 MountPath = Annotated[str, StringConstraints(pattern=r"^/.+$")]
+
+MOST_TOLD = 5
+"""Of the faults of one file, so many are named."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -36,25 +40,31 @@ def checked(model: type[Model], content: Any, origin: str) -> Model:
     Raises:
         ConfigError: naming every wrong field with its path.
     """
+    if not isinstance(content, dict):
+        raise ConfigError(f"{origin} holds {shorten(content)}, not a mapping of fields.")
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        told = "; ".join(_explain(model, entry) for entry in error.errors())
-        raise ConfigError(f"{origin}: {told}.") from error
+        found = error.errors()
+        told = "; ".join(_explain(model, entry) for entry in found[:MOST_TOLD])
+        more = f"; and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
+        raise ConfigError(f"{origin}: {told}{more}.") from error
 
 
 def _explain(model: type[BaseModel], entry: Any) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in entry["loc"])
+    path = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{shorten(part)[1:-1]}" for part in entry["loc"]
+    )
     path = path.lstrip(".")
     if entry["type"] == "value_error":  # of a whole block, whose content is not for a log
         return f"{path}: {entry['ctx']['error']}" if path else str(entry["ctx"]["error"])
     if entry["type"] == "extra_forbidden":
-        near = get_close_matches(str(entry["loc"][-1]), sorted(_fields(model, set())), n=1)
+        near = get_close_matches(str(entry["loc"][-1])[:80], sorted(_fields(model, set())), n=1)
         return f"{path} is not a field" + (f" (did you mean {near[0]}?)" if near else "")
     if entry["type"] == "missing":
         return f"{path} is missing"
     allowed = str(entry["msg"]).removeprefix("Input should be ")
-    return f"{path} is {entry['input']!r}, allowed: {allowed}"
+    return f"{path} is {shorten(entry['input'])}, allowed: {allowed}"
 
 
 def _fields(model: type[BaseModel], seen: set[type]) -> set[str]:

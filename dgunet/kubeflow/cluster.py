@@ -6,7 +6,6 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
 from dgunet.errors import ConfigError
@@ -18,6 +17,13 @@ from dgunet.kubeflow.checking import (
     Subdomain,
     checked,
 )
+from dgunet.reading import parse_yaml, read_text
+
+TEXT_BYTES = 256 << 10
+"""A cluster file is at most this large."""
+
+YEAR = 366 * 86_400
+"""Seconds; no wait and no deadline of a run is longer."""
 
 BY_DIGEST = re.compile(r"^\S+@(sha256:[0-9a-f]{64})$")
 SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "ACCESS_KEY", "CREDENTIAL")
@@ -35,7 +41,7 @@ class Toleration(Strict):
     operator: Literal["Equal", "Exists"] = "Equal"
     value: str | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    seconds: int | None = Field(default=None, ge=0)
+    seconds: int | None = Field(default=None, ge=0, le=YEAR)
 
     @model_validator(mode="after")
     def _exists_has_no_value(self) -> Toleration:
@@ -48,9 +54,9 @@ class Retries(Strict):
     """How often a failed step is tried again, with growing waits."""
 
     count: int = Field(ge=0, le=10)
-    wait: int = Field(default=60, ge=0, description="seconds before the first retry")
-    factor: float = Field(default=2.0, ge=1)
-    longest: int = Field(default=3600, gt=0, description="seconds, the longest wait")
+    wait: int = Field(default=60, ge=0, le=YEAR, description="seconds before the first retry")
+    factor: float = Field(default=2.0, ge=1, le=100)
+    longest: int = Field(default=3600, gt=0, le=YEAR, description="seconds, the longest wait")
 
 
 class Step(Strict):
@@ -63,7 +69,7 @@ class Step(Strict):
     shm: Quantity | None = Field(default=None, description="/dev/shm, as memory")
     node_selector: dict[str, str] | None = None
     tolerations: list[Toleration] | None = None
-    timeout: int | None = Field(default=None, gt=0, description="seconds")
+    timeout: int | None = Field(default=None, gt=0, le=YEAR, description="seconds")
     retries: Retries | None = None
     cache: bool | None = None
     image: str | None = None
@@ -96,17 +102,17 @@ class Workspace(Strict):
 class Parallelism(Strict):
     """How many iterations of a loop run at a time."""
 
-    networks: int = Field(default=2, gt=0)
-    sets: int = Field(default=2, gt=0)
-    ablations: int = Field(default=2, gt=0)
+    networks: int = Field(default=2, gt=0, le=1_000)
+    sets: int = Field(default=2, gt=0, le=1_000)
+    ablations: int = Field(default=2, gt=0, le=1_000)
 
 
 class Ending(Strict):
     """When a run is cleaned up, and after how long it is stopped; seconds."""
 
-    ttl_success: int | None = Field(default=None, ge=0)
-    ttl_failure: int | None = Field(default=None, ge=0)
-    deadline: int | None = Field(default=None, gt=0)
+    ttl_success: int | None = Field(default=None, ge=0, le=YEAR)
+    ttl_failure: int | None = Field(default=None, ge=0, le=YEAR)
+    deadline: int | None = Field(default=None, gt=0, le=YEAR)
 
 
 class Trainer(Strict):
@@ -115,8 +121,10 @@ class Trainer(Strict):
     nodes: int = Field(ge=2, le=64)
     runtime: Subdomain = "dgunet-torch"
     shared: MountPath = Field(description="a volume's path that all nodes and the step see")
-    poll: int = Field(default=15, gt=0, description="seconds between two looks at the job")
-    restarts: int = Field(default=5, ge=0, description="after a node was taken away")
+    poll: int = Field(
+        default=15, gt=0, le=86_400, description="seconds between two looks at the job"
+    )
+    restarts: int = Field(default=5, ge=0, le=1_000, description="after a node was taken away")
 
 
 class Cluster(Strict):
@@ -187,11 +195,9 @@ def load_cluster(path: Path) -> Cluster:
             the path of the field.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        text = read_text(path, limit=TEXT_BYTES, kind=ConfigError)
     except FileNotFoundError as error:
         raise ConfigError(
             f"no cluster file {path}.", "Copy pipelines/cluster.yaml and fill in your cluster's."
         ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
-    return checked(Cluster, content, str(path))
+    return checked(Cluster, parse_yaml(text, str(path), kind=ConfigError), str(path))

@@ -6,7 +6,6 @@ it runs in, and because its steps end with it when the whole group is told to.
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 import warnings
@@ -15,10 +14,13 @@ from typing import Any
 
 from kfp import components, local
 
+from dgunet.errors import DgunetError
+from dgunet.reading import read_mapping
+
 
 def main(folder: Path) -> None:
     """Run what ``folder`` says: ``pipeline.yaml`` with ``arguments.json`` as ``how.json`` says."""
-    how = json.loads((folder / "how.json").read_text())
+    how = read_mapping(folder / "how.json")
     # The runner puts this path into shell scripts as it is: a space in it would end the command.
     sys.executable = shlex.quote(sys.executable)
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # images without "python" in a name
@@ -30,7 +32,7 @@ def main(folder: Path) -> None:
     )
     pipeline = components.load_component_from_file(str(folder / "pipeline.yaml"))
     try:
-        pipeline(**json.loads((folder / "arguments.json").read_text()))
+        pipeline(**read_mapping(folder / "arguments.json"))
     except RuntimeError as error:  # how the runner says that a step failed; its log is above
         sys.exit(str(error))
 
@@ -51,4 +53,7 @@ def _runner(docker: dict[str, Any] | None) -> Any:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except DgunetError as failure:
+        sys.exit(f"{type(failure).__name__}: {failure}")

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dgunet.errors import DgunetError
+
 Kind = Literal["step", "loop", "condition", "group"]
 
 
@@ -58,6 +60,8 @@ def _inner(dag: Mapping[str, Any], components: Mapping[str, Any]) -> tuple[Node,
     done: list[str] = []
     while len(done) < len(tasks):
         ready = [n for n in tasks if n not in done and waits[n] <= set(done)]
+        if not ready:
+            raise DgunetError("the pipeline's steps wait for one another.", "Compile it again.")
         done += sorted(ready, key=lambda name: _is_last(tasks[name]))
     return tuple(_node(name, tasks[name], components) for name in done)
 

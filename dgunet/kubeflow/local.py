@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from dgunet import files
-from dgunet.errors import DgunetError
+from dgunet.errors import ConfigError, DgunetError
 from dgunet.kubeflow import containers, records
 from dgunet.kubeflow.compiling import with_image
 from dgunet.kubeflow.outputs import Result, check_outputs, present
 from dgunet.kubeflow.records import Record
+from dgunet.reading import shorten
 from dgunet.stages.campaign import CAMPAIGN
 from dgunet.tracking import Layout as Store
 from dgunet.tracking import follow
+from dgunet.tracking.run import MODES
 
 PATIENCE = 20
 """Seconds that steps get to write their checkpoints after they were told to stop."""
@@ -141,6 +143,10 @@ def _prepare(job: Job) -> tuple[Record, Path]:
 def _marks(run_id: str) -> dict[str, str]:
     """How the run's steps call themselves in MLflow; one process sends what they all tell."""
     tracking = os.environ.get("DGUNET_TRACKING") or "later"
+    if tracking not in MODES:
+        raise ConfigError(
+            f"DGUNET_TRACKING={shorten(tracking)}.", f"Use one of {', '.join(MODES)}."
+        )
     return {CAMPAIGN: run_id, "KFP_RUN_ID": run_id, "DGUNET_TRACKING": tracking}
 
 
@@ -237,7 +243,7 @@ def _last_words(log: Path) -> str:
     It is a step's own Python error; else the last line before the runner says that a step failed,
     such as the shell's; else the last one.
     """
-    lines = [line.strip() for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.strip() for line in records.log_lines(log) if line.strip()]
     for line in reversed(lines):
         if re.match(r"(dgunet\.errors\.)?\w*(Error|Exception): ", line):
             return line.rstrip(".")

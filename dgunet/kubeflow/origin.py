@@ -11,13 +11,18 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from dgunet.address import redact
 from dgunet.config import Params
 from dgunet.errors import ConfigError
+from dgunet.reading import read_text, shorten
 from dgunet.stages.layout import Layout
 from dgunet.tracking.provenance import UNKNOWN, data_digest, why_unknown
 
 POINTER = "data.dvc"
 SCP = re.compile(r"^(?P<login>[\w.-]+@[\w.-]+):/?(?P<path>.+)$")
+DVC_SECONDS = 900
+"""How long the DVC remote may take to say what it has."""
+
 BY_HAND = "Or name other data: -p data_source=ADDRESS -p data_version=COMMIT."
 
 
@@ -74,11 +79,22 @@ def check_pushed(home: Path) -> None:
         ConfigError: if it lacks something, or cannot be asked.
     """
     command = [sys.executable, "-m", "dvc", "status", "--cloud", "--json", POINTER]
-    done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
+    said = f"no answer within {DVC_SECONDS} s"
     try:
-        told = json.loads(done.stdout.strip().splitlines()[-1])
-    except (ValueError, IndexError):
+        done = subprocess.run(
+            command,
+            cwd=home,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=DVC_SECONDS,
+        )
         said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        told = json.loads(done.stdout.strip().splitlines()[-1])
+        if not isinstance(told, dict):
+            raise ValueError
+    except (ValueError, IndexError, RecursionError, subprocess.TimeoutExpired):
         raise ConfigError(
             f"the DVC remote could not be asked: {said}",
             "Check the remote and its credentials with: dvc status --cloud",
@@ -105,12 +121,15 @@ def public_address(url: str, remote: str = "origin") -> str:
     """
     if found := SCP.match(url):
         return f"ssh://{found['login']}/{found['path']}"
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https", "ssh", "git", "git+ssh") and parts.hostname:
-        login = f"{parts.username}@" if parts.username and "ssh" in parts.scheme else ""
-        port = f":{parts.port}" if parts.port else ""
-        return urlunsplit(parts._replace(netloc=f"{login}{parts.hostname}{port}"))
-    raise ConfigError(f"the git remote {remote} is {url!r}, which no pod can reach.", BY_HAND)
+    with suppress(ValueError):  # for a broken address or port
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ssh", "git", "git+ssh") and parts.hostname:
+            login = f"{parts.username}@" if parts.username and "ssh" in parts.scheme else ""
+            port = f":{parts.port}" if parts.port else ""
+            return urlunsplit(parts._replace(netloc=f"{login}{parts.hostname}{port}"))
+    raise ConfigError(
+        f"the git remote {remote} is {shorten(redact(url))}, which no pod can reach.", BY_HAND
+    )
 
 
 def _remote(home: Path) -> str:
@@ -129,9 +148,10 @@ def _remote(home: Path) -> str:
 
 def _own_remotes(home: Path) -> list[str]:
     """DVC remotes that are folders of the repository itself: they travel with the commit."""
-    config = configparser.ConfigParser()
-    with suppress(configparser.Error):  # then it is not as committed, and that is said
-        config.read(home / ".dvc" / "config")
+    config = configparser.ConfigParser(interpolation=None)
+    # What cannot be read is not as committed, and that is said.
+    with suppress(configparser.Error, ConfigError, FileNotFoundError):
+        config.read_string(read_text(home / ".dvc" / "config", kind=ConfigError))
     found = []
     for section in config.sections():
         url = config[section].get("url", "")

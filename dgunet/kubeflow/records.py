@@ -7,18 +7,28 @@ import os
 import re
 import signal
 import time
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
+from pydantic import TypeAdapter, ValidationError
 
 from dgunet import files
 from dgunet.errors import ConfigError, DgunetError
+from dgunet.reading import read_mapping, shorten
 
 PREFIX = "local-"
 RUNNING, SUCCEEDED, FAILED, CANCELED = "RUNNING", "SUCCEEDED", "FAILED", "CANCELED"
 """As Kubeflow calls them."""
+
+STATES = (RUNNING, SUCCEEDED, FAILED, CANCELED)
+DAMAGED = "DAMAGED"
+"""What is told of a run whose record cannot be read."""
+
+ID = re.compile(r"local-[0-9A-Za-z-]{1,64}")
+RECORD_BYTES = 1 << 20
 
 STEP = re.compile(r"(\d\d:\d\d:\d\d)\.\d+ - \w+ - Task '([\w-]+)' finished with status (\w+)")
 """How kfp's local runner says that a step has ended."""
@@ -48,9 +58,9 @@ class Record:
         """Whether the process that runs it is still there."""
         try:
             return self.state == RUNNING and bool(
-                psutil.Process(self.pid).create_time() <= self.started
+                self.pid > 1 and psutil.Process(self.pid).create_time() <= self.started
             )
-        except psutil.Error:
+        except (psutil.Error, OverflowError, ValueError):
             return False
 
     @property
@@ -62,6 +72,9 @@ class Record:
     def seconds(self) -> float:
         """How long it took, or has taken so far."""
         return (self.ended or time.time()) - self.started
+
+
+_RECORD = TypeAdapter(Record)
 
 
 def is_local(run_id: str) -> bool:
@@ -90,19 +103,51 @@ def read(home: Path, run_id: str) -> Record:
 
     Raises:
         ConfigError: for an unknown id; the message names the last run.
+        DgunetError: if the record is damaged.
     """
     path = folder(home, run_id) / "run.json"
-    if not path.is_file():
+    if not ID.fullmatch(run_id) or not path.is_file():
         known = [record.run_id for record in last(home, 1)]
         mend = f"The last one is {known[0]}." if known else "None was made here yet."
-        raise ConfigError(f"no local run {run_id}.", mend)
-    return Record(**json.loads(path.read_text()))
+        raise ConfigError(f"no local run {shorten(run_id)[1:-1]}.", mend)
+    return _read(path)
 
 
 def last(home: Path, count: int) -> list[Record]:
-    """The newest runs, newest first."""
+    """The newest runs, newest first; one whose record is damaged has the state `DAMAGED`."""
     paths = sorted(folder(home).glob(f"{PREFIX}*/run.json"), reverse=True)
-    return [Record(**json.loads(path.read_text())) for path in paths[:count]]
+    return [_known(path) for path in paths[:count]]
+
+
+def _known(path: Path) -> Record:
+    try:
+        return _read(path)
+    except (DgunetError, OSError) as error:
+        place = path.parent
+        return Record(
+            place.name, "?", "?", str(place), place.stat().st_mtime, state=DAMAGED, error=str(error)
+        )
+
+
+def _read(path: Path) -> Record:
+    content = read_mapping(path, limit=RECORD_BYTES, kind=DgunetError)
+    try:
+        if unknown := sorted(set(content) - {each.name for each in fields(Record)}):
+            raise ValueError(f"{shorten(unknown[0])} is no field of a record")
+        record = _RECORD.validate_json(json.dumps(content), strict=True)
+        if record.state not in STATES or not (0 <= record.pid < 2**31):
+            raise ValueError(f"state {shorten(record.state)}, pid {record.pid}")
+        if not all(0 <= moment < 1e11 for moment in (record.started, record.ended)):
+            raise ValueError("it began or ended at no time")
+    except ValidationError as error:  # before ValueError, which it is too
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise DgunetError(
+            f"{path}: {shorten(key)[1:-1]} is wrong ({first['msg']}).", "The file is damaged."
+        ) from error
+    except ValueError as error:
+        raise DgunetError(f"{path}: {error}.", "The file is damaged.") from error
+    return record
 
 
 def finish(home: Path, record: Record, state: str, error: str = "", **found: str) -> Record:
@@ -124,7 +169,7 @@ def status_text(home: Path, run_id: str) -> str:
         ConfigError: for an unknown id.
     """
     record, log = read(home, run_id), folder(home, run_id) / "log.txt"
-    steps = [finished(each) for each in log.read_text().splitlines()] if log.is_file() else []
+    steps = [finished(each) for each in log_lines(log)]
     places = {"artifacts": record.out, "log": str(log), **record.found}
     lines = [
         line(record),
@@ -133,6 +178,14 @@ def status_text(home: Path, run_id: str) -> str:
         *([f"  error      {record.error}"] if record.error else []),
     ]
     return "\n".join(lines)
+
+
+def log_lines(log: Path) -> Iterator[str]:
+    """The lines of a log, whatever bytes the steps printed; none without a log."""
+    if log.is_file():
+        with log.open(encoding="utf-8", errors="replace") as handle:
+            for each in handle:
+                yield each.rstrip("\n")
 
 
 def cancel(home: Path, run_id: str) -> str:

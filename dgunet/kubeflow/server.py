@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import kfp_server_api
 import urllib3
 from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
+from dgunet.address import redact
 from dgunet.errors import ConfigError, DgunetError
+from dgunet.reading import read_text, shorten
 
 TOKEN = "DGUNET_KFP_TOKEN"
 COOKIE = "DGUNET_KFP_COOKIE"
@@ -25,6 +27,9 @@ UI_HOST = "KF_PIPELINES_UI_ENDPOINT"
 """The last two are kfp's own."""
 
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
+SECRET_BYTES = 64 << 10
+"""A token or cookie is at most this long."""
+
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -104,10 +109,9 @@ def find_access(
     cookie = _secret(cookie_file, environment.get(COOKIE, ""))
     if token and cookie:
         raise ConfigError("a token and a cookie are given.", f"Unset {TOKEN} or {COOKIE}.")
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"--host {address!r} is no address.", "Like https://kubeflow.example.org")
-    outside = parts.hostname not in LOOPBACK and not parts.hostname.endswith(".cluster.local")
+    parts = _parts(address)
+    host_name = parts.hostname or ""
+    outside = host_name not in LOOPBACK and not host_name.endswith(".cluster.local")
     if (token or cookie) and parts.scheme == "http" and outside:
         raise ConfigError(
             f"{address} would get the credentials in the open.", "Use https, or a port-forward."
@@ -124,13 +128,31 @@ def find_access(
     )
 
 
+def _parts(address: str) -> SplitResult:
+    with suppress(ValueError):  # for a broken address or port
+        parts = urlsplit(address)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    raise ConfigError(
+        f"--host {shorten(redact(address))} is no address.", "Like https://kubeflow.example.org"
+    )
+
+
 def _secret(file: Path | None, otherwise: str) -> str:
-    if file is None:
-        return otherwise.strip()
-    try:
-        return file.read_text().strip()
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from error
+    """A token or cookie, from a file or from what the environment says."""
+    origin, text = "the environment", otherwise
+    if file is not None:
+        origin = str(file)
+        try:
+            text = read_text(file, limit=SECRET_BYTES, kind=ConfigError)
+        except FileNotFoundError as error:
+            raise ConfigError(f"{file} cannot be read: {error.strerror}.") from error
+    text = text.strip()
+    if not text.isascii() or not text.isprintable():
+        raise ConfigError(
+            f"the token or cookie of {origin} is no line of ASCII characters.", "Copy it again."
+        )
+    return text
 
 
 class Server:
@@ -171,7 +193,11 @@ class Server:
         request = getattr(service, f"{api}_service_{verb}", None) or getattr(service, verb)
         named = {name: value for name, value in named.items() if value not in (None, "")}
         with _explained(self.access, doing):
-            answer = request(*values, _request_timeout=self.access.timeout, **named)
+            try:
+                answer = request(*values, _request_timeout=self.access.timeout, **named)
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+                # How the client fails over JSON that is not what the API has.
+                raise _Foreign(f"what is not understood ({type(error).__name__})") from error
             kind = self._client.last_response.getheader("content-type") or ""
             if "json" not in kind:
                 raise _Foreign(kind or "nothing")
@@ -255,7 +281,7 @@ def _words(error: kfp_server_api.ApiException) -> str:
     try:
         told = json.loads(text)
         text = str(told.get("message") or told.get("error") or text)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         text = str(error.reason or "") if text.lstrip().startswith("<") or not text else text
     line = " ".join((text or str(error.reason)).split())
     return line if len(line) <= 200 else f"{line[:200]}..."

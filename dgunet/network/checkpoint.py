@@ -16,9 +16,16 @@ from dgunet.errors import CheckpointError, ConfigError
 from dgunet.files import atomic_path
 from dgunet.network.config import DGUNetConfig
 from dgunet.network.dgunet import DGUNet
+from dgunet.network.header import read_header, unreadable
+from dgunet.reading import parse_json, shorten
 
 FORMAT = "dgunet-network-1"
 METADATA = "dgunet"
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+"""What weights may be."""
+
+MOST_TOLD = 12
+"""Of each kind of keys that do not fit, so many are listed."""
 
 
 def unique_parameters(network: DGUNet) -> dict[str, Tensor]:
@@ -45,29 +52,56 @@ def save_network(network: DGUNet, path: Path | str, extra: Mapping[str, str] | N
 def load_network(path: Path | str) -> tuple[DGUNet, dict[str, str]]:
     """The network saved at ``path``, in evaluation mode on the CPU, and its other metadata.
 
+    Names and shapes are compared before the network is made, so that a small file never asks for
+    the memory of a large network.
+
     Raises:
         CheckpointError: if the file is not one of ours, or its tensors do not fit its config.
-        ConfigError: if the config in it has missing or unknown fields.
+        ConfigError: if the config in it has missing or unknown fields, or values out of range.
     """
-    tensors, metadata = read_safetensors(Path(path))
-    config, extra = _header(metadata, path)
+    path = Path(path)
+    header = read_header(path)
+    config, extra = _described(header.metadata, path)
     try:
-        network = DGUNet(DGUNetConfig.from_dict(config))
+        checked = DGUNetConfig.from_dict(config)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.message}", error.mend) from error
+    with torch.device("meta"):
+        wanted = {n: tuple(p.shape) for n, p in DGUNet(checked).named_parameters()}
+    compare_keys(wanted, header.shapes, str(path))
+    tensors, _ = read_safetensors(path)
+    _refuse_numbers(tensors, path)
+    network = DGUNet(checked)
     fill(network, tensors, str(path))
     return network.eval(), extra
 
 
-def _header(metadata: Mapping[str, str], path: Path | str) -> tuple[dict[str, Any], dict[str, str]]:
+def _refuse_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that no training makes, such as whole numbers."""
+    for name, tensor in tensors.items():
+        if tensor.dtype not in DTYPES:
+            raise CheckpointError(
+                f"{path}: {name} holds {str(tensor.dtype).removeprefix('torch.')}.",
+                "Weights are float32, float64, float16 or bfloat16.",
+            )
+
+
+def _described(metadata: Mapping[str, str], path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The config and the other texts in the metadata of a file of ours."""
+    why = ""
     try:
-        header = json.loads(metadata.get(METADATA, "{}"))
-        if header["format"] == FORMAT:
-            return dict(header["config"]), dict(header["extra"])
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise CheckpointError(f"{path} was not written by save_network.", _IMPORT)
+        told = parse_json(metadata.get(METADATA, "{}"), "its metadata", kind=CheckpointError)
+    except CheckpointError as error:
+        told, why = None, f" ({error.message.removesuffix('.')})"
+    if isinstance(told, dict) and told.get("format") == FORMAT:
+        config, extra = told.get("config"), told.get("extra")
+        if (
+            isinstance(config, dict)
+            and isinstance(extra, dict)
+            and all(isinstance(value, str) for value in extra.values())
+        ):
+            return config, extra
+    raise CheckpointError(f"{path} was not written by save_network{why}.", _IMPORT)
 
 
 _IMPORT = "For the authors' checkpoints run `dgunet checkpoint import FILE`."
@@ -79,18 +113,14 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         CheckpointError: if there is no such file, or it is not a whole safetensors file.
     """
+    header = read_header(path)
     try:
         with safetensors.safe_open(path, framework="pt") as handle:
-            names = list(handle.keys())
-            return {n: handle.get_tensor(n) for n in names}, dict(handle.metadata() or {})
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist.", "Check the path.") from error
-    except (safetensors.SafetensorError, OSError) as error:
-        foreign = path.suffix in (".pth", ".pkl", ".pt")
-        raise CheckpointError(
-            f"{path} is not a readable safetensors file ({error}).",
-            _IMPORT if foreign else "Copy or train it again.",
-        ) from error
+            return {name: handle.get_tensor(name) for name in header.shapes}, header.metadata
+    except MemoryError:
+        raise
+    except Exception as error:  # the library's own, and torch's for what it cannot hold
+        raise unreadable(path, error) from error
 
 
 def fill(network: DGUNet, tensors: Mapping[str, Tensor], origin: str) -> None:
@@ -101,7 +131,7 @@ def fill(network: DGUNet, tensors: Mapping[str, Tensor], origin: str) -> None:
     Raises:
         CheckpointError: listing missing, unexpected and misshapen keys of ``origin``.
     """
-    compare_keys({n: tuple(p.shape) for n, p in network.named_parameters()}, tensors, origin)
+    compare_keys(shapes(dict(network.named_parameters())), shapes(tensors), origin)
     dtypes = {tensor.dtype for tensor in tensors.values()}
     if len(dtypes) == 1:
         network.to(dtypes.pop())
@@ -111,22 +141,37 @@ def fill(network: DGUNet, tensors: Mapping[str, Tensor], origin: str) -> None:
 
 
 def compare_keys(
-    wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], origin: str
+    wanted: Mapping[str, tuple[int, ...]],
+    found: Mapping[str, tuple[int, ...]],
+    origin: str,
 ) -> None:
-    """Refuse ``tensors`` unless their names and shapes are exactly ``wanted``.
+    """Refuse what was ``found`` unless its names and shapes are exactly ``wanted``.
 
     Raises:
         CheckpointError: with the list of missing, unexpected and misshapen keys.
     """
-    problems = [f"missing {key}" for key in wanted if key not in tensors]
-    problems += [f"unexpected {key}" for key in tensors if key not in wanted]
-    problems += [
-        f"misshapen {key}: {tuple(tensors[key].shape)} instead of {shape}"
+    missing = [f"missing {key}" for key in wanted if key not in found]
+    unexpected = [f"unexpected {shorten(key)[1:-1]}" for key in found if key not in wanted]
+    misshapen = [
+        f"misshapen {key}: {found[key]} instead of {shape}"
         for key, shape in wanted.items()
-        if key in tensors and tuple(tensors[key].shape) != shape
+        if key in found and found[key] != shape
     ]
+    problems = [part for each in (missing, unexpected, misshapen) for part in _first(each)]
     if problems:
+        count = len(missing) + len(unexpected) + len(misshapen)
         raise CheckpointError(
-            f"{origin} does not fit the network ({len(problems)} keys): {'; '.join(problems)}.",
+            f"{origin} does not fit the network ({count} keys): {'; '.join(problems)}.",
             "Check the task, the variant and the ratio.",
         )
+
+
+def _first(problems: list[str]) -> list[str]:
+    more = len(problems) - MOST_TOLD
+    kind = problems[0].split()[0] if problems else ""
+    return [*problems[:MOST_TOLD], *([f"{more} more {kind}"] if more > 0 else [])]
+
+
+def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor, by name."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

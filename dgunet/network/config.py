@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from dgunet.errors import ConfigError
+from dgunet.network.size import count_parameters
+from dgunet.reading import shorten
 
 Task = Literal["derain", "deblur", "denoise", "cs"]
 Variant = Literal["DGUNet", "DGUNet+"]
@@ -23,6 +25,21 @@ VARIANTS: tuple[str, ...] = get_args(Variant)
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 RATIOS = (1, 4, 10, 25, 30, 40, 50)
 """Sampling ratios in percent that the released code knows; the paper reports 1, 4, 10, 25, 50."""
+
+RANGES = {
+    "n_feat": (1, 4096),
+    "scale": (1, 4096),
+    "last_width": (1, 4096),
+    "stages": (2, 64),
+    "channels": (1, 64),
+    "gradient_width": (1, 4096),
+    "block": (1, 256),
+    "fusion_scales": (1, 3),
+}
+"""Smallest and largest value of every width and number."""
+
+PARAMETERS = 1_000_000_000
+"""A network has at most so many parameters, 4 GB; the paper's largest has 70 million."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +108,8 @@ class DGUNetConfig:
     """Hold the parameters that the released code registers and never uses."""
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            _check(name, getattr(self, name), kind)
-        for name in ("n_feat", "scale", "last_width", "channels", "gradient_width", "block"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)} is below 1.", "Use a width >= 1.")
+        for name in FIELDS:
+            check_field(name, getattr(self, name))
         if self.n_feat % 4:
             raise ConfigError(
                 f"n_feat={self.n_feat} is not divisible by 4.",
@@ -105,13 +119,6 @@ class DGUNetConfig:
             raise ConfigError(
                 f"scale={self.scale} is odd.",
                 "Half-instance normalisation splits the channels in two; use an even scale.",
-            )
-        if self.stages < 2:
-            raise ConfigError(f"stages={self.stages} is below 2.", "Use a first and a last stage.")
-        if not 1 <= self.fusion_scales <= 3:
-            raise ConfigError(
-                f"fusion_scales={self.fusion_scales} is outside 1..3.",
-                'Use 1, 2 or 3, or fusion="none" to fuse nothing.',
             )
         if (self.operator == "block-sampling") != (self.ratio is not None):
             raise ConfigError(
@@ -123,6 +130,12 @@ class DGUNetConfig:
             raise ConfigError(
                 f"ratio={self.ratio} is unknown.",
                 f"Use one of {', '.join(map(str, RATIOS))} (percent).",
+            )
+        if (count := count_parameters(self)) > PARAMETERS:
+            raise ConfigError(
+                f"n_feat={self.n_feat}, scale={self.scale}, stages={self.stages} make a network of"
+                f" {count:,} parameters.",
+                f"Use smaller widths or fewer stages: at most {PARAMETERS:,}.",
             )
 
     def _check_blocks(self) -> None:
@@ -171,28 +184,37 @@ class DGUNetConfig:
         Raises:
             ConfigError: naming the missing or unknown fields.
         """
-        names = {field.name for field in dataclasses.fields(cls)}
-        if missing := sorted(names - set(values)):
+        if missing := sorted(set(FIELDS) - set(values)):
             raise ConfigError(f"network config lacks {', '.join(missing)}.", "Add these fields.")
         _known(values)
         return cls(**values)
 
 
 def _known(values: Mapping[str, Any]) -> None:
-    names = [field.name for field in dataclasses.fields(DGUNetConfig)]
-    if unknown := sorted(set(values) - set(names)):
+    if unknown := sorted(set(values) - set(FIELDS)):
         raise ConfigError(
-            f"network config has no field {', '.join(unknown)}.",
-            f"The fields are {', '.join(names)}.",
+            f"network config has no field {shorten(', '.join(unknown))[1:-1]}.",
+            f"The fields are {', '.join(FIELDS)}.",
         )
 
 
-def _check(name: str, value: Any, kind: Any) -> None:
-    """Refuse ``value`` unless it is of the annotated ``kind`` (bool, int, int | None, Literal)."""
+FIELDS: dict[str, Any] = get_type_hints(DGUNetConfig)
+"""The kind of every field, by its name."""
+
+
+def check_field(name: str, value: Any) -> None:
+    """Refuse ``value`` unless it is of the annotated kind of field ``name``, and in its range.
+
+    Raises:
+        ConfigError: naming field and value, and what to use instead.
+    """
+    kind = FIELDS[name]
     if kind is bool:
         valid, wanted = isinstance(value, bool), "true or false"
     elif kind is int:
-        valid, wanted = type(value) is int, "an integer"
+        low, high = RANGES[name]
+        valid = type(value) is int and low <= value <= high
+        wanted = f"a whole number from {low} to {high}"
     elif type(None) in get_args(kind):
         valid, wanted = value is None or type(value) is int, "an integer or none"
     else:
@@ -200,7 +222,7 @@ def _check(name: str, value: Any, kind: Any) -> None:
         valid = any(value == choice and type(value) is type(choice) for choice in choices)
         wanted = "one of " + ", ".join(map(repr, choices))
     if not valid:
-        raise ConfigError(f"{name}={value!r} is not allowed.", f"Use {wanted}.")
+        raise ConfigError(f"{name}={shorten(value)} is not allowed.", f"Use {wanted}.")
 
 
 _WIDTHS: dict[tuple[str, bool], tuple[int, int, int]] = {

@@ -23,7 +23,6 @@ from dgunet.network.fusion import AdditiveFusion, fusions
 from dgunet.network.gradient import FlexibleGradientDescent, GradientBlock
 from dgunet.network.operators import BlockSampling, LinearOperator
 from dgunet.network.proximal import (
-    SCALES,
     Concatenation,
     Decoder,
     Encoder,
@@ -32,6 +31,7 @@ from dgunet.network.proximal import (
     SupervisedAttention,
     conv3x3,
 )
+from dgunet.network.size import SCALES
 
 
 class StageFeatures(NamedTuple):

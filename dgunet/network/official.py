@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import stat
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -20,10 +22,11 @@ from torch import Tensor
 
 from dgunet.errors import CheckpointError
 from dgunet.files import sha256_file, write_bytes
-from dgunet.network.checkpoint import compare_keys
+from dgunet.network.checkpoint import DTYPES, compare_keys, shapes
 from dgunet.network.config import RATIOS, TASKS, DGUNetConfig, preset
 from dgunet.network.dgunet import DGUNet
-from dgunet.network.proximal import SCALES
+from dgunet.network.size import SCALES
+from dgunet.reading import shorten
 
 PREFIX = "module."
 REPOSITORY = "MC-E/Deep-Generalized-Unfolding-Networks-for-Image-Restoration"
@@ -212,6 +215,7 @@ def read_official(path: Path | str) -> OfficialFile:
     """
     path = Path(path)
     mend = "Give a .pth or .pkl file written by the authors' training or by checkpoint export."
+    _check_file(path, mend)
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -228,9 +232,10 @@ def read_official(path: Path | str) -> OfficialFile:
         raise CheckpointError(f"{path} holds no state dict.", mend)
     for key, value in state.items():
         if not isinstance(key, str):
-            raise CheckpointError(f"{path}: the key {key!r} is not a name.", mend)
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            raise CheckpointError(f"{path}: {key} is not a tensor of real numbers.", mend)
+            raise CheckpointError(f"{path}: the key {shorten(key)} is not a name.", mend)
+        if not isinstance(value, Tensor) or value.dtype not in DTYPES or not _plain(value):
+            name = shorten(key)[1:-1]
+            raise CheckpointError(f"{path}: {name} is not a tensor of real numbers.", mend)
     prefixed = all(key.startswith(PREFIX) for key in state)
     if not prefixed and any(key.startswith(PREFIX) for key in state):
         raise CheckpointError(f"{path}: only some keys start with {PREFIX!r}.", mend)
@@ -238,6 +243,28 @@ def read_official(path: Path | str) -> OfficialFile:
     dropped = tuple(key for key in tensors if key in _STALE) if "Phi" not in tensors else ()
     tensors = {key: value for key, value in tensors.items() if key not in dropped}
     return OfficialFile(path, sha256_file(path), tensors, wrapped, prefixed, dropped)
+
+
+def _check_file(path: Path, mend: str) -> None:
+    """Refuse what could block for ever, or unpacks to more than it is."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CheckpointError(f"{path} is not a regular file.", mend)
+        with zipfile.ZipFile(path) as archive:
+            packed = any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist())
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return  # not there, or no zip: torch says so, or reads its older format
+    if packed:
+        raise CheckpointError(f"{path} is compressed, as torch never writes it.", mend)
+
+
+def _plain(tensor: Tensor) -> bool:
+    """Whether the numbers lie in memory as they are: not sparse, and none of them twice."""
+    return (
+        tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    )
 
 
 _STALE = frozenset(
@@ -336,7 +363,7 @@ def import_official(
     network.to(torch.promote_types(torch.float32, _dtype(file.tensors)))
     targets = network.state_dict(keep_vars=True)
     wanted = {theirs: tuple(targets[ours].shape) for theirs, ours in table.items()}
-    compare_keys(wanted, file.tensors, str(path))
+    compare_keys(wanted, shapes(file.tensors), str(path))
     if broken := [key for key, tensor in file.tensors.items() if not tensor.isfinite().all()]:
         raise CheckpointError(
             f"{path}: {len(broken)} keys hold NaN or infinity: {', '.join(broken)}.",

@@ -13,10 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dgunet.network.config import DGUNetConfig
-
-SCALES = 3
-SUBSPACE = 16
-"""Basis vectors of the subspace projection."""
+from dgunet.network.size import SCALES, SUBSPACE
 
 
 def conv3x3(channels_in: int, channels_out: int, *, bias: bool = True) -> nn.Conv2d:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dgunet.errors import ConfigError
+from dgunet.reading import shorten
 from dgunet.tracking.ending import terminable, verdict
 from dgunet.tracking.home import Layout
 from dgunet.tracking.journal import JournalWriter, now_ms
@@ -45,7 +47,7 @@ def start_run(
 
     Raises:
         DgunetError: if the journal cannot be written.
-        ValueError: for an unknown ``DGUNET_TRACKING``.
+        ConfigError: for an unknown ``DGUNET_TRACKING``.
     """
     layout = Layout.at(home)
     mode = _mode()
@@ -73,10 +75,15 @@ def start_run(
 
 
 def _mode() -> Mode:
+    """When MLflow hears of the run.
+
+    Raises:
+        ConfigError: if ``DGUNET_TRACKING`` names no mode.
+    """
     named = os.environ.get("DGUNET_TRACKING")
-    if named is None:
+    if not named:
         return "share" if "DVC_STAGE" in os.environ else "now"
     for mode in MODES:
         if named == mode:
             return mode
-    raise ValueError(f"DGUNET_TRACKING={named!r}; known are {', '.join(MODES)}")
+    raise ConfigError(f"DGUNET_TRACKING={shorten(named)}.", f"Use one of {', '.join(MODES)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -11,7 +12,13 @@ from typing import Protocol
 
 import psutil  # type: ignore[import-untyped]
 
+from dgunet.errors import ConfigError
+from dgunet.reading import shorten
+
 MEGABYTE = 1e6
+INTERVAL = "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"
+"""MLflow's own environment variable for the seconds between two samples."""
+
 FIRST_SECONDS = 5.0
 """A stage shorter than this has no load worth a chart."""
 
@@ -33,7 +40,7 @@ def watching(run: Listener) -> Iterator[None]:
     if os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() in ("false", "0"):
         yield
         return
-    every = float(os.environ.get("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL") or 10)
+    every = _seconds()
     stop = threading.Event()
     watcher = threading.Thread(target=_watch, args=(run, every, stop), daemon=True)
     watcher.start()
@@ -88,3 +95,19 @@ def _gpus() -> dict[str, float]:
         except (ImportError, RuntimeError):  # without pynvml
             continue
     return values
+
+
+def _seconds() -> float:
+    """The time between two samples.
+
+    Raises:
+        ConfigError: if the environment says no number of seconds, or too few or too many.
+    """
+    text = os.environ.get(INTERVAL) or "10"
+    try:
+        every = float(text)
+    except ValueError:
+        every = math.nan
+    if not 0.01 <= every <= 86_400:
+        raise ConfigError(f"{INTERVAL}={shorten(text)}.", "Give seconds, from 0.01 to 86,400.")
+    return every

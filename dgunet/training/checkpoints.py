@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from dgunet import files
 from dgunet.errors import CheckpointError
+from dgunet.reading import read_bytes, shorten
 from dgunet.training.copies import Copies, CopyError, bring_newest
 
 Snapshot = dict[str, Any]
@@ -23,6 +23,10 @@ Snapshot = dict[str, Any]
 
 MAGIC = b"dgunet-training-1 "
 """First line of a file: this and the SHA-256 of the rest, which ``torch.save`` wrote."""
+
+
+CHECKPOINT_BYTES = 64 << 30
+"""A checkpoint is at most this large: three times the weights of the largest network allowed."""
 
 
 def _say(line: str) -> None:
@@ -159,10 +163,18 @@ def read(path: Path) -> Snapshot:
         CheckpointError: if it is not whole: its content does not have the hash it names.
     """
     try:
-        first, _, payload = path.read_bytes().partition(b"\n")
+        content = read_bytes(path, limit=CHECKPOINT_BYTES, kind=CheckpointError)
+        first, _, payload = content.partition(b"\n")
         if first != MAGIC + files.sha256_bytes(payload).encode():
             raise CheckpointError(f"{path} is damaged: its content does not have its SHA-256.")
         snapshot = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}).") from error
-    return dict(snapshot)
+    except (CheckpointError, MemoryError):
+        raise
+    except Exception as error:  # a pickle may fail in any of its instructions
+        raise CheckpointError(f"{path} cannot be read ({shorten(str(error))}).") from error
+    kinds = {"step": int, "identity": dict, "facts": dict}
+    if not isinstance(snapshot, dict) or any(
+        not isinstance(snapshot.get(name), kind) for name, kind in kinds.items()
+    ):
+        raise CheckpointError(f"{path} is no checkpoint of a training.")
+    return snapshot

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dgunet.errors import ConfigError
+from dgunet.reading import shorten
 
 
 class World:
@@ -97,14 +98,29 @@ def world(device: str) -> Iterator[World]:
     Args:
         device: ``cuda`` or ``cpu``; each process takes the GPU of its local rank.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = _number("WORLD_SIZE", "1")
     if size == 1:
         yield World()
         return
     if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(_number("LOCAL_RANK", "0"))
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), size)
     finally:
         dist.destroy_process_group()
+
+
+def _number(variable: str, otherwise: str) -> int:
+    """A whole number that ``torchrun`` put in the environment.
+
+    Raises:
+        ConfigError: if somebody else put something else there.
+    """
+    text = os.environ.get(variable) or otherwise
+    if not text.isascii() or not text.isdigit() or len(text) > 6:
+        raise ConfigError(
+            f"{variable}={shorten(text)} is no whole number.",
+            "torchrun sets it; unset it to train in one process.",
+        )
+    return int(text)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from dgunet.errors import DgunetError
+from dgunet.errors import ConfigError, DgunetError
+from dgunet.reading import shorten
 from dgunet.training.checkpoints import Checkpoints, Snapshot
 from dgunet.training.curve import StepReport, TrainingResult
 from dgunet.training.distributed import World
@@ -40,6 +41,10 @@ DUE = 1
 """Below the numbers of the signals that stop: a checkpoint is old enough for another."""
 
 
+DEVICES = ("auto", "cpu", "cuda")
+"""What every device option and setting takes."""
+
+
 class DivergedError(DgunetError):
     """The loss or a gradient is no longer a finite number; ``step`` says where."""
 
@@ -52,12 +57,19 @@ def pick_device(wanted: str) -> str:
     """Resolve ``auto`` to the GPU if there is one.
 
     Raises:
-        DgunetError: if a GPU is asked for and there is none.
+        DgunetError: for another name than `DEVICES` has, or if a GPU is asked for and there is
+            none.
     """
+    if wanted not in DEVICES:
+        raise ConfigError(
+            f"device {shorten(wanted)} is unknown.",
+            f"Use one of {', '.join(DEVICES)}; which GPU is for CUDA_VISIBLE_DEVICES to say.",
+        )
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
         raise DgunetError(
-            "device is 'cuda', but torch sees no GPU here.", "Set runtime.device to auto or cpu."
+            "device is 'cuda', but torch sees no GPU here.",
+            "Use auto or cpu (in params.yaml: runtime.device).",
         )
     return "cuda" if available and wanted in ("auto", "cuda") else "cpu"
 

@@ -427,5 +427,5 @@ def test_a_file_of_a_store_lies_in_its_folder(name, store_copy):
 def test_a_record_is_not_called_as_no_file_may_be(name, tmp_path):
     """Its restored picture or box becomes a file of that name."""
     write_store(tmp_path / "store", [LoadedPair(name, None, np.zeros((4, 4, 3), np.uint8))])
-    with pytest.raises(DataError, match=r"pairs-00000\.arrow names .*, which"):
+    with pytest.raises(DataError, match=r"store holds the record .*, which"):
         PairStore.open(tmp_path / "store")[0]

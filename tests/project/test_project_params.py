@@ -45,7 +45,7 @@ def test_the_paper_profile_holds_what_section_4_1_prints():
             "sample.train.derain.patch is 47, allowed: a multiple of 8",
         ),
         ("profile", "laptop", "profile is 'laptop', allowed: 'sample' or 'paper'"),
-        ("sample.train.derain.iterations", 0, "iterations is 0, allowed: greater than 0"),
+        ("sample.train.derain.iterations", 0, "iterations is 0, allowed: a whole number from 1 to"),
         ("sample.train.derain.itertions", 5, "did you mean iterations?"),
         ("variants", [], "variants is []"),
         ("seed", "x", "seed is 'x'"),

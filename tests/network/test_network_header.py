@@ -1,0 +1,260 @@
+"""Weights are believed only as far as their bytes go; a network is counted before it is made."""
+
+import json
+import os
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from network_tiny import tiny
+
+from dgunet.errors import CheckpointError, ConfigError, DgunetError
+from dgunet.network import DGUNet, checkpoint, load_network, preset, save_network
+from dgunet.network.checkpoint import read_safetensors
+from dgunet.network.describe import variants
+from dgunet.network.header import HEADER_BYTES, read_header
+from dgunet.network.official import export_official, read_official
+from dgunet.network.size import count_parameters
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """Tensors and metadata of a small network, to be written again with something wrong."""
+    path = tmp_path_factory.mktemp("weights") / "n.safetensors"
+    save_network(tiny(), path)
+    tensors, metadata = read_safetensors(path)
+    return tensors, json.loads(metadata["dgunet"])
+
+
+def written(path, tensors, header):
+    text = header if isinstance(header, str) else json.dumps(header)
+    safetensors.torch.save_file(tensors, path, {"dgunet": text})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"n_feat": 10**9}, "n_feat=1000000000 is not allowed. Use a whole number from 1 to 4096"),
+        ({"stages": 10**6}, "stages=1000000 is not allowed. Use a whole number from 2 to 64"),
+        ({"scale": 4096, "n_feat": 4096}, "make a network of"),
+        ({"gradient_width": True}, "gradient_width=True is not allowed"),
+        ({"n_feat": 8.0}, "n_feat=8.0 is not allowed"),
+        ({"n_feat": "8"}, "n_feat='8' is not allowed"),
+        ({"n_feat": [8] * 10**5}, "n_feat=[8, 8, "),
+        ({"task": {"a": 1}}, "task={'a': 1} is not allowed"),
+        ({"x" * 10**5: 1}, "has no field xxx"),
+    ],
+)
+def test_a_config_out_of_bounds_is_one_line(parts, tmp_path, change, says):
+    tensors, header = parts
+    wrong = header | {"config": header["config"] | change}
+    with pytest.raises(ConfigError) as refused:
+        load_network(written(tmp_path / "n.safetensors", tensors, wrong))
+    assert says in str(refused.value)
+    assert len(str(refused.value)) < 1500
+
+
+def test_a_small_file_never_asks_for_a_large_network(parts, tmp_path, monkeypatch):
+    """The shapes are compared first; the network would take a gigabyte."""
+    tensors, header = parts
+    large = header | {"config": header["config"] | {"n_feat": 256, "scale": 256}}
+    path = written(tmp_path / "n.safetensors", tensors, large)
+    made = []
+
+    def watched(config):
+        network = DGUNet(config)
+        made.append(next(network.parameters()).device.type)
+        return network
+
+    monkeypatch.setattr(checkpoint, "DGUNet", watched)
+    with pytest.raises(CheckpointError, match="misshapen"):
+        load_network(path)
+    assert made == ["meta"]  # where tensors have a shape and no numbers
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"format": "dgunet-network-1", "format": "dgunet-network-1"}',
+        "[" * 100_000,
+        "NaN",
+        "7",
+        "null",
+        '{"format": ["dgunet-network-1"]}',
+        '{"format": "dgunet-network-1", "config": [], "extra": {}}',
+    ],
+)
+def test_metadata_that_is_not_ours_is_one_line(parts, tmp_path, text):
+    with pytest.raises(CheckpointError, match="was not written by save_network"):
+        load_network(written(tmp_path / "n.safetensors", parts[0], text))
+
+
+def framed(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+FACT = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 8,
+        b"\0" * 100,
+        b"\x10\0\0",
+        (2**63).to_bytes(8, "little") + b"{}",
+        framed(b"[]"),
+        framed(b"\xff\xfe"),
+        framed(b"{" * 70_000),
+        framed(b'{"a": 1}'),
+        framed({"a": FACT}),
+        framed({"a": FACT | {"data_offsets": [0, 10**15]}}, bytes(4)),
+        framed({"a": FACT | {"data_offsets": [4, 0]}}, bytes(4)),
+        framed({"a": FACT | {"data_offsets": "ab"}}, bytes(4)),
+        framed({"a": FACT | {"shape": [10**9, 10**9]}}, bytes(4)),
+        framed({"a": FACT | {"shape": [-1]}}, bytes(4)),
+        framed({"a": FACT | {"shape": [1.0]}}, bytes(4)),
+        framed({"a": FACT | {"shape": [True]}}, bytes(4)),
+        framed({"a": FACT | {"dtype": 7}}, bytes(4)),
+        framed({"a": FACT | {"dtype": "F3"}}, bytes(4)),
+        framed(b'{"a": %b, "a": %b}' % ((json.dumps(FACT).encode(),) * 2), bytes(4)),
+        framed({"__metadata__": {"dgunet": 1}, "a": FACT}, bytes(4)),
+        framed({"__metadata__": [], "a": FACT}, bytes(4)),
+    ],
+)
+def test_a_strange_header_is_one_line(tmp_path, content):
+    path = tmp_path / "n.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as refused:
+        load_network(path)
+    assert str(path) in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_header_that_is_too_long_is_not_read(tmp_path):
+    path = tmp_path / "n.safetensors"
+    with path.open("wb") as file:
+        file.write((HEADER_BYTES + 1).to_bytes(8, "little"))
+        file.truncate(HEADER_BYTES + 100)
+    with pytest.raises(CheckpointError, match="its header is longer than"):
+        read_header(path)
+
+
+def test_what_is_no_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(CheckpointError, match="is not a regular file"):
+            load_network(path)
+        with pytest.raises(CheckpointError, match="is not a regular file"):
+            read_official(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.uint8, torch.float8_e4m3fn])
+def test_weights_of_another_kind_are_refused(parts, tmp_path, dtype):
+    tensors, header = parts
+    wrong = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+    with pytest.raises(CheckpointError, match="Weights are float32"):
+        load_network(written(tmp_path / "n.safetensors", wrong, header))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_weights_of_other_precision_keep_it(parts, tmp_path, dtype):
+    tensors, header = parts
+    same = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+    network, _ = load_network(written(tmp_path / "n.safetensors", same, header))
+    assert {p.dtype for p in network.parameters()} == {dtype}
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.9, 0.999])
+def test_a_file_that_is_cut_off_is_refused(parts, tmp_path, cut):
+    path = written(tmp_path / "n.safetensors", *parts)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * cut)])
+    with pytest.raises(DgunetError, match=r"n\.safetensors"):
+        load_network(path)
+
+
+def test_a_tensor_that_is_more_than_its_numbers_is_refused(tmp_path):
+    """A pickle may hold a view that repeats one number for gigabytes."""
+    for tensor in (torch.zeros(1).expand(10**6, 10**6), torch.zeros(3).to_sparse()):
+        torch.save({"a": tensor}, tmp_path / "n.pth")
+        with pytest.raises(CheckpointError, match="a is not a tensor of real numbers"):
+            read_official(tmp_path / "n.pth")
+
+
+def test_loading_draws_as_many_random_numbers_as_making(tmp_path):
+    """A training from other weights draws the same numbers as before the shapes were compared."""
+    path = tmp_path / "n.safetensors"
+    network = tiny()
+    save_network(network, path)
+    torch.manual_seed(0)
+    DGUNet(network.config)
+    before = torch.get_rng_state()
+    torch.manual_seed(0)
+    load_network(path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def counted(config):
+    with torch.device("meta"):
+        return sum(p.numel() for p in DGUNet(config).parameters())
+
+
+@pytest.mark.parametrize("architecture", ["released", "paper"])
+def test_parameters_are_counted_without_the_network(architecture):
+    """All but the step sizes and the slopes of the PReLUs, at most four a stage."""
+    for config in variants(architecture=architecture):
+        assert 0 <= counted(config) - count_parameters(config) <= 4 * config.stages
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {
+            "n_feat": st.sampled_from([4, 8, 12]),
+            "scale": st.sampled_from([2, 4, 6]),
+            "last_width": st.integers(1, 9),
+            "gradient_width": st.integers(1, 9),
+            "stages": st.integers(2, 5),
+            "gradient": st.booleans(),
+            "downsample": st.sampled_from(["strided-convolution", "max-pool"]),
+            "upsample": st.sampled_from(["transposed-convolution", "bilinear"]),
+            "encoder_norm": st.sampled_from(["half-instance", "none"]),
+            "residual_block": st.sampled_from(["leaky", "plain"]),
+            "decoder_merge": st.sampled_from(["concatenate", "add"]),
+            "sam_attention": st.booleans(),
+            "injection": st.sampled_from(["projection", "concatenate"]),
+            "last_injection": st.sampled_from(["projection", "concatenate"]),
+            "last_stage": st.sampled_from(["reduced", "full"]),
+            "fusion": st.sampled_from(["spatial", "addition", "none"]),
+            "fusion_scales": st.integers(1, 3),
+            "fusion_kernel": st.sampled_from([1, 3]),
+            "dormant": st.booleans(),
+        }
+    ),
+    st.sampled_from([("derain", None), ("cs", 10)]),
+    st.sampled_from(["DGUNet", "DGUNet+"]),
+)
+def test_parameters_of_any_choice_are_counted(changes, task, variant):
+    config = preset(task[0], variant, ratio=task[1], **changes)
+    assert 0 <= counted(config) - count_parameters(config) <= 4 * config.stages + 2
+
+
+def test_a_compressed_pickle_is_refused(tmp_path):
+    """Torch stores without compression; a compressed member may unpack to terabytes."""
+    import zipfile
+
+    export_official(tiny(stages=7), tmp_path / "n.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "n.pth") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(CheckpointError, match="is compressed"):
+        read_official(tmp_path / "packed.pth")

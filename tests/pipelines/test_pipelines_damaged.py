@@ -1,0 +1,179 @@
+"""What lies under ``.dgunet/pipelines``, a cluster file or an answer may be anything: one line."""
+
+import json
+import os
+
+import pytest
+import yaml
+
+from dgunet.errors import ConfigError, DgunetError
+from dgunet.kubeflow import records
+from dgunet.kubeflow.arguments import _typed
+from dgunet.kubeflow.cluster import load_cluster
+from dgunet.kubeflow.graph import graph
+from dgunet.kubeflow.origin import public_address
+from dgunet.kubeflow.outputs import check_outputs
+from dgunet.kubeflow.server import find_access
+
+WHOLE = {
+    "run_id": "local-1",
+    "pipeline": "small",
+    "runner": "subprocess",
+    "out": "",
+    "started": 1.0,
+    "pid": 0,
+    "state": "FAILED",
+    "ended": 2.0,
+    "error": "no",
+    "found": {},
+}
+
+
+def kept(home, name, content):
+    path = records.folder(home, name) / "run.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    return path
+
+
+DAMAGE = [
+    b"",
+    b"\xff\xfe",
+    b"[]",
+    b"null",
+    b"{" * 5_000,
+    b'{"run_id": "local-2", "run_id": "local-3"}',
+    {key: value for key, value in WHOLE.items() if key != "started"},
+    WHOLE | {"pid": -1},
+    WHOLE | {"pid": 1e300},
+    WHOLE | {"pid": "7"},
+    WHOLE | {"pid": True},
+    WHOLE | {"started": float("nan")},
+    WHOLE | {"ended": 1e300},
+    WHOLE | {"state": "WELL"},
+    WHOLE | {"found": {"tables": 7}},
+    WHOLE | {"more": 7},
+]
+
+
+@pytest.mark.parametrize("content", DAMAGE)
+def test_a_damaged_record_is_named_and_hides_no_other(tmp_path, content):
+    kept(tmp_path, "local-1", WHOLE)
+    path = kept(tmp_path, "local-2", content)
+    with pytest.raises(DgunetError) as refused:
+        records.read(tmp_path, "local-2")
+    assert str(path) in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+    listed = records.last(tmp_path, 10)
+    assert [(r.run_id, r.told) for r in listed] == [("local-2", "DAMAGED"), ("local-1", "FAILED")]
+    assert all(records.line(record) for record in listed)
+
+
+def test_a_record_that_is_a_pipe_is_refused_without_waiting(tmp_path):
+    folder = records.folder(tmp_path, "local-2")
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "run.json")
+    assert records.last(tmp_path, 1)[0].told == "DAMAGED"
+
+
+@pytest.mark.parametrize("name", ["local-../../x", "local-1/../local-1", "local-", "local-\0"])
+def test_an_id_is_never_a_path(tmp_path, name):
+    kept(tmp_path, "local-1", WHOLE)
+    with pytest.raises(ConfigError, match="no local run"):
+        records.read(tmp_path, name)
+
+
+def test_a_log_of_any_bytes_is_shown(tmp_path):
+    kept(tmp_path, "local-1", WHOLE)
+    (records.folder(tmp_path, "local-1") / "log.txt").write_bytes(
+        b"\xff\0 12:00:00.1 - INFO - Task 'work' finished with status SUCCESS\n"
+    )
+    assert "work           SUCCESS" in records.status_text(tmp_path, "local-1")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"image: caf\xe9", "line 1: byte 0xe9 is not UTF-8"),
+        (b"[" * 5_000, "nested too deeply"),
+        (b"image: a\nimage: b", "the key 'image' is there twice"),
+        (b"", "holds None, not a mapping"),
+        (b"- 1", "holds [1], not a mapping"),
+        (b"a: &a [*a]", "holds it"),
+    ],
+)
+def test_a_cluster_file_that_is_none_is_one_line(tmp_path, content, says):
+    path = tmp_path / "cluster.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as refused:
+        load_cluster(path)
+    assert says in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("steps.train.timeout", 10**12), ("steps.train.gpus", True), ("parallelism.sets", 10**9)],
+)
+def test_numbers_of_a_cluster_have_bounds(tmp_path, project, key, value):
+    content = yaml.safe_load((project / "pipelines/cluster.yaml").read_text())
+    *parents, last = key.split(".")
+    at = content
+    for parent in parents:
+        at = at[parent]
+    at[last] = value
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError, match=f"{last} is {value}"):
+        load_cluster(path)
+
+
+@pytest.mark.parametrize("text", ["1_0", "٣", "1.0", "", "1e3", "9" * 30, "0x1"])
+def test_a_whole_number_of_a_parameter_is_written_as_one(text):
+    with pytest.raises(ConfigError, match="not a whole number"):
+        _typed("ratio", text, "NUMBER_INTEGER")
+
+
+@pytest.mark.parametrize("url", ["http://[x", "https://host:port/x", "/a/folder", "file:///x", ""])
+def test_an_address_that_no_pod_reaches_is_one_line(url):
+    with pytest.raises(ConfigError, match="no pod can reach"):
+        public_address(url)
+
+
+def test_an_address_that_is_none_shows_no_password(monkeypatch):
+    with pytest.raises(ConfigError) as refused:
+        public_address("ftp://me:hunter2@host/x")
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(ConfigError) as refused:
+        find_access("ftp://me:hunter2@host/x")
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["http://[x", "https://h:99999999", "ftp://h"])
+def test_a_host_that_is_no_address_is_one_line(host):
+    with pytest.raises(ConfigError, match="is no address"):
+        find_access(host)
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"a\nb", "tökén".encode(), b"x" * 100_000])
+def test_a_token_that_is_no_line_is_refused_and_not_shown(tmp_path, content):
+    (tmp_path / "token").write_bytes(content)
+    with pytest.raises(ConfigError) as refused:
+        find_access("https://h", token_file=tmp_path / "token")
+    assert str(tmp_path / "token") in str(refused.value)
+    assert "xxx" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"dataset": 1, "row": "x"}'])
+def test_a_result_that_is_none_fails_the_run(tmp_path, content):
+    path = tmp_path / "evaluate/results/summary.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(DgunetError, match=r"summary\.json"):
+        check_outputs(tmp_path, set())
+
+
+def test_steps_that_wait_for_one_another_end(tmp_path):
+    dag = {"tasks": {"a": {"dependentTasks": ["b"]}, "b": {"dependentTasks": ["a"]}}}
+    with pytest.raises(DgunetError, match="wait for one another"):
+        graph({"pipelineInfo": {"name": "x"}, "root": {"dag": dag}, "components": {}})

@@ -1,0 +1,289 @@
+"""Settings are taken as they are written, or refused: in one line, in bounded time and memory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dgunet.config import load_params, parse_params
+from dgunet.errors import ConfigError
+from dgunet.reading import parse_yaml, read_text, shorten
+from dgunet.training.loop import DEVICES, pick_device
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
+TRAIN = "sample.train.derain"
+
+
+def refusal(text):
+    with pytest.raises(ConfigError) as refused:
+        parse_params(text, "params.yaml")
+    told = str(refused.value)
+    assert len(told.splitlines()) == 1
+    assert len(told) < 1000
+    return told
+
+
+def changed(old, new):
+    assert old in TEXT
+    return TEXT.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("true", "yes", "1.0", "1e3", "0123", "0x10", "12:34", "1_000", "'5'", "~", "[1]", "-1"),
+        *(".nan", ".inf", str(2**32), "9" * 400),
+    ],
+)
+def test_a_seed_is_a_whole_number_as_written(value):
+    told = refusal(changed("seed: 1234", f"seed: {value}"))
+    assert "seed is " in told
+    assert "allowed: a whole number from 0 to 4,294,967,295" in told
+
+
+@pytest.mark.parametrize("value", ["yes", "true", "1.0", "'60'", "0", "-5", "100000001", "1e9"])
+def test_iterations_are_a_whole_number_as_written(value):
+    told = refusal(changed("iterations: 60", f"iterations: {value}"))
+    assert f"{TRAIN}.iterations is " in told
+    assert "allowed: a whole number from 1 to 100,000,000" in told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("batch: 2", "batch: 1000000000", f"{TRAIN}.batch is 1000000000, allowed: a whole number"),
+        ("patch: 32", "patch: 8000000", f"{TRAIN}.patch is 8000000, allowed: a multiple of 8 from"),
+        ("batch: 2, patch: 32", "batch: 65536, patch: 4096", "1,099,511,627,776 pixels a step"),
+        ("threads: 1 ", "threads: 1000000000 ", "threads is 1000000000, allowed: a whole number"),
+        ("n_feat: 8", "n_feat: 1000000", "sample.network.n_feat is 1000000, allowed: a whole"),
+        ("n_feat: 8", "stages: 10000000", "sample.network.stages is 10000000, allowed: a whole"),
+        (
+            "n_feat: 8",
+            "n_feat: 4096\n    stages: 64",
+            "make a network of 12,106,182,022 parameters",
+        ),
+        ("n_feat: 8", "n_feat: true", "sample.network.n_feat is True"),
+        ("n_feat: 8", "n_feat: 8.0", "sample.network.n_feat is 8.0"),
+        ("n_feat: 8", "n_feta: 8", "sample.network.n_feta is not a field (did you mean n_feat?)"),
+        ("n_feat: 8", "ratio: 10", "sample.network.ratio follows from the task"),
+        (
+            "n_feat: 8",
+            "gradient: 'yes'",
+            "sample.network.gradient is 'yes', allowed: true or false",
+        ),
+        ("scale: 4", "scale: 3", "sample.network does not fit derain DGUNet: scale=3 is odd"),
+        ("warmup: 5", "warmup: true", f"{TRAIN}.warmup is True"),
+        ("warmup: 5", "warmup: 5, clip: .inf", f"{TRAIN}.clip is inf, allowed: a number from 0"),
+        ("warmup: 5", "warmup: 5, clip: true", f"{TRAIN}.clip is True"),
+        ("warmup: 5", "warmup: 5, bfloat16: 1", f"{TRAIN}.bfloat16 is 1, allowed: true or false"),
+        ("warmup: 5", "warmup: 5, crops: 1000000000", f"{TRAIN}.crops is 1000000000"),
+        ("warmup: 5", "warmup: 0, halve_at: [true]", f"{TRAIN}.halve_at.0 is True"),
+        ("learning_rate: 3.0e-3", "learning_rate: .nan", f"{TRAIN}.learning_rate is nan"),
+        ("learning_rate: 3.0e-3", "learning_rate: '1'", f"{TRAIN}.learning_rate is '1'"),
+        ("fraction: 0.1", "fraction: true", "validation.fraction is True, allowed: a number from"),
+        ("device: cpu", "device: cude", "device is 'cude', allowed: 'auto', 'cpu' or 'cuda'"),
+        ("variants: [DGUNet]", "variants: [DGUNet, DGUNet]", "allowed: each once"),
+        ("seed: 1234", "seed: 1234\nseed: 5", "the key 'seed' is there twice"),
+        ("batch: 2", "batch: 2, batch: 4", "the key 'batch' is there twice"),
+        ("seed: 1234", "seed: !!timestamp x", "is not YAML"),
+        ("seed: 1234", "seed: !!int ''", "is not YAML"),
+        ("seed: 1234", "seed: !!python/object/apply:os.getpid []", "is not YAML"),
+    ],
+)
+def test_a_value_is_named_with_its_range(old, new, says):
+    assert says in refusal(changed(old, new))
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc", "a/b", "", ".", "..", "Rain100L/..", "C:\\x", "Rain100L\\0", "~"]
+)
+def test_a_data_set_is_named_and_never_a_path(name):
+    quoted = '"' + name.replace("\\", "\\\\") + '"'
+    chosen = refusal(changed("fraction: 0.1", f"test_set: {quoted}"))
+    assert f"{TRAIN}.validation.test_set is " in chosen
+    further = refusal(changed("warmup: 5", f"warmup: 5, beside: [{quoted}]"))
+    assert f"{TRAIN}.beside.0 is " in further
+
+
+def test_a_data_set_is_one_of_the_catalogue_s_in_its_role():
+    assert "did you mean Rain100L?" in refusal(changed("fraction: 0.1", "test_set: Rain100l"))
+    assert "is no test set" in refusal(changed("fraction: 0.1", "test_set: Rain13K"))
+    assert "is no training set" in refusal(changed("warmup: 5", "warmup: 5, beside: [Rain100L]"))
+    taken = parse_params(changed("fraction: 0.1", "test_set: Rain100L"))
+    assert taken.sample.train["derain"].validation.test_set == "Rain100L"
+    assert parse_params(changed("warmup: 5", "warmup: 5, beside: [DIV2K]"))
+
+
+def test_reasonable_settings_stay_allowed():
+    text = changed("n_feat: 8", "n_feat: 96\n    gradient: false\n    fusion: addition")
+    text = text.replace("batch: 2, patch: 32", "batch: 256, patch: 512", 1)
+    text = text.replace("seed: 1234", "seed: 4294967295").replace("threads: 1 ", "threads: 128 ")
+    params = parse_params(text.replace("learning_rate: 3.0e-3", "learning_rate: 1"))
+    assert params.sample.network["gradient"] is False
+    assert params.sample.train["derain"].learning_rate == 1
+
+
+def test_a_file_that_is_no_text_is_one_line(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(TEXT.encode() + b"# caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"params\.yaml, line \d+: byte 0xe9 is not UTF-8"):
+        load_params(path)
+    path.write_bytes(b"\xef\xbb\xbf" + TEXT.encode() + "# café\n".encode())
+    assert load_params(path).seed == 1234
+    path.write_bytes(TEXT.encode() + b"#" * 300_000)
+    with pytest.raises(ConfigError, match="is larger than"):
+        load_params(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="is not a regular file"):
+        load_params(path)
+    with pytest.raises(ConfigError, match="is not a regular file"):
+        load_params(tmp_path)
+
+
+BILLION = "\n".join(
+    [
+        "a: &a [x, x, x, x, x, x, x, x, x, x]",
+        *(
+            f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]"
+            for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+        ),
+        "seed: *i",
+    ]
+)
+DEEP_ALIASES = "\n".join(
+    ["k0: &k0 [1]", *(f"k{i}: &k{i} [*k{i - 1}]" for i in range(1, 3000)), "seed: *k2999"]
+)
+ONE_TEXT_OFTEN = f"t: &t {'x' * 100_000}\nseed: [{', '.join(['*t'] * 20_000)}]"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("seed: " + "[" * 10_000, "nested too deeply"),
+        ("seed: " + "{a: " * 10_000, "nested too deeply"),
+        (BILLION, "stand for more than"),
+        (DEEP_ALIASES, "nested too deeply"),
+        ("seed: &a [*a]", "holds it"),
+        ("? &a [*a]\n: 1", "holds it"),
+        ("- 1", "not a mapping"),
+        ("", "not a mapping"),
+        ("a: 1\n---\nb: 2", "is not YAML"),
+    ],
+)
+def test_yaml_that_expands_or_nests_is_refused(text, says):
+    assert says in refusal(text)
+
+
+def test_a_text_that_stands_often_is_not_copied_into_the_error():
+    """Two gigabytes of text in a file of 200 kB, if its aliases were written out."""
+    told = refusal(ONE_TEXT_OFTEN)
+    assert "seed is [" in told
+    assert len(shorten([["x" * 10**6] * 10**5] * 10**5)) == 80
+
+
+def test_yaml_has_the_values_of_version_1_2():
+    text = "[yes, no, on, 0123, 0x1F, 12:34:56, 1_000, 2001-01-01, true, 3, -4, 1e-4, .5, 3., ~]"
+    assert parse_yaml(text, "x") == [
+        *("yes", "no", "on", "0123", "0x1F", "12:34:56", "1_000", "2001-01-01"),
+        *(True, 3, -4, 1e-4, 0.5, 3.0, None),
+    ]
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(ConfigError, match="is not a regular file"):
+        read_text(tmp_path, kind=ConfigError)
+
+
+@pytest.mark.parametrize("name", ["cude", "", "CPU", "cuda:0", "mps", "cpu ", "x" * 500])
+def test_a_misspelt_device_is_refused_with_the_choices(name):
+    with pytest.raises(ConfigError) as refused:
+        pick_device(name)
+    assert all(device in str(refused.value) for device in DEVICES)
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("selftest", "metrics", "--device", "cude"), "'cude' is unknown. Use one of auto, cpu"),
+        (("evaluate", "--fallback-tile", "5"), "--fallback-tile 5. Give 64 or more, or 0."),
+        (("checkpoint", "info", "/dev/zero"), "/dev/zero is not a regular file"),
+        (("checkpoint", "info", "."), ". is not a regular file"),
+        (("pipeline", "status", "local-../../x"), "no local run local-../../x"),
+    ],
+)
+def test_the_command_line_refuses_in_one_line(dgunet, monkeypatch, arguments, says):
+    monkeypatch.setenv("DGUNET_HOME", str(ROOT))
+    told = dgunet(*arguments)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert says in told.stderr
+    assert len(told.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("evaluate", "--processes", "1000000000"),
+        ("evaluate", "--tile", "10000000"),
+        ("evaluate", "--fallback-tile", "-1"),
+        ("describe", "derain", "--height", "1000000000"),
+        ("recipe", "released", "derain", "--tflops", "nan"),
+        ("recipe", "released", "derain", "--gpus", "0"),
+        ("tracking", "ui", "--port", "99999"),
+        ("tracking", "doctor", "--silent-hours", "nan"),
+        ("tracking", "doctor", "--silent-hours", "-1"),
+        ("explain", "99", "DGUNet", "x"),
+        ("pipeline", "status", "x", "--timeout", "1000000000"),
+    ],
+)
+def test_absurd_numbers_of_options_are_refused(dgunet, arguments):
+    told = dgunet(*arguments)
+    assert told.returncode == 2
+    assert "Input should be" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("DGUNET_TRACKING", "none", "DGUNET_TRACKING='none'. Use one of now, later, share, off."),
+        ("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "often", "='often'. Give seconds"),
+        ("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "nan", "='nan'. Give seconds"),
+        ("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0", "='0'. Give seconds"),
+    ],
+)
+def test_nonsense_in_the_environment_is_named(tmp_path, monkeypatch, variable, value, says):
+    from dgunet.tracking import start_run
+
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setenv("DGUNET_TRACKING", "later")
+    monkeypatch.setenv(variable, value)
+    with (
+        pytest.raises(ConfigError) as refused,
+        start_run("e", "n", tags={"profile": "sample", "stage": "x"}, params={}, home=tmp_path),
+    ):
+        pass
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["two", "-1", "1e3", "²"])
+def test_nonsense_of_torchrun_s_variables_is_named(monkeypatch, value):
+    from dgunet.training.distributed import world
+
+    monkeypatch.setenv("WORLD_SIZE", value)
+    with pytest.raises(ConfigError, match=r"WORLD_SIZE=.* is no whole number"), world("cpu"):
+        pass
+
+
+def test_settings_are_checked_without_torch(tmp_path):
+    """`dgunet data prepare` reads them and needs no torch."""
+    code = (
+        "import sys; from pathlib import Path; from dgunet.config import load_params\n"
+        f"load_params(Path({str(ROOT / 'params.yaml')!r})); print('torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
