@@ -15,6 +15,7 @@ from dgunet.data.images import SUFFIXES, read_grey, read_rgb
 from dgunet.data.matlab import sidd_blocks
 from dgunet.errors import EvaluationError
 from dgunet.evaluation.arrays import Array, require_finite
+from dgunet.evaluation.hidden import is_hidden, left_out
 from dgunet.evaluation.protocols import Protocol
 from dgunet.evaluation.rows import Row, array_sha256
 
@@ -25,20 +26,27 @@ _SIDD_TARGETS = "ValidationGtBlocksSrgb"
 
 
 def score_results(
-    restored: Path, target: Path, protocol: Protocol, *, partial: bool = False
+    restored: Path,
+    target: Path,
+    protocol: Protocol,
+    *,
+    partial: bool = False,
+    told: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Row]:
     """Score two folders, or two SIDD ``.mat`` files, pair by pair in natural order.
 
     Images pair by their name without suffix. Restored images are 8-bit files, or ``.npy`` files
     of floats in [0, 1], shape (H, W, C), which keep what the 8-bit files round away (rounded
     here where the protocol rounds). Targets are 8-bit files. Grey and palette files are expanded
-    to RGB where the protocol scores RGB; alpha and 16-bit files are refused.
+    to RGB where the protocol scores RGB; alpha and 16-bit files are refused. Hidden files and
+    folders, and files of other suffixes, are left out.
 
     Args:
         restored: folder of results, or a ``.mat`` file with ``Idenoised``.
         target: folder of targets, or ``ValidationGtBlocksSrgb.mat``.
         protocol: how to score.
         partial: accept targets without a restored image.
+        told: called with a line for each folder of which files are left out.
 
     Raises:
         EvaluationError: for folders that do not pair, or a pair that cannot be scored.
@@ -52,7 +60,9 @@ def score_results(
     pairs = (
         _block_pairs(restored, target)
         if blocks
-        else _paired(_images(restored, {".npy"}), _images(target, set()), protocol, partial)
+        else _paired(
+            _images(restored, {".npy"}, told), _images(target, set(), told), protocol, partial
+        )
     )
 
     def score(pair: tuple[str, Load, Load]) -> Row:
@@ -109,16 +119,19 @@ def _as_scored(given: Array, protocol: Protocol) -> Array:
     return protocol.quantise(given)
 
 
-def _images(folder: Path, more: set[str]) -> dict[str, Path]:
-    """The images of ``folder`` by their path without suffix."""
+def _images(folder: Path, more: set[str], told: Callable[[str], None]) -> dict[str, Path]:
+    """The images of ``folder`` by their path without suffix; hidden ones are left out."""
     if not folder.is_dir():
         raise EvaluationError(
             f"{folder} is no folder.", "Give a folder of images (or two .mat files for SIDD)."
         )
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES | more or not path.is_file():
-            continue
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    hidden = {path for path in files if is_hidden(path, folder)}
+    taken = [p for p in files if p not in hidden and p.suffix.lower() in SUFFIXES | more]
+    if len(taken) < len(files):
+        told(left_out(folder, len(files) - len(taken), len(hidden)))
+    for path in taken:
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             raise EvaluationError(
