@@ -85,17 +85,24 @@ def restore(
     network, _ = load_network(checkpoint or _own_weights(task, variant, ratio))
     network.to(pick_device(device)).eval()
     failed = 0
-    how = {"channels": network.config.channels, "self_ensemble": ensemble, "tile": tile}
     for picture, target in pairs:
         start = time.perf_counter()
         try:
-            restored = restore_file(network, picture, target, **how)
+            restored = restore_file(
+                network,
+                picture,
+                target,
+                channels=network.config.channels,
+                self_ensemble=ensemble,
+                tile=tile,
+            )
         except BrokenPipeError:
             raise
         except Exception as error:  # one picture's failure is its own line
             failed += 1
-            line, _ = told_failure(error)
-            typer.echo(f"dgunet: {line}" if str(picture) in line else f"dgunet: {shown(picture)}: {line}", err=True)
+            line = told_failure(error)[0].removeprefix("error: ")
+            named = "" if shown(picture) in line else f"{shown(picture)}: "
+            typer.echo(f"dgunet: error: {named}{line}", err=True)
             continue
         height, width = restored.pixels.shape[:2]
         took = time.perf_counter() - start

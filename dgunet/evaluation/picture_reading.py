@@ -78,9 +78,7 @@ def _read_other(path: Path) -> Picture:
             icc = image.info.get("icc_profile")
             if icc and not keeps_profile:
                 icc, notes = None, (*notes, "its profile of other colours was left out")
-            facts = Picture(
-                np.empty(0), None, exif, icc or None, resolution(image.info.get("dpi"))
-            )
+            facts = Picture(np.empty(0), None, exif, icc or None, resolution(image.info.get("dpi")))
             samples, more = _deep(path, image) or _shallow(image)
     whole = upright(samples, orientation)
     pixels, alpha = (whole[..., :-1], whole[..., -1]) if whole.shape[2] in (2, 4) else (whole, None)

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def read_tiff(path: Path, most_pixels: float) -> Picture:
             )
         _refuse_layout(page, path)
         _refuse_gaps(page, path, tif.filehandle.size)
-        exif, orientation, damage = _metadata(tif, page)
+        exif, orientation, damage = _metadata(tif, page, path)
         colours, alpha, more = _colours(page, path, _samples(page))
         keeps_profile = page.photometric in (0, 1, 2, 3)
         icc = _tag(page, _ICC) if keeps_profile else None
@@ -82,9 +83,7 @@ def write_tiff(path: Path, picture: Picture) -> None:
     """Encode losslessly (deflate), one page, interleaved strips, with profile and metadata."""
     whole = picture.whole()
     exif = read_block(picture.exif)
-    parts = {
-        int(tag): exif.get_ifd(tag) for tag in (IFD.Exif, IFD.GPSInfo) if exif.get_ifd(tag)
-    }
+    parts = {int(tag): exif.get_ifd(tag) for tag in (IFD.Exif, IFD.GPSInfo) if exif.get_ifd(tag)}
     general = [
         (tag, 2, 0, str(exif[tag]).encode() + b"\0", True)
         for tag in GENERAL
@@ -201,7 +200,7 @@ def _is_plain_luma(page: Any) -> bool:
     if page.compression in _JPEG and page.planarconfig == 1:
         return True
     reference = _tag(page, 532)
-    full = reference is None or [float(x) for x in _ratios(reference)] == [0, 255, 128, 255, 128, 255]
+    full = reference is None or _ratios(reference) == [0, 255, 128, 255, 128, 255]
     weights = _tag(page, 529)
     usual = weights is None or np.allclose(_ratios(weights), (0.299, 0.587, 0.114), atol=1e-3)
     lossless = page.compression in (1, 5, 8, 32773, 32946)
@@ -232,9 +231,7 @@ def _samples(page: Any) -> Array:
     return np.asarray(decoded[0])
 
 
-def _colours(
-    page: Any, path: Path, samples: Array
-) -> tuple[Array, Array | None, tuple[str, ...]]:
+def _colours(page: Any, path: Path, samples: Array) -> tuple[Array, Array | None, tuple[str, ...]]:
     """RGB or grey, the further sample, and notes."""
     bits, kind = page.bitspersample, int(page.photometric)
     if kind == 3:
@@ -258,7 +255,7 @@ def _colours(
 def _from_palette(page: Any, path: Path, samples: Array) -> Array:
     palette = np.asarray(page.colormap)
     if palette.ndim != 2 or palette.shape[0] != 3 or int(samples.max()) >= palette.shape[1]:
-        raise DataError(f"{path} is no readable image (its palette is too short).", "Save it again.")
+        raise DataError(f"{path} is no readable image: its palette is too short.", "Save it again.")
     # 16 bits by the standard; some programs wrote 8.
     eight = palette if palette.max() < 256 else palette >> 8
     return np.asarray(eight.T.astype(np.uint8)[samples[..., 0].astype(np.intp)])
@@ -280,13 +277,15 @@ def _alpha_kind(page: Any) -> int:
     return code if code in _ALPHA else 0
 
 
-def _metadata(tif: tifffile.TiffFile, page: Any) -> tuple[bytes, int, tuple[str, ...]]:
+def _metadata(tif: tifffile.TiffFile, page: Any, path: Path) -> tuple[bytes, int, tuple[str, ...]]:
     exif = Image.Exif()
     exif.bigtiff = tif.is_bigtiff
     exif.endian = tif.byteorder
     try:
-        exif.load_from_fp(tif.filehandle._fh, page.offset)
-        return descriptive(exif)
+        with path.open("rb") as handle, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exif.load_from_fp(handle, page.offset)
+            return descriptive(exif)
     except Exception:  # Pillow's parser fails in any way at a changed byte
         found = _tag(page, 274, 1)
         turned = found if isinstance(found, int) and 1 <= found <= 8 else 1

@@ -82,15 +82,7 @@ def fitted(picture: Picture, path: Path) -> Picture:
     """
     form = format_of(path)
     if picture.alpha is not None and form.name != "TIFF":
-        if picture.alpha_kind == "unknown":
-            note = f"a further sample of unknown meaning was left out: {form.name} holds none"
-            picture = picture.noted(note, alpha=None, alpha_kind="straight")
-        elif picture.alpha_kind == "premultiplied":
-            picture = picture.noted(
-                "colours were divided by their opacity",
-                pixels=straightened(picture.pixels, picture.alpha),
-                alpha_kind="straight",
-            )
+        picture = _with_straight_alpha(picture, picture.alpha, form)
     if picture.alpha is not None and not form.alpha:
         if not _is_opaque(picture.alpha):
             raise DataError(
@@ -111,6 +103,17 @@ def fitted(picture: Picture, path: Path) -> Picture:
         picture = picture.noted("metadata was left out: JPEG holds less", exif=b"")
     if form.name == "PNG" and picture.pixels.dtype == np.uint16 and not _is_profile(picture.icc):
         picture = picture.noted("its profile is none and was left out", icc=None)
+    return picture
+
+
+def _with_straight_alpha(picture: Picture, alpha: Array, form: Format) -> Picture:
+    if picture.alpha_kind == "unknown":
+        note = f"a further sample of unknown meaning was left out: {form.name} holds none"
+        return picture.noted(note, alpha=None, alpha_kind="straight")
+    if picture.alpha_kind == "premultiplied":
+        note = "colours were divided by their opacity"
+        straight = straightened(picture.pixels, alpha)
+        return picture.noted(note, pixels=straight, alpha_kind="straight")
     return picture
 
 

@@ -129,5 +129,3 @@ def _told_for(name: str, network: Network, shape: tuple[int, ...]) -> Iterator[N
             raise
         size = f"{shape[1]}x{shape[0]}"
         raise TooLargeError(f"{name}: restoring {size} pixels exhausts the memory.") from error
-
-

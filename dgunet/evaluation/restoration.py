@@ -42,8 +42,8 @@ class TooLargeError(EvaluationError):
         super().__init__(
             message,
             mend
-            or "Use a machine with more memory, or ask for tiles (--tile 512), whose result differs "
-            "and is marked as not comparable.",
+            or "Use a machine with more memory, or ask for tiles (--tile 512), whose result "
+            "differs and is marked as not comparable.",
         )
 
 
