@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from PIL import Image
@@ -12,6 +14,7 @@ from PIL.ExifTags import IFD
 
 ORIENTATION = 0x0112
 DAMAGED = "damaged EXIF metadata was left out"
+_TELLS_DAMAGE = re.compile(r"EXIF|orrupt|Truncated|Tag data|Metadata")
 # Texts, camera, dates, resolution. A TIFF has its layout in the same list: that is never kept.
 GENERAL = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298)
 # Exposure, dates, lens. The maker's note is not kept: it holds positions in the old file.
@@ -33,37 +36,43 @@ def descriptive(given: Image.Exif) -> tuple[bytes, int, tuple[str, ...]]:
     kept = Image.Exif()
     parts: dict[int | None, tuple[int, ...]] = {None: GENERAL, IFD.Exif: CAMERA, IFD.GPSInfo: GPS}
     orientation = 1
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        for part, allowed in parts.items():
-            try:
-                values: Mapping[int, Any] = given if part is None else given.get_ifd(part)
-                good = _good(values, allowed)
-            except Exception:  # Pillow's parser fails in any way at a changed byte
-                damaged = True
-                continue
-            damaged |= len(good) < sum(tag in values for tag in allowed)
-            if part is None:
-                kept.update(good)
-                found = _value(values, ORIENTATION, 1)
-                orientation = found if isinstance(found, int) and 1 <= found <= 8 else 1
-                damaged |= orientation != found
-            elif good:
-                kept[part] = good
-        block = _block(kept)
-    damaged |= block is None or any("orrupt" in str(one.message) for one in said)
-    return block or b"", orientation, (DAMAGED,) if damaged else ()
+    for part, allowed in parts.items():
+        try:
+            values: Mapping[int, Any] = given if part is None else given.get_ifd(part)
+            good = _good(values, allowed)
+        except Exception:  # Pillow's parser fails in any way at a changed byte
+            damaged = True
+            continue
+        damaged |= len(good) < sum(tag in values for tag in allowed)
+        if part is None:
+            kept.update(good)
+            found = _value(values, ORIENTATION, 1)
+            orientation = found if isinstance(found, int) and 1 <= found <= 8 else 1
+            damaged |= orientation != found
+        elif good:
+            kept[part] = good
+    block = _block(kept)
+    return block or b"", orientation, (DAMAGED,) if damaged or block is None else ()
 
 
 def exif_of(image: Image.Image) -> tuple[bytes, int, tuple[str, ...]]:
     """`descriptive` of an image that Pillow opened."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            given = image.getexif()
+        given = image.getexif()
     except Exception:  # as above
         return b"", 1, (DAMAGED,)
     return descriptive(given)
+
+
+@contextmanager
+def watched() -> Iterator[list[str]]:
+    """Keep Pillow's warnings off the screen; gives a list that holds `DAMAGED` if one tells so."""
+    found: list[str] = []
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        yield found
+    if any(_TELLS_DAMAGE.search(str(one.message)) for one in said):
+        found.append(DAMAGED)
 
 
 def resolution(values: Any) -> tuple[float, float] | None:

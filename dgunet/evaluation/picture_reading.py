@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from dgunet.errors import DataError, DgunetError, exhausts_memory
 from dgunet.evaluation.arrays import Array
 from dgunet.evaluation.picture import Picture, upright, widened
-from dgunet.evaluation.picture_metadata import exif_of, resolution
+from dgunet.evaluation.picture_metadata import exif_of, resolution, watched
 from dgunet.evaluation.picture_tiff import SIGNATURES, read_tiff
 from dgunet.evaluation.restoration import TooLargeError
 
@@ -69,17 +69,16 @@ def read_picture(path: Path) -> Picture:
 
 
 def _read_other(path: Path) -> Picture:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(path, formats=FORMATS) as image:
-            _refuse_frames(image, path)
-            exif, orientation, notes = exif_of(image)
-            keeps_profile = image.mode in _KEPT_COLOURS or image.mode.startswith("I")
-            icc = image.info.get("icc_profile")
-            if icc and not keeps_profile:
-                icc, notes = None, (*notes, "its profile of other colours was left out")
-            facts = Picture(np.empty(0), None, exif, icc or None, resolution(image.info.get("dpi")))
-            samples, more = _deep(path, image) or _shallow(image)
+    with watched() as warned, Image.open(path, formats=FORMATS) as image:
+        _refuse_frames(image, path)
+        exif, orientation, notes = exif_of(image)
+        keeps_profile = image.mode in _KEPT_COLOURS or image.mode.startswith("I")
+        icc = image.info.get("icc_profile")
+        if icc and not keeps_profile:
+            icc, notes = None, (*notes, "its profile of other colours was left out")
+        facts = Picture(np.empty(0), None, exif, icc or None, resolution(image.info.get("dpi")))
+        samples, more = _deep(path, image) or _shallow(image)
+    notes = tuple(dict.fromkeys((*warned, *notes)))
     whole = upright(samples, orientation)
     pixels, alpha = (whole[..., :-1], whole[..., -1]) if whole.shape[2] in (2, 4) else (whole, None)
     return Picture(

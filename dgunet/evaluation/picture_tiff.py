@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import struct
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from dgunet.evaluation.picture_metadata import (
     descriptive,
     read_block,
     resolution,
+    watched,
 )
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -282,10 +282,10 @@ def _metadata(tif: tifffile.TiffFile, page: Any, path: Path) -> tuple[bytes, int
     exif.bigtiff = tif.is_bigtiff
     exif.endian = tif.byteorder
     try:
-        with path.open("rb") as handle, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with path.open("rb") as handle, watched() as warned:
             exif.load_from_fp(handle, page.offset)
-            return descriptive(exif)
+            block, orientation, notes = descriptive(exif)
+        return block, orientation, notes or tuple(warned)
     except Exception:  # Pillow's parser fails in any way at a changed byte
         found = _tag(page, 274, 1)
         turned = found if isinstance(found, int) and 1 <= found <= 8 else 1

@@ -266,14 +266,14 @@ def test_a_cut_file_is_refused_not_filled_with_black(tmp_path, compression, keep
 
 
 def test_a_flipped_bit_gives_pixels_or_one_line(tmp_path):
-    """600 changed bytes: never anything but a picture or a line that names the file."""
+    """300 times one to three changed bytes: a picture, or a line that names the file."""
     buffer = io.BytesIO()
     exif = Image.Exif()
     exif[271], exif[306] = "Maker", "2020:01:02 03:04:05"
     Image.fromarray(noise(8, 3)).save(buffer, "TIFF", compression="tiff_lzw", exif=exif)
     content = buffer.getvalue()
     rng = np.random.default_rng(0)
-    for _ in range(600):
+    for _ in range(300):
         changed = bytearray(content)
         for place in rng.integers(0, len(content), rng.integers(1, 4)):
             changed[place] = rng.integers(256)
@@ -293,7 +293,6 @@ def test_descriptive_metadata_is_kept_and_layout_is_not(tmp_path):
         tmp_path / "a.tif",
         exif=exif.tobytes(),
         dpi=(300, 150),
-        compression="tiff_lzw",
         icc_profile=PROFILE,
     )
     restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
