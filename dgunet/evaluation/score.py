@@ -9,10 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from dgunet.data.images import SUFFIXES, read_grey, read_rgb
-from dgunet.data.matlab import sidd_blocks
+from dgunet.data.matlab import read_variable, sidd_blocks
 from dgunet.errors import EvaluationError
 from dgunet.evaluation.arrays import Array, require_finite
 from dgunet.evaluation.hidden import is_hidden, left_out
@@ -168,16 +167,15 @@ def _block_pairs(restored: Path, target: Path) -> Iterator[tuple[str, Load, Load
     """The SIDD validation blocks, scene by scene."""
     truths = sidd_blocks(target, _SIDD_TARGETS)
     try:
-        content = scipy.io.loadmat(restored, variable_names=["Idenoised"])
-    except Exception as error:  # scipy raises what its parser stumbles over
-        raise EvaluationError(
-            f"{restored} is no readable MATLAB file ({error}).", "Save it as version 5 (-v6)."
-        ) from error
-    if "Idenoised" not in content:
+        given = read_variable(restored, "Idenoised")
+    except KeyError as error:
         raise EvaluationError(
             f"{restored} has no variable Idenoised.", "It holds (40, 32, 256, 256, 3) blocks."
-        )
-    given = content["Idenoised"]
+        ) from error
+    except Exception as error:  # scipy raises what its parser stumbles over
+        raise EvaluationError(
+            f"{restored} is no readable MATLAB file ({error}).", "Save it again."
+        ) from error
     last, picture = list(truths.items())[-1]
     shape = (*map(int, last.split("_")), *picture.shape())
     if given.shape != shape:

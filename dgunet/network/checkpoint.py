@@ -19,6 +19,7 @@ from dgunet.network.dgunet import DGUNet
 
 FORMAT = "dgunet-network-1"
 METADATA = "dgunet"
+_SHOWN = 5
 
 
 def unique_parameters(network: DGUNet) -> dict[str, Tensor]:
@@ -116,17 +117,27 @@ def compare_keys(
     """Refuse ``tensors`` unless their names and shapes are exactly ``wanted``.
 
     Raises:
-        CheckpointError: with the list of missing, unexpected and misshapen keys.
+        CheckpointError: with a list of missing, unexpected and misshapen keys, the first five of each.
     """
-    problems = [f"missing {key}" for key in wanted if key not in tensors]
-    problems += [f"unexpected {key}" for key in tensors if key not in wanted]
-    problems += [
-        f"misshapen {key}: {tuple(tensors[key].shape)} instead of {shape}"
-        for key, shape in wanted.items()
-        if key in tensors and tuple(tensors[key].shape) != shape
-    ]
-    if problems:
+    kinds = (
+        [f"missing {key}" for key in wanted if key not in tensors],
+        [f"unexpected {key}" for key in tensors if key not in wanted],
+        [
+            f"misshapen {key}: {tuple(tensors[key].shape)} instead of {shape}"
+            for key, shape in wanted.items()
+            if key in tensors and tuple(tensors[key].shape) != shape
+        ],
+    )
+    count = sum(map(len, kinds))
+    if count:
+        told = [cut(problem) for problems in kinds for problem in problems[:_SHOWN]]
+        told += [f"and {count - len(told)} more"] if count > len(told) else []
         raise CheckpointError(
-            f"{origin} does not fit the network ({len(problems)} keys): {'; '.join(problems)}.",
+            f"{origin} does not fit the network ({count} keys): {'; '.join(told)}.",
             "Check the task, the variant and the ratio.",
         )
+
+
+def cut(text: str, length: int = 120) -> str:
+    """``text`` for an error, at most ``length`` characters."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
