@@ -117,7 +117,7 @@ def compare_keys(
     """Refuse ``tensors`` unless their names and shapes are exactly ``wanted``.
 
     Raises:
-        CheckpointError: with a list of missing, unexpected and misshapen keys, the first five of each.
+        CheckpointError: with missing, unexpected and misshapen keys, the first five of each.
     """
     kinds = (
         [f"missing {key}" for key in wanted if key not in tensors],
