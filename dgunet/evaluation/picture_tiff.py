@@ -153,7 +153,7 @@ def _main_page(tif: tifffile.TiffFile, path: Path) -> tuple[Any, tuple[str, ...]
             f"{path} has {count or len(pages)} frames.", "Save the frames as single images."
         )
     left = sum(page is not full[0] for page in pages)
-    return full[0], ("a preview page was left out",) if left else ()
+    return full[0], ("a preview or mask page was left out",) if left else ()
 
 
 def _is_preview(page: Any, other: Any) -> bool:
@@ -235,7 +235,7 @@ def _colours(page: Any, path: Path, samples: Array) -> tuple[Array, Array | None
     """RGB or grey, the further sample, and notes."""
     bits, kind = page.bitspersample, int(page.photometric)
     if kind == 3:
-        return _from_palette(page, path, samples), None, ("its palette became RGB",)
+        return _from_palette(page, path, samples)
     if kind == 5:
         dropped = " without their profile" if _tag(page, _ICC) else ""
         return _from_inks(samples), None, (f"CMYK inks became RGB{dropped}",)
@@ -243,7 +243,8 @@ def _colours(page: Any, path: Path, samples: Array) -> tuple[Array, Array | None
         size = samples.shape[1], samples.shape[0]
         luma = Image.frombytes("YCbCr", size, np.ascontiguousarray(samples).tobytes())
         return np.asarray(luma.convert("RGB")), None, ("YCbCr became RGB",)
-    notes = () if bits in (8, 16) else (f"{bits} bits were scaled to {8 if bits < 8 else 16}",)
+    given = "1 bit was" if bits == 1 else f"{bits} bits were"
+    notes = () if bits in (8, 16) else (f"{given} scaled to {8 if bits < 8 else 16}",)
     whole = widened(samples.astype(np.uint8) if bits == 1 else samples, 2**bits - 1)
     count = _COLOURS[kind]
     colours, alpha = whole[..., :count], whole[..., count:]
@@ -252,13 +253,15 @@ def _colours(page: Any, path: Path, samples: Array) -> tuple[Array, Array | None
     return colours, alpha if alpha.shape[2] else None, notes
 
 
-def _from_palette(page: Any, path: Path, samples: Array) -> Array:
+def _from_palette(page: Any, path: Path, samples: Array) -> tuple[Array, None, tuple[str, ...]]:
     palette = np.asarray(page.colormap)
     if palette.ndim != 2 or palette.shape[0] != 3 or int(samples.max()) >= palette.shape[1]:
         raise DataError(f"{path} is no readable image: its palette is too short.", "Save it again.")
     # 16 bits by the standard; some programs wrote 8.
     eight = palette if palette.max() < 256 else palette >> 8
-    return np.asarray(eight.T.astype(np.uint8)[samples[..., 0].astype(np.intp)])
+    exact = eight is palette or not (palette - eight * 257).any() or not (palette & 255).any()
+    note = "its palette became RGB" if exact else "its palette of 16 bits became RGB of 8"
+    return np.asarray(eight.T.astype(np.uint8)[samples[..., 0].astype(np.intp)]), None, (note,)
 
 
 def _from_inks(samples: Array) -> Array:

@@ -116,7 +116,7 @@ def test_odd_depths_are_scaled_to_8_or_16_bits(tmp_path, bits, white_is_zero):
     top, full = 2**bits - 1, 255 if bits <= 8 else 65535
     meant = np.rint((top - values if white_is_zero else values) * (full / top))
     assert np.array_equal(written(tmp_path / "b.tif")[0][..., 0], meant)
-    assert any(f"{bits} bits were scaled" in note for note in restored.notes)
+    assert any(f"{bits} bit" in note for note in restored.notes)
 
 
 @pytest.mark.parametrize("scale", [257, 256, 1])
@@ -199,7 +199,7 @@ def test_a_thumbnail_page_is_left_out(tmp_path, marked, first):
             writer.write(page, photometric="rgb", subfiletype=kind, metadata=None)
     restored = restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
     assert np.array_equal(written(tmp_path / "b.tif")[0], whole)
-    assert "a preview page was left out" in restored.notes
+    assert "a preview or mask page was left out" in restored.notes
 
 
 def test_a_thumbnail_below_the_page_does_not_count(tmp_path):
