@@ -40,7 +40,9 @@ class EvaluationError(DgunetError):
 
 _EXHAUSTED = re.compile(
     r"can't allocate memory|cannot allocate memory|not enough memory|out of memory"
-    r"|insufficient memory|bad_alloc|bad allocation|could not create a (primitive|memory)",
+    r"|insufficient memory|bad_alloc|bad allocation|could not create a (primitive|memory)"
+    # What the interpreter says when an extension lost the error of an allocation.
+    r"|returned NULL without setting an exception",
     re.IGNORECASE,
 )
 
@@ -50,7 +52,7 @@ def exhausts_memory(error: BaseException) -> bool:
 
     torch and OpenCV raise plain errors with a text, Python and numpy a ``MemoryError``.
     """
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM

@@ -73,6 +73,7 @@ def restore(
     import time
 
     from dgunet.cli.boundary import told_failure
+    from dgunet.evaluation.memory import settle_threads
     from dgunet.evaluation.pictures import find_pictures, output_paths, restore_file
     from dgunet.network import load_network
     from dgunet.training.loop import pick_device
@@ -82,6 +83,8 @@ def restore(
     if skip:
         pairs = [(picture, target) for picture, target in pairs if not target.exists()]
         typer.echo(f"{len(pictures) - len(pairs)} of {len(pictures)} pictures are there already")
+    if note := settle_threads():
+        typer.echo(f"note: {note}")
     network, _ = load_network(checkpoint or _own_weights(task, variant, ratio))
     network.to(pick_device(device)).eval()
     failed = 0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import psutil  # type: ignore[import-untyped]
 import torch
@@ -25,7 +25,10 @@ _PROBE = 64
 _WORKSPACE = 1.6
 # No variant of the paper exceeds this; below it nothing needs measuring.
 _MOST_BYTES_PER_PIXEL = 30_000
+# Stack and heap that a new thread reserves of the address space.
+_THREAD = 136 * 2**20
 _measured: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
+_unmeasured: WeakSet[nn.Module] = WeakSet()
 
 
 def require_memory(network: Network, shape: tuple[int, ...], budget: int | None = None) -> None:
@@ -57,15 +60,17 @@ def require_memory(network: Network, shape: tuple[int, ...], budget: int | None 
 def estimate(network: Network, shape: tuple[int, ...]) -> float | None:
     """Bytes that restoring an image (H, W, C) whole takes; None if nobody can tell.
 
-    Nobody can for a plain function, and where there is not even the memory for the small probe.
+    Nobody can for a plain function, and where there is not even the memory for the small probe,
+    which is tried once: modules whose import was interrupted stay half imported.
     """
-    if not isinstance(network, nn.Module):
+    if not isinstance(network, nn.Module) or network in _unmeasured:
         return None
     try:
         return shape[0] * shape[1] * bytes_per_pixel(network, shape[2])
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, SystemError, ImportError) as error:
         if not exhausts_memory(error):
             raise
+        _unmeasured.add(network)
         return None
 
 
@@ -96,6 +101,26 @@ def process_bytes() -> Iterator[int]:
         most, _ = resource.getrlimit(limit)
         if most != resource.RLIM_INFINITY:
             yield max(0, most - taken)
+
+
+def settle_threads() -> str:
+    """Start the threads of the CPU while this process has the memory for them, or do with one.
+
+    A process with a limit (``ulimit -v``) that reaches it while a thread is started is ended by
+    the thread library, without an error that anybody could catch.
+
+    Returns:
+        A note if one thread is used instead of several, else "".
+    """
+    threads = torch.get_num_threads()
+    left = min(process_bytes(), default=None)
+    if left is None or threads == 1:
+        return ""
+    if left < 2 * threads * _THREAD:
+        torch.set_num_threads(1)
+        return f"1 thread instead of {threads}: the memory of this process is limited"
+    torch.ones(threads * 2**16).add_(1)  # enough for every thread to get a part
+    return ""
 
 
 def container_bytes(

@@ -124,7 +124,7 @@ def _told_for(name: str, network: Network, shape: tuple[int, ...]) -> Iterator[N
         raise TooLargeError(f"{name}: {message}", error.mend) from error
     except EvaluationError as error:
         raise EvaluationError(f"{name}: {error.message}", error.mend) from error
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, SystemError) as error:
         if not exhausts_memory(error):
             raise
         size = f"{shape[1]}x{shape[0]}"

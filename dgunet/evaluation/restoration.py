@@ -91,7 +91,7 @@ def restore_image(
     with torch.inference_mode():
         try:
             x_hat = eightfold(once, y) if self_ensemble else once(y)
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, SystemError) as error:
             if not exhausts_memory(error):
                 raise
     if x_hat is None:

@@ -289,6 +289,7 @@ def test_words_of_every_library_for_no_memory_are_known():
         MemoryError(),
         OSError(12, "Cannot allocate memory"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+        torch.OutOfMemoryError(),
         RuntimeError("CUDA out of memory. Tried to allocate"),
         Exception("OpenCV(4.12) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate"),
     ):
@@ -307,6 +308,17 @@ def test_a_limit_of_the_process_counts_as_its_memory(monkeypatch):
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     assert 200 * 2**20 < left <= 300 * 2**20
     assert memory.free_bytes(torch.device("cpu")) > left
+
+
+def test_threads_are_started_while_there_is_memory_for_them(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    for left, threads in (((), []), ((8 * 2**30,), []), ((8 * 2**30, 2**29), [1])):
+        chosen.clear()
+        monkeypatch.setattr(memory, "process_bytes", lambda left=left: iter(left))
+        assert ("1 thread instead of 4" in memory.settle_threads()) == bool(threads)
+        assert chosen == threads
 
 
 def test_no_memory_to_decode_is_told_with_the_size(tmp_path, monkeypatch):
