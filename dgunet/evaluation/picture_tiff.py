@@ -29,6 +29,7 @@ from dgunet.evaluation.picture_metadata import (
 )
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_DESCRIPTION = 0x010E
 _RESOLUTION = (0x011A, 0x011B, 0x0128)
 _ICC = 34675
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
@@ -87,7 +88,7 @@ def write_tiff(path: Path, picture: Picture) -> None:
     general = [
         (tag, 2, 0, str(exif[tag]).encode() + b"\0", True)
         for tag in GENERAL
-        if tag in exif and tag not in _RESOLUTION
+        if tag not in _RESOLUTION and isinstance(exif.get(tag), str)
     ]
     codes = {kind: code for code, kind in _ALPHA.items()}
     tifffile.imwrite(
@@ -287,6 +288,8 @@ def _metadata(tif: tifffile.TiffFile, page: Any, path: Path) -> tuple[bytes, int
     try:
         with path.open("rb") as handle, watched() as warned:
             exif.load_from_fp(handle, page.offset)
+            # Programs of microscopy keep the layout of the pixels in it, as text.
+            exif.pop(_DESCRIPTION, None)
             block, orientation, notes = descriptive(exif)
         return block, orientation, notes or tuple(warned)
     except Exception:  # Pillow's parser fails in any way at a changed byte

@@ -91,6 +91,23 @@ def test_every_layout_comes_back_pixel_for_pixel(tmp_path, kind, depth):
         assert icc == (PROFILE if profile else None), case
 
 
+@pytest.mark.parametrize("kind", ["shaped", "imagej", "ome"])
+def test_a_layout_kept_as_text_is_not_carried_over(tmp_path, kind):
+    """tifffile, ImageJ and OME describe the shape in words, and readers go by them."""
+    upright = noise(8, 3)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        np.rot90(upright).copy(),
+        photometric="rgb",
+        imagej=kind == "imagej",
+        ome=kind == "ome",
+        extratags=[(274, 3, 1, 6, True)],
+    )
+    restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), upright)
+    assert "ImageDescription" not in tifffile.TiffFile(tmp_path / "b.tif").pages[0].tags
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "LA", "RGBA"])
 def test_other_readers_see_what_was_restored(tmp_path, mode):
     channels = len(mode)
