@@ -20,6 +20,7 @@ from PIL import Image, TiffImagePlugin
 from dgunet.errors import DataError, EvaluationError, exhausts_memory
 from dgunet.evaluation import memory, picture_writing
 from dgunet.evaluation.picture import Picture
+from dgunet.evaluation.picture_metadata import DAMAGED, descriptive
 from dgunet.evaluation.pictures import read_picture, restore_file, write_picture
 from dgunet.evaluation.restoration import TooLargeError, identity, restore_image
 from dgunet.network import DGUNet, preset, save_network
@@ -209,6 +210,16 @@ def test_what_is_whole_of_damaged_metadata_is_kept(tmp_path):
         assert image.getexif()[0x010F] == "Maker" and image.size == (24, 32)
         assert image.getexif().get_ifd(0x8825)[1] == "N"
         assert image.info["dpi"] == (300, 300)
+
+
+@pytest.mark.parametrize(("tag", "value"), [(0x0110, object()), (0x0128, 2**70), (0x011A, "x")])
+def test_a_value_that_cannot_be_written_costs_only_itself(tag, value):
+    given = Image.Exif()
+    given[0x010F], given[tag] = "Maker", value
+    block, orientation, notes = descriptive(given)
+    kept = Image.Exif()
+    kept.load(block)
+    assert dict(kept) == {0x010F: "Maker"} and orientation == 1 and notes == (DAMAGED,)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".gif"])

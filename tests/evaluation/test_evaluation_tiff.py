@@ -282,6 +282,21 @@ def test_a_cut_file_is_refused_not_filled_with_black(tmp_path, compression, keep
         restore_file(identity, path, tmp_path / "b.tif")
 
 
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_a_strip_that_is_missing_is_not_black(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    pixels = noise(8, 3, 64, 64)
+    tifffile.imwrite(path, pixels, photometric="rgb", compression=compression, rowsperstrip=8)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        counts = tif.pages[0].tags[279]
+        counts.overwrite((*counts.value[:3], 0, *counts.value[4:]))
+        tags = tif.pages[0].tags
+        tags[273].overwrite((*tags[273].value[:3], 0, *tags[273].value[4:]))
+    assert not tifffile.imread(path)[24:32].any()
+    with pytest.raises(DataError, match="parts are missing"):
+        restore_file(identity, path, tmp_path / "b.tif")
+
+
 def test_a_flipped_bit_gives_pixels_or_one_line(tmp_path):
     """300 times one to three changed bytes: a picture, or a line that names the file."""
     buffer = io.BytesIO()
