@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import re
+
 
 class DgunetError(Exception):
     """A failure the user can act on.
@@ -33,3 +36,24 @@ class CheckpointError(DgunetError):
 
 class EvaluationError(DgunetError):
     """An image or a result cannot be scored under the protocol asked for."""
+
+
+_EXHAUSTED = re.compile(
+    r"can't allocate memory|cannot allocate memory|not enough memory|out of memory"
+    r"|insufficient memory|bad_alloc|bad allocation|could not create a (primitive|memory)"
+    # What the interpreter says when an extension lost the error of an allocation.
+    r"|returned NULL without setting an exception",
+    re.IGNORECASE,
+)
+
+
+def exhausts_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that there is no memory left, in the words of whichever library.
+
+    torch and OpenCV raise plain errors with a text, Python and numpy a ``MemoryError``.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, Exception) and _EXHAUSTED.search(str(error)) is not None

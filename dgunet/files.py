@@ -68,6 +68,30 @@ def writing(path: Path) -> Iterator[None]:
         raise DgunetError(f"cannot write {path}: {known[0]}.", known[1]) from error
 
 
+def check_folder(path: Path, option: str = "--out") -> None:
+    """Refuse ``path`` as a folder to write into if it, or what it lies in, is a file.
+
+    Raises:
+        DgunetError: naming ``option``.
+    """
+    for place in (path, *path.parents):
+        if place.is_dir():
+            return
+        if place.exists() or place.is_symlink():
+            raise DgunetError(f"{option} {path}: {place} is no folder.", "Name a folder.")
+
+
+def check_file(path: Path, option: str = "--out") -> None:
+    """Refuse ``path`` as a file to write if it is a folder, or lies in a file.
+
+    Raises:
+        DgunetError: naming ``option``.
+    """
+    if path.is_dir():
+        raise DgunetError(f"{option} {path} is a folder.", "Name a file.")
+    check_folder(path.parent, option)
+
+
 def sync(path: Path) -> None:
     """Flush a file's content, or a folder's names, to the disk.
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from dgunet import files
 from dgunet.address import redact
-from dgunet.errors import DgunetError
+from dgunet.errors import DgunetError, exhausts_memory
 
 USERS = 1
 """Exit status of a failure that the user or the machine's owner can fix."""
@@ -34,7 +34,7 @@ def told_failure(error: Exception) -> tuple[str, int]:
         return f"error: {_one_line(error)}", USERS
     if isinstance(error, OSError):
         return f"error: {_system(error)}", USERS
-    if isinstance(error, MemoryError):
+    if exhausts_memory(error):
         what = f" ({_one_line(error)})" if str(error) else ""
         return f"error: not enough memory{what}. Use smaller settings, or a larger machine.", USERS
     name = type(error).__name__

@@ -64,55 +64,64 @@ def restore(
 ) -> None:
     """Restore your own pictures: any size, any common format, 8 or 16 bits.
 
-    The picture comes back upright in its own format with its metadata; transparency is kept.
-    A format that cannot be written becomes PNG.
+    The picture comes back upright in its own format with its descriptive metadata; transparency is
+    kept. A format that cannot be written becomes PNG. The content decides how a file is read, its
+    suffix how it is written; what is converted on the way is told, and every file written is read
+    back. A picture that fails is told, the others are restored, and the exit status is 1.
 
     Example: dgunet restore photo.jpg --task derain --out restored
     Example: dgunet restore "holiday/*.png" scans --checkpoint mine.safetensors --out restored
     """
     import time
 
-    from dgunet.errors import DgunetError
-    from dgunet.evaluation.pictures import (
-        find_pictures,
-        output_paths,
-        read_picture,
-        restore_picture,
-        write_picture,
-    )
+    from dgunet.cli.boundary import told_failure
+    from dgunet.evaluation.memory import settle_threads
+    from dgunet.evaluation.pictures import find_pictures, output_paths, restore_file
     from dgunet.network import load_network
     from dgunet.training.loop import pick_device
 
-    pictures = find_pictures(images)
+    pictures = find_pictures(images, lambda line: typer.echo(shown(line)))
     pairs = list(zip(pictures, output_paths(pictures, out, force=force or skip), strict=True))
     if skip:
         pairs = [(picture, target) for picture, target in pairs if not target.exists()]
         typer.echo(f"{len(pictures) - len(pairs)} of {len(pictures)} pictures are there already")
+    if note := settle_threads():
+        typer.echo(f"note: {note}")
     network, _ = load_network(checkpoint or _own_weights(task, variant, ratio))
     network.to(pick_device(device)).eval()
     failed = 0
     for picture, target in pairs:
         start = time.perf_counter()
         try:
-            restored = restore_picture(
+            restored = restore_file(
                 network,
-                read_picture(picture),
-                str(picture),
+                picture,
+                target,
                 channels=network.config.channels,
                 self_ensemble=ensemble,
                 tile=tile,
             )
-            write_picture(target, restored)
-        except DgunetError as error:
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # one picture's failure is its own line
             failed += 1
-            typer.echo(f"dgunet: error: {error}", err=True)
+            line = told_failure(error)[0].removeprefix("error: ")
+            named = "" if shown(picture) in line else f"{shown(picture)}: "
+            typer.echo(f"dgunet: error: {named}{line}", err=True)
             continue
         height, width = restored.pixels.shape[:2]
         took = time.perf_counter() - start
-        typer.echo(f"{picture} -> {target} ({width}x{height}, {took:.1f} s)")
+        typer.echo(f"{shown(picture)} -> {shown(target)} ({width}x{height}, {took:.1f} s)")
+        for note in restored.notes:
+            typer.echo(f"{shown(picture)}: note: {note}")
     if failed:
         typer.echo(f"{failed} of {len(pairs)} pictures were not restored", err=True)
         raise typer.Exit(1)
+
+
+def shown(text: object) -> str:
+    """``text`` as a terminal of UTF-8 prints it; a name that is none gets question marks."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
 def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
@@ -150,7 +159,7 @@ def score(
 ) -> None:
     """Score anybody's restored images under one of the paper's protocols.
 
-    Images pair by their name without suffix.
+    Images pair by their name without suffix. Hidden files and folders are left out, and counted.
 
     Example: dgunet score results/Rain100L Rain100L/target --protocol rain-y
     Example: dgunet score Idenoised.mat ValidationGtBlocksSrgb.mat --protocol sidd-blocks
@@ -165,16 +174,21 @@ def score(
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"--out is {out}.", "Name a .parquet or a .csv file.")
 
+    def told(line: str) -> None:
+        typer.echo(shown(line))
+
     def tell(row: Row) -> None:
         typer.echo(f"{row.id}: {row.psnr:.4f} dB, SSIM {row.ssim:.6f}")
 
     rows = []
     if name is None:
-        for row in score_results(restored, target, rules, partial=partial):
+        for row in score_results(restored, target, rules, partial=partial, told=told):
             rows.append(row)
             tell(row)
     else:
-        rows = tracked(restored, target, protocol, name=name, partial=partial, observe=tell)
+        rows = tracked(
+            restored, target, protocol, name=name, partial=partial, observe=tell, told=told
+        )
     if out is not None:
         (write_rows if out.suffix == ".parquet" else write_rows_csv)(out, rows)
     typer.echo(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dgunet.data.hdf5 import own, own_data
 from dgunet.data.images import Pixels
 from dgunet.data.limits import PIXELS
 from dgunet.data.matlab import AGAIN, ArrayPicture, refuse_missing, stamp_of
@@ -57,10 +58,10 @@ def dnd_boxes(folder: Path) -> dict[str, ArrayPicture]:
 def _matrices(info: Path) -> list[list[list[int]]]:
     """The boxes of every image as the index has them."""
     with _opened(info, "DND's index") as handle:
-        references = _own(_own(handle, "info"), "boundingboxes")
+        references = own(own(handle, "info"), "boundingboxes")
         if references.ndim != 2 or references.shape[1] > IMAGES:
             raise ValueError(f"boundingboxes has the shape {references.shape}")
-        matrices = [_own_data(handle[ref]) for ref in references[0]]
+        matrices = [own_data(handle[ref]) for ref in references[0]]
         for number, matrix in enumerate(matrices, start=1):
             if matrix.ndim != 2 or matrix.shape[0] != 4 or matrix.shape[1] > BOXES:
                 raise ValueError(f"the boxes of image {number} have the shape {matrix.shape}")
@@ -100,7 +101,7 @@ def _image(path: Path, stamp: int) -> NDArray[np.float32]:
 
 
 def _pixels(handle: Any) -> Any:
-    data = _own(handle, _VARIABLE)
+    data = own(handle, _VARIABLE)
     if data.ndim != 3 or data.shape[0] != 3 or 0 in data.shape or data.dtype.kind not in "fiu":
         raise ValueError(f"{_VARIABLE} is {data.dtype} {data.shape}")
     if (count := data.shape[1] * data.shape[2]) > PIXELS.value:
@@ -109,23 +110,6 @@ def _pixels(handle: Any) -> Any:
             " read.",
             PIXELS.mend,
         )
-    return data
-
-
-def _own(group: Any, name: str) -> Any:
-    """A part of an HDF5 file that lies in this file: a link may name another one."""
-    import h5py
-
-    link = group.get(name, getlink=True)
-    if link is not None and not isinstance(link, h5py.HardLink):
-        raise ValueError(f"{name} is a link")
-    found = group[name]
-    return _own_data(found) if isinstance(found, h5py.Dataset) else found
-
-
-def _own_data(data: Any) -> Any:
-    if data.external or data.is_virtual:
-        raise ValueError(f"{data.name} takes its values from another file")
     return data
 
 

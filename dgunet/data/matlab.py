@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgunet.data.hdf5 import own
 from dgunet.data.images import Pixels
 from dgunet.errors import DataError
 
@@ -44,7 +46,7 @@ class ArrayPicture:
 def sidd_blocks(path: Path, variable: str) -> dict[str, ArrayPicture]:
     """The blocks of one SIDD validation file by ``SSSS_BBBB`` (scene, block, from 1).
 
-    The variable is uint8 (scenes, blocks, H, W, 3).
+    The variable is uint8 (scenes, blocks, H, W, 3), in a file of MATLAB 5 or 7.3.
 
     Raises:
         DataError: if the file is missing, damaged, or holds something else.
@@ -67,11 +69,9 @@ def _sidd_block(path: Path, variable: str, scene: int, block: int) -> Pixels:
 
 
 def _sidd_shape(path: Path, variable: str) -> tuple[int, ...]:
-    from scipy.io import whosmat
-
     refuse_missing(path)
     try:
-        found = {name: (shape, kind) for name, shape, kind in whosmat(path)}
+        found = _variables(path)
     except Exception as error:  # scipy raises what its parser stumbles over
         raise DataError(f"{path} is not a readable MATLAB file ({error}).", AGAIN) from error
     shape, kind = found.get(variable, ((), "nothing"))
@@ -85,15 +85,45 @@ def _sidd_shape(path: Path, variable: str) -> tuple[int, ...]:
 
 @lru_cache(maxsize=2)
 def _sidd_array(path: Path, variable: str, stamp: int) -> NDArray[np.uint8]:
-    from scipy.io import loadmat
-
     try:
-        array: NDArray[np.uint8] = loadmat(path, variable_names=[variable])[variable]
+        array: NDArray[np.uint8] = read_variable(path, variable)
         if array.shape != _sidd_shape(path, variable) or array.dtype != np.uint8:
             raise ValueError(f"{variable} is {array.dtype} {array.shape}")
     except Exception as error:  # a truncated stream fails in zlib, in struct or in numpy
         raise DataError(f"{path} is cut off or damaged ({error}).", AGAIN) from error
     return array
+
+
+def read_variable(path: Path, variable: str) -> NDArray[Any]:
+    """A numeric array of a file of MATLAB 5 (scipy) or 7.3 (HDF5), in MATLAB's order of axes.
+
+    Raises:
+        KeyError: if the file has no such array.
+        Exception: whatever the parsers stumble over in a damaged file.
+    """
+    import h5py
+    from scipy.io import loadmat
+
+    if not h5py.is_hdf5(path):
+        array: NDArray[Any] = loadmat(path, variable_names=[variable])[variable]
+        return array
+    with h5py.File(path, "r") as handle:
+        if not isinstance(found := own(handle, variable), h5py.Dataset):
+            raise KeyError(f"{variable} is no array")
+        return np.array(found).T  # MATLAB is column-major
+
+
+def _variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and kind of every variable."""
+    import h5py
+    from scipy.io import whosmat
+
+    if not h5py.is_hdf5(path):
+        return {name: (shape, kind) for name, shape, kind in whosmat(path)}
+    with h5py.File(path, "r") as handle:
+        found = {name: own(handle, name) for name in handle}
+        arrays = {name: item for name, item in found.items() if isinstance(item, h5py.Dataset)}
+        return {name: (item.shape[::-1], str(item.dtype)) for name, item in arrays.items()}
 
 
 def stamp_of(path: Path) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import psutil  # type: ignore[import-untyped]
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from dgunet.errors import exhausts_memory
 from dgunet.evaluation.restoration import Network, TooLargeError, device_of
 
 _PROBE = 64
@@ -22,7 +25,10 @@ _PROBE = 64
 _WORKSPACE = 1.6
 # No variant of the paper exceeds this; below it nothing needs measuring.
 _MOST_BYTES_PER_PIXEL = 30_000
+# Stack and heap that a new thread reserves of the address space.
+_THREAD = 136 * 2**20
 _measured: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
+_unmeasured: WeakSet[nn.Module] = WeakSet()
 
 
 def require_memory(network: Network, shape: tuple[int, ...], budget: int | None = None) -> None:
@@ -42,21 +48,79 @@ def require_memory(network: Network, shape: tuple[int, ...], budget: int | None 
     free = free_bytes(device_of(network)) if budget is None else budget
     if pixels * _MOST_BYTES_PER_PIXEL < free:
         return
-    needed = pixels * bytes_per_pixel(network, shape[2])
-    if needed > free:
+    needed = estimate(network, shape)
+    if needed is None or needed > free:
+        about = f"more than {free / 1e9:.2f}" if needed is None else f"about {needed / 1e9:.2f}"
         raise TooLargeError(
-            f"an image of {shape[1]}x{shape[0]} needs about {needed / 1e9:.1f} GB to be restored "
-            f"whole, {free / 1e9:.1f} GB are free."
+            f"an image of {shape[1]}x{shape[0]} needs {about} GB to be restored whole, "
+            f"{free / 1e9:.2f} GB are free."
         )
 
 
+def estimate(network: Network, shape: tuple[int, ...]) -> float | None:
+    """Bytes that restoring an image (H, W, C) whole takes; None if nobody can tell.
+
+    Nobody can for a plain function, and where there is not even the memory for the small probe,
+    which is tried once: modules whose import was interrupted stay half imported.
+    """
+    if not isinstance(network, nn.Module) or network in _unmeasured:
+        return None
+    try:
+        return shape[0] * shape[1] * bytes_per_pixel(network, shape[2])
+    except (RuntimeError, MemoryError, SystemError, ImportError) as error:
+        if not exhausts_memory(error):
+            raise
+        _unmeasured.add(network)
+        return None
+
+
 def free_bytes(device: torch.device) -> int:
-    """Memory that new tensors on ``device`` may take: the machine's, or less in a container."""
+    """Memory that new tensors on ``device`` may take: the machine's, or less in a container.
+
+    On a CPU a limit of this process (``ulimit -v``, ``ulimit -d``) counts too.
+    """
     if device.type == "cuda":
         # What torch keeps from earlier images is free for the next one.
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + kept
-    return min([int(psutil.virtual_memory().available), *container_bytes()])
+    return min([int(psutil.virtual_memory().available), *container_bytes(), *process_bytes()])
+
+
+def process_bytes() -> Iterator[int]:
+    """What the limits of this process on its address space and its data leave."""
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return
+    # Linux counts pages of address space, first, and of data, sixth.
+    used: list[int] = []
+    with suppress(OSError, ValueError):
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()
+        used = [int(count) * os.sysconf("SC_PAGE_SIZE") for count in (pages[0], pages[5])]
+    for limit, taken in zip((resource.RLIMIT_AS, resource.RLIMIT_DATA), used, strict=False):
+        most, _ = resource.getrlimit(limit)
+        if most != resource.RLIM_INFINITY:
+            yield max(0, most - taken)
+
+
+def settle_threads() -> str:
+    """Start the threads of the CPU while this process has the memory for them, or do with one.
+
+    A process with a limit (``ulimit -v``) that reaches it while a thread is started is ended by
+    the thread library, without an error that anybody could catch.
+
+    Returns:
+        A note if one thread is used instead of several, else "".
+    """
+    threads = torch.get_num_threads()
+    left = min(process_bytes(), default=None)
+    if left is None or threads == 1:
+        return ""
+    if left < 2 * threads * _THREAD:
+        torch.set_num_threads(1)
+        return f"1 thread instead of {threads}: the memory of this process is limited"
+    torch.ones(threads * 2**16).add_(1)  # enough for every thread to get a part
+    return ""
 
 
 def container_bytes(

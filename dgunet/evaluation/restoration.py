@@ -8,14 +8,13 @@ number was made with them (compressive sensing) or when asked for, and then mark
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dgunet.errors import EvaluationError
+from dgunet.errors import EvaluationError, exhausts_memory
 from dgunet.evaluation.arrays import Array
 
 Network = Callable[[Tensor], Sequence[Tensor]]
@@ -39,11 +38,12 @@ _MODES = (
 class TooLargeError(EvaluationError):
     """The network has not the memory to restore an image whole."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, mend: str = "") -> None:
         super().__init__(
             message,
-            "Use a machine with more memory, or ask for tiles (--tile 512), whose result differs "
-            "and is marked as not comparable.",
+            mend
+            or "Use a machine with more memory, or ask for tiles (--tile 512), whose result "
+            "differs and is marked as not comparable.",
         )
 
 
@@ -76,7 +76,7 @@ def restore_image(
 
     Raises:
         EvaluationError: when the network changes the size or returns NaN.
-        TooLargeError: when the GPU's memory is exhausted.
+        TooLargeError: when the memory is exhausted, a GPU's or this process's.
     """
     y = to_tensor(image).to(device_of(network))
 
@@ -88,8 +88,12 @@ def restore_image(
         return network(part)[-1]
 
     x_hat = None
-    with torch.inference_mode(), suppress(torch.OutOfMemoryError):
-        x_hat = eightfold(once, y) if self_ensemble else once(y)
+    with torch.inference_mode():
+        try:
+            x_hat = eightfold(once, y) if self_ensemble else once(y)
+        except (RuntimeError, MemoryError, SystemError) as error:
+            if not exhausts_memory(error):
+                raise
     if x_hat is None:
         # Only now: an error's frames keep its tensors alive.
         torch.cuda.empty_cache()

@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from dgunet.data.images import SUFFIXES, read_grey, read_rgb
-from dgunet.data.matlab import sidd_blocks
+from dgunet.data.matlab import read_variable, sidd_blocks
 from dgunet.errors import EvaluationError
 from dgunet.evaluation.arrays import Array, require_finite
+from dgunet.evaluation.hidden import is_hidden, left_out
 from dgunet.evaluation.npy import read_npy
 from dgunet.evaluation.protocols import Protocol
 from dgunet.evaluation.rows import Row, array_sha256
@@ -27,20 +27,27 @@ _SIDD_TARGETS = "ValidationGtBlocksSrgb"
 
 
 def score_results(
-    restored: Path, target: Path, protocol: Protocol, *, partial: bool = False
+    restored: Path,
+    target: Path,
+    protocol: Protocol,
+    *,
+    partial: bool = False,
+    told: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Row]:
     """Score two folders, or two SIDD ``.mat`` files, pair by pair in natural order.
 
     Images pair by their name without suffix. Restored images are 8-bit files, or ``.npy`` files
     of floats in [0, 1], shape (H, W, C), which keep what the 8-bit files round away (rounded
     here where the protocol rounds). Targets are 8-bit files. Grey and palette files are expanded
-    to RGB where the protocol scores RGB; alpha and 16-bit files are refused.
+    to RGB where the protocol scores RGB; alpha and 16-bit files are refused. Hidden files and
+    folders, and files of other suffixes, are left out.
 
     Args:
         restored: folder of results, or a ``.mat`` file with ``Idenoised``.
         target: folder of targets, or ``ValidationGtBlocksSrgb.mat``.
         protocol: how to score.
         partial: accept targets without a restored image.
+        told: called with a line for each folder of which files are left out.
 
     Raises:
         EvaluationError: for folders that do not pair, or a pair that cannot be scored.
@@ -54,7 +61,9 @@ def score_results(
     pairs = (
         _block_pairs(restored, target)
         if blocks
-        else _paired(_images(restored, {".npy"}), _images(target, set()), protocol, partial)
+        else _paired(
+            _images(restored, {".npy"}, told), _images(target, set(), told), protocol, partial
+        )
     )
 
     def score(pair: tuple[str, Load, Load]) -> Row:
@@ -111,16 +120,19 @@ def _as_scored(given: Array, protocol: Protocol) -> Array:
     return protocol.quantise(given)
 
 
-def _images(folder: Path, more: set[str]) -> dict[str, Path]:
-    """The images of ``folder`` by their path without suffix."""
+def _images(folder: Path, more: set[str], told: Callable[[str], None]) -> dict[str, Path]:
+    """The images of ``folder`` by their path without suffix; hidden ones are left out."""
     if not folder.is_dir():
         raise EvaluationError(
             f"{folder} is no folder.", "Give a folder of images (or two .mat files for SIDD)."
         )
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES | more or path.is_dir():
-            continue
+    files = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    hidden = {path for path in files if is_hidden(path, folder)}
+    taken = [p for p in files if p not in hidden and p.suffix.lower() in SUFFIXES | more]
+    if len(taken) < len(files):
+        told(left_out(folder, len(files) - len(taken), len(hidden)))
+    for path in taken:
         if not path.is_file():
             raise EvaluationError(f"{path} is not a regular file.", "Put an image in its place.")
         name = path.relative_to(folder).with_suffix("").as_posix()
@@ -169,16 +181,15 @@ def _block_pairs(restored: Path, target: Path) -> Iterator[tuple[str, Load, Load
     """The SIDD validation blocks, scene by scene."""
     truths = sidd_blocks(target, _SIDD_TARGETS)
     try:
-        content = scipy.io.loadmat(restored, variable_names=["Idenoised"])
-    except Exception as error:  # scipy raises what its parser stumbles over
-        raise EvaluationError(
-            f"{restored} is no readable MATLAB file ({error}).", "Save it as version 5 (-v6)."
-        ) from error
-    if "Idenoised" not in content:
+        given = read_variable(restored, "Idenoised")
+    except KeyError as error:
         raise EvaluationError(
             f"{restored} has no variable Idenoised.", "It holds (40, 32, 256, 256, 3) blocks."
-        )
-    given = np.asarray(content["Idenoised"])
+        ) from error
+    except Exception as error:  # scipy raises what its parser stumbles over
+        raise EvaluationError(
+            f"{restored} is no readable MATLAB file ({error}).", "Save it again."
+        ) from error
     last, picture = list(truths.items())[-1]
     shape = (*map(int, last.split("_")), *picture.shape())
     if given.shape != shape:

@@ -24,7 +24,7 @@ METADATA = "dgunet"
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 """What weights may be."""
 
-MOST_TOLD = 12
+_SHOWN = 5
 """Of each kind of keys that do not fit, so many are listed."""
 
 
@@ -148,30 +148,32 @@ def compare_keys(
     """Refuse what was ``found`` unless its names and shapes are exactly ``wanted``.
 
     Raises:
-        CheckpointError: with the list of missing, unexpected and misshapen keys.
+        CheckpointError: with missing, unexpected and misshapen keys, the first five of each.
     """
-    missing = [f"missing {key}" for key in wanted if key not in found]
-    unexpected = [f"unexpected {shorten(key)[1:-1]}" for key in found if key not in wanted]
-    misshapen = [
-        f"misshapen {key}: {found[key]} instead of {shape}"
-        for key, shape in wanted.items()
-        if key in found and found[key] != shape
-    ]
-    problems = [part for each in (missing, unexpected, misshapen) for part in _first(each)]
-    if problems:
-        count = len(missing) + len(unexpected) + len(misshapen)
+    kinds = (
+        [f"missing {key}" for key in wanted if key not in found],
+        [f"unexpected {key}" for key in found if key not in wanted],
+        [
+            f"misshapen {key}: {found[key]} instead of {shape}"
+            for key, shape in wanted.items()
+            if key in found and found[key] != shape
+        ],
+    )
+    count = sum(map(len, kinds))
+    if count:
+        told = [cut(problem) for problems in kinds for problem in problems[:_SHOWN]]
+        told += [f"and {count - len(told)} more"] if count > len(told) else []
         raise CheckpointError(
-            f"{origin} does not fit the network ({count} keys): {'; '.join(problems)}.",
+            f"{origin} does not fit the network ({count} keys): {'; '.join(told)}.",
             "Check the task, the variant and the ratio.",
         )
-
-
-def _first(problems: list[str]) -> list[str]:
-    more = len(problems) - MOST_TOLD
-    kind = problems[0].split()[0] if problems else ""
-    return [*problems[:MOST_TOLD], *([f"{more} more {kind}"] if more > 0 else [])]
 
 
 def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor, by name."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def cut(text: str, length: int = 120) -> str:
+    """``text`` for an error, printable and at most ``length`` characters."""
+    return shorten(text, length)[1:-1]

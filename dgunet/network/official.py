@@ -7,28 +7,22 @@ The authors' files are pickles of a state dict whose keys carry a data-parallel 
 from __future__ import annotations
 
 import io
-import pickle
-import stat
-import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from dgunet.errors import CheckpointError
-from dgunet.files import sha256_file, write_bytes
-from dgunet.network.checkpoint import DTYPES, compare_keys, shapes
+from dgunet.files import write_bytes
+from dgunet.network.checkpoint import compare_keys, shapes
 from dgunet.network.config import RATIOS, TASKS, DGUNetConfig, preset
 from dgunet.network.dgunet import DGUNet
+from dgunet.network.official_file import PREFIX, OfficialFile, read_official
 from dgunet.network.size import SCALES
-from dgunet.reading import shorten
 
-PREFIX = "module."
 REPOSITORY = "MC-E/Deep-Generalized-Unfolding-Networks-for-Image-Restoration"
 
 Pairs = Iterator[tuple[str, str]]
@@ -194,87 +188,6 @@ def _sensing(config: DGUNetConfig) -> Pairs:
     yield "tail.weight", "last.tail.weight"
 
 
-@dataclass(frozen=True)
-class OfficialFile:
-    """A checkpoint of the authors' format as read: prefix and wrapper taken off."""
-
-    path: Path
-    sha256: str
-    tensors: dict[str, Tensor]
-    wrapped: bool
-    prefixed: bool
-    dropped: tuple[str, ...]
-    """Stage 1 fusion weights of raw training files; the released networks do not have them."""
-
-
-def read_official(path: Path | str) -> OfficialFile:
-    """Read a pickle of the authors' format; only tensors and plain containers are unpickled.
-
-    Raises:
-        CheckpointError: if the file is missing, holds anything else, or mixes prefixes.
-    """
-    path = Path(path)
-    mend = "Give a .pth or .pkl file written by the authors' training or by checkpoint export."
-    _check_file(path, mend)
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist.", "Check the path.") from error
-    except pickle.UnpicklingError as error:  # its own words advise to read the file unsafely
-        reason = "it is damaged, no checkpoint, or holds more than tensors"
-        raise CheckpointError(f"{path} cannot be read safely: {reason}.", mend) from error
-    except Exception as error:  # a damaged pickle may fail in any of its instructions
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read safely: {reason}.", mend) from error
-    wrapped = isinstance(content, Mapping) and "state_dict" in content
-    state = content["state_dict"] if wrapped else content
-    if not isinstance(state, Mapping) or not state:
-        raise CheckpointError(f"{path} holds no state dict.", mend)
-    for key, value in state.items():
-        if not isinstance(key, str):
-            raise CheckpointError(f"{path}: the key {shorten(key)} is not a name.", mend)
-        if not isinstance(value, Tensor) or value.dtype not in DTYPES or not _plain(value):
-            name = shorten(key)[1:-1]
-            raise CheckpointError(f"{path}: {name} is not a tensor of real numbers.", mend)
-    prefixed = all(key.startswith(PREFIX) for key in state)
-    if not prefixed and any(key.startswith(PREFIX) for key in state):
-        raise CheckpointError(f"{path}: only some keys start with {PREFIX!r}.", mend)
-    tensors = {key.removeprefix(PREFIX) if prefixed else key: v for key, v in state.items()}
-    dropped = tuple(key for key in tensors if key in _STALE) if "Phi" not in tensors else ()
-    tensors = {key: value for key, value in tensors.items() if key not in dropped}
-    return OfficialFile(path, sha256_file(path), tensors, wrapped, prefixed, dropped)
-
-
-def _check_file(path: Path, mend: str) -> None:
-    """Refuse what could block for ever, or unpacks to more than it is."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise CheckpointError(f"{path} is not a regular file.", mend)
-        with zipfile.ZipFile(path) as archive:
-            packed = any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist())
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return  # not there, or no zip: torch says so, or reads its older format
-    if packed:
-        raise CheckpointError(f"{path} is compressed, as torch never writes it.", mend)
-
-
-def _plain(tensor: Tensor) -> bool:
-    """Whether the numbers lie in memory as they are: not sparse, and none of them twice."""
-    return (
-        tensor.layout == torch.strided
-        and tensor.device.type == "cpu"
-        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
-    )
-
-
-_STALE = frozenset(
-    f"stage1_encoder.body.{i}.{module}.{leaf}"
-    for i in range(SCALES)
-    for module in ("csff_enc", "csff_dec", "phi", "gamma")
-    for leaf in ("weight", "bias")
-)
-
-
 def recognise(
     file: OfficialFile, *, task: str | None = None, proximal_domain: str = "image"
 ) -> DGUNetConfig:
@@ -374,7 +287,8 @@ def import_official(
         # loader.
         for theirs, tensor in file.tensors.items():
             targets[table[theirs]].copy_(tensor)
-    form = f"{'wrapped' if file.wrapped else 'bare'}{', ' + PREFIX if file.prefixed else ''}"
+    wrapped = {"": "bare", "state_dict": "wrapped"}.get(file.wrapper, f"under {file.wrapper}")
+    form = f"{wrapped}{', ' + file.prefix if file.prefix else ''}"
     return network.eval(), {
         "origin": file.path.name,
         "origin_sha256": file.sha256,

@@ -25,6 +25,7 @@ def score(
     name: str,
     partial: bool = False,
     observe: Callable[[Row], None] = lambda row: None,
+    told: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:
     """Score ``restored`` against ``target`` and tell MLflow means, per-image table and digests.
 
@@ -35,6 +36,7 @@ def score(
         name: of the run.
         partial: accept targets without a restored image.
         observe: called after each image.
+        told: called with a line on files that are left out.
 
     Raises:
         EvaluationError: when an image has no partner or cannot be scored.
@@ -56,7 +58,7 @@ def score(
             target.name, tags["data.digest"], source_uri=target.as_posix(), context="evaluation"
         )
         rows = []
-        for row in score_results(restored, target, rules, partial=partial):
+        for row in score_results(restored, target, rules, partial=partial, told=told):
             rows.append(row)
             observe(row)
         means = {"psnr": mean(row.psnr for row in rows), "ssim": mean(row.ssim for row in rows)}

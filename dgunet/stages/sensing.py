@@ -11,9 +11,10 @@ from torch import Tensor
 
 from dgunet.errors import ConfigError, DataError
 from dgunet.evaluation.npy import read_npy
+from dgunet.evaluation.picture_writing import format_of
 from dgunet.evaluation.pictures import Picture, read_picture, write_picture
 from dgunet.evaluation.restoration import to_tensor
-from dgunet.files import write_bytes
+from dgunet.files import check_file, write_bytes
 from dgunet.network import DGUNet, load_network
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -31,6 +32,7 @@ def measure(picture: Path, checkpoint: Path, out: Path) -> tuple[int, ...]:
         DataError: if the picture cannot be read.
         ConfigError: if the network has no sampling matrix.
     """
+    check_file(out)
     network = _sensing_network(checkpoint)
     with torch.no_grad():
         y = network.measure(read_input(picture, 1))[0].float().numpy()
@@ -60,7 +62,10 @@ def reconstruct(
     Raises:
         DataError: if the measurements cannot be read, or do not fit the network.
         ConfigError: if the network has no sampling matrix, or ``size`` exceeds what was measured.
+        DgunetError: before any work, if ``out`` is a folder or names no format.
     """
+    check_file(out)
+    format_of(out)
     network = _sensing_network(checkpoint)
     y = read_measurements(measurements, network)
     block = network.config.block

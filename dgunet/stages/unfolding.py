@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.func import jvp
 
 from dgunet.errors import EvaluationError
-from dgunet.files import atomic_path, sha256_file, write_json
+from dgunet.files import atomic_path, check_folder, sha256_file, write_json
 from dgunet.network import DGUNet, load_network
 from dgunet.network.gradient import FlexibleGradientDescent
 from dgunet.network.introspect import StageReport, inspect_network, stage_strip, to_uint8
@@ -45,6 +45,7 @@ def inspect_input(
         CheckpointError: if ``checkpoint`` is none of ours.
         EvaluationError: if a stage gives NaN or infinity.
     """
+    check_folder(out)
     network, _ = load_network(checkpoint)
     if source.suffix == ".npy":
         y = read_measurements(source, network)

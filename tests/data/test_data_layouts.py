@@ -93,6 +93,33 @@ def test_dnd_boxes_are_the_rows_and_columns_the_index_names(sample_root):
     np.testing.assert_array_equal(pairs["0002_07"].input.load(), expected)
 
 
+def test_sidd_blocks_of_matlab_7_3_are_the_same(tmp_path):
+    from dgunet.data.matlab import sidd_blocks
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (2, 3, 5, 4, 3), dtype=np.uint8)
+    old, new = tmp_path / "old.mat", tmp_path / "new.mat"
+    savemat(old, {"Blocks": pixels})
+    with h5py.File(new, "w", userblock_size=512) as handle:
+        handle.create_dataset("Blocks", data=pixels.T, compression="gzip")
+        handle.create_group("#refs#")
+        handle.create_dataset("wide", data=pixels.T.astype(float))
+    with new.open("r+b") as handle:
+        handle.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM")
+    blocks = {path: sidd_blocks(path, "Blocks") for path in (old, new)}
+    assert list(blocks[new]) == list(blocks[old]) and len(blocks[new]) == 6
+    for name, block in blocks[new].items():
+        assert block.shape() == (5, 4, 3)
+        assert np.array_equal(block.load(), blocks[old][name].load())
+    assert np.array_equal(blocks[new]["0002_0003"].load(), pixels[1, 2])
+    for variable, found in (("wide", "float64"), ("none", "nothing")):
+        with pytest.raises(DataError, match=rf"{variable} is {found}"):
+            sidd_blocks(new, variable)
+    new.write_bytes(new.read_bytes()[:-300])
+    with pytest.raises(DataError, match=r"new\.mat"):
+        sidd_blocks(new, "Blocks")["0001_0001"].load()
+
+
 def test_sidd_blocks_are_numbered_by_scene_and_block(sample_root):
     from scipy.io import loadmat
 

@@ -88,9 +88,11 @@ def test_own_pictures_that_are_no_files(tmp_path):
     os.mkfifo(tmp_path / "9.png")
     with pytest.raises(DataError, match=r"9\.png is not a regular file"):
         read_picture(find_pictures([str(tmp_path)])[0])
-    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"")
+    odd = tmp_path / os.fsdecode(b"\xff.png")
+    odd.write_bytes(b"")
+    assert odd in find_pictures([str(tmp_path)])
     with pytest.raises(DataError, match="is not UTF-8"):
-        find_pictures([str(tmp_path)])
+        read_picture(odd)
 
 
 def test_formats_that_start_programs_are_not_read(tmp_path):

@@ -159,3 +159,46 @@ def test_both_tables_hold_the_rows_in_full(tmp_path):
     for row, one, other in zip(rows, binary, text, strict=True):
         assert one["psnr"] == row.psnr == float(other["psnr"])
         assert one["restored_sha256"] == other["restored_sha256"] == row.restored_sha256
+
+
+@pytest.mark.parametrize("where", [(0, 1), (0,), (1,)])
+def test_hidden_files_and_folders_are_left_out_and_counted(tmp_path, where):
+    """A notebook's copies in both folders once moved a mean by 0.7 dB."""
+    both = folders(tmp_path)
+    expected = list(score_results(*both, protocol("rain-y")))
+    for place in where:
+        for name in (".ipynb_checkpoints/1-checkpoint.png", "__MACOSX/1.png", "._1.png"):
+            path = both[place] / name
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(pair(7)[place]).save(path)
+        for name in ("Thumbs.db", ".DS_Store", "readme.txt"):
+            (both[place] / name).write_bytes(b"?")
+    lines = []
+    rows = list(score_results(*both, protocol("rain-y"), told=lines.append))
+    assert rows == expected
+    assert lines == [f"{both[place]}: 6 files left out (5 hidden, 1 no images)" for place in where]
+
+
+def test_a_folder_below_a_hidden_one_is_not_hidden(tmp_path):
+    both = folders(tmp_path / ".cache")
+    assert len(list(score_results(*both, protocol("rain-y")))) == 3
+
+
+def test_restored_sidd_blocks_of_matlab_7_3_are_scored(tmp_path):
+    import h5py
+
+    noisy, target = (np.stack([[pair(s, 16, 16)[k] for s in range(2)]]) for k in (0, 1))
+    scipy.io.savemat(tmp_path / "gt.mat", {"ValidationGtBlocksSrgb": target})
+    scipy.io.savemat(tmp_path / "old.mat", {"Idenoised": noisy})
+    with h5py.File(tmp_path / "new.mat", "w", userblock_size=512) as handle:
+        handle.create_dataset("Idenoised", data=noisy.T)
+    rules = protocol("sidd-blocks")
+    old, new = (
+        list(score_results(tmp_path / f"{name}.mat", tmp_path / "gt.mat", rules))
+        for name in ("old", "new")
+    )
+    assert len(old) == 2 and new == old
+    with h5py.File(tmp_path / "none.mat", "w") as handle:
+        handle.create_dataset("other", data=noisy.T)
+    with pytest.raises(EvaluationError, match="no variable Idenoised"):
+        list(score_results(tmp_path / "none.mat", tmp_path / "gt.mat", rules))

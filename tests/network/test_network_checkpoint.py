@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -132,6 +134,55 @@ def test_prefix_and_wrapper_are_optional(prefix: str, wrapped: bool, tmp_path: P
     content = {"state_dict": state, "epoch": 3} if wrapped else state
     path = write(tmp_path / "n.pth", content)
     assert same(import_official(path, config=network.config)[0], network)
+
+
+@pytest.mark.parametrize("prefix", [PREFIX * 2, PREFIX * 3])
+def test_any_number_of_prefixes_is_taken_off(prefix: str, tmp_path: Path) -> None:
+    """A network wrapped for several GPUs, and its wrapper again."""
+    network = tiny(**SEVEN)
+    state = {prefix + k: v for k, v in official_state(network).items()}
+    path = write(tmp_path / "n.pth", {"state_dict": state})
+    imported, origin = import_official(path, config=network.config)
+    assert same(imported, network) and origin["origin_format"].endswith(f"(wrapped, {prefix})")
+    state[PREFIX + "stray"] = torch.zeros(1)
+    with pytest.raises(CheckpointError, match=r"only some keys start with 'module\.module\."):
+        read_official(write(tmp_path / "n.pth", state))
+
+
+@pytest.mark.parametrize("keys", [("params",), ("params_ema",), ("params", "params_ema")])
+def test_the_keys_of_basicsr_are_known_and_its_average_is_preferred(
+    keys: tuple[str, ...], tmp_path: Path
+) -> None:
+    network, other = tiny(**SEVEN), tiny(**SEVEN)
+    content = {key: official_state(other) for key in keys}
+    content[keys[-1]] = official_state(network)
+    imported, origin = import_official(write(tmp_path / "n.pth", content), config=network.config)
+    assert same(imported, network)
+    assert origin["origin_format"].endswith(f"(under {keys[-1]})")
+
+
+def test_what_lies_beside_the_weights_is_named(tmp_path: Path) -> None:
+    state = {"module.r0": torch.zeros(1)}
+    for beside, named in [
+        (np.float64(31.5), r"a number of numpy, numpy\.\S+scalar"),
+        (np.zeros(3), r"an array of numpy, numpy\."),
+        (argparse.Namespace(lr=1), r"argparse\.Namespace"),
+    ]:
+        path = write(tmp_path / "n.pth", {"state_dict": state, "best": beside})
+        with pytest.raises(CheckpointError, match=named) as refused:
+            read_official(path)
+        assert len(str(refused.value)) < 300 and "weights_only" not in str(refused.value)
+    for content in ({"model": state}, {"epoch": 3, "model": state}):
+        with pytest.raises(CheckpointError, match=r"model is a mapping.*one of state_dict, params"):
+            read_official(write(tmp_path / "n.pth", content))
+
+
+def test_a_list_of_many_keys_is_cut(tmp_path: Path) -> None:
+    network = tiny(**SEVEN)
+    state = {f"net.{k}": v for k, v in official_state(network).items()}
+    with pytest.raises(CheckpointError, match=r"missing r0;.*and \d+ more\.") as refused:
+        import_official(write(tmp_path / "n.pth", state), config=network.config)
+    assert len(str(refused.value)) < 1500
 
 
 def test_left_over_keys_of_raw_training_files_are_dropped(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dgunet.cli import command
-from dgunet.errors import CheckpointError, ConfigError, DataError, EvaluationError
+from dgunet.errors import CheckpointError, ConfigError, DataError, DgunetError, EvaluationError
 from dgunet.network import load_network, preset, save_network
 from dgunet.network.describe import describe
 from dgunet.network.introspect import inspect_network, stage_strip, to_uint8
@@ -172,6 +172,29 @@ def test_measurements_alone_give_the_picture(tmp_path: Path) -> None:
         run(*arguments, "--height", 70)
     assert "adjointness" in run("inspect", y, *arguments[2:4], "--out", tmp_path / "inspected")
     assert Image.open(tmp_path / "inspected/stages.png").size == (4 * 64, 2 * (64 + 14))
+
+
+def test_places_that_cannot_be_written_are_named_before_any_work(tmp_path: Path) -> None:
+    sensing = tmp_path / "cs.safetensors"
+    save_network(tiny("cs"), sensing)
+    y, folder, file = tmp_path / "y.npy", tmp_path / "folder", tmp_path / "file"
+    np.save(y, np.zeros((103, 1, 1), np.float32))
+    Image.new("L", (8, 8)).save(tmp_path / "grey.png")
+    folder.mkdir()
+    file.write_text("mine")
+    for words, out, message in [
+        (("measure", tmp_path / "grey.png"), folder, r"is a folder\. Name a file\."),
+        (("measure", tmp_path / "grey.png"), file / "y.npy", "is no folder"),
+        (("reconstruct", y), tmp_path / "r", "no format that can be written"),
+        (("reconstruct", y), tmp_path / "r.txt", r"r\.txt: \.txt is no format"),
+        (("reconstruct", y), folder, "is a folder"),
+        (("inspect", y), file, "is no folder"),
+        (("inspect", y), file / "below", "is no folder"),
+    ]:
+        with pytest.raises(DgunetError, match=message):
+            run(*words, "--checkpoint", sensing, "--out", out)
+    assert file.read_text() == "mine" and not list(folder.iterdir())
+    assert not (tmp_path / "r").exists()
 
 
 def test_wrong_measurements_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,457 @@
+"""Files as they really are: odd names, content, metadata and memory; each fails alone or is right.
+
+The network is one whose output equals its input, so that only reading and writing show.
+"""
+
+import io
+import os
+import resource
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from evaluation_stand_ins import Smooth, pair
+from PIL import Image, TiffImagePlugin
+
+from dgunet.errors import DataError, EvaluationError, exhausts_memory
+from dgunet.evaluation import memory, picture_writing
+from dgunet.evaluation.picture import Picture
+from dgunet.evaluation.picture_metadata import DAMAGED, descriptive
+from dgunet.evaluation.pictures import read_picture, restore_file, write_picture
+from dgunet.evaluation.restoration import TooLargeError, identity, restore_image
+from dgunet.network import DGUNet, preset, save_network
+
+
+def photo(height=24, width=32, channels=3):
+    return pair(1, height, width, channels)[1]
+
+
+def deep(channels=3, height=24, width=32):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 65536, (height, width, channels), dtype=np.uint16)
+
+
+def deep_png(path, pixels):
+    import cv2
+
+    order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[pixels.shape[2]]
+    path.write_bytes(cv2.imencode(".png", np.ascontiguousarray(pixels[..., order]))[1].tobytes())
+
+
+def same(path, pixels, off=0):
+    with Image.open(path) as image:
+        found = np.atleast_3d(np.asarray(image)).astype(int)
+    assert found.shape == pixels.shape
+    assert np.abs(found - pixels).mean() <= off
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "network.safetensors"
+    save_network(DGUNet(preset("derain", n_feat=8, scale=4, stages=3)), path)
+    return path
+
+
+@pytest.mark.parametrize(("name", "off"), [("a.jpg", 3), ("a.bmp", 0), ("a.webp", 0)])
+def test_sixteen_bits_under_a_name_of_eight_are_scaled_and_told(tmp_path, name, off):
+    smooth = photo(64, 48).astype(np.uint16) * 257 + 13
+    deep_png(tmp_path / name, smooth)
+    restored = restore_file(identity, tmp_path / name, tmp_path / "out" / name)
+    same(tmp_path / "out" / name, np.rint(smooth / 257), off)
+    assert any("16 bits were scaled to 8" in note for note in restored.notes)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_of_png_come_back(tmp_path, channels):
+    import cv2
+
+    pixels = deep(channels)
+    deep_png(tmp_path / "a.png", pixels)
+    restore_file(identity, tmp_path / "a.png", tmp_path / "b.png")
+    given, again = (cv2.imread(str(tmp_path / n), cv2.IMREAD_UNCHANGED) for n in ("a.png", "b.png"))
+    assert again.dtype == np.uint16 and np.array_equal(given, again)
+
+
+def transparent(path, mode="RGBA", form="PNG", **how):
+    alpha = np.tile(np.arange(32, dtype=np.uint8) * 8, (24, 1))
+    if form == "GIF":  # a pixel is seen or not
+        alpha = alpha // 128 * 255
+    image = Image.fromarray(photo()).convert(mode[:-1])
+    image.putalpha(Image.fromarray(alpha))
+    image.save(path, form, **how)
+    return np.asarray(image)
+
+
+def test_transparency_is_refused_where_the_format_has_none(tmp_path):
+    for number, (mode, form, name) in enumerate(
+        [
+            ("RGBA", "PNG", "a.jpg"), ("LA", "PNG", "a.bmp"), ("RGBA", "WEBP", "a.jpg"),
+            ("RGBA", "GIF", "b.jpg"), ("RGBA", "TIFF", "c.jpeg"), ("RGBA", "AVIF", "d.bmp"),
+        ]
+    ):  # fmt: skip
+        path = tmp_path / f"{number}" / name
+        path.parent.mkdir()
+        transparent(path, mode, form)
+        with pytest.raises(DataError, match="would lose its transparency"):
+            restore_file(identity, path, tmp_path / "out" / name)
+        assert not (tmp_path / "out" / name).exists()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_full_opacity_is_left_out_where_the_format_has_none(tmp_path, mode):
+    image = Image.fromarray(photo()).convert(mode[:-1])
+    pixels = np.atleast_3d(np.asarray(image))
+    image.putalpha(255)
+    image.save(tmp_path / "a.bmp", "PNG")
+    restored = restore_file(identity, tmp_path / "a.bmp", tmp_path / "b.bmp")
+    same(tmp_path / "b.bmp", pixels)
+    assert any("opacity" in note for note in restored.notes)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
+def test_transparency_is_kept_where_the_format_has_it(tmp_path, name):
+    whole = transparent(tmp_path / name)
+    restore_file(identity, tmp_path / name, tmp_path / "out" / name)
+    same(tmp_path / "out" / name, whole)
+
+
+def test_colours_below_full_transparency_survive_webp(tmp_path):
+    whole = transparent(tmp_path / "a.png")
+    restore_file(identity, tmp_path / "a.png", tmp_path / "b.webp")
+    same(tmp_path / "b.webp", whole)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("kind", [2, 3, 5, 6])
+def test_deep_pnm_is_read_with_all_its_bits(tmp_path, bits, kind):
+    values = deep(3 if kind in (3, 6) else 1) & (2**bits - 1)
+    head = f"P{kind}\n# a camera's\n32 24\n{2**bits - 1}\n".encode()
+    body = (
+        " ".join(map(str, values.ravel())).encode() if kind < 5 else values.astype(">u2").tobytes()
+    )
+    (tmp_path / "a.pgm").write_bytes(head + body)
+    restored = restore_file(identity, tmp_path / "a.pgm", tmp_path / "b.png")
+    again = read_picture(tmp_path / "b.png").pixels
+    assert again.dtype == np.uint16
+    assert np.array_equal(again, np.rint(values * (65535 / (2**bits - 1))))
+    assert (f"{bits} bits were scaled to 16" in restored.notes) == (bits < 16)
+    (tmp_path / "a.pgm").write_bytes(head + body[:-9])
+    with pytest.raises(DataError, match="no readable image"):
+        read_picture(tmp_path / "a.pgm")
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_jpeg_2000_keeps_its_bits(tmp_path, bits):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    values = deep(3) & (2**bits - 1)
+    values = values.astype(np.uint8) if bits == 8 else values
+    coded = imagecodecs.jpeg2k_encode(values, level=0, reversible=True, bitspersample=bits)
+    (tmp_path / "a.jp2").write_bytes(coded)
+    restore_file(identity, tmp_path / "a.jp2", tmp_path / "b.png")
+    again = read_picture(tmp_path / "b.png").pixels
+    assert np.array_equal(again, np.rint(values * (np.iinfo(again.dtype).max / (2**bits - 1))))
+
+
+def test_a_bitmap_of_sixteen_bits_a_pixel_has_five_a_channel(tmp_path):
+    head = struct.pack("<2sIHHI", b"BM", 54 + 8 * 4 * 2, 0, 0, 54)
+    head += struct.pack("<IiiHHIIiiII", 40, 4, 8, 1, 16, 0, 64, 0, 0, 0, 0)
+    (tmp_path / "a.bmp").write_bytes(head + struct.pack("<H", 0b11111 << 10) * 32)
+    picture = read_picture(tmp_path / "a.bmp")
+    assert picture.pixels.dtype == np.uint8 and (picture.pixels == (255, 0, 0)).all()
+
+
+def camera_jpeg():
+    """A JPEG turned by its orientation, and where its EXIF block lies in it."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112], exif[0x0132] = "Maker", 6, "2020:01:02 03:04:05"
+    exif[0x011A] = exif[0x011B] = TiffImagePlugin.IFDRational(300, 1)
+    exif[0x8769] = {
+        0x9003: "2020:01:02 03:04:05",
+        0x829A: TiffImagePlugin.IFDRational(1, 125),
+        0x9201: TiffImagePlugin.IFDRational(-3, 2),
+        0x8827: 100,
+        0xA434: "Lens",
+    }
+    exif[0x8825] = {1: "N", 2: (47.0, 22.0, 8.5), 3: "E", 4: (8.0, 33.0, 0.5)}
+    buffer = io.BytesIO()
+    Image.fromarray(photo()).save(buffer, "JPEG", quality=95, exif=exif, dpi=(300, 300))
+    content = buffer.getvalue()
+    start = content.index(b"Exif")
+    return content, start, int.from_bytes(content[start - 2 : start], "big")
+
+
+def test_a_changed_byte_of_metadata_never_costs_the_pixels(tmp_path):
+    content, start, length = camera_jpeg()
+    with Image.open(io.BytesIO(content)) as image:
+        meant = np.sort(np.asarray(image), axis=None)
+    rng = np.random.default_rng(0)
+    dropped = 0
+    for _ in range(500):
+        changed = bytearray(content)
+        for place in rng.integers(start, start + length - 2, rng.integers(1, 4)):
+            changed[place] = rng.integers(256)
+        (tmp_path / "a.jpg").write_bytes(bytes(changed))
+        restored = restore_file(identity, tmp_path / "a.jpg", tmp_path / "b.jpg")
+        assert np.array_equal(np.sort(restored.pixels, axis=None), meant)
+        dropped += any("EXIF" in note for note in restored.notes)
+    assert dropped > 20
+
+
+def test_what_is_whole_of_damaged_metadata_is_kept(tmp_path):
+    content, _, _ = camera_jpeg()
+    place = content.index(b"2020:01:02")
+    (tmp_path / "a.jpg").write_bytes(content[:place] + b"\xff" * 10 + content[place + 10 :])
+    restore_file(identity, tmp_path / "a.jpg", tmp_path / "b.jpg")
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert image.getexif()[0x010F] == "Maker" and image.size == (24, 32)
+        assert image.getexif().get_ifd(0x8825)[1] == "N"
+        assert image.info["dpi"] == (300, 300)
+
+
+@pytest.mark.parametrize(("tag", "value"), [(0x0110, object()), (0x0128, 2**70), (0x011A, "x")])
+def test_a_value_that_cannot_be_written_costs_only_itself(tag, value):
+    given = Image.Exif()
+    given[0x010F], given[tag] = "Maker", value
+    block, orientation, notes = descriptive(given)
+    kept = Image.Exif()
+    kept.load(block)
+    assert dict(kept) == {0x010F: "Maker"} and orientation == 1 and notes == (DAMAGED,)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".gif"])
+@pytest.mark.parametrize("letter", ["a", "ü"])
+def test_a_name_of_255_bytes_works(tmp_path, suffix, letter):
+    name = letter * ((255 - len(suffix)) // len(letter.encode())) + suffix
+    Image.fromarray(photo(channels=1)[..., 0]).save(tmp_path / name)
+    target = (tmp_path / "out" / name).with_suffix(".png" if suffix == ".gif" else suffix)
+    restore_file(identity, tmp_path / name, target)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [target.name]
+
+
+def test_what_does_not_read_back_is_no_file(tmp_path, monkeypatch):
+    def wrong(path, picture, form):
+        Image.fromarray(picture.pixels[::-1]).save(path, form.name)
+
+    monkeypatch.setattr(picture_writing, "_encode", wrong)
+    for name in ("a.png", "a.jpg", "a.tif", "a.webp", "a.bmp"):
+        with pytest.raises(DataError, match=rf"{name} was not written.*other pixels"):
+            write_picture(tmp_path / name, Picture(photo(64, 64)))
+    for encode, problem in (
+        (lambda path, *_: path.write_bytes(b"nothing"), "no readable image"),
+        (lambda path, *_: Image.fromarray(photo(9, 9)).save(path), r"\(9, 9, 3\)"),
+    ):
+        monkeypatch.setattr(picture_writing, "_encode", encode)
+        with pytest.raises(DataError, match=problem):
+            write_picture(tmp_path / "a.png", Picture(photo(64, 64)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_noise_passes_the_reading_back_of_lossy_formats(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (65, 63, 3), dtype=np.uint8)
+    for name in ("a.jpg", "a.avif"):
+        write_picture(tmp_path / name, Picture(noise))
+        assert (tmp_path / name).exists()
+
+
+def test_what_an_encoder_refuses_is_one_line(tmp_path):
+    wide = Picture(np.zeros((1, 70000, 3), np.uint8))
+    for name in ("a.jpg", "a.webp"):
+        with pytest.raises(DataError, match=rf"{name} cannot be written"):
+            write_picture(tmp_path / name, wide)
+    with pytest.raises(DataError, match="no format that can be written"):
+        write_picture(tmp_path / "r", wide)
+
+
+class Exhausted(torch.nn.Module):
+    """Takes more than any machine has, in the way of a library."""
+
+    def __init__(self, error=None):
+        super().__init__()
+        self.error = error
+
+    def forward(self, y):
+        if self.error is not None:
+            raise self.error
+        return [torch.empty(2**58), y]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        MemoryError("Unable to allocate 7 GiB"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("could not create a primitive"),
+    ],
+)
+def test_an_allocator_s_refusal_is_told_as_such(monkeypatch, error):
+    with pytest.raises(TooLargeError, match="exhausts the memory"):
+        restore_image(Exhausted(error), photo())
+    with pytest.raises(ValueError, match="not memory"):
+        restore_image(Exhausted(ValueError("not memory")), photo())
+
+
+def test_words_of_every_library_for_no_memory_are_known():
+    for error in (
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+        torch.OutOfMemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate"),
+        Exception("OpenCV(4.12) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate"),
+    ):
+        assert exhausts_memory(error)
+    assert not exhausts_memory(RuntimeError("shapes differ"))
+    assert not exhausts_memory(KeyboardInterrupt("out of memory"))
+
+
+def test_a_limit_of_the_process_counts_as_its_memory(monkeypatch):
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()  # noqa: SIM115, PTH123
+    resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20, hard))
+    try:
+        left = memory.free_bytes(torch.device("cpu"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert 200 * 2**20 < left <= 300 * 2**20
+    assert memory.free_bytes(torch.device("cpu")) > left
+
+
+def test_threads_are_started_while_there_is_memory_for_them(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    for left, threads in (((), []), ((8 * 2**30,), []), ((8 * 2**30, 2**29), [1])):
+        chosen.clear()
+        monkeypatch.setattr(memory, "process_bytes", lambda left=left: iter(left))
+        assert ("1 thread instead of 4" in memory.settle_threads()) == bool(threads)
+        assert chosen == threads
+
+
+def test_no_memory_to_decode_is_told_with_the_size(tmp_path, monkeypatch):
+    Image.fromarray(photo()).save(tmp_path / "a.png")
+
+    def none(image):
+        raise MemoryError
+
+    monkeypatch.setattr("dgunet.evaluation.picture_reading._shallow", none)
+    with pytest.raises(TooLargeError, match=r"a\.png: there is no memory to decode it \(32x24"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_under_a_limit_a_large_picture_is_refused_and_the_others_restored(tmp_path, tiny):
+    """The limit is set by the shell, as a user or a batch system would."""
+    Image.new("RGB", (6000, 5000)).save(tmp_path / "large.png")
+    Image.new("RGB", (12000, 9000)).save(tmp_path / "larger.png")
+    Image.fromarray(photo()).save(tmp_path / "small.png")
+    code = "import dgunet.evaluation.pictures; print(open('/proc/self/statm').read())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    pages = int(told.stdout.split()[0])
+    limit = pages * resource.getpagesize() // 1024 + 400_000
+    main = "from dgunet.cli import main; main()"
+    words = f"ulimit -v {limit}; exec {sys.executable} -c '{main}' restore {tmp_path}"
+    done = subprocess.run(
+        ["bash", "-c", f"{words} --checkpoint {tiny} --out {tmp_path}/out"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 1, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("dgunet: error")]
+    assert len(lines) == 2 and "Traceback" not in done.stderr
+    assert all("GB" in line and "large" in line for line in lines), lines
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.png"]
+
+
+def test_a_folder_of_odd_files_ends_with_every_good_one(tmp_path, tiny, dgunet):
+    """Every good file is written, every bad one is one line, and the status is 1."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    good, bad = {}, {}
+    # Good ones, with what is told of them.
+    Image.fromarray(photo()).save(folder / "plain.png")
+    good["plain.png"] = ""
+    deep_png(folder / "scan.jpg", deep())
+    good["scan.jpg"] = "16 bits were scaled to 8"
+    tifffile.imwrite(folder / "turned.tif", photo(), extratags=[(274, 3, 1, 6, True)])
+    good["turned.tif"] = ""
+    tifffile.imwrite(folder / "planes.tif", np.moveaxis(photo(), 2, 0).copy(), photometric="rgb",
+                     planarconfig="separate")  # fmt: skip
+    good["planes.tif"] = ""
+    Image.fromarray(photo()).convert("CMYK").save(folder / "inks.tif")
+    good["inks.tif"] = "CMYK"
+    tifffile.imwrite(folder / "big.tif", photo(), photometric="rgb", bigtiff=True, byteorder=">")
+    good["big.tif"] = ""
+    content, start, _ = camera_jpeg()
+    (folder / "exif.jpg").write_bytes(
+        content[: start + 6] + bytes(255 - b for b in content[start + 6 : start + 60])
+        + content[start + 60 :]
+    )  # fmt: skip
+    good["exif.jpg"] = "damaged EXIF"
+    Image.fromarray(photo()).save(folder / f"{'n' * 236}.png")
+    good[f"{'n' * 236}.png"] = ""
+    Image.fromarray(photo()).convert("P").save(folder / "p.gif")
+    Image.fromarray(photo()).save(folder / "p.png")
+    good |= {"p.gif.png": "", "p.png": ""}
+    (folder / "a.pgm").write_bytes(b"P5 4 4 1023\n" + b"\1\2" * 16)
+    good["a.png"] = "10 bits"
+    # Bad ones, with why.
+    transparent(folder / "clear.jpg")
+    bad["clear.jpg"] = "transparency"
+    transparent(folder / "clear.bmp", "LA")
+    bad["clear.bmp"] = "transparency"
+    (folder / "broken.png").write_bytes(b"\x89PNG not really")
+    bad["broken.png"] = "no readable image"
+    (folder / "empty.jpg").write_bytes(b"")
+    bad["empty.jpg"] = "no readable image"
+    tifffile.imwrite(folder / "floats.tif", photo().astype(np.float32), photometric="rgb")
+    bad["floats.tif"] = "floating-point"
+    frames = [Image.fromarray(photo()), Image.fromarray(photo()[::-1])]
+    for name in ("moving.gif", "moving.png", "moving.webp"):
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+        bad[name] = "2 frames"
+    (folder / "moving.png").rename(folder / "moving2.png")
+    bad["moving2.png"] = bad.pop("moving.png")
+    os.mkfifo(folder / "pipe.png")
+    bad["pipe.png"] = "not a regular file"
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+    bad["gone.png"] = "does not exist"
+    bad_name = os.fsencode(folder) + b"/\xff.png"
+    with open(bad_name, "wb") as handle:  # noqa: PTH123 - a name that is no text
+        handle.write(b"none")
+    bad["?.png"] = "no readable image"
+    # Left out.
+    for name in ("._plain.png", ".DS_Store", "Thumbs.db", "notes.txt"):
+        (folder / name).write_bytes(b"?")
+    done = dgunet("restore", folder, "--checkpoint", tiny, "--out", tmp_path / "out")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(good)
+    errors = [line for line in done.stderr.splitlines() if "error" in line]
+    assert len(errors) == len(bad)
+    for name, reason in bad.items():
+        (line,) = (line for line in errors if f"/{name}" in line)
+        assert reason in line
+    for name, note in good.items():
+        assert note in done.stdout and f"{name} (" in done.stdout
+    assert f"{len(bad)} of {len(good) + len(bad)} pictures were not restored" in done.stderr
+    assert "4 files left out (3 hidden, 1 no images)" in done.stdout
+
+
+@pytest.mark.parametrize("where", ["file", "file/below"])
+def test_restore_into_a_file_is_one_line(tmp_path, tiny, dgunet, where):
+    Image.fromarray(photo()).save(tmp_path / "a.png")
+    (tmp_path / "file").write_text("mine")
+    done = dgunet("restore", tmp_path / "a.png", "--checkpoint", tiny, "--out", tmp_path / where)
+    assert done.returncode == 1 and "is no folder" in done.stderr
+    assert done.stderr.count("\n") == 1 and (tmp_path / "file").read_text() == "mine"
+
+
+def test_no_memory_for_the_probe_is_a_refusal_too(monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
+    monkeypatch.setattr(memory, "bytes_per_pixel", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(EvaluationError, match=r"more than 0\.00 GB"):
+        memory.require_memory(Smooth(), (24, 32, 3))

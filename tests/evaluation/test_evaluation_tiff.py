@@ -1,0 +1,358 @@
+"""TIFFs of every layout, written by other programs, come back from `identity` as they were."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms, TiffImagePlugin
+
+from dgunet.errors import DataError
+from dgunet.evaluation.pictures import read_picture, restore_file, write_picture
+from dgunet.evaluation.restoration import identity
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+HEIGHT, WIDTH = 21, 34
+COMPRESSIONS = (None, "lzw", "adobe_deflate", "packbits", "zstd", "lzma")
+# The stored pixels of an upright picture, for each orientation.
+STORED = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: np.swapaxes(a, 0, 1),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: np.rot90(np.swapaxes(a, 0, 1), 2),
+    8: lambda a: np.rot90(a, 3),
+}
+# Name: colour channels, further samples.
+KINDS = {
+    "grey": (1, []),
+    "grey and alpha": (1, ["unassalpha"]),
+    "rgb": (3, []),
+    "rgb and alpha": (3, ["unassalpha"]),
+    "rgb by alpha": (3, ["assocalpha"]),
+    "rgb and something": (3, ["unspecified"]),
+}
+
+
+def noise(depth, channels, height=HEIGHT, width=WIDTH, seed=0):
+    kind = np.uint8 if depth == 8 else np.uint16
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 2**depth, (height, width, channels), dtype=kind)
+
+
+def written(path):
+    """What another reader finds: (H, W, C), and the page."""
+    with tifffile.TiffFile(path) as tif:
+        assert len(tif.pages) == 1
+        page = tif.pages[0]
+        assert page.tags.get(274) is None or page.tags[274].value == 1
+        array = np.atleast_3d(page.asarray())
+        icc = page.tags.get(34675)
+        return array, [int(one) for one in page.extrasamples], icc and icc.value
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_layout_comes_back_pixel_for_pixel(tmp_path, kind, depth):
+    """Planar x orientation x compression in full; byte order, BigTIFF, tiles, profile in turn."""
+    channels, extra = KINDS[kind]
+    count = channels + len(extra)
+    upright = noise(depth, count)
+    turns = itertools.cycle(itertools.product((0, 1), (0, 1), (0, 1), (0, 1), (0, 1)))
+    planars = ("contig", "separate") if count > 1 else ("contig",)
+    for planar, orientation, compression in itertools.product(planars, STORED, COMPRESSIONS):
+        big_endian, big, tiles, profile, predictor = next(turns)
+        stored = np.ascontiguousarray(STORED[orientation](upright))
+        data = np.moveaxis(stored, 2, 0) if planar == "separate" else stored
+        tifffile.imwrite(
+            tmp_path / "a.tif",
+            np.ascontiguousarray(data if count > 1 else data[..., 0]),
+            photometric="rgb" if channels == 3 else "minisblack",
+            planarconfig=planar if count > 1 else None,
+            extrasamples=extra or None,
+            compression=compression,
+            predictor=bool(predictor and compression not in (None, "packbits")),
+            byteorder=">" if big_endian else "<",
+            bigtiff=bool(big),
+            tile=(16, 16) if tiles else None,
+            rowsperstrip=None if tiles else 5,
+            iccprofile=PROFILE if profile else None,
+            extratags=[(274, 3, 1, orientation, True)],
+            metadata=None,
+        )
+        restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+        array, samples, icc = written(tmp_path / "b.tif")
+        case = (planar, orientation, compression, big_endian, big, tiles, profile, predictor)
+        assert array.dtype == upright.dtype and np.array_equal(array, upright), case
+        assert len(samples) == len(extra), case
+        assert icc == (PROFILE if profile else None), case
+
+
+@pytest.mark.parametrize("kind", ["shaped", "imagej", "ome"])
+def test_a_layout_kept_as_text_is_not_carried_over(tmp_path, kind):
+    """tifffile, ImageJ and OME describe the shape in words, and readers go by them."""
+    upright = noise(8, 3)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        np.rot90(upright).copy(),
+        photometric="rgb",
+        imagej=kind == "imagej",
+        ome=kind == "ome",
+        extratags=[(274, 3, 1, 6, True)],
+    )
+    restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), upright)
+    assert "ImageDescription" not in tifffile.TiffFile(tmp_path / "b.tif").pages[0].tags
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "LA", "RGBA"])
+def test_other_readers_see_what_was_restored(tmp_path, mode):
+    channels = len(mode)
+    upright = noise(8, channels)
+    Image.fromarray(upright if channels > 1 else upright[..., 0], mode).save(tmp_path / "a.tif")
+    restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+    with Image.open(tmp_path / "b.tif") as image:
+        assert image.mode == mode
+        assert np.array_equal(np.atleast_3d(np.asarray(image)), upright)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 10, 12, 14])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_odd_depths_are_scaled_to_8_or_16_bits(tmp_path, bits, white_is_zero):
+    values = noise(16, 1)[..., 0] % 2**bits
+    if bits == 1:
+        data, packed = values.astype(bool), {}
+    else:
+        data, packed = values.astype(np.uint8 if bits < 8 else np.uint16), {"bitspersample": bits}
+    photometric = "miniswhite" if white_is_zero else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric=photometric, metadata=None, **packed)
+    restored = restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+    top, full = 2**bits - 1, 255 if bits <= 8 else 65535
+    meant = np.rint((top - values if white_is_zero else values) * (full / top))
+    assert np.array_equal(written(tmp_path / "b.tif")[0][..., 0], meant)
+    assert any(f"{bits} bit" in note for note in restored.notes)
+
+
+@pytest.mark.parametrize("scale", [257, 256, 1])
+def test_a_palette_becomes_rgb(tmp_path, scale):
+    palette = noise(8, 3, 1, 256)[0]
+    index = noise(8, 1)[..., 0]
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        index,
+        photometric="palette",
+        colormap=(palette.T.astype(np.uint16) * scale),
+        metadata=None,
+    )
+    restored = restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+    assert np.array_equal(written(tmp_path / "b.tif")[0], palette[index])
+    assert "its palette became RGB" in restored.notes
+
+
+def test_a_bilevel_fax_is_read(tmp_path):
+    values = noise(8, 1)[..., 0] > 127
+    Image.fromarray(values).save(tmp_path / "a.tif", compression="group4")
+    restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+    assert np.array_equal(written(tmp_path / "b.tif")[0][..., 0], values * 255)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_cmyk_becomes_rgb_with_a_note(tmp_path, depth):
+    inks = noise(depth, 4)
+    tifffile.imwrite(
+        tmp_path / "a.tif", inks, photometric="separated", metadata=None, iccprofile=b"inks"
+    )
+    restored = restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+    full = 2**depth - 1
+    meant = (1 - inks[..., :3] / full) * (1 - inks[..., 3:] / full) * full
+    array, _, icc = written(tmp_path / "b.tif")
+    assert np.abs(array - meant).max() <= 1 and icc is None
+    assert "CMYK inks became RGB without their profile" in restored.notes
+
+
+@pytest.mark.parametrize("sampling", [(1, 1), (2, 2)])
+def test_colours_of_jpeg_inside_tiff_are_right(tmp_path, sampling):
+    rows, columns = np.mgrid[:64, :96]
+    smooth = np.stack([rows * 3, columns * 2, 255 - rows * 2 - columns // 2], -1)
+    smooth = smooth.clip(0, 255).astype(np.uint8)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        smooth,
+        photometric="rgb",
+        compression="jpeg",
+        compressionargs={"level": 95, "outcolorspace": "ycbcr"},
+        subsampling=sampling,
+        metadata=None,
+    )
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.pages[0].photometric == 6
+    Image.fromarray(smooth).save(tmp_path / "p.tif", compression="jpeg", quality=95)
+    luma = Image.fromarray(smooth).convert("YCbCr")
+    luma.save(tmp_path / "y.tif", compression="jpeg", quality=95)
+    for name in ("a.tif", "p.tif", "y.tif"):
+        restore_file(identity, tmp_path / name, tmp_path / "b.tif")
+        array, _, _ = written(tmp_path / "b.tif")
+        assert np.abs(array.astype(int) - smooth).mean() < 3
+
+
+def test_ycbcr_without_jpeg_is_converted(tmp_path):
+    rgb = noise(8, 3)
+    luma = Image.fromarray(rgb).convert("YCbCr")
+    luma.save(tmp_path / "a.tif")
+    restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+    assert np.array_equal(written(tmp_path / "b.tif")[0], np.asarray(luma.convert("RGB")))
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_thumbnail_page_is_left_out(tmp_path, marked, first):
+    whole, small = noise(8, 3, 64, 96), noise(8, 3, 16, 24)
+    pages = [(whole, 0), (small, 1 if marked else 0)]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page, kind in pages if first else pages[::-1]:
+            writer.write(page, photometric="rgb", subfiletype=kind, metadata=None)
+    restored = restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+    assert np.array_equal(written(tmp_path / "b.tif")[0], whole)
+    assert "a preview or mask page was left out" in restored.notes
+
+
+def test_a_thumbnail_below_the_page_does_not_count(tmp_path):
+    whole, small = noise(8, 3, 64, 96), noise(8, 3, 16, 24)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(whole, photometric="rgb", subifds=1, metadata=None)
+        writer.write(small, photometric="rgb", subfiletype=1, metadata=None)
+    restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+    assert np.array_equal(written(tmp_path / "b.tif")[0], whole)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (9, 1), (3, 4), (4, 3)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tiny_pictures_keep_their_shape(tmp_path, height, width, channels):
+    pixels = noise(16, channels, height, width)
+    plain = pixels if channels > 1 else pixels[..., 0]
+    photometric = "rgb" if channels == 3 else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", plain, photometric=photometric, metadata=None)
+    restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+    again = read_picture(tmp_path / "b.tif").pixels
+    assert np.array_equal(again, pixels)
+
+
+def refused(name, message, make, tmp_path):
+    path = tmp_path / f"{name}.tif"
+    make(path)
+    with pytest.raises(DataError, match=message) as told:
+        restore_file(identity, path, tmp_path / "b.tif")
+    assert name in str(told.value) and "\n" not in str(told.value)
+    assert not (tmp_path / "b.tif").exists()
+
+
+def test_what_cannot_be_right_is_refused_in_one_line(tmp_path):
+    def plain(array, **how):
+        return lambda path: tifffile.imwrite(path, array, metadata=None, **how)
+
+    def frames(path):
+        for seed in range(3):
+            tifffile.imwrite(path, noise(8, 3, seed=seed), append=seed > 0, metadata=None)
+
+    floats = noise(8, 3).astype(np.float32) / 255
+    refused("floats", "floating-point 32-bit", plain(floats, photometric="rgb"), tmp_path)
+    refused("signed", "signed 16-bit", plain(noise(8, 1)[..., 0].astype(np.int16)), tmp_path)
+    refused("wide", "32-bit", plain(noise(8, 1)[..., 0].astype(np.uint32)), tmp_path)
+    five = plain(noise(8, 5), photometric="rgb", extrasamples=[0, 0], planarconfig="contig")
+    refused("five", "5 samples", five, tmp_path)
+    lab = plain(noise(8, 3), photometric="cielab")
+    refused("lab", "CIELAB", lab, tmp_path)
+    inks = plain(noise(8, 5), photometric="separated", extrasamples=[2], planarconfig="contig")
+    refused("inks", "5 samples", inks, tmp_path)
+    refused("frames", "3 frames", frames, tmp_path)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "adobe_deflate", "packbits", "jpeg"])
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])
+def test_a_cut_file_is_refused_not_filled_with_black(tmp_path, compression, keep):
+    path = tmp_path / "a.tif"
+    pixels = noise(8, 3, 128, 128)
+    tifffile.imwrite(path, pixels, photometric="rgb", compression=compression, rowsperstrip=8)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(DataError, match="no readable image"):
+        restore_file(identity, path, tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_a_strip_that_is_missing_is_not_black(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    pixels = noise(8, 3, 64, 64)
+    tifffile.imwrite(path, pixels, photometric="rgb", compression=compression, rowsperstrip=8)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        counts = tif.pages[0].tags[279]
+        counts.overwrite((*counts.value[:3], 0, *counts.value[4:]))
+        tags = tif.pages[0].tags
+        tags[273].overwrite((*tags[273].value[:3], 0, *tags[273].value[4:]))
+    assert not tifffile.imread(path)[24:32].any()
+    with pytest.raises(DataError, match="parts are missing"):
+        restore_file(identity, path, tmp_path / "b.tif")
+
+
+def test_a_flipped_bit_gives_pixels_or_one_line(tmp_path):
+    """300 times one to three changed bytes: a picture, or a line that names the file."""
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[271], exif[306] = "Maker", "2020:01:02 03:04:05"
+    Image.fromarray(noise(8, 3)).save(buffer, "TIFF", compression="tiff_lzw", exif=exif)
+    content = buffer.getvalue()
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        changed = bytearray(content)
+        for place in rng.integers(0, len(content), rng.integers(1, 4)):
+            changed[place] = rng.integers(256)
+        (tmp_path / "a.tif").write_bytes(bytes(changed))
+        try:
+            restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+        except DataError as error:
+            assert "a.tif" in str(error)
+
+
+def test_descriptive_metadata_is_kept_and_layout_is_not(tmp_path):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0132], exif[0x0112] = "Maker", "2020:01:02 03:04:05", 6
+    exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0x829A: TiffImagePlugin.IFDRational(1, 125)}
+    exif[0x8825] = {1: "N", 2: (47.0, 22.0, 8.5)}
+    Image.fromarray(noise(8, 3)).save(
+        tmp_path / "a.tif",
+        exif=exif.tobytes(),
+        dpi=(300, 150),
+        icc_profile=PROFILE,
+    )
+    restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
+    restore_file(identity, tmp_path / "b.tif", tmp_path / "c.tif")
+    for name in ("b.tif", "c.tif"):
+        with Image.open(tmp_path / name) as image:
+            assert image.size == (HEIGHT, WIDTH)
+            found = image.getexif()
+            assert found[0x010F] == "Maker" and found[0x0132] == "2020:01:02 03:04:05"
+            assert found.get(0x0112, 1) == 1
+            assert found.get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
+            assert float(found.get_ifd(0x8769)[0x829A]) == pytest.approx(1 / 125)
+            assert [float(x) for x in found.get_ifd(0x8825)[2]] == [47.0, 22.0, 8.5]
+            assert image.info["icc_profile"] == PROFILE
+            assert [float(x) for x in image.info["dpi"]] == [300, 150]
+    picture = read_picture(tmp_path / "b.tif")
+    write_picture(tmp_path / "d.jpg", picture)
+    with Image.open(tmp_path / "d.jpg") as image:
+        assert image.getexif().get_ifd(0x8825)[1] == "N"
+
+
+@pytest.mark.benchmarks_data
+def test_all_eleven_files_of_set11_come_back(tmp_path, benchmarks):
+    files = sorted((benchmarks / "Set11").glob("*.tif"))
+    assert len(files) == 11
+    for path in files:
+        restore_file(identity, path, tmp_path / path.name)
+        with Image.open(path) as given, Image.open(tmp_path / path.name) as again:
+            assert np.array_equal(
+                np.asarray(given.convert("RGB")), np.asarray(again.convert("RGB"))
+            )
