@@ -19,7 +19,7 @@ from dgunet.evaluation.picture import Picture, upright, widened
 from dgunet.evaluation.picture_metadata import exif_of, resolution, watched
 from dgunet.evaluation.picture_tiff import SIGNATURES, read_tiff
 from dgunet.evaluation.restoration import TooLargeError
-from dgunet.reading import open_regular, shorten
+from dgunet.reading import open_regular
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "AVIF", "GIF", "PPM", "JPEG2000", "TGA")
 """Read with Pillow, 8 bits; of PNG, PPM and JPEG 2000 deeper pixels with imagecodecs and numpy."""
@@ -44,10 +44,6 @@ def read_picture(path: Path) -> Picture:
         DataError: for a missing or damaged file, several frames, or floating-point pixels.
         TooLargeError: if there is no memory for the pixels.
     """
-    try:
-        path.name.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"the name {shorten(path.name)} is not UTF-8.", "Rename it.") from error
     try:
         with open_regular(path) as handle:
             head = handle.read(4)
