@@ -71,7 +71,7 @@ class Sender:
         if not events or events[-1]["kind"] != "end":
             return False
         info = index.describe(
-            self.reader, self.layout.uri, self.cursor.run_id, self.cursor.experiment_id
+            self.reader, str(self.layout.uri), self.cursor.run_id, self.cursor.experiment_id
         )
         index.record(self.layout, info)
         if self.cursor.refused:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dgunet.tracking.ending import terminable, verdict
+from dgunet.tracking.ending import Terminated, terminable, verdict
 from dgunet.tracking.home import Layout
 from dgunet.tracking.journal import JournalWriter, now_ms
+from dgunet.tracking.limited import hurried
 from dgunet.tracking.provenance import standard_tags
 from dgunet.tracking.run import MODES, Mode, Run
 from dgunet.tracking.system import watching
@@ -66,6 +67,10 @@ def start_run(
             run.log_params(params)
             with watching(run):
                 yield run
+        except (Terminated, KeyboardInterrupt) as stop:
+            with hurried():  # who sent SIGTERM soon sends SIGKILL
+                run.end(*verdict(stop))
+            raise
         except BaseException as error:
             run.end(*verdict(error))
             raise
