@@ -1,8 +1,8 @@
 """Addresses of servers and files, which may carry secrets: shown and stored without them.
 
-An `Address` shows itself without user, password, query and fragment. `redact` does the same to every
-address in a text, and takes out of it what else looks like a secret (``password=...``), the secrets
-of every `Address` made so far and those that the environment holds, however a library words them.
+An `Address` shows itself without user, password, query and fragment. `redact` does the same to
+every address in a text, and takes out of it what else looks like a secret (``password=...``), the
+secrets of every `Address` made so far and those that the environment holds, in any wording.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def test_a_server_or_another_database_is_not_touched(
 ) -> None:
     for uri in ("http://127.0.0.1:9", "postgresql://nobody@127.0.0.1:9/x"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        assert str(ensure_store()) == uri
+        assert ensure_store().reveal() == uri
     assert sorted(path.name for path in bare.home.iterdir()) == ["params.yaml"]
 
 
