@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +19,7 @@ from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.runner import count_done, evaluate_shard
 from dgunet.evaluation.steps import Settings
 from dgunet.network import load_network
+from dgunet.parent import end_with_parent
 
 _LOOK_SECONDS = 2.0
 
@@ -57,7 +59,7 @@ def evaluate_in_processes(
     rules = protocol(pairs.manifest.protocol)
     # Not forked: threads of torch do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(processes, context, end_with_parent, (os.getpid(),)) as pool:
         shards = {
             pool.submit(
                 _evaluate, weights, store, out, settings, (part, processes), device, threads

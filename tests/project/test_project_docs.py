@@ -91,10 +91,12 @@ def modules_behind(module):
 
 PLUMBING = (
     "dgunet/address.py",
+    "dgunet/deadline.py",
     "dgunet/errors.py",
     "dgunet/files.py",
     "dgunet/leftovers.py",
     "dgunet/lines.py",
+    "dgunet/parent.py",
     "dgunet/paths.py",
     "dgunet/reading.py",
     "dgunet/data/__init__.py",
@@ -104,8 +106,9 @@ PLUMBING = (
     "dgunet/data/store.py",
     "dgunet/data/tiles.py",
 )
-"""Not dependencies of what comes after preparation: how files are written and read back. The
-bytes of the store are a dependency themselves, and the catalogue's facts are its YAML file."""
+"""Not dependencies of what comes after preparation: how files are written and read back, and
+how processes end. The bytes of the store are a dependency themselves, and the catalogue's facts are
+its YAML file."""
 
 
 @pytest.mark.parametrize(
