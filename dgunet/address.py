@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -39,7 +40,7 @@ _URL = re.compile(
     r"((?:(?:(?!://)\S)*@)?"  # what comes before a host may hold quotes, but no space
     r"(?:(?![A-Za-z][A-Za-z0-9+.\-]{0,30}://)[^\s'\"<>`])*)"
 )
-_BARE = re.compile(r"(?<![^\s'\"(\[=,<])[^\s:@/'\"<>]{1,200}:(?!//)\S*@(?!sha256:)(?=[\w\[])")
+_BARE = re.compile(r"(?<![^\s'\"(\[=,<])[^\s:]{0,200}:(?!//)\S{0,400}@(?!sha256:)(?=[\w\[])")
 """``user:password@`` without a scheme; not an image's digest after a registry's port."""
 
 _NAMED = re.compile(
@@ -53,6 +54,7 @@ _HEADER = re.compile(
 _BEARER = re.compile(r"\b(Bearer) [^\s'\"]{8,}")
 _PORT = re.compile(r"(?:\[[^\]]*\]|[^:]*):\d*")
 _WEB = ("http", "https", "ws", "wss", "ftp", "s3")
+_LOCAL = ("file", "sqlite")
 
 _known: set[str] = set()
 
@@ -111,10 +113,15 @@ def redact(text: str) -> str:
     'host=db user=me password=***'
     """
     held = {os.environ.get(name, "") for name in IN_ENVIRONMENT}
-    for secret in sorted(_known | held, key=len, reverse=True):
-        if len(secret) >= SHORTEST:
-            text = text.replace(secret, HIDDEN)
-    return _patterns(text)
+    known = [s for s in sorted(_known | held, key=len, reverse=True) if len(s) >= SHORTEST]
+    text = _without(text, (s for s in known if len(s.split()) > 1))  # its address has a space
+    return _without(_patterns(text), known)
+
+
+def _without(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return text
 
 
 def _patterns(text: str) -> str:
@@ -132,10 +139,13 @@ def _without_secrets(scheme: str, rest: str) -> str:
     if "@" in authority:
         # A second @ in the path: the password may hold the first.
         return HIDDEN if "@" in path else authority.rpartition("@")[2] + path
-    if "@" not in rest or ":" not in authority:
+    local = scheme.lower().partition("+")[0] in _LOCAL
+    if local or "@" not in rest or ":" not in rest.rpartition("@")[0]:
         return authority + path
+    if ":" not in authority:  # a user with a slash?
+        return f"{authority}{HIDDEN}" if "@" in path else authority + path
     if scheme.lower() in _WEB and _PORT.fullmatch(authority):
-        return f"{authority}/{HIDDEN}" if "@" in path else authority + path
+        return f"{authority}{HIDDEN}" if "@" in path else authority + path
     # A password with a slash or a question mark that should have been escaped; databases take it.
     return _without_secrets(scheme, rest.partition("@")[2]) if rest.count("@") == 1 else HIDDEN
 

@@ -59,15 +59,21 @@ _added: set[str] = set()
 """Settings in the environment that are ours, not the user's."""
 
 
+_ADDRESSES = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
+"""Always set: MLflow prints the address of each ended run with the password that it may hold."""
+
+
 @contextmanager
 def quiet_mlflow() -> Iterator[None]:
     """Within the block MLflow is silent, sends no telemetry and gives up soon.
 
-    Settings that the user made in the environment win.
+    Settings that the user made in the environment win, but for `_ADDRESSES`.
     """
     added = {key: value for key, value in _SETTINGS.items() if key not in os.environ}
     os.environ.update(added)
     _added.update(added)
+    theirs = os.environ.get(_ADDRESSES)
+    os.environ[_ADDRESSES] = "true"
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
@@ -75,6 +81,9 @@ def quiet_mlflow() -> Iterator[None]:
     finally:
         for key in added:
             os.environ.pop(key, None)
+        os.environ.pop(_ADDRESSES, None)
+        if theirs is not None:
+            os.environ[_ADDRESSES] = theirs
         _added.difference_update(added)
 
 
