@@ -85,7 +85,7 @@ def limited(work: Callable[[], Any], uri: Address, seconds: float) -> Any:
     try:
         return within(lambda: min(seconds, HURRY_SECONDS) if _hurry else seconds, work)
     except TimeoutError as error:
-        raise Away(f"no whole answer from {uri} in time ({error})") from error
+        raise Away(f"{uri} gave {error}") from error
 
 
 def _files(top: str, folder: str | None) -> Iterator[tuple[str, str | None]]:
