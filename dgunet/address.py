@@ -83,6 +83,15 @@ class Address:
         return head.lower() if mark else ""
 
     @property
+    def has_secret(self) -> bool:
+        """Whether it holds a password, a token as user, or a query that is named like a secret."""
+        _, mark, rest = self._whole.partition("://")
+        user, at, _ = _split(rest)[0].rpartition("@")
+        query = parse_qsl(self._whole.partition("?")[2])
+        named = any(re.search(_SECRET_NAME, name, re.IGNORECASE) for name, _ in query)
+        return bool(mark and at and (":" in user or self.scheme in _WEB)) or named
+
+    @property
     def has_query(self) -> bool:
         """Whether anything follows a question mark."""
         return "?" in self._whole

@@ -9,6 +9,7 @@ import traceback
 import typer
 
 from dgunet import __version__
+from dgunet.address import redact
 from dgunet.cli.boundary import told_failure
 
 INTERRUPTED = 130
@@ -66,7 +67,7 @@ def main() -> None:
     except Exception as error:
         line, status = told_failure(error)
         if os.environ.get("DGUNET_DEBUG"):
-            traceback.print_exc()
+            print(redact(traceback.format_exc()), file=sys.stderr)
         if line:
             print(f"dgunet: {line}", file=sys.stderr)
         sys.exit(status)

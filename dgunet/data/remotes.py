@@ -12,6 +12,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from dgunet.address import Address, redact
+
 TIMEOUT = 30.0
 """Seconds without a byte after which a server counts as gone."""
 
@@ -20,6 +22,9 @@ CHUNK = 1 << 20
 
 class RemoteError(Exception):
     """This mirror does not give the file; the text says why, without secrets."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(redact(why))
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,7 @@ def ask(url: str, start: int = 0, tag: str = "") -> Iterator[Answer]:
 
 def shown(url: str) -> str:
     """``url`` without user, password and query, which may hold secrets."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    return str(Address(url))
 
 
 @contextmanager

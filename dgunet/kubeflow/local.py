@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dgunet import files
+from dgunet.address import redact
 from dgunet.errors import DgunetError
 from dgunet.kubeflow import containers, records
 from dgunet.kubeflow.compiling import with_image
@@ -90,7 +91,7 @@ def run(job: Job, *, observe: Callable[[str], None], whole: bool = False) -> Rec
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
         state = records.CANCELED if stopped else records.FAILED
-        records.finish(job.home, record, state, "interrupted" if stopped else repr(error))
+        records.finish(job.home, record, state, "interrupted" if stopped else redact(repr(error)))
         raise
     return records.finish(job.home, record, records.SUCCEEDED, **found)
 
@@ -161,7 +162,7 @@ def _execute(
     try:
         with log.open("w") as kept:
             for line in process.stdout or ():
-                plain = COLOUR.sub("", line)
+                plain = redact(COLOUR.sub("", line))
                 kept.write(plain)
                 kept.flush()
                 if whole:

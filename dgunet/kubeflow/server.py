@@ -16,6 +16,7 @@ import urllib3
 from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
+from dgunet.address import Address
 from dgunet.errors import ConfigError, DgunetError
 
 TOKEN = "DGUNET_KFP_TOKEN"
@@ -100,6 +101,10 @@ def find_access(
         raise ConfigError("no server.", f"Name it with --host, or in {HOST}.")
     if "://" not in address:
         address = f"https://{address}"
+    if Address(address).has_secret:
+        raise ConfigError(
+            f"the address {address} holds a password.", f"Give {TOKEN} or {COOKIE} in its place."
+        )
     token = _secret(token_file, environment.get(TOKEN, ""))
     cookie = _secret(cookie_file, environment.get(COOKIE, ""))
     if token and cookie:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dgunet import files
+from dgunet.address import Address
 from dgunet.data.catalogue import DatasetInfo, dataset
 from dgunet.data.fetching import Fetched, check_absent
 from dgunet.data.importing import Imported
@@ -68,11 +69,11 @@ def fetch_from_dvc(
                 if files.refused(error):
                     raise
                 raise DataError(
-                    f"{name} could not be read from {repo} at {rev}:"
+                    f"{name} could not be read from {Address(repo)} at {rev}:"
                     f" {type(error).__name__}: {error}",
                     "Check the address, the revision, the remote and its credentials"
                     " (AWS_ACCESS_KEY_ID, ...).",
-                ) from error
+                ) from None  # a pipeline's log shows what it is from, the address included
             pairs = len(read_pairs(info, Path(work)))
             final = root / info.role / tree
             if final.exists():  # with another set in it
@@ -80,7 +81,7 @@ def fetch_from_dvc(
             final.parent.mkdir(parents=True, exist_ok=True)
             target.rename(final)
     imported = Imported(name, final, pairs, info.pairs, len(digests))
-    source = f"{repo} at {commit}, {place}"
+    source = f"{Address(repo)} at {commit}, {place}"
     return Fetched(imported, source, "", f"verified by the MD5 that {out} has there")
 
 
@@ -98,9 +99,9 @@ def sets_in_dvc(names: Sequence[str], repo: str, rev: str, *, folder: str = FOLD
         return [info.name for info in infos if _places(info, remote, folder)]
     except Exception as error:  # DVC passes on whatever git, the disk or the cloud's client raise
         raise DataError(
-            f"{repo} at {rev} could not be read: {type(error).__name__}: {error}",
+            f"{Address(repo)} at {rev} could not be read: {type(error).__name__}: {error}",
             "Check the address, the revision, the remote and its credentials.",
-        ) from error
+        ) from None
 
 
 def _places(info: DatasetInfo, remote: Any, folder: str) -> list[tuple[str, str]]:

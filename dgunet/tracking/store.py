@@ -76,6 +76,8 @@ def quiet_mlflow() -> Iterator[None]:
     os.environ[_ADDRESSES] = "true"
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of each try; the last one's reason is told by whoever asked.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
     try:
         yield
     finally:
@@ -116,6 +118,10 @@ def client(uri: Address | str) -> Any:
 
         if address.scheme.partition("+")[0] in ("", "file", "sqlite"):
             return MlflowClient(tracking_uri=address.reveal())
+        from mlflow.store.db import utils
+
+        # Not ten, which takes minutes: a wrong password is as wrong the second time.
+        utils.MAX_RETRY_COUNT = 2
         made = limited(
             lambda: MlflowClient(tracking_uri=address.reveal()), address, CONNECT_SECONDS
         )

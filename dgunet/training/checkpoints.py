@@ -16,6 +16,7 @@ import torch
 
 from dgunet import files, leftovers
 from dgunet.errors import CheckpointError
+from dgunet.reading import shorten
 from dgunet.training.copies import Copies, bring_newest
 from dgunet.training.uploads import Uploads
 
@@ -166,10 +167,15 @@ def read(path: Path) -> Snapshot:
         CheckpointError: if it is not whole: its content does not have the hash it names.
     """
     try:
+        if not path.is_file():  # a pipe of that name would never end
+            raise CheckpointError(f"{path} is no file.")
         first, _, payload = path.read_bytes().partition(b"\n")
         if first != MAGIC + files.sha256_bytes(payload).encode():
             raise CheckpointError(f"{path} is damaged: its content does not have its SHA-256.")
         snapshot = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}).") from error
-    return dict(snapshot)
+        if not isinstance(snapshot, dict) or not {"identity", "facts", "step"} <= snapshot.keys():
+            raise CheckpointError(f"{path} is no checkpoint of a training.")
+    except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise CheckpointError(f"{path} cannot be read ({shorten(why)}).") from error
+    return snapshot
