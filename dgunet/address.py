@@ -151,10 +151,8 @@ def _without_secrets(scheme: str, rest: str) -> str:
     local = scheme.lower().partition("+")[0] in _LOCAL
     if local or "@" not in rest or ":" not in rest.rpartition("@")[0]:
         return authority + path
-    if ":" not in authority:  # a user with a slash?
-        return f"{authority}{HIDDEN}" if "@" in path else authority + path
-    if scheme.lower() in _WEB and _PORT.fullmatch(authority):
-        return f"{authority}{HIDDEN}" if "@" in path else authority + path
+    if ":" not in authority or (scheme.lower() in _WEB and _PORT.fullmatch(authority)):
+        return HIDDEN if "@" in path else authority + path  # a user or password with a slash?
     # A password with a slash or a question mark that should have been escaped; databases take it.
     return _without_secrets(scheme, rest.partition("@")[2]) if rest.count("@") == 1 else HIDDEN
 
