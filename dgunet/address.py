@@ -1,11 +1,62 @@
-"""Addresses of servers and files, which may carry secrets: shown and stored without them."""
+"""Addresses of servers and files, which may carry secrets: shown and stored without them.
+
+An `Address` shows itself without user, password, query and fragment. `redact` does the same to
+every address in a text, and takes out of it what else looks like a secret (``password=...``), the
+secrets of every `Address` made so far and those that the environment holds, in any wording.
+"""
 
 from __future__ import annotations
 
+import base64
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote, unquote
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):/{2,}([^\s'\"<>`]*)")
+HIDDEN = "***"
+"""Stands where a secret stood."""
+
+SHORTEST = 6
+"""Characters: a shorter secret is taken out of addresses, but not searched for in other words."""
+
+IN_ENVIRONMENT = (
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "DGUNET_KFP_TOKEN",
+    "DGUNET_KFP_COOKIE",
+    "PGPASSWORD",
+    "MYSQL_PWD",
+)
+"""Variables whose values are secrets."""
+
+_SECRET_NAME = (
+    r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api_?key|access_?key|signature|credential|\bsig)"
+)
+_URL = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.\-]{0,30}):(/{2,})"
+    r"((?:(?:(?!://)\S)*@)?"  # what comes before a host may hold quotes, but no space
+    r"(?:(?![A-Za-z][A-Za-z0-9+.\-]{0,30}://)[^\s'\"<>`])*)"
+)
+_BARE = re.compile(r"(?<![^\s'\"(\[=,<])[^\s:]{0,200}:(?!//)\S{0,400}@(?!sha256:)(?=[\w\[])")
+"""``user:password@`` without a scheme; not an image's digest after a registry's port."""
+
+_NAMED = re.compile(
+    rf"(?i)(?<!\w)([\w.\-]{{0,40}}{_SECRET_NAME}\w{{0,20}})"
+    r"(\s?=\s?|['\"]\s?[:=]\s?)"
+    r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"&;,)}\]]+)"
+)
+_HEADER = re.compile(
+    r"(?i)\b(authorization|cookie)(['\"]?\s?:\s?)(?:'[^']*'|\"[^\"]*\"|[^\r\n'\"]+)"
+)
+_BEARER = re.compile(r"\b(Bearer) [^\s'\"]{8,}")
+_PORT = re.compile(r"(?:\[[^\]]*\]|[^:]*):\d*")
+_WEB = ("http", "https", "ws", "wss", "ftp", "s3")
+_LOCAL = ("file", "sqlite")
+
+_known: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -18,6 +69,9 @@ class Address:
 
     _whole: str = field(repr=False)
 
+    def __post_init__(self) -> None:
+        _known.update(_secrets_in(self._whole))
+
     def reveal(self) -> str:
         """The address with its secrets, for the client that connects."""
         return self._whole
@@ -28,8 +82,26 @@ class Address:
         head, mark, _ = self._whole.partition("://")
         return head.lower() if mark else ""
 
+    @property
+    def has_secret(self) -> bool:
+        """Whether it holds a password, a token as user, or a query that is named like a secret."""
+        _, mark, rest = self._whole.partition("://")
+        user, at, _ = _split(rest)[0].rpartition("@")
+        query = parse_qsl(self._whole.partition("?")[2])
+        named = any(re.search(_SECRET_NAME, name, re.IGNORECASE) for name, _ in query)
+        return bool(mark and at and (":" in user or self.scheme in _WEB)) or named
+
+    @property
+    def has_query(self) -> bool:
+        """Whether anything follows a question mark."""
+        return "?" in self._whole
+
     def __str__(self) -> str:
-        return redact(self._whole)
+        scheme, mark, rest = self._whole.partition("://")
+        if not mark:
+            return _patterns(self._whole)
+        slashes = rest[: len(rest) - len(rest.lstrip("/"))]
+        return _patterns(f"{scheme}://{slashes}{_without_secrets(scheme, rest.lstrip('/'))}")
 
     def __repr__(self) -> str:
         return f"Address({str(self)!r})"
@@ -39,26 +111,50 @@ class Address:
 
 
 def redact(text: str) -> str:
-    """``text`` with user, password, query and fragment taken out of every address in it.
+    """``text`` without the user, password, query and fragment of every address, and other secrets.
+
+    What looks like an address but breaks the rules (a password with an unescaped ``/`` or ``@``) is
+    rather shown too short than too long.
 
     >>> redact("no answer from https://me:secret@host:5000/x?token=1")
     'no answer from https://host:5000/x'
+    >>> redact("host=db user=me password=secret")
+    'host=db user=me password=***'
     """
-    return _URL.sub(_without_secrets, text)
+    held = {os.environ.get(name, "") for name in IN_ENVIRONMENT}
+    known = [s for s in sorted(_known | held, key=len, reverse=True) if len(s) >= SHORTEST]
+    text = _without(text, (s for s in known if len(s.split()) > 1))  # its address has a space
+    return _without(_patterns(text), known)
 
 
-def _without_secrets(found: re.Match[str]) -> str:
-    scheme, rest = found[1], found[2]
-    authority, mark, path = _split(rest)
+def _without(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def _patterns(text: str) -> str:
+    text = _URL.sub(lambda m: f"{m[1]}:{m[2]}{_without_secrets(m[1], m[3])}", text)
+    text = _BARE.sub("", text)
+    text = _NAMED.sub(rf"\1\2{HIDDEN}", text)
+    text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
+    return _BEARER.sub(rf"\1 {HIDDEN}", text)
+
+
+def _without_secrets(scheme: str, rest: str) -> str:
+    """What may be shown of an address behind its slashes."""
+    authority, mark, tail = _split(rest)
+    path = (mark + tail).partition("?")[0].partition("#")[0]
     if "@" in authority:
-        authority = authority.rpartition("@")[2]
-    elif "@" in rest and ":" in authority and not re.fullmatch(r".*:\d*", authority):
-        # A password with a slash or a question mark that should have been escaped.
-        authority, mark, path = _split(rest.rpartition("@")[2])
-    path = (mark + path).partition("?")[0].partition("#")[0]
-    lost = found[0][len(scheme) + 1 :]
-    slashes = lost[: len(lost) - len(rest)]
-    return f"{scheme}:{slashes}{authority}{path}"
+        # A second @ in the path: the password may hold the first.
+        return HIDDEN if "@" in path else authority.rpartition("@")[2] + path
+    local = scheme.lower().partition("+")[0] in _LOCAL
+    if local or "@" not in rest or ":" not in rest.rpartition("@")[0]:
+        return authority + path
+    if ":" not in authority or (scheme.lower() in _WEB and _PORT.fullmatch(authority)):
+        return HIDDEN if "@" in path else authority + path  # a user or password with a slash?
+    # A password with a slash or a question mark that should have been escaped; databases take it.
+    return _without_secrets(scheme, rest.partition("@")[2]) if rest.count("@") == 1 else HIDDEN
 
 
 def _split(rest: str) -> tuple[str, str, str]:
@@ -67,3 +163,21 @@ def _split(rest: str) -> tuple[str, str, str]:
     if end is None:
         return rest, "", ""
     return rest[: end.start()], end[0], rest[end.end() :]
+
+
+def _secrets_in(whole: str) -> set[str]:
+    """The password and the secret values of the query, in every form a message may have them."""
+    _, mark, rest = whole.partition("://")
+    authority, _, _ = _split(rest if mark else whole)
+    login = (authority if "@" in authority else rest or whole).rpartition("@")[0]
+    user, _, password = login.partition(":")
+    found = {password or user} if login else set()
+    if password:
+        plain = f"{unquote(user)}:{unquote(password)}"
+        found.add(base64.b64encode(plain.encode(errors="replace")).decode())
+    query = whole.partition("?")[2]
+    found |= {
+        value for name, value in parse_qsl(query) if re.search(_SECRET_NAME, name, re.IGNORECASE)
+    }
+    forms = {f for one in found for f in (one, unquote(one), quote(unquote(one), safe=""))}
+    return {form for form in forms if len(form) >= SHORTEST}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import re
 
+from dgunet.address import redact
+
 
 class DgunetError(Exception):
     """A failure the user can act on.
 
     The command line prints it as one line and exits with a non-zero status; no traceback.
+    Addresses in it are kept without user, password and query.
 
     Args:
         message: what is wrong, naming the file or key and the value.
@@ -17,9 +20,9 @@ class DgunetError(Exception):
     """
 
     def __init__(self, message: str, mend: str = "") -> None:
-        self.message = message
-        self.mend = mend
-        super().__init__(f"{message} {mend}".rstrip())
+        self.message = redact(message)
+        self.mend = redact(mend)
+        super().__init__(f"{self.message} {self.mend}".rstrip())
 
 
 class ConfigError(DgunetError):

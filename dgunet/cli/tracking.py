@@ -127,7 +127,7 @@ def ui(port: int = typer.Option(5000, min=1, max=65_535, help="Port on 127.0.0.1
 
     layout = Layout.at()
     uri = ensure_store(layout)
-    if uri.startswith(("http://", "https://")):
+    if uri.scheme in ("http", "https"):
         typer.echo(f"MLFLOW_TRACKING_URI names a server; its user interface is at {uri}")
         return
     if _taken(port):
@@ -141,9 +141,11 @@ def ui(port: int = typer.Option(5000, min=1, max=65_535, help="Port on 127.0.0.1
         "DO_NOT_TRACK": "true",
         # the job runner starts seven processes that nothing here needs
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # not an option: `ps` shows those to everybody, and the address may hold a password
+        "MLFLOW_BACKEND_STORE_URI": uri.reveal(),
     }
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--backend-store-uri", uri]
+    command += ["--port", str(port), "--workers", "1"]
     command += ["--default-artifact-root", layout.artifacts.as_uri()]
     os.execve(sys.executable, command, os.environ | settings)
 

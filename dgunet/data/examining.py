@@ -17,6 +17,7 @@ from dgunet.data.pairing import Pair, check_shapes
 from dgunet.data.quality import roughness
 from dgunet.data.store import pixel_digest
 from dgunet.errors import DataError
+from dgunet.parent import end_with_parent
 
 LARGE = 256 << 20
 """Bytes of files from which on starting processes pays."""
@@ -79,7 +80,7 @@ def examine_all(
         return
     # Not forked: the parent may hold threads of MLflow.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, context, end_with_parent, (os.getpid(),)) as pool:
         try:
             for done, found in enumerate(pool.map(examine, pairs, chunksize=CHUNK), start=1):
                 yield found

@@ -37,6 +37,7 @@ from dgunet.data.writer import (
     write_shard,
 )
 from dgunet.errors import DataError, DgunetError
+from dgunet.parent import end_with_parent
 from dgunet.reading import read_text
 
 Observe = Callable[[int, int], None]
@@ -245,7 +246,9 @@ def _write(jobs: list[Job], workers: int, observe: Observe) -> list[Written]:
     else:
         # Not forked: the parent may hold threads of MLflow or torch.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(left)), mp_context=context) as pool:
+        with ProcessPoolExecutor(
+            min(workers, len(left)), context, end_with_parent, (os.getpid(),)
+        ) as pool:
             futures = {pool.submit(_write_one, job): job for job in left}
             try:
                 for future in as_completed(futures):

@@ -25,6 +25,9 @@ CHUNK = 1 << 20
 class RemoteError(Exception):
     """This mirror does not give the file; the text says why, without secrets."""
 
+    def __init__(self, why: str) -> None:
+        super().__init__(redact(why))
+
 
 @dataclass(frozen=True)
 class Answer:

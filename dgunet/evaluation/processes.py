@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 
 import torch
@@ -22,6 +20,7 @@ from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.runner import count_done, score_shard
 from dgunet.evaluation.steps import Settings
 from dgunet.network import load_network
+from dgunet.parent import end_with_parent
 
 _LOOK_SECONDS = 2.0
 
@@ -66,7 +65,7 @@ def evaluate_in_processes(
     count_done(store, rules, out, settings, note)
     # Not forked: threads of torch do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(processes, context, end_with_parent, (os.getpid(),)) as pool:
         shards = {
             pool.submit(
                 _evaluate, weights, store, out, settings, (part, processes), device, threads
@@ -89,18 +88,6 @@ def _result(shard: Future[None]) -> None:
             "a process that scored images was killed, most likely for want of memory.",
             "Use fewer --processes; the same command goes on where this one stopped.",
         ) from error
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that asked for its work is gone, killed or not."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_wait_and_end, args=(parent.sentinel,), daemon=True).start()
-
-
-def _wait_and_end(sentinel: int) -> None:
-    wait_for([sentinel])
-    os._exit(1)  # what is on the disk is whole at every moment
 
 
 def _evaluate(

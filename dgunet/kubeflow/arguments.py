@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from dgunet.address import Address
 from dgunet.config import CS_RATIOS, TASKS, Params, check_task, parse_params
 from dgunet.data.catalogue import dataset
 from dgunet.errors import ConfigError
@@ -70,6 +71,8 @@ def run_arguments(
     lacking = [n for n in wanted if n not in values and "defaultValue" not in wanted[n]]
     if lacking:
         raise ConfigError(f"no value for {', '.join(lacking)}.", f"Give it: -p {lacking[0]}=...")
+    for name in ("data_source", "weights"):
+        _refuse_secret(name, str(values.get(name, "")))
     check_source(values["data_source"], values.get("data_version", ""))
     _check(values, wanted)
     return {name: values[name] for name in wanted if name in values}
@@ -151,6 +154,15 @@ def _own_weights(values: Mapping[str, Any], here: Layout) -> dict[str, str]:
 def _absolute(address: str) -> str:
     """A path of this machine whole, since steps work elsewhere; other addresses as they are."""
     return str(Path(address).resolve()) if Path(address).exists() else address
+
+
+def _refuse_secret(name: str, value: str) -> None:
+    """A pipeline's parameters are shown to everybody who sees its runs."""
+    if Address(value).has_secret:
+        raise ConfigError(
+            f"{name} {value} holds a password or token.",
+            "Parameters are shown: leave it out, and give credentials to the steps as a secret.",
+        )
 
 
 def _check(values: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

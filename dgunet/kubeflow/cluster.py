@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from dgunet.address import Address
 from dgunet.errors import ConfigError
 from dgunet.kubeflow.checking import (
     EnvironmentName,
@@ -158,8 +159,8 @@ class Cluster(Strict):
 
     @model_validator(mode="after")
     def _no_secret_in_the_open(self) -> Cluster:
-        for name in self.environment:
-            if any(word in name.upper() for word in SECRET_WORDS):
+        for name, value in self.environment.items():
+            if any(word in name.upper() for word in SECRET_WORDS) or Address(value).has_secret:
                 raise ValueError(f"{name} only under secrets, not in the environment")
         return self
 

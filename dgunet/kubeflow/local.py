@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dgunet import files
+from dgunet.address import redact
 from dgunet.errors import ConfigError, DgunetError
 from dgunet.kubeflow import containers, records
 from dgunet.kubeflow.compiling import with_image
@@ -97,7 +98,7 @@ def run(job: Job, *, observe: Callable[[str], None], whole: bool = False) -> Rec
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
         state = records.CANCELED if stopped else records.FAILED
-        records.finish(job.home, record, state, "interrupted" if stopped else repr(error))
+        records.finish(job.home, record, state, "interrupted" if stopped else redact(repr(error)))
         raise
     return records.finish(job.home, record, records.SUCCEEDED, **found)
 
@@ -172,7 +173,7 @@ def _execute(
     try:
         with log.open("w", encoding="utf-8") as kept:
             for line in process.stdout or ():
-                plain = COLOUR.sub("", line)
+                plain = redact(COLOUR.sub("", line))
                 kept.write(plain)
                 kept.flush()
                 if whole:

@@ -16,7 +16,7 @@ import urllib3
 from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
-from dgunet.address import redact
+from dgunet.address import Address, redact
 from dgunet.errors import ConfigError, DgunetError
 from dgunet.reading import read_text, shorten
 
@@ -105,6 +105,10 @@ def find_access(
         raise ConfigError("no server.", f"Name it with --host, or in {HOST}.")
     if "://" not in address:
         address = f"https://{address}"
+    if Address(address).has_secret:
+        raise ConfigError(
+            f"the address {address} holds a password.", f"Give {TOKEN} or {COOKIE} in its place."
+        )
     token = _secret(token_file, environment.get(TOKEN, ""))
     cookie = _secret(cookie_file, environment.get(COOKIE, ""))
     if token and cookie:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from dgunet.address import redact
 from dgunet.errors import DgunetError
 from dgunet.stages.layout import EXPERIMENTS
 from dgunet.tracking import Layout, deliver, start_run, store
@@ -33,7 +34,7 @@ def close_campaign(state: str, what: str, error: str = "") -> str:
     layout = Layout.at()
     tracked = os.environ.get("DGUNET_TRACKING") != "off"
     closed = _end_open_runs(layout, campaign) if tracked else 0
-    line = f"campaign {campaign}: {what} {state}" + (f": {error}" if error else "")
+    line = redact(f"campaign {campaign}: {what} {state}" + (f": {error}" if error else ""))
     tags = {"stage": "campaign", "profile": "none", "pipeline.state": state, "pipeline.step": what}
     try:
         name = f"campaign {campaign}"

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dgunet import files
-from dgunet.address import redact
+from dgunet.address import Address
 from dgunet.data.catalogue import DatasetInfo, dataset
 from dgunet.data.fetching import Fetched, check_absent
 from dgunet.data.importing import Imported
@@ -69,11 +69,11 @@ def fetch_from_dvc(
             if files.refused(error):
                 raise
             raise DataError(
-                f"{name} could not be read from {redact(repo)} at {rev}:"
-                f" {type(error).__name__}: {redact(str(error))}",
+                f"{name} could not be read from {Address(repo)} at {rev}:"
+                f" {type(error).__name__}: {error}",
                 "Check the address, the revision, the remote and its credentials"
                 " (AWS_ACCESS_KEY_ID, ...).",
-            ) from error
+            ) from None  # a pipeline's log shows what it is from, the address included
         pairs = len(read_pairs(info, work))
         kept = _only_data(target)
         final = root / info.role / tree
@@ -83,7 +83,7 @@ def fetch_from_dvc(
         files.sync_tree(target)
         files.rename(target, final)
     imported = Imported(name, final, pairs, info.pairs, kept)
-    source = f"{redact(repo)} at {commit}, {place}"
+    source = f"{Address(repo)} at {commit}, {place}"
     return Fetched(imported, source, "", f"verified by the MD5 that {out} has there")
 
 
@@ -101,10 +101,9 @@ def sets_in_dvc(names: Sequence[str], repo: str, rev: str, *, folder: str = FOLD
         return [info.name for info in infos if _places(info, remote, folder)]
     except Exception as error:  # DVC passes on whatever git, the disk or the cloud's client raise
         raise DataError(
-            f"{redact(repo)} at {rev} could not be read: {type(error).__name__}:"
-            f" {redact(str(error))}",
+            f"{Address(repo)} at {rev} could not be read: {type(error).__name__}: {error}",
             "Check the address, the revision, the remote and its credentials.",
-        ) from error
+        ) from None
 
 
 def _places(info: DatasetInfo, remote: Any, folder: str) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from dgunet.data.holdout import Pictures, hold_out
 from dgunet.data.joined import JoinedStore
 from dgunet.data.store import PairStore
 from dgunet.errors import CheckpointError, DataError
+from dgunet.parent import end_with_parent
 from dgunet.stages.numeric import numeric_params
 from dgunet.stages.outcome import Selection, write_outcome
 from dgunet.stages.progress import counting
@@ -82,6 +83,8 @@ class TrainingJob:
         out: Path,
         start: Path | None = None,
     ) -> None:
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            end_with_parent()
         self.params, self.knobs, self.config = params, knobs, config
         self.key, self.store, self.out, self.start = key, store, out, start
         self.pairs = JoinedStore.open([store, *(store.parent / n for n in knobs.beside)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from dgunet.config import parse_params
 from dgunet.errors import DgunetError
+from dgunet.parent import VARIABLE
 from dgunet.stages.train import train
 
 
@@ -39,7 +41,9 @@ def train_on_machine(
         knobs = Path(scratch) / "params.yaml"
         knobs.write_text(params)
         command = train_command(task, variant, ratio, knobs, store, out)
-        done = subprocess.run(torchrun(count) + command, check=False)
+        done = subprocess.run(
+            torchrun(count) + command, check=False, env=os.environ | {VARIABLE: str(os.getpid())}
+        )
     if done.returncode:
         raise DgunetError(
             f"{count} processes training {task} {variant} ended with status {done.returncode}.",
@@ -65,9 +69,9 @@ def torchrun(processes: int) -> list[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     return [
-        *(sys.executable, "-m", "torch.distributed.run", "--nnodes", "1"),
+        *(sys.executable, "-m", "dgunet.stages.workers", "--nnodes", "1"),
         *("--nproc-per-node", str(processes), "--rdzv-backend", "static"),
-        *("--master-addr", "127.0.0.1", "--master-port", str(port), "--no-python"),
+        *("--master-addr", "127.0.0.1", "--master-port", str(port)),
     ]
 
 

@@ -5,7 +5,8 @@
 ``torchrun`` itself ends with 1 whatever happened. Whoever started the node must tell a process
 that wrote its checkpoint and asks to be started again (75) from one that was killed for its memory
 (137). Who the other nodes are is told by options or by ``PET_...`` variables, as Kubeflow Trainer
-sets them.
+sets them. Where ``DGUNET_PARENT`` names the process that started it, it ends when that one is gone;
+its own processes end when it is gone, see `dgunet.parent`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.distributed import run
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+from dgunet.parent import end_with_named_parent
 from dgunet.training import RESUME
 
 KILLED = 128 + signal.SIGKILL
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     Told to stop (SIGTERM), it passes that on and waits until the processes have written their
     checkpoint. The status is `RESUME` then, and 130 after Ctrl-C.
     """
+    end_with_named_parent()
     try:
         options = run.parse_args(["--no-python", *arguments])  # type: ignore[no-untyped-call]
         run.run(options)  # type: ignore[no-untyped-call]

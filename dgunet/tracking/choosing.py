@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from dgunet.address import redact
 from dgunet.tracking.index import RunInfo
 
 LOCAL_UI = "http://127.0.0.1:5000"
@@ -103,5 +104,6 @@ def compare_url(infos: Sequence[RunInfo]) -> str | None:
 
 
 def _ui(info: RunInfo) -> str:
-    server = info.tracking_uri if info.tracking_uri.startswith("http") else LOCAL_UI
+    web = info.tracking_uri.startswith("http")
+    server = redact(info.tracking_uri) if web else LOCAL_UI  # an old index may hold secrets
     return f"{server.rstrip('/')}/#"

@@ -111,7 +111,7 @@ def mend(layout: Layout, told: Diagnosis) -> list[Finding]:
         if told.away or not (finding.run_id or finding.model_id):
             left.append(finding)
             continue
-        with store.quiet_mlflow():
+        with store.answering(layout):
             _close(store.client(layout.uri), finding)
     return left
 

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgunet.address import Address
+
 
 def project_home(start: Path | None = None) -> Path:
     """The project's folder, absolute.
@@ -74,14 +76,15 @@ class Layout:
         return self.state / "away.json"
 
     @property
-    def uri(self) -> str:
+    def uri(self) -> Address:
         """The MLflow store: ``MLFLOW_TRACKING_URI``, or the project's own sqlite file."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or self.own_uri
+        named = os.environ.get("MLFLOW_TRACKING_URI")
+        return Address(named) if named else self.own_uri
 
     @property
-    def own_uri(self) -> str:
+    def own_uri(self) -> Address:
         """The sqlite store in the project's folder."""
-        return f"sqlite:///{self.home / 'mlflow.db'}"
+        return Address(f"sqlite:///{self.home / 'mlflow.db'}")
 
     @property
     def artifacts(self) -> Path:
@@ -89,9 +92,9 @@ class Layout:
         return self.home / "mlruns"
 
 
-def sqlite_path(uri: str) -> Path | None:
+def sqlite_path(uri: Address) -> Path | None:
     """The database file of an ``sqlite:///`` address; None for every other store."""
-    scheme, _, path = uri.partition(":///")
+    scheme, _, path = uri.reveal().partition(":///")
     if scheme.partition("+")[0] != "sqlite" or not path or path == ":memory:":
         return None
     return Path(path).absolute()

@@ -196,14 +196,8 @@ def in_mlflow(layout: Layout) -> list[RunInfo]:
     Raises:
         TrackingError: if the store does not answer.
     """
-    try:
+    with store.answering(layout, "Leave --server out: the local index needs no server."):
         store.ask(layout.uri)
-    except store.Away as error:
-        raise store.TrackingError(
-            f"MLflow at {layout.uri} does not answer ({error}).",
-            "Leave --server out: the local index needs no server.",
-        ) from error
-    with store.quiet_mlflow():
         client = store.client(store.ensure_store(layout))
         try:
             check_speaks(client, layout.uri)
@@ -220,7 +214,8 @@ def in_mlflow(layout: Layout) -> list[RunInfo]:
             if not (token := page.token):
                 break
     found.sort(key=lambda run: run.info.start_time)
-    return [from_mlflow(run, experiments[run.info.experiment_id], layout.uri) for run in found]
+    uri = str(layout.uri)
+    return [from_mlflow(run, experiments[run.info.experiment_id], uri) for run in found]
 
 
 def lookup(sha256: str, home: Path | None = None) -> RunInfo | None:
@@ -250,22 +245,17 @@ def _search(layout: Layout, sha256: str) -> RunInfo | None:
     if (database and not database.exists()) or store.BackOff(layout).reason():
         return None
     try:
-        store.ask(layout.uri)
-    except store.Away:
-        return None
-    with store.quiet_mlflow():
-        client = store.client(layout.uri)
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with store.answering(layout):
+            store.ask(layout.uri)
+            client = store.client(layout.uri)
             experiments = {e.experiment_id: e.name for e in client.search_experiments()}
             for key in RESULT_KEYS:
                 wanted = f"tags.`result.{key}` = '{sha256}'"
                 if runs := client.search_runs(list(experiments), wanted, max_results=1):
                     name = experiments[runs[0].info.experiment_id]
-                    return from_mlflow(runs[0], name, layout.uri)
-        except MlflowException:
-            return None
+                    return from_mlflow(runs[0], name, str(layout.uri))
+    except (store.TrackingError, OSError):
+        return None
     return None
 
 

@@ -58,24 +58,19 @@ class Registry:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        try:
+        with store.answering(layout):
             store.ask(layout.uri)
-        except store.Away as error:
-            raise store.TrackingError(
-                f"MLflow at {layout.uri} does not answer ({error}).", "Start it and try again."
-            ) from error
-        with store.quiet_mlflow():
             self.client: Any = store.client(store.ensure_store(layout))
 
     def names(self) -> list[str]:
         """The registered models of this project."""
-        with store.quiet_mlflow():
+        with store.answering(self.layout):
             found = self.client.search_registered_models("name LIKE 'dgunet-%'")
         return [model.name for model in found]
 
     def versions(self, name: str) -> list[Version]:
         """All versions of a registered model, the first one first; none for an unknown name."""
-        with store.quiet_mlflow():
+        with store.answering(self.layout):
             found = self.client.search_model_versions(f"name = '{name}'")
             model = self.client.get_registered_model(name) if found else None
         aliases: dict[str, list[str]] = {}
@@ -108,7 +103,7 @@ class Registry:
         known = next((v for v in self.versions(name) if v.checkpoint == checkpoint), None)
         if known is not None:
             return known
-        with store.quiet_mlflow():
+        with store.answering(self.layout):
             model = find_model(self.client, checkpoint)
             if model is None:
                 raise store.TrackingError(
@@ -131,14 +126,14 @@ class Registry:
 
     def set_alias(self, version: Version, alias: str, *, because: str = "") -> None:
         """Let ``alias`` point to ``version``; the reason becomes the version's description."""
-        with store.quiet_mlflow():
+        with store.answering(self.layout):
             self.client.set_registered_model_alias(version.name, alias, version.number)
             if because:
                 self.client.update_model_version(version.name, version.number, because)
 
     def evidence(self, checkpoint: str) -> dict[str, Evidence]:
         """The newest finished evaluation of these weights by test set."""
-        with store.quiet_mlflow():
+        with store.answering(self.layout):
             experiments = [found.experiment_id for found in self.client.search_experiments()]
             runs = self.client.search_runs(
                 experiments,
@@ -164,7 +159,7 @@ class Registry:
         Raises:
             TrackingError: if the artifact is not the file that the run made.
         """
-        with store.quiet_mlflow(), tempfile.TemporaryDirectory() as folder:
+        with store.answering(self.layout), tempfile.TemporaryDirectory() as folder:
             path = self.client.download_artifacts(evidence.run_id, "per_image.parquet", folder)
             wanted = self.client.get_run(evidence.run_id).data.tags["result.per_image"]
             content = Path(path).read_bytes()
@@ -178,7 +173,7 @@ class Registry:
     def trained(self, wanted: Mapping[str, str]) -> str | None:
         """The weights of the newest finished training whose tags are ``wanted``, as SHA-256."""
         search = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
-        with store.quiet_mlflow():
+        with store.answering(self.layout):
             experiments = [found.experiment_id for found in self.client.search_experiments()]
             runs = self.client.search_runs(
                 experiments,

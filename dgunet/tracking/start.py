@@ -10,9 +10,10 @@ from typing import Any
 
 from dgunet.errors import ConfigError
 from dgunet.reading import shorten
-from dgunet.tracking.ending import terminable, verdict
+from dgunet.tracking.ending import Terminated, terminable, verdict
 from dgunet.tracking.home import Layout
 from dgunet.tracking.journal import JournalWriter, now_ms
+from dgunet.tracking.limited import hurried
 from dgunet.tracking.provenance import standard_tags
 from dgunet.tracking.run import MODES, Mode, Run
 from dgunet.tracking.system import watching
@@ -68,6 +69,10 @@ def start_run(
             run.log_params(params)
             with watching(run):
                 yield run
+        except (Terminated, KeyboardInterrupt) as stop:
+            with hurried():  # who sent SIGTERM soon sends SIGKILL
+                run.end(*verdict(stop))
+            raise
         except BaseException as error:
             run.end(*verdict(error))
             raise

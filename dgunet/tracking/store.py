@@ -7,8 +7,6 @@ import logging
 import os
 import sqlite3
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,12 +15,28 @@ from typing import Any
 from filelock import FileLock
 
 from dgunet import files
+from dgunet.address import Address, redact
 from dgunet.errors import DgunetError
 from dgunet.reading import read_mapping
+from dgunet.tracking.health import Away, ask
 from dgunet.tracking.home import Layout, sqlite_path
+from dgunet.tracking.limited import TIMEOUT, Limited, limited
 
-ANSWER_SECONDS = 3
-"""How long a server may take to answer the first question."""
+__all__ = [
+    "Away",
+    "BackOff",
+    "TrackingError",
+    "answering",
+    "ask",
+    "client",
+    "ensure_store",
+    "one_line",
+    "quiet_mlflow",
+    "time_for",
+]
+
+CONNECT_SECONDS = 60
+"""How long a database may take to let the client in, and to make its tables."""
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -32,6 +46,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "GIT_PYTHON_REFRESH": "quiet",
+    "AWS_MAX_ATTEMPTS": "2",
 }
 
 
@@ -39,80 +54,101 @@ class TrackingError(DgunetError):
     """The MLflow store cannot be used as it is."""
 
 
-class Away(Exception):
-    """Nobody answers at the store's address; the reason in one line."""
-
-
 _added: set[str] = set()
 """Settings in the environment that are ours, not the user's."""
+
+
+_ADDRESSES = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
+"""Always set: MLflow prints the address of each ended run with the password that it may hold."""
 
 
 @contextmanager
 def quiet_mlflow() -> Iterator[None]:
     """Within the block MLflow is silent, sends no telemetry and gives up soon.
 
-    Settings that the user made in the environment win.
+    Settings that the user made in the environment win, but for `_ADDRESSES`.
     """
     added = {key: value for key, value in _SETTINGS.items() if key not in os.environ}
     os.environ.update(added)
     _added.update(added)
+    theirs = os.environ.get(_ADDRESSES)
+    os.environ[_ADDRESSES] = "true"
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of each try; the last one's reason is told by whoever asked.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
     try:
         yield
     finally:
         for key in added:
             os.environ.pop(key, None)
+        os.environ.pop(_ADDRESSES, None)
+        if theirs is not None:
+            os.environ[_ADDRESSES] = theirs
         _added.difference_update(added)
 
 
 @contextmanager
 def time_for(paths: Iterable[Path]) -> Iterator[None]:
     """Within the block a request may take longer, by a second for each megabyte of ``paths``."""
-    if (name := "MLFLOW_HTTP_REQUEST_TIMEOUT") not in _added:
+    if TIMEOUT not in _added:
         yield
         return
     size = sum(path.stat().st_size for path in paths)
-    os.environ[name] = str(int(_SETTINGS[name]) + size // 1_000_000)
+    os.environ[TIMEOUT] = str(int(_SETTINGS[TIMEOUT]) + size // 1_000_000)
     try:
         yield
     finally:
-        os.environ[name] = _SETTINGS[name]
+        os.environ[TIMEOUT] = _SETTINGS[TIMEOUT]
 
 
 @functools.lru_cache(maxsize=4)
-def client(uri: str) -> Any:
-    """An ``MlflowClient``; the import and the first connection take seconds, so it is kept."""
+def client(uri: Address | str) -> Any:
+    """An ``MlflowClient``; the import and the first connection take seconds, so it is kept.
+
+    Each of its calls to a server has a limit for the whole answer; see `Limited`.
+
+    Raises:
+        Away: if a database does not let it in.
+    """
+    address = uri if isinstance(uri, Address) else Address(uri)
     with quiet_mlflow():
         from mlflow import MlflowClient
 
-        return MlflowClient(tracking_uri=uri)
+        if address.scheme.partition("+")[0] in ("", "file", "sqlite"):
+            return MlflowClient(tracking_uri=address.reveal())
+        from mlflow.store.db import utils
+
+        # Not ten, which takes minutes: a wrong password is as wrong the second time.
+        utils.MAX_RETRY_COUNT = 2
+        made = limited(
+            lambda: MlflowClient(tracking_uri=address.reveal()), address, CONNECT_SECONDS
+        )
+        return Limited(made, address)
+
+
+@contextmanager
+def answering(layout: Layout, mend: str = "Start it and try again.") -> Iterator[None]:
+    """Within the block MLflow is quiet, and whatever it or the network throws is one line.
+
+    Raises:
+        TrackingError: naming the store and the reason.
+    """
+    try:
+        with quiet_mlflow():
+            yield
+    except Away as error:
+        raise TrackingError(f"MLflow at {layout.uri} does not answer ({error}).", mend) from error
+    except (DgunetError, OSError):
+        raise
+    except Exception as error:  # its drivers have errors of their own
+        raise TrackingError(f"MLflow at {layout.uri}: {one_line(error)}.", mend) from error
 
 
 def one_line(error: BaseException) -> str:
-    """The error's name and the first line of its message, at most 300 characters."""
-    text = str(error).strip().partition("\n")[0]
+    """The error's name and the first line of its message, without secrets, 300 characters long."""
+    text = redact(str(error).strip().partition("\n")[0])
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
-
-
-def ask(uri: str) -> None:
-    """Ask an http server for a sign of life before anything heavy is imported.
-
-    Raises:
-        Away: if it refuses, or is silent for `ANSWER_SECONDS`. Any answer counts as life.
-    """
-    if not uri.startswith(("http://", "https://")):
-        return
-    try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS):
-            return
-    except urllib.error.HTTPError:
-        return
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        if "CERTIFICATE" in str(reason):  # the client may be told to accept it
-            return
-        raise Away(str(reason)) from error
 
 
 class BackOff:
@@ -126,7 +162,7 @@ class BackOff:
 
     def __init__(self, layout: Layout) -> None:
         self._path = layout.back_off
-        self._uri = layout.uri
+        self._uri = str(layout.uri)
 
     def _note(self) -> dict[str, Any]:
         try:
@@ -145,7 +181,8 @@ class BackOff:
     def start(self, reason: str) -> None:
         """Begin a pause, longer than the last one."""
         pause = min(2 * self._note().get("pause", self.first / 2), self.longest)
-        note = {"uri": self._uri, "reason": reason, "pause": pause, "until": time.time() + pause}
+        told = {"uri": self._uri, "reason": redact(reason)}
+        note = told | {"pause": pause, "until": time.time() + pause}
         files.write_json(self._path, note)
 
     def clear(self) -> None:
@@ -153,7 +190,7 @@ class BackOff:
         self._path.unlink(missing_ok=True)
 
 
-def ensure_store(layout: Layout | None = None) -> str:
+def ensure_store(layout: Layout | None = None) -> Address:
     """Make the sqlite store and its schema if it is not there; gives the store's address.
 
     Parallel writers on a fresh file would spoil it, because each one migrates the schema. So the

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
-from dgunet import files
+from dgunet import files, leftovers
 from dgunet.errors import CheckpointError
 from dgunet.reading import read_bytes, shorten
-from dgunet.training.copies import Copies, CopyError, bring_newest
+from dgunet.training.copies import Copies, bring_newest
+from dgunet.training.uploads import Uploads
 
 Snapshot = dict[str, Any]
 """Tensors and plain values by name; ``step`` is the first step that is not made yet."""
@@ -43,8 +44,8 @@ class Checkpoints:
         seconds: between two checkpoints; 0 writes one at every step.
         facts: asked at every writing for more to keep, such as the tracking run's id.
         keep: how many stay.
-        copies: where each is copied to, in the background too. A copy that cannot be made is told
-            and does not stop the run.
+        copies: where they are copied to, beside the training and beside the writing. A copy that
+            cannot be made, or takes too long, is told and does not stop the run.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Checkpoints:
         self._seconds = seconds
         self._keep = keep
         self._copies = copies
+        self._uploads = Uploads(copies, keep, _say) if copies is not None else None
         self._saved = time.monotonic()
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
@@ -90,11 +92,8 @@ class Checkpoints:
         files.write_bytes(path, header + payload)
         for old in self._paths()[: -self._keep]:
             old.unlink(missing_ok=True)
-        if self._copies is not None:
-            try:
-                self._copies.put(path, self._keep)
-            except CopyError as error:
-                _say(f"{path.name} was not copied to {self._copies.place}: {error}")
+        if self._uploads is not None:
+            self._uploads.offer(path)
 
     def wait(self) -> None:
         """Return when what ``save`` took is on the disk.
@@ -106,6 +105,16 @@ class Checkpoints:
             writing, self._writing = self._writing, None
             writing.result()
 
+    def leave(self) -> None:
+        """`wait`, and give the copy of the last one some seconds: the process is about to end.
+
+        Raises:
+            DgunetError: if the checkpoint could not be written.
+        """
+        self.wait()
+        if self._uploads is not None:
+            self._uploads.finish()
+
     def newest(self) -> Snapshot | None:
         """The newest whole checkpoint; damaged ones are named and passed over. None: no run here.
 
@@ -115,6 +124,7 @@ class Checkpoints:
             CheckpointError: if it belongs to other settings or other data, naming each difference;
                 or if the copies cannot be asked.
         """
+        leftovers.remove_dead(self.folder)
         if self._copies is not None:
             bring_newest(self._copies, self.folder, read, _say)
         paths = self._paths()
@@ -146,11 +156,8 @@ class Checkpoints:
         """Remove all of them: the run is finished."""
         self.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self._copies is not None:
-            try:
-                self._copies.clear()
-            except CopyError as error:
-                _say(f"{self._copies.place} could not be emptied: {error}")
+        if self._uploads is not None:
+            self._uploads.clear()
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.ckpt"))

@@ -9,10 +9,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dgunet import files
+from dgunet.address import Address, redact
+from dgunet.deadline import within
 from dgunet.errors import CheckpointError, ConfigError
 
 VARIABLE = "DGUNET_CHECKPOINTS"
 """The environment variable that names the place, ``s3://BUCKET/PREFIX``."""
+
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 20, 2
+"""For a connection, and for the next bytes of an answer; and how often each request is tried."""
+
+LIST_SECONDS = 60.0
+"""For the whole list of the copies; a copy has as long, and a second more for each megabyte."""
 
 
 class CopyError(Exception):
@@ -25,6 +33,10 @@ class Copies:
     Credentials are boto3's: ``AWS_ACCESS_KEY_ID`` and so on; ``AWS_ENDPOINT_URL`` names a server
     other than AWS.
 
+    Requests are made in the calling thread, with no thread of boto3's own: the end of the process
+    would wait for those. A server that lets bytes drip can hold `put` and `clear` for long, so
+    `dgunet.training.uploads` calls them where nobody waits; `names` and `get` have a limit.
+
     Args:
         place: ``s3://BUCKET/PREFIX``.
         name: of the training; a folder of its own below the prefix.
@@ -35,12 +47,16 @@ class Copies:
 
     def __init__(self, place: str, name: str) -> None:
         parts = urlsplit(place)
-        if parts.scheme != "s3" or not parts.netloc:
-            raise ConfigError(f"{VARIABLE} is {place!r}.", "Write it as s3://BUCKET/PREFIX.")
+        if parts.scheme != "s3" or not parts.netloc or "@" in parts.netloc or parts.query:
+            raise ConfigError(
+                f"{VARIABLE} is {str(Address(place))!r}.",
+                "Write it as s3://BUCKET/PREFIX, with credentials in AWS_ACCESS_KEY_ID and so on.",
+            )
         self.place = f"{place.rstrip('/')}/{name}"
         self._bucket = parts.netloc
         self._prefix = "/".join(part for part in (parts.path.strip("/"), name) if part) + "/"
         self._client: Any = None
+        self._bytes: dict[str, int] = {}
 
     def put(self, path: Path, keep: int) -> None:
         """Copy a checkpoint there, whole or not at all, and leave only the last ``keep``.
@@ -49,7 +65,9 @@ class Copies:
             CopyError: if the bucket cannot be reached or refuses.
         """
         with self._asking() as client:
-            client.upload_file(str(path), self._bucket, self._prefix + path.name)
+            client.upload_file(
+                str(path), self._bucket, self._prefix + path.name, Config=_one_thread()
+            )
         for old in self.names()[:-keep]:
             self._remove(old)
 
@@ -63,8 +81,11 @@ class Copies:
             pages = client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + "step-"
             )
-            keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-        return sorted(key.removeprefix(self._prefix) for key in keys)
+            entries = within(
+                LIST_SECONDS, lambda: [e for page in pages for e in page.get("Contents", ())]
+            )
+        self._bytes = {e["Key"].removeprefix(self._prefix): e["Size"] for e in entries}
+        return sorted(self._bytes)
 
     def get(self, name: str, path: Path) -> None:
         """Bring a copy to ``path``, whole or not at all.
@@ -73,8 +94,10 @@ class Copies:
             CopyError: if the bucket cannot be reached or refuses.
             DgunetError: if the disk is full.
         """
+        seconds = LIST_SECONDS + self._bytes.get(name, 0) / 1e6
         with self._asking() as client, files.atomic_path(path) as temporary:
-            client.download_file(self._bucket, self._prefix + name, str(temporary))
+            where = (self._bucket, self._prefix + name, str(temporary))
+            within(seconds, lambda: client.download_file(*where, Config=_one_thread()))
 
     def clear(self) -> None:
         """Remove all of them: the training is finished.
@@ -97,16 +120,22 @@ class Copies:
         from botocore.exceptions import BotoCoreError, ClientError
 
         patience = Config(
-            connect_timeout=10,
-            read_timeout=60,
-            retries={"mode": "standard", "total_max_attempts": 3},
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         )
         try:
             if self._client is None:
                 self._client = boto3.session.Session().client("s3", config=patience)
             yield self._client
-        except (Boto3Error, BotoCoreError, ClientError) as error:
-            raise CopyError(str(error)) from error
+        except (Boto3Error, BotoCoreError, ClientError, TimeoutError, ValueError) as error:
+            raise CopyError(" ".join(redact(str(error)).split())) from error  # ValueError: endpoint
+
+
+def _one_thread() -> Any:
+    from boto3.s3.transfer import TransferConfig
+
+    return TransferConfig(use_threads=False)
 
 
 def bring_newest(

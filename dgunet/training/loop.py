@@ -162,7 +162,7 @@ def train(
                     checkpoints.save(state.snapshot(drawn))
             if wish > DUE:
                 if checkpoints:
-                    checkpoints.wait()
+                    checkpoints.leave()
                 raise InterruptedTrainingError(wish, state.step)
         if checkpoints:
             checkpoints.wait()

@@ -46,6 +46,7 @@ def test_the_examples_in_its_comments_are_valid_too(content):
         ("steps.train.image", "dgunet:2", "a tag can move"),
         ("defaults.retries.count", 50, "defaults.retries.count is 50"),
         ("environment.AWS_SECRET_ACCESS_KEY", "hunter2", "only under secrets"),
+        ("environment.MLFLOW_TRACKING_URI", "http://me:hunter2@mlflow:5000", "only under secrets"),
         ("volumes.0.path", "state", "volumes[0].path is 'state'"),
         ("trainer", {"nodes": 2, "shared": "/elsewhere"}, "on one of the volumes"),
         ("trainer", {"nodes": 2, "shared": "/statement"}, "on one of the volumes"),

@@ -122,10 +122,12 @@ def undeclared(stage, root=ROOT):
 PLUMBING = (
     "dgunet/__init__.py",
     "dgunet/address.py",
+    "dgunet/deadline.py",
     "dgunet/errors.py",
     "dgunet/files.py",
     "dgunet/leftovers.py",
     "dgunet/lines.py",
+    "dgunet/parent.py",
     "dgunet/paths.py",
     "dgunet/reading.py",
     "dgunet/data/__init__.py",

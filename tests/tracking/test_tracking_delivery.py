@@ -80,7 +80,7 @@ def test_mlflow_reads_the_tables_as_its_own(
     run = tell_everything(project)
     announced = json.loads(client.get_run(run.run_id).data.tags["mlflow.loggedArtifacts"])
     assert [entry["path"] for entry in announced] == ["per/image.json", "other.json"]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(project.uri))
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "dgunet/table-1")
     table = mlflow.load_table("per/image.json", run_ids=[run.run_id])
     assert table["image"].tolist() == ["a", "b"]

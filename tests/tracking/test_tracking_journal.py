@@ -143,9 +143,9 @@ def test_home_is_found_upward(bare: Layout, monkeypatch: pytest.MonkeyPatch) -> 
     assert project_home(deep) == bare.home
     monkeypatch.chdir(deep)
     assert project_home() == bare.home
-    assert bare.uri == f"sqlite:///{bare.home}/mlflow.db"
+    assert str(bare.uri) == f"sqlite:///{bare.home}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
-    assert bare.uri == "http://mlflow:5000"
+    assert str(bare.uri) == "http://mlflow:5000"
 
 
 def git(home: Path, *arguments: str) -> str:

@@ -49,7 +49,7 @@ def test_another_size_is_restored(
     task: str,
     ratio: int | None,
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(project.uri))
     torch.manual_seed(0)
     net = network.DGUNet(network.preset(task, ratio=ratio, **TINY)).eval()
     weights = tmp_path / "network.safetensors"
@@ -112,7 +112,7 @@ def picture(seed: int, *shape: int) -> np.ndarray:
 def test_pictures_come_as_arrays_or_paths(
     project: Layout, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(project.uri))
     weights = tmp_path / "network.safetensors"
     network.save_network(network.DGUNet(network.preset("derain", **TINY)), weights, {})
     (output,) = client.get_run(log(weights, "derain")).outputs.model_outputs
@@ -149,7 +149,7 @@ def test_mlflow_serves_the_model_over_http(
     command += ["--host", "127.0.0.1", "--port", address.rpartition(":")[2]]
     server = subprocess.Popen(
         command,
-        env=os.environ | {"MLFLOW_TRACKING_URI": project.uri},
+        env=os.environ | {"MLFLOW_TRACKING_URI": str(project.uri)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -115,7 +115,7 @@ def test_best_moves_only_on_evidence(
     described = registry.client.get_model_version(NAME, "3").description
     assert "Version 3 is better than" in described and "| Rain100L |" in described
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(project.uri))
     loaded = mlflow.pyfunc.load_model(f"models:/{NAME}@best")
     assert loaded.predict(np.zeros((1, 3, 16, 16), np.float32)).shape == (1, 3, 16, 16)
     (project.home / "params.yaml").write_text((ROOT / "params.yaml").read_text())

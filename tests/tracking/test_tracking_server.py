@@ -22,7 +22,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dgunet.cli.tracking import tracking
-from dgunet.tracking import Layout, deliver, delivered, pending, start_run, store
+from dgunet.tracking import Layout, deliver, delivered, health, pending, start_run, store
 from dgunet.tracking.journal import journals_in
 
 TAGS = {"stage": "train", "profile": "sample"}
@@ -212,7 +212,7 @@ def test_a_server_that_is_away_is_asked_once(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", away)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    monkeypatch.setattr(store, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(health, "ANSWER_SECONDS", 0.2)
     asked: list[str] = []
     ask = store.ask
     monkeypatch.setattr(store, "ask", lambda uri: (asked.append(uri), ask(uri)))

@@ -1,12 +1,18 @@
 """Checkpoints: whole or passed over, of this run or refused, and enough to go on bit for bit."""
 
+import hashlib
+import io
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from training_small import Noise, TwoStages
 
 from dgunet.errors import CheckpointError, DgunetError
 from dgunet.training import Checkpoints, InterruptedTrainingError, TrainingConfig, World, train
-from dgunet.training.checkpoints import read
+from dgunet.training.checkpoints import MAGIC, read
 from dgunet.training.state import TrainingState
 
 CONFIG = TrainingConfig(iterations=20, learning_rate=1e-2, warmup=4, average=0.9, clip=0.5)
@@ -166,3 +172,37 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path):
         train(TwoStages(), Noise(), CONFIG, observe=observe, checkpoints=rare)
     assert signal.getsignal(signal.SIGTERM) == before
     assert rare.newest()["step"] == 8
+
+
+def test_what_is_no_checkpoint_is_named_and_passed_over(tmp_path, capsys):
+    """Also where the hash is right: an older program's file, or a pipe."""
+    store = kept(tmp_path)
+    store.save({"step": 1})
+    store.wait()
+    os.mkfifo(tmp_path / "step-000000002.ckpt")
+    made = io.BytesIO()
+    torch.save([1, 2], made)
+    for step, payload in ((3, b""), (4, made.getvalue()), (5, b"\x80\x02")):
+        head = MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n"
+        (tmp_path / f"step-{step:09d}.ckpt").write_bytes(head + payload)
+    assert store.newest()["step"] == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 4 and all(
+        f"step-{number:09d}.ckpt" in line for number, line in zip((5, 4, 3, 2), told, strict=True)
+    )
+
+
+def test_what_a_dead_process_left_half_written_goes(tmp_path):
+    dead = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from dgunet.leftovers import partial_name; print(partial_name('step-000000001'))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    (tmp_path / dead).write_bytes(b"half")
+    Checkpoints(tmp_path, {}, seconds=0).newest()
+    assert list(tmp_path.iterdir()) == []

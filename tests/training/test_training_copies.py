@@ -45,7 +45,7 @@ def snapshot(step, size=4):
 def saved(store, *steps, size=4):
     for step in steps:
         store.save(snapshot(step, size))
-        store.wait()
+        store.leave()
 
 
 def test_another_machine_goes_on_from_the_copy(server, tmp_path):

@@ -1,0 +1,111 @@
+"""Passwords and tokens in the addresses of data: never in a message, a record or a parameter."""
+
+import json
+
+import pytest
+
+from dgunet.cli import main
+from dgunet.data.remotes import shown
+from dgunet.errors import ConfigError, DataError, DgunetError
+from dgunet.stages.fetch import fetch_from_dvc, sets_in_dvc
+
+TOKEN = "ghp-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://{TOKEN}@127.0.0.1:9/lab/derain.git",
+        f"https://me:{TOKEN}@127.0.0.1:9/lab/derain.git",
+        f"https://me:{TOKEN}@[::1]:9/lab/derain.git",
+    ],
+)
+def test_fetching_with_dvc_does_not_tell_the_token(address, dgunet, tmp_path):
+    done = dgunet("data", "fetch", "Set11", "--dvc", address, "--rev", "v1", "--root", tmp_path)
+    assert done.returncode == 1
+    assert "/lab/derain.git at v1" in done.stderr
+    assert TOKEN not in done.stdout + done.stderr and "me:" not in done.stderr
+    with pytest.raises(DataError) as failed:
+        fetch_from_dvc("Set11", address, "v1", tmp_path)
+    assert TOKEN not in str(failed.value) and failed.value.__suppress_context__
+    with pytest.raises(DataError) as failed:
+        sets_in_dvc(["Set11"], address, "v1")
+    assert TOKEN not in str(failed.value) and failed.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"http://me:{TOKEN}@127.0.0.1:9/Set11.zip",
+        f"http://127.0.0.1:9/Set11.zip?X-Amz-Signature={TOKEN}",
+        f"s3://bucket/Set11.zip?token={TOKEN}",
+    ],
+)
+def test_fetching_does_not_tell_the_token(address, dgunet, tmp_path, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "key-for-tests")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://me:{TOKEN}@127.0.0.1:9")
+    places = ("--root", tmp_path / "root", "--downloads", tmp_path / "downloads")
+    done = dgunet("data", "fetch", "Set11", address, *places)
+    assert done.returncode == 1
+    assert TOKEN not in done.stdout + done.stderr
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and TOKEN in p.read_text()]
+
+
+def test_what_is_shown_of_a_mirror():
+    assert shown(f"https://me:{TOKEN}@host/a.zip?sig={TOKEN}#x") == "https://host/a.zip"
+    assert shown("https://host/a b.zip") == "https://host/a b.zip"
+
+
+def test_no_error_of_the_package_holds_a_secret():
+    error = DgunetError(f"https://me:{TOKEN}@h is away.", f"Ask https://h/?token={TOKEN}")
+    told = (str(error), repr(error), error.message, error.mend, json.dumps(error.args))
+    assert not any(TOKEN in each for each in told)
+
+
+def test_a_traceback_that_was_asked_for_holds_none(monkeypatch, capsys):
+    def fail():
+        raise ValueError(f"https://me:{TOKEN}@h broke")
+
+    monkeypatch.setattr("dgunet.cli.command", lambda: fail)
+    monkeypatch.setenv("DGUNET_DEBUG", "1")
+    with pytest.raises(SystemExit):
+        main()
+    told = capsys.readouterr().err
+    assert "Traceback" in told and "ValueError: https://h broke" in told and TOKEN not in told
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        f"data_source=https://{TOKEN}@example.org/derain.git",
+        f"data_source=https://me:{TOKEN}@example.org/derain.git",
+        f"weights=https://example.org/w.pth?X-Amz-Signature={TOKEN}",
+    ],
+)
+def test_a_pipeline_s_parameter_may_not_hold_one(entry):
+    from dgunet.kubeflow.arguments import _refuse_secret
+
+    name, _, value = entry.partition("=")
+    with pytest.raises(ConfigError, match=f"{name} .* holds a password or token") as failed:
+        _refuse_secret(name, value)
+    assert TOKEN not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "/a/folder", "ssh://git@example.org/x.git", "git@example.org:x.git", "s3://b/w.pth",
+     "https://example.org/w.pth?download=1"],
+)  # fmt: skip
+def test_other_addresses_may_be_a_parameter(value):
+    from dgunet.kubeflow.arguments import _refuse_secret
+
+    _refuse_secret("weights", value)
+
+
+def test_a_pipelines_server_is_not_named_with_a_password():
+    from dgunet.kubeflow.server import find_access
+
+    with pytest.raises(ConfigError, match="holds a password") as failed:
+        find_access(f"https://me:{TOKEN}@kubeflow.example.org/pipeline")
+    assert TOKEN not in str(failed.value)

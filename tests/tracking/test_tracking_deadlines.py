@@ -1,0 +1,216 @@
+"""A server that lets bytes drip: every byte comes in time, the answer never."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dgunet.address import Address
+from dgunet.cli.models import models
+from dgunet.cli.tracking import tracking
+from dgunet.deadline import within
+from dgunet.tracking import Layout, deliver, health, limited, lookup, pending, start_run, store
+from dgunet.tracking.health import Away
+from dgunet.tracking.limited import Limited
+
+TAGS = {"stage": "train", "profile": "sample"}
+GUARD = 120
+"""Seconds; what waits for a dripping server waits for longer."""
+
+
+class Dripping(BaseHTTPRequestHandler):
+    """Answers with a space now and then, for ever; but for /health where ``server.healthy``."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _drip(self) -> None:
+        if self.path == "/health" and self.server.healthy:  # type: ignore[attr-defined]
+            self.send_response(200)
+            self.end_headers()
+            return
+        with suppress(OSError):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            self.wfile.write(b"Content-Type: application/json\r\nContent-Length: 99999\r\n")
+            if self.path != "/health":
+                self.wfile.write(b"\r\n")
+            while True:
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.05)
+
+    do_GET = do_POST = do_PUT = _drip
+
+
+@contextmanager
+def dripping(*, healthy: bool) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as httpd:
+        httpd.daemon_threads = True
+        httpd.block_on_close = False
+        httpd.healthy = healthy  # type: ignore[attr-defined]
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+
+
+@pytest.fixture(params=[False, True], ids=["from the start", "after its health"])
+def dripper(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a dripping server, and limits shorter than usual."""
+    monkeypatch.setattr(health, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with dripping(healthy=request.param) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        yield uri
+
+
+def test_a_stage_and_every_verb_end(
+    bare: Layout, dripper: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
+        run.log_metrics({"loss": 1.0})
+    assert "they are kept" in capsys.readouterr().err
+    assert [info.name for info in pending(bare)] == ["n"]
+    bare.back_off.unlink()
+    assert lookup("ab" * 32) is None
+    bare.back_off.unlink(missing_ok=True)
+    for verbs, arguments in ((tracking, ["sync"]), (tracking, ["doctor"])):
+        done = CliRunner().invoke(verbs, arguments)
+        assert done.exit_code == 1
+        assert "answer" in done.output
+    done = CliRunner().invoke(models, ["list"])
+    assert isinstance(done.exception, store.TrackingError), done.output
+    assert "does not answer" in str(done.exception)
+
+
+def test_a_process_ends_though_a_call_still_hangs(bare: Layout, dripper: str) -> None:
+    """No thread is waited for at the end of the interpreter."""
+    code = (
+        "from dgunet.tracking import start_run, health\n"
+        "health.ANSWER_SECONDS = 0.5\n"
+        f"with start_run('dgunet/x', 'n', tags={TAGS!r}, params={{}}) as run:\n"
+        "    run.log_metrics({'loss': 1.0})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=GUARD
+    )
+    assert done.returncode == 0, done.stderr
+    assert "they are kept" in done.stderr
+
+
+def test_sigterm_is_followed_soon_though_the_server_drips(bare: Layout, tmp_path: Path) -> None:
+    """With the usual limits: nothing here may wait for three requests of 10 s each."""
+    with dripping(healthy=True) as uri:
+        code = (
+            "import time\nfrom dgunet.tracking import start_run\n"
+            f"with start_run('dgunet/x', 'n', tags={TAGS!r}, params={{}}):\n"
+            "    print('begun', flush=True)\n    time.sleep(600)\n"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=os.environ | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "600"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=GUARD) == 128 + signal.SIGTERM
+    assert [info.status for info in pending(bare)] == ["KILLED"]
+
+
+def test_a_database_that_never_lets_in(bare: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("psycopg2")
+    monkeypatch.setattr(store, "CONNECT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"postgresql+psycopg2://me@127.0.0.1:{silent.getsockname()[1]}/mlflow"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with start_run("dgunet/x", "n", tags=TAGS, params={}):
+            pass
+        assert [info.name for info in pending(bare)] == ["n"]
+        bare.back_off.unlink()
+        reason = deliver(bare).reason
+    assert reason is not None and "no whole answer" in reason
+
+
+class Slow:
+    """A stand-in for a client whose server takes its time for each file."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.sent: list[tuple[str, str | None]] = []
+
+    def log_artifact(self, run_id: str, path: str, folder: str | None = None) -> None:
+        time.sleep(self.seconds)
+        self.sent.append((Path(path).name, folder))
+
+    log_model_artifact = log_artifact
+
+
+def test_a_slow_but_honest_server_gets_large_files_and_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second more for each megabyte; and in a folder the limit is each file's."""
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    monkeypatch.setitem(store._SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "0")
+    big = tmp_path / "big.bin"
+    big.write_bytes(bytes(2_000_000))
+    client, whole = Slow(1.0), tmp_path / "whole"
+    sending = Limited(client, Address("http://a"))
+    with store.quiet_mlflow():
+        with pytest.raises(Away, match="http://a gave no whole answer within"):
+            sending.log_artifact("run", str(big))
+        with store.time_for([big]):
+            sending.log_artifact("run", str(big))
+    (whole / "code" / "deep").mkdir(parents=True)
+    names = ("a", "b", "code/c", "code/deep/d")
+    for name in names:
+        (whole / name).write_text(name)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # three seconds a call
+    client.sent.clear()
+    sending.log_artifacts("run", str(whole), "there")
+    expected = [("a", "there"), ("b", "there"), ("c", "there/code"), ("d", "there/code/deep")]
+    assert client.sent == expected, "four seconds in all"
+    client.sent.clear()
+    sending.log_model_artifacts("model", str(whole))
+    assert client.sent == [("a", None), ("b", None), ("c", "code"), ("d", "code/deep")]
+
+
+def test_a_call_that_hurries_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that began before the process was told to end."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")
+    monkeypatch.setattr(limited, "HURRY_SECONDS", 0.1)
+    failed: list[Exception] = []
+
+    def send() -> None:
+        try:
+            Limited(Slow(GUARD), Address("http://a")).log_artifact("run", "x")
+        except Away as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    time.sleep(0.3)
+    assert not failed
+    with limited.hurried():
+        thread.join(GUARD / 2)
+        assert failed
+
+
+def test_what_a_limited_call_gives_and_raises() -> None:
+    assert within(60, lambda: 7) == 7
+    with pytest.raises(KeyError, match="x"):
+        within(60, lambda: {}["x"])
+    with pytest.raises(TimeoutError, match=r"within 0\.1 s"):
+        within(0.1, lambda: time.sleep(GUARD))

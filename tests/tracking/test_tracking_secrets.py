@@ -1,0 +1,392 @@
+"""User, password and tokens in an address: they reach the server and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as some
+from test_tracking_server import Server
+from typer.testing import CliRunner
+
+from dgunet import address
+from dgunet.address import Address, redact
+from dgunet.cli.tracking import tracking
+from dgunet.tracking import Layout, delivered, lookup, pending, start_run, store
+from dgunet.tracking.choosing import charts_url, run_url
+from dgunet.tracking.health import Away, ask
+
+USER, PASSWORD = "alice-of-the-lab", "p:w/d@9?#%&"
+TAGS = {"stage": "train", "profile": "sample"}
+DIGEST = "ab" * 32
+
+# Nobody types spaces or control characters into an address, and clients refuse them.
+typed = some.text(
+    some.characters(min_codepoint=33, max_codepoint=0x24F, exclude_categories=("Cc", "Zs", "Zl")),
+    min_size=6,
+    max_size=20,
+)
+hosts = some.sampled_from(["h", "h.example", "127.0.0.1", "[::1]", "h:5432", "[::1]:5432"])
+schemes = some.sampled_from(
+    ["http", "https", "postgresql", "postgresql+psycopg2", "mysql+pymysql", "mssql", "ssh", "s3"]
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What addresses of earlier tests held is no secret in this one."""
+    monkeypatch.setattr(address, "_known", set())
+
+
+def escaped(word: str) -> str:
+    return quote(word, safe="")
+
+
+@settings(max_examples=400, deadline=None)
+@given(user=typed, word=typed, host=hosts, scheme=schemes, escape=some.booleans())
+def test_no_password_stays_in_a_text_whatever_it_is(
+    user: str, word: str, host: str, scheme: str, escape: bool
+) -> None:
+    given = f"{escaped(user)}:{escaped(word)}" if escape else f"{user}:{word}"
+    secrets = {word, escaped(word)} | ({user, escaped(user)} if escape else set())
+    assume(
+        not any(s in f'no answer from {scheme}://{host}/path: refused {{"uri"}}' for s in secrets)
+    )
+    for whole in (f"{scheme}://{given}@{host}/path", f"{given}@{host}/path"):
+        for text in (whole, f"no answer from {whole}: refused", f'{{"uri": "{whole}"}}'):
+            told = redact(text)
+            shown = str(Address(whole))
+            assert not any(secret in told or secret in shown for secret in secrets)
+
+
+@settings(max_examples=200, deadline=None)
+@given(word=typed)
+def test_once_an_address_was_made_its_password_is_known_in_every_wording(word: str) -> None:
+    Address(f"postgresql://someone:{escaped(word)}@h/db")
+    login = base64.b64encode(f"someone:{word}".encode()).decode()
+    for text in (f"connection with [{word}] refused", f"sent {login}", f"dsn {escaped(word)} bad"):
+        assert word not in redact(text) and login not in redact(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:secret@host:5000/x?token=1#y", "https://host:5000/x"),
+        ("https://ghp_token@github.com/lab/x.git", "https://github.com/lab/x.git"),
+        ("http://me:pw@[::1]:50/x", "http://[::1]:50/x"),
+        ("me:pw@host/db is away", "host/db is away"),
+        ("http://a:b@h1/x,https://c:d@h2/y and mysql://u@h3/z", "http://h1/x,https://h2/y and "
+         "mysql://h3/z"),
+        ("https://b.s3.amazonaws.com/k?X-Amz-Credential=a&X-Amz-Signature=b",
+         "https://b.s3.amazonaws.com/k"),
+        ("host=db user=me password=secret dbname=x", "host=db user=me password=*** dbname=x"),
+        ("{'passwd': 'secret', \"api_key\": \"secret\"}", "{'passwd': ***, \"api_key\": ***}"),
+        ("Authorization: Basic c2VjcmV0", "Authorization: ***"),
+        ("refused (Bearer abcdefgh.ijk)", "refused (Bearer ***"),
+        ("postgresql://me:pw@h1:5432,h2:5432/db?sslmode=x", "postgresql://h1:5432,h2:5432/db"),
+        ("postgresql+psycopg2://me:p/w@h:5432/db", "postgresql+psycopg2://h:5432/db"),
+        # and what is no secret stays
+        ("sqlite:////home/me@work/a b/mlflow.db", "sqlite:////home/me@work/a b/mlflow.db"),
+        ("git@example.org:lab/dgunet.git", "git@example.org:lab/dgunet.git"),
+        ("localhost:5000/dgunet@sha256:abc", "localhost:5000/dgunet@sha256:abc"),
+        ("see a@b.org; 12:30, key:value, s3://bucket/prefix",
+         "see a@b.org; 12:30, key:value, s3://bucket/prefix"),
+        ("(using password: YES), page_tokens, secretly", "(using password: YES), page_tokens, "
+         "secretly"),
+    ],
+)  # fmt: skip
+def test_what_is_shown_of_an_address(text: str, shown: str) -> None:
+    assert redact(text) == shown
+    assert redact(shown) == shown, "nothing more is taken the second time"
+
+
+def test_an_address_tells_nothing_by_itself() -> None:
+    made = Address("https://me:secret@host/x?token=word")
+    told = f"{made} {made!r} {made:>40} {[made]}"
+    assert "secret" not in told and "word" not in told and "me:" not in told
+    assert made.reveal() == "https://me:secret@host/x?token=word"
+
+
+def test_long_texts_take_no_long_time() -> None:
+    for part in (
+        "a",
+        "a.a-",
+        "://",
+        "http://",
+        "a:b@",
+        "x@",
+        "'",
+        "http://x:1/@",
+        "token",
+        "'a:",
+        "=a:b",
+    ):
+        redact(part * (200_000 // len(part)))
+
+
+def test_secrets_of_the_environment_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "the-token")
+    assert redact("it said the-token is old") == "it said *** is old"
+
+
+class Guard(BaseHTTPRequestHandler):
+    """Lets in who knows user and password, and hands the request on to ``server.behind``."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _pass_on(self) -> None:
+        login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Authorization") != f"Basic {login}":
+            self.server.refused.append(self.path)  # type: ignore[attr-defined]
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        behind = self.server.behind  # type: ignore[attr-defined]
+        headers = {k: v for k, v in self.headers.items() if k not in ("Host", "Authorization")}
+        request = urllib.request.Request(
+            behind + self.path, body or None, headers, method=self.command
+        )
+        try:
+            answer = urllib.request.urlopen(request, timeout=60)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            content = answer.read()
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> Iterator[Server]:
+    """A real MLflow server; ``guard`` is the port that asks for the password."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "mlflow.db").write_bytes(made_store.read_bytes())
+    made = Server(folder)
+    made.start()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Guard) as guard:
+        guard.behind, guard.refused = made.uri, []  # type: ignore[attr-defined]
+        threading.Thread(target=guard.serve_forever, daemon=True).start()
+        made.guard = guard  # type: ignore[attr-defined]
+        yield made
+        guard.shutdown()
+    made.kill()
+
+
+def holders(*folders: Path) -> list[Path]:
+    """The files that hold the user's name or the password, in any form."""
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode())
+    words = (USER.encode(), PASSWORD.encode(), quote(PASSWORD, safe="").encode(), login)
+    files = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
+    return [path for path in files if any(word in path.read_bytes() for word in words)]
+
+
+def silent(text: str) -> bool:
+    forms = (USER, PASSWORD, quote(PASSWORD, safe=""))
+    return not any(form in text for form in forms)
+
+
+def told_by_all_verbs(layout: Layout) -> str:
+    """What every verb that names the store says."""
+    verbs = [["init"], ["status"], ["sync"], ["doctor"]]
+    if layout.uri.scheme == "http":
+        verbs.append(["ui"])
+    told = "".join(CliRunner().invoke(tracking, verb).output for verb in verbs)
+    for info in delivered(layout) + pending(layout):
+        told += f"{info} {run_url(info)} {charts_url(info)}"
+    return told
+
+
+def test_a_run_arrives_at_a_server_that_wants_a_password(
+    bare: Layout,
+    guarded: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    port = guarded.guard.server_port  # type: ignore[attr-defined]
+    address = f"http://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
+    with start_run("dgunet/x", "n", tags=TAGS, params={"stages": 7}) as run:
+        run.log_metrics({"loss": 1.0})
+        (bare.home / "table.csv").write_text("a\n")
+        run.log_artifact(bare.home / "table.csv")
+        run.set_result(table=DIGEST)
+    assert [info.tracking_uri for info in delivered(bare)] == [f"http://127.0.0.1:{port}"]
+    assert pending(bare) == []
+    assert lookup(DIGEST) is not None
+    bare.index.unlink()
+    found = lookup(DIGEST)
+    assert found is not None and found.status == "FINISHED", "asked of the server itself"
+    assert guarded.guard.refused == [], "even the first question"  # type: ignore[attr-defined]
+    told = told_by_all_verbs(bare)
+    assert f"MLflow store: http://127.0.0.1:{port}\n" in told
+    out, err = capfd.readouterr()
+    assert silent(told + out + err)
+    assert holders(bare.home, guarded.folder) == []
+
+
+@pytest.mark.parametrize("how", ["password", "token", "none"])
+def test_the_first_question_sends_what_the_client_sends(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str | None] = []
+
+    class Ear(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(self.headers.get("Authorization"))
+            self.send_response(302)  # to follow would tell another server
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for name in ("USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    login = f"Basic {base64.b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
+    expected = {"password": login, "token": "Bearer the-token", "none": None}[how]
+    if how == "password":
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    elif how == "token":
+        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "the-token")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ear) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        ask(Address(f"http://127.0.0.1:{httpd.server_port}/"))
+        httpd.shutdown()
+    assert heard == [expected]
+
+
+LOGIN = f"{USER}:{quote(PASSWORD, safe='')}"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"http://{LOGIN}@127.0.0.1:9",
+        f"http://127.0.0.1:9/?token={quote(PASSWORD, safe='')}",
+        f"http://{USER}:{PASSWORD}@127.0.0.1:9",  # not escaped
+        f"postgresql://{LOGIN}@127.0.0.1:9/mlflow",
+        f"postgresql+psycopg2://{LOGIN}@127.0.0.1:9/mlflow?password={quote(PASSWORD, safe='')}",
+        f"mysql+pymysql://{LOGIN}@127.0.0.1:9/mlflow",
+        f"nonsense://{LOGIN}@127.0.0.1:9/mlflow",
+    ],
+)
+def test_a_store_that_cannot_be_reached_keeps_the_run_and_the_secret(
+    bare: Layout,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    address: str,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
+        run.log_metrics({"loss": 1.0})
+    assert [info.name for info in pending(bare)] == ["n"]
+    assert bare.back_off.is_file()
+    bare.back_off.unlink()
+    assert lookup(DIGEST) is None
+    told = told_by_all_verbs(bare)
+    out, err = capfd.readouterr()
+    assert "dgunet tracking sync" in err
+    assert silent(told + out + err)
+    assert holders(bare.home) == []
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql+pymysql"])
+def test_a_database_that_lets_in_and_says_nothing_of_use(
+    bare: Layout,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    kind: str,
+) -> None:
+    """The port answers, so the client itself fails: for want of a driver, or at the login."""
+
+    class Rude(BaseHTTPRequestHandler):
+        pass
+
+    monkeypatch.setattr(store, "CONNECT_SECONDS", 2)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Rude) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        address = f"{kind}://{LOGIN}@127.0.0.1:{httpd.server_port}/mlflow"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with start_run("dgunet/x", "n", tags=TAGS, params={}):
+            pass
+        told = told_by_all_verbs(bare)
+        httpd.shutdown()
+    out, err = capfd.readouterr()
+    assert "dgunet tracking sync" in err
+    assert silent(told + out + err)
+    assert holders(bare.home) == []
+
+
+def test_an_error_in_a_stage_is_recorded_without_its_secrets(bare: Layout) -> None:
+    with (
+        pytest.raises(RuntimeError),
+        start_run("dgunet/x", "n", tags=TAGS, params={}),
+    ):
+        raise RuntimeError(f"no answer from https://{LOGIN}@host/x?sig={PASSWORD}")
+    assert holders(bare.home) == []
+
+
+def test_a_query_in_a_server_s_address_is_refused_with_the_way_out() -> None:
+    with pytest.raises(Away, match="MLFLOW_TRACKING_TOKEN"):
+        ask(Address("http://127.0.0.1:9/?token=x"))
+
+
+def test_the_user_interface_is_started_without_a_secret_among_its_arguments(
+    bare: Layout, tmp_path: Path
+) -> None:
+    """`ps` shows the arguments to everybody."""
+    seen = tmp_path / "mlflow" / "__main__.py"
+    seen.parent.mkdir()
+    (seen.parent / "__init__.py").touch()
+    seen.write_text(
+        "import os, sys\nprint(sys.argv[1:])\nprint(os.environ['MLFLOW_BACKEND_STORE_URI'])\n"
+    )
+    address = f"postgresql://{LOGIN}@127.0.0.1:9/mlflow"
+    code = "from dgunet.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "tracking", "ui", "--port", "59741"],
+        env=os.environ
+        | {
+            "MLFLOW_TRACKING_URI": address,
+            "DGUNET_HOME": str(bare.home),
+            "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    *told, revealed = done.stdout.strip().splitlines()
+    assert revealed == address, done.stderr
+    assert silent("\n".join(told) + done.stderr)
+
+
+def test_the_pause_of_one_address_is_not_another_s(
+    bare: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{LOGIN}@a")
+    store.BackOff(bare).start(f"refused http://{LOGIN}@a")
+    assert store.BackOff(bare).reason() == "refused http://a"
+    assert holders(bare.home) == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{LOGIN}@b")
+    assert store.BackOff(bare).reason() is None

@@ -1,0 +1,130 @@
+"""A bucket that takes the connection and never answers: the training and its end do not wait."""
+
+import signal
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import pytest
+import torch
+
+from dgunet.errors import CheckpointError
+from dgunet.training import Checkpoints, copies
+from dgunet.training.copies import Copies
+
+EMPTY = (
+    b'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><Name>runs</Name>'
+    b"<KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>"
+)
+HANGING = 120
+"""Seconds; a guard of the test: it took 91 s, and what waits for the bucket waits for ever."""
+
+
+@contextmanager
+def bucket(*, lists=False, drips=False):
+    """The address of a server that never answers, or only ``lists``, or a byte now and then."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    kept, puts = [], []
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            kept.append(connection)
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    def answer(connection):
+        told = connection.recv(65536)
+        if not told.startswith(b"GET"):
+            puts.append(told)
+        elif lists:
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(EMPTY)}\r\nConnection: close\r\n\r\n"
+            connection.sendall(head.encode() + EMPTY)
+            connection.close()
+        elif drips:
+            with suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+                while True:
+                    connection.sendall(b" ")
+                    time.sleep(0.05)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", puts
+    finally:
+        listening.close()
+        for connection in kept:
+            connection.close()
+
+
+def settings(url):
+    return {
+        "DGUNET_CHECKPOINTS": "s3://runs/here",
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+
+def test_checkpoints_go_on_and_sigterm_ends_with_the_last_one(small, tmp_path):
+    small.knobs(steps=100_000)
+    with bucket(lists=True) as (url, puts):
+        process = small.start(tmp_path / "out", **settings(url))
+        try:
+            while not puts or small.checkpoints()[-1].stem < "step-000000020":
+                assert process.poll() is None, process.stderr.read()
+                time.sleep(0.01)
+            before = small.checkpoints()[-1]
+            process.send_signal(signal.SIGTERM)
+            said = process.communicate(timeout=HANGING)[1]
+        finally:
+            process.kill()
+    assert process.returncode == 75, said
+    assert small.checkpoints()[-1] >= before
+    assert "has not taken the last checkpoint within 8 s" in said
+    assert "the same command goes on" in said
+
+
+def test_a_finished_training_does_not_wait_for_ever(small, tmp_path):
+    small.knobs(steps=4)
+    with bucket(lists=True) as (url, _):
+        said = small.finish(tmp_path / "out", **settings(url))
+    assert (tmp_path / "out" / "network.safetensors").is_file()
+    assert "could not be emptied within 8 s" in said
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_the_start_is_refused_in_bounded_time(tmp_path, monkeypatch, drips):
+    """To begin anew would lose what the bucket has."""
+    monkeypatch.setattr(copies, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(copies, "LIST_SECONDS", 1.0 if drips else 60)
+    with bucket(drips=drips) as (url, _):
+        for name, value in settings(url).items():
+            monkeypatch.setenv(name, value)
+        store = Checkpoints(tmp_path / "c", {}, seconds=0, copies=Copies("s3://runs/here", "x"))
+        with pytest.raises(CheckpointError, match="cannot be searched for checkpoints"):
+            store.newest()
+
+
+def test_the_newest_is_copied_and_the_overtaken_left_out(tmp_path, monkeypatch):
+    begun, go = threading.Event(), threading.Event()
+    put = []
+
+    def slow(self, path, keep):
+        put.append(path.stem)
+        begun.set()
+        assert go.wait(60)
+
+    monkeypatch.setattr(Copies, "put", slow)
+    store = Checkpoints(tmp_path / "c", {}, seconds=0, copies=Copies("s3://runs/here", "x"))
+    for step in range(1, 6):
+        store.save({"step": step, "weights": torch.zeros(2)})
+        store.wait()
+        assert begun.wait(60)
+    go.set()
+    store.leave()
+    assert put == ["step-000000001", "step-000000005"]

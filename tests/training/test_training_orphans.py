@@ -1,0 +1,89 @@
+"""`torchrun` alone is killed: its workers end, and the same command makes one finished run."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from test_training_distributed import torchrun
+
+from dgunet.tracking import Layout, deliver, pending, store
+
+SOON = 60
+"""Seconds; guards against hanging, as a worker that trains on would go on for longer."""
+
+
+@pytest.fixture
+def started():
+    """Processes to be ended whatever happens."""
+    left = []
+    yield left
+    for process in left:
+        for each in (process, *process.children(recursive=True)) if process.is_running() else ():
+            each.kill()
+
+
+def test_workers_end_with_torchrun_and_the_rerun_makes_the_one_finished_run(
+    small, started, monkeypatch
+):
+    small.knobs(steps=40, batch=3)
+    out = small.home / "out"
+    process = torchrun(small, out)
+    started.append(psutil.Process(process.pid))
+    while not small.checkpoints():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    started += workers
+    assert len([w for w in workers if "RANK" in w.environ()]) == 2
+    process.send_signal(signal.SIGKILL)
+    said = process.communicate(timeout=SOON)[1]  # the workers hold the other end
+    assert psutil.wait_procs(workers, timeout=SOON)[1] == []
+    assert "the process that started this one is gone" in said  # the other may lose this one first
+    assert not out.exists()
+    for name in ("MLFLOW_TRACKING_URI", "DGUNET_TRACKING", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    layout = Layout(small.home)
+    assert [info.status for info in pending(layout)] in (["RUNNING"], ["FAILED"])
+
+    process = torchrun(small, out)
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said
+    assert "going on from step" in said
+    assert deliver(layout).reason is None
+    client = store.client(layout.uri)
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    assert [run.info.status for run in client.search_runs(experiments)] == ["FINISHED"]
+
+
+def test_a_pool_of_workers_ends_with_its_maker(tmp_path, started):
+    """As evaluations, preparations and examinations of sets make one."""
+    script = tmp_path / "pool.py"
+    script.write_text(
+        "import multiprocessing, os, time\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from dgunet.parent import end_with_parent\n"
+        "if __name__ == '__main__':\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    with ProcessPoolExecutor(2, context, end_with_parent, (os.getpid(),)) as pool:\n"
+        "        tasks = [pool.submit(time.sleep, 600) for _ in range(4)]\n"
+        "        while not all(task.running() for task in tasks[:2]):\n"
+        "            time.sleep(0.01)\n"
+        "        print('working', flush=True)\n"
+    )
+    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    started.append(psutil.Process(process.pid))
+    assert process.stdout.readline() == "working\n"
+    workers = psutil.Process(process.pid).children(recursive=True)
+    started += workers
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs(workers, timeout=SOON)[1] == []
+
+
+def test_a_worker_whose_parent_was_gone_before_it_looked_ends(tmp_path):
+    code = f"from dgunet.parent import end_with_parent; end_with_parent({2**22 + 1}); print('on')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (137, "")
