@@ -122,6 +122,7 @@ def undeclared(stage, root=ROOT):
 PLUMBING = (
     "dgunet/__init__.py",
     "dgunet/address.py",
+    "dgunet/choices.py",
     "dgunet/deadline.py",
     "dgunet/errors.py",
     "dgunet/files.py",
@@ -129,9 +130,11 @@ PLUMBING = (
     "dgunet/lines.py",
     "dgunet/parent.py",
     "dgunet/paths.py",
+    "dgunet/ranges.py",
     "dgunet/reading.py",
     "dgunet/data/__init__.py",
     "dgunet/data/catalogue.py",
+    "dgunet/data/hdf5.py",
     "dgunet/data/images.py",
     "dgunet/data/limits.py",
     "dgunet/data/manifest.py",
@@ -142,7 +145,8 @@ PLUMBING = (
     "dgunet/evaluation/__init__.py",
     "dgunet/stages/__init__.py",
 )
-"""Not dependencies of what comes after preparation: how files are written, read back and checked.
+"""Not dependencies of what comes after preparation: how files are written, read back and checked,
+what is refused, and how processes end.
 The bytes of the store are a dependency themselves, and the catalogue's facts are its YAML file."""
 
 TOLD = (
