@@ -125,7 +125,7 @@ def speed(name):
 
 def resident(field):
     """MiB from the kernel's account of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(field):
             return int(line.split()[1]) / 1024
     raise RuntimeError(f"no {field} here")
@@ -134,7 +134,7 @@ def resident(field):
 def peak_growth(name, height, width, queue):
     x, y = scored_pair(name, height, width)
     protocol(name).score(x[:64, :64], y[:64, :64])
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     before = resident("VmRSS")
     start = time.perf_counter()
     protocol(name).score(x, y)
@@ -173,7 +173,7 @@ def main():
     print(text)
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(text + "\n")
+        arguments.out.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -184,7 +184,9 @@ def main() -> None:
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         machine = f"{platform.machine()}, {os.cpu_count()} CPU cores, one used, shared with others"
-        out.write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
+        out.write_text(
+            json.dumps({"machine": machine, "results": results}, indent=2) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

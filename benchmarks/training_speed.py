@@ -121,7 +121,9 @@ def apart(way: str, variant: str, limit: float) -> dict[str, Any]:
     """What `measure` gives in a process of its own, or why it gave nothing."""
     line = [sys.executable, __file__, *sys.argv[1:], "--only", way, "--variants", variant]
     try:
-        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=limit)
+        done = subprocess.run(
+            line, capture_output=True, encoding="utf-8", check=False, timeout=limit
+        )
     except subprocess.TimeoutExpired:
         return {"failed": f"not finished in {limit:.0f} s"}
     if done.returncode:
@@ -189,7 +191,7 @@ def main() -> None:
             "results": results,
             "logging_microseconds_a_step": round(cost),
         }
-        args.json.write_text(json.dumps(content, indent=2) + "\n")
+        args.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

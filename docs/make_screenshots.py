@@ -158,9 +158,9 @@ class Browser:
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         told = self.profile / "DevToolsActivePort"
-        while not told.exists() or not told.read_text():
+        while not told.exists() or not told.read_text(encoding="utf-8"):
             time.sleep(0.2)
-        tools = f"http://127.0.0.1:{told.read_text().splitlines()[0]}"
+        tools = f"http://127.0.0.1:{told.read_text(encoding='utf-8').splitlines()[0]}"
         tab = json.loads(answer(f"{tools}/json/new", 60, "PUT"))
         self.tab = websocket.create_connection(
             tab["webSocketDebuggerUrl"], timeout=120, suppress_origin=True

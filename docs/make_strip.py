@@ -21,7 +21,10 @@ def main() -> None:
     rows = []
     for name in SETS:
         results = ROOT / "build" / "evaluation" / f"{name}-DGUNet"
-        assert json.loads((results / "summary.json").read_text())["profile"] == "sample"
+        assert (
+            json.loads((results / "summary.json").read_text(encoding="utf-8"))["profile"]
+            == "sample"
+        )
         _, strip = next(strips(results, ROOT / "build" / "prepared" / name))
         rows.append(strip.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1))
     width = max(row.shape[1] for row in rows)

@@ -48,7 +48,7 @@ def render(name: str, cells: list) -> Path:
     if not any(pictures.iterdir()):
         pictures.rmdir()
     page = PAGES / f"{name}.md"
-    page.write_text("\n\n".join(parts) + "\n")
+    page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return page
 
 

@@ -88,7 +88,7 @@ def main() -> int:
     stale = []
     for path, text in generated().items():
         target = ROOT / path
-        if not target.is_file() or target.read_text() != text:
+        if not target.is_file() or target.read_text(encoding="utf-8") != text:
             stale.append(path)
             if not check:
                 write_text(target, text)

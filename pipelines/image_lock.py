@@ -55,7 +55,7 @@ def _chosen(requirement: str) -> dict[str, str]:
         *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"),
         *("--report", "-", "--constraint", "requirements.lock", requirement),
     ]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", check=False)
     if done.returncode:
         raise DgunetError(f"pip finds no packages for {requirement}.", "Its own words are above.")
     lines = {}
@@ -68,7 +68,7 @@ def _chosen(requirement: str) -> dict[str, str]:
 
 
 def _pins() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     pins = (line.split("==") for line in lines if not line.startswith("#"))
     return {_normal(name): version for name, version in pins}
 

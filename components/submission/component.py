@@ -20,4 +20,4 @@ def submission(
 
     from dgunet.stages.submission import submission_page
 
-    Path(page.path).write_text(submission_page(Path(results.path)))
+    Path(page.path).write_text(submission_page(Path(results.path)), encoding="utf-8")

@@ -39,5 +39,5 @@ def survey(
     from dgunet.stages.survey import survey as run
 
     found, text = run(parse_params(params), task, sets, data_source, data_version)
-    Path(page.path).write_text(text)
+    Path(page.path).write_text(text, encoding="utf-8")
     return [{"dataset": name, "variant": variant, "ratio": ratio} for name in found]

@@ -42,6 +42,6 @@ def tables(
     with TemporaryDirectory() as scratch:
         records = write_records(dnd_records, Path(scratch))
         made = run(parse_params(params), results=folders, out=out, records=records)
-    pages = [path.read_text() for path in sorted(out.glob("table*.md"))]
-    Path(preview.path).write_text("\n\n".join(pages))
+    pages = [path.read_text(encoding="utf-8") for path in sorted(out.glob("table*.md"))]
+    Path(preview.path).write_text("\n\n".join(pages), encoding="utf-8")
     tables.metadata.update({f"table{t.number}_data": t.data_digest or "" for t in made})

@@ -133,7 +133,7 @@ def container_bytes(
     the kernel would drop first are free.
     """
     try:
-        lines = groups.read_text().splitlines()
+        lines = groups.read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
@@ -157,9 +157,12 @@ def _left_of(group: Path) -> int | None:
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
         try:
-            most = (group / limit).read_text().strip()
-            taken = int((group / used).read_text())
-            facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            most = (group / limit).read_text(encoding="utf-8").strip()
+            taken = int((group / used).read_text(encoding="utf-8"))
+            facts = dict(
+                line.split()
+                for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines()
+            )
         except (OSError, ValueError):
             continue
         if most != "max":

@@ -118,7 +118,10 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 def write_rows_csv(path: Path, rows: Iterable[Row]) -> None:
     """Write the per-image table as CSV, numbers in full precision."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as handle:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as handle,
+    ):
         writer = csv.DictWriter(handle, _SCHEMA.names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)

@@ -69,7 +69,7 @@ def compiled(thing: Any) -> str:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "out.yaml"
         compiler.Compiler().compile(thing, str(path))
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
 
 
 def version_name(text: str) -> str:

@@ -166,7 +166,7 @@ def _execute(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         start_new_session=True,  # a group of its own: Ctrl-C reaches it through us, whole
     )

@@ -85,7 +85,7 @@ def check_pushed(home: Path) -> None:
             command,
             cwd=home,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             check=False,
             timeout=DVC_SECONDS,
@@ -165,7 +165,9 @@ def _own_remotes(home: Path) -> list[str]:
 def _git(home: Path, *arguments: str) -> str | None:
     command = ["git", "--no-optional-locks", "-C", str(home), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -59,7 +59,7 @@ def check_outputs(out: Path, wanted: Collection[Result]) -> dict[str, str]:
     for told in summaries:
         if told.per_image_sha256 not in shown:
             raise OutputError(f"{tables} has no cell of {told.row} on {told.dataset}.")
-    if "<html" not in page.read_text()[:1000].lower():
+    if "<html" not in page.read_text(encoding="utf-8")[:1000].lower():
         raise OutputError(f"{page} is no HTML page.")
     return {"tables": str(tables), "report": str(page)}
 

@@ -140,7 +140,7 @@ def _version(server: Server, pipeline_id: str, version: str, text: str) -> tuple
         return found, False
     with TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         try:
             made = server.call(
                 "pipeline_upload",

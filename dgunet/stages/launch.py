@@ -39,7 +39,7 @@ def train_on_machine(
         return train(parsed, task, variant=variant, ratio=ratio, store=store, out=out)
     with TemporaryDirectory() as scratch:
         knobs = Path(scratch) / "params.yaml"
-        knobs.write_text(params)
+        knobs.write_text(params, encoding="utf-8")
         command = train_command(task, variant, ratio, knobs, store, out)
         done = subprocess.run(
             torchrun(count) + command, check=False, env=os.environ | {VARIABLE: str(os.getpid())}

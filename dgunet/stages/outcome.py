@@ -100,7 +100,7 @@ def describe_model(weights: Path) -> tuple[dict[str, str], dict[str, float]]:
 
     ``weights`` lie beside the ``training.json`` that `write_outcome` wrote.
     """
-    told = json.loads((weights.parent / "training.json").read_text())
+    told = json.loads((weights.parent / "training.json").read_text(encoding="utf-8"))
     facts = {key: value for key, value in told.items() if isinstance(value, str)}
     numbers = {k: v for k, v in told.items() if isinstance(v, int | float)}
     checkpoint = files.sha256_file(weights)

@@ -84,5 +84,5 @@ def _outputs(home: Path) -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe loader, in C or Python
+    content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader, in C or Python
     return content if isinstance(content, dict) else {}

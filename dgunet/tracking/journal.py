@@ -49,7 +49,7 @@ class JournalWriter:
             remove_leftovers(journals)
             new = journals / leftovers.partial_name(self.id)
             (new / "artifacts").mkdir(parents=True)
-            self._alive = (new / "alive").open("w")
+            self._alive = (new / "alive").open("w", encoding="utf-8")
             fcntl.flock(self._alive, fcntl.LOCK_EX)
             self._events = lines.open_log(new / "events.jsonl")
             whole = _encodable({"journal": self.id} | header)

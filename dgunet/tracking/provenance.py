@@ -141,7 +141,11 @@ def _run_git(home: Path, *arguments: str) -> subprocess.CompletedProcess[str] | 
 def data_digest(home: Path) -> str:
     """The digest of the whole data folder that ``data.dvc`` holds, else ``unknown``."""
     pointer = home / "data.dvc"
-    found = re.search(r"md5:\s*(\S+)", pointer.read_text()) if pointer.is_file() else None
+    found = (
+        re.search(r"md5:\s*(\S+)", pointer.read_text(encoding="utf-8"))
+        if pointer.is_file()
+        else None
+    )
     return found[1] if found else UNKNOWN
 
 

@@ -142,7 +142,8 @@ class Run:
             raise ValueError(f"the table's name {name!r} does not end in .json")
         if self._writer:
             path = self._writer.place(name)
-            path.write_text(table.to_json(orient="split", index=False, date_format="iso"))
+            text = table.to_json(orient="split", index=False, date_format="iso")
+            path.write_text(text, encoding="utf-8")
             self._tell_file(path, name, table=True)
 
     def log_figure(self, figure: Figure, name: str) -> None:

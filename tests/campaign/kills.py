@@ -10,6 +10,7 @@ every model once.
 """
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -159,14 +160,10 @@ def chosen(count, most):
 
 def import_once():
     """Import what all forks need."""
-    import mlflow  # noqa: F401 - imported once, before all forks
     import torch
 
-    import dgunet.cli.register_all
-    import dgunet.stages.evaluate
-    import dgunet.stages.job
-    import dgunet.stages.tables  # noqa: F401
-
+    for name in ("mlflow", "cli.register_all", "stages.evaluate", "stages.job", "stages.tables"):
+        importlib.import_module(name if name == "mlflow" else f"dgunet.{name}")
     torch.set_num_threads(1)
 
 

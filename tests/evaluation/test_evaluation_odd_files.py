@@ -9,6 +9,7 @@ import resource
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -311,7 +312,7 @@ def test_words_of_every_library_for_no_memory_are_known():
 
 def test_a_limit_of_the_process_counts_as_its_memory(monkeypatch):
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()  # noqa: SIM115, PTH123
+    used = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20, hard))
     try:
         left = memory.free_bytes(torch.device("cpu"))

@@ -163,7 +163,7 @@ def test_a_broken_pipe_is_nothing_to_tell(monkeypatch):
 def test_a_full_disk_under_the_output_is_one_line():
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    with Path("/dev/full").open("w") as full:
+    with Path("/dev/full").open("wb") as full:
         told = subprocess.run(
             [*COMMAND, "data", "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )

@@ -61,7 +61,7 @@ def losses(task: str) -> list[float]:
 def machine() -> str:
     """What the last bits depend on."""
     described = Path("/proc/cpuinfo")
-    lines = described.read_text().splitlines() if described.exists() else []
+    lines = described.read_text(encoding="utf-8").splitlines() if described.exists() else []
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
     capability = torch.backends.cpu.get_cpu_capability()
     version = torch.__version__.partition("+")[0]

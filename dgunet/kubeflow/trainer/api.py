@@ -59,7 +59,9 @@ class Jobs:
         """
         try:
             config.load_incluster_config()
-            return cls(client.ApiClient(), (ACCOUNT / "namespace").read_text().strip())
+            return cls(
+                client.ApiClient(), (ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
+            )
         except config.ConfigException:
             pass
         try:
