@@ -70,7 +70,9 @@ class Address:
     _whole: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        _known.update(_secrets_in(self._whole))
+        shown = str(self)
+        # A password that is also the name of the database or host tells nothing by itself.
+        _known.update(secret for secret in _secrets_in(self._whole) if secret not in shown)
 
     def reveal(self) -> str:
         """The address with its secrets, for the client that connects."""

@@ -124,7 +124,14 @@ def make_folder(path: Path) -> None:
     while not here.exists():
         missing.append(here)
         here = here.parent
-    path.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            if path.exists():  # and is no folder
+                raise
+        else:
+            break  # else another process removed it between two looks
     for made in missing:
         sync(made.parent)
 

@@ -25,6 +25,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: "reproduce" not in item.path.parts)
 
 
+@pytest.fixture(autouse=True)
+def _no_known_secrets():
+    """A password of one test is a word like any other in the next."""
+    from dgunet import address
+
+    address._known.clear()
+
+
 @pytest.fixture(scope="session")
 def project():
     """The root folder of the checkout under test."""

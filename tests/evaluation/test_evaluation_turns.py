@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from evaluation_stand_ins import Smooth
@@ -128,40 +127,3 @@ def test_what_killed_evaluations_left_goes_with_the_next(rain_store, tmp_path):
     evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
     left = {path.name for path in tmp_path.rglob("*")}
     assert left == {"per_image.parquet", "summary.json", "restored"}
-
-
-PARENT = """
-import sys, time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from os import getpid
-from dgunet.evaluation.processes import _end_with_parent
-
-if __name__ == "__main__":
-    pool = ProcessPoolExecutor(2, get_context("spawn"), initializer=_end_with_parent)
-    print(pool.submit(getpid).result(), flush=True)
-    pool.submit(time.sleep, 600)
-    time.sleep(600)
-"""
-
-
-def test_the_processes_of_an_evaluation_end_with_it(tmp_path):
-    script = tmp_path / "parent.py"
-    script.write_text(PARENT)
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
-    worker = int(parent.stdout.readline())
-    parent.kill()
-    parent.communicate()
-    deadline = time.monotonic() + 60
-    while is_running(worker):
-        assert time.monotonic() < deadline, "the worker goes on without its parent"
-        time.sleep(0.05)
-
-
-def is_running(pid):
-    import psutil
-
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -15,10 +15,11 @@ def test_the_processes_of_an_evaluation_end_with_it(small, weights, tmp_path):
         "from pathlib import Path\n"
         "from dgunet.evaluation.processes import evaluate_in_processes\n"
         "from dgunet.evaluation.steps import Settings\n"
+        "from dgunet.data.store import PairStore\n"
         "if __name__ == '__main__':\n"
         "    weights, store, out = map(Path, sys.argv[1:])\n"
-        "    evaluate_in_processes(weights, store, out, Settings('c' * 64), processes=2,"
-        " device='cpu')\n"
+        "    evaluate_in_processes(weights, PairStore.open(store), out, Settings('c' * 64),"
+        " processes=2, device='cpu')\n"
     )
     script = tmp_path / "evaluate.py"
     script.write_text(code)

@@ -44,6 +44,8 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     for name in FROM_OUTSIDE:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DGUNET_HOME", str(home))
+    # It is no repository, which is said loudly: `test_project_clone` has that.
+    monkeypatch.setenv("DGUNET_GIT_COMMIT", "0" * 40)
     return Layout(home)
 
 

@@ -98,7 +98,7 @@ def assert_once(layout: Layout, models: int = 1) -> None:
     """One run with all that was told, its model, and nothing left of the way there."""
     assert pending(layout) == []
     (info,) = delivered(layout)
-    client: Any = MlflowClient(layout.uri)
+    client: Any = MlflowClient(layout.uri.reveal())
     (experiment,) = [e for e in client.search_experiments() if e.name == "dgunet/x"]
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.run_id == info.run_id and run.info.status == "FINISHED"
