@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 from dgunet.errors import DataError
 from dgunet.paths import safe_file_name
-from dgunet.reading import read_mapping
+from dgunet.reading import read_mapping, shorten
 
 VERSION = 1
 """Of the stores' layout; one of another version is refused."""
+
+_NUMBERS = ("count", "published_count", "version", "records", "bytes")
 
 LayoutName = Literal["raw", "compact"]
 
@@ -88,6 +90,31 @@ class StoreManifest:
             for shard in shards:
                 safe_file_name(shard.file, origin=str(path))
             told = tuple(content.pop("doubts", ()))
-            return cls(**content, shards=shards, doubts=told)
+            manifest = cls(**content, shards=shards, doubts=told)
+            _check_kinds(manifest)
+            for shard in shards:
+                _check_kinds(shard)
+            return manifest
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(f"{path} is damaged ({error}).", AGAIN) from error
+
+
+def _check_kinds(part: StoreManifest | Shard) -> None:
+    """Refuse a field of another type than it has.
+
+    Raises:
+        TypeError: naming the field and its value.
+    """
+    for name, value in vars(part).items():
+        if name in _NUMBERS:
+            fits = type(value) is int and 0 <= value < 2**63
+        elif name == "complete":
+            fits = type(value) is bool
+        elif name == "doubts":
+            fits = all(isinstance(doubt, str) for doubt in value)
+        elif name == "layout":
+            fits = value in ("raw", "compact")
+        else:
+            fits = name == "shards" or isinstance(value, str)
+        if not fits:
+            raise TypeError(f"{name} is {shorten(value)}")

@@ -7,6 +7,7 @@ of a zip by its index, of a tar, which has none, by reading it twice.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import tarfile
@@ -85,7 +86,8 @@ def unpack(archive: Path, folder: Path) -> None:
             "Do not use this archive.",
         ) from error
     except (*_DAMAGE, *_ODD, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
+        # The disk and not the archive; but a damaged offset in a zip is an invalid argument.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise DataError(
             f"{archive} is damaged ({error}).", "Bring it again; it may be cut off."

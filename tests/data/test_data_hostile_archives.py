@@ -4,6 +4,7 @@ import gzip
 import os
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import tarfile
@@ -407,3 +408,19 @@ def test_read_pairs_of_a_tree_that_lies_there_judges_the_list_too(tmp_path):
         path.write_bytes(content)
     with pytest.raises(DataError, match=r"line 1 names .* leads out"):
         read_pairs(dataset("RealBlur-J"), tmp_path)
+
+
+@pytest.mark.parametrize("shift", [1, 40, 100_000, -20])
+@pytest.mark.parametrize("local", [0, 7, 2**31])
+def test_a_zip_whose_index_points_elsewhere_is_damaged(tmp_path, shift, local):
+    """Even before its beginning, which the system calls an invalid argument."""
+    path = packed(tmp_path, "zip", {"input/1.png": png(), "target/1.png": png()})
+    content = bytearray(path.read_bytes())
+    index, end = content.index(b"PK\1\2"), content.rindex(b"PK\5\6")
+    (place,) = struct.unpack_from("<I", content, end + 16)
+    struct.pack_into("<I", content, end + 16, place + shift)
+    struct.pack_into("<I", content, index + 42, local)
+    path.write_bytes(content)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DataError, match="is damaged"):
+        unpack(path, tmp_path / "out")

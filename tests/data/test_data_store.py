@@ -429,3 +429,20 @@ def test_a_record_is_not_called_as_no_file_may_be(name, tmp_path):
     write_store(tmp_path / "store", [LoadedPair(name, None, np.zeros((4, 4, 3), np.uint8))])
     with pytest.raises(DataError, match=r"store holds the record .*, which"):
         PairStore.open(tmp_path / "store")[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[], {}, True, None, "3", 3.0, -1, 10**400],
+    ids=["list", "object", "bool", "none", "text", "float", "negative", "huge"],
+)
+@pytest.mark.parametrize("name", ["count", "published_count", "records", "bytes"])
+def test_a_field_of_a_manifest_has_its_type(name, value, store_copy):
+    path = store_copy / "manifest.json"
+    content = json.loads(path.read_text())
+    (content["shards"][0] if name in ("records", "bytes") else content)[name] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError) as told:
+        PairStore.open(store_copy)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 500
