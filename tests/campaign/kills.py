@@ -76,8 +76,11 @@ def small_params():
     return f"{head}\npaper:\n{paper}"
 
 
-def make_project(top):
-    """A project in which every step has run once; returns the folder before each, and the last."""
+def make_project(top, last="sync"):
+    """A project in which every step up to ``last`` has run once.
+
+    Returns the folder before each step, the project, and each step's operations.
+    """
     home = top / "home"
     home.mkdir()
     (home / "params.yaml").write_text(small_params(), encoding="utf-8")
@@ -88,14 +91,16 @@ def make_project(top):
     assert run_killed(("tracking", "init"), home, env=QUIET)[0] == 0
     before, counts = {}, {}
     for step in STEPS:
-        before[step.name] = top / f"before-{step.name}"
         if step.name == "sync":
             _keep_two(home / ".dgunet" / "journal")
+        before[step.name] = top / f"before-{step.name}"
         shutil.copytree(home, before[step.name], symlinks=True)
         log = top / f"{step.name}.log"
         status, counts[step.name] = run_killed(step.command, home, env=QUIET, log=log)
         if status:
             raise SystemExit(f"{step.name} fails without a kill ({status}):\n{log.read_text()}")
+        if step.name == last:
+            break
     return before, home, counts
 
 
@@ -173,7 +178,8 @@ def campaign(names, most, observe=print):
     kills, bad = 0, {}
     with tempfile.TemporaryDirectory(prefix="dgunet-kills-") as folder:
         top = Path(folder)
-        before, wanted, counts = make_project(top)
+        last = [step.name for step in STEPS if not names or step.name in names][-1]
+        before, wanted, counts = make_project(top, last)
         for step in STEPS:
             if names and step.name not in names:
                 continue
