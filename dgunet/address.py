@@ -70,9 +70,8 @@ class Address:
     _whole: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        shown = str(self)
         # A password that is also the name of the database or host tells nothing by itself.
-        _known.update(secret for secret in _secrets_in(self._whole) if secret not in shown)
+        _known.update(_secrets_in(self._whole) - set(re.split(r"[^\w\-]+", str(self))))
 
     def reveal(self) -> str:
         """The address with its secrets, for the client that connects."""
