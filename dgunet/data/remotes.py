@@ -13,7 +13,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from dgunet.address import redact
+from dgunet.address import Address, redact
 from dgunet.errors import DataError
 
 TIMEOUT = 30.0
@@ -54,6 +54,7 @@ def ask(url: str, start: int = 0, tag: str = "") -> Iterator[Answer]:
     Raises:
         RemoteError: if the server does not answer, or has no such file, or refuses.
     """
+    Address(url)  # from here on no error of a library tells its secrets
     scheme = split_address(url).scheme
     if scheme not in ("http", "https", "s3"):
         raise RemoteError(f"{scheme or 'a path'} is not read, only http, https and s3")
