@@ -42,8 +42,8 @@ reproduce: data  ## the whole chain on the sample data: prepare, train, evaluate
 .PHONY: test
 test: data  ## lint, types and all tests
 	@$(ACTIVATE); ruff check . && ruff format --check . && mypy
-	@# Two workers on two cores: more threads would wait for one another.
-	@$(ACTIVATE); OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup
+	@# One thread each; a third worker uses the time that tests wait for servers and processes.
+	@$(ACTIVATE); OMP_NUM_THREADS=1 pytest -n 3 --dist loadgroup
 
 .PHONY: lint
 lint: env  ## ruff and mypy, with fixes where ruff has them
