@@ -289,12 +289,16 @@ def sha256_json(content: Any) -> str:
 
 
 def tree_digest(
-    folder: Path, pattern: str = "*", *, digest: Callable[[Path], str] = sha256_file
+    folder: Path,
+    pattern: str = "*",
+    *,
+    digest: Callable[[Path], str] = sha256_file,
+    keep: Callable[[Path], bool] = lambda path: True,
 ) -> str:
     """SHA-256 over the sorted lines ``<sha256>  <relative path>`` of the files in ``folder``.
 
-    ``pattern`` chooses files by name, at any depth; ``digest`` is taken of each.
+    ``pattern`` and ``keep`` choose files, at any depth; ``digest`` is taken of each.
     """
-    files = sorted(p for p in folder.rglob(pattern) if p.is_file())
+    files = sorted(p for p in folder.rglob(pattern) if p.is_file() and keep(p))
     lines = [f"{digest(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
     return sha256_bytes("".join(lines).encode())

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from dgunet import files
+from dgunet.evaluation.hidden import is_hidden
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.rows import Row, mean, write_rows
 from dgunet.evaluation.score import score_results
@@ -72,4 +73,6 @@ def score(
 
 
 def _digest(path: Path) -> str:
-    return files.tree_digest(path) if path.is_dir() else files.sha256_file(path)
+    if not path.is_dir():
+        return files.sha256_file(path)
+    return files.tree_digest(path, keep=lambda file: not is_hidden(file, path))

@@ -1,5 +1,7 @@
 """Anybody's results as an MLflow run: means, per-image table, digests of both folders."""
 
+import shutil
+
 import mlflow
 import pytest
 
@@ -11,13 +13,16 @@ from dgunet.stages.score import score
 def test_scoring_is_a_run_with_its_table(sample_root, tmp_path, monkeypatch):
     monkeypatch.setenv("DGUNET_HOME", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    folder = sample_root / "test" / "Rain100L"
+    folder = tmp_path / "Rain100L"
+    shutil.copytree(sample_root / "test" / "Rain100L", folder)
+    whole = files.tree_digest(folder / "target")
+    (folder / "target" / ".DS_Store").write_bytes(b"left behind")
     rows = score(folder / "input", folder / "target", "rain-y", name="degraded Rain100L")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("dgunet/scores")
     (run,) = client.search_runs([experiment.experiment_id])
-    assert run.data.tags["data.digest"] == files.tree_digest(folder / "target")
+    assert run.data.tags["data.digest"] == whole
     assert run.data.tags["protocol"] == "rain-y/1"
     assert run.data.metrics["images"] == len(rows)
     assert run.data.metrics["psnr"] == pytest.approx(sum(row.psnr for row in rows) / len(rows))
