@@ -48,6 +48,7 @@ class S3Server:
             "ip.bind": "127.0.0.1",
             "s3.config": folder / "s3.json",
             "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
             "bucket": ",".join((*buckets, PROBE)),
             "master.telemetry": "false",
             "webdav": "false",

@@ -61,8 +61,9 @@ def test_a_preparation_whose_disk_fills_up_goes_on_when_there_is_space(
         prepare_dataset("Rain13K", sample_root, out, observe=observe, **settings)
     assert not out.exists()
     assert not list(folder.rglob("*.partial*"))
-    finished = len(list((folder / ".s.work").glob("*.arrow")))
-    assert finished >= 2
+    # A file counts once its note is there too; the disk may have been full just between them.
+    finished = len(list((folder / ".s.work").glob("*.json")))
+    assert finished >= 1
     (folder / "ballast").unlink()
 
     seen = []
