@@ -6,6 +6,7 @@ The next run of the same step removes those whose process is gone; ``dgunet clea
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -48,7 +49,7 @@ def partial_name(name: str, kind: str = "partial", suffix: str = "") -> str:
         kind: ``partial``, or ``old`` for what a finished one replaces.
         suffix: its ending, which image libraries choose the format by.
     """
-    tail = f".{_space()}-{os.getpid()}-{_started(os.getpid())}-{uuid.uuid4().hex[:8]}.{kind}"
+    tail = f".{_owner(os.getpid())}-{uuid.uuid4().hex[:8]}.{kind}"
     tail += suffix if len(suffix.encode()) <= 16 else ""
     room = NAME_BYTES - len(tail) - 1 - len(suffix.encode())
     head = name.encode(errors="surrogateescape")[:room].decode(errors="ignore")
@@ -123,6 +124,26 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of the file at ``path``; no file is no lock.
+
+    `filelock` takes the same locks. One that cannot be looked at counts as held.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def _put_back(old: Path, found: re.Match[str]) -> bool:
     name = old.name[1 : found.start("space") - 1]
     final = old.with_name(name)
@@ -136,12 +157,12 @@ def _judged(path: Path) -> Leftover | None:
     found = _OWNED.fullmatch(path.name)
     if found is None and not _UNOWNED.fullmatch(path.name):
         return None
-    changed, size = _extent(path)
+    changed, size = extent(path)
     dead = _is_dead(found, path) if found else time.time() - changed > FOREIGN_SECONDS
     return Leftover(path, dead, size, changed)
 
 
-def _extent(path: Path) -> tuple[float, int]:
+def extent(path: Path) -> tuple[float, int]:
     """When something in it changed last, and its bytes."""
     changed, size = 0.0, 0
     for each in (path, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())):
@@ -155,7 +176,7 @@ def _extent(path: Path) -> tuple[float, int]:
 def _is_dead(found: re.Match[str], path: Path) -> bool:
     if found["space"] == _space():
         return _started(int(found["pid"])) not in _about(int(found["start"]))
-    changed, _ = _extent(path)
+    changed, _ = extent(path)
     return time.time() - changed > FOREIGN_SECONDS
 
 
@@ -170,6 +191,12 @@ def _started(pid: int) -> int:
         return -1000 if process.status() == psutil.STATUS_ZOMBIE else int(process.create_time())
     except (psutil.Error, OverflowError, ValueError):
         return -1000
+
+
+@cache
+def _owner(pid: int) -> str:
+    """This process in a name; looked up once a process, forked ones have another number."""
+    return f"{_space()}-{pid}-{_started(pid)}"
 
 
 @cache

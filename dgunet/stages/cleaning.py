@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
-from dgunet.leftovers import leftovers_below, remove
+from dgunet.evaluation.journal import LOCKS
+from dgunet.evaluation.turns import ROWS
+from dgunet.leftovers import extent, is_locked, leftovers_below, remove
 
 Kind = Literal["dead", "alive", "unfinished", "kept"]
 
@@ -51,11 +50,11 @@ def survey(home: Path, *more: Path) -> list[Found]:
         for top in tops
         for one in leftovers_below(top, skip=SKIPPED)
     ]
-    found += [Found(path, "unfinished", _bytes(path)) for path in _unfinished(home)]
+    found += [Found(path, "unfinished", extent(path)[1]) for path in _unfinished(home)]
     for name in ("refused", "damaged"):
         folder = home / ".dgunet" / name
         if folder.is_dir():
-            found += [Found(path, "kept", _bytes(path)) for path in sorted(folder.iterdir())]
+            found += [Found(path, "kept", extent(path)[1]) for path in sorted(folder.iterdir())]
     return sorted(found, key=lambda one: one.path)
 
 
@@ -71,33 +70,20 @@ def clean(found: list[Found], kinds: frozenset[Kind]) -> list[Found]:
 
 
 def _unfinished(home: Path) -> Iterator[Path]:
-    """What killed preparations, fetches, trainings and evaluations go on from, unless they run."""
-    build = home / "build"
+    """What killed preparations, fetches, trainings and evaluations go on from, unless they run.
+
+    A training holds no lock: whether it runs is not seen here.
+    """
+    build, downloads = home / "build", home / "build" / "downloads"
     for work in sorted((build / "prepared").glob(".*.work")):
-        if _free(work.with_name(f"{work.name.removesuffix('.work')}.lock")):
+        if not is_locked(work.with_name(f"{work.name.removesuffix('.work')}.lock")):
             yield work
-    for rows in sorted(build.glob("*/**/.rows")):
-        if _free(rows.with_name(".lock")):
+    for rows in sorted(build.glob(f"*/**/{ROWS}")):
+        if not any(map(is_locked, rows.glob(f"{LOCKS}*"))):
             yield rows
-    for folder in (build / "downloads", home / ".dgunet" / "checkpoints"):
+    busy = [lock.name[1 : -len("lock")] for lock in downloads.glob(".*.lock") if is_locked(lock)]
+    for folder in (downloads, home / ".dgunet" / "checkpoints"):
         if folder.is_dir():
-            yield from sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
-def _free(lock: Path) -> bool:
-    """Whether nobody holds ``lock``."""
-    if not lock.exists():
-        return True
-    try:
-        with FileLock(lock, timeout=0):
-            return True
-    except (Timeout, OSError):
-        return False
-
-
-def _bytes(path: Path) -> int:
-    size = 0
-    for each in (path, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())):
-        with suppress(OSError):
-            size += each.lstat().st_size
-    return size
+            for path in sorted(folder.iterdir()):
+                if not path.name.startswith((".", *busy)):
+                    yield path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from dataclasses import dataclass, field
@@ -180,19 +179,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def lives(folder: Path) -> bool:
     """Whether a process holds the lock of the journal at ``folder``."""
-    try:
-        alive = os.open(folder / "alive", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True  # it cannot be told, so it is left alone
-    try:
-        fcntl.flock(alive, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(alive)
-    return False
+    return leftovers.is_locked(folder / "alive")
 
 
 def digest_of(path: Path) -> str:

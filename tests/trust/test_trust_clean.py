@@ -7,6 +7,7 @@ import pytest
 from filelock import FileLock
 
 from dgunet import leftovers
+from dgunet.evaluation.turns import alone, sharing
 
 
 @pytest.fixture
@@ -58,6 +59,27 @@ def test_work_that_a_process_goes_on_with_is_not_unfinished(home, dgunet):
         assert ".Set11.work" not in dgunet("clean", "--unfinished").stdout
     assert ".Set11.work" in dgunet("clean", "--unfinished").stdout
     assert work.exists()
+
+
+def test_what_a_living_evaluation_goes_on_with_is_not_unfinished(home, dgunet):
+    out = home / "build/evaluation/Set11-DGUNet"
+    with alone(out):
+        assert ".rows" not in dgunet("clean", "--yes", "--unfinished").stdout
+        assert (out / ".rows").is_dir()
+    (out / ".rows").mkdir()
+    with sharing(out, "0-of-2"):
+        assert ".rows" not in dgunet("clean", "--yes", "--unfinished").stdout
+    assert (out / ".rows").is_dir()
+
+
+def test_what_a_living_fetch_brings_is_not_unfinished(home, dgunet):
+    downloads = home / "build/downloads"
+    downloads.mkdir()
+    for name in ("Set11.archive.partial", "BSD68.archive.partial"):
+        (downloads / name).write_bytes(b"half")
+    with FileLock(downloads / ".Set11.lock"):
+        told = dgunet("clean", "--unfinished").stdout
+    assert "BSD68.archive.partial" in told and "Set11.archive.partial" not in told
 
 
 def test_another_folder_is_named(home, dgunet, dead_name, tmp_path_factory):
