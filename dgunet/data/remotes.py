@@ -136,9 +136,9 @@ def _ask_http(url: str, start: int, tag: str) -> Iterator[Answer]:
             return
         raise RemoteError(f"the server answers {error.code} {error.reason}") from error
     except URLError as error:
-        raise RemoteError(f"no connection ({redact(str(error.reason))})") from error
+        raise RemoteError(f"no connection ({error.reason})") from error
     except (OSError, HTTPException, ValueError) as error:
-        raise RemoteError(f"no connection ({redact(str(error))})") from error
+        raise RemoteError(f"no connection ({error})") from error
     with response:
         partial = response.status == 206
         total = response.headers["Content-Length"]
@@ -197,7 +197,7 @@ def _ask_s3(url: str, start: int, tag: str) -> Iterator[Answer]:
             return
         raise RemoteError(f"the bucket answers {code}") from error
     except (BotoCoreError, ValueError, OSError) as error:  # ValueError: AWS_ENDPOINT_URL
-        raise RemoteError(redact(str(error))) from error
+        raise RemoteError(str(error)) from error
     first, total = 0, str(answer["ContentLength"])
     if "ContentRange" in answer:
         first, total = _content_range(answer["ContentRange"])

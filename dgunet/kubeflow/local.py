@@ -18,16 +18,15 @@ from typing import Any
 
 from dgunet import files
 from dgunet.address import redact
-from dgunet.errors import ConfigError, DgunetError
+from dgunet.errors import DgunetError
 from dgunet.kubeflow import containers, records
 from dgunet.kubeflow.compiling import with_image
 from dgunet.kubeflow.outputs import Result, check_outputs, present
 from dgunet.kubeflow.records import Record
-from dgunet.reading import shorten
 from dgunet.stages.campaign import CAMPAIGN
 from dgunet.tracking import Layout as Store
 from dgunet.tracking import follow
-from dgunet.tracking.run import MODES
+from dgunet.tracking.run import mode_from
 
 PATIENCE = 20
 """Seconds that steps get to write their checkpoints after they were told to stop."""
@@ -143,11 +142,7 @@ def _prepare(job: Job) -> tuple[Record, Path]:
 
 def _marks(run_id: str) -> dict[str, str]:
     """How the run's steps call themselves in MLflow; one process sends what they all tell."""
-    tracking = os.environ.get("DGUNET_TRACKING") or "later"
-    if tracking not in MODES:
-        raise ConfigError(
-            f"DGUNET_TRACKING={shorten(tracking)}.", f"Use one of {', '.join(MODES)}."
-        )
+    tracking = mode_from(os.environ, "later")
     return {CAMPAIGN: run_id, "KFP_RUN_ID": run_id, "DGUNET_TRACKING": tracking}
 
 

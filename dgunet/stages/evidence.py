@@ -11,13 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import safetensors
-
 from dgunet.data.manifest import StoreManifest
 from dgunet.errors import CheckpointError, DgunetError, EvaluationError
 from dgunet.evaluation.results import SUMMARY
 from dgunet.evaluation.summary import EvaluationSummary, selection
 from dgunet.files import sha256_file
+from dgunet.network.header import read_header
 from dgunet.reading import parse_json, shorten
 from dgunet.stages.ablations import ABLATIONS
 from dgunet.stages.layout import Layout, model_key
@@ -129,10 +128,9 @@ def _metadata(weights: Path) -> dict[str, Any]:
         CheckpointError: if the file is no network of ours.
     """
     try:
-        with safetensors.safe_open(weights, framework="numpy") as handle:
-            header = parse_json((handle.metadata() or {})["dgunet"], str(weights))
+        header = parse_json(read_header(weights).metadata["dgunet"], str(weights))
         return {"config": dict(header["config"]), "extra": dict(header["extra"])}
-    except (safetensors.SafetensorError, DgunetError, OSError, KeyError, TypeError, ValueError):
+    except (DgunetError, OSError, KeyError, TypeError, ValueError):
         raise CheckpointError(
             f"{weights} was not written by save_network.", "Train it again, or bring it back."
         ) from None

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgunet import files
-from dgunet.errors import DgunetError
+from dgunet.errors import ConfigError, DgunetError
+from dgunet.reading import shorten
 from dgunet.tracking.damage import say
 from dgunet.tracking.datasets import DatasetRef, where_from
 from dgunet.tracking.delivery import Delivery, deliver, since_last
@@ -34,12 +35,25 @@ SHARE_SECONDS = 60.0
 """Short DVC stages one after the other share a delivery: `import mlflow` alone takes seconds."""
 
 Mode = Literal["now", "later", "share", "off"]
-MODES: tuple[Mode, ...] = get_args(Mode)
 
 SEARCHED = ("stages", "scales", "recipe", "seed")
 """Settings that are tags as well, so that one search of MLflow's UI combines them with others."""
 
 _KEY = re.compile(r"[\w.\- :][/\w.\- :]{0,249}")
+
+
+def mode_from(environment: Mapping[str, str], default: Mode) -> Mode:
+    """When MLflow hears of a run: what ``DGUNET_TRACKING`` says, ``default`` if it says nothing.
+
+    Raises:
+        ConfigError: if it names no mode.
+    """
+    named = environment.get("DGUNET_TRACKING") or default
+    modes: tuple[Mode, ...] = get_args(Mode)
+    for mode in modes:
+        if named == mode:
+            return mode
+    raise ConfigError(f"DGUNET_TRACKING={shorten(named)}.", f"Use one of {', '.join(modes)}.")
 
 
 class Run:

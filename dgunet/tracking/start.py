@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dgunet.errors import ConfigError
-from dgunet.reading import shorten
 from dgunet.tracking.ending import Terminated, terminable, verdict
 from dgunet.tracking.home import Layout
 from dgunet.tracking.journal import JournalWriter, now_ms
 from dgunet.tracking.limited import hurried
 from dgunet.tracking.provenance import standard_tags
-from dgunet.tracking.run import MODES, Mode, Run
+from dgunet.tracking.run import Run, mode_from
 from dgunet.tracking.system import watching
 
 
@@ -51,7 +49,7 @@ def start_run(
         ConfigError: for an unknown ``DGUNET_TRACKING``.
     """
     layout = Layout.at(home)
-    mode = _mode()
+    mode = mode_from(os.environ, "share" if "DVC_STAGE" in os.environ else "now")
     if mode == "off" or os.environ.get("RANK", "0") != "0":
         yield Run(layout, None, "off")
         return
@@ -77,18 +75,3 @@ def start_run(
             run.end(*verdict(error))
             raise
         run.end("FINISHED", closing=closing)
-
-
-def _mode() -> Mode:
-    """When MLflow hears of the run.
-
-    Raises:
-        ConfigError: if ``DGUNET_TRACKING`` names no mode.
-    """
-    named = os.environ.get("DGUNET_TRACKING")
-    if not named:
-        return "share" if "DVC_STAGE" in os.environ else "now"
-    for mode in MODES:
-        if named == mode:
-            return mode
-    raise ConfigError(f"DGUNET_TRACKING={shorten(named)}.", f"Use one of {', '.join(MODES)}.")
