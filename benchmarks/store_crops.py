@@ -30,11 +30,11 @@ import psutil
 import torch
 from PIL import Image
 
-from dgunet.data.batches import TrainingBatches
-from dgunet.data.degrade import add_sensor_noise
-from dgunet.data.photographs import photographs
-from dgunet.data.prepare import prepare_dataset
-from dgunet.data.store import PairStore
+from dgunet.data.batches.training_batches import TrainingBatches
+from dgunet.data.sample.degrade import add_sensor_noise
+from dgunet.data.sample.photographs import photographs
+from dgunet.data.store.pair_store import PairStore
+from dgunet.data.store.prepare import prepare_dataset
 
 PATCH = 256
 SOURCES = {"GoPro, 1280x720": ((720, 1280), 6), "SIDD, 5328x3000": ((3000, 5328), 2)}

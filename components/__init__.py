@@ -1,4 +1,4 @@
-"""KFP components: typed doors into `dgunet.stages`, one folder a step."""
+"""KFP components: typed doors into `dgunet.steps`, one folder a step."""
 
 IMAGE = "dgunet:local"
 """What ``make image`` builds. A cluster's image, by digest, is in ``pipelines/cluster.yaml``."""

@@ -24,11 +24,11 @@ from pathlib import Path
 import websocket
 from PIL import Image
 
-from dgunet.stages.models import register
+from dgunet.tools.model_promotion import register
 from dgunet.tracking import Layout, RunInfo
-from dgunet.tracking.choosing import Wanted, charts_url, choose, compare_url, latest, run_url
 from dgunet.tracking.index import in_mlflow
 from dgunet.tracking.registry import Registry
+from dgunet.tracking.run_selection import Wanted, charts_url, choose, compare_url, latest, run_url
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"

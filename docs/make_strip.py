@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dgunet.stages.figures import strips
+from dgunet.tracking.reports.strips import strips
 
 ROOT = Path(__file__).parents[1]
 SETS = ("Rain100H", "SIDD", "GoPro")

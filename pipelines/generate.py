@@ -12,12 +12,12 @@ from pathlib import Path
 import docstring_parser
 import yaml
 
-from dgunet.files import write_text
-from dgunet.kubeflow.cluster import Trainer, load_cluster
-from dgunet.kubeflow.compiling import compiled, documents
-from dgunet.kubeflow.graph import graph
-from dgunet.kubeflow.picture import svg
-from dgunet.kubeflow.placing import Place
+from dgunet.kubeflow.cluster.settings import Trainer, load_cluster
+from dgunet.kubeflow.cluster.task_placement import Place
+from dgunet.kubeflow.pipeline.compiling import compiled, documents
+from dgunet.kubeflow.pipeline.drawing import svg
+from dgunet.kubeflow.pipeline.graph import graph
+from dgunet.system.files import write_text
 from pipelines import NAMES
 
 ROOT = Path(__file__).parents[1]

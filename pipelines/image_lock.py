@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dgunet.errors import DgunetError
-from dgunet.files import write_text
+from dgunet.system.errors import DgunetError
+from dgunet.system.files import write_text
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ".[export]"  # the tools of tests, notebooks and checks stay out

@@ -9,9 +9,9 @@ from components.submission.component import submission
 from components.survey.component import survey
 from components.train.component import train
 from components.train_nodes.component import train_nodes
-from dgunet.kubeflow.placing import Place
-from dgunet.stages.ablations import TEST_SET
-from dgunet.stages.layout import TRAINING_SETS
+from dgunet.kubeflow.cluster.task_placement import Place
+from dgunet.project import TRAINING_SETS
+from dgunet.terms import ABLATION_SET
 
 
 def trained(place: Place, common: dict, network: dict, training_set) -> object:
@@ -54,7 +54,7 @@ def scored(place: Place, common: dict, network: dict, sets, model) -> object:
 def ablated(place: Place, common: dict, names) -> object:
     """The results of the ablations ``names``, to be collected."""
     train_store = place("prepare", prepare(dataset=TRAINING_SETS["derain"], **_data(common)))
-    test_store = place("prepare", prepare(dataset=TEST_SET, **_data(common)))
+    test_store = place("prepare", prepare(dataset=ABLATION_SET, **_data(common)))
     with dsl.ParallelFor(names, parallelism=place.loops("ablations")) as name:
         step = ablate(
             name=name,

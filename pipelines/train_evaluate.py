@@ -7,7 +7,7 @@ from kfp import dsl
 from components.finish.component import finish
 from components.report.component import report
 from components.tables.component import tables
-from dgunet.kubeflow.placing import Place
+from dgunet.kubeflow.cluster.task_placement import Place
 from pipelines.networks import scored, trained
 
 

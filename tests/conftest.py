@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def _no_known_secrets():
     """A password of one test is a word like any other in the next."""
-    from dgunet import address
+    from dgunet.system import address
 
     address._known.clear()
 
@@ -45,7 +45,7 @@ def sample_root(project, tmp_path_factory):
     pulled = project / "data" / "sample"
     if pulled.is_dir():
         return pulled
-    from dgunet.data.sample import generate_sample
+    from dgunet.data.sample.generate import generate_sample
 
     made = tmp_path_factory.mktemp("sample") / "sample"
     generate_sample(made)

@@ -3,10 +3,10 @@
 import hashlib
 import json
 
-from dgunet.data.catalogue import dataset as entry
+from dgunet.data.catalogue.entries import dataset as entry
 from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.evaluation.rows import Row, mean, write_rows
-from dgunet.files import sha256_file, write_json
+from dgunet.system.files import sha256_file, write_json
 
 
 def digest(*parts):

@@ -40,8 +40,9 @@ def evaluate(
     from pathlib import Path
 
     from dgunet.config import parse_params
-    from dgunet.stages.evaluate import evaluate as run
-    from dgunet.stages.pins import check_pins, run_of
+    from dgunet.kubeflow.steps.code_pins import check_pins
+    from dgunet.steps.evaluate import evaluate as run
+    from dgunet.tracking.run_links import run_of
 
     check_pins(code=code_version, image=image_digest, protocols=protocols)
     (summary,) = run(

@@ -12,6 +12,6 @@ def finish(status: dsl.PipelineTaskFinalStatus):
     Args:
         status: how the pipeline ended; Kubeflow fills it.
     """
-    from dgunet.stages.campaign import close_campaign
+    from dgunet.kubeflow.steps.close_campaign import close_campaign
 
     print(close_campaign(status.state, status.pipeline_task_name, status.error_message or ""))

@@ -20,7 +20,7 @@ def gather(
     """
     from pathlib import Path
 
-    from dgunet.stages.gather import gather as run
+    from dgunet.kubeflow.steps.gather_results import gather as run
 
     names = run([Path(result.path) for result in results], Path(gathered.path))
     gathered.metadata.update(evaluations=len(names), names=" ".join(names))

@@ -26,8 +26,8 @@ def load(
     """
     from pathlib import Path
 
-    from dgunet.stages.load import load_weights
-    from dgunet.stages.pins import check_pins
+    from dgunet.kubeflow.steps.code_pins import check_pins
+    from dgunet.kubeflow.steps.load_weights import load_weights
 
     check_pins(code=code_version, image=image_digest)
     model.metadata.update(load_weights(weights, weights_sha256, task, Path(model.path)))

@@ -29,9 +29,10 @@ def prepare(
     from pathlib import Path
 
     from dgunet.config import parse_params
-    from dgunet.stages.pins import check_pins, run_of
-    from dgunet.stages.prepare import prepare as run
-    from dgunet.stages.source import trees
+    from dgunet.kubeflow.steps.code_pins import check_pins
+    from dgunet.kubeflow.steps.data_source import trees
+    from dgunet.steps.prepare import prepare as run
+    from dgunet.tracking.run_links import run_of
 
     check_pins(code=code_version, image=image_digest)
     knobs = parse_params(params)

@@ -30,9 +30,9 @@ def report(
     from tempfile import TemporaryDirectory
 
     from dgunet.config import parse_params
-    from dgunet.stages.pins import check_pins
-    from dgunet.stages.report import report as run
-    from dgunet.stages.submission import write_records
+    from dgunet.kubeflow.steps.code_pins import check_pins
+    from dgunet.kubeflow.steps.dnd_records import write_records
+    from dgunet.steps.report import report as run
     from dgunet.tracking import project_home
 
     check_pins(code=code_version)

@@ -18,6 +18,6 @@ def submission(
     """
     from pathlib import Path
 
-    from dgunet.stages.submission import submission_page
+    from dgunet.kubeflow.steps.dnd_records import submission_page
 
     Path(page.path).write_text(submission_page(Path(results.path)), encoding="utf-8")

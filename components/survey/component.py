@@ -36,7 +36,7 @@ def survey(
     from pathlib import Path
 
     from dgunet.config import parse_params
-    from dgunet.stages.survey import survey as run
+    from dgunet.kubeflow.steps.survey_sets import survey as run
 
     found, text = run(parse_params(params), task, sets, data_source, data_version)
     Path(page.path).write_text(text, encoding="utf-8")

@@ -32,9 +32,9 @@ def tables(
     from tempfile import TemporaryDirectory
 
     from dgunet.config import parse_params
-    from dgunet.stages.pins import check_pins
-    from dgunet.stages.submission import write_records
-    from dgunet.stages.tables import tables as run
+    from dgunet.kubeflow.steps.code_pins import check_pins
+    from dgunet.kubeflow.steps.dnd_records import write_records
+    from dgunet.steps.tables import tables as run
 
     check_pins(code=code_version)
     out = Path(tables.path)

@@ -34,9 +34,9 @@ def train(
     """
     from pathlib import Path
 
-    from dgunet.stages.launch import train_on_machine
-    from dgunet.stages.outcome import describe_model
-    from dgunet.stages.pins import check_pins
+    from dgunet.kubeflow.steps.code_pins import check_pins
+    from dgunet.kubeflow.steps.launch import train_on_machine
+    from dgunet.kubeflow.steps.model_facts import describe_model
 
     check_pins(code=code_version, image=image_digest)
     weights = train_on_machine(

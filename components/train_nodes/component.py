@@ -73,9 +73,9 @@ def train_nodes(
     """
     from pathlib import Path
 
-    from dgunet.kubeflow.trainer.nodes import Nodes, train_on_nodes
-    from dgunet.stages.outcome import describe_model
-    from dgunet.stages.pins import check_pins
+    from dgunet.kubeflow.steps.code_pins import check_pins
+    from dgunet.kubeflow.steps.model_facts import describe_model
+    from dgunet.kubeflow.trainer.multi_node import Nodes, train_on_nodes
 
     check_pins(code=code_version, image=image_digest)
     settings = Nodes(nodes, runtime, shared, image, poll, restarts, deadline)

@@ -7,9 +7,9 @@ import sys
 import traceback
 from contextlib import suppress
 
-from dgunet import files
-from dgunet.address import redact
-from dgunet.errors import DgunetError, exhausts_memory
+from dgunet.system import files
+from dgunet.system.address import redact
+from dgunet.system.errors import DgunetError, exhausts_memory
 
 USERS = 1
 """Exit status of a failure that the user or the machine's owner can fix."""

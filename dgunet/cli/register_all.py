@@ -7,16 +7,16 @@ import importlib
 import typer
 
 MODULES = (
-    "data",
-    "stages",
-    "training",
-    "evaluation",
-    "network",
-    "tracking",
-    "runs",
-    "models",
-    "pipeline",
-    "cleaning",
+    "data_commands",
+    "step_commands",
+    "training_commands",
+    "evaluation_commands",
+    "network_commands",
+    "tracking_commands",
+    "runs_commands",
+    "models_commands",
+    "pipeline_commands",
+    "cleaning_commands",
 )
 
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dgunet.errors import EvaluationError
-from dgunet.evaluation.arrays import Array, require_same_size, require_uint8
 from dgunet.evaluation.ssim import Float, SsimDefinition, ssim_map
+from dgunet.imaging.arrays import Array, require_same_size, require_uint8
+from dgunet.system.errors import EvaluationError
 
 Single = NDArray[np.float32]
 

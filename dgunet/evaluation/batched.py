@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dgunet.errors import EvaluationError
 from dgunet.evaluation.protocols import Protocol
 from dgunet.evaluation.ssim import SsimDefinition
+from dgunet.system.errors import EvaluationError
 
 
 def score_batch(restored: Tensor, target: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from dgunet.errors import DataError, EvaluationError
-from dgunet.evaluation.arrays import Array
-from dgunet.evaluation.npy import read_npy
 from dgunet.evaluation.rows import array_sha256
-from dgunet.files import (
+from dgunet.imaging.arrays import Array
+from dgunet.imaging.npy_files import read_npy
+from dgunet.system.errors import DataError, EvaluationError
+from dgunet.system.files import (
     atomic_folder,
     atomic_path,
     sha256_file,
@@ -30,7 +30,7 @@ from dgunet.files import (
     write_bytes,
     write_json,
 )
-from dgunet.reading import shorten
+from dgunet.system.reading import shorten
 
 IMAGES, BOXES = 50, 20
 _AGAIN = "Run the same evaluation again: it restores that box anew."

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from dgunet.errors import exhausts_memory
 from dgunet.evaluation.restoration import Network, TooLargeError, device_of
+from dgunet.system.errors import exhausts_memory
 
 _PROBE = 64
 # Convolution libraries take workspace that no tensor shows: 1.46 and 1.51 times as much in all

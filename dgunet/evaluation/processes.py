@@ -12,15 +12,15 @@ from pathlib import Path
 
 import torch
 
-from dgunet.data.store import PairStore
-from dgunet.errors import EvaluationError
-from dgunet.evaluation.journal import Note
+from dgunet.data.store.pair_store import PairStore
+from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.memory import free_bytes
 from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.row_journal import Note
 from dgunet.evaluation.runner import count_done, score_shard
-from dgunet.evaluation.steps import Settings
 from dgunet.network import load_network
-from dgunet.parent import end_with_parent
+from dgunet.system.errors import EvaluationError
+from dgunet.system.parent_process import end_with_parent
 
 _LOOK_SECONDS = 2.0
 
@@ -38,8 +38,8 @@ def evaluate_in_processes(
 ) -> None:
     """Score every image of ``store`` into journals in ``out``; merge them with `merge_rows`.
 
-    The caller holds ``out`` by `dgunet.evaluation.turns.alone`. The processes end with this one,
-    however it ends.
+    The caller holds ``out`` by `dgunet.evaluation.folder_turns.alone`. The processes end with this
+    one, however it ends.
 
     Args:
         weights: what `dgunet.network.load_network` reads.

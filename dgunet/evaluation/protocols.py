@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from dgunet.errors import ConfigError, EvaluationError
 from dgunet.evaluation.alignment import aligned_scores
-from dgunet.evaluation.arrays import (
+from dgunet.evaluation.ssim import SsimDefinition, ssim
+from dgunet.imaging.arrays import (
     Array,
     require_finite,
     require_floats,
     require_same_size,
     require_uint8,
 )
-from dgunet.evaluation.colour import matlab_luma, opencv_luma
-from dgunet.evaluation.psnr import psnr
-from dgunet.evaluation.ssim import SsimDefinition, ssim
-from dgunet.files import sha256_json
+from dgunet.imaging.colour import matlab_luma, opencv_luma
+from dgunet.imaging.psnr import psnr
+from dgunet.system.errors import ConfigError, EvaluationError
+from dgunet.system.files import sha256_json
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dgunet.errors import EvaluationError, exhausts_memory
-from dgunet.evaluation.arrays import Array
+from dgunet.imaging.arrays import Array
+from dgunet.system.errors import EvaluationError, exhausts_memory
 
 Network = Callable[[Tensor], Sequence[Tensor]]
 Restore = Callable[[Tensor], Tensor]

@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from dgunet.data.catalogue import CATALOGUE, FURTHER
-from dgunet.errors import DataError, EvaluationError
+from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.evaluation.rows import AGAIN, PSNR_RANGE, SSIM_RANGE, Row, mean, parse_rows
-from dgunet.evaluation.summary import SELECTION, Digest, EvaluationSummary, State, Word, finite
-from dgunet.files import sha256_bytes
-from dgunet.reading import read_bytes, read_mapping, shorten
+from dgunet.evaluation.summary import SELECTION, Digest, EvaluationSummary, Word, finite
+from dgunet.system.errors import DataError, EvaluationError
+from dgunet.system.files import sha256_bytes
+from dgunet.system.reading import read_bytes, read_mapping, shorten
+from dgunet.terms import EvaluationState, Profile, Task, Variant
 
 SUMMARY, TABLE = "summary.json", "per_image.parquet"
 
@@ -33,16 +34,16 @@ class _Form(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    profile: Literal["sample", "paper"]
+    profile: Profile
     dataset: Word
-    task: Literal["derain", "deblur", "denoise", "cs"]
-    variant: Literal["DGUNet", "DGUNet+"]
+    task: Task
+    variant: Variant
     row: Word
     ratio: Annotated[int, Field(ge=1, le=100)] | None
     images: int = Field(ge=1)
     published_images: int = Field(ge=1)
     complete: bool
-    state: State
+    state: EvaluationState
     data_digest: Digest
     checkpoint_sha256: Digest | Literal[""]
     protocol: Word
@@ -148,7 +149,7 @@ def _differences(told: EvaluationSummary, rows: list[Row]) -> Iterator[tuple[str
         yield name, finite(mean(getattr(row, name) for row in rows)), f"the rows of {TABLE} give"
     whole = told.profile == "paper" and len(rows) == info.pairs
     yield "complete", told.complete and whole, f"{len(rows)} images of profile {told.profile} are"
-    state: State = "measured" if told.complete else "partial"
+    state: EvaluationState = "measured" if told.complete else "partial"
     if not PROTOCOLS[info.protocol].scores_locally:
         state = "waiting for the server"
     yield "state", state, "its other fields say"

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dgunet.errors import EvaluationError
-from dgunet.evaluation.arrays import Array
-from dgunet.files import atomic_path
-from dgunet.reading import shorten
+from dgunet.imaging.arrays import Array
+from dgunet.system.errors import EvaluationError
+from dgunet.system.files import atomic_path
+from dgunet.system.reading import shorten
 
 PSNR_RANGE = (-100.0, 200.0)
 """dB that a finite PSNR can have: 8-bit images, float32 blocks and aligned ones lie well inside."""

@@ -9,17 +9,18 @@ from typing import Any
 
 from torch import nn
 
-from dgunet import leftovers
-from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation.dnd import box_is, bundle_boxes
-from dgunet.evaluation.journal import Journal, Note
+from dgunet.evaluation.folder_turns import ROWS, alone, sharing
+from dgunet.evaluation.image_steps import BOXES, Settings, Store, Work, picture_path, stream
 from dgunet.evaluation.protocols import Protocol
 from dgunet.evaluation.restoration import Network
+from dgunet.evaluation.row_journal import Journal, Note
 from dgunet.evaluation.rows import Entry, Row, mean, write_rows, write_timings
-from dgunet.evaluation.steps import BOXES, Settings, Store, Work, picture_path, stream
-from dgunet.evaluation.summary import EvaluationSummary, State, finite
-from dgunet.evaluation.turns import ROWS, alone, sharing
-from dgunet.files import sha256_file, sha256_json, sha256_source, tree_digest, write_json
+from dgunet.evaluation.summary import EvaluationSummary, finite
+from dgunet.system import leftovers
+from dgunet.system.errors import DataError, EvaluationError
+from dgunet.system.files import sha256_file, sha256_json, sha256_source, tree_digest, write_json
+from dgunet.terms import EvaluationState
 
 __all__ = [
     "EvaluationSummary",
@@ -267,7 +268,7 @@ def _summary(
     manifest: Any, protocol: Protocol, settings: Settings, rows: list[Row], table_sha256: str
 ) -> EvaluationSummary:
     complete = bool(manifest.complete) and len(rows) == manifest.published_count
-    state: State = "measured" if complete else "partial"
+    state: EvaluationState = "measured" if complete else "partial"
     if not protocol.scores_locally:
         state = "waiting for the server"
     return EvaluationSummary(

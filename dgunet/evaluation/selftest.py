@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dgunet.errors import EvaluationError
-from dgunet.evaluation.arrays import Array
 from dgunet.evaluation.batched import score_batch
 from dgunet.evaluation.protocols import PROTOCOLS, Protocol, Score
+from dgunet.imaging.arrays import Array
+from dgunet.system.errors import EvaluationError
 
 TOLERANCE = 1e-6
 ALIGNED_TOLERANCE = 5e-3

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dgunet.evaluation.arrays import Array, require_same_size, require_sides
+from dgunet.imaging.arrays import Array, require_same_size, require_sides
 
 Float = NDArray[np.float64]
 

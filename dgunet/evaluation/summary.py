@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
-State = Literal["measured", "partial", "waiting for the server"]
+from dgunet.terms import EvaluationState
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """A SHA-256 in the files of results."""
@@ -60,7 +60,7 @@ class EvaluationSummary:
     images: int
     published_images: int
     complete: bool
-    state: State
+    state: EvaluationState
     data_digest: str
     checkpoint_sha256: str
     protocol: str

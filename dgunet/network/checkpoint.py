@@ -12,12 +12,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from dgunet.errors import CheckpointError, ConfigError
-from dgunet.files import atomic_path
 from dgunet.network.config import DGUNetConfig
 from dgunet.network.dgunet import DGUNet
 from dgunet.network.header import read_header, unreadable
-from dgunet.reading import parse_json, shorten
+from dgunet.system.errors import CheckpointError, ConfigError
+from dgunet.system.files import atomic_path
+from dgunet.system.reading import parse_json, shorten
 
 FORMAT = "dgunet-network-1"
 METADATA = "dgunet"

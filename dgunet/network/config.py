@@ -12,17 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
-from dgunet.errors import ConfigError
 from dgunet.network.size import count_parameters
-from dgunet.reading import shorten
+from dgunet.system.errors import ConfigError
+from dgunet.system.reading import shorten
+from dgunet.terms import ARCHITECTURES, TASKS, VARIANTS, Task, Variant
 
-Task = Literal["derain", "deblur", "denoise", "cs"]
-Variant = Literal["DGUNet", "DGUNet+"]
-Architecture = Literal["released", "paper"]
-
-TASKS: tuple[str, ...] = get_args(Task)
-VARIANTS: tuple[str, ...] = get_args(Variant)
-ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 RATIOS = (1, 4, 10, 25, 30, 40, 50)
 """Sampling ratios in percent that the released code knows; the paper reports 1, 4, 10, 25, 50."""
 

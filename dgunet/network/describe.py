@@ -9,8 +9,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from dgunet.network.config import TASKS, VARIANTS, DGUNetConfig, preset
+from dgunet.network.config import DGUNetConfig, preset
 from dgunet.network.dgunet import DGUNet
+from dgunet.terms import TASKS, VARIANTS
 
 
 @dataclass(frozen=True)

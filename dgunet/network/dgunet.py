@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dgunet.errors import ConfigError
 from dgunet.network.config import DGUNetConfig
 from dgunet.network.fusion import AdditiveFusion, fusions
 from dgunet.network.gradient import FlexibleGradientDescent, GradientBlock
@@ -32,6 +31,7 @@ from dgunet.network.proximal import (
     conv3x3,
 )
 from dgunet.network.size import SCALES
+from dgunet.system.errors import ConfigError
 
 
 class StageFeatures(NamedTuple):

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from dgunet.errors import ConfigError
-from dgunet.files import atomic_path
 from dgunet.network.dgunet import DGUNet
 from dgunet.network.proximal import SubspaceProjection
+from dgunet.system.errors import ConfigError
+from dgunet.system.files import atomic_path
 
 
 class Restoration(nn.Module):

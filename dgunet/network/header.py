@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dgunet.errors import CheckpointError
-from dgunet.reading import decode, open_regular, parse_json, shorten
+from dgunet.system.errors import CheckpointError
+from dgunet.system.reading import decode, open_regular, parse_json, shorten
 
 HEADER_BYTES = 16 << 20
 """A header is at most this long; that of the largest network of the paper has 300 kB."""

@@ -15,13 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dgunet.errors import CheckpointError
-from dgunet.files import write_bytes
 from dgunet.network.checkpoint import compare_keys, shapes
-from dgunet.network.config import RATIOS, TASKS, DGUNetConfig, preset
+from dgunet.network.config import RATIOS, DGUNetConfig, preset
 from dgunet.network.dgunet import DGUNet
 from dgunet.network.official_file import PREFIX, OfficialFile, read_official
 from dgunet.network.size import SCALES
+from dgunet.system.errors import CheckpointError
+from dgunet.system.files import write_bytes
+from dgunet.terms import TASKS
 
 REPOSITORY = "MC-E/Deep-Generalized-Unfolding-Networks-for-Image-Restoration"
 

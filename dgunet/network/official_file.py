@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgunet.errors import CheckpointError
-from dgunet.files import sha256_file
 from dgunet.network.checkpoint import DTYPES, cut
 from dgunet.network.size import SCALES
+from dgunet.system.errors import CheckpointError
+from dgunet.system.files import sha256_file
 
 PREFIX = "module."
 WRAPPERS = ("state_dict", "params_ema", "params")

@@ -9,22 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import fsum
-from typing import Any, Literal
+from typing import Any
 
-from dgunet.paper.layout import Line, Slot
+from dgunet.paper.cell_positions import Line, Slot
 from dgunet.paper.published import PublishedCell, Rank
 from dgunet.paper.summaries import Summary, combined_digest
+from dgunet.terms import CellState
 
-State = Literal[
-    "published",
-    "measured",
-    "partial",
-    "sample",
-    "not run",
-    "waiting for the server",
-    "not in the paper",
-]
-Judged = tuple[State, str]
+Judged = tuple[CellState, str]
 """A state and, where it needs one, the reason in a few words."""
 
 
@@ -59,7 +51,7 @@ class Cell:
         source: "published", "reproduced" or "sample".
         value: full precision (PSNR in dB), or None.
         shown: what the tables print.
-        state: see :data:`State`; ``note`` says why, where that is not plain.
+        state: see :data:`CellState`; ``note`` says why, where that is not plain.
         published: the paper's printed value at the same place; None for a sample's cell.
         rank: bold ("best") or underlined ("second") in the paper.
         reference: the published method's citation number.
@@ -73,7 +65,7 @@ class Cell:
     source: Line
     value: float | None
     shown: str
-    state: State
+    state: CellState
     note: str = ""
     published: str | None = None
     rank: Rank = ""
@@ -190,7 +182,7 @@ def _state(summary: Summary, metric: str) -> Judged:
     return summary.state, chosen
 
 
-def _shown(value: float | None, state: State, note: str, decimals: int) -> str:
+def _shown(value: float | None, state: CellState, note: str, decimals: int) -> str:
     if state in ("measured", "sample") and value is not None:
         return f"{value:.{decimals}f}"
     return f"partial ({note})" if state == "partial" and note else state

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dgunet.errors import EvaluationError
+from dgunet.system.errors import EvaluationError
 
 Verdict = Literal["better", "worse", "no difference shown", "too few images"]
 

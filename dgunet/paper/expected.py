@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dgunet.paper import published
-from dgunet.paper.layout import AVERAGE, slots
+from dgunet.paper.cell_positions import AVERAGE, slots
 
 
 def expected(task: str, variant: str, ratio: int | None = None) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dgunet.errors import DgunetError
+from dgunet.system.errors import DgunetError
 
 
 def explain_cell(cells: pd.DataFrame, table: int, row: str, column: str) -> dict[str, Any]:

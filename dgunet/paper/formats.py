@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tabulate import tabulate
 
-from dgunet.files import atomic_path, sha256_file, sha256_json, write_json, write_text
 from dgunet.paper.cells import Cell
-from dgunet.paper.generated import SAMPLE_NOTICE, GeneratedTable, Heading, shown
-from dgunet.paper.written import CELLS, INDEX, SCHEMA, as_frame, read_cells
+from dgunet.paper.generated_table import SAMPLE_NOTICE, GeneratedTable, Heading, shown
+from dgunet.paper.written_tables import CELLS, INDEX, SCHEMA, as_frame, read_cells
+from dgunet.system.files import atomic_path, sha256_file, sha256_json, write_json, write_text
 
 __all__ = [
     "cells_frame",
@@ -48,7 +48,7 @@ def write_tables(tables: Sequence[GeneratedTable], out: Path) -> Path:
     """Write every table in every format, ``cells.parquet`` over all, and ``index.json``.
 
     Args:
-        tables: as :func:`dgunet.paper.tables.build_tables` gives them.
+        tables: as :func:`dgunet.paper.table_building.build_tables` gives them.
         out: the folder, made where missing; files of these names are replaced.
 
     Returns:
@@ -72,7 +72,7 @@ def write_tables(tables: Sequence[GeneratedTable], out: Path) -> Path:
 
 
 def cells_frame(tables: Sequence[GeneratedTable]) -> pd.DataFrame:
-    """The cells of ``tables`` as :func:`dgunet.paper.written.read_cells` gives them."""
+    """The cells of ``tables`` as :func:`dgunet.paper.written_tables.read_cells` gives them."""
     return as_frame(_arrow(tables))
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from dgunet.paper.cell_positions import Line
 from dgunet.paper.cells import Cell
-from dgunet.paper.generated import GeneratedTable, shown
-from dgunet.paper.layout import Line
+from dgunet.paper.generated_table import GeneratedTable, shown
 
 DESCRIPTION_CHARACTERS = 7800
 """MLflow keeps 8000 of a run's description."""

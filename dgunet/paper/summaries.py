@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from dgunet.errors import ConfigError, DataError
 from dgunet.evaluation.summary import SELECTION, Word
-from dgunet.files import sha256_json
-from dgunet.reading import shorten
+from dgunet.system.errors import ConfigError, DataError
+from dgunet.system.files import sha256_json
+from dgunet.system.reading import shorten
+from dgunet.terms import EvaluationState, Profile
 
-Profile = Literal["sample", "paper"]
 Place = tuple[str, str, int | None]
 """Where a summary belongs: data set, result row (variant or ablation key), CS ratio in percent."""
 
@@ -42,7 +42,7 @@ class Summary(BaseModel):
     images: int = Field(ge=0)
     published_images: int = Field(ge=0)
     complete: bool
-    state: Literal["measured", "partial", "waiting for the server"]
+    state: EvaluationState
     data_digest: str = Field(min_length=1)
     checkpoint_sha256: str = Field(min_length=1)
     protocol: Word

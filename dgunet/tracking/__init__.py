@@ -6,12 +6,12 @@
 ...     run.log_metrics({"psnr": 31.4})
 """
 
-from dgunet.tracking.delivery import Delivery, deliver, follow
+from dgunet.tracking.delivery.replay import Delivery, deliver, follow
 from dgunet.tracking.home import Layout, project_home
 from dgunet.tracking.index import RunInfo, delivered, lookup, pending
 from dgunet.tracking.run import Run
-from dgunet.tracking.start import start_run
-from dgunet.tracking.store import TrackingError, ensure_store
+from dgunet.tracking.run_start import start_run
+from dgunet.tracking.server.mlflow_store import TrackingError, ensure_store
 
 __all__ = [
     "Delivery",

@@ -10,12 +10,13 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
-from dgunet.tracking import index, store
-from dgunet.tracking.answers import check_speaks
-from dgunet.tracking.damage import aside_in
-from dgunet.tracking.delivery import deliver
+from dgunet.tracking import index
+from dgunet.tracking.delivery.answers import check_speaks
+from dgunet.tracking.delivery.replay import deliver
 from dgunet.tracking.home import Layout
-from dgunet.tracking.journals import journals_in, look_at
+from dgunet.tracking.journal.damage import aside_in
+from dgunet.tracking.journal.reading import journals_in, look_at
+from dgunet.tracking.server import mlflow_store
 
 HOUR_MS = 3_600_000
 
@@ -66,17 +67,19 @@ def examine(layout: Layout, *, silent_hours: float = 24) -> Diagnosis:
     """
     told = Diagnosis(list(_here(layout)))
     try:
-        store.ask(layout.uri)
-        with store.quiet_mlflow():
-            client = store.client(store.ensure_store(layout))
+        mlflow_store.ask(layout.uri)
+        with mlflow_store.quiet_mlflow():
+            client = mlflow_store.client(mlflow_store.ensure_store(layout))
             check_speaks(client, layout.uri)
             experiments = [found.experiment_id for found in client.search_experiments()]
             told.findings += _orphans(client, layout, experiments, silent_hours)
             told.findings += _half_made(client, layout, experiments)
-    except store.TrackingError:
+    except mlflow_store.TrackingError:
         raise
     except Exception as error:  # whatever MLflow or the network throws
-        told.away = str(error) if isinstance(error, store.Away) else store.one_line(error)
+        told.away = (
+            str(error) if isinstance(error, mlflow_store.Away) else mlflow_store.one_line(error)
+        )
     return told
 
 
@@ -111,8 +114,8 @@ def mend(layout: Layout, told: Diagnosis) -> list[Finding]:
         if told.away or not (finding.run_id or finding.model_id):
             left.append(finding)
             continue
-        with store.answering(layout):
-            _close(store.client(layout.uri), finding)
+        with mlflow_store.answering(layout):
+            _close(mlflow_store.client(layout.uri), finding)
     return left
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from mlflow.data.dataset_source import DatasetSource
 
-from dgunet.errors import DataError
-from dgunet.tracking.datasets import Source, where_from
+from dgunet.system.errors import DataError
+from dgunet.tracking.dataset_inputs import Source, where_from
 from dgunet.tracking.home import project_home
 
 SCHEME = "dvc:"

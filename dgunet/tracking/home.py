@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgunet.address import Address
+from dgunet.system.address import Address
 
 
 def project_home(start: Path | None = None) -> Path:

@@ -10,14 +10,15 @@ from typing import Any
 
 from filelock import FileLock
 
-from dgunet import files, lines
-from dgunet.errors import DgunetError
-from dgunet.tracking import store
-from dgunet.tracking.answers import check_speaks
-from dgunet.tracking.damage import Damaged, name_once
+from dgunet.system import files, line_files
+from dgunet.system.errors import DgunetError
+from dgunet.terms import DATA_TAG
+from dgunet.tracking.delivery.answers import check_speaks
 from dgunet.tracking.home import Layout, sqlite_path
-from dgunet.tracking.journals import JournalReader, look_at
+from dgunet.tracking.journal.damage import Damaged, name_once
+from dgunet.tracking.journal.reading import JournalReader, look_at
 from dgunet.tracking.provenance import UNKNOWN
+from dgunet.tracking.server import mlflow_store
 
 RESULT_KEYS = ("checkpoint", "per_image", "dataset", "table", "report")
 """What ``Run.set_result`` may name; each is a tag ``result.<key>`` in MLflow."""
@@ -88,7 +89,7 @@ def describe(
         campaign=tags.get("campaign", ""),
         commit=tags.get("git.commit", UNKNOWN),
         dirty=tags.get("git.dirty", UNKNOWN),
-        data_digest=tags.get("data.digest", UNKNOWN),
+        data_digest=tags.get(DATA_TAG, UNKNOWN),
         tracking_uri=uri,
         results=told["result"],
         tags=_own(tags),
@@ -115,9 +116,9 @@ def record(layout: Layout, info: RunInfo) -> None:
         files.make_folder(layout.index.parent)
         with (
             FileLock(layout.index.with_suffix(".lock")),
-            lines.open_log(layout.index) as handle,
+            line_files.open_log(layout.index) as handle,
         ):
-            lines.append_line(handle, asdict(info))
+            line_files.append_line(handle, asdict(info))
 
 
 def delivered(layout: Layout) -> list[RunInfo]:
@@ -133,7 +134,7 @@ def damaged_lines(layout: Layout) -> list[tuple[int, str]]:
 
 def _read_index(layout: Layout) -> tuple[list[RunInfo], list[tuple[int, str]]]:
     try:
-        told = lines.read_lines(layout.index, unchecked=True)
+        told = line_files.read_lines(layout.index, unchecked=True)
     except DgunetError as error:
         return [], [(0, str(error))]
     infos, damaged = [], list(told.damaged)
@@ -196,13 +197,13 @@ def in_mlflow(layout: Layout) -> list[RunInfo]:
     Raises:
         TrackingError: if the store does not answer.
     """
-    with store.answering(layout, "Leave --server out: the local index needs no server."):
-        store.ask(layout.uri)
-        client = store.client(store.ensure_store(layout))
+    with mlflow_store.answering(layout, "Leave --server out: the local index needs no server."):
+        mlflow_store.ask(layout.uri)
+        client = mlflow_store.client(mlflow_store.ensure_store(layout))
         try:
             check_speaks(client, layout.uri)
-        except store.Away as error:
-            raise store.TrackingError(str(error)) from error
+        except mlflow_store.Away as error:
+            raise mlflow_store.TrackingError(str(error)) from error
         experiments = {e.experiment_id: e.name for e in client.search_experiments()}
         found: list[Any] = []
         token = None
@@ -242,19 +243,19 @@ def _search(layout: Layout, sha256: str) -> RunInfo | None:
     if not sha256.isalnum():
         raise ValueError(f"{sha256!r} is not a hexadecimal digest.")
     database = sqlite_path(layout.uri)
-    if (database and not database.exists()) or store.BackOff(layout).reason():
+    if (database and not database.exists()) or mlflow_store.BackOff(layout).reason():
         return None
     try:
-        with store.answering(layout):
-            store.ask(layout.uri)
-            client = store.client(layout.uri)
+        with mlflow_store.answering(layout):
+            mlflow_store.ask(layout.uri)
+            client = mlflow_store.client(layout.uri)
             experiments = {e.experiment_id: e.name for e in client.search_experiments()}
             for key in RESULT_KEYS:
                 wanted = f"tags.`result.{key}` = '{sha256}'"
                 if runs := client.search_runs(list(experiments), wanted, max_results=1):
                     name = experiments[runs[0].info.experiment_id]
                     return from_mlflow(runs[0], name, str(layout.uri))
-    except (store.TrackingError, OSError):
+    except (mlflow_store.TrackingError, OSError):
         return None
     return None
 
@@ -275,7 +276,7 @@ def from_mlflow(run: Any, experiment: str, uri: str) -> RunInfo:
         campaign=tags.get("campaign", ""),
         commit=tags.get("git.commit", UNKNOWN),
         dirty=tags.get("git.dirty", UNKNOWN),
-        data_digest=tags.get("data.digest", UNKNOWN),
+        data_digest=tags.get(DATA_TAG, UNKNOWN),
         tracking_uri=uri,
         results={k.removeprefix(prefix): v for k, v in tags.items() if k.startswith(prefix)},
         tags=_own(tags),

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from dgunet import files
-from dgunet.errors import DgunetError
+from dgunet.system import files
+from dgunet.system.errors import DgunetError
 
 UNKNOWN = "unknown"
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dgunet import files
-from dgunet.tracking import store
+from dgunet.system import files
+from dgunet.terms import CHECKPOINT_TAG, DATA_TAG, PARITY_TAG, PROTOCOL_TAG, STATE_TAG
+from dgunet.tracking.delivery.logged_models import find_model
 from dgunet.tracking.home import Layout
-from dgunet.tracking.models import find_model
+from dgunet.tracking.server import mlflow_store
 
 CANDIDATE, BEST, OFFICIAL = "candidate", "best", "official"
 ALIASES = {
@@ -58,19 +59,19 @@ class Registry:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        with store.answering(layout):
-            store.ask(layout.uri)
-            self.client: Any = store.client(store.ensure_store(layout))
+        with mlflow_store.answering(layout):
+            mlflow_store.ask(layout.uri)
+            self.client: Any = mlflow_store.client(mlflow_store.ensure_store(layout))
 
     def names(self) -> list[str]:
         """The registered models of this project."""
-        with store.answering(self.layout):
+        with mlflow_store.answering(self.layout):
             found = self.client.search_registered_models("name LIKE 'dgunet-%'")
         return [model.name for model in found]
 
     def versions(self, name: str) -> list[Version]:
         """All versions of a registered model, the first one first; none for an unknown name."""
-        with store.answering(self.layout):
+        with mlflow_store.answering(self.layout):
             found = self.client.search_model_versions(f"name = '{name}'")
             model = self.client.get_registered_model(name) if found else None
         aliases: dict[str, list[str]] = {}
@@ -80,7 +81,7 @@ class Registry:
             Version(
                 name,
                 str(v.version),
-                v.tags.get("checkpoint.sha256", ""),
+                v.tags.get(CHECKPOINT_TAG, ""),
                 dict(v.tags),
                 tuple(sorted(aliases.get(str(v.version), ()))),
             )
@@ -103,10 +104,10 @@ class Registry:
         known = next((v for v in self.versions(name) if v.checkpoint == checkpoint), None)
         if known is not None:
             return known
-        with store.answering(self.layout):
+        with mlflow_store.answering(self.layout):
             model = find_model(self.client, checkpoint)
             if model is None:
-                raise store.TrackingError(
+                raise mlflow_store.TrackingError(
                     f"MLflow at {self.layout.uri} has no model with the weights "
                     f"{checkpoint[:12]}....",
                     "Send waiting runs first: dgunet tracking sync",
@@ -117,7 +118,7 @@ class Registry:
                 name,
                 model.artifact_location,
                 run_id=model.source_run_id,
-                tags={"checkpoint.sha256": checkpoint} | dict(tags),
+                tags={CHECKPOINT_TAG: checkpoint} | dict(tags),
                 model_id=model.model_id,
                 await_creation_for=0,
             )
@@ -126,14 +127,14 @@ class Registry:
 
     def set_alias(self, version: Version, alias: str, *, because: str = "") -> None:
         """Let ``alias`` point to ``version``; the reason becomes the version's description."""
-        with store.answering(self.layout):
+        with mlflow_store.answering(self.layout):
             self.client.set_registered_model_alias(version.name, alias, version.number)
             if because:
                 self.client.update_model_version(version.name, version.number, because)
 
     def evidence(self, checkpoint: str) -> dict[str, Evidence]:
         """The newest finished evaluation of these weights by test set."""
-        with store.answering(self.layout):
+        with mlflow_store.answering(self.layout):
             experiments = [found.experiment_id for found in self.client.search_experiments()]
             runs = self.client.search_runs(
                 experiments,
@@ -143,13 +144,13 @@ class Registry:
         found = {}
         for run in runs:
             tags = run.data.tags
-            if tags.get("result.per_image") and tags.get("state") != "waiting for the server":
+            if tags.get("result.per_image") and tags.get(STATE_TAG) != "waiting for the server":
                 found[tags["dataset"]] = Evidence(
                     run.info.run_id,
                     tags["dataset"],
-                    tags["data.digest"],
-                    tags["protocol"],
-                    tags["parity"],
+                    tags[DATA_TAG],
+                    tags[PROTOCOL_TAG],
+                    tags[PARITY_TAG],
                 )
         return found
 
@@ -159,12 +160,12 @@ class Registry:
         Raises:
             TrackingError: if the artifact is not the file that the run made.
         """
-        with store.answering(self.layout), tempfile.TemporaryDirectory() as folder:
+        with mlflow_store.answering(self.layout), tempfile.TemporaryDirectory() as folder:
             path = self.client.download_artifacts(evidence.run_id, "per_image.parquet", folder)
             wanted = self.client.get_run(evidence.run_id).data.tags["result.per_image"]
             content = Path(path).read_bytes()
         if files.sha256_bytes(content) != wanted:
-            raise store.TrackingError(
+            raise mlflow_store.TrackingError(
                 f"per_image.parquet of the run {evidence.run_id} is not the file it made.",
                 "Evaluate that set again.",
             )
@@ -173,7 +174,7 @@ class Registry:
     def trained(self, wanted: Mapping[str, str]) -> str | None:
         """The weights of the newest finished training whose tags are ``wanted``, as SHA-256."""
         search = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
-        with store.answering(self.layout):
+        with mlflow_store.answering(self.layout):
             experiments = [found.experiment_id for found in self.client.search_experiments()]
             runs = self.client.search_runs(
                 experiments,
@@ -181,4 +182,4 @@ class Registry:
                 max_results=1,
                 order_by=["attributes.start_time DESC"],
             )
-        return str(runs[0].data.tags["checkpoint.sha256"]) if runs else None
+        return str(runs[0].data.tags[CHECKPOINT_TAG]) if runs else None

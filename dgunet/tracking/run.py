@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dgunet import files
-from dgunet.errors import ConfigError, DgunetError
-from dgunet.reading import shorten
-from dgunet.tracking.damage import say
-from dgunet.tracking.datasets import DatasetRef, where_from
-from dgunet.tracking.delivery import Delivery, deliver, since_last
+from dgunet.system import files
+from dgunet.system.errors import ConfigError, DgunetError
+from dgunet.system.reading import shorten
+from dgunet.tracking.dataset_inputs import DatasetRef, where_from
+from dgunet.tracking.delivery.replay import Delivery, deliver, since_last
 from dgunet.tracking.home import Layout
 from dgunet.tracking.index import RESULT_KEYS, delivered
-from dgunet.tracking.journal import JournalReader, JournalWriter
-from dgunet.tracking.store import one_line
+from dgunet.tracking.journal.damage import say
+from dgunet.tracking.journal.writing import JournalReader, JournalWriter
+from dgunet.tracking.server.mlflow_store import one_line
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -49,7 +49,7 @@ class RestorationModel:
     def restore(self, picture: str | Path | NDArray[Any]) -> NDArray[Any]:
         """Restore one picture; see `predict`."""
         if isinstance(picture, str | Path):
-            from dgunet.evaluation.pictures import read_picture
+            from dgunet.user_images.restoring import read_picture
 
             return self._restore_pixels(read_picture(Path(picture)).pixels, str(picture))
         pixels = np.asarray(picture)
@@ -61,7 +61,7 @@ class RestorationModel:
         return restored.reshape(pixels.shape)
 
     def _restore_pixels(self, pixels: NDArray[Any], name: str) -> NDArray[Any]:
-        from dgunet.evaluation.pictures import Picture, restore_picture
+        from dgunet.user_images.restoring import Picture, restore_picture
 
         channels = self.network.config.channels
         shown = restore_picture(self.network, Picture(pixels), name, channels=channels)

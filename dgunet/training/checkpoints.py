@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from dgunet import files, leftovers
-from dgunet.errors import CheckpointError
-from dgunet.reading import read_bytes, shorten
-from dgunet.training.copies import Copies, bring_newest
-from dgunet.training.uploads import Uploads
+from dgunet.system import files, leftovers
+from dgunet.system.errors import CheckpointError
+from dgunet.system.reading import read_bytes, shorten
+from dgunet.training.checkpoint_mirror import Copies, bring_newest
+from dgunet.training.checkpoint_uploads import Uploads
 
 Snapshot = dict[str, Any]
 """Tensors and plain values by name; ``step`` is the first step that is not made yet."""

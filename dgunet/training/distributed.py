@@ -16,8 +16,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dgunet.errors import ConfigError
-from dgunet.reading import shorten
+from dgunet.system.errors import ConfigError
+from dgunet.system.reading import shorten
 
 
 class World:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 
-from dgunet.errors import DgunetError
+from dgunet.system.errors import DgunetError
 from dgunet.training.distributed import World
 from dgunet.training.settings import TrainingConfig
-from dgunet.training.state import TrainingState
+from dgunet.training.training_state import TrainingState
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from dgunet.errors import ConfigError, DgunetError
-from dgunet.reading import shorten
+from dgunet.system.errors import ConfigError, DgunetError
+from dgunet.system.reading import shorten
 from dgunet.training.checkpoints import Checkpoints, Snapshot
 from dgunet.training.curve import StepReport, TrainingResult
 from dgunet.training.distributed import World
@@ -21,8 +21,8 @@ from dgunet.training.failures import explained
 from dgunet.training.loss import stage_losses
 from dgunet.training.settings import TrainingConfig
 from dgunet.training.speed import Model, compiled, memory_format, recomputing
-from dgunet.training.state import TrainingState, generators
 from dgunet.training.stopping import InterruptedTrainingError, Stop, stopping
+from dgunet.training.training_state import TrainingState, generators
 from dgunet.training.validation import Validation, ValidationReport, mean_psnr
 
 

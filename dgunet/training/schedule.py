@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
-from dgunet.errors import ConfigError
+from dgunet.system.errors import ConfigError
 from dgunet.training.settings import TrainingConfig
 
 

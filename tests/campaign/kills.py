@@ -127,7 +127,7 @@ def in_mlflow(home):
 
 def faults(step, home, wanted, log):
     """What is not as it should be after the step was killed and run again."""
-    from dgunet.stages.cleaning import survey
+    from dgunet.tools.cleaning import survey
 
     status, _ = run_killed(step.command, home, env=QUIET, log=log)
     if status and "is there already" not in log.read_text():  # it was whole before the kill

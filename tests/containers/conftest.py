@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def engine():
     """The engine, once its image is known to hold this checkout's code."""
-    from dgunet.stages.pins import code_version
+    from dgunet.kubeflow.steps.code_pins import code_version
 
     done = subprocess.run(
         ["docker", "image", "inspect", IMAGE], capture_output=True, text=True, check=False
@@ -28,6 +28,6 @@ def engine():
     assert not done.returncode, f"make image first: {done.stderr}"
     (facts,) = json.loads(done.stdout)
     made = Engine(facts)
-    ask = "from dgunet.stages.pins import code_version; print(code_version())"
+    ask = "from dgunet.kubeflow.steps.code_pins import code_version; print(code_version())"
     assert made.run("python", "-c", ask).strip() == code_version(), "other code: make image"
     return made

@@ -106,7 +106,7 @@ def test_two_processes_train_together_without_a_network(engine):
         "os.write(1, b'sum %g\\n' % x.item())"  # whole, beside the other's
     )
     launch = (
-        "import subprocess, sys; from dgunet.stages.launch import torchrun;"
+        "import subprocess, sys; from dgunet.kubeflow.steps.launch import torchrun;"
         "sys.exit(subprocess.call([*torchrun(2), 'python', '-c', sys.argv[1]]))"
     )
     told = engine.run("python", "-c", launch, program)

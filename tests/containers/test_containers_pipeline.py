@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dgunet import files, network
+from dgunet import network
+from dgunet.system import files
 
 pytestmark = pytest.mark.timeout(3000)
 

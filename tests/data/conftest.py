@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from data_disks import mount
 
-from dgunet.data.prepare import prepare_dataset
+from dgunet.data.store.prepare import prepare_dataset
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Stores made from arrays instead of photographs."""
 
-from dgunet.data.writer import plan_shards, write_manifest, write_shard
+from dgunet.data.store.writer import plan_shards, write_manifest, write_shard
 
 DESCRIPTION = {
     "dataset": "Test100",

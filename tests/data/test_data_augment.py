@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from dgunet.data.augment import (
+from dgunet.data.batches.augment import (
     AUGMENTATIONS,
     dihedral,
     draw_saturation,
@@ -17,9 +17,9 @@ from dgunet.data.augment import (
     reflect,
     saturate,
 )
-from dgunet.data.batches import TrainingBatches
-from dgunet.data.recipes import RECIPES
-from dgunet.data.store import PairStore
+from dgunet.data.batches.training_batches import TrainingBatches
+from dgunet.data.store.pair_store import PairStore
+from dgunet.data.store.preparation_recipes import RECIPES
 
 DRAWS = 36_000
 

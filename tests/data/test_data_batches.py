@@ -9,11 +9,11 @@ from data_stores import write_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgunet.data.augment import dihedral
-from dgunet.data.batches import Ahead, TrainingBatches
-from dgunet.data.store import PairStore
-from dgunet.data.writer import LoadedPair
-from dgunet.errors import DataError
+from dgunet.data.batches.augment import dihedral
+from dgunet.data.batches.training_batches import Ahead, TrainingBatches
+from dgunet.data.store.pair_store import PairStore
+from dgunet.data.store.writer import LoadedPair
+from dgunet.system.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_what_goes_wrong_ahead_is_told_when_it_is_asked_for():
 
 
 def test_what_a_store_remembers_is_bounded(rain, monkeypatch):
-    monkeypatch.setattr("dgunet.data.store.REMEMBERED", 5)
+    monkeypatch.setattr("dgunet.data.store.pair_store.REMEMBERED", 5)
     store = PairStore.open(rain.folder)
     for index in [*range(len(store)), *range(len(store))]:
         assert store[index].id == rain[index].id

@@ -9,16 +9,16 @@ from PIL import Image
 from scipy.io import savemat
 from typer.testing import CliRunner
 
-from dgunet.cli.data import data
-from dgunet.data.catalogue import CATALOGUE, FURTHER, dataset
-from dgunet.data.layouts import LAYOUTS, read_pairs
-from dgunet.data.prepare import prepare_dataset
-from dgunet.data.store import PairStore
-from dgunet.errors import DataError
+from dgunet.cli.data_commands import data
+from dgunet.data.catalogue.entries import CATALOGUE, FURTHER, dataset
+from dgunet.data.readers.folder_layouts import LAYOUTS, read_pairs
+from dgunet.data.store.pair_store import PairStore
+from dgunet.data.store.prepare import prepare_dataset
 from dgunet.evaluation.protocols import protocol
 from dgunet.paper import published
-from dgunet.paper.layout import TWELFTH_COLUMN, slots
-from dgunet.stages.layout import test_sets as evaluated
+from dgunet.paper.cell_positions import TWELFTH_COLUMN, slots
+from dgunet.project import test_sets as evaluated
+from dgunet.system.errors import DataError
 
 PUBLISHED = {
     "Test100": 100,
@@ -78,7 +78,7 @@ def test_sets_beside_the_sixteen_are_known_but_not_part_of_all():
 
 def test_preparing_does_not_load_torch():
     """Sixteen prepare stages would each wait for it."""
-    code = "import sys, dgunet.data.prepare; print('torch' in sys.modules)"
+    code = "import sys, dgunet.data.store.prepare; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgunet.data.degrade import (
+from dgunet.data.sample.degrade import (
     GAMMA,
     Rain,
     add_rain,

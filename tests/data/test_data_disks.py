@@ -9,13 +9,13 @@ from data_disks import fill, read_only
 from data_web import Site, serve
 from PIL import Image
 
-from dgunet.data.catalogue import dataset
-from dgunet.data.fetching import fetch_dataset
-from dgunet.data.importing import import_dataset
-from dgunet.data.layouts import read_pairs
-from dgunet.data.prepare import prepare_dataset
-from dgunet.data.store import PairStore
-from dgunet.errors import DgunetError
+from dgunet.data.acquisition.fetching import fetch_dataset
+from dgunet.data.acquisition.importing import import_dataset
+from dgunet.data.catalogue.entries import dataset
+from dgunet.data.readers.folder_layouts import read_pairs
+from dgunet.data.store.pair_store import PairStore
+from dgunet.data.store.prepare import prepare_dataset
+from dgunet.system.errors import DgunetError
 
 
 def content(folder):

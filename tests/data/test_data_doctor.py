@@ -7,14 +7,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from dgunet.cli.data import data
-from dgunet.data.augment import dihedral
-from dgunet.data.catalogue import CATALOGUE
-from dgunet.data.doctor import Overlap, check_dataset, find_overlaps, write_report
-from dgunet.data.fingerprints import Index, fingerprint, groups, turned
-from dgunet.data.photographs import photographs
-from dgunet.data.prepare import prepare_dataset
-from dgunet.errors import DataError
+from dgunet.cli.data_commands import data
+from dgunet.data.batches.augment import dihedral
+from dgunet.data.catalogue.entries import CATALOGUE
+from dgunet.data.check.dataset_check import Overlap, check_dataset, find_overlaps, write_report
+from dgunet.data.check.fingerprints import Index, fingerprint, groups, turned
+from dgunet.data.sample.photographs import photographs
+from dgunet.data.store.prepare import prepare_dataset
+from dgunet.system.errors import DataError
 
 
 def photograph(name):
@@ -109,7 +109,7 @@ def test_every_picture_without_partner_is_listed_and_the_others_are_read(spoil, 
     assert "target/1.png has no degraded input" in errors[0]
     assert "input/3.png has no clean target" in errors[1]
     assert (report.pairs, sum(report.sizes.values())) == (1, 1)
-    monkeypatch.setattr("dgunet.data.doctor.LISTED", 1)
+    monkeypatch.setattr("dgunet.data.check.dataset_check.LISTED", 1)
     assert "1 more pictures have no partner" in check_dataset("Rain100H", root).findings[1].text
 
 

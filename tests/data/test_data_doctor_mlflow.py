@@ -6,7 +6,7 @@ import mlflow
 import pytest
 from typer.testing import CliRunner
 
-from dgunet.cli.data import data
+from dgunet.cli.data_commands import data
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dgunet.errors import DataError
+from dgunet.system.errors import DataError
 
 COMMITTED = (".dvc/config", ".dvc/.gitignore", ".dvcignore", "data.dvc", "dvcstore")
 
@@ -57,7 +57,7 @@ def test_the_data_comes_without_network_and_a_bad_object_is_refused(clone):
 
 def test_one_set_comes_from_a_clone_at_a_commit(project, clone, sample_root, tmp_path, monkeypatch):
     """As a container without a copy does it: the commit decides, and nothing else is read."""
-    from dgunet.stages.fetch import fetch_from_dvc
+    from dgunet.tools.dvc_fetch import fetch_from_dvc
 
     (clone / ".dvc" / "config.local").unlink()
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)

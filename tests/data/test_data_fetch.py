@@ -13,14 +13,14 @@ from data_web import Site, serve
 from filelock import FileLock
 from typer.testing import CliRunner
 
-from dgunet import files
-from dgunet.cli.data import data
-from dgunet.data.catalogue import CATALOGUE, Known
-from dgunet.data.doctor import check_dataset
-from dgunet.data.downloading import Download
-from dgunet.data.fetching import fetch_dataset
-from dgunet.data.remotes import RemoteError
-from dgunet.errors import DataError, DgunetError
+from dgunet.cli.data_commands import data
+from dgunet.data.acquisition.downloading import Download
+from dgunet.data.acquisition.fetching import fetch_dataset
+from dgunet.data.acquisition.remotes import RemoteError
+from dgunet.data.catalogue.entries import CATALOGUE, Known
+from dgunet.data.check.dataset_check import check_dataset
+from dgunet.system import files
+from dgunet.system.errors import DataError, DgunetError
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +103,8 @@ def test_a_killed_process_is_gone_on_from(site, archive, tmp_path, fetch):
     server = site(content)
     place = tmp_path / "downloads" / "Test100.archive"
     script = (
-        "import sys, time; from pathlib import Path; from dgunet.data.downloading import Download;"
+        "import sys, time; from pathlib import Path;"
+        "from dgunet.data.acquisition.downloading import Download;"
         "Download(sys.argv[1], Path(sys.argv[2]), '', lambda here, total: time.sleep(0.2)).run()"
     )
     process = subprocess.Popen([sys.executable, "-c", script, server.url, str(place)])
@@ -224,14 +225,14 @@ def test_an_archive_that_cannot_be_imported_for_want_of_space_stays(
     server = site()
     small = shutil.disk_usage(tmp_path)._replace(free=10)
     with monkeypatch.context() as patch:
-        patch.setattr("dgunet.data.importing.shutil.disk_usage", lambda path: small)
+        patch.setattr("dgunet.data.acquisition.importing.shutil.disk_usage", lambda path: small)
         with pytest.raises(DgunetError, match="GB more"):
             fetch(server.url)
     assert server.asked == [None]
     real = shutil.disk_usage
     with monkeypatch.context() as patch:
         inside = lambda path: small if tmp_path / "root" in path.parents else real(path)  # noqa: E731
-        patch.setattr("dgunet.data.importing.shutil.disk_usage", inside)
+        patch.setattr("dgunet.data.acquisition.importing.shutil.disk_usage", inside)
         with pytest.raises(DgunetError, match="the disk has"):
             fetch(server.url)
     assert leftovers(tmp_path) == ["Test100.archive", "Test100.archive.json"]
@@ -277,10 +278,10 @@ def test_two_fetches_of_one_set_are_refused(fetch, site, tmp_path):
 def test_a_mirror_that_sends_too_much_is_refused(tmp_path, monkeypatch):
     from contextlib import nullcontext
 
-    from dgunet.data.remotes import Answer
+    from dgunet.data.acquisition.remotes import Answer
 
     answer = Answer(0, 3, '"t"', iter([b"abcd"]))
-    monkeypatch.setattr("dgunet.data.downloading.ask", lambda *a: nullcontext(answer))
+    monkeypatch.setattr("dgunet.data.acquisition.downloading.ask", lambda *a: nullcontext(answer))
     with pytest.raises(RemoteError, match="more than the 3 bytes"):
         Download("http://x/y", tmp_path / "y", "", lambda a, b: None).run()
     assert list(tmp_path.iterdir()) == []

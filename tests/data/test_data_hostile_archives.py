@@ -14,13 +14,13 @@ import zipfile
 import pytest
 from data_hostile import LIST, SCENE, pack, png, realblur, tree
 
-from dgunet.data.catalogue import dataset
-from dgunet.data.importing import import_dataset
-from dgunet.data.layouts import read_pairs
-from dgunet.data.lists import LINES
-from dgunet.data.unpacking import unpack
-from dgunet.errors import ConfigError, DataError
-from dgunet.leftovers import leftovers_below
+from dgunet.data.acquisition.importing import import_dataset
+from dgunet.data.acquisition.unpacking import unpack
+from dgunet.data.catalogue.entries import dataset
+from dgunet.data.readers.folder_layouts import read_pairs
+from dgunet.data.readers.pair_lists import LINES
+from dgunet.system.errors import ConfigError, DataError
+from dgunet.system.leftovers import leftovers_below
 
 NESTED = "a/b/c/"
 
@@ -309,13 +309,13 @@ def test_a_bomb_is_refused_by_what_it_says(raised, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["Set11/a.png", "not-of-a-set.bin"])
 def test_a_compressed_tar_is_read_only_so_far(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("dgunet.data.unpacking.unpacked_limit", lambda size: 5_000_000)
+    monkeypatch.setattr("dgunet.data.acquisition.unpacking.unpacked_limit", lambda size: 5_000_000)
     archive = packed(tmp_path, "tar.gz", {name: bytes(40_000_000)})
     refused(r"unpacks to more than 0\.005 GB", archive, tmp_path, "Set11")
 
 
 def test_zeros_behind_the_end_of_a_tar_are_not_read_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr("dgunet.data.unpacking.unpacked_limit", lambda size: 5_000_000)
+    monkeypatch.setattr("dgunet.data.acquisition.unpacking.unpacked_limit", lambda size: 5_000_000)
     archive = packed(tmp_path, "tar", {"Set11/1.png": png()})
     with gzip.open(tmp_path / "b.tar.gz", "wb", compresslevel=1) as handle:
         handle.write(archive.read_bytes())

@@ -9,8 +9,8 @@ import sys
 import pytest
 from data_hostile import png
 
-from dgunet.errors import DataError
-from dgunet.stages.fetch import fetch_from_dvc
+from dgunet.system.errors import DataError
+from dgunet.tools.dvc_fetch import fetch_from_dvc
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ import pytest
 from data_hostile import pack, png
 from data_web import Site, serve
 
-from dgunet import files
-from dgunet.data.downloading import Download, kept
-from dgunet.data.fetching import fetch_dataset
-from dgunet.data.loose import fetch_files
-from dgunet.data.remotes import RemoteError, _Redirects, _request, ask
-from dgunet.errors import DataError
-from dgunet.leftovers import leftovers_below
+from dgunet.data.acquisition.downloading import Download, kept
+from dgunet.data.acquisition.fetching import fetch_dataset
+from dgunet.data.acquisition.loose_files import fetch_files
+from dgunet.data.acquisition.remotes import RemoteError, _Redirects, _request, ask
+from dgunet.system import files
+from dgunet.system.errors import DataError
+from dgunet.system.leftovers import leftovers_below
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ import scipy.io
 from data_hostile import claiming, png
 from PIL import Image
 
-from dgunet.data.doctor import check_dataset
-from dgunet.data.images import FRAMES, FilePicture, read_rgb
-from dgunet.data.importing import import_dataset
-from dgunet.data.pairing import natural, pictures_in
-from dgunet.data.prepare import prepare_dataset
-from dgunet.data.writer import load_written
-from dgunet.errors import DataError
-from dgunet.leftovers import leftovers_below
+from dgunet.data.acquisition.importing import import_dataset
+from dgunet.data.check.dataset_check import check_dataset
+from dgunet.data.readers.images import FRAMES, FilePicture, read_rgb
+from dgunet.data.readers.pairing import natural, pictures_in
+from dgunet.data.store.prepare import prepare_dataset
+from dgunet.data.store.writer import load_written
+from dgunet.system.errors import DataError
+from dgunet.system.leftovers import leftovers_below
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_the_limit_on_pixels_can_be_raised_and_lowered(tmp_path, monkeypatch):
 def test_between_a_warning_and_the_limit_nothing_is_said(tmp_path):
     (tmp_path / "a.png").write_bytes(claiming(10_000, 12_000))
     script = (
-        "import sys; from pathlib import Path; from dgunet.data.images import FilePicture;"
+        "import sys; from pathlib import Path; from dgunet.data.readers.images import FilePicture;"
         "print(FilePicture(Path(sys.argv[1])).shape())"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "a.png")]

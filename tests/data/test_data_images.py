@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dgunet.data.images import FilePicture, read_grey, read_rgb
-from dgunet.errors import DataError
+from dgunet.data.readers.images import FilePicture, read_grey, read_rgb
+from dgunet.system.errors import DataError
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from dgunet.cli.data import data
-from dgunet.data.catalogue import CATALOGUE, dataset
-from dgunet.data.importing import import_dataset
-from dgunet.data.layouts import read_pairs
-from dgunet.data.prepare import prepare_dataset
-from dgunet.errors import DataError, DgunetError
+from dgunet.cli.data_commands import data
+from dgunet.data.acquisition.importing import import_dataset
+from dgunet.data.catalogue.entries import CATALOGUE, dataset
+from dgunet.data.readers.folder_layouts import read_pairs
+from dgunet.data.store.prepare import prepare_dataset
+from dgunet.system.errors import DataError, DgunetError
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -310,7 +310,7 @@ def test_a_folder_may_be_named_from_where_one_stands(sample_root, tmp_path, monk
 KILLED = """
 import os, shutil, signal, sys
 from pathlib import Path
-from dgunet.data.importing import import_dataset
+from dgunet.data.acquisition.importing import import_dataset
 
 copy, copied = shutil.copyfile, []
 

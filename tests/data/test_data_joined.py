@@ -8,13 +8,13 @@ import pytest
 import torch
 from data_stores import write_store
 
-from dgunet.data.batches import TrainingBatches
-from dgunet.data.catalogue import CATALOGUE, FURTHER
-from dgunet.data.holdout import hold_out
-from dgunet.data.joined import JoinedStore
-from dgunet.data.store import PairStore
-from dgunet.data.writer import LoadedPair
-from dgunet.errors import DataError
+from dgunet.data.batches.holdout import hold_out
+from dgunet.data.batches.joined_store import JoinedStore
+from dgunet.data.batches.training_batches import TrainingBatches
+from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
+from dgunet.data.store.pair_store import PairStore
+from dgunet.data.store.writer import LoadedPair
+from dgunet.system.errors import DataError
 
 
 def grey(number, dtype=np.uint8):

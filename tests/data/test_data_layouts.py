@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from dgunet.data.catalogue import CATALOGUE, dataset
-from dgunet.data.layouts import read_pairs, sets_under
-from dgunet.data.pairing import natural
-from dgunet.data.prepare import prepare_dataset
-from dgunet.data.store import PairStore
-from dgunet.errors import DataError
+from dgunet.data.catalogue.entries import CATALOGUE, dataset
+from dgunet.data.readers.folder_layouts import read_pairs, sets_under
+from dgunet.data.readers.pairing import natural
+from dgunet.data.store.pair_store import PairStore
+from dgunet.data.store.prepare import prepare_dataset
+from dgunet.system.errors import DataError
 
 SAMPLE_PAIRS = {
     "Test100": 3,
@@ -94,7 +94,7 @@ def test_dnd_boxes_are_the_rows_and_columns_the_index_names(sample_root):
 
 
 def test_sidd_blocks_of_matlab_7_3_are_the_same(tmp_path):
-    from dgunet.data.matlab import sidd_blocks
+    from dgunet.data.readers.matlab import sidd_blocks
 
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (2, 3, 5, 4, 3), dtype=np.uint8)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from dgunet.data.catalogue import dataset
-from dgunet.data.prepare import prepare_dataset
-from dgunet.data.store import PairStore
-from dgunet.errors import DataError
+from dgunet.data.catalogue.entries import dataset
+from dgunet.data.store.pair_store import PairStore
+from dgunet.data.store.prepare import prepare_dataset
+from dgunet.system.errors import DataError
 
 pytestmark = pytest.mark.benchmarks_data
 

@@ -9,15 +9,22 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from dgunet.cli.data import data
-from dgunet.data import recipes
-from dgunet.data.catalogue import CATALOGUE, FURTHER, dataset
-from dgunet.data.layouts import read_pairs
-from dgunet.data.prepare import prepare_dataset
-from dgunet.data.recipes import RECIPES, RandomPatches, Recipe, StudioLuma, Whole, recipe
-from dgunet.data.store import PairStore
-from dgunet.data.writer import LoadedPair
-from dgunet.errors import DataError
+from dgunet.cli.data_commands import data
+from dgunet.data.catalogue.entries import CATALOGUE, FURTHER, dataset
+from dgunet.data.readers.folder_layouts import read_pairs
+from dgunet.data.store import preparation_recipes
+from dgunet.data.store.pair_store import PairStore
+from dgunet.data.store.preparation_recipes import (
+    RECIPES,
+    RandomPatches,
+    Recipe,
+    StudioLuma,
+    Whole,
+    recipe,
+)
+from dgunet.data.store.prepare import prepare_dataset
+from dgunet.data.store.writer import LoadedPair
+from dgunet.system.errors import DataError
 
 SCENE = "0001_001_S6_00100_00060_3200_L"
 
@@ -221,8 +228,8 @@ def test_the_verb_prepares_by_recipe_and_layout(sample_root, tmp_path, monkeypat
 def test_names_of_the_verb_are_those_of_the_recipes():
     from typing import get_args
 
-    from dgunet.cli.data import LayoutChoice, RecipeChoice
-    from dgunet.data.manifest import LayoutName
+    from dgunet.cli.data_commands import LayoutChoice, RecipeChoice
+    from dgunet.data.store.manifest import LayoutName
 
-    assert tuple(RecipeChoice) == get_args(recipes.RecipeName)
+    assert tuple(RecipeChoice) == get_args(preparation_recipes.RecipeName)
     assert tuple(LayoutChoice) == get_args(LayoutName)

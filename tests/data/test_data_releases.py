@@ -5,12 +5,12 @@ import shutil
 import pytest
 from PIL import Image
 
-from dgunet.data import releases
-from dgunet.data.catalogue import CATALOGUE, Known, dataset
-from dgunet.data.doctor import check_dataset
-from dgunet.data.layouts import read_pairs
-from dgunet.data.releases import Seen, doubts, glance, known_as, partly_known
-from dgunet.errors import DataError
+from dgunet.data.catalogue.entries import CATALOGUE, Known, dataset
+from dgunet.data.check.dataset_check import check_dataset
+from dgunet.data.readers.folder_layouts import read_pairs
+from dgunet.data.store import releases
+from dgunet.data.store.releases import Seen, doubts, glance, known_as, partly_known
+from dgunet.system.errors import DataError
 
 
 def warnings(report):

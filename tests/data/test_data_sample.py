@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from dgunet.cli.data import data
-from dgunet.data.catalogue import CATALOGUE
-from dgunet.data.layouts import find_tree, read_pairs
-from dgunet.data.photographs import PHOTOGRAPHS
-from dgunet.data.sample import GREY_TEST, GREY_TRAIN, TEST, TRAIN, generate_sample
+from dgunet.cli.data_commands import data
+from dgunet.data.catalogue.entries import CATALOGUE
+from dgunet.data.readers.folder_layouts import find_tree, read_pairs
+from dgunet.data.sample.generate import GREY_TEST, GREY_TRAIN, TEST, TRAIN, generate_sample
+from dgunet.data.sample.photographs import PHOTOGRAPHS
 
 
 @pytest.fixture(scope="module")

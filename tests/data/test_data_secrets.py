@@ -5,9 +5,9 @@ import json
 import pytest
 
 from dgunet.cli import main
-from dgunet.data.remotes import shown
-from dgunet.errors import ConfigError, DataError, DgunetError
-from dgunet.stages.fetch import fetch_from_dvc, sets_in_dvc
+from dgunet.data.acquisition.remotes import shown
+from dgunet.system.errors import ConfigError, DataError, DgunetError
+from dgunet.tools.dvc_fetch import fetch_from_dvc, sets_in_dvc
 
 TOKEN = "ghp-0123456789abcdef"
 
@@ -84,7 +84,7 @@ def test_a_traceback_that_was_asked_for_holds_none(monkeypatch, capsys):
     ],
 )
 def test_a_pipeline_s_parameter_may_not_hold_one(entry):
-    from dgunet.kubeflow.arguments import _refuse_secret
+    from dgunet.kubeflow.pipeline.arguments import _refuse_secret
 
     name, _, value = entry.partition("=")
     with pytest.raises(ConfigError, match=f"{name} .* holds a password or token") as failed:
@@ -98,13 +98,13 @@ def test_a_pipeline_s_parameter_may_not_hold_one(entry):
      "https://example.org/w.pth?download=1"],
 )  # fmt: skip
 def test_other_addresses_may_be_a_parameter(value):
-    from dgunet.kubeflow.arguments import _refuse_secret
+    from dgunet.kubeflow.pipeline.arguments import _refuse_secret
 
     _refuse_secret("weights", value)
 
 
 def test_a_pipelines_server_is_not_named_with_a_password():
-    from dgunet.kubeflow.server import find_access
+    from dgunet.kubeflow.submission.server import find_access
 
     with pytest.raises(ConfigError, match="holds a password") as failed:
         find_access(f"https://me:{TOKEN}@kubeflow.example.org/pipeline")

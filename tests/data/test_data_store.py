@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dgunet.cli import command
-from dgunet.data import prepare as preparation
-from dgunet.data.catalogue import CATALOGUE, dataset
-from dgunet.data.layouts import read_pairs
-from dgunet.data.prepare import prepare_dataset
-from dgunet.data.store import PairStore, Source
-from dgunet.data.writer import LoadedPair, plan_shards
-from dgunet.errors import DataError, DgunetError
-from dgunet.files import sha256_file
+from dgunet.data.catalogue.entries import CATALOGUE, dataset
+from dgunet.data.readers.folder_layouts import read_pairs
+from dgunet.data.store import prepare as preparation
+from dgunet.data.store.pair_store import PairStore, Source
+from dgunet.data.store.prepare import prepare_dataset
+from dgunet.data.store.writer import LoadedPair, plan_shards
+from dgunet.system.errors import DataError, DgunetError
+from dgunet.system.files import sha256_file
 
 
 def random_pairs(seed, count, channels=3, dtype=np.uint8):
@@ -340,7 +340,7 @@ def test_a_disk_that_fills_up_midway(sample_root, tmp_path, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dgunet.data.prepare import prepare_dataset
+from dgunet.data.store.prepare import prepare_dataset
 
 def observe(done, total):
     if done == 10:

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dgunet.data import tiles
-from dgunet.data.batches import TrainingBatches
-from dgunet.data.photographs import photographs
-from dgunet.data.prepare import prepare_dataset
-from dgunet.data.store import PairStore, Source
-from dgunet.data.tiles import SIDE, TiledPixels, encode
-from dgunet.data.writer import LoadedPair
-from dgunet.errors import DataError
+from dgunet.data.batches.training_batches import TrainingBatches
+from dgunet.data.sample.photographs import photographs
+from dgunet.data.store import tiles
+from dgunet.data.store.pair_store import PairStore, Source
+from dgunet.data.store.prepare import prepare_dataset
+from dgunet.data.store.tiles import SIDE, TiledPixels, encode
+from dgunet.data.store.writer import LoadedPair
+from dgunet.system.errors import DataError
 
 
 def tiled(image):

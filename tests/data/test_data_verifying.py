@@ -13,19 +13,19 @@ import pytest
 from data_stores import write_store
 
 from dgunet.cli import command
-from dgunet.data import verified, verifying
-from dgunet.data.catalogue import CATALOGUE, dataset
-from dgunet.data.prepare import prepare_dataset
-from dgunet.data.store import PairStore
-from dgunet.data.writer import LoadedPair
-from dgunet.errors import DataError
+from dgunet.data.catalogue.entries import CATALOGUE, dataset
+from dgunet.data.store import verification, verified_notes
+from dgunet.data.store.pair_store import PairStore
+from dgunet.data.store.prepare import prepare_dataset
+from dgunet.data.store.writer import LoadedPair
+from dgunet.system.errors import DataError
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     """Notes of this test alone."""
-    monkeypatch.setenv(verified.CACHE, str(tmp_path / "cache"))
-    monkeypatch.setattr(verified, "_seen", {})
+    monkeypatch.setenv(verified_notes.CACHE, str(tmp_path / "cache"))
+    monkeypatch.setattr(verified_notes, "_seen", {})
     return tmp_path / "cache"
 
 
@@ -33,13 +33,13 @@ def cache(tmp_path, monkeypatch):
 def reads(monkeypatch):
     """The stores that were verified, by name."""
     names = []
-    whole = verifying.verify
+    whole = verification.verify
 
     def counted(store, *arguments):
         names.append(store.folder.name)
         whole(store, *arguments)
 
-    monkeypatch.setattr(verifying, "verify", counted)
+    monkeypatch.setattr(verification, "verify", counted)
     return names
 
 
@@ -50,7 +50,7 @@ def store(prepared, tmp_path):
 
 def forget(monkeypatch):
     """As in a new process."""
-    monkeypatch.setattr(verified, "_seen", {})
+    monkeypatch.setattr(verified_notes, "_seen", {})
 
 
 def spoil(path, place, byte=None):
@@ -75,7 +75,7 @@ def test_the_store_itself_is_not_touched(store):
 
 def test_without_a_place_for_notes_each_process_reads_it_once(store, reads, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
-    monkeypatch.setenv(verified.CACHE, str(tmp_path / "file"))
+    monkeypatch.setenv(verified_notes.CACHE, str(tmp_path / "file"))
     PairStore.open(store)
     PairStore.open(store)
     assert reads == ["store"]
@@ -125,7 +125,7 @@ def test_another_file_of_the_same_content_is_read_and_fine(store, reads):
 def test_a_worker_does_not_read_it_again(store, reads, monkeypatch):
     content = pickle.dumps(PairStore.open(store))
     forget(monkeypatch)
-    monkeypatch.setenv(verified.CACHE, "/nowhere")
+    monkeypatch.setenv(verified_notes.CACHE, "/nowhere")
     assert pickle.loads(content)[0].id == PairStore.open(store, check=False)[0].id  # noqa: S301
     assert reads == ["store"]
 
@@ -133,7 +133,7 @@ def test_a_worker_does_not_read_it_again(store, reads, monkeypatch):
 OPENS = """
 import sys
 from dgunet.data import verifying
-from dgunet.data.store import PairStore
+from dgunet.data.store.pair_store import PairStore
 whole = verifying.verify
 def counted(*arguments):
     print("read", flush=True)
@@ -252,7 +252,7 @@ def test_a_set_called_complete_has_the_pixels_of_the_release(sample_root, tmp_pa
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_the_sample_s_pixels_are_known(name, prepared):
     digest = json.loads((prepared(name) / "manifest.json").read_text())["digest"]
-    assert digest in verifying.sample_digests()
+    assert digest in verification.sample_digests()
 
 
 def test_progress_is_told_in_megabytes(tmp_path, monkeypatch):
@@ -260,7 +260,7 @@ def test_progress_is_told_in_megabytes(tmp_path, monkeypatch):
     pairs = [LoadedPair(str(n), image, image) for n in range(3)]
     write_store(tmp_path / "s", pairs, shard_bytes=1)
     told = []
-    verifying.verify(PairStore.open(tmp_path / "s", check=False), lambda *n: told.append(n))
+    verification.verify(PairStore.open(tmp_path / "s", check=False), lambda *n: told.append(n))
     assert told == [(2, 6), (4, 6), (6, 6)]
 
 

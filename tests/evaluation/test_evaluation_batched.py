@@ -5,9 +5,9 @@ import pytest
 import torch
 from evaluation_stand_ins import pair
 
-from dgunet.errors import EvaluationError
 from dgunet.evaluation.batched import score_batch
 from dgunet.evaluation.protocols import protocol
+from dgunet.system.errors import EvaluationError
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 

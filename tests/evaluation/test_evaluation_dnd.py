@@ -9,7 +9,6 @@ import pytest
 import scipy.io
 from evaluation_stand_ins import box_store
 
-from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation.dnd import (
     apply_score,
     bundle_boxes,
@@ -21,6 +20,7 @@ from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.restoration import identity
 from dgunet.evaluation.rows import array_sha256
 from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store, merge_shards
+from dgunet.system.errors import DataError, EvaluationError
 
 
 def test_the_bundle_is_what_the_server_takes(tmp_path):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation.dnd import bundle_boxes, write_box
-from dgunet.evaluation.npy import read_npy
-from dgunet.evaluation.pictures import find_pictures, read_picture
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.score import score_results
+from dgunet.evaluation.scoring import score_results
+from dgunet.imaging.npy_files import read_npy
+from dgunet.system.errors import DataError, EvaluationError
+from dgunet.user_images.restoring import find_pictures, read_picture
 
 
 def npy(path, header, content=b"", version=(1, 0)):

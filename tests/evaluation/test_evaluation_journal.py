@@ -5,11 +5,11 @@ import json
 import pytest
 from evaluation_stand_ins import Smooth
 
-from dgunet.evaluation.journal import Journal
 from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.row_journal import Journal
 from dgunet.evaluation.rows import Row, Timing, parse_row
 from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store
-from dgunet.lines import format_line, parse_line
+from dgunet.system.line_files import format_line, parse_line
 
 RAIN = protocol("rain-y")
 KNOWN = {"checkpoint_sha256": "c" * 64, "keep_images": 1}

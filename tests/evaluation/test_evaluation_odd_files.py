@@ -18,13 +18,14 @@ import torch
 from evaluation_stand_ins import Smooth, pair
 from PIL import Image, TiffImagePlugin
 
-from dgunet.errors import DataError, EvaluationError, exhausts_memory
-from dgunet.evaluation import memory, picture_writing
-from dgunet.evaluation.picture import Picture
-from dgunet.evaluation.picture_metadata import DAMAGED, descriptive
-from dgunet.evaluation.pictures import read_picture, restore_file, write_picture
+from dgunet.evaluation import memory
 from dgunet.evaluation.restoration import TooLargeError, identity, restore_image
 from dgunet.network import DGUNet, preset, save_network
+from dgunet.system.errors import DataError, EvaluationError, exhausts_memory
+from dgunet.user_images import encoding
+from dgunet.user_images.decoded import Picture
+from dgunet.user_images.metadata import DAMAGED, descriptive
+from dgunet.user_images.restoring import read_picture, restore_file, write_picture
 
 
 def photo(height=24, width=32, channels=3):
@@ -237,7 +238,7 @@ def test_what_does_not_read_back_is_no_file(tmp_path, monkeypatch):
     def wrong(path, picture, form):
         Image.fromarray(picture.pixels[::-1]).save(path, form.name)
 
-    monkeypatch.setattr(picture_writing, "_encode", wrong)
+    monkeypatch.setattr(encoding, "_encode", wrong)
     for name in ("a.png", "a.jpg", "a.tif", "a.webp", "a.bmp"):
         with pytest.raises(DataError, match=rf"{name} was not written.*other pixels"):
             write_picture(tmp_path / name, Picture(photo(64, 64)))
@@ -245,7 +246,7 @@ def test_what_does_not_read_back_is_no_file(tmp_path, monkeypatch):
         (lambda path, *_: path.write_bytes(b"nothing"), "no readable image"),
         (lambda path, *_: Image.fromarray(photo(9, 9)).save(path), r"\(9, 9, 3\)"),
     ):
-        monkeypatch.setattr(picture_writing, "_encode", encode)
+        monkeypatch.setattr(encoding, "_encode", encode)
         with pytest.raises(DataError, match=problem):
             write_picture(tmp_path / "a.png", Picture(photo(64, 64)))
     assert not list(tmp_path.iterdir())
@@ -339,7 +340,7 @@ def test_no_memory_to_decode_is_told_with_the_size(tmp_path, monkeypatch):
     def none(image):
         raise MemoryError
 
-    monkeypatch.setattr("dgunet.evaluation.picture_reading._shallow", none)
+    monkeypatch.setattr("dgunet.user_images.decoding._shallow", none)
     with pytest.raises(TooLargeError, match=r"a\.png: there is no memory to decode it \(32x24"):
         read_picture(tmp_path / "a.png")
 
@@ -349,7 +350,7 @@ def test_under_a_limit_a_large_picture_is_refused_and_the_others_restored(tmp_pa
     Image.new("RGB", (6000, 5000)).save(tmp_path / "large.png")
     Image.new("RGB", (12000, 9000)).save(tmp_path / "larger.png")
     Image.fromarray(photo()).save(tmp_path / "small.png")
-    code = "import dgunet.evaluation.pictures; print(open('/proc/self/statm').read())"
+    code = "import dgunet.user_images.restoring; print(open('/proc/self/statm').read())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     pages = int(told.stdout.split()[0])
     limit = pages * resource.getpagesize() // 1024 + 400_000

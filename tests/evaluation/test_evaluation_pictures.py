@@ -6,9 +6,10 @@ import pytest
 from evaluation_stand_ins import Smooth, pair
 from PIL import Image, ImageCms
 
-from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation import memory
-from dgunet.evaluation.pictures import (
+from dgunet.evaluation.restoration import identity
+from dgunet.system.errors import DataError, EvaluationError
+from dgunet.user_images.restoring import (
     Picture,
     find_pictures,
     output_paths,
@@ -16,7 +17,6 @@ from dgunet.evaluation.pictures import (
     restore_picture,
     write_picture,
 )
-from dgunet.evaluation.restoration import identity
 
 ORIENTATION = 0x0112
 

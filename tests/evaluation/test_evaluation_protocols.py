@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from dgunet.errors import ConfigError, EvaluationError
 from dgunet.evaluation import ssim as fast
-from dgunet.evaluation.colour import matlab_luma, opencv_luma
 from dgunet.evaluation.protocols import PROTOCOLS, Score, protocol, round_to_uint8
+from dgunet.imaging.colour import matlab_luma, opencv_luma
+from dgunet.system.errors import ConfigError, EvaluationError
 
 LOCAL = [name for name, each in PROTOCOLS.items() if each.scores_locally]
 RGB8 = ["rain-y", "gopro-rgb"]

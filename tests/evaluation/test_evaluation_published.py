@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dgunet.data.images import read_grey, read_rgb
-from dgunet.evaluation.colour import matlab_luma, opencv_luma
+from dgunet.data.readers.images import read_grey, read_rgb
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.psnr import psnr
 from dgunet.evaluation.ssim import SsimDefinition, ssim
+from dgunet.imaging.colour import matlab_luma, opencv_luma
+from dgunet.imaging.psnr import psnr
 
 pytestmark = pytest.mark.benchmarks_data
 WANG = SsimDefinition("gaussian", 11, "valid", False, False, 255.0)

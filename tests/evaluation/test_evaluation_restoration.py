@@ -8,7 +8,6 @@ import torch
 from evaluation_stand_ins import Smooth, pair
 from torch import nn
 
-from dgunet.errors import EvaluationError
 from dgunet.evaluation import memory
 from dgunet.evaluation.restoration import (
     TILE_MARGIN,
@@ -23,6 +22,7 @@ from dgunet.evaluation.restoration import (
     transform,
     untransform,
 )
+from dgunet.system.errors import EvaluationError
 
 
 @pytest.mark.parametrize("mode", range(8))

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_results import edit, made_rows, write_result
 
-from dgunet.errors import DgunetError, EvaluationError
 from dgunet.evaluation.results import find_results, read_result, read_result_and_rows
 from dgunet.evaluation.rows import write_rows
-from dgunet.files import sha256_file
+from dgunet.system.errors import DgunetError, EvaluationError
+from dgunet.system.files import sha256_file
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import torch
 from evaluation_stand_ins import MemoryStore, Smooth, records
 from PIL import Image
 
-from dgunet.errors import DataError, EvaluationError
 from dgunet.evaluation import processes
 from dgunet.evaluation.protocols import Score, protocol
 from dgunet.evaluation.restoration import identity, restore_image
@@ -28,6 +27,7 @@ from dgunet.evaluation.runner import (
     evaluate_store,
     merge_shards,
 )
+from dgunet.system.errors import DataError, EvaluationError
 
 KEYS = [
     "profile",

@@ -9,10 +9,10 @@ import scipy.io
 from evaluation_stand_ins import pair
 from PIL import Image
 
-from dgunet.errors import DgunetError, EvaluationError
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.rows import write_rows, write_rows_csv
-from dgunet.evaluation.score import score_results
+from dgunet.evaluation.scoring import score_results
+from dgunet.system.errors import DgunetError, EvaluationError
 
 
 def folders(tmp_path, names=("1", "2", "10"), channels=3):

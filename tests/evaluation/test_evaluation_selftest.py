@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from evaluation_references import protocol_scores
 
-from dgunet.errors import EvaluationError
 from dgunet.evaluation import selftest
 from dgunet.evaluation.protocols import PROTOCOLS, protocol
+from dgunet.system.errors import EvaluationError
 
 
 @pytest.mark.parametrize("name", sorted(n for n, each in PROTOCOLS.items() if each.scores_locally))

@@ -8,9 +8,9 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, TiffImagePlugin
 
-from dgunet.errors import DataError
-from dgunet.evaluation.pictures import read_picture, restore_file, write_picture
 from dgunet.evaluation.restoration import identity
+from dgunet.system.errors import DataError
+from dgunet.user_images.restoring import read_picture, restore_file, write_picture
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 HEIGHT, WIDTH = 21, 34

@@ -9,11 +9,11 @@ import sys
 import pytest
 from evaluation_stand_ins import Smooth
 
-from dgunet.errors import EvaluationError
+from dgunet.evaluation.folder_turns import alone, sharing
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store, merge_shards
-from dgunet.evaluation.turns import alone, sharing
-from dgunet.leftovers import partial_name
+from dgunet.system.errors import EvaluationError
+from dgunet.system.leftovers import partial_name
 
 RAIN = protocol("rain-y")
 SETTINGS = Settings(row="DGUNet", checkpoint_sha256="c" * 64)
@@ -96,8 +96,8 @@ def test_a_lock_leaves_nothing_behind(tmp_path):
 TAKES = """
 import sys
 from pathlib import Path
-from dgunet.errors import EvaluationError
-from dgunet.evaluation.turns import alone
+from dgunet.system.errors import EvaluationError
+from dgunet.evaluation.folder_turns import alone
 out, mark, had = Path(sys.argv[1]), Path(sys.argv[2]), 0
 while had < 100:
     try:

@@ -10,17 +10,17 @@ from evaluation_stand_ins import pair
 from PIL import Image
 from typer.testing import CliRunner
 
-from dgunet.cli import evaluation
-from dgunet.errors import ConfigError, DataError
+from dgunet.cli import evaluation_commands
 from dgunet.evaluation.protocols import PROTOCOLS, protocol
 from dgunet.network import DGUNet, preset, save_network
+from dgunet.system.errors import ConfigError, DataError
 
 
 @pytest.fixture
 def dgunet():
     """Call a verb; its error, if any, is raised."""
     app = typer.Typer()
-    evaluation.register(app)
+    evaluation_commands.register(app)
 
     def call(*words, code=0):
         result = CliRunner().invoke(app, [str(word) for word in words])

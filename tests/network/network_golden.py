@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dgunet.files import sha256_json, write_json
 from dgunet.network import DGUNet, DGUNetConfig, preset
 from dgunet.network.official import official_keys
+from dgunet.system.files import sha256_json, write_json
 
 RGB = {
     f"{task}_dgunet{suffix}": preset(task, variant)

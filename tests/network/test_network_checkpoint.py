@@ -15,8 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_tiny import FAMILY, tiny
 
-from dgunet.errors import CheckpointError, ConfigError
-from dgunet.files import sha256_file
 from dgunet.network import DGUNet, load_network, preset, save_network
 from dgunet.network.official import (
     PREFIX,
@@ -26,6 +24,8 @@ from dgunet.network.official import (
     read_official,
     recognise,
 )
+from dgunet.system.errors import CheckpointError, ConfigError
+from dgunet.system.files import sha256_file
 
 SEVEN = {"stages": 7}
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgunet.errors import ConfigError
 from dgunet.network import DGUNetConfig, preset
-from dgunet.network.config import RATIOS, TASKS, VARIANTS
+from dgunet.network.config import RATIOS
 from dgunet.network.errata import ERRATA, errata_markdown
+from dgunet.system.errors import ConfigError
+from dgunet.terms import TASKS, VARIANTS
 
 
 @settings(max_examples=20, deadline=None)

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_tiny import tiny
 
-from dgunet.errors import CheckpointError, ConfigError, DgunetError
 from dgunet.network import DGUNet, checkpoint, load_network, preset, save_network
 from dgunet.network.checkpoint import read_safetensors
 from dgunet.network.describe import variants
 from dgunet.network.header import HEADER_BYTES, read_header
 from dgunet.network.official import export_official, read_official
 from dgunet.network.size import count_parameters
+from dgunet.system.errors import CheckpointError, ConfigError, DgunetError
 
 
 @pytest.fixture(scope="module")

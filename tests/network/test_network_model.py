@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from network_tiny import FAMILY, tiny
 from torch.nn import functional as F
 
-from dgunet.errors import ConfigError
 from dgunet.network import DGUNet, preset
 from dgunet.network.gradient import FlexibleGradientDescent
 from dgunet.network.operators import BlockSampling, LinearOperator
+from dgunet.system.errors import ConfigError
 
 SIDES = st.integers(1, 41)
 

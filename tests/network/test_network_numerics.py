@@ -6,8 +6,8 @@ import pytest
 import torch
 from network_tiny import FAMILY, tiny
 
-from dgunet.errors import ConfigError
 from dgunet.network.proximal import SubspaceProjection
+from dgunet.system.errors import ConfigError
 
 
 @pytest.mark.parametrize(("task", "variant", "architecture"), FAMILY)

@@ -11,10 +11,10 @@ from network_tiny import tiny
 from typer.testing import CliRunner
 
 from dgunet.cli import command
-from dgunet.errors import ConfigError
 from dgunet.network import DGUNet, save_network
 from dgunet.network import export as exporting
 from dgunet.network.export import export_onnx, export_program
+from dgunet.system.errors import ConfigError
 
 
 def exported(network: DGUNet, path: Path) -> Path:

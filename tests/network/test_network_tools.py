@@ -13,12 +13,18 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dgunet.cli import command
-from dgunet.errors import CheckpointError, ConfigError, DataError, DgunetError, EvaluationError
 from dgunet.network import load_network, preset, save_network
 from dgunet.network.describe import describe
 from dgunet.network.introspect import inspect_network, stage_strip, to_uint8
+from dgunet.network.network_page import network_page
 from dgunet.network.official import export_official
-from dgunet.network.page import network_page
+from dgunet.system.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DgunetError,
+    EvaluationError,
+)
 
 # FlopCounterMode on the released code, 1 x 3 x 256 x 256: convolutions only (total less products).
 RELEASED_CONVOLUTIONS = {

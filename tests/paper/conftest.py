@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dgunet.paper import layout
+from dgunet.paper import cell_positions
 
 PUBLISHED_IMAGES = {
     "Test100": 98,
@@ -80,7 +80,7 @@ def campaign(summary: Callable[..., dict[str, Any]]) -> Callable[[str], list[dic
     def make(profile: str) -> list[dict[str, Any]]:
         return [
             summary(*place, profile=profile, **(secret if place[0] == "DND" else {}))
-            for place in sorted(layout.places(), key=repr)
+            for place in sorted(cell_positions.places(), key=repr)
         ]
 
     return make

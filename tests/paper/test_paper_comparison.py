@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dgunet.errors import EvaluationError
 from dgunet.paper.comparison import FEWEST_IMAGES, compare_sets, interval, is_better
+from dgunet.system.errors import EvaluationError
 
 
 def table(psnr, ids=None, **columns):

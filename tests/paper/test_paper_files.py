@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from dgunet.errors import DgunetError
-from dgunet.files import sha256_file
 from dgunet.paper.explain import explain_cell
 from dgunet.paper.formats import cells_frame, latex_escape, read_cells
-from dgunet.paper.generated import SAMPLE_NOTICE
-from dgunet.paper.report import RunLink, write_report
-from dgunet.paper.tables import build_tables, write_tables
+from dgunet.paper.generated_table import SAMPLE_NOTICE
+from dgunet.paper.html_report import RunLink, write_report
+from dgunet.paper.table_building import build_tables, write_tables
+from dgunet.system.errors import DgunetError
+from dgunet.system.files import sha256_file
 
 Campaign = Callable[[str], list[dict[str, Any]]]
 KINDS = ("csv", "md", "tex", "parquet")

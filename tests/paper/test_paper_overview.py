@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dgunet.paper.overview import DESCRIPTION_CHARACTERS, chart, describe, pairs
-from dgunet.paper.tables import build_tables
+from dgunet.paper.table_building import build_tables
 
 Campaign = Callable[[str], list[dict[str, Any]]]
 

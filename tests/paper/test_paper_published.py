@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from dgunet.errors import DgunetError
 from dgunet.paper import published
 from dgunet.paper.published import PublishedCell, PublishedTable
+from dgunet.system.errors import DgunetError
 
 RAIN_SETS = ("Test100", "Rain100H", "Rain100L", "Test2800", "Test1200")
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dgunet.errors import ConfigError, DataError
-from dgunet.paper import layout
+from dgunet.paper import cell_positions
 from dgunet.paper.cells import Cell
 from dgunet.paper.formats import to_markdown
-from dgunet.paper.tables import GeneratedTable, build_tables
+from dgunet.paper.table_building import GeneratedTable, build_tables
+from dgunet.system.errors import ConfigError, DataError
 
 Campaign = Callable[[str], list[dict[str, Any]]]
 Make = Callable[..., dict[str, Any]]
@@ -67,7 +67,7 @@ def test_values_reach_the_place_they_belong_to(campaign: Campaign) -> None:
     value = {(s["dataset"], s["row"], s["ratio"]): s["psnr"] for s in summaries}
     places = [
         (1, "DGUNet (reproduced)", "Rain100L", ("Rain100L", "DGUNet", None)),
-        (2, "DGUNet+ (reproduced)", layout.TWELFTH_COLUMN, ("RealBlur-J", "DGUNet+", None)),
+        (2, "DGUNet+ (reproduced)", cell_positions.TWELFTH_COLUMN, ("RealBlur-J", "DGUNet+", None)),
         (3, "DGUNet (reproduced)", "SIDD", ("SIDD", "DGUNet", None)),
         (4, "BSD68 4%", "DGUNet+ (reproduced)", ("BSD68", "DGUNet+", 4)),
         (5, "PSNR (reproduced)", "9 stages, 3 scales", ("Rain100H", "stages-9", None)),
@@ -168,7 +168,7 @@ def test_no_number_is_shown_off_by_more_than_half_a_unit(summary: Make, value: f
 
 def test_the_twelfth_set_has_no_published_value(campaign: Campaign) -> None:
     table = build_tables(campaign("paper"), profile="paper")[1]
-    cells = [cell for cell in table.cells.values() if cell.column == layout.TWELFTH_COLUMN]
+    cells = [cell for cell in table.cells.values() if cell.column == cell_positions.TWELFTH_COLUMN]
     assert {cell.state for cell in cells if cell.source == "published"} == {"not in the paper"}
     assert {cell.published for cell in cells} == {None}
 

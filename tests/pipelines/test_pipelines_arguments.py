@@ -5,12 +5,12 @@ import subprocess
 
 import pytest
 
-from dgunet.errors import DgunetError
-from dgunet.kubeflow import origin
-from dgunet.kubeflow.arguments import run_arguments
-from dgunet.kubeflow.compiling import documents
-from dgunet.stages.layout import Layout
-from dgunet.stages.pins import code_version, protocol_versions
+from dgunet.kubeflow.pipeline.arguments import run_arguments
+from dgunet.kubeflow.pipeline.compiling import documents
+from dgunet.kubeflow.steps.code_pins import code_version, protocol_versions
+from dgunet.kubeflow.submission import data_origin
+from dgunet.project import Layout
+from dgunet.system.errors import DgunetError
 
 PLACE = ["data_source=/data", "data_version=first"]
 
@@ -108,13 +108,13 @@ def test_what_cannot_be_run_is_refused_by_name(given, name, asked, says):
     ],
 )
 def test_an_address_is_given_without_its_password(url, public):
-    assert origin.public_address(url) == public
+    assert data_origin.public_address(url) == public
 
 
 @pytest.mark.parametrize("url", ["/srv/git/x.git", "../x", "file:///srv/x.git"])
 def test_a_folder_is_no_address_for_pods(url):
     with pytest.raises(DgunetError, match="no pod can reach"):
-        origin.public_address(url)
+        data_origin.public_address(url)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def repository(tmp_path, monkeypatch):
 
 
 def test_the_pushed_commit_is_the_data_s_version(repository):
-    source, version = origin.for_a_cluster(repository[0])
+    source, version = data_origin.for_a_cluster(repository[0])
     assert source == "ssh://git@example.org/lab/x.git"
     assert len(version) == 40
 
@@ -158,27 +158,27 @@ def test_the_pushed_commit_is_the_data_s_version(repository):
 def test_data_that_is_not_as_committed_is_refused_with_the_mend(repository, path):
     (repository[0] / path).write_text("changed")
     with pytest.raises(DgunetError, match=r"not as committed: .*git commit and push"):
-        origin.for_a_cluster(repository[0])
+        data_origin.for_a_cluster(repository[0])
 
 
 def test_a_commit_that_was_not_pushed_is_refused(repository):
     home, git = repository
     git("commit", "--allow-empty", "-m", "second")
     with pytest.raises(DgunetError, match="is not on the git remote origin"):
-        origin.for_a_cluster(home)
+        data_origin.for_a_cluster(home)
     git("push")
     git("fetch", str(home.parent / "server"), "main:refs/remotes/origin/main")
-    origin.for_a_cluster(home)
+    data_origin.for_a_cluster(home)
 
 
 def test_other_changes_of_the_clone_do_not_matter(repository):
     (repository[0] / "notes.txt").write_text("mine")
-    origin.for_a_cluster(repository[0])
+    data_origin.for_a_cluster(repository[0])
 
 
 def test_outside_of_git_it_says_how_to_name_the_data(tmp_path):
     with pytest.raises(DgunetError, match="-p data_source=ADDRESS"):
-        origin.for_a_cluster(tmp_path)
+        data_origin.for_a_cluster(tmp_path)
 
 
 def test_a_dvc_remote_without_the_data_is_refused_until_they_are_pushed(tmp_path):
@@ -191,14 +191,14 @@ def test_a_dvc_remote_without_the_data_is_refused_until_they_are_pushed(tmp_path
         f"outs:\n- md5: {digest}\n  size: 8\n  hash: md5\n  path: data\n"
     )
     with pytest.raises(DgunetError, match=r"lacks 1 of the files .* dvc push"):
-        origin.check_pushed(tmp_path)
+        data_origin.check_pushed(tmp_path)
     place = tmp_path / "store" / "files" / "md5" / digest[:2] / digest[2:]
     place.parent.mkdir(parents=True)
     place.write_bytes(b"pictures")
-    origin.check_pushed(tmp_path)
+    data_origin.check_pushed(tmp_path)
 
 
 def test_a_dvc_remote_that_cannot_be_asked_is_one_line(tmp_path):
     with pytest.raises(DgunetError, match="could not be asked") as refusal:
-        origin.check_pushed(tmp_path)
+        data_origin.check_pushed(tmp_path)
     assert len(str(refusal.value).splitlines()) == 1

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dgunet.errors import ConfigError
-from dgunet.kubeflow.checking import checked
-from dgunet.kubeflow.cluster import Cluster, load_cluster
+from dgunet.kubeflow.cluster.settings import Cluster, load_cluster
+from dgunet.kubeflow.cluster.typed_yaml import checked
+from dgunet.system.errors import ConfigError
 
 FILE = Path(__file__).parents[2] / "pipelines" / "cluster.yaml"
 

@@ -6,14 +6,14 @@ import os
 import pytest
 import yaml
 
-from dgunet.errors import ConfigError, DgunetError
-from dgunet.kubeflow import records
-from dgunet.kubeflow.arguments import _typed
-from dgunet.kubeflow.cluster import load_cluster
-from dgunet.kubeflow.graph import graph
-from dgunet.kubeflow.origin import public_address
-from dgunet.kubeflow.outputs import check_outputs
-from dgunet.kubeflow.server import find_access
+from dgunet.kubeflow import run_records
+from dgunet.kubeflow.cluster.settings import load_cluster
+from dgunet.kubeflow.local.expected_outputs import check_outputs
+from dgunet.kubeflow.pipeline.arguments import _typed
+from dgunet.kubeflow.pipeline.graph import graph
+from dgunet.kubeflow.submission.data_origin import public_address
+from dgunet.kubeflow.submission.server import find_access
+from dgunet.system.errors import ConfigError, DgunetError
 
 WHOLE = {
     "run_id": "local-1",
@@ -30,7 +30,7 @@ WHOLE = {
 
 
 def kept(home, name, content):
-    path = records.folder(home, name) / "run.json"
+    path = run_records.folder(home, name) / "run.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     return path
@@ -61,34 +61,34 @@ def test_a_damaged_record_is_named_and_hides_no_other(tmp_path, content):
     kept(tmp_path, "local-1", WHOLE)
     path = kept(tmp_path, "local-2", content)
     with pytest.raises(DgunetError) as refused:
-        records.read(tmp_path, "local-2")
+        run_records.read(tmp_path, "local-2")
     assert str(path) in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
-    listed = records.last(tmp_path, 10)
+    listed = run_records.last(tmp_path, 10)
     assert [(r.run_id, r.told) for r in listed] == [("local-2", "DAMAGED"), ("local-1", "FAILED")]
-    assert all(records.line(record) for record in listed)
+    assert all(run_records.line(record) for record in listed)
 
 
 def test_a_record_that_is_a_pipe_is_refused_without_waiting(tmp_path):
-    folder = records.folder(tmp_path, "local-2")
+    folder = run_records.folder(tmp_path, "local-2")
     folder.mkdir(parents=True)
     os.mkfifo(folder / "run.json")
-    assert records.last(tmp_path, 1)[0].told == "DAMAGED"
+    assert run_records.last(tmp_path, 1)[0].told == "DAMAGED"
 
 
 @pytest.mark.parametrize("name", ["local-../../x", "local-1/../local-1", "local-", "local-\0"])
 def test_an_id_is_never_a_path(tmp_path, name):
     kept(tmp_path, "local-1", WHOLE)
     with pytest.raises(ConfigError, match="no local run"):
-        records.read(tmp_path, name)
+        run_records.read(tmp_path, name)
 
 
 def test_a_log_of_any_bytes_is_shown(tmp_path):
     kept(tmp_path, "local-1", WHOLE)
-    (records.folder(tmp_path, "local-1") / "log.txt").write_bytes(
+    (run_records.folder(tmp_path, "local-1") / "log.txt").write_bytes(
         b"\xff\0 12:00:00.1 - INFO - Task 'work' finished with status SUCCESS\n"
     )
-    assert "work           SUCCESS" in records.status_text(tmp_path, "local-1")
+    assert "work           SUCCESS" in run_records.status_text(tmp_path, "local-1")
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def arguments(home, out):
 @pytest.fixture
 def home(tmp_path, project, sample_root, monkeypatch):
     """A small project in a folder that the SDK gives to the job, and that anybody may write."""
-    from dgunet.data.prepare import prepare_dataset
+    from dgunet.data.store.prepare import prepare_dataset
 
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = tmp_path / ".kubeflow" / "trainer" / "containers" / f"nodes-{uuid.uuid4().hex[:8]}"

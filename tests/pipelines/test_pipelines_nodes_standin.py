@@ -9,11 +9,11 @@ import yaml
 from kfp import dsl
 from kubernetes_standin import becomes, condition, ended, pod, standin
 
-from dgunet.errors import ConfigError, DgunetError
 from dgunet.kubeflow.trainer.api import ClusterError, Jobs, UnreachableError
-from dgunet.kubeflow.trainer.nodes import Nodes, train_on_nodes
-from dgunet.kubeflow.trainer.shared import Place
+from dgunet.kubeflow.trainer.multi_node import Nodes, train_on_nodes
+from dgunet.kubeflow.trainer.shared_volume import Place
 from dgunet.kubeflow.trainer.trainjob import job_name
+from dgunet.system.errors import ConfigError, DgunetError
 
 KEY = "derain-DGUNet"
 
@@ -26,7 +26,7 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, sample_root):
-    from dgunet.data.prepare import prepare_dataset
+    from dgunet.data.store.prepare import prepare_dataset
 
     folder = tmp_path_factory.mktemp("prepared") / "store"
     prepare_dataset("Rain100L", sample_root, folder, profile="sample")
@@ -401,7 +401,7 @@ def test_nodes_that_leave_no_network_are_an_error(step):
 def test_standin_the_component_s_own_lines(step, tmp_path, monkeypatch):
     """The body of the component, called as Kubeflow's executor calls it."""
     from components.train_nodes.component import train_nodes
-    from dgunet.stages.pins import code_version
+    from dgunet.kubeflow.steps.code_pins import code_version
 
     monkeypatch.setattr(Jobs, "here", lambda: Jobs(step.cluster.api(), "runs"))
     step.cluster.moments = [step.trains, becomes("Complete")]

@@ -6,15 +6,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dgunet.errors import DgunetError
-from dgunet.kubeflow import pods
-from dgunet.kubeflow.cluster import load_cluster
-from dgunet.kubeflow.compiling import compile_pipeline, documents, version_name, with_image
-from dgunet.kubeflow.cost import trainings
-from dgunet.kubeflow.graph import Node, graph
-from dgunet.kubeflow.picture import svg
-from dgunet.kubeflow.plan import gpus_at_a_time, plan
-from dgunet.recipes import paper
+from dgunet.kubeflow.cluster.settings import load_cluster
+from dgunet.kubeflow.pipeline.compiling import compile_pipeline, documents, version_name, with_image
+from dgunet.kubeflow.pipeline.drawing import svg
+from dgunet.kubeflow.pipeline.graph import Node, graph
+from dgunet.kubeflow.submission import pod_logs
+from dgunet.kubeflow.submission.cost import trainings
+from dgunet.kubeflow.submission.plan import gpus_at_a_time, plan
+from dgunet.recipes.trainings import paper
+from dgunet.system.errors import DgunetError
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_outside_of_a_clone_it_says_so(dgunet, home, monkeypatch):
 
 
 def test_versions_are_what_steps_check(dgunet):
-    from dgunet.stages.pins import code_version, protocol_versions
+    from dgunet.kubeflow.steps.code_pins import code_version, protocol_versions
 
     told = dgunet("pipeline", "versions").stdout
     assert code_version() in told and protocol_versions() in told
@@ -168,7 +168,7 @@ class PodsStandIn:
         path = f"run-x.root.{task}.executor"
         metadata = SimpleNamespace(
             name=f"run-x-system-container-{kind}-{len(task)}",
-            annotations={pods.NODE: path},
+            annotations={pod_logs.NODE: path},
             creation_timestamp=datetime(2026, 1, 1, tzinfo=UTC),
         )
         return SimpleNamespace(metadata=metadata, status=SimpleNamespace(phase=phase))
@@ -187,13 +187,13 @@ class PodsStandIn:
 
 
 def test_logs_of_the_pods_of_a_run_from_a_stand_in():
-    lines = list(pods.logs(PodsStandIn(), "team", "run-1"))
+    lines = list(pod_logs.logs(PodsStandIn(), "team", "run-1"))
     assert [line.split()[:2] for line in lines if line.startswith("==")] == [
         ["==", "train"],
         ["==", "prepare-2"],
     ]
     assert "loss 0.4" in lines
     assert "(no log yet: Succeeded)" in lines
-    assert len(list(pods.logs(PodsStandIn(), "team", "run-1", "train"))) == 3
+    assert len(list(pod_logs.logs(PodsStandIn(), "team", "run-1", "train"))) == 3
     with pytest.raises(DgunetError, match="Pods go some time after"):
-        list(pods.logs(PodsStandIn(), "other", "run-1"))
+        list(pod_logs.logs(PodsStandIn(), "other", "run-1"))

@@ -14,11 +14,12 @@ import pytest
 from kfp import dsl
 from made_results import edit, write_result
 
-from dgunet.errors import DgunetError
-from dgunet.kubeflow import containers, local, records
-from dgunet.kubeflow.compiling import compiled
-from dgunet.kubeflow.outputs import OutputError, check_outputs
-from dgunet.paper.tables import build_tables, write_tables
+from dgunet.kubeflow import run_records
+from dgunet.kubeflow.local import containers, running
+from dgunet.kubeflow.local.expected_outputs import OutputError, check_outputs
+from dgunet.kubeflow.pipeline.compiling import compiled
+from dgunet.paper.table_building import build_tables, write_tables
+from dgunet.system.errors import DgunetError
 
 WANTED = {("Rain100L", "DGUNet", 0), ("Set11", "DGUNet", 10)}
 
@@ -54,7 +55,7 @@ def job(small, home, tmp_path, monkeypatch):
 
     def make(how):
         arguments = {"how": how, "sign": str(tmp_path / "sign")}
-        return local.Job("small", small, arguments, set(), home)
+        return running.Job("small", small, arguments, set(), home)
 
     return make
 
@@ -80,7 +81,7 @@ def test_a_real_pipeline_leaves_tables_and_a_report(dgunet, project, tmp_path, m
     assert told.returncode == 0, told.stdout + told.stderr
     for step in ("survey", "load", "prepare", "evaluate", "tables", "report", "finish"):
         assert f"{step:14} SUCCESS" in told.stdout
-    (record,) = records.last(home, 1)
+    (record,) = run_records.last(home, 1)
     assert f"{record.run_id}: SUCCEEDED" in told.stdout
     cells = pd.read_parquet(f"{record.found['tables']}/cells.parquet")
     assert set(cells[cells["state"] == "sample"]["dataset"]) == {"Rain100L"}
@@ -96,20 +97,20 @@ def test_a_real_pipeline_leaves_tables_and_a_report(dgunet, project, tmp_path, m
 
 def test_a_failed_step_is_named_with_its_error_and_log(job):
     told = []
-    with pytest.raises(local.RunFailedError, match="ValueError: no such thing") as failure:
-        local.run(job("fail"), observe=told.append)
-    (record,) = records.last(job("fail").home, 1)
+    with pytest.raises(running.RunFailedError, match="ValueError: no such thing") as failure:
+        running.run(job("fail"), observe=told.append)
+    (record,) = run_records.last(job("fail").home, 1)
     assert (record.told, record.lives) == ("FAILED", False)
     assert "work           FAILURE" in told[-1]
-    log = records.folder(job("fail").home, record.run_id) / "log.txt"
+    log = run_records.folder(job("fail").home, record.run_id) / "log.txt"
     assert str(log) in str(failure.value)
     assert "told to fail" in log.read_text()
 
 
 def test_a_run_that_leaves_nothing_is_no_success(job):
     with pytest.raises(OutputError, match="0 times tables/tables"):
-        local.run(job("nothing"), observe=lambda line: None)
-    assert records.last(job("nothing").home, 1)[0].told == "FAILED"
+        running.run(job("nothing"), observe=lambda line: None)
+    assert run_records.last(job("nothing").home, 1)[0].told == "FAILED"
 
 
 def test_an_interpreter_whose_path_has_a_space_is_run(job, tmp_path, monkeypatch):
@@ -119,32 +120,32 @@ def test_an_interpreter_whose_path_has_a_space_is_run(job, tmp_path, monkeypatch
     place.symlink_to(sys.prefix)
     monkeypatch.setattr(sys, "executable", str(place / "bin" / "python"))
     with pytest.raises(OutputError, match="0 times tables/tables"):  # the step itself went well
-        local.run(job("nothing"), observe=lambda line: None)
-    (record,) = records.last(job("nothing").home, 1)
-    log = records.folder(job("nothing").home, record.run_id) / "log.txt"
+        running.run(job("nothing"), observe=lambda line: None)
+    (record,) = run_records.last(job("nothing").home, 1)
+    log = run_records.folder(job("nothing").home, record.run_id) / "log.txt"
     assert "told to nothing" in log.read_text()
 
 
 def test_what_the_shell_says_of_a_failed_step_is_the_cause(job, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere:/usr/bin:/bin")
-    real = local._execute
+    real = running._execute
 
     def without_interpreter(asked, record, log, observe, whole):
         text = (log.parent / "pipeline.yaml").read_text()
         (log.parent / "pipeline.yaml").write_text(text.replace("python3 -m kfp", "absent -m kfp"))
         return real(asked, record, log, observe, whole)
 
-    monkeypatch.setattr(local, "_execute", without_interpreter)
-    with pytest.raises(local.RunFailedError, match=r"the run failed: absent: not found\."):
-        local.run(job("nothing"), observe=lambda line: None)
+    monkeypatch.setattr(running, "_execute", without_interpreter)
+    with pytest.raises(running.RunFailedError, match=r"the run failed: absent: not found\."):
+        running.run(job("nothing"), observe=lambda line: None)
 
 
 @pytest.mark.parametrize("folder", ["/dev/shm/absent", "/sys"])
 def test_a_useless_temporary_folder_is_named_before_anything_runs(job, monkeypatch, folder):
     monkeypatch.setenv("TMPDIR", folder)
     with pytest.raises(DgunetError, match=f"the temporary folder {folder} takes no 1 MiB"):
-        local.run(job("nothing"), observe=lambda line: None)
-    assert not records.last(job("nothing").home, 1)
+        running.run(job("nothing"), observe=lambda line: None)
+    assert not run_records.last(job("nothing").home, 1)
 
 
 def test_a_full_temporary_folder_is_named(job, monkeypatch, tmp_path):
@@ -154,7 +155,7 @@ def test_a_full_temporary_folder_is_named(job, monkeypatch, tmp_path):
     try:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         with pytest.raises(DgunetError, match=r"takes no 1 MiB \(No space left on device\)"):
-            local.run(job("nothing"), observe=lambda line: None)
+            running.run(job("nothing"), observe=lambda line: None)
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
@@ -165,14 +166,14 @@ def test_cancel_leaves_no_process(job, tmp_path):
     def cancel():
         while not (tmp_path / "sign").exists():
             time.sleep(0.05)
-        (record,) = records.last(asked.home, 1)
+        (record,) = run_records.last(asked.home, 1)
         assert record.told == "RUNNING"
-        records.cancel(asked.home, record.run_id)
+        run_records.cancel(asked.home, record.run_id)
 
     threading.Thread(target=cancel, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        local.run(asked, observe=lambda line: None)
-    (record,) = records.last(asked.home, 1)
+        running.run(asked, observe=lambda line: None)
+    (record,) = run_records.last(asked.home, 1)
     assert record.told == "CANCELED"
     mine = psutil.Process().children(recursive=True)
     assert not [p for p in mine if "executor_main" in " ".join(p.cmdline())]
@@ -183,17 +184,17 @@ def test_cancel_leaves_no_process(job, tmp_path):
 
 
 def test_a_run_whose_process_was_killed_is_told_so(home):
-    gone = records.Record("local-1", "small", "subprocess", "", started=1.0, pid=os.getpid())
-    records.save(home, gone)
-    assert records.read(home, "local-1").told == "KILLED"
+    gone = run_records.Record("local-1", "small", "subprocess", "", started=1.0, pid=os.getpid())
+    run_records.save(home, gone)
+    assert run_records.read(home, "local-1").told == "KILLED"
     with pytest.raises(DgunetError, match="over: KILLED"):
-        records.cancel(home, "local-1")
+        run_records.cancel(home, "local-1")
 
 
 def test_an_unknown_local_run_names_the_last_one(home):
-    records.save(home, records.Record("local-1", "small", "subprocess", "", started=1.0))
+    run_records.save(home, run_records.Record("local-1", "small", "subprocess", "", started=1.0))
     with pytest.raises(DgunetError, match="The last one is local-1"):
-        records.read(home, "local-2")
+        run_records.read(home, "local-2")
 
 
 @pytest.fixture

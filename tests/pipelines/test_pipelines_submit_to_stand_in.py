@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import kfp_server_api as api
 import pytest
 
-from dgunet.kubeflow import compiling, pods, submitting
+from dgunet.kubeflow.pipeline import compiling
+from dgunet.kubeflow.submission import pod_logs, submitting
 
 SOURCE = "data_source=https://git.example.org/lab/dgunet.git"
 DATA = ("-p", SOURCE, "-p", f"data_version={'c' * 40}")
@@ -230,9 +231,9 @@ def test_status_of_an_unknown_run(dgunet, stand_in):
 
 def test_logs_without_a_kubeconfig_tell_what_the_api_knows(dgunet, stand_in, running, monkeypatch):
     def nowhere(context):
-        raise pods.NoClusterError("no kubeconfig that works.")
+        raise pod_logs.NoClusterError("no kubeconfig that works.")
 
-    monkeypatch.setattr(pods, "connect", nowhere)
+    monkeypatch.setattr(pod_logs, "connect", nowhere)
     told = dgunet("pipeline", "logs", running.run_id, "--step", "train", "--host", stand_in.host)
     assert told.returncode == 0
     assert "OOMKilled" in told.stdout

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dgunet.errors import ConfigError
-from dgunet.kubeflow.checking import checked
+from dgunet.kubeflow.cluster.typed_yaml import checked
 from dgunet.kubeflow.trainer.parts import Forwarded
 from dgunet.kubeflow.trainer.trainjob import (
     Plan,
@@ -18,6 +17,7 @@ from dgunet.kubeflow.trainer.trainjob import (
     on_a_volume,
     validated,
 )
+from dgunet.system.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "registry.example.org/dgunet@sha256:" + "0" * 64

@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 
-from dgunet.stages.workers import main
+from dgunet.training.workers import main
 
 HERE = ["--nnodes", "1", "--nproc-per-node", "2", "--rdzv-backend", "static"]
 
@@ -63,7 +63,7 @@ def test_the_status_says_how_the_processes_ended(node, code, status):
 )
 def test_two_nodes_stop_together_and_go_on(tmp_path, project, port, sample_root):
     """As Trainer starts them, by PET variables; gloo, one process a node, both on this machine."""
-    from dgunet.data.prepare import prepare_dataset
+    from dgunet.data.store.prepare import prepare_dataset
 
     store, out = tmp_path / "store", tmp_path / "model"
     prepare_dataset("BSD400", sample_root, store, profile="sample")
@@ -81,7 +81,7 @@ def test_two_nodes_stop_together_and_go_on(tmp_path, project, port, sample_root)
         pet = {f"PET_{name}": str(value) for name, value in told.items()}
         own = {"PET_MASTER_ADDR": "127.0.0.1", "DGUNET_TRACKING": "off", "OMP_NUM_THREADS": "1"}
         own |= {"DGUNET_HOME": str(tmp_path), "PYTHONPATH": str(project)}
-        command = ["-m", "dgunet.stages.workers", sys.executable, "-c", code, *train]
+        command = ["-m", "dgunet.training.workers", sys.executable, "-c", code, *train]
         return subprocess.Popen(
             [sys.executable, *command],
             env=kept | pet | own,

@@ -51,23 +51,23 @@ def params(folder, sample):
 
 
 def cluster(folder, sample):
-    from dgunet.kubeflow.cluster import load_cluster
+    from dgunet.kubeflow.cluster.settings import load_cluster
 
     shutil.copy(ROOT / "pipelines/cluster.yaml", folder)
     return Target(folder, ["cluster.yaml"], lambda f: load_cluster(f / "cluster.yaml"))
 
 
 def records_of_pipelines(folder, sample):
-    from dgunet.kubeflow import records
+    from dgunet.kubeflow import run_records
 
-    record = records.Record("local-1", "small", "subprocess", "/x", 1.0, 7, "FAILED", 2.0, "no")
-    records.save(folder, record)
-    log = records.folder(folder, "local-1") / "log.txt"
+    record = run_records.Record("local-1", "small", "subprocess", "/x", 1.0, 7, "FAILED", 2.0, "no")
+    run_records.save(folder, record)
+    log = run_records.folder(folder, "local-1") / "log.txt"
     log.write_text("12:00:00.1 - INFO - Task 'work' finished with status SUCCESS\n")
 
     def read(f):
-        assert records.last(f, 3)
-        records.status_text(f, "local-1")
+        assert run_records.last(f, 3)
+        run_records.status_text(f, "local-1")
 
     return Target(
         folder, [str(p.relative_to(folder)) for p in (log, log.with_name("run.json"))], read
@@ -106,7 +106,7 @@ def training_checkpoint(folder, sample):
 
 def checkpoint_hashed_again(folder, sample):
     """What no accident makes: damaged, and its hash made to fit."""
-    from dgunet.files import sha256_bytes
+    from dgunet.system.files import sha256_bytes
     from dgunet.training.checkpoints import MAGIC, Checkpoints
 
     target = training_checkpoint(folder, sample)
@@ -124,7 +124,7 @@ def checkpoint_hashed_again(folder, sample):
 def measurements(folder, sample):
     from network_tiny import tiny
 
-    from dgunet.stages.sensing import read_measurements
+    from dgunet.tools.compressive_sensing import read_measurements
 
     network = tiny("cs")
     np.save(folder / "y.npy", np.zeros((network.config.measurements, 2, 3), np.float32))
@@ -133,7 +133,7 @@ def measurements(folder, sample):
 
 def scored(folder, sample):
     from dgunet.evaluation.protocols import protocol
-    from dgunet.evaluation.score import score_results
+    from dgunet.evaluation.scoring import score_results
 
     pixels = np.random.default_rng(0).integers(0, 256, (40, 41, 3), np.uint8)
     for name in ("restored", "target"):
@@ -150,7 +150,7 @@ def scored(folder, sample):
 
 def scored_blocks(folder, sample):
     from dgunet.evaluation.protocols import protocol
-    from dgunet.evaluation.score import score_results
+    from dgunet.evaluation.scoring import score_results
 
     shutil.copytree(sample / "test/SIDD", folder, dirs_exist_ok=True)
     from scipy.io import loadmat, savemat
@@ -167,8 +167,8 @@ def scored_blocks(folder, sample):
 
 def tree_of(name, keep=""):
     def make(folder, sample):
-        from dgunet.data.catalogue import dataset
-        from dgunet.data.layouts import find_tree, read_pairs
+        from dgunet.data.catalogue.entries import dataset
+        from dgunet.data.readers.folder_layouts import find_tree, read_pairs
 
         info = dataset(name)
         _, place = find_tree(info, sample)
@@ -187,8 +187,8 @@ def tree_of(name, keep=""):
 
 
 def pictures(folder, sample):
-    from dgunet.data.images import read_grey, read_rgb
-    from dgunet.evaluation.pictures import read_picture
+    from dgunet.data.readers.images import read_grey, read_rgb
+    from dgunet.user_images.restoring import read_picture
 
     rng = np.random.default_rng(0)
     colour = rng.integers(0, 256, (24, 31, 3), np.uint8)
@@ -206,7 +206,7 @@ def pictures(folder, sample):
     names = sorted(path.name for path in folder.iterdir())
 
     def read(f):
-        from dgunet.errors import DgunetError
+        from dgunet.system.errors import DgunetError
 
         told = []
         for name in names:
@@ -220,7 +220,7 @@ def pictures(folder, sample):
 
 
 def archives(folder, sample):
-    from dgunet.data.unpacking import unpack
+    from dgunet.data.acquisition.unpacking import unpack
 
     place = sample / "test/RealBlur"
     some = sorted(p for p in place.rglob("*") if p.is_file())[-2:]
@@ -233,7 +233,7 @@ def archives(folder, sample):
                 packed.add(path, path.relative_to(sample))
 
     def read(f):
-        from dgunet.errors import DgunetError
+        from dgunet.system.errors import DgunetError
 
         for name in ("a.zip", "b.tar", "c.tar.gz", "d.tar.xz"):
             out = f.parent / f"{f.name}-out"
@@ -248,8 +248,8 @@ def archives(folder, sample):
 
 def stored(layout):
     def make(folder, sample):
-        from dgunet.data.prepare import prepare_dataset
-        from dgunet.data.store import PairStore
+        from dgunet.data.store.pair_store import PairStore
+        from dgunet.data.store.prepare import prepare_dataset
 
         out = folder / "store"
         prepare_dataset(
@@ -270,13 +270,13 @@ def stored(layout):
 
 
 def results(folder, sample):
-    from dgunet.data.prepare import prepare_dataset
-    from dgunet.data.store import PairStore
+    from dgunet.data.store.pair_store import PairStore
+    from dgunet.data.store.prepare import prepare_dataset
     from dgunet.evaluation.protocols import protocol
     from dgunet.evaluation.restoration import identity
     from dgunet.evaluation.runner import evaluate_store
-    from dgunet.paper.tables import build_tables
-    from dgunet.stages.tables import read_results
+    from dgunet.paper.table_building import build_tables
+    from dgunet.steps.tables import read_results
 
     prepare_dataset("Rain100L", sample, folder / "store", profile="sample", workers=1)
     store = PairStore.open(folder / "store")
@@ -292,9 +292,9 @@ def results(folder, sample):
 
 def cells(folder, sample):
     from dgunet.paper.formats import write_tables
-    from dgunet.paper.tables import build_tables
+    from dgunet.paper.table_building import build_tables
 
-    read_cells = moved("read_cells", "dgunet.paper.written", "dgunet.paper.formats")
+    read_cells = moved("read_cells", "dgunet.paper.written_tables", "dgunet.paper.formats")
     write_tables(build_tables([], profile="sample"), folder)
     return Target(folder, ["cells.parquet"], lambda f: read_cells(f / "cells.parquet"))
 
@@ -302,7 +302,7 @@ def cells(folder, sample):
 def rows(folder, sample):
     from dgunet.evaluation.rows import Row, Timing
 
-    journal = moved("Journal", "dgunet.evaluation.journal", "dgunet.evaluation.rows")
+    journal = moved("Journal", "dgunet.evaluation.row_journal", "dgunet.evaluation.rows")
     own = journal(folder, "key", "0-of-1")
     with own.appending() as handle:
         for index in range(3):
@@ -353,9 +353,9 @@ def index_of_runs(folder, sample):
 
 
 def server_scores(folder, sample):
-    from dgunet.files import sha256_file
-    from dgunet.stages.submission import read_records
-    from dgunet.stages.tables import with_server_scores
+    from dgunet.kubeflow.steps.dnd_records import read_records
+    from dgunet.steps.tables import with_server_scores
+    from dgunet.system.files import sha256_file
 
     evidence = folder / "dnd-1.evidence.eml"
     evidence.write_text("as mailed")

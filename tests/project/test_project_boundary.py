@@ -13,7 +13,7 @@ import typer
 
 from dgunet import cli
 from dgunet.cli.boundary import PIPE, USERS, debugging, told_failure
-from dgunet.errors import ConfigError, DgunetError
+from dgunet.system.errors import ConfigError, DgunetError
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from dgunet.cli import main; main()"]

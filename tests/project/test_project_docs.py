@@ -52,7 +52,7 @@ def test_make_targets_named_in_the_readme_exist():
 def test_the_dvc_stages_name_the_catalogue_s_folders():
     import yaml
 
-    from dgunet.data.catalogue import CATALOGUE
+    from dgunet.data.catalogue.entries import CATALOGUE
 
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     trees = {name: entry["tree"] for name, entry in stages["prepare"]["foreach"].items()}
@@ -72,7 +72,7 @@ def test_the_dvc_stages_name_the_catalogue_s_folders():
 def test_the_ablations_of_dvc_are_the_nine():
     import yaml
 
-    from dgunet.stages.ablations import ABLATIONS
+    from dgunet.terms import ABLATIONS
 
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     assert stages["ablate"]["foreach"] == list(ABLATIONS)
@@ -102,7 +102,7 @@ def undeclared(stage, root=ROOT):
     named = [Path(dep) for dep in entry.get("do", entry)["deps"]]
     verb = stage.partition("-")[0]
     given = [Path(path) for path in (*PLUMBING, *TOLD, *ONLY.get(verb, ()))]
-    todo, found = [f"dgunet.stages.{verb}"], {}
+    todo, found = [f"dgunet.steps.{verb}"], {}
     while todo:
         module = todo.pop()
         names = module.split(".")
@@ -121,49 +121,49 @@ def undeclared(stage, root=ROOT):
 
 PLUMBING = (
     "dgunet/__init__.py",
-    "dgunet/address.py",
-    "dgunet/choices.py",
-    "dgunet/deadline.py",
-    "dgunet/errors.py",
-    "dgunet/files.py",
-    "dgunet/leftovers.py",
-    "dgunet/lines.py",
-    "dgunet/parent.py",
-    "dgunet/paths.py",
-    "dgunet/ranges.py",
-    "dgunet/reading.py",
+    "dgunet/system/address.py",
+    "dgunet/config/cross_checks.py",
+    "dgunet/system/deadline.py",
+    "dgunet/system/errors.py",
+    "dgunet/system/files.py",
+    "dgunet/system/leftovers.py",
+    "dgunet/system/line_files.py",
+    "dgunet/system/parent_process.py",
+    "dgunet/system/safe_paths.py",
+    "dgunet/config/ranges.py",
+    "dgunet/system/reading.py",
     "dgunet/data/__init__.py",
-    "dgunet/data/catalogue.py",
-    "dgunet/data/hdf5.py",
-    "dgunet/data/images.py",
-    "dgunet/data/limits.py",
-    "dgunet/data/manifest.py",
-    "dgunet/data/store.py",
-    "dgunet/data/tiles.py",
-    "dgunet/data/verified.py",
-    "dgunet/data/verifying.py",
+    "dgunet/data/catalogue/entries.py",
+    "dgunet/data/readers/hdf5.py",
+    "dgunet/data/readers/images.py",
+    "dgunet/data/readers/limits.py",
+    "dgunet/data/store/manifest.py",
+    "dgunet/data/store/pair_store.py",
+    "dgunet/data/store/tiles.py",
+    "dgunet/data/store/verified_notes.py",
+    "dgunet/data/store/verification.py",
     "dgunet/evaluation/__init__.py",
-    "dgunet/stages/__init__.py",
+    "dgunet/steps/__init__.py",
 )
 """Not dependencies of what comes after preparation: how files are written, read back and checked,
 what is refused, and how processes end.
 The bytes of the store are a dependency themselves, and the catalogue's facts are its YAML file."""
 
 TOLD = (
-    "dgunet/stages/evidence.py",
-    "dgunet/stages/figures.py",
-    "dgunet/stages/numeric.py",
-    "dgunet/stages/pins.py",
-    "dgunet/stages/progress.py",
-    "dgunet/stages/recipe.py",
-    "dgunet/stages/watching.py",
+    "dgunet/steps/result_evidence.py",
+    "dgunet/tracking/reports/strips.py",
+    "dgunet/tracking/reports/network_numbers.py",
+    "dgunet/kubeflow/steps/code_pins.py",
+    "dgunet/tracking/reports/progress.py",
+    "dgunet/recipes/naming.py",
+    "dgunet/tracking/reports/training_report.py",
     "dgunet/tracking",
 )
 """What is told to people and MLflow, or refuses; no byte of an output depends on it."""
 
 ONLY = {
-    "prepare": ("dgunet/config.py", "dgunet/stages/layout.py"),
-    "tables": ("dgunet/config.py", "dgunet/stages/layout.py"),
+    "prepare": ("dgunet/config/params.py", "dgunet/project.py"),
+    "tables": ("dgunet/config/params.py", "dgunet/project.py"),
     "evaluate": ("dgunet/training/__init__.py",),
 }
 """Here only the profile is taken from the parameters, and the layout names MLflow's experiment;
@@ -199,9 +199,24 @@ def test_every_dependency_in_dvc_is_a_file_of_the_project():
 @pytest.mark.parametrize(
     ("stage", "file", "line", "missing"),
     [
-        ("train-derain", "stages/job.py", "import dgunet.data.degrade", "dgunet/data/degrade.py"),
-        ("prepare", "data/images.py", "from dgunet.evaluation import ssim", "evaluation/ssim.py"),
-        ("evaluate-cs", "stages/evaluate.py", "from dgunet.stages import job", "stages/job.py"),
+        (
+            "train-derain",
+            "steps/training_job.py",
+            "import dgunet.data.sample.degrade",
+            "dgunet/data/sample/degrade.py",
+        ),
+        (
+            "prepare",
+            "data/readers/images.py",
+            "from dgunet.evaluation import ssim",
+            "evaluation/ssim.py",
+        ),
+        (
+            "evaluate-cs",
+            "steps/evaluate.py",
+            "from dgunet.steps import training_job",
+            "steps/training_job.py",
+        ),
         ("tables", "paper/cells.py", "from dgunet.training.loss import L", "training/loss.py"),
     ],
 )

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from dgunet.errors import DgunetError
-from dgunet.files import atomic_folder, atomic_path, tree_digest, write_bytes, write_json
+from dgunet.system.errors import DgunetError
+from dgunet.system.files import atomic_folder, atomic_path, tree_digest, write_bytes, write_json
 
 
 @contextmanager
@@ -50,7 +50,8 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     path = tmp_path / "weights.bin"
     write_bytes(path, b"old")
     code = (
-        "import os, signal, sys; from pathlib import Path; from dgunet.files import atomic_path\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from dgunet.system.files import atomic_path\n"
         "with atomic_path(Path(sys.argv[1])) as part:\n"
         "    part.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import VALUES, damaged
 
-from dgunet.address import redact
 from dgunet.config import parse_params
-from dgunet.errors import ConfigError, DataError, DgunetError
-from dgunet.lines import format_line, parse_line
-from dgunet.paths import inside
-from dgunet.reading import parse_json, parse_yaml, shorten
+from dgunet.system.address import redact
+from dgunet.system.errors import ConfigError, DataError, DgunetError
+from dgunet.system.line_files import format_line, parse_line
+from dgunet.system.reading import parse_json, parse_yaml, shorten
+from dgunet.system.safe_paths import inside
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "network"))
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dgunet.config import check_params, check_task, load_params
-from dgunet.errors import ConfigError
+from dgunet.config import check_params, load_params
+from dgunet.system.errors import ConfigError
+from dgunet.terms import check_task
 
 ROOT = Path(__file__).parents[2]
 

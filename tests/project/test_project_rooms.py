@@ -32,8 +32,8 @@ def test_the_core_imports_no_platform(room):
     ("module", "absent"),
     [
         ("dgunet.cli", {"torch", "mlflow", "pandas", "cv2"}),
-        ("dgunet.stages.prepare", {"torch", "mlflow"}),
-        ("dgunet.stages.tables", {"torch", "mlflow"}),
+        ("dgunet.steps.prepare", {"torch", "mlflow"}),
+        ("dgunet.steps.tables", {"torch", "mlflow"}),
     ],
 )
 def test_a_door_imports_only_what_it_needs(module, absent):

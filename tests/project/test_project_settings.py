@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dgunet.config import load_params, parse_params
-from dgunet.errors import ConfigError
-from dgunet.reading import parse_yaml, read_text, shorten
+from dgunet.system.errors import ConfigError
+from dgunet.system.reading import parse_yaml, read_text, shorten
 from dgunet.training.loop import DEVICES, pick_device
 
 ROOT = Path(__file__).parents[2]

@@ -47,7 +47,7 @@ def test_a_knob_of_the_sleeping_profile_changes_nothing(reproduced):
 
 
 def test_one_module(reproduced):
-    path = reproduced.home / "dgunet/paper/tables.py"
+    path = reproduced.home / "dgunet/paper/table_building.py"
     path.write_text(path.read_text() + "\n# changed\n")
     assert rerun(reproduced) == {"tables"}
 

@@ -3,9 +3,9 @@
 import pytest
 
 from dgunet.config import load_params
-from dgunet.stages.layout import Layout
-from dgunet.stages.prepare import prepare
-from dgunet.stages.train import train
+from dgunet.project import Layout
+from dgunet.steps.prepare import prepare
+from dgunet.steps.train import train
 
 
 @pytest.fixture(scope="session")

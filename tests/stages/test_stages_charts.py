@@ -7,8 +7,8 @@ import torch
 
 from dgunet import network
 from dgunet.network.introspect import inspect_network
-from dgunet.stages.charts import curves_chart, setting_chart
-from dgunet.stages.unfolding import impulse_response, operators_chart, stages_chart
+from dgunet.tools.run_charts import curves_chart, setting_chart
+from dgunet.tools.stage_inspection import impulse_response, operators_chart, stages_chart
 
 TINY = {"n_feat": 8, "scale": 4, "last_width": 4, "gradient_width": 8}
 

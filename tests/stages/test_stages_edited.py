@@ -10,12 +10,12 @@ from made_results import digest, edit, write_result
 
 from dgunet import network
 from dgunet.config import load_params
-from dgunet.files import sha256_file
-from dgunet.stages import report as reporting
-from dgunet.stages.evaluate import evaluate
-from dgunet.stages.layout import Layout
-from dgunet.stages.report import result_folders, write_project_report
-from dgunet.stages.tables import read_results, tables
+from dgunet.project import Layout
+from dgunet.steps import report as reporting
+from dgunet.steps.evaluate import evaluate
+from dgunet.steps.report import result_folders, write_project_report
+from dgunet.steps.tables import read_results, tables
+from dgunet.system.files import sha256_file
 
 CELL = ("explain", 1, "DGUNet (sample, not comparable)", "Rain100L PSNR")
 
@@ -208,7 +208,7 @@ def test_the_run_that_made_a_result_speaks_for_weights_that_lie_elsewhere(here, 
         tags={"checkpoint.sha256": told["checkpoint_sha256"], "selection": told["selection"]},
         data_digest=told["data_digest"],
     )
-    monkeypatch.setattr("dgunet.stages.evidence.delivered", lambda store: [run])
+    monkeypatch.setattr("dgunet.steps.result_evidence.delivered", lambda store: [run])
     assert len(read_results([place], here)) == 1
     edit(place / "summary.json", checkpoint_sha256=digest("other"))
     with pytest.raises(Exception, match="checkpoint_sha256 is"):
@@ -242,7 +242,7 @@ def weights_of(here):
 
 
 def selected(here):
-    from dgunet.stages.evidence import _metadata
+    from dgunet.steps.result_evidence import _metadata
 
     return _metadata(weights_of(here))["extra"]["selection"]
 

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from dgunet import network
-from dgunet.errors import CheckpointError, DataError
-from dgunet.evaluation import steps
+from dgunet.evaluation import image_steps
 from dgunet.evaluation.restoration import TooLargeError
-from dgunet.stages.evaluate import Options, evaluate, papers_networks
+from dgunet.steps.evaluate import Options, evaluate, papers_networks
+from dgunet.system.errors import CheckpointError, DataError
 
 pytestmark = pytest.mark.usefixtures("silent")
 
@@ -49,7 +49,7 @@ def test_an_image_that_does_not_fit_is_tiled_and_flagged(run, tmp_path, monkeypa
         if shape[1] > 96:
             raise TooLargeError("too wide")
 
-    monkeypatch.setattr(steps, "require_memory", refuse)
+    monkeypatch.setattr(image_steps, "require_memory", refuse)
     summary = run(tmp_path, Options(fallback_tile=64))
     rows = pd.read_parquet(tmp_path / "per_image.parquet")
     assert (rows.loc[rows["width"] > 96, "tile"] == 64).all()

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from dgunet import network
-from dgunet.errors import CheckpointError, ConfigError, DataError
-from dgunet.stages.evaluations import evaluations
-from dgunet.stages.layout import Layout
+from dgunet.project import Layout
+from dgunet.steps.evaluation_plan import evaluations
+from dgunet.system.errors import CheckpointError, ConfigError, DataError
 
 RAIN = ["Test100", "Rain100H", "Rain100L", "Test2800", "Test1200"]
 

@@ -4,8 +4,8 @@ import pytest
 
 from dgunet.config import TrainParams, load_params
 from dgunet.network import preset
-from dgunet.recipes import released
-from dgunet.stages.recipe import recipe_name
+from dgunet.recipes.naming import recipe_name
+from dgunet.recipes.trainings import released
 
 
 def test_the_paper_s_settings_are_known_and_the_sample_s_are_its_own(project):

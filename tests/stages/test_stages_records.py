@@ -8,13 +8,13 @@ import sys
 import pytest
 from made_results import digest, edit, write_result
 
-from dgunet.errors import ConfigError, DataError, DgunetError, EvaluationError
-from dgunet.evaluation.scores import read_scores
-from dgunet.files import sha256_file
-from dgunet.leftovers import partial_name
-from dgunet.paper.tables import build_tables, write_tables
-from dgunet.stages.gather import gather
-from dgunet.stages.submission import read_records, submission_page, write_records
+from dgunet.evaluation.server_scores import read_scores
+from dgunet.kubeflow.steps.dnd_records import read_records, submission_page, write_records
+from dgunet.kubeflow.steps.gather_results import gather
+from dgunet.paper.table_building import build_tables, write_tables
+from dgunet.system.errors import ConfigError, DataError, DgunetError, EvaluationError
+from dgunet.system.files import sha256_file
+from dgunet.system.leftovers import partial_name
 
 
 def score(**changes):

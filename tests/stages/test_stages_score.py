@@ -5,8 +5,8 @@ import shutil
 import mlflow
 import pytest
 
-from dgunet import files
-from dgunet.stages.score import score
+from dgunet.system import files
+from dgunet.tools.external_scoring import score
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dgunet.stages.tables import metrics, with_server_scores
+from dgunet.steps.tables import metrics, with_server_scores
 
 SUMMARY = {
     "dataset": "DND",

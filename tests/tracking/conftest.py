@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dgunet.tracking import Layout, ensure_store, store
+from dgunet.tracking import Layout, ensure_store
+from dgunet.tracking.server import mlflow_store
 
 FROM_OUTSIDE = (
     "MLFLOW_TRACKING_URI",
@@ -59,4 +60,4 @@ def project(bare: Layout, made_store: Path) -> Layout:
 @pytest.fixture
 def client(project: Layout) -> Any:
     """MLflow's own client on the project's store."""
-    return store.client(project.uri)
+    return mlflow_store.client(project.uri)

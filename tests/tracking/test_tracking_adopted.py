@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from dgunet.tracking import Layout, deliver, start_run
-from dgunet.tracking.choosing import latest
 from dgunet.tracking.index import in_mlflow
-from dgunet.tracking.journal import JournalReader
+from dgunet.tracking.journal.writing import JournalReader
+from dgunet.tracking.run_selection import latest
 
 TAGS = {"stage": "train", "profile": "sample", "table": "1"}
 

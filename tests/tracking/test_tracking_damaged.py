@@ -18,12 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from dgunet import files, lines, network
-from dgunet.cli.tracking import tracking
-from dgunet.tracking import Layout, damage, deliver, delivered, lookup, pending, start_run
+from dgunet import network
+from dgunet.cli.tracking_commands import tracking
+from dgunet.system import files, line_files
+from dgunet.tracking import Layout, deliver, delivered, lookup, pending, start_run
 from dgunet.tracking.index import damaged_lines
-from dgunet.tracking.journal import JournalReader, JournalWriter
-from dgunet.tracking.journals import look_at
+from dgunet.tracking.journal import damage
+from dgunet.tracking.journal.reading import look_at
+from dgunet.tracking.journal.writing import JournalReader, JournalWriter
 
 TAGS = {"stage": "evaluate", "profile": "sample"}
 
@@ -66,16 +68,16 @@ def retold(journal: Path, number: int, **change: Any) -> None:
     """Change fields of an event and make its check sum again; None removes a field."""
 
     def again(line: bytes) -> bytes:
-        event = lines.parse_line(line.rstrip(b"\n")) | change
-        return lines.format_line({key: one for key, one in event.items() if one is not None})
+        event = line_files.parse_line(line.rstrip(b"\n")) | change
+        return line_files.format_line({key: one for key, one in event.items() if one is not None})
 
     line_of(journal, number, again)
 
 
 def reheaded(folder: Path, **change: Any) -> None:
     path = folder / "header.json"
-    header = lines.parse_line(path.read_bytes().rstrip(b"\n")) | change
-    path.write_bytes(lines.format_line(header))
+    header = line_files.parse_line(path.read_bytes().rstrip(b"\n")) | change
+    path.write_bytes(line_files.format_line(header))
 
 
 def write(name: str, content: bytes) -> Callable[[Path], object]:
@@ -236,7 +238,7 @@ def test_a_full_disk_at_the_end_does_not_fail_the_work(
         raise OSError(28, "No space left on device")
 
     with start_run("dgunet/x", "n", tags=TAGS, params={}):
-        monkeypatch.setattr(lines, "append_line", full)
+        monkeypatch.setattr(line_files, "append_line", full)
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "the disk is full" in told
 
@@ -244,7 +246,7 @@ def test_a_full_disk_at_the_end_does_not_fail_the_work(
 def test_a_line_that_a_full_disk_cut_is_taken_back(
     project: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dgunet.errors import DgunetError
+    from dgunet.system.errors import DgunetError
 
     writer = JournalWriter(
         project.journals, {"experiment": "e", "name": "n", "start": 1, "tags": {}}
@@ -257,7 +259,7 @@ def test_a_line_that_a_full_disk_cut_is_taken_back(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(lines, "append_line", half)
+        patch.setattr(line_files, "append_line", half)
         with pytest.raises(DgunetError, match="the disk is full"):
             writer.append("tags", values={"a": "2"})
     writer.append("tags", values={"a": "3"})
@@ -358,12 +360,12 @@ def test_a_missing_file_holds_up_only_its_own_run(project: Layout, client: Any, 
 def test_a_journal_of_an_earlier_version_arrives(project: Layout, client: Any) -> None:
     """No check sums, no numbers, an indented header and cursor."""
     folder = tell("old", project, files=True)
-    header = lines.parse_line((folder / "header.json").read_bytes().rstrip(b"\n"))
+    header = line_files.parse_line((folder / "header.json").read_bytes().rstrip(b"\n"))
     (folder / "header.json").write_text(json.dumps(header, indent=2) + "\n")
     events = JournalReader(folder)
     told = [
         {key: one for key, one in event.items() if key not in ("n", "sha256")}
-        for event in lines.read_lines(folder / "events.jsonl").entries
+        for event in line_files.read_lines(folder / "events.jsonl").entries
     ]
     (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in told))
     assert events.cursor().sent == 0
@@ -382,9 +384,9 @@ def test_a_damaged_line_of_the_index_is_passed_over_and_named(project: Layout) -
     odd = [
         b"\n",
         b"\xff\0\n",
-        lines.format_line({"journal": "x"}),
-        lines.format_line(old | {"tags": "none"}),
-        lines.format_line(old | {"more": 1}),
+        line_files.format_line({"journal": "x"}),
+        line_files.format_line(old | {"tags": "none"}),
+        line_files.format_line(old | {"more": 1}),
         whole[1].replace(b'"b"', b'"z"'),
         json.dumps(old | {"name": "of an earlier version", "journal": "j"}).encode() + b"\n",
     ]
@@ -408,7 +410,7 @@ def test_half_made_journals_of_dead_processes_go_with_the_next_run(project: Layo
     code = (
         "import os, signal, pathlib, sys\nfrom dgunet import files\n"
         "files.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "from dgunet.tracking.journal import JournalWriter\n"
+        "from dgunet.tracking.journal.writing import JournalWriter\n"
         "JournalWriter(pathlib.Path(sys.argv[1]), {'start': 1})"
     )
     subprocess.run([sys.executable, "-c", code, str(project.journals)], check=False)

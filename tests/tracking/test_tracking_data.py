@@ -13,10 +13,11 @@ import mlflow.data
 import pytest
 from mlflow.data import dataset_source_registry as registry
 
-from dgunet import files, network
-from dgunet.errors import DataError
+from dgunet import network
+from dgunet.system import files
+from dgunet.system.errors import DataError
 from dgunet.tracking import Layout, start_run
-from dgunet.tracking.datasets import where_from
+from dgunet.tracking.dataset_inputs import where_from
 
 DIGEST = "0123456789abcdef" * 4
 ROOT = Path(__file__).parents[2]

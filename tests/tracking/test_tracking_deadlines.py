@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dgunet.address import Address
-from dgunet.cli.models import models
-from dgunet.cli.tracking import tracking
-from dgunet.deadline import within
-from dgunet.tracking import Layout, deliver, health, limited, lookup, pending, start_run, store
-from dgunet.tracking.health import Away
-from dgunet.tracking.limited import Limited
+from dgunet.cli.models_commands import models
+from dgunet.cli.tracking_commands import tracking
+from dgunet.system.address import Address
+from dgunet.system.deadline import within
+from dgunet.tracking import Layout, deliver, lookup, pending, start_run
+from dgunet.tracking.server import health, limited_client, mlflow_store
+from dgunet.tracking.server.health import Away
+from dgunet.tracking.server.limited_client import Limited
 
 TAGS = {"stage": "train", "profile": "sample"}
 GUARD = 120
@@ -91,7 +92,7 @@ def test_a_stage_and_every_verb_end(
         assert done.exit_code == 1
         assert "answer" in done.output
     done = CliRunner().invoke(models, ["list"])
-    assert isinstance(done.exception, store.TrackingError), done.output
+    assert isinstance(done.exception, mlflow_store.TrackingError), done.output
     assert "does not answer" in str(done.exception)
 
 
@@ -132,7 +133,7 @@ def test_sigterm_is_followed_soon_though_the_server_drips(bare: Layout, tmp_path
 
 def test_a_database_that_never_lets_in(bare: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("psycopg2")
-    monkeypatch.setattr(store, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(mlflow_store, "CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"postgresql+psycopg2://me@127.0.0.1:{silent.getsockname()[1]}/mlflow"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -163,15 +164,15 @@ def test_a_slow_but_honest_server_gets_large_files_and_folders(
 ) -> None:
     """A second more for each megabyte; and in a folder the limit is each file's."""
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
-    monkeypatch.setitem(store._SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "0")
+    monkeypatch.setitem(mlflow_store._SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "0")
     big = tmp_path / "big.bin"
     big.write_bytes(bytes(2_000_000))
     client, whole = Slow(1.0), tmp_path / "whole"
     sending = Limited(client, Address("http://a"))
-    with store.quiet_mlflow():
+    with mlflow_store.quiet_mlflow():
         with pytest.raises(Away, match="http://a gave no whole answer within"):
             sending.log_artifact("run", str(big))
-        with store.time_for([big]):
+        with mlflow_store.time_for([big]):
             sending.log_artifact("run", str(big))
     (whole / "code" / "deep").mkdir(parents=True)
     names = ("a", "b", "code/c", "code/deep/d")
@@ -190,7 +191,7 @@ def test_a_slow_but_honest_server_gets_large_files_and_folders(
 def test_a_call_that_hurries_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that began before the process was told to end."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")
-    monkeypatch.setattr(limited, "HURRY_SECONDS", 0.1)
+    monkeypatch.setattr(limited_client, "HURRY_SECONDS", 0.1)
     failed: list[Exception] = []
 
     def send() -> None:
@@ -203,7 +204,7 @@ def test_a_call_that_hurries_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -
     thread.start()
     time.sleep(0.3)
     assert not failed
-    with limited.hurried():
+    with limited_client.hurried():
         thread.join(GUARD / 2)
         assert failed
 

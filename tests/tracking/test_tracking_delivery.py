@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from dgunet.tracking import Layout, deliver, delivered, lookup, pending, start_run
-from dgunet.tracking.journal import JournalReader
+from dgunet.tracking.journal.writing import JournalReader
 
 TAGS = {"stage": "evaluate", "profile": "sample"}
 DIGEST = "0123456789abcdef" * 4

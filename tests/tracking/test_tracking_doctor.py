@@ -13,9 +13,9 @@ import pytest
 from mlflow.entities import LoggedModelStatus
 from typer.testing import CliRunner
 
-from dgunet.cli.tracking import tracking
+from dgunet.cli.tracking_commands import tracking
 from dgunet.tracking import Layout, delivered, start_run
-from dgunet.tracking.journal import journals_in
+from dgunet.tracking.journal.writing import journals_in
 
 STAGE = """
 import time

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgunet.errors import ConfigError
+from dgunet.system.errors import ConfigError
 from dgunet.tracking import Layout, lookup, pending, project_home, start_run
-from dgunet.tracking.journal import JournalReader, JournalWriter, journals_in
-from dgunet.tracking.sender import BATCH, BATCHED, _batches
+from dgunet.tracking.delivery.sender import BATCH, BATCHED, _batches
+from dgunet.tracking.journal.writing import JournalReader, JournalWriter, journals_in
 
 TAGS = {"stage": "train", "profile": "sample"}
 
@@ -190,7 +190,7 @@ def test_standard_tags_tell_code_data_and_campaign(
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_project_is_one_clear_line(bare: Layout) -> None:
     bare.home.chmod(0o555)
-    from dgunet.errors import DgunetError
+    from dgunet.system.errors import DgunetError
 
     with (
         pytest.raises(DgunetError, match="cannot write"),

@@ -19,9 +19,11 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from dgunet import files, network
-from dgunet.tracking import Layout, deliver, delivered, pending, start_run, store
-from dgunet.tracking.journals import check_kept, look_at
+from dgunet import network
+from dgunet.system import files
+from dgunet.tracking import Layout, deliver, delivered, pending, start_run
+from dgunet.tracking.journal.reading import check_kept, look_at
+from dgunet.tracking.server import mlflow_store
 from tests.killing import killed_at, points_of
 
 ALL = os.environ.get("DGUNET_CAMPAIGN_KILLS") == "1"
@@ -86,7 +88,7 @@ def again(
 
 def sync(layout: Layout) -> Callable[[], None]:
     def work() -> None:
-        store.client.cache_clear()
+        mlflow_store.client.cache_clear()
         os.environ["DGUNET_HOME"] = str(layout.home)
         outcome = deliver(layout, persist=True)
         assert outcome.reason is None, outcome.reason
@@ -202,12 +204,12 @@ def test_a_store_whose_making_was_killed_is_made_whole(bare: Layout) -> None:
     (bare.home / "mlflow.db.0123abcd.partial").write_bytes(b"of an earlier version")
 
     def work() -> None:
-        store.ensure_store(bare)
+        mlflow_store.ensure_store(bare)
 
     for point in (3, 6):
         assert killed_at(work, point, below=bare.home), point
     assert killed_at(work, 1, below=bare.home, watched=[(files, "rename")])
-    store.ensure_store(bare)
+    mlflow_store.ensure_store(bare)
     assert sorted(path.name for path in bare.home.iterdir()) == [
         "mlflow.db",
         "mlflow.db.lock",

@@ -23,10 +23,11 @@ import torch
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
-from dgunet import files, network
-from dgunet.errors import DataError
+from dgunet import network
+from dgunet.system import files
+from dgunet.system.errors import DataError
 from dgunet.tracking import Layout, deliver, start_run
-from dgunet.tracking.journal import JournalReader
+from dgunet.tracking.journal.writing import JournalReader
 
 TAGS = {"stage": "train", "profile": "sample"}
 TINY: dict[str, Any] = {"n_feat": 8, "scale": 4, "stages": 3}

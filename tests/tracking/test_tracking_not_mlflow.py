@@ -14,10 +14,11 @@ import pytest
 from mlflow.exceptions import MlflowException, RestException
 from typer.testing import CliRunner
 
-from dgunet.cli.tracking import tracking
-from dgunet.tracking import Layout, deliver, delivered, pending, start_run, store
-from dgunet.tracking.answers import is_page, is_wrong
+from dgunet.cli.tracking_commands import tracking
+from dgunet.tracking import Layout, deliver, delivered, pending, start_run
+from dgunet.tracking.delivery.answers import is_page, is_wrong
 from dgunet.tracking.index import in_mlflow
+from dgunet.tracking.server import mlflow_store
 
 TAGS = {"stage": "evaluate", "profile": "sample"}
 
@@ -98,7 +99,7 @@ def test_such_a_server_is_named_and_every_run_is_kept(
         assert address in line
     doctor = CliRunner().invoke(tracking, ["doctor"])
     assert doctor.exit_code == 1 and "could not be asked" in doctor.output
-    with pytest.raises((store.TrackingError, MlflowException)):
+    with pytest.raises((mlflow_store.TrackingError, MlflowException)):
         in_mlflow(bare)
 
 
@@ -180,7 +181,7 @@ def test_a_proxy_that_answers_a_step_itself_loses_and_doubles_nothing(
         handler.lost = {}
         assert deliver(bare, persist=True).sent == ["n"]
         httpd.shutdown()
-    client = store.client(mlflow_server)
+    client = mlflow_store.client(mlflow_server)
     found = client.get_experiment_by_name(experiment)
     (arrived,) = client.search_runs([found.experiment_id])
     assert (arrived.info.status, arrived.data.metrics) == ("FINISHED", {"loss": 1.0})

@@ -23,10 +23,12 @@ import pandas as pd
 import pytest
 from test_tracking_server import Server
 
-from dgunet import files, network
-from dgunet.stages.models import register
-from dgunet.tracking import Layout, deliver, pending, start_run, store
+from dgunet import network
+from dgunet.system import files
+from dgunet.tools.model_promotion import register
+from dgunet.tracking import Layout, deliver, pending, start_run
 from dgunet.tracking.registry import Registry
+from dgunet.tracking.server import mlflow_store
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
 from data_bucket import KEY, SECRET, find_weed, s3_server
@@ -98,7 +100,7 @@ def test_runs_models_and_files_arrive_and_come_back(
         run.log_table(pd.DataFrame({"id": ["a"], "psnr": [31.5]}), "per_image.json")
     assert not pending(project)
 
-    client = store.client(server.uri)
+    client = mlflow_store.client(server.uri)
     assert len(client.get_metric_history(training.run_id, "loss")) == 50
     (output,) = client.get_run(training.run_id).outputs.model_outputs
     (metric,) = client.get_logged_model(output.model_id).metrics
@@ -145,7 +147,7 @@ def test_a_server_killed_half_way_loses_and_doubles_nothing(
     assert [info.status for info in pending(project)] == ["FINISHED"]
     server.start()
     assert deliver(project, persist=True).sent == ["long"]
-    client = store.client(server.uri)
+    client = mlflow_store.client(server.uri)
     assert client.get_run(run.run_id).info.status == "FINISHED"
     steps = [m.step for m in client.get_metric_history(run.run_id, "loss")]
     assert steps == list(range(len(parts)))
@@ -165,7 +167,7 @@ def test_parallel_first_writers_share_one_store(project: Layout, server: Server)
     for writer in writers:
         writer.join()
     deliver(project, persist=True)
-    client = store.client(server.uri)
+    client = mlflow_store.client(server.uri)
     experiment = client.get_experiment_by_name("dgunet/parallel")
     runs = client.search_runs([experiment.experiment_id])
     assert sorted(run.data.metrics["psnr"] for run in runs) == [0, 1, 2, 3]

@@ -12,11 +12,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from dgunet import files, network
+from dgunet import network
 from dgunet.cli import command
-from dgunet.errors import CheckpointError, EvaluationError
 from dgunet.network.official import export_official, import_official
-from dgunet.stages.models import add_official, find, promote, register, registered_name
+from dgunet.system import files
+from dgunet.system.errors import CheckpointError, EvaluationError
+from dgunet.tools.model_promotion import add_official, find, promote, register, registered_name
 from dgunet.tracking import Layout, TrackingError, start_run
 from dgunet.tracking.registry import Registry
 

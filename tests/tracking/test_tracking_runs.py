@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from dgunet.cli import command
-from dgunet.errors import ConfigError
+from dgunet.system.errors import ConfigError
 from dgunet.tracking import Layout, delivered, start_run
-from dgunet.tracking.choosing import charts_url, compare_url
-from dgunet.tracking.frames import history, runs_frame
+from dgunet.tracking.run_frames import history, runs_frame
+from dgunet.tracking.run_selection import charts_url, compare_url
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from test_tracking_server import Server
 
-from dgunet import files
-from dgunet.tracking import Layout, deliver, pending, start_run, store
+from dgunet.system import files
+from dgunet.tracking import Layout, deliver, pending, start_run
+from dgunet.tracking.server import mlflow_store
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
 from data_bucket import KEY, SECRET, S3Server, find_weed
@@ -95,7 +96,7 @@ def test_an_artifact_cut_off_is_kept_here_and_delivered_later(
     assert arrived() == {"small.txt": small.stat().st_size}
     assert deliver(bare, persist=True).sent == ["cut off"]
     assert arrived() == {"small.txt": small.stat().st_size, "big.bin": SIZE}
-    client = store.client(server.uri)
+    client = mlflow_store.client(server.uri)
     back = client.download_artifacts(run.run_id, "big.bin", str(tmp_path))
     assert files.sha256_file(Path(back)) == files.sha256_file(big)
     assert [m.value for m in client.get_metric_history(run.run_id, "psnr")] == [31.5]

@@ -20,12 +20,13 @@ from hypothesis import strategies as some
 from test_tracking_server import Server
 from typer.testing import CliRunner
 
-from dgunet import address
-from dgunet.address import Address, redact
-from dgunet.cli.tracking import tracking
-from dgunet.tracking import Layout, delivered, lookup, pending, start_run, store
-from dgunet.tracking.choosing import charts_url, run_url
-from dgunet.tracking.health import Away, ask
+from dgunet.cli.tracking_commands import tracking
+from dgunet.system import address
+from dgunet.system.address import Address, redact
+from dgunet.tracking import Layout, delivered, lookup, pending, start_run
+from dgunet.tracking.run_selection import charts_url, run_url
+from dgunet.tracking.server import mlflow_store
+from dgunet.tracking.server.health import Away, ask
 
 USER, PASSWORD = "alice-of-the-lab", "p:w/d@9?#%&"
 TAGS = {"stage": "train", "profile": "sample"}
@@ -323,7 +324,7 @@ def test_a_database_that_lets_in_and_says_nothing_of_use(
     class Rude(BaseHTTPRequestHandler):
         pass
 
-    monkeypatch.setattr(store, "CONNECT_SECONDS", 2)
+    monkeypatch.setattr(mlflow_store, "CONNECT_SECONDS", 2)
     with ThreadingHTTPServer(("127.0.0.1", 0), Rude) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         address = f"{kind}://{LOGIN}@127.0.0.1:{httpd.server_port}/mlflow"
@@ -385,8 +386,8 @@ def test_the_pause_of_one_address_is_not_another_s(
     bare: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{LOGIN}@a")
-    store.BackOff(bare).start(f"refused http://{LOGIN}@a")
-    assert store.BackOff(bare).reason() == "refused http://a"
+    mlflow_store.BackOff(bare).start(f"refused http://{LOGIN}@a")
+    assert mlflow_store.BackOff(bare).reason() == "refused http://a"
     assert holders(bare.home) == []
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{LOGIN}@b")
-    assert store.BackOff(bare).reason() is None
+    assert mlflow_store.BackOff(bare).reason() is None

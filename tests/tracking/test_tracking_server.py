@@ -21,9 +21,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from dgunet.cli.tracking import tracking
-from dgunet.tracking import Layout, deliver, delivered, health, pending, start_run, store
-from dgunet.tracking.journal import journals_in
+from dgunet.cli.tracking_commands import tracking
+from dgunet.tracking import Layout, deliver, delivered, pending, start_run
+from dgunet.tracking.journal.writing import journals_in
+from dgunet.tracking.server import health, mlflow_store
 
 TAGS = {"stage": "train", "profile": "sample"}
 
@@ -133,7 +134,7 @@ def test_a_server_killed_half_way_loses_and_doubles_nothing(
         ("long", True),
         ("next", False),
     ]
-    client = store.client(server.uri)
+    client = mlflow_store.client(server.uri)
     experiment = client.get_experiment_by_name("dgunet/x").experiment_id
     assert len(client.search_runs([experiment])) == 2
     arrived = client.get_run(first)
@@ -168,7 +169,7 @@ def test_what_a_full_server_refuses_arrives_when_it_has_room(
     server.kill()
     server.start()
     assert deliver(bare, persist=True).sent == ["n"]
-    client = store.client(server.uri)
+    client = mlflow_store.client(server.uri)
     assert [f.file_size for f in client.list_artifacts(info.run_id)] == [9_000_000]
     assert [m.step for m in client.get_metric_history(info.run_id, "loss")] == [1, 2]
 
@@ -214,8 +215,8 @@ def test_a_server_that_is_away_is_asked_once(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setattr(health, "ANSWER_SECONDS", 0.2)
     asked: list[str] = []
-    ask = store.ask
-    monkeypatch.setattr(store, "ask", lambda uri: (asked.append(uri), ask(uri)))
+    ask = mlflow_store.ask
+    monkeypatch.setattr(mlflow_store, "ask", lambda uri: (asked.append(uri), ask(uri)))
     for name in ("first", "second", "third"):
         with start_run("dgunet/x", name, tags=TAGS, params={}) as run:
             run.log_metrics({"loss": 1.0})
@@ -263,12 +264,12 @@ def test_big_files_have_more_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     big = tmp_path / "network.safetensors"
     with big.open("wb") as handle:
         handle.truncate(70_000_000)
-    with store.quiet_mlflow():
-        with store.time_for([big]):
+    with mlflow_store.quiet_mlflow():
+        with mlflow_store.time_for([big]):
             assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "80"
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "10"
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
-    with store.quiet_mlflow(), store.time_for([big]):
+    with mlflow_store.quiet_mlflow(), mlflow_store.time_for([big]):
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "5", "the user's setting wins"
 
 
@@ -276,7 +277,7 @@ def test_the_pause_doubles_and_ends(bare: Layout, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://a")
     now = [1000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
-    pause = store.BackOff(bare)
+    pause = mlflow_store.BackOff(bare)
     waits: list[float] = []
     for _ in range(7):
         pause.start("refused")
@@ -288,10 +289,10 @@ def test_the_pause_doubles_and_ends(bare: Layout, monkeypatch: pytest.MonkeyPatc
     assert waits == [60, 120, 240, 480, 960, 1800, 1800]
     pause.start("refused")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://b")
-    assert store.BackOff(bare).reason() is None, "another server is another matter"
+    assert mlflow_store.BackOff(bare).reason() is None, "another server is another matter"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://a")
-    store.BackOff(bare).clear()
-    assert store.BackOff(bare).reason() is None
+    mlflow_store.BackOff(bare).clear()
+    assert mlflow_store.BackOff(bare).reason() is None
 
 
 def test_quiet_settings_are_gone_afterwards(
@@ -299,7 +300,7 @@ def test_quiet_settings_are_gone_afterwards(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
-    with store.quiet_mlflow():
+    with mlflow_store.quiet_mlflow():
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77", "the user's setting wins"
         assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from dgunet.tracking import Layout, deliver, delivered, start_run
-from dgunet.tracking.journal import journals_in
+from dgunet.tracking.journal.writing import journals_in
 
 STAGE = """
 import sys, time
-from dgunet.errors import DataError
+from dgunet.system.errors import DataError
 from dgunet.tracking import start_run
 with start_run("dgunet/x", sys.argv[1], tags={"stage": "t", "profile": "sample"}, params={}) as r:
     r.log_metrics({"loss": 1.0}, step=1)

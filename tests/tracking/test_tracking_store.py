@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dgunet.cli import command
-from dgunet.cli.tracking import tracking
-from dgunet.errors import ConfigError
+from dgunet.cli.tracking_commands import tracking
+from dgunet.system.errors import ConfigError
 from dgunet.tracking import Layout, TrackingError, delivered, ensure_store, start_run
 
 TAGS = {"stage": "train", "profile": "sample"}

@@ -9,8 +9,8 @@ from training_small import ROOT, SmallProject
 @pytest.fixture(scope="session")
 def derain_store(tmp_path_factory):
     """The sample's deraining training set, prepared."""
-    from dgunet.data.prepare import prepare_dataset
-    from dgunet.data.sample import generate_sample
+    from dgunet.data.sample.generate import generate_sample
+    from dgunet.data.store.prepare import prepare_dataset
 
     home = tmp_path_factory.mktemp("sample")
     data = ROOT / "data" / "sample"

@@ -10,10 +10,10 @@ import pytest
 import torch
 from training_small import Noise, TwoStages
 
-from dgunet.errors import CheckpointError, DgunetError
+from dgunet.system.errors import CheckpointError, DgunetError
 from dgunet.training import Checkpoints, InterruptedTrainingError, TrainingConfig, World, train
 from dgunet.training.checkpoints import MAGIC, read
-from dgunet.training.state import TrainingState
+from dgunet.training.training_state import TrainingState
 
 CONFIG = TrainingConfig(iterations=20, learning_rate=1e-2, warmup=4, average=0.9, clip=0.5)
 IDENTITY = {"train.iterations": "20", "data.digest": "abc"}
@@ -116,7 +116,7 @@ def test_nothing_but_tensors_and_plain_values_is_read(tmp_path):
     import io
     import pickle
 
-    from dgunet.files import sha256_bytes
+    from dgunet.system.files import sha256_bytes
     from dgunet.training.checkpoints import MAGIC
 
     class Evil:
@@ -147,7 +147,7 @@ def test_another_runs_checkpoint_is_refused_with_the_differences(tmp_path):
 def test_a_full_disk_is_named(tmp_path, monkeypatch):
     import errno
 
-    from dgunet import files
+    from dgunet.system import files
 
     def full(path, content):
         with files.writing(path):
@@ -197,7 +197,8 @@ def test_what_a_dead_process_left_half_written_goes(tmp_path):
         [
             sys.executable,
             "-c",
-            "from dgunet.leftovers import partial_name; print(partial_name('step-000000001'))",
+            "from dgunet.system.leftovers import partial_name\n"
+            "print(partial_name('step-000000001'))",
         ],
         capture_output=True,
         text=True,

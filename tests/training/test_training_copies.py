@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dgunet.errors import CheckpointError, ConfigError
+from dgunet.system.errors import CheckpointError, ConfigError
 from dgunet.training import Checkpoints
-from dgunet.training.copies import Copies
+from dgunet.training.checkpoint_mirror import Copies
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from data_bucket import KEY, SECRET, S3Server, client, find_weed, s3_server

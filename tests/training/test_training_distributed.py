@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from training_small import Noise, TwoStages
 
-from dgunet.errors import ConfigError
 from dgunet.network import DGUNet, preset
+from dgunet.system.errors import ConfigError
 from dgunet.training import TrainingConfig, World, train
 from dgunet.training.checkpoints import read
 

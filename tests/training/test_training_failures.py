@@ -7,11 +7,11 @@ import pytest
 import torch
 from training_small import Noise, TwoStages
 
-from dgunet.errors import DgunetError
+from dgunet.system.errors import DgunetError
 from dgunet.training import DivergedError, TrainingConfig, train
 from dgunet.training.distributed import World
 from dgunet.training.failures import explained
-from dgunet.training.state import TrainingState
+from dgunet.training.training_state import TrainingState
 
 CONFIG = TrainingConfig(iterations=10, learning_rate=1e-2, warmup=0)
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 import pytest
 import torch
 
-from dgunet.errors import CheckpointError
-from dgunet.training import Checkpoints, copies
-from dgunet.training.copies import Copies
+from dgunet.system.errors import CheckpointError
+from dgunet.training import Checkpoints, checkpoint_mirror
+from dgunet.training.checkpoint_mirror import Copies
 
 EMPTY = (
     b'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><Name>runs</Name>'
@@ -100,8 +100,8 @@ def test_a_finished_training_does_not_wait_for_ever(small, tmp_path):
 @pytest.mark.parametrize("drips", [False, True])
 def test_the_start_is_refused_in_bounded_time(tmp_path, monkeypatch, drips):
     """To begin anew would lose what the bucket has."""
-    monkeypatch.setattr(copies, "READ_SECONDS", 0.3)
-    monkeypatch.setattr(copies, "LIST_SECONDS", 1.0 if drips else 60)
+    monkeypatch.setattr(checkpoint_mirror, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(checkpoint_mirror, "LIST_SECONDS", 1.0 if drips else 60)
     with bucket(drips=drips) as (url, _):
         for name, value in settings(url).items():
             monkeypatch.setenv(name, value)

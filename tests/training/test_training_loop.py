@@ -7,7 +7,7 @@ import pytest
 import torch
 from training_small import Noise, TwoStages
 
-from dgunet.errors import DgunetError
+from dgunet.system.errors import DgunetError
 from dgunet.training import TrainingConfig, stage_losses, train
 from dgunet.training.loop import DivergedError, pick_device
 

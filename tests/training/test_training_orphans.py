@@ -9,7 +9,8 @@ import psutil
 import pytest
 from test_training_distributed import torchrun
 
-from dgunet.tracking import Layout, deliver, pending, store
+from dgunet.tracking import Layout, deliver, pending
+from dgunet.tracking.server import mlflow_store
 
 SOON = 60
 """Seconds; guards against hanging, as a worker that trains on would go on for longer."""
@@ -53,7 +54,7 @@ def test_workers_end_with_torchrun_and_the_rerun_makes_the_one_finished_run(
     assert process.returncode == 0, said
     assert "going on from step" in said
     assert deliver(layout).reason is None
-    client = store.client(layout.uri)
+    client = mlflow_store.client(layout.uri)
     experiments = [found.experiment_id for found in client.search_experiments()]
     assert [run.info.status for run in client.search_runs(experiments)] == ["FINISHED"]
 
@@ -64,7 +65,7 @@ def test_a_pool_of_workers_ends_with_its_maker(tmp_path, started):
     script.write_text(
         "import multiprocessing, os, time\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "from dgunet.parent import end_with_parent\n"
+        "from dgunet.system.parent_process import end_with_parent\n"
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
         "    with ProcessPoolExecutor(2, context, end_with_parent, (os.getpid(),)) as pool:\n"
@@ -84,6 +85,9 @@ def test_a_pool_of_workers_ends_with_its_maker(tmp_path, started):
 
 
 def test_a_worker_whose_parent_was_gone_before_it_looked_ends(tmp_path):
-    code = f"from dgunet.parent import end_with_parent; end_with_parent({2**22 + 1}); print('on')"
+    code = (
+        "from dgunet.system.parent_process import end_with_parent;"
+        f"end_with_parent({2**22 + 1}); print('on')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (137, "")

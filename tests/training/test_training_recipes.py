@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from dgunet.cli import command
 from dgunet.config import TrainParams, load_params
-from dgunet.errors import ConfigError
 from dgunet.network.describe import describe
-from dgunet.recipes import paper, released
+from dgunet.recipes.trainings import paper, released
+from dgunet.system.errors import ConfigError
 from dgunet.training import MixUp
 from dgunet.training.loss import LOSSES
 from dgunet.training.schedule import schedule, warmup_cosine

@@ -12,9 +12,9 @@ import time
 import pytest
 from training_small import PowerCutError
 
-from dgunet.data.store import PairStore
-from dgunet.data.writer import LoadedPair, write_manifest, write_shard
-from dgunet.errors import CheckpointError
+from dgunet.data.store.pair_store import PairStore
+from dgunet.data.store.writer import LoadedPair, write_manifest, write_shard
+from dgunet.system.errors import CheckpointError
 from dgunet.training import Checkpoints, DivergedError
 from dgunet.training.checkpoints import read
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from dgunet.errors import ConfigError
+from dgunet.system.errors import ConfigError
 from dgunet.training import TrainingConfig, warmup_cosine
-from dgunet.training.state import TrainingState
+from dgunet.training.training_state import TrainingState
 
 
 @pytest.mark.parametrize(("warmup", "iterations"), [(0, 10), (1, 10), (4, 20), (10, 100)])

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from dgunet.config import load_params
-from dgunet.data.store import PairStore
-from dgunet.errors import CheckpointError, ConfigError, DataError
+from dgunet.data.store.pair_store import PairStore
 from dgunet.network import load_network
-from dgunet.stages import progress
-from dgunet.stages.train import train
+from dgunet.steps.train import train
+from dgunet.system.errors import CheckpointError, ConfigError, DataError
+from dgunet.tracking.reports import progress
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_weights_of_another_structure_are_refused(project):
 
 
 def test_left_out_steps_and_their_samples_are_kept(project, monkeypatch, capsys):
-    from dgunet.data.batches import TrainingBatches
+    from dgunet.data.batches.training_batches import TrainingBatches
 
     part = TrainingBatches.part
 

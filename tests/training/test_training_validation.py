@@ -8,9 +8,9 @@ import pytest
 import torch
 from training_small import Noise, TwoStages
 
-from dgunet.data.holdout import Pictures, hold_out
-from dgunet.data.store import PairStore
-from dgunet.errors import DataError
+from dgunet.data.batches.holdout import Pictures, hold_out
+from dgunet.data.store.pair_store import PairStore
+from dgunet.system.errors import DataError
 from dgunet.training import (
     Checkpoints,
     InterruptedTrainingError,

@@ -115,8 +115,8 @@ class SmallProject:
             PowerCutError: from ``stop``, when the steps before it are on the disk.
         """
         from dgunet.config import load_params
-        from dgunet.data.batches import TrainingBatches
-        from dgunet.stages.train import train
+        from dgunet.data.batches.training_batches import TrainingBatches
+        from dgunet.steps.train import train
 
         part = TrainingBatches.part
 

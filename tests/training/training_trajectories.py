@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dgunet.files import write_json
 from dgunet.network import DGUNet, preset
-from dgunet.recipes import released
+from dgunet.recipes.trainings import released
+from dgunet.system.files import write_json
 from dgunet.training import TrainingConfig, train
 
 COMMITTED = Path(__file__).with_name("golden_trajectories.json")

@@ -14,7 +14,10 @@ def dead_name():
     """A name as a process gave it that is gone by now: ``dead_name("set", "old")``."""
 
     def name(made, kind="partial", suffix=""):
-        code = "import sys; from dgunet.leftovers import partial_name as n; print(n(*sys.argv[1:]))"
+        code = (
+            "import sys; from dgunet.system.leftovers import partial_name\n"
+            "print(partial_name(*sys.argv[1:]))"
+        )
         done = subprocess.run(
             [sys.executable, "-c", code, made, kind, suffix],
             check=True,

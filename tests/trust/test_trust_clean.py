@@ -6,8 +6,8 @@ import sys
 import pytest
 from filelock import FileLock
 
-from dgunet import leftovers
-from dgunet.evaluation.turns import alone, sharing
+from dgunet.evaluation.folder_turns import alone, sharing
+from dgunet.system import leftovers
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 from losing_disk import LosingDisk, at
 
-from dgunet import files, leftovers, lines
+from dgunet.system import files, leftovers, line_files
 
 
 @pytest.fixture
@@ -114,15 +114,15 @@ def test_a_line_that_was_told_is_there_after_a_power_failure(tmp_path, monkeypat
 
     def check(view, returned):
         content = at(view, "log.jsonl") or b""
-        assert content in (told[-1], told[-1] + lines.format_line({"event": len(told)}))
+        assert content in (told[-1], told[-1] + line_files.format_line({"event": len(told)}))
         assert not returned or content == told[-1]
 
     disk = LosingDisk(tmp_path, monkeypatch, check)
     disk.flush_all()
-    with disk.watching(), lines.open_log(path) as log:
+    with disk.watching(), line_files.open_log(path) as log:
         for number in range(1, 4):
-            lines.append_line(log, {"event": number})
-            told.append(told[-1] + lines.format_line({"event": number}))
+            line_files.append_line(log, {"event": number})
+            told.append(told[-1] + line_files.format_line({"event": number}))
             disk.fail(returned=True)
 
 

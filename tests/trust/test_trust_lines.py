@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgunet.lines import append_line, format_line, open_log, parse_line, read_lines
+from dgunet.system.line_files import append_line, format_line, open_log, parse_line, read_lines
 
 ENTRIES = [
     {"kind": "metrics", "values": {"psnr": 31.5, "x": float("inf")}},

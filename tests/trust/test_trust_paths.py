@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgunet.errors import ConfigError, DataError
-from dgunet.paths import inside, safe_file_name
+from dgunet.system.errors import ConfigError, DataError
+from dgunet.system.safe_paths import inside, safe_file_name
 
 
 @pytest.mark.parametrize(

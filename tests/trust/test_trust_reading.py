@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgunet import reading
-from dgunet.errors import ConfigError, DataError, DgunetError
+from dgunet.system import reading
+from dgunet.system.errors import ConfigError, DataError, DgunetError
 
 
 def test_a_text_is_read_with_and_without_a_byte_order_mark(tmp_path):

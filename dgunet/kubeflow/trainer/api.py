@@ -13,8 +13,8 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from dgunet.errors import DgunetError
 from dgunet.kubeflow.trainer.trainjob import GROUP, NODE, PLURAL, VERSION, dropped
+from dgunet.system.errors import DgunetError
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 OF_JOB = "jobset.sigs.k8s.io/jobset-name"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
-from dgunet.kubeflow.checking import MountPath, Name, Strict, Subdomain
+from dgunet.kubeflow.cluster.typed_yaml import MountPath, Name, Strict, Subdomain
 
 LabelValue = Annotated[
     str, StringConstraints(pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", max_length=63)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from dgunet.kubeflow.checking import Name, Subdomain
+from dgunet.kubeflow.cluster.typed_yaml import Name, Subdomain
 from dgunet.kubeflow.trainer.parts import (
     Affinity,
     LabelKey,

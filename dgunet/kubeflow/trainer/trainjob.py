@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from dgunet import files
-from dgunet.kubeflow.checking import checked
+from dgunet.kubeflow.cluster.typed_yaml import checked
 from dgunet.kubeflow.trainer.parts import Forwarded, Resources, plain
 from dgunet.kubeflow.trainer.schema import TrainJob
+from dgunet.system import files
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 MANAGER = "dgunet/train-step"
@@ -78,7 +78,7 @@ def manifest(plan: Plan, forwarded: Forwarded) -> dict[str, Any]:
     marks = {"labels": dict(plan.labels), "annotations": dict(plan.annotations)}
     trainer: dict[str, Any] = {
         "image": plan.image,
-        "command": ["python", "-m", "dgunet.stages.workers"],
+        "command": ["python", "-m", "dgunet.training.workers"],
         "args": list(plan.command),
         "numNodes": plan.nodes,
         "numProcPerNode": plan.processes or gpus_of(forwarded.resources) or 1,

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 import yaml
 
-from dgunet.errors import DgunetError
+from dgunet.system.errors import DgunetError
 
 NUMBERS = (1, 2, 3, 4, 5, 6)
 Rank = Literal["best", "second", ""]

@@ -1,0 +1,289 @@
+"""Verbs of the evaluation room: restore, score, protocols, selftest, dnd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+selftest = typer.Typer(
+    name="selftest", help="Prove on this machine that the numbers are right.", no_args_is_help=True
+)
+dnd = typer.Typer(
+    name="dnd",
+    help="DND, whose targets only its server holds: submit, and enter the mailed score.",
+    no_args_is_help=True,
+)
+
+Protocol = Annotated[str, typer.Option(help="a name of `dgunet protocols`, e.g. rain-y")]
+Evaluation = Annotated[
+    Path, typer.Argument(help="results of `dgunet evaluate --sets DND`, e.g. build/evaluation/...")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verbs to ``app``."""
+    app.command()(restore)
+    app.command()(score)
+    app.command()(protocols)
+    app.add_typer(selftest)
+    app.add_typer(dnd)
+
+
+def restore(
+    images: Annotated[list[str], typer.Argument(help="pictures, folders or quoted patterns")],
+    out: Annotated[Path, typer.Option(help="folder of the restored pictures")],
+    checkpoint: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        typer.Option(help="weights [default: the project's own for --task]"),
+    ] = None,
+    task: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="derain, deblur, denoise or cs, in place of --checkpoint"),
+    ] = None,
+    variant: Annotated[str, typer.Option(help="with --task: DGUNet or DGUNet+")] = "DGUNet",
+    ratio: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="with --task cs: percent of measurements, 1 4 10 25 50"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="average over flips and rotations; 8 times slower")
+    ] = False,
+    tile: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=64, max=65_536, help="tile side, for pictures that do not fit into memory whole"
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="overwrite existing pictures")] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip-existing", help="go on where an earlier call stopped")
+    ] = False,
+) -> None:
+    """Restore your own pictures: any size, any common format, 8 or 16 bits.
+
+    The picture comes back upright in its own format with its descriptive metadata; transparency is
+    kept. A format that cannot be written becomes PNG. The content decides how a file is read, its
+    suffix how it is written; what is converted on the way is told, and every file written is read
+    back. A picture that fails is told, the others are restored, and the exit status is 1.
+
+    Example: dgunet restore photo.jpg --task derain --out restored
+    Example: dgunet restore "holiday/*.png" scans --checkpoint mine.safetensors --out restored
+    """
+    import time
+
+    from dgunet.cli.boundary import told_failure
+    from dgunet.evaluation.memory import settle_threads
+    from dgunet.network import load_network
+    from dgunet.training.loop import pick_device
+    from dgunet.user_images.restoring import find_pictures, output_paths, restore_file
+
+    pictures = find_pictures(images, lambda line: typer.echo(shown(line)))
+    pairs = list(zip(pictures, output_paths(pictures, out, force=force or skip), strict=True))
+    if skip:
+        pairs = [(picture, target) for picture, target in pairs if not target.exists()]
+        typer.echo(f"{len(pictures) - len(pairs)} of {len(pictures)} pictures are there already")
+    if note := settle_threads():
+        typer.echo(f"note: {note}")
+    network, _ = load_network(checkpoint or _own_weights(task, variant, ratio))
+    network.to(pick_device(device)).eval()
+    failed = 0
+    for picture, target in pairs:
+        start = time.perf_counter()
+        try:
+            restored = restore_file(
+                network,
+                picture,
+                target,
+                channels=network.config.channels,
+                self_ensemble=ensemble,
+                tile=tile,
+            )
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # one picture's failure is its own line
+            failed += 1
+            line = told_failure(error)[0].removeprefix("error: ")
+            named = "" if shown(picture) in line else f"{shown(picture)}: "
+            typer.echo(f"dgunet: error: {named}{line}", err=True)
+            continue
+        height, width = restored.pixels.shape[:2]
+        took = time.perf_counter() - start
+        typer.echo(f"{shown(picture)} -> {shown(target)} ({width}x{height}, {took:.1f} s)")
+        for note in restored.notes:
+            typer.echo(f"{shown(picture)}: note: {note}")
+    if failed:
+        typer.echo(f"{failed} of {len(pairs)} pictures were not restored", err=True)
+        raise typer.Exit(1)
+
+
+def shown(text: object) -> str:
+    """``text`` as a terminal of UTF-8 prints it; a name that is none gets question marks."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
+    from dgunet.project import Layout, model_key
+    from dgunet.system.errors import ConfigError
+    from dgunet.terms import check_task
+
+    if task is None:
+        raise ConfigError("no weights are named.", "Give --checkpoint FILE or --task NAME.")
+    if (check_task(task) == "cs") != (ratio is not None):
+        raise ConfigError(f"task {task!r} with ratio {ratio}.", "--ratio goes with --task cs.")
+    weights = Layout.here().model(model_key(task, variant, ratio)) / "network.safetensors"
+    if not weights.is_file():
+        raise ConfigError(
+            f"there are no weights at {weights}.", "Train them first, or give --checkpoint FILE."
+        )
+    return weights
+
+
+def score(
+    restored: Annotated[Path, typer.Argument(help="folder of restored images, or a SIDD .mat")],
+    target: Annotated[Path, typer.Argument(help="folder of targets, or SIDD's ground-truth .mat")],
+    protocol: Protocol,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="write the per-image table here, .parquet or .csv"),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="accept targets without a restored image")
+    ] = False,
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--mlflow", metavar="NAME", help="make it an MLflow run of this name"),
+    ] = None,
+) -> None:
+    """Score anybody's restored images under one of the paper's protocols.
+
+    Images pair by their name without suffix. Hidden files and folders are left out, and counted.
+
+    Example: dgunet score results/Rain100L Rain100L/target --protocol rain-y
+    Example: dgunet score Idenoised.mat ValidationGtBlocksSrgb.mat --protocol sidd-blocks
+    """
+    from dgunet.evaluation.protocols import protocol as named
+    from dgunet.evaluation.rows import Row, mean, write_rows, write_rows_csv
+    from dgunet.evaluation.scoring import score_results
+    from dgunet.system.errors import ConfigError
+    from dgunet.tools.external_scoring import score as tracked
+
+    rules = named(protocol)
+    if out is not None and out.suffix not in (".parquet", ".csv"):
+        raise ConfigError(f"--out is {out}.", "Name a .parquet or a .csv file.")
+
+    def told(line: str) -> None:
+        typer.echo(shown(line))
+
+    def tell(row: Row) -> None:
+        typer.echo(f"{row.id}: {row.psnr:.4f} dB, SSIM {row.ssim:.6f}")
+
+    rows = []
+    if name is None:
+        for row in score_results(restored, target, rules, partial=partial, told=told):
+            rows.append(row)
+            tell(row)
+    else:
+        rows = tracked(
+            restored, target, protocol, name=name, partial=partial, observe=tell, told=told
+        )
+    if out is not None:
+        (write_rows if out.suffix == ".parquet" else write_rows_csv)(out, rows)
+    typer.echo(
+        f"mean of {len(rows)} images under {rules.name}/{rules.version}: "
+        f"{mean(row.psnr for row in rows):.4f} dB, SSIM {mean(row.ssim for row in rows):.6f}"
+    )
+
+
+def protocols(
+    name: Annotated[Optional[str], typer.Argument(help="only this one")] = None,  # noqa: UP045
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="for documents")] = False,
+) -> None:
+    """Print what each metric protocol does, to the last rounding.
+
+    Example: dgunet protocols rain-y
+    """
+    import json
+
+    from dgunet.evaluation.protocol_text import as_markdown, as_text
+    from dgunet.evaluation.protocols import PROTOCOLS
+    from dgunet.evaluation.protocols import protocol as named
+
+    chosen = [named(name)] if name else list(PROTOCOLS.values())
+    if as_json:
+        typer.echo(json.dumps([each.describe() for each in chosen], indent=2))
+    else:
+        typer.echo("\n\n".join((as_markdown if markdown else as_text)(each) for each in chosen))
+
+
+@selftest.command()
+def metrics(
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda: where tensors are scored as well")
+    ] = "auto",
+) -> None:
+    """Compare every protocol with constants from slow references; exit 1 if one differs.
+
+    Example: dgunet selftest metrics
+    """
+    from dgunet.evaluation.selftest import check_metrics
+    from dgunet.training.loop import pick_device
+
+    checks = list(check_metrics(str(pick_device(device))))
+    for check in checks:
+        typer.echo(
+            f"{check.protocol:17} {check.where:6} {check.metric}  {check.value:.10f}  expected "
+            f"{check.expected:.10f}  off by {check.deviation:.1e}  "
+            f"{'ok' if check.ok else 'FAILED'}"
+        )
+    if not all(check.ok for check in checks):
+        typer.echo("the metrics of this machine are not the paper's", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"all {len(checks)} values agree")
+
+
+@dnd.command()
+def bundle(
+    evaluation: Evaluation,
+    out: Annotated[Path, typer.Option(help="the zip file to upload")] = Path("dnd-submission.zip"),
+) -> None:
+    """Pack a finished DND evaluation for the benchmark's server.
+
+    Example: dgunet dnd bundle build/evaluation/DND-DGUNet
+    """
+    from dgunet.evaluation.dnd import zip_submission
+
+    digest = zip_submission(evaluation, out)
+    typer.echo(f"{out}: 50 files, sha256 {digest}")
+    typer.echo(f"upload it, keep the mail, then: dgunet dnd record {evaluation} --help")
+
+
+@dnd.command()
+def record(
+    evaluation: Evaluation,
+    psnr: Annotated[float, typer.Option(help="sRGB PSNR as mailed, dB")],
+    ssim: Annotated[float, typer.Option(help="sRGB SSIM as mailed")],
+    evidence: Annotated[Path, typer.Option(help="the saved mail or page")],
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="record to write [default: records/dnd-<row>.json]"),
+    ] = None,
+) -> None:
+    """Enter the score that DND's server mailed, with its evidence.
+
+    The record names the weights, the data and the bundle it belongs to; keep it, and the copy
+    of the evidence beside it, under version control.
+
+    Example: dgunet dnd record build/evaluation/DND-DGUNet --psnr 40.00 --ssim 0.960
+    --evidence mail.eml
+    """
+    from dgunet.evaluation.dnd import record_score
+    from dgunet.evaluation.results import read_result
+
+    content = read_result(evaluation).to_dict()
+    target = out or Path("records") / f"dnd-{content['row']}.json"
+    entered = record_score(evaluation, content, psnr, ssim, evidence, target)
+    typer.echo(f"{target}: {entered.psnr} dB / {entered.ssim}, evidence {entered.evidence}")

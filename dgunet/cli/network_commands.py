@@ -1,0 +1,227 @@
+"""Verbs of the network: describe, errata, inspect, measure, reconstruct, and checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dgunet.system.errors import ConfigError
+
+checkpoint = typer.Typer(
+    name="checkpoint",
+    help="Exchange checkpoints with the authors' code, and look into them.",
+    no_args_is_help=True,
+)
+
+Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint of ours (safetensors).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verbs to ``app``."""
+    app.command("describe")(describe)
+    app.command("errata")(errata)
+    app.command("inspect")(inspect)
+    app.command("measure")(measure)
+    app.command("reconstruct")(reconstruct)
+    app.add_typer(checkpoint)
+
+
+def describe(
+    task: Annotated[
+        str | None, typer.Argument(help="derain, deblur, denoise or cs; all by default.")
+    ] = None,
+    architecture: Annotated[str, typer.Option(help="released or paper.")] = "released",
+    height: Annotated[int, typer.Option(help="Image height in pixels.", min=1, max=65_536)] = 256,
+    width: Annotated[int, typer.Option(help="Image width in pixels.", min=1, max=65_536)] = 256,
+    page: Annotated[bool, typer.Option("--page", help="Print docs/network.md instead.")] = False,
+) -> None:
+    """Print parameters and operations of every network of the paper.
+
+    Example: dgunet describe derain --height 720 --width 1280
+    """
+    from dgunet.network import describe as counting
+    from dgunet.network.network_page import network_page
+    from dgunet.terms import TASKS
+
+    if page:
+        typer.echo(network_page(), nl=False)
+        return
+    configs = counting.variants(TASKS if task is None else (task,), architecture)
+    descriptions = [counting.describe(config, (height, width)) for config in configs]
+    typer.echo(f"{architecture} architecture, one image of {height} x {width} pixels\n")
+    typer.echo(counting.describe_markdown(descriptions), nl=False)
+
+
+def errata(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print docs/errata.md instead of plain text.")
+    ] = False,
+) -> None:
+    """Print where the paper's text and the authors' code differ, and what dgunet does.
+
+    Example: dgunet errata
+    """
+    from dgunet.network.errata import ERRATA, errata_markdown
+
+    if markdown:
+        typer.echo(errata_markdown(), nl=False)
+        return
+    for number, row in enumerate(ERRATA, start=1):
+        typer.echo(f"{number}. {row.topic}")
+        typer.echo(f"   paper:    {row.paper}")
+        typer.echo(f"   code:     {row.code}")
+        typer.echo(f"   evidence: {row.evidence}")
+        typer.echo(f"   field:    {row.field}" if row.field else f"   here:     {row.settled}")
+
+
+@checkpoint.command("import")
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="A .pth or .pkl file of the authors' format.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The file to write [default: FILE's name, .safetensors]"),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="Needed where deblurring and denoising have the same network."),
+    ] = None,
+    proximal_domain: Annotated[
+        str, typer.Option(help="Compressive sensing: image (second step) or block (first step).")
+    ] = "image",
+) -> None:
+    """Turn a checkpoint of the authors' format into ours, strictly.
+
+    Every key must be there and have its shape; a file that does not fit is refused with the list.
+    Its name and SHA-256 are kept in the new file, see `dgunet checkpoint info`.
+
+    Example: dgunet checkpoint import pretrained_models/DGUNet.pth --out derain.safetensors
+    """
+    from dgunet.network import save_network
+    from dgunet.network.official import import_official
+
+    written = out or file.with_suffix(".safetensors")
+    if out is None and written.exists():
+        raise ConfigError(f"{written} exists.", "Name the file to write with --out.")
+    network, origin = import_official(file, task=task, proximal_domain=proximal_domain)
+    save_network(network, written, origin)
+    config = network.config
+    ratio = "" if config.ratio is None else f" {config.ratio} %"
+    typer.echo(f"{file}: {config.task}{ratio} {config.variant} -> {written}")
+    for name, value in origin.items():
+        typer.echo(f"  {name}: {value}")
+
+
+@checkpoint.command("export")
+def export_checkpoint(
+    file: Checkpoint,
+    out: Annotated[
+        Path,
+        typer.Option("--out", help=".pth or .pkl (authors' format), .onnx, or .pt2 (torch.export)"),
+    ],
+) -> None:
+    """Write one of our checkpoints in the authors' format, or for other runtimes.
+
+    ONNX files and torch.export programs take an image and give the restored one, of any batch
+    and size above the padding (9 pixels a side; 33 for cs).
+
+    Example: dgunet checkpoint export derain.safetensors --out DGUNet.pth
+    Example: dgunet checkpoint export derain.safetensors --out derain.onnx
+    """
+    from dgunet.network import load_network
+    from dgunet.network.export import export_onnx, save_program
+    from dgunet.network.official import export_official
+
+    writers = {
+        ".pth": export_official,
+        ".pkl": export_official,
+        ".onnx": export_onnx,
+        ".pt2": save_program,
+    }
+    if out.suffix not in writers:
+        raise ConfigError(f"--out {out}: unknown suffix.", f"Use one of {', '.join(writers)}.")
+    network, _ = load_network(file)
+    writers[out.suffix](network, out)
+    typer.echo(f"{file} -> {out}")
+
+
+@checkpoint.command("info")
+def checkpoint_info(file: Checkpoint) -> None:
+    """Print the config, the size and the origin of one of our checkpoints.
+
+    Example: dgunet checkpoint info derain.safetensors
+    """
+    from dgunet.network import load_network
+    from dgunet.system.files import sha256_file
+
+    network, extra = load_network(file)
+    typer.echo(f"sha256: {sha256_file(file)}")
+    typer.echo(f"parameters: {sum(p.numel() for p in network.parameters()):,}")
+    for name, value in {**network.config.to_dict(), **extra}.items():
+        typer.echo(f"{name}: {value}")
+
+
+def inspect(
+    source: Annotated[
+        Path, typer.Argument(help="The degraded picture; for cs the clean one, or .npy of measure.")
+    ],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A checkpoint of ours.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the strip and the numbers.")],
+    log: Annotated[
+        bool, typer.Option("--mlflow", help="Make it an MLflow run, with the stage as the step.")
+    ] = False,
+) -> None:
+    """Show what every stage does to a picture: images, step sizes, residuals, adjointness.
+
+    Example: dgunet inspect rainy.png --checkpoint derain.safetensors --out build/inspect
+    """
+    from dgunet.tools.stage_inspection import NUMBERS, STRIP, inspect_input
+
+    reports = inspect_input(source, checkpoint, out, track=log)
+    typer.echo("stage  step size  data residual  adjointness gap")
+    for r in reports:
+        values = [_number(v) for v in (r.step_size, r.data_residual, r.adjointness_gap)]
+        typer.echo(f"{r.stage:5d}  {values[0]:>9}  {values[1]:>13}  {values[2]:>15}")
+    typer.echo(f"wrote {out / STRIP} and {out / NUMBERS}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5f}"
+
+
+def measure(
+    picture: Annotated[Path, typer.Argument(help="A picture in any common format.")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A cs checkpoint of ours.")],
+    out: Annotated[Path, typer.Option("--out", help="The .npy file to write.")],
+) -> None:
+    """Take compressive measurements of a picture with a network's sampling matrix.
+
+    The file holds float32 (M, rows of blocks, columns of blocks): each block of 32 x 32 pixels,
+    row by row, times the matrix. Sides are filled up with zeros to whole blocks.
+
+    Example: dgunet measure photo.png --checkpoint cs-r10.safetensors --out photo.npy
+    """
+    from dgunet.tools.compressive_sensing import measure as take
+
+    shape = take(picture, checkpoint, out)
+    typer.echo(
+        f"{picture} -> {out}, {shape[0]} measurements a block, {shape[1]} x {shape[2]} blocks"
+    )
+
+
+def reconstruct(
+    measurements: Annotated[Path, typer.Argument(help="A .npy file as `dgunet measure` writes.")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A cs checkpoint of ours.")],
+    out: Annotated[Path, typer.Option("--out", help="The picture to write.")],
+    height: Annotated[int | None, typer.Option(help="Rows to keep [default: all]", min=1)] = None,
+    width: Annotated[int | None, typer.Option(help="Columns to keep [default: all]", min=1)] = None,
+) -> None:
+    """Reconstruct a picture from its compressive measurements; the picture itself is not needed.
+
+    Example: dgunet reconstruct photo.npy --checkpoint cs-r10.safetensors --out photo.png
+    """
+    from dgunet.tools.compressive_sensing import reconstruct as rebuild
+
+    rows, columns = rebuild(measurements, checkpoint, out, (height, width))
+    typer.echo(f"{measurements} -> {out} ({columns}x{rows})")

@@ -1,0 +1,172 @@
+"""``dgunet runs``: the runs in the terminal, listed, chosen, compared."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from dgunet.system.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dgunet.tracking import RunInfo
+
+STATES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
+
+Text = Optional[str]  # noqa: UP045 - typer reads the annotation
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verb to ``app``."""
+    app.command()(runs)
+
+
+def runs(
+    table: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, max=6, help="Only runs of this table of the paper."),
+    ] = None,
+    campaign: Annotated[Text, typer.Option(help="Only runs of this campaign.")] = None,
+    stage: Annotated[Text, typer.Option(help="Only this stage: train, evaluate, ...")] = None,
+    task: Annotated[Text, typer.Option(help="Only derain, deblur, denoise or cs.")] = None,
+    status: Annotated[Text, typer.Option(help="Only FINISHED, FAILED, KILLED or RUNNING.")] = None,
+    where: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="KEY=VALUE of a tag or parameter; may be given again."),
+    ] = None,
+    show: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Further column: a metric, parameter or tag; may be given again."),
+    ] = None,
+    sort: Annotated[str, typer.Option(help="By this metric, parameter or tag.")] = "",
+    compare: Annotated[
+        bool, typer.Option("--compare", help="What differs, a run a column.")
+    ] = False,
+    links: Annotated[
+        bool, typer.Option("--links", help="Addresses of their charts and comparison.")
+    ] = False,
+    server: Annotated[
+        bool, typer.Option("--server", help="All runs in MLflow, also of other machines.")
+    ] = False,
+) -> None:
+    """List, filter and compare runs, those that wait to be sent included.
+
+    Without --server it reads the local index and starts no MLflow client.
+
+    Example: dgunet runs --table 1 --stage evaluate --show psnr --sort psnr
+
+    Example: dgunet runs --table 5 --stage ablate --compare
+
+    Example: dgunet runs --where dataset=Rain100H --where variant=DGUNet --server
+    """
+    from dgunet.tracking import Layout, delivered, pending
+    from dgunet.tracking.index import in_mlflow
+    from dgunet.tracking.run_selection import Wanted, choose
+
+    layout = Layout.at()
+    named = {"campaign": campaign, "stage": stage, "task": task, "status": _state(status)}
+    facts = {key: value for key, value in named.items() if value is not None}
+    wanted = Wanted(table, facts | dict(_pair(text) for text in where or []))
+    known = (in_mlflow(layout) if server else delivered(layout)) + pending(layout)
+    chosen = choose(known, wanted, sort=sort)
+    _refuse_unknown(chosen, [*([sort] if sort else []), *(show or [])])
+    if not chosen:
+        typer.echo("no runs")
+    elif compare and len(chosen) == 1:
+        typer.echo(f"only {chosen[0].name!r} is one of them; a comparison needs two")
+    elif compare:
+        typer.echo(_comparison(chosen))
+    else:
+        typer.echo(_list(chosen, show or []))
+    if links:
+        for line in link_lines(chosen):
+            typer.echo(line)
+
+
+def link_lines(chosen: Sequence[RunInfo]) -> list[str]:
+    """Addresses of the charts and of the comparison, as far as MLflow has the runs."""
+    from dgunet.tracking.run_selection import charts_url, compare_url, latest
+
+    last = latest(chosen)
+    charts = dict.fromkeys(url for info in last if (url := charts_url(info)))
+    lines = [f"charts:               {url}" for url in charts]
+    if together := compare_url(last):
+        lines.append(f"parallel coordinates: {together}")
+    return lines or ["MLflow has none of them yet; send them with: dgunet tracking sync"]
+
+
+def say_where_to_compare(table: int, stage: str) -> None:
+    """Print the saved search and the comparison of the runs that MLflow has of a table."""
+    from dgunet.tracking import Layout, delivered
+    from dgunet.tracking.run_selection import Wanted, choose
+
+    for line in link_lines(choose(delivered(Layout.at()), Wanted(table, {"stage": stage}))):
+        typer.echo(line)
+
+
+def _state(status: str | None) -> str | None:
+    if status is not None and status.upper() not in STATES:
+        raise ConfigError(
+            f"--status {status!r} is none of MLflow's.", f"One of {', '.join(STATES)}."
+        )
+    return status and status.upper()
+
+
+def _refuse_unknown(chosen: Sequence[RunInfo], keys: list[str]) -> None:
+    """Refuse a name that no listed run has: a column of nothing would hide the misspelling."""
+    known = {key for info in chosen for key in info.facts()}
+    for key in keys:
+        if chosen and key not in known:
+            if near := get_close_matches(key, known, 3):
+                mend = f"Near it are: {', '.join(near)}."
+            else:
+                metrics = sorted({metric for info in chosen for metric in info.metrics})
+                mend = f"Give a tag, a parameter or a metric: {', '.join(metrics)}."
+            raise ConfigError(f"none of these runs has {key!r}.", mend)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--where {text!r} is not KEY=VALUE.", "For example: --where row=DGUNet")
+    return key, value
+
+
+def _list(chosen: Sequence[RunInfo], show: list[str]) -> str:
+    from tabulate import tabulate
+
+    rows = [
+        [
+            info.name,
+            info.status,
+            info.stage,
+            info.campaign,
+            info.commit[:8],
+            *(_short(info.facts().get(key)) for key in show),
+            info.run_id or "waits",
+        ]
+        for info in chosen
+    ]
+    headers = ["name", "status", "stage", "campaign", "commit", *show, "MLflow run"]
+    return str(tabulate(rows, headers, disable_numparse=True))
+
+
+def _comparison(chosen: Sequence[RunInfo]) -> str:
+    from tabulate import tabulate
+
+    from dgunet.tracking.run_selection import differing
+
+    rows = [[name, *map(_short, values)] for name, values in differing(chosen)]
+    return str(tabulate(rows, ["", *(info.name for info in chosen)], disable_numparse=True))
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:21]}..."

@@ -1,0 +1,219 @@
+"""The pipeline's verbs: train, evaluate, ablate, tables, report, explain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+Task = Annotated[str, typer.Argument(help="derain, deblur, denoise or cs")]
+VariantOption = Annotated[str, typer.Option(help="DGUNet (shared stages) or DGUNet+ (independent)")]
+RatioOption = Annotated[
+    Optional[int],  # noqa: UP045 - typer reads the annotation
+    typer.Option(help="compressive sensing only: percent of measurements, 1 4 10 25 50"),
+]
+ParamsOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--params", help="parameter file [default: the project's params.yaml]"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verbs to ``app``."""
+    app.command()(train)
+    app.command()(evaluate)
+    app.command()(ablate)
+    app.command()(tables)
+    app.command()(report)
+    app.command()(explain)
+
+
+def train(
+    task: Task,
+    variant: VariantOption = "DGUNet",
+    ratio: RatioOption = None,
+    params_file: ParamsOption = None,
+    store: Annotated[Optional[Path], typer.Option(help="prepared training set")] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="folder of the trained network")] = None,  # noqa: UP045
+    start: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="weights to begin with, such as the first step's of compressive sensing"),
+    ] = None,
+) -> None:
+    """Train one network of Tables 1-4 on its prepared training set.
+
+    Example: dgunet train derain
+    Example: dgunet train cs --ratio 10 --variant DGUNet+
+    Example: torchrun --no-python --nproc-per-node 2 dgunet train derain
+    """
+    import os
+
+    from dgunet.config import load_params
+    from dgunet.project import TRAINING_SETS, Layout, model_key
+    from dgunet.steps.train import train as run
+    from dgunet.terms import check_task
+
+    # A container has no project folder and is told everything.
+    params = load_params(params_file or Layout.here().params)
+    weights = run(
+        params,
+        task,
+        variant=variant,
+        ratio=ratio,
+        store=store or Layout.here().store(TRAINING_SETS[check_task(task)]),
+        out=out or Layout.here().model(model_key(task, variant, ratio)),
+        start=start,
+    )
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(f"trained {model_key(task, variant, ratio)}: {weights}")
+
+
+def evaluate(
+    sets: Annotated[
+        str,
+        typer.Option(
+            "--sets", help="test sets, comma-separated, or 'all' (with --checkpoint: of its task)"
+        ),
+    ] = "all",
+    variant: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="DGUNet or DGUNet+ [default: the checkpoint's, or DGUNet]"),
+    ] = None,
+    checkpoint: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="weights to score [default: the project's own, by task and ratio]"),
+    ] = None,
+    ratio: RatioOption = None,
+    params_file: ParamsOption = None,
+    stores: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="folder of the prepared sets [default: build/prepared]"),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="folder of the results [default: build/evaluation]"),
+    ] = None,
+    tile: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=64, max=65_536, help="restore in tiles of this side; the result has no parity"
+        ),
+    ] = None,
+    fallback_tile: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65_536,
+            help="tile side (64 or more) for an image that does not fit into memory whole;"
+            " 0: refuse it",
+        ),
+    ] = 512,
+    processes: Annotated[
+        int, typer.Option(min=1, max=256, help="processes that share the images")
+    ] = 1,
+) -> None:
+    """Restore and score test sets, each under the protocol of its table column.
+
+    A killed evaluation goes on where it stopped when the same command is given again. All sets
+    and weights are looked for before the first image is restored.
+
+    Example: dgunet evaluate --sets Rain100L,Rain100H
+    Example: dgunet evaluate --checkpoint my.safetensors --out results
+    """
+    from dgunet.config import load_params
+    from dgunet.project import Layout
+    from dgunet.steps.evaluate import Options
+    from dgunet.steps.evaluate import evaluate as run
+    from dgunet.steps.evaluation_plan import evaluations
+    from dgunet.system.errors import ConfigError
+
+    if 0 < fallback_tile < 64:
+        raise ConfigError(f"--fallback-tile {fallback_tile}.", "Give 64 or more, or 0.")
+    here = Layout.here()
+    params = load_params(params_file or here.params)
+    options = Options(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
+    wanted = evaluations(
+        sets, here, variant=variant, checkpoint=checkpoint, ratio=ratio, stores=stores, out=out
+    )
+    for each in wanted:
+        for summary in run(
+            params,
+            each.dataset,
+            variant=each.variant,
+            models=each.models,
+            store=each.store,
+            out=each.out,
+            options=options,
+        ):
+            typer.echo(summary.line())
+
+
+def ablate(
+    name: Annotated[str, typer.Argument(help="e.g. stages-9, scales-1, without-fgdm")],
+    params_file: ParamsOption = None,
+) -> None:
+    """Train and score one variant of Tables 5 and 6 (Rain100H).
+
+    Names: stages-9 stages-7 stages-5 stages-3 scales-2 scales-1 without-fgdm without-sp
+    without-isff. stages-7 is the unmodified DGUNet+ of both tables.
+
+    Example: dgunet ablate stages-3
+    """
+    from dgunet.cli.runs_commands import say_where_to_compare
+    from dgunet.config import load_params
+    from dgunet.project import TRAINING_SETS, Layout
+    from dgunet.steps.ablate import ablate as run
+    from dgunet.terms import ABLATION_SET, ablation
+
+    here = Layout.here()
+    summary = run(
+        load_params(params_file or here.params),
+        name,
+        train_store=here.store(TRAINING_SETS["derain"]),
+        test_store=here.store(ABLATION_SET),
+        out=here.ablation(name),
+    )
+    if summary is not None:
+        typer.echo(summary.line())
+        say_where_to_compare(ablation(name).table, "ablate")
+
+
+def tables(params_file: ParamsOption = None) -> None:
+    """Make Tables 1-6 from the results there are; what was not run says so.
+
+    Writes CSV, Markdown, LaTeX and Parquet to build/tables.
+    """
+    from dgunet.config import load_params
+    from dgunet.project import Layout
+    from dgunet.steps.report import result_folders
+    from dgunet.steps.tables import tables as run
+
+    here = Layout.here()
+    params = load_params(params_file or here.params)
+    results = result_folders(params, here)
+    run(params, results=results, out=here.tables, records=here.records, project=here)
+    typer.echo(f"tables in {here.tables}")
+
+
+def report() -> None:
+    """Write the HTML report and say where the tables, the report and the runs are."""
+    from dgunet.project import Layout
+    from dgunet.steps.report import write_project_report
+
+    typer.echo(write_project_report(Layout.here()))
+
+
+def explain(
+    table: Annotated[int, typer.Argument(min=1, max=6, help="1 to 6")],
+    row: Annotated[str, typer.Argument(help="e.g. 'DGUNet'")],
+    column: Annotated[str, typer.Argument(help="e.g. 'Rain100H PSNR'")],
+) -> None:
+    """Show where one table cell comes from: run, commit, data, checkpoint, protocol.
+
+    Example: dgunet explain 1 DGUNet "Rain100L PSNR"
+    """
+    from dgunet.project import Layout
+    from dgunet.steps.report import explain_text
+
+    typer.echo(explain_text(Layout.here(), table, row, column))

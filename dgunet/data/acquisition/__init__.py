@@ -1,0 +1,1 @@
+"""Datasets from elsewhere: download, unpack, search and import."""

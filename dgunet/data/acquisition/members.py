@@ -1,0 +1,104 @@
+"""The names in an archive's index: checked one by one, and counted, before anything is written."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from dgunet.data.readers.limits import ENTRIES, FOLDERS, NESTED, UNPACKED_GB
+from dgunet.system.errors import DataError
+from dgunet.system.reading import shorten
+from dgunet.system.safe_paths import check_name
+
+_MEND = "Do not use this archive."
+_BY_HAND = "Unpack it yourself and name the folder of the set."
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder on the way is hidden, or is what macOS adds to archives."""
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+class Members:
+    """The files and folders of one archive, as its index names them."""
+
+    def __init__(self, archive: Path) -> None:
+        self.archive = archive
+        self._entries = self._folders = 0
+        self._is_folder: dict[str, bool] = {}
+
+    def add(self, given: str, *, is_folder: bool) -> str:
+        """The name below the archive's folder that ``given`` means; "" for that folder itself.
+
+        Raises:
+            DataError: for a name that leads outside, is no file's name, or is both a file and a
+                folder; for more entries, folders or levels than are allowed.
+        """
+        self._entries += 1
+        if self._entries > ENTRIES.value:
+            raise self._too_many(f"more than {ENTRIES.value:,} entries", ENTRIES.mend)
+        name = PurePosixPath(given).as_posix()
+        if name == ".":
+            return ""
+        if name.startswith("/") or ".." in name.split("/"):
+            raise self.outside(given)
+
+        def refuse(why: str) -> DataError:
+            return DataError(f"{self.archive} holds {shorten(given)}, which {why}.", _BY_HAND)
+
+        check_name(name, refuse)
+        if name.count("/") >= NESTED:
+            raise refuse(f"lies deeper than {NESTED} folders")
+        self._enter(name, is_folder, given)
+        return name
+
+    def _enter(self, name: str, is_folder: bool, given: str) -> None:
+        known = self._is_folder.get(name)
+        if known is None:
+            self._is_folder[name] = is_folder
+            self._folders += is_folder
+            if self._folders > FOLDERS.value:
+                raise self._too_many(f"more than {FOLDERS.value:,} folders", FOLDERS.mend)
+            if "/" in name:
+                self._enter(name.rpartition("/")[0], True, given)
+        elif known != is_folder:
+            raise DataError(
+                f"{self.archive} holds {shorten(name)} as a file and as a folder"
+                f" ({shorten(given)}).",
+                "The archive is damaged: bring it again.",
+            )
+
+    def check_index(self, entries: int) -> None:
+        """Refuse an index that is too long to be read.
+
+        Args:
+            entries: at least so many.
+
+        Raises:
+            DataError: if that is more than is allowed.
+        """
+        if entries > ENTRIES.value:
+            raise self._too_many(f"more than {ENTRIES.value:,} entries", ENTRIES.mend)
+
+    def outside(self, name: str) -> DataError:
+        """The refusal of a member that leaves the folder."""
+        return DataError(
+            f"{self.archive} holds {shorten(name)}, which would be written outside its folder.",
+            _MEND,
+        )
+
+    def special(self, name: str) -> DataError:
+        """The refusal of a device, pipe or socket."""
+        return DataError(
+            f"{self.archive} holds {shorten(name)}, which is a device or a pipe and no file.", _MEND
+        )
+
+    def too_large(self, most: int) -> DataError:
+        """The refusal of an archive that unpacks to more than ``most`` bytes."""
+        own = self.archive.stat().st_size / 1e9
+        return DataError(
+            f"{self.archive} has {own:.3g} GB and unpacks to more than {most / 1e9:.3g} GB.",
+            UNPACKED_GB.mend,
+        )
+
+    def _too_many(self, what: str, mend: str) -> DataError:
+        return DataError(f"{self.archive} holds {what}.", mend)

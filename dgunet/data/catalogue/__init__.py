@@ -1,0 +1,1 @@
+"""Every dataset of the paper as data."""

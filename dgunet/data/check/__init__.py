@@ -1,0 +1,1 @@
+"""What a dataset on disk really is, and where datasets overlap."""

@@ -1,0 +1,138 @@
+"""What the doctor takes down of every pair of a set, by as many processes as processors."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dgunet.data.check.fingerprints import Fingerprint, fingerprint
+from dgunet.data.readers.images import Picture, Pixels
+from dgunet.data.readers.pair_direction import roughness
+from dgunet.data.readers.pairing import Pair, check_shapes
+from dgunet.data.store.pair_store import pixel_digest
+from dgunet.system.errors import DataError
+from dgunet.system.parent_process import end_with_parent
+
+LARGE = 256 << 20
+"""Bytes of files from which on starting processes pays."""
+
+CHUNK = 8
+"""Pairs that a process is given at once."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Input against target: PSNR on Y in dB, brighter by how many grey levels, more detail."""
+
+    psnr: float
+    lift: float
+    rougher: bool
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What is kept of one pair; of one that does not read, only the ``error``.
+
+    Attributes:
+        id: of the pair.
+        error: what is wrong with it, and the mend.
+        size: "WxH".
+        kinds: of its files, e.g. ``PNG RGB``.
+        digests: `pixel_digest` of input and target.
+        colourless: whether three equal channels are shown.
+        compared: None without an input or a target.
+        fingerprint: of the clean half, or else of the degraded one; None unless it is uint8.
+    """
+
+    id: str
+    error: str = ""
+    size: str = ""
+    kinds: tuple[str, ...] = ()
+    digests: tuple[str, str] = ("-", "-")
+    colourless: bool = False
+    compared: Comparison | None = None
+    fingerprint: Fingerprint | None = None
+
+
+def examine_all(
+    pairs: Sequence[Pair], *, workers: int | None = None, observe: Callable[[int], None]
+) -> Iterator[Examined]:
+    """Read every pair; what is found does not depend on the number of processes.
+
+    Args:
+        pairs: of one set.
+        workers: processes; None takes one a processor if the files are large.
+        observe: called with the number of pairs that were read.
+    """
+    if workers is None:
+        large = sum(_size(path) for path in {half.path for half in _halves(pairs)}) > LARGE
+        workers = os.cpu_count() or 1 if large else 1
+    if workers <= 1:
+        for done, pair in enumerate(pairs, start=1):
+            yield examine(pair)
+            observe(done)
+        return
+    # Not forked: the parent may hold threads of MLflow.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, end_with_parent, (os.getpid(),)) as pool:
+        try:
+            for done, found in enumerate(pool.map(examine, pairs, chunksize=CHUNK), start=1):
+                yield found
+                observe(done)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def examine(pair: Pair) -> Examined:
+    """Read one pair."""
+    try:
+        height, width, _ = check_shapes(pair)
+        kinds = tuple(half.kind() for half in (pair.input, pair.target) if half is not None)
+        degraded = None if pair.input is None else pair.input.load()
+        clean = None if pair.target is None else pair.target.load()
+    except DataError as error:
+        return Examined(pair.id, error=str(error))
+    shown = clean if clean is not None else degraded
+    assert shown is not None
+    return Examined(
+        pair.id,
+        size=f"{width}x{height}",
+        kinds=kinds,
+        digests=(pixel_digest(degraded), pixel_digest(clean)),
+        colourless=_is_colourless(shown),
+        compared=None if degraded is None or clean is None else _compare(degraded, clean),
+        fingerprint=fingerprint(shown) if shown.dtype == np.uint8 else None,
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a link to nothing: reading it says so
+        return 0
+
+
+def _halves(pairs: Sequence[Pair]) -> Iterator[Picture]:
+    return (half for pair in pairs for half in (pair.input, pair.target) if half is not None)
+
+
+def _is_colourless(image: Pixels) -> bool:
+    return image.shape[2] == 3 and bool((image == image[..., :1]).all())
+
+
+def _compare(degraded: Pixels, clean: Pixels) -> Comparison:
+    from dgunet.imaging.colour import matlab_luma
+    from dgunet.imaging.psnr import psnr
+
+    return Comparison(
+        psnr=psnr(matlab_luma(degraded), matlab_luma(clean), 255.0, identical=100.0),
+        lift=float(degraded.mean() - clean.mean()),
+        rougher=roughness(degraded) > roughness(clean),
+    )

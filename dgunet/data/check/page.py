@@ -1,0 +1,16 @@
+"""The doctor's report as one HTML page without external files."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from jinja2 import Environment
+
+from dgunet.data.check.dataset_check import Overlap, Report
+
+
+def page(reports: list[Report], overlaps: list[Overlap]) -> str:
+    """The page; every text from disk is escaped."""
+    source = (resources.files(__package__) / "page.html.j2").read_text(encoding="utf-8")
+    template = Environment(autoescape=True).from_string(source)
+    return template.render(reports=reports, overlaps=overlaps)

@@ -1,0 +1,1 @@
+"""Reading the official folders: layouts, pairs and image files."""

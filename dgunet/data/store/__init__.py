@@ -1,0 +1,1 @@
+"""The prepared store: preparation, its files, its manifest, its verification."""

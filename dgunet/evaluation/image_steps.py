@@ -1,0 +1,251 @@
+"""The three steps of one image, reading, restoring and scoring, and how they overlap."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from typing import Protocol as Interface
+
+import numpy as np
+import torch
+from PIL import Image
+
+from dgunet.evaluation.dnd import write_box
+from dgunet.evaluation.memory import require_memory
+from dgunet.evaluation.protocols import Protocol, Score, round_to_uint8
+from dgunet.evaluation.restoration import (
+    Network,
+    TooLargeError,
+    device_of,
+    in_blocks,
+    restore_image,
+    to_tensor,
+)
+from dgunet.evaluation.rows import Entry, Row, Timing, array_sha256
+from dgunet.imaging.arrays import Array
+from dgunet.imaging.colour import opencv_luma
+from dgunet.system.errors import DataError, EvaluationError
+from dgunet.system.files import atomic_path
+from dgunet.system.safe_paths import safe_file_name
+
+BOXES = ".boxes"
+_AHEAD = 2
+
+
+class Store(Interface):
+    """A prepared test set.
+
+    Its manifest has ``dataset``, ``task``, ``profile``, ``digest``, ``published_count`` and
+    ``complete``; its records have ``id``, ``input`` and ``target``, uint8 or unit-float arrays
+    (H, W, C) or None.
+    """
+
+    @property
+    def manifest(self) -> Any: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What makes one evaluation different from another on the same set.
+
+    Attributes:
+        row: the row of the paper's table: the variant or an ablation's key.
+        variant: "DGUNet" or "DGUNet+".
+        ratio: compressive-sensing ratio in percent, or None.
+        checkpoint_sha256: of the weights; a resumed evaluation must have the same.
+        keep_images: restored pictures kept as PNG, from the start of the set.
+        tile: side of overlapping tiles, or None for whole images. Tiles change the result
+            (``parity`` becomes False).
+        fallback_tile: side of the tiles of an image that does not fit into memory whole; None
+            refuses such an image instead.
+        faithful: whether the network is the paper's; a result of another one has no parity.
+        selection: how the weights were chosen; see `EvaluationSummary`.
+        budget: bytes that the restoration of one image may take, or None for what is free when
+            its turn comes.
+    """
+
+    row: str
+    variant: str = "DGUNet"
+    ratio: int | None = None
+    checkpoint_sha256: str = ""
+    keep_images: int = 0
+    tile: int | None = None
+    fallback_tile: int | None = None
+    faithful: bool = True
+    selection: str = "unknown"
+    budget: int | None = None
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A raw result (H, W, C), and the degraded input as the protocol scores it."""
+
+    image: Array
+    baseline: Array | None
+    tile: int | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Read:
+    """One decoded record: what the network gets and what the result is compared with."""
+
+    index: int
+    id: str
+    degraded: Array
+    target: Array | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """The three steps of one image; `stream` lets them overlap."""
+
+    network: Network
+    store: Store
+    protocol: Protocol
+    out: Path
+    settings: Settings
+
+    def read(self, index: int) -> Read:
+        """Decode; for sampling, the clean luma is what is sampled."""
+        start = time.perf_counter()
+        record = self.store[index]
+        target = None if record.target is None else np.asarray(record.target)
+        if self.protocol.channels == 1:
+            if target is None:
+                raise DataError(f"{record.id} has no target image.", "Prepare the set again.")
+            degraded = opencv_luma(target)
+        elif record.input is None:
+            raise DataError(f"{record.id} has no input image.", "Prepare the set again.")
+        else:
+            degraded = np.asarray(record.input)
+        if self.protocol.scores_locally and target is None:
+            raise DataError(f"{record.id} has no target image.", "Prepare the set again.")
+        return Read(index, record.id, degraded, target, time.perf_counter() - start)
+
+    def restore(self, read: Read) -> Restored:
+        """Restore whole, or in tiles if they were asked for or the image does not fit."""
+        start = time.perf_counter()
+        try:
+            restored, tile = self._whole_or_tiled(read)
+        except EvaluationError as error:
+            raise EvaluationError(f"{read.id}: {error.message}", error.mend) from error
+        return Restored(restored, self._baseline(read), tile, time.perf_counter() - start)
+
+    def _whole_or_tiled(self, read: Read) -> tuple[Array, int | None]:
+        asked, fallback = self.settings.tile, self.settings.fallback_tile
+        if asked is None and self.protocol.tile is None:
+            try:
+                require_memory(self.network, read.degraded.shape, self.settings.budget)
+                return self._restored(read, None), None
+            except TooLargeError:
+                if fallback is None:
+                    raise
+            asked = fallback  # outside the handler, whose error keeps memory
+        return self._restored(read, asked), asked
+
+    def _restored(self, read: Read, tile: int | None) -> Array:
+        return restore_image(
+            self.network,
+            read.degraded,
+            self_ensemble=self.protocol.self_ensemble,
+            blocks=self.protocol.tile,
+            tile=tile,
+        )
+
+    def _baseline(self, read: Read) -> Array | None:
+        """The degraded input as the protocol scores it; for sampling, Phi^T y."""
+        if self.protocol.channels == 3:
+            return read.degraded
+        operator = getattr(self.network, "operator", None)
+        if operator is None or self.protocol.tile is None:
+            return None
+        luma = to_tensor(read.degraded).to(device_of(self.network))
+        with torch.inference_mode():
+            x0 = in_blocks(lambda y: operator.adjoint(operator(y)), luma, self.protocol.tile)
+        return np.ascontiguousarray(x0[0].permute(1, 2, 0).cpu().numpy())
+
+    def score(self, read: Read, result: Restored) -> Entry:
+        """Score result and input, keep what is to be kept, and give the row."""
+        start = time.perf_counter()
+        restored, baseline = result.image, result.baseline
+        scored = self.protocol.quantise(restored)
+        quality, given = self._score(scored, read), None
+        if baseline is not None:
+            if baseline.dtype == np.uint8:
+                baseline = np.asarray(baseline / np.float32(255), np.float32)
+            given = self._score(self.protocol.quantise(baseline), read)
+        self._keep(read, restored)
+        if not self.protocol.scores_locally:
+            write_box(self.out / BOXES, read.id, scored)
+        row = Row(
+            id=read.id,
+            psnr=quality.psnr if quality else None,
+            ssim=quality.ssim if quality else None,
+            input_psnr=given.psnr if given else None,
+            input_ssim=given.ssim if given else None,
+            protocol=self.protocol.name,
+            protocol_version=self.protocol.version,
+            height=restored.shape[0],
+            width=restored.shape[1],
+            restored_sha256=array_sha256(scored),
+            tile=result.tile,
+        )
+        took = time.perf_counter() - start
+        return read.index, row, Timing(read.id, read.seconds, result.seconds, took)
+
+    def _score(self, scored: Array, read: Read) -> Score | None:
+        if read.target is None or not self.protocol.scores_locally:
+            return None
+        try:
+            return self.protocol.score(scored, read.target)
+        except EvaluationError as error:
+            raise EvaluationError(f"{read.id}: {error.message}", error.mend) from error
+
+    def _keep(self, read: Read, restored: Array) -> None:
+        if read.index < self.settings.keep_images:
+            picture = round_to_uint8(restored)
+            picture = picture[..., 0] if picture.shape[2] == 1 else picture
+            with atomic_path(picture_path(self.out, read.id)) as path:
+                Image.fromarray(picture).save(path)
+
+
+def picture_path(out: Path, record: str) -> Path:
+    """Where the restored picture of ``record`` is kept.
+
+    Raises:
+        DataError: for a record whose name is none for a file.
+    """
+    name = f"{record.replace('/', '__')}.png"
+    return out / "restored" / safe_file_name(name, origin="the prepared set")
+
+
+def stream(work: Work, indices: list[int]) -> Iterator[Entry]:
+    """Entries in order: the next images are read and the last ones scored during a restoration."""
+    reads: deque[Future[Read]] = deque()
+    scores: deque[Future[Entry]] = deque()
+    waiting = deque(indices)
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(2) as scorers:
+        try:
+            while waiting or reads:
+                while waiting and len(reads) < _AHEAD:
+                    reads.append(reader.submit(work.read, waiting.popleft()))
+                read = reads.popleft().result()
+                scores.append(scorers.submit(work.score, read, work.restore(read)))
+                while len(scores) > _AHEAD or (scores and scores[0].done()):
+                    yield scores.popleft().result()
+            while scores:
+                yield scores.popleft().result()
+        finally:
+            for read_ahead in reads:
+                read_ahead.cancel()
+            for unscored in scores:
+                unscored.cancel()

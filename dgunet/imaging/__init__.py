@@ -1,0 +1,1 @@
+"""Arrays of pixels: checks, colour conversion and PSNR, below both data and evaluation."""

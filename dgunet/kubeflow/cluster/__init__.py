@@ -1,0 +1,1 @@
+"""A cluster's settings, and their placement onto the tasks of a pipeline."""

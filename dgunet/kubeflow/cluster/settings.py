@@ -1,0 +1,204 @@
+"""``pipelines/cluster.yaml`` as typed objects: everything about a cluster, and nothing else is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from dgunet.kubeflow.cluster.typed_yaml import (
+    EnvironmentName,
+    MountPath,
+    Quantity,
+    Strict,
+    Subdomain,
+    checked,
+)
+from dgunet.system.address import Address
+from dgunet.system.errors import ConfigError
+from dgunet.system.reading import parse_yaml, read_text
+
+TEXT_BYTES = 256 << 10
+"""A cluster file is at most this large."""
+
+YEAR = 366 * 86_400
+"""Seconds; no wait and no deadline of a run is longer."""
+
+BY_DIGEST = re.compile(r"^\S+@(sha256:[0-9a-f]{64})$")
+SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "ACCESS_KEY", "CREDENTIAL")
+
+StepName = Literal[
+    "survey", "prepare", "train", "evaluate", "submission", "gather", "ablate", "tables", "report",
+    "finish", "load",
+]  # fmt: skip
+
+
+class Toleration(Strict):
+    """As in a pod: lets it onto nodes with this taint."""
+
+    key: str | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    seconds: int | None = Field(default=None, ge=0, le=YEAR)
+
+    @model_validator(mode="after")
+    def _exists_has_no_value(self) -> Toleration:
+        if self.operator == "Exists" and self.value is not None:
+            raise ValueError("operator Exists without a value")
+        return self
+
+
+class Retries(Strict):
+    """How often a failed step is tried again, with growing waits."""
+
+    count: int = Field(ge=0, le=10)
+    wait: int = Field(default=60, ge=0, le=YEAR, description="seconds before the first retry")
+    factor: float = Field(default=2.0, ge=1, le=100)
+    longest: int = Field(default=3600, gt=0, le=YEAR, description="seconds, the longest wait")
+
+
+class Step(Strict):
+    """What a step's pod asks for; an empty field takes the value under ``defaults``."""
+
+    cpu: Quantity | None = None
+    memory: Quantity | None = None
+    gpus: int | None = Field(default=None, ge=0, le=64)
+    gpu_type: str | None = Field(default=None, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")
+    shm: Quantity | None = Field(default=None, description="/dev/shm, as memory")
+    node_selector: dict[str, str] | None = None
+    tolerations: list[Toleration] | None = None
+    timeout: int | None = Field(default=None, gt=0, le=YEAR, description="seconds")
+    retries: Retries | None = None
+    cache: bool | None = None
+    image: str | None = None
+
+
+class Secret(Strict):
+    """A Kubernetes secret whose keys become environment variables."""
+
+    name: Subdomain
+    keys: dict[str, EnvironmentName] = Field(min_length=1)
+    optional: bool = False
+
+
+class Volume(Strict):
+    """A claim that every step mounts."""
+
+    claim: Subdomain
+    path: MountPath
+    sub_path: str = ""
+
+
+class Workspace(Strict):
+    """Kubeflow's own volume of one run, shared by its steps."""
+
+    size: Quantity
+    storage_class: Subdomain | None = None
+    access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteMany"
+
+
+class Parallelism(Strict):
+    """How many iterations of a loop run at a time."""
+
+    networks: int = Field(default=2, gt=0, le=1_000)
+    sets: int = Field(default=2, gt=0, le=1_000)
+    ablations: int = Field(default=2, gt=0, le=1_000)
+
+
+class Ending(Strict):
+    """When a run is cleaned up, and after how long it is stopped; seconds."""
+
+    ttl_success: int | None = Field(default=None, ge=0, le=YEAR)
+    ttl_failure: int | None = Field(default=None, ge=0, le=YEAR)
+    deadline: int | None = Field(default=None, gt=0, le=YEAR)
+
+
+class Trainer(Strict):
+    """Training over several nodes by Kubeflow Trainer (v2)."""
+
+    nodes: int = Field(ge=2, le=64)
+    runtime: Subdomain = "dgunet-torch"
+    shared: MountPath = Field(description="a volume's path that all nodes and the step see")
+    poll: int = Field(
+        default=15, gt=0, le=86_400, description="seconds between two looks at the job"
+    )
+    restarts: int = Field(default=5, ge=0, le=1_000, description="after a node was taken away")
+
+
+class Cluster(Strict):
+    """The whole of ``cluster.yaml``."""
+
+    image: str
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    pull_secrets: list[Subdomain] = Field(default_factory=list)
+    service_account: Subdomain | None = None
+    environment: dict[EnvironmentName, str] = Field(default_factory=dict)
+    secrets: list[Secret] = Field(default_factory=list)
+    volumes: list[Volume] = Field(default_factory=list)
+    workspace: Workspace | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    parallelism: Parallelism = Parallelism()
+    ending: Ending = Ending()
+    trainer: Trainer | None = None
+    defaults: Step = Step()
+    steps: dict[StepName, Step] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _image_by_digest(self) -> Cluster:
+        for image in (self.image, *(s.image for s in self.steps.values() if s.image)):
+            if not BY_DIGEST.match(image):
+                raise ValueError(
+                    f"images as NAME@sha256:<64 digits> ({image!r} is none): a tag can move, and "
+                    "a cached step would not notice"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _no_secret_in_the_open(self) -> Cluster:
+        for name, value in self.environment.items():
+            if any(word in name.upper() for word in SECRET_WORDS) or Address(value).has_secret:
+                raise ValueError(f"{name} only under secrets, not in the environment")
+        return self
+
+    @model_validator(mode="after")
+    def _nodes_share_a_volume(self) -> Cluster:
+        if self.trainer and not any(
+            PurePosixPath(self.trainer.shared).is_relative_to(volume.path)
+            for volume in self.volumes
+        ):
+            raise ValueError(f"trainer.shared {self.trainer.shared!r} on one of the volumes")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """The image's digest, ``sha256:...``."""
+        found = BY_DIGEST.match(self.image)
+        return found[1] if found else ""
+
+    def step(self, name: str) -> Step:
+        """What step ``name`` asks for, with the defaults filled in."""
+        own = next((step for key, step in self.steps.items() if key == name), Step())
+        chosen: dict[str, Any] = dict(self.defaults) | {
+            key: value for key, value in own if value is not None
+        }
+        return Step.model_construct(**chosen)
+
+
+def load_cluster(path: Path) -> Cluster:
+    """Read and check a cluster file.
+
+    Raises:
+        ConfigError: if it is missing, is not YAML, or holds what is not allowed; the message names
+            the path of the field.
+    """
+    try:
+        text = read_text(path, limit=TEXT_BYTES, kind=ConfigError)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"no cluster file {path}.", "Copy pipelines/cluster.yaml and fill in your cluster's."
+        ) from error
+    return checked(Cluster, parse_yaml(text, str(path), kind=ConfigError), str(path))

@@ -1,0 +1,141 @@
+"""A cluster's settings onto the tasks of a pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kfp import dsl, kubernetes
+
+from dgunet.kubeflow.cluster.settings import Cluster, Step
+from dgunet.kubeflow.steps.close_campaign import CAMPAIGN
+from dgunet.kubeflow.steps.code_pins import IMAGE
+
+CACHED = ("prepare", "evaluate")
+"""Steps whose outcome their parameters decide, and that others take again and again."""
+
+RUN_LABEL = "metadata.labels['pipeline/runid']"
+"""Where Kubeflow writes the run's id on every pod of it."""
+
+
+class Place:
+    """Puts tasks where ``cluster`` says; without one they run on this machine, as they are."""
+
+    def __init__(self, cluster: Cluster | None = None) -> None:
+        self.cluster = cluster
+
+    def loops(self, kind: str) -> int:
+        """How many iterations of the loop over networks, sets or ablations run at a time."""
+        return int(getattr(self.cluster.parallelism, kind)) if self.cluster else 2
+
+    @property
+    def config(self) -> dsl.PipelineConfig | None:
+        """Workspace, deadline and clean-up of the whole run."""
+        if self.cluster is None:
+            return None
+        ending, workspace = self.cluster.ending, self.cluster.workspace
+        return dsl.PipelineConfig(
+            workspace=_workspace(workspace) if workspace else None,
+            ttl_seconds_after_success=ending.ttl_success,
+            ttl_seconds_after_failure=ending.ttl_failure,
+            active_deadline_seconds=ending.deadline,
+        )
+
+    @property
+    def trainer(self) -> dict[str, Any] | None:
+        """Arguments of a training over several nodes; None where it has one pod."""
+        if self.cluster is None or self.cluster.trainer is None:
+            return None
+        step, trainer = self.cluster.step("train"), self.cluster.trainer
+        return {
+            "nodes": trainer.nodes,
+            "runtime": trainer.runtime,
+            "shared": trainer.shared,
+            "poll": trainer.poll,
+            "restarts": trainer.restarts,
+            "image": step.image or self.cluster.image,
+            "deadline": step.timeout or 0,
+            "labels": self.cluster.labels,
+            "annotations": self.cluster.annotations,
+            "pull_secrets": list(self.cluster.pull_secrets),
+        }
+
+    def __call__(self, name: str, task: Any) -> Any:
+        """``task`` with the settings of step ``name``."""
+        task.set_caching_options(name in CACHED)
+        if self.cluster is None:
+            return task
+        step = self.cluster.step(name)
+        if step.cache is not None:
+            task.set_caching_options(step.cache)
+        task.set_container_image(step.image or self.cluster.image)
+        _resources(task, step)
+        _whereabouts(task, step)
+        _patience(task, step)
+        _surroundings(task, self.cluster)
+        return task
+
+
+def _resources(task: Any, step: Step) -> None:
+    if step.cpu:
+        task.set_cpu_request(step.cpu).set_cpu_limit(step.cpu)
+    if step.memory:
+        task.set_memory_request(step.memory).set_memory_limit(step.memory)
+    if step.gpus:
+        task.set_accelerator_type(step.gpu_type or "nvidia.com/gpu")
+        task.set_accelerator_limit(step.gpus)
+    if step.shm:
+        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=step.shm)
+
+
+def _whereabouts(task: Any, step: Step) -> None:
+    for key, value in (step.node_selector or {}).items():
+        kubernetes.add_node_selector(task, key, value)
+    for each in step.tolerations or []:
+        kubernetes.add_toleration(
+            task,
+            key=each.key,
+            operator=each.operator,
+            value=each.value,
+            effect=each.effect,
+            toleration_seconds=each.seconds,
+        )
+
+
+def _patience(task: Any, step: Step) -> None:
+    if step.timeout:
+        kubernetes.set_timeout(task, step.timeout)
+    if step.retries and step.retries.count:
+        task.set_retry(
+            step.retries.count,
+            backoff_duration=f"{step.retries.wait}s",
+            backoff_factor=step.retries.factor,
+            backoff_max_duration=f"{step.retries.longest}s",
+        )
+
+
+def _surroundings(task: Any, cluster: Cluster) -> None:
+    """Environment, secrets, volumes and labels, the same for every step."""
+    for key, value in (cluster.environment | {IMAGE: cluster.digest}).items():
+        task.set_env_variable(key, value)
+    for variable in (CAMPAIGN, "KFP_RUN_ID"):
+        kubernetes.use_field_path_as_env(task, variable, RUN_LABEL)
+    for secret in cluster.secrets:
+        kubernetes.use_secret_as_env(task, secret.name, secret.keys, optional=secret.optional)
+    for volume in cluster.volumes:
+        kubernetes.mount_pvc(task, volume.claim, volume.path, volume.sub_path)
+    kubernetes.set_image_pull_policy(task, cluster.pull_policy)
+    if cluster.pull_secrets:
+        kubernetes.set_image_pull_secrets(task, cluster.pull_secrets)
+    for key, value in cluster.labels.items():
+        kubernetes.add_pod_label(task, key, value)
+    for key, value in cluster.annotations.items():
+        kubernetes.add_pod_annotation(task, key, value)
+
+
+def _workspace(workspace: Any) -> Any:
+    patch: dict[str, Any] = {"accessModes": [workspace.access_mode]}
+    if workspace.storage_class:
+        patch["storageClassName"] = workspace.storage_class
+    return dsl.WorkspaceConfig(
+        size=workspace.size, kubernetes=dsl.KubernetesWorkspaceConfig(pvcSpecPatch=patch)
+    )

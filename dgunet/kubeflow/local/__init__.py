@@ -1,0 +1,1 @@
+"""A compiled pipeline on this machine, as processes or containers."""

@@ -1,0 +1,1 @@
+"""Compiled pipelines: arguments, compilation, graph and drawing."""

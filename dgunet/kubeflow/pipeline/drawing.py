@@ -1,0 +1,177 @@
+"""A compiled pipeline as a picture: boxes for steps, frames for loops and conditions."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from dgunet.kubeflow.pipeline.graph import Node
+
+STEP_HEIGHT, GAP, MARGIN, TITLE = 0.42, 0.55, 0.22, 0.34
+"""Inches: of a step, between columns, within a frame, of a frame's title."""
+
+LETTER = 0.088
+"""Inches, the width of a letter."""
+
+COLOURS = {"cached": "#dbeafe", "plain": "#f3f4f6", "loop": "#fffbeb", "condition": "#fdf2f8"}
+LINE = "#475569"
+
+
+@dataclass
+class Box:
+    """A node with its place: ``x`` and ``y`` of its lower left corner in its parent, inches."""
+
+    node: Node
+    width: float
+    height: float
+    x: float = 0.0
+    y: float = 0.0
+    inner: list[Box] = field(default_factory=list)
+
+
+def svg(root: Node) -> str:
+    """The picture of a pipeline as SVG text; the same graph gives the same text."""
+    box = _measure(root)
+    with rc_context({"svg.hashsalt": root.name, "svg.fonttype": "path", "font.size": 9}):
+        figure = Figure(figsize=(box.width, box.height + TITLE))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_xlim(0, box.width)
+        axes.set_ylim(0, box.height + TITLE)
+        axes.axis("off")
+        axes.text(MARGIN, box.height + TITLE / 3, root.name, weight="bold")
+        note = "blue: taken from the cache where nothing changed"
+        axes.text(box.width - MARGIN, box.height + TITLE / 3, note, ha="right", color=LINE, size=8)
+        _draw(axes, box, 0.0, 0.0, whole=True)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def _measure(node: Node) -> Box:
+    title = _title(node)
+    if node.kind == "step":
+        return Box(node, len(title) * LETTER + 2 * MARGIN, STEP_HEIGHT)
+    inner = [_measure(each) for each in node.inner]
+    wide, tall = _arrange(inner)
+    framed = node.kind in ("loop", "condition")
+    width = max(wide + 2 * MARGIN, len(title) * LETTER * 0.9 + 2 * MARGIN if framed else 0)
+    for box in inner:
+        box.x, box.y = box.x + (width - wide) / 2, box.y + MARGIN
+    return Box(node, width, tall + 2 * MARGIN + (TITLE if framed else 0), inner=inner)
+
+
+def _arrange(boxes: Sequence[Box]) -> tuple[float, float]:
+    """Put boxes into columns, each right of all it waits for and level with them.
+
+    Returns:
+        Width and height of all.
+    """
+    columns: dict[str, int] = {}
+    for box in boxes:  # in an order in which nobody waits for a later one
+        columns[box.node.name] = 1 + max((columns[n] for n in box.node.after), default=-1)
+    placed: dict[str, Box] = {}
+    x = 0.0
+    for column in range(max(columns.values()) + 1):
+        stack = [box for box in boxes if columns[box.node.name] == column]
+        _level(stack, placed)
+        wide = max(box.width for box in stack)
+        for box in stack:  # the first ones next to what waits for them
+            box.x = x if box.node.after else x + wide - box.width
+            placed[box.node.name] = box
+        x += wide + GAP
+    bottom = min(box.y for box in boxes)
+    for box in boxes:
+        box.y -= bottom
+    return x - GAP, max(box.y + box.height for box in boxes)
+
+
+def _level(stack: list[Box], placed: Mapping[str, Box]) -> None:
+    """Give each box the height of what it waits for, as far as the boxes do not overlap."""
+    for box in stack:
+        before = [placed[name] for name in box.node.after]
+        middles = [other.y + other.height / 2 for other in before]
+        box.y = (sum(middles) / len(middles) if middles else 0.0) - box.height / 2
+    stack.sort(key=lambda box: -(box.y + box.height / 2))
+    wanted = sum(box.y + box.height / 2 for box in stack)
+    for above, below in pairwise(stack):
+        below.y = min(below.y, above.y - MARGIN - below.height)
+    shift = (wanted - sum(box.y + box.height / 2 for box in stack)) / len(stack)
+    for box in stack:
+        box.y += shift
+
+
+def _draw(axes: Any, box: Box, x: float, y: float, *, whole: bool = False) -> None:
+    """Draw ``box`` with its corner at ``x, y`` of the picture; ``whole``: it is the picture."""
+    node = box.node
+    if node.kind == "step":
+        _frame(axes, box, x, y, COLOURS["cached" if node.cached else "plain"])
+        middle = (x + box.width / 2, y + box.height / 2)
+        axes.text(*middle, _title(node), ha="center", va="center")
+        return
+    if node.kind == "group" and not whole:
+        _frame(axes, box, x, y, "none", ":")
+    elif node.kind in ("loop", "condition"):
+        if node.kind == "loop":
+            _frame(axes, box, x + 0.06, y - 0.06, "white")
+        _frame(axes, box, x, y, COLOURS[node.kind], "--" if node.kind == "condition" else "-")
+        axes.text(x + MARGIN, y + box.height - TITLE * 0.7, _title(node), style="italic", size=8)
+    at = {each.node.name: (x + each.x, y + each.y, each) for each in box.inner}
+    for name, (left, bottom, each) in at.items():
+        for before in each.node.after:
+            other_left, other_bottom, other = at[before]
+            start = (other_left + other.width, other_bottom + other.height / 2)
+            _arrow(axes, start, (left, bottom + each.height / 2), dashed=at[name][2].node.last)
+    for left, bottom, each in at.values():
+        _draw(axes, each, left, bottom)
+
+
+def _frame(axes: Any, box: Box, x: float, y: float, colour: str, line: str = "-") -> None:
+    axes.add_patch(
+        FancyBboxPatch(
+            (x, y),
+            box.width,
+            box.height,
+            boxstyle="round,pad=0,rounding_size=0.08",
+            facecolor=colour,
+            edgecolor=LINE,
+            linestyle=line,
+            linewidth=0.9,
+        )
+    )
+
+
+def _arrow(
+    axes: Any, start: tuple[float, float], end: tuple[float, float], *, dashed: bool
+) -> None:
+    bend = 0.0 if abs(start[1] - end[1]) < 0.05 else 0.12 * (1 if end[1] < start[1] else -1)
+    axes.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle="-|>",
+            mutation_scale=9,
+            connectionstyle=f"arc3,rad={bend}",
+            color=LINE,
+            linestyle="--" if dashed else "-",
+            linewidth=0.9,
+            shrinkA=0,
+            shrinkB=1,
+        )
+    )
+
+
+def _title(node: Node) -> str:
+    if node.kind == "loop":
+        return f"for each of {node.about}"
+    if node.kind == "condition":
+        return f"if {node.about}"
+    if node.last:
+        return f"{node.step} (whatever happened)"
+    return node.step

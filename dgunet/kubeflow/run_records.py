@@ -1,0 +1,206 @@
+"""Runs of pipelines on this machine: a small record of each under ``.dgunet/pipelines``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+from pydantic import TypeAdapter, ValidationError
+
+from dgunet.system import files
+from dgunet.system.errors import ConfigError, DgunetError
+from dgunet.system.reading import read_mapping, shorten
+
+PREFIX = "local-"
+RUNNING, SUCCEEDED, FAILED, CANCELED = "RUNNING", "SUCCEEDED", "FAILED", "CANCELED"
+"""As Kubeflow calls them."""
+
+STATES = (RUNNING, SUCCEEDED, FAILED, CANCELED)
+DAMAGED = "DAMAGED"
+"""What is told of a run whose record cannot be read."""
+
+ID = re.compile(r"local-[0-9A-Za-z-]{1,64}")
+RECORD_BYTES = 1 << 20
+
+STEP = re.compile(r"(\d\d:\d\d:\d\d)\.\d+ - \w+ - Task '([\w-]+)' finished with status (\w+)")
+"""How kfp's local runner says that a step has ended."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One local run; its folder also holds ``log.txt`` and ``pipeline.yaml``."""
+
+    run_id: str
+    pipeline: str
+    runner: str
+    """``subprocess``, or the image of the containers."""
+    out: str
+    """Folder of all artifacts."""
+    started: float
+    """Seconds since 1970."""
+    pid: int = 0
+    state: str = RUNNING
+    ended: float = 0.0
+    error: str = ""
+    found: dict[str, str] = field(default_factory=dict)
+    """Where tables and report are."""
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process that runs it is still there."""
+        try:
+            return self.state == RUNNING and bool(
+                self.pid > 1 and psutil.Process(self.pid).create_time() <= self.started
+            )
+        except (psutil.Error, OverflowError, ValueError):
+            return False
+
+    @property
+    def told(self) -> str:
+        """Its state; a run whose process is gone without a word was killed."""
+        return "KILLED" if self.state == RUNNING and not self.lives else self.state
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, or has taken so far."""
+        return (self.ended or time.time()) - self.started
+
+
+_RECORD = TypeAdapter(Record)
+
+
+def is_local(run_id: str) -> bool:
+    """Whether an id is that of a run on this machine."""
+    return run_id.startswith(PREFIX)
+
+
+def new_id(moment: float) -> str:
+    """An id that sorts by time."""
+    return f"{PREFIX}{datetime.fromtimestamp(moment):%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
+
+
+def folder(home: Path, run_id: str = "") -> Path:
+    """Where the record of a run lies, or those of all."""
+    return home / ".dgunet" / "pipelines" / run_id
+
+
+def save(home: Path, record: Record) -> Record:
+    """Write a record; returns it."""
+    files.write_json(folder(home, record.run_id) / "run.json", asdict(record))
+    return record
+
+
+def read(home: Path, run_id: str) -> Record:
+    """The record of a run.
+
+    Raises:
+        ConfigError: for an unknown id; the message names the last run.
+        DgunetError: if the record is damaged.
+    """
+    path = folder(home, run_id) / "run.json"
+    if not ID.fullmatch(run_id) or not path.is_file():
+        known = [record.run_id for record in last(home, 1)]
+        mend = f"The last one is {known[0]}." if known else "None was made here yet."
+        raise ConfigError(f"no local run {shorten(run_id)[1:-1]}.", mend)
+    return _read(path)
+
+
+def last(home: Path, count: int) -> list[Record]:
+    """The newest runs, newest first; one whose record is damaged has the state `DAMAGED`."""
+    paths = sorted(folder(home).glob(f"{PREFIX}*/run.json"), reverse=True)
+    return [_known(path) for path in paths[:count]]
+
+
+def _known(path: Path) -> Record:
+    try:
+        return _read(path)
+    except (DgunetError, OSError) as error:
+        place = path.parent
+        return Record(
+            place.name, "?", "?", str(place), place.stat().st_mtime, state=DAMAGED, error=str(error)
+        )
+
+
+def _read(path: Path) -> Record:
+    content = read_mapping(path, limit=RECORD_BYTES, kind=DgunetError)
+    try:
+        if unknown := sorted(set(content) - {each.name for each in fields(Record)}):
+            raise ValueError(f"{shorten(unknown[0])} is no field of a record")
+        record = _RECORD.validate_json(json.dumps(content), strict=True)
+        if record.state not in STATES or not (0 <= record.pid < 2**31):
+            raise ValueError(f"state {shorten(record.state)}, pid {record.pid}")
+        if not all(0 <= moment < 1e11 for moment in (record.started, record.ended)):
+            raise ValueError("it began or ended at no time")
+    except ValidationError as error:  # before ValueError, which it is too
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise DgunetError(
+            f"{path}: {shorten(key)[1:-1]} is wrong ({first['msg']}).", "The file is damaged."
+        ) from error
+    except ValueError as error:
+        raise DgunetError(f"{path}: {error}.", "The file is damaged.") from error
+    return record
+
+
+def finish(home: Path, record: Record, state: str, error: str = "", **found: str) -> Record:
+    """Write how a run ended; returns the new record."""
+    ended = replace(record, state=state, ended=time.time(), error=error, found=found)
+    return save(home, ended)
+
+
+def finished(line: str) -> str | None:
+    """What a line of the log says about the end of a step: time, step, state."""
+    found = STEP.search(line)
+    return f"  {found[1]}  {found[2]:14} {found[3]}" if found else None
+
+
+def status_text(home: Path, run_id: str) -> str:
+    """A run, its steps that have ended, and where its things are.
+
+    Raises:
+        ConfigError: for an unknown id.
+    """
+    record, log = read(home, run_id), folder(home, run_id) / "log.txt"
+    steps = [finished(each) for each in log_lines(log)]
+    places = {"artifacts": record.out, "log": str(log), **record.found}
+    lines = [
+        line(record),
+        *(step for step in steps if step),
+        *(f"  {what:10} {where}" for what, where in places.items()),
+        *([f"  error      {record.error}"] if record.error else []),
+    ]
+    return "\n".join(lines)
+
+
+def log_lines(log: Path) -> Iterator[str]:
+    """The lines of a log, whatever bytes the steps printed; none without a log."""
+    if log.is_file():
+        with log.open(encoding="utf-8", errors="replace") as handle:
+            for each in handle:
+                yield each.rstrip("\n")
+
+
+def cancel(home: Path, run_id: str) -> str:
+    """End a run that another process of this machine does, as Ctrl-C there would.
+
+    Raises:
+        DgunetError: if it is over.
+    """
+    record = read(home, run_id)
+    if not record.lives:
+        raise DgunetError(f"{run_id} is over: {record.told}.", "There is nothing to cancel.")
+    os.kill(record.pid, signal.SIGINT)
+    return f"{run_id} was told to stop; see: dgunet pipeline status {run_id}"
+
+
+def line(record: Record) -> str:
+    """A run in one line."""
+    return f"{record.run_id}  {record.pipeline:20} {record.told:9} {record.seconds:8.0f} s"

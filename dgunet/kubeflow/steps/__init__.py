@@ -1,0 +1,1 @@
+"""What the KFP components call that no other entry point needs."""

@@ -1,0 +1,58 @@
+"""DND in a pipeline: what to send to its server, and the scores that came back as a parameter."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from dgunet.evaluation.results import read_result
+from dgunet.evaluation.server_scores import check_score, read_scores
+from dgunet.system import files
+from dgunet.system.errors import ConfigError, EvaluationError
+from dgunet.system.reading import parse_json
+
+
+def submission_page(results: Path) -> str:
+    """A Markdown page for results that wait for the benchmark's server.
+
+    Raises:
+        EvaluationError: if the results are not what they say; see `read_result`.
+    """
+    told = read_result(results)
+    digest = told.per_image_sha256
+    return (
+        f"# {told.dataset}, {told.row}: the server has the targets\n\n"
+        f"Pack their folder `bundled` with `dgunet dnd bundle`. The results are at\n`{results}`.\n"
+        f"They belong to the per-image table {digest}.\n\n"
+        "When the score has come, enter it with `dgunet dnd record` (its `--help` says how), "
+        "commit the file in `records/`, and run the pipeline again: preparation and evaluation "
+        "come from the cache, and the tables show the score.\n"
+    )
+
+
+def write_records(text: str, folder: Path) -> Path:
+    """Lay the mailed scores out as ``records/`` has them: ``dnd-<n>.json``; returns ``folder``.
+
+    Raises:
+        ConfigError: if ``text`` is not a JSON list of records as `check_score` reads them.
+    """
+    scores = parse_json(text or "[]", "dnd_records", kind=ConfigError)
+    if not isinstance(scores, list) or not all(isinstance(score, dict) for score in scores):
+        raise ConfigError("dnd_records is not a list of objects.", 'Give "[]" for none.')
+    for number, score in enumerate(scores):
+        try:
+            check_score(score, f"dnd_records, number {number + 1}")
+        except EvaluationError as error:
+            raise ConfigError(error.message, error.mend) from error
+        files.write_json(folder / f"dnd-{number}.json", score)
+    return folder
+
+
+def read_records(folder: Path) -> str:
+    """The scores in ``records/`` as the parameter of a pipeline.
+
+    Raises:
+        EvaluationError: as `read_scores`.
+    """
+    return json.dumps([asdict(score) for score in read_scores(folder)], sort_keys=True)

@@ -1,0 +1,21 @@
+"""What a step says of the network it trained, for its outputs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dgunet.system import files
+from dgunet.tracking.run_links import run_of
+
+
+def describe_model(weights: Path) -> tuple[dict[str, str], dict[str, float]]:
+    """Digest, choice and MLflow run of a finished training, and its numbers; for a step's outputs.
+
+    ``weights`` lie beside the ``training.json`` that `write_outcome` wrote.
+    """
+    told = json.loads((weights.parent / "training.json").read_text(encoding="utf-8"))
+    facts = {key: value for key, value in told.items() if isinstance(value, str)}
+    numbers = {k: v for k, v in told.items() if isinstance(v, int | float)}
+    checkpoint = files.sha256_file(weights)
+    return {"checkpoint_sha256": checkpoint, **facts, **run_of(checkpoint)}, numbers

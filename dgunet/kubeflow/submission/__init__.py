@@ -1,0 +1,1 @@
+"""A pipeline on a Kubeflow Pipelines server: plan, submit, watch, cancel."""

@@ -1,0 +1,194 @@
+"""What a submission would do, as text: graph, pods, images, cache, GPU-hours. Asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from dgunet.config import parse_params
+from dgunet.kubeflow.pipeline.graph import Node, graph
+from dgunet.kubeflow.submission.cost import Training, trainings
+from dgunet.recipes.trainings import logged_rate
+
+HEADS = ("step", "cpu", "memory", "gpus", "shm", "timeout", "retries", "cached", "node selector")
+
+
+def plan(
+    document: Mapping[str, Any],
+    pods: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    *,
+    version: str,
+    tflops: float | None = None,
+) -> str:
+    """The whole plan.
+
+    Args:
+        document: the pipeline's IR.
+        pods: its Kubernetes settings by executor.
+        arguments: of the run.
+        version: the name under which the server would keep the IR.
+        tflops: that a GPU sustains; by default what the authors' GPUs did.
+    """
+    root = graph(document)
+    executors = document["deploymentSpec"]["executors"]
+    images = sorted({executor["container"]["image"] for executor in executors.values()})
+    counts = {name: len(value) for name, value in arguments.items() if isinstance(value, list)}
+    params = parse_params(arguments["params"])
+    lines = [
+        f"pipeline  {root.name}, version {version}, profile {params.profile}",
+        f"data      {arguments['data_source']} at {arguments['data_version']}",
+        f"code      {arguments['code_version']}",
+        *(f"image     {image}" for image in images),
+        "",
+        "graph",
+        *_branches(root.inner, counts, "  "),
+        "",
+        "what a pod asks for",
+        *_table(_rows(root, executors, pods)),
+        f"  GPUs at a time: at most {gpus_at_a_time(root, executors, counts)}",
+        "",
+        *_cost(trainings(arguments, params), root, executors, tflops),
+    ]
+    return "\n".join(lines)
+
+
+def gpus_at_a_time(
+    root: Node, executors: Mapping[str, Any], counts: Mapping[str, int] | None = None
+) -> int:
+    """The most GPUs that steps can hold together, which a quota has to allow.
+
+    ``counts`` says how many iterations a loop over a parameter has.
+    """
+
+    def need(node: Node) -> int:
+        if node.kind == "step":
+            return node.nodes * int(_resources(executors[node.executor]).get("gpus") or 0)
+        inside = _most_together(node.inner, [need(inner) for inner in node.inner])
+        if node.kind != "loop":
+            return inside
+        count = (counts or {}).get(node.about, 0)
+        limits = [bound for bound in (node.limit, count) if bound]
+        return inside * (min(limits) if limits else 1)
+
+    return need(root)
+
+
+def _most_together(nodes: Sequence[Node], needs: Sequence[int]) -> int:
+    """The largest sum of needs over tasks of which none waits for another."""
+    before: dict[str, set[str]] = {}
+    for node in nodes:  # in an order in which nobody waits for a later one
+        earlier = [before[name] for name in node.after if name in before]
+        before[node.name] = set(node.after).union(*earlier)
+    wanting = [(node.name, need) for node, need in zip(nodes, needs, strict=True) if need]
+    best = 0
+    for size in range(1, len(wanting) + 1):
+        for chosen in combinations(wanting, size):
+            names = {name for name, _ in chosen}
+            if not any(before[name] & names for name in names):
+                best = max(best, sum(need for _, need in chosen))
+    return best
+
+
+def _branches(nodes: Sequence[Node], counts: Mapping[str, int], indent: str) -> list[str]:
+    lines = []
+    loops = {node.name: f"all {node.about}" for node in nodes if node.kind == "loop"}
+    for node in nodes:
+        if node.kind == "group":
+            lines += _branches(node.inner, counts, indent)
+            continue
+        lines.append(indent + _title(node, counts, loops))
+        lines += _branches(node.inner, counts, indent + "    ")
+    return lines
+
+
+def _title(node: Node, counts: Mapping[str, int], loops: Mapping[str, str]) -> str:
+    if node.kind == "loop":
+        count = f"{counts[node.about]} " if node.about in counts else ""
+        return f"for each of {count}{node.about}, {node.limit or 'all'} at a time:"
+    if node.kind == "condition":
+        return f"if {node.about}:"
+    if node.last:
+        return f"{node.name}  at the end, whatever happened"
+    waits = [loops.get(name, name) for name in node.after]
+    return node.name + (f"  (after {', '.join(waits)})" if waits else "")
+
+
+def _rows(
+    root: Node, executors: Mapping[str, Any], pods: Mapping[str, Any]
+) -> list[tuple[str, ...]]:
+    rows: dict[str, tuple[str, ...]] = {}
+    for node in root.walk():
+        if node.kind != "step":
+            continue
+        asks = _resources(executors[node.executor])
+        pod = pods.get(node.executor, {})
+        shm = [m.get("sizeLimit", "?") for m in pod.get("emptyDirMounts", ())]
+        selector = pod.get("nodeSelector", {}).get("labels", {})
+        values = (
+            *(str(asks.get(key, "-")) for key in ("cpu", "memory")),
+            f"{node.nodes} x {asks.get('gpus', 0)}" if node.nodes > 1 else asks.get("gpus", "-"),
+            ", ".join(shm) or "-",
+            f"{pod['activeDeadlineSeconds']} s" if "activeDeadlineSeconds" in pod else "-",
+            str(node.retries),
+            "yes" if node.cached else "no",
+            ", ".join(f"{key}={value}" for key, value in selector.items()) or "-",
+        )
+        rows.setdefault(node.step, (node.step, *values))
+    return list(rows.values())
+
+
+def _resources(executor: Mapping[str, Any]) -> dict[str, Any]:
+    told = executor["container"].get("resources", {})
+    accelerator = told.get("accelerator", {})
+    found = {
+        "cpu": told.get("resourceCpuLimit"),
+        "memory": told.get("resourceMemoryLimit"),
+        "gpus": accelerator.get("resourceCount"),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _table(rows: Sequence[Sequence[str]], heads: Sequence[str] = HEADS) -> list[str]:
+    lines = [heads, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    return [
+        ("  " + "  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True))).rstrip()
+        for line in lines
+    ]
+
+
+def _cost(
+    found: Sequence[Training], root: Node, executors: Mapping[str, Any], tflops: float | None
+) -> list[str]:
+    if not found:
+        return ["training: none"]
+    rate = tflops * 1e12 if tflops else logged_rate()
+    gpus = {
+        node.step.partition("-")[0]: max(1, gpus_at_a_time(node, executors))
+        for node in root.walk()
+        if node.step in ("train", "train-nodes", "ablate")
+    }
+    rows = [
+        (
+            each.name,
+            f"{each.knobs.iterations:,} x {each.knobs.batch} x {each.knobs.patch}^2",
+            _hours(each.gpu_hours(rate)),
+            f"{_hours(each.gpu_hours(rate) / gpus[each.step])} on {gpus[each.step]}",
+        )
+        for each in found
+    ]
+    total = sum(each.gpu_hours(rate) for each in found)
+    source = "--tflops" if tflops else "what the authors' GPUs did by their log; --tflops for yours"
+    return [
+        "training",
+        *_table(rows, ("network", "steps x batch x patch", "GPU-hours", "hours on GPUs")),
+        f"  {_hours(total)} GPU-hours in all, if a GPU sustains {rate / 1e12:.3g} TFLOP/s",
+        f"  ({source}) and the work divides evenly.",
+        "  Preparation, validation and evaluation are not counted.",
+    ]
+
+
+def _hours(count: float) -> str:
+    return f"{count:,.0f}" if count >= 10 else f"{count:.2g}"

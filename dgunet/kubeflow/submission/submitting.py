@@ -1,0 +1,194 @@
+"""A compiled pipeline to a server: version, experiment, run. What is there already is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import kfp_server_api
+
+from dgunet.kubeflow.cluster.settings import Cluster
+from dgunet.kubeflow.pipeline.compiling import version_name
+from dgunet.kubeflow.submission.server import CollisionError, Server, ServerError
+from dgunet.system.errors import ConfigError
+
+EXPERIMENT = "dgunet"
+EXAMPLE = "sha256:" + "0" * 64
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A run that the server took."""
+
+    run_id: str
+    url: str
+    version: str
+    uploaded: bool
+    """Whether the version is new to the server."""
+    experiment: str
+
+
+def submit(
+    server: Server,
+    text: str,
+    arguments: Mapping[str, Any],
+    *,
+    pipeline: str,
+    run_name: str,
+    cluster: Cluster,
+    experiment: str = EXPERIMENT,
+) -> Submitted:
+    """Start a run.
+
+    Args:
+        text: the IR.
+        arguments: see `dgunet.kubeflow.pipeline.arguments`.
+        pipeline: the pipeline's name on the server.
+        run_name: what the run is called there.
+        cluster: whose service account the run uses.
+        experiment: made if it is not there.
+
+    Raises:
+        ConfigError: if the image is still the example's.
+        ServerError: with the mend, if the server is not reached, refuses or fails.
+    """
+    check_image(cluster)
+    check_server(server)
+    pipeline_id = _pipeline(server, pipeline)
+    version = version_name(text)
+    version_id, uploaded = _version(server, pipeline_id, version, text)
+    reference = kfp_server_api.V2beta1PipelineVersionReference(
+        pipeline_id=pipeline_id, pipeline_version_id=version_id
+    )
+    body = kfp_server_api.V2beta1Run(
+        experiment_id=_experiment(server, experiment),
+        display_name=run_name,
+        pipeline_version_reference=reference,
+        runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=dict(arguments)),
+        service_account=cluster.service_account,
+    )
+    run = server.call("run", "create_run", body, doing="starting the run")
+    return Submitted(run.run_id, run_url(server, run.run_id), version, uploaded, experiment)
+
+
+def check_image(cluster: Cluster) -> None:
+    """Refuse the image of the documented example.
+
+    Raises:
+        ConfigError: naming the field.
+    """
+    if cluster.digest == EXAMPLE:
+        raise ConfigError(
+            f"image {cluster.image!r} is the example's.",
+            "Push yours (make image, docker push) and write its digest into the cluster file.",
+        )
+
+
+def check_server(server: Server) -> None:
+    """See that a pipelines API answers, and whether it wants a namespace.
+
+    Raises:
+        ServerError: if not, or if it serves several users and none is named.
+    """
+    health = server.call("healthz", "get_healthz", doing="looking for the server")
+    if health.multi_user and not server.access.namespace:
+        raise ServerError(
+            f"{server.access.host} serves several users.", "Name your profile: --namespace NAME."
+        )
+
+
+def run_url(server: Server, run_id: str) -> str:
+    """The run's page in the user interface."""
+    return f"{server.access.page}/#/runs/details/{run_id}"
+
+
+def _named(name: str) -> str:
+    """A filter for exactly this name; 1 is EQUALS."""
+    predicate = {"operation": 1, "key": "display_name", "stringValue": name}
+    return json.dumps({"predicates": [predicate]})
+
+
+def _pipeline(server: Server, name: str) -> str:
+    place = {"namespace": server.access.namespace}
+    doing = f"looking for the pipeline {name}"
+    found = server.call("pipeline", "list_pipelines", filter=_named(name), doing=doing, **place)
+    if found.pipelines:
+        return str(found.pipelines[0].pipeline_id)
+    body = kfp_server_api.V2beta1Pipeline(
+        name=name,
+        display_name=name,
+        description="dgunet: see docs/kubeflow.md of the project",
+        namespace=server.access.namespace or None,
+    )
+    try:
+        made = server.call("pipeline", "create_pipeline", body, doing=f"making the pipeline {name}")
+    except CollisionError as error:
+        raise CollisionError(
+            f"{server.access.host} has a pipeline {name} that it does not show here.",
+            "It is somebody else's: choose another name with --pipeline-name.",
+        ) from error
+    return str(made.pipeline_id)
+
+
+def _version(server: Server, pipeline_id: str, version: str, text: str) -> tuple[str, bool]:
+    """The id of the version with this content, and whether it had to be uploaded."""
+    if found := _find_version(server, pipeline_id, version):
+        return found, False
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "pipeline.yaml"
+        path.write_text(text, encoding="utf-8")
+        try:
+            made = server.call(
+                "pipeline_upload",
+                "upload_pipeline_version",
+                str(path),
+                name=version,
+                pipelineid=pipeline_id,
+                doing=f"uploading version {version}",
+            )
+        except CollisionError:
+            found = _find_version(server, pipeline_id, version)  # somebody was faster
+            if found is None:
+                raise
+            return found, False
+    return str(made.pipeline_version_id), True
+
+
+def _find_version(server: Server, pipeline_id: str, version: str) -> str | None:
+    found = server.call(
+        "pipeline",
+        "list_pipeline_versions",
+        pipeline_id,
+        filter=_named(version),
+        doing=f"looking for version {version}",
+    )
+    versions = found.pipeline_versions or []
+    return str(versions[0].pipeline_version_id) if versions else None
+
+
+def _experiment(server: Server, name: str) -> str:
+    place = {"namespace": server.access.namespace}
+    look = {"filter": _named(name), "doing": f"looking for the experiment {name}"} | place
+    found = server.call("experiment", "list_experiments", **look).experiments
+    if not found:
+        body = kfp_server_api.V2beta1Experiment(
+            display_name=name, namespace=server.access.namespace or None
+        )
+        doing = f"making the experiment {name}"
+        try:
+            return str(
+                server.call("experiment", "create_experiment", body, doing=doing).experiment_id
+            )
+        except CollisionError:
+            found = server.call("experiment", "list_experiments", **look).experiments
+            if not found:
+                raise
+    if found[0].storage_state == "ARCHIVED":
+        raise ServerError(
+            f"the experiment {name} is archived.", "Restore it there, or name another: --experiment"
+        )
+    return str(found[0].experiment_id)

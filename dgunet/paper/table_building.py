@@ -1,0 +1,134 @@
+"""Tables 1 to 6: the paper's published values with ours beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dgunet.paper import cell_positions, published
+from dgunet.paper.cell_positions import Line, Slot
+from dgunet.paper.cells import Cell, absent_cell, our_cell, published_cell
+from dgunet.paper.formats import write_tables
+from dgunet.paper.generated_table import GeneratedTable
+from dgunet.paper.published import Place, PublishedTable
+from dgunet.paper.summaries import Place as Run
+from dgunet.paper.summaries import Summary, combined_digest, read_summaries
+
+__all__ = ["GeneratedTable", "build_tables", "write_tables"]
+
+Runs = dict[Run, Summary]
+
+
+def build_tables(summaries: Iterable[Mapping[str, Any]], *, profile: str) -> list[GeneratedTable]:
+    """The six tables, with every published value and our results beside them.
+
+    Under the paper profile, our "(reproduced)" lines are filled by complete runs at parity with
+    the paper's protocol. Under the sample profile they stay "not run", and the sample's numbers
+    stand in lines of their own, labelled "(sample, not comparable)".
+
+    Args:
+        summaries: the parsed ``summary.json`` of each evaluated test set, in any order.
+        profile: "sample" or "paper".
+
+    Raises:
+        ConfigError, DataError: see :func:`dgunet.paper.summaries.read_summaries`.
+    """
+    runs = read_summaries(summaries, profile=profile, places=cell_positions.places())
+    return [_build(table, runs, profile) for table in published.tables()]
+
+
+def _build(table: PublishedTable, runs: Runs, profile: str) -> GeneratedTable:
+    lines: tuple[Line, ...] = ("reproduced", "sample") if profile == "sample" else ("reproduced",)
+    cells = _published_cells(table)
+    for line in lines:
+        # Under the sample profile nothing may reach the reproduced line.
+        reach = runs if (line == "sample") == (profile == "sample") else {}
+        for slot in cell_positions.slots(table, line):
+            cells += _our_cells(table, slot, line, reach)
+    places = {(cell.row, cell.column, cell.metric): cell for cell in cells}
+    rows = tuple(dict.fromkeys(cell.row for cell in cells))
+    columns = tuple(dict.fromkeys(cell.column for cell in cells))
+    return GeneratedTable(
+        number=table.number,
+        title=table.title,
+        caption=table.caption,
+        corner=table.corner,
+        profile=profile,
+        data_digest=combined_digest(_behind(table, runs)),
+        notes=(*table.notes, *_choices(_behind(table, runs))),
+        rows=rows,
+        columns=columns,
+        metrics=table.metrics,
+        cells={
+            (row, column, metric): places[row, column, metric]
+            for row in rows
+            for column in columns
+            for metric in table.metrics
+        },
+        joined=table.methods == "columns",
+    )
+
+
+def _published_cells(table: PublishedTable) -> list[Cell]:
+    cells = []
+    for row in table.rows:
+        for column in cell_positions.columns(table):
+            for metric in table.metrics:
+                printed = table.cells.get((row, column, metric))
+                if printed is None:
+                    reference = table.cell(row, table.columns[0]).reference
+                    name = cell_positions.published_label(row, reference)
+                    cells.append(absent_cell(table.number, name, column, metric, reference))
+                else:
+                    at = _published_place(table, (row, column, metric))
+                    cells.append(published_cell(table.number, *at, printed))
+    return cells
+
+
+def _published_place(table: PublishedTable, place: Place) -> tuple[str, str]:
+    row, column, _ = place
+    reference = table.cells[place].reference
+    if table.methods == "rows":
+        return cell_positions.published_label(row, reference), column
+    if table.methods == "columns":
+        return row, cell_positions.published_label(column, reference)
+    return cell_positions.label(row, "published"), column
+
+
+def _our_cells(table: PublishedTable, slot: Slot, line: Line, runs: Runs) -> list[Cell]:
+    names = [(dataset, slot.key, slot.ratio) for dataset in slot.datasets]
+    found = [runs[name] for name in names if name in runs]
+    return [
+        our_cell(
+            table.number,
+            slot,
+            metric,
+            line,
+            found,
+            table.cells.get((slot.place_row, slot.place_column, metric)),
+            table.decimals[metric],
+        )
+        for metric in table.metrics
+    ]
+
+
+def _behind(table: PublishedTable, runs: Runs) -> list[Summary]:
+    names = {
+        (dataset, slot.key, slot.ratio)
+        for slot in cell_positions.slots(table, "reproduced")
+        for dataset in slot.datasets
+    }
+    return [summary for name, summary in runs.items() if name in names]
+
+
+def _choices(behind: list[Summary]) -> list[str]:
+    """A number of weights that were chosen on a test set must not pass for one that was not."""
+    rows: dict[str, list[str]] = {}
+    for summary in behind:
+        if summary.chosen_on:
+            rows.setdefault(summary.chosen_on, []).append(f"{summary.row} on {summary.dataset}")
+    return [
+        f"The weights of {', '.join(names)} are the best on the test set {chosen}, as the authors' "
+        "code chooses them."
+        for chosen, names in sorted(rows.items())
+    ]

@@ -1,0 +1,132 @@
+"""Tables read back from their folder: each file has the SHA-256 that ``index.json`` names.
+
+What this cannot notice: a file that was changed together with its digest in ``index.json``.
+`dgunet.steps.report` therefore computes a cell anew where the evaluations are at hand.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dgunet.system.errors import DataError
+from dgunet.system.files import sha256_bytes, sha256_file
+from dgunet.system.reading import read_bytes, read_mapping, shorten
+from dgunet.system.safe_paths import inside
+
+INDEX, CELLS = "index.json", "cells.parquet"
+
+AGAIN = "It was changed after it was written: make the tables again with `dgunet tables`."
+
+
+SCHEMA = pa.schema(
+    [
+        ("table", pa.int32()),
+        ("row", pa.string()),
+        ("column", pa.string()),
+        ("metric", pa.string()),
+        ("source", pa.string()),
+        ("value", pa.float64()),
+        ("shown", pa.string()),
+        ("state", pa.string()),
+        ("note", pa.string()),
+        ("published", pa.string()),
+        ("rank", pa.string()),
+        ("reference", pa.int32()),
+        ("dataset", pa.string()),
+        ("key", pa.string()),
+        ("ratio", pa.int32()),
+        ("data_digest", pa.string()),
+        ("checkpoint_sha256", pa.string()),
+        ("protocol", pa.string()),
+        ("protocol_version", pa.string()),
+        ("images", pa.int64()),
+        ("published_images", pa.int64()),
+        ("per_image_sha256", pa.string()),
+        ("selection", pa.string()),
+        ("profile", pa.string()),
+        ("tables_profile", pa.string()),
+        ("tables_data_digest", pa.string()),
+        ("title", pa.string()),
+    ]
+)
+"""Columns of the Parquet files: one line per cell, then the stamp of its table."""
+
+_NULLABLE = {
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.string(): pd.StringDtype(),
+}
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """The cells of ``cells.parquet`` or ``tableN.parquet``, one line per cell with its provenance.
+
+    Missing numbers stay missing and whole numbers stay whole.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        DataError: if it has another SHA-256 than ``index.json`` beside it names, or is no such
+            file.
+    """
+    content = read_bytes(path)
+    known = _digests(path.parent)
+    if path.name not in known:
+        raise DataError(f"{path.parent / INDEX} does not name {path.name}.", AGAIN)
+    _compare(path, sha256_bytes(content), known[path.name])
+    try:
+        file = pq.ParquetFile(io.BytesIO(content))
+        if not file.schema_arrow.equals(SCHEMA):
+            raise ValueError("it has other columns than the tables' cells")
+        return as_frame(file.read())
+    except Exception as error:  # pyarrow raises what its parsers stumble over
+        raise DataError(f"{path} is damaged ({shorten(str(error))}).", AGAIN) from error
+
+
+def check_tables(folder: Path) -> None:
+    """Compare every file of the tables in ``folder`` with its SHA-256 in ``index.json``.
+
+    Raises:
+        DataError: naming the first file that is missing or has another.
+    """
+    for name, digest in _digests(folder).items():
+        path = inside(folder, name, origin=str(folder / INDEX))
+        if not path.is_file():
+            raise DataError(f"{path} is missing.", AGAIN)
+        _compare(path, sha256_file(path), digest)
+
+
+def as_frame(cells: pa.Table) -> pd.DataFrame:
+    """Cells in pandas; missing numbers stay missing and whole numbers stay whole."""
+    frame: pd.DataFrame = cells.to_pandas(types_mapper=_NULLABLE.get)
+    return frame
+
+
+def _compare(path: Path, found: str, told: str) -> None:
+    if found != told:
+        raise DataError(f"{path} has the SHA-256 {found}, {INDEX} beside it says {told}.", AGAIN)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 by file name, as ``index.json`` has them."""
+    path = folder / INDEX
+    try:
+        content = read_mapping(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing, which has the digests of the tables.", AGAIN) from None
+    try:
+        entries = [file for table in content["tables"] for file in table["files"].values()]
+        return {_text(e["path"]): _text(e["sha256"]) for e in (*entries, content["cells"])}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is no index of tables ({shorten(str(error))}).", AGAIN) from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{shorten(value)} is no text")
+    return value

@@ -1,0 +1,128 @@
+"""Which evaluations one command asks for: all that they need is looked for before the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgunet.data.catalogue.entries import CATALOGUE
+from dgunet.network import load_network
+from dgunet.project import Layout, model_key, test_sets
+from dgunet.system.errors import CheckpointError, ConfigError, DataError
+from dgunet.terms import CS_RATIOS
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One test set and the networks to score on it.
+
+    Attributes:
+        dataset: its name.
+        variant: ``DGUNet`` or ``DGUNet+``.
+        models: weights by compressive-sensing ratio; other tasks have the one key ``None``.
+        store: the prepared set.
+        out: folder of the results.
+    """
+
+    dataset: str
+    variant: str
+    models: dict[int | None, Path]
+    store: Path
+    out: Path
+
+
+def evaluations(
+    sets: str,
+    here: Layout,
+    *,
+    variant: str | None = None,
+    checkpoint: Path | None = None,
+    ratio: int | None = None,
+    stores: Path | None = None,
+    out: Path | None = None,
+) -> list[Evaluation]:
+    """What ``--sets`` means with these options, in the catalogue's order.
+
+    Args:
+        sets: names separated by commas, or ``all``: the twelve, or with a checkpoint those of its
+            task.
+        here: the project's folders.
+        variant: of the networks; without it the checkpoint's, or ``DGUNet``.
+        checkpoint: weights to score, in place of the project's own.
+        ratio: of compressive sensing; without it the checkpoint's, or all five.
+        stores: folder of the prepared sets, in place of the project's.
+        out: folder of the results, in place of the project's.
+
+    Raises:
+        DataError: for an unknown set, or naming all sets that are not prepared.
+        CheckpointError: naming all weights that are missing, or for sets of another task.
+        ConfigError: for a ratio without a set of compressive sensing.
+    """
+    names = test_sets(sets)
+    if checkpoint is not None:
+        config = load_network(checkpoint)[0].config
+        others = [name for name in names if CATALOGUE[name].task != config.task]
+        if others and sets != "all":
+            raise CheckpointError(
+                f"{checkpoint} is a network for {config.task}; {', '.join(others)} "
+                f"{'are' if len(others) > 1 else 'is'} for {CATALOGUE[others[0]].task}.",
+                "Name sets of its task, or --sets all for every one of them.",
+            )
+        names = [name for name in names if name not in others]
+        variant, ratio = variant or config.variant, ratio or config.ratio
+    if ratio is not None and not any(CATALOGUE[name].task == "cs" for name in names):
+        raise ConfigError(
+            f"--ratio {ratio} goes with compressive sensing, not with {', '.join(names)}.",
+            "Leave it out, or name Set11 or BSD68.",
+        )
+    wanted = [
+        _one(name, here, variant or "DGUNet", checkpoint, ratio, stores, out) for name in names
+    ]
+    _refuse_missing_stores(wanted)
+    _refuse_missing_weights(wanted)
+    return wanted
+
+
+def _one(
+    name: str,
+    here: Layout,
+    variant: str,
+    checkpoint: Path | None,
+    ratio: int | None,
+    stores: Path | None,
+    out: Path | None,
+) -> Evaluation:
+    task = CATALOGUE[name].task
+    ratios = ((ratio,) if ratio is not None else CS_RATIOS) if task == "cs" else (None,)
+    return Evaluation(
+        name,
+        variant,
+        {
+            each: checkpoint or here.model(model_key(task, variant, each)) / "network.safetensors"
+            for each in ratios
+        },
+        stores / name if stores else here.store(name),
+        out / f"{name}-{variant}" if out else here.evaluation(name, variant),
+    )
+
+
+def _refuse_missing_stores(wanted: list[Evaluation]) -> None:
+    here = [each for each in wanted if (each.store / "manifest.json").is_file()]
+    missing = [f"{each.dataset} ({each.store})" for each in wanted if each not in here]
+    if missing:
+        rest = f", or take those that are: --sets {','.join(e.dataset for e in here)}"
+        raise DataError(
+            f"{len(missing)} of {len(wanted)} test sets are not prepared: {', '.join(missing)}.",
+            f"Prepare them with `dgunet data prepare NAME`{rest if here else ''}.",
+        )
+
+
+def _refuse_missing_weights(wanted: list[Evaluation]) -> None:
+    needed = dict.fromkeys(path for each in wanted for path in each.models.values())
+    missing = [path for path in needed if not path.is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{len(missing)} of {len(needed)} weights files are missing: "
+            f"{', '.join(map(str, missing))}.",
+            "Train them with `dgunet train`, or name --checkpoint FILE.",
+        )

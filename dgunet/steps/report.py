@@ -1,0 +1,142 @@
+"""What a person reads at the end: the HTML report, and where everything is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dgunet.config import Params, load_params
+from dgunet.evaluation.rows import DIGEST
+from dgunet.paper.explain import explain_cell
+from dgunet.paper.formats import cells_frame
+from dgunet.paper.html_report import RunLink, write_report
+from dgunet.paper.table_building import build_tables
+from dgunet.paper.written_tables import CELLS, check_tables, read_cells
+from dgunet.project import Layout, test_sets
+from dgunet.steps.tables import read_results, with_server_scores
+from dgunet.system.errors import DataError
+from dgunet.system.reading import shorten
+from dgunet.terms import ABLATIONS
+from dgunet.tracking import Layout as Store
+from dgunet.tracking import RunInfo, lookup
+from dgunet.tracking.run_selection import run_url
+
+
+def result_folders(params: Params, here: Layout) -> list[Path]:
+    """Where the results of the parameters' networks lie, present or not."""
+    return [here.evaluation(name, v) for name in test_sets("all") for v in params.variants] + [
+        here.ablation(name) for name in ABLATIONS
+    ]
+
+
+def report(
+    params: Params,
+    *,
+    results: Iterable[Path],
+    out: Path,
+    home: Path,
+    records: Path | None = None,
+    project: Layout | None = None,
+) -> int:
+    """Write the tables of ``results`` as one HTML page; returns how many evaluations it shows.
+
+    ``home`` knows the MLflow runs behind them, ``records`` holds the scores that DND's server
+    mailed, and what lies in ``project`` is compared with the results.
+
+    Raises:
+        EvaluationError: if a result or a record is not what it says; see `read_results`.
+    """
+    summaries = with_server_scores(read_results(results, project), records)
+    made = build_tables(summaries, profile=params.profile)
+    write_report(made, links(summaries, home), out)
+    return len(summaries)
+
+
+def write_project_report(here: Layout) -> str:
+    """Write ``build/report.html`` from the results there are; returns the closing words."""
+    params = load_params(here.params)
+    out = here.home / "build" / "report.html"
+    results = result_folders(params, here)
+    count = report(
+        params, results=results, out=out, home=here.home, records=here.records, project=here
+    )
+    store = Store.at(here.home)
+    sample = params.profile == "sample"
+    lines = [
+        f"{count} evaluations, profile {params.profile}"
+        + (": SAMPLE numbers, not comparable with the paper" if sample else ""),
+        f"tables   {here.tables}  (CSV, Markdown, LaTeX, Parquet)",
+        f"report   {out}",
+        f"runs     {store.uri}",
+        "open the runs with: make mlflow",
+    ]
+    return "\n".join(lines)
+
+
+def links(summaries: list[dict[str, Any]], home: Path) -> dict[str, RunLink]:
+    """The run behind each result, by the hash of its per-image file."""
+    found = {}
+    for summary in summaries:
+        key = summary["per_image_sha256"]
+        if key and (info := lookup(key, home)):
+            found[key] = _link(info)
+    return found
+
+
+def _link(info: RunInfo) -> RunLink:
+    """The one place where a run's tags, which are texts, become what the report shows."""
+    dirty = {"true": True, "false": False}.get(info.dirty.lower())
+    return RunLink(info.run_id, run_url(info), info.commit, dirty)
+
+
+def explain_text(here: Layout, table: int, row: str, column: str) -> str:
+    """Everything behind one table cell, a fact a line.
+
+    The cell is what the written tables have. Where the evaluation behind it is at hand, it is
+    computed again from that and must be the same.
+
+    Raises:
+        DgunetError: if there are no tables yet, they were changed, or no such cell; the message
+            lists the names.
+    """
+    path = here.tables / CELLS
+    if not path.is_file():
+        raise DataError(f"no tables in {here.tables}.", "Make them with: dgunet tables")
+    check_tables(here.tables)
+    cell = explain_cell(read_cells(path), table, row, column)
+    _refuse_another(cell, _anew(here, cell), path)
+    facts: dict[str, Any] = dict(cell)
+    key = str(cell["per_image_sha256"])
+    if DIGEST.fullmatch(key) and (info := lookup(key, here.home)):
+        facts |= {
+            "run_id": info.run_id,
+            "run_url": run_url(info),
+            "commit": info.commit,
+            "dirty": info.dirty,
+        }
+    return "\n".join(f"{key:20s} {value}" for key, value in facts.items() if value is not None)
+
+
+def _anew(here: Layout, told: dict[str, Any]) -> dict[str, Any]:
+    """The cell ``told`` as the results at hand of its profile give it now."""
+    profile = told["tables_profile"]
+    found = read_results(result_folders(load_params(here.params), here), here)
+    summaries = with_server_scores((s for s in found if s["profile"] == profile), here.records)
+    cells = cells_frame(build_tables(summaries, profile=profile))
+    return explain_cell(cells, told["table"], told["row"], f"{told['column']} {told['metric']}")
+
+
+def _refuse_another(told: dict[str, Any], anew: dict[str, Any], path: Path) -> None:
+    if anew["state"] == "not run" or re.fullmatch(r"\d+ of \d+ sets", anew["note"] or ""):
+        return  # evaluations behind it are on another machine
+    of_all = ("tables_data_digest", "tables_profile", "title")
+    for name, value in told.items():
+        if name not in of_all and anew[name] != value:
+            raise DataError(
+                f"{path}: Table {told['table']}, {told['row']}, {told['column']} "
+                f"{told['metric']}: {name} is {shorten(value)}, the evaluation at hand gives "
+                f"{shorten(anew[name])}.",
+                "Make the tables again with `dgunet tables`.",
+            )

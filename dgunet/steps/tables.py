@@ -1,0 +1,128 @@
+"""Results to the six tables, and to one MLflow run that holds them all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dgunet.config import Params
+from dgunet.evaluation.dnd import apply_score
+from dgunet.evaluation.results import find_results, read_result
+from dgunet.evaluation.server_scores import read_scores
+from dgunet.paper.formats import write_tables
+from dgunet.paper.generated_table import GeneratedTable
+from dgunet.paper.overview import chart, describe
+from dgunet.paper.table_building import build_tables
+from dgunet.project import EXPERIMENTS, Layout
+from dgunet.steps.result_evidence import Evidence
+from dgunet.system import files
+from dgunet.terms import DATA_TAG, RunTags
+from dgunet.tracking import start_run
+
+
+def read_results(folders: Iterable[Path], project: Layout | None = None) -> list[dict[str, Any]]:
+    """The summary of every evaluation in ``folders``, checked; a missing folder was not run.
+
+    Each is compared with its per-image table, and with what else is at hand in ``project``: the
+    prepared set, the weights, and the record of the run that made it.
+
+    Raises:
+        EvaluationError: naming the file, the field and both values.
+    """
+    evidence = Evidence(project) if project else None
+    summaries = []
+    for folder in folders:
+        for place in find_results(folder):
+            summary = read_result(place)
+            if evidence is not None:
+                evidence.check(summary, place)
+            summaries.append(summary.to_dict())
+    return summaries
+
+
+def with_server_scores(
+    summaries: Iterable[dict[str, Any]], records: Path | None
+) -> list[dict[str, Any]]:
+    """``summaries``, DND's with the mailed score if ``records`` has the one it was given to.
+
+    A score of other weights or data is left out, and said so.
+
+    Raises:
+        EvaluationError: for a record that is no such score, or two of the same results.
+    """
+    scores = read_scores(records) if records else []
+    known = {score.per_image_sha256: score for score in scores}
+    scored = []
+    for summary in summaries:
+        score = known.pop(summary["per_image_sha256"], None)
+        scored.append(apply_score(summary, score) if score else summary)
+    for score in known.values():
+        print(
+            f"dgunet: the server's score of {score.row} was given to other results than those at "
+            f"hand (per-image table {score.per_image_sha256[:12]}); it is not shown",
+            file=sys.stderr,
+        )
+    return scored
+
+
+def tables(
+    params: Params,
+    *,
+    results: Iterable[Path],
+    out: Path,
+    records: Path | None = None,
+    project: Layout | None = None,
+) -> list[GeneratedTable]:
+    """Make Tables 1-6 from the evaluations in ``results`` and write them to ``out``.
+
+    ``records`` holds the scores that DND's server mailed, as ``dgunet dnd record`` enters them.
+    What lies in ``project`` is compared with the results; nothing of it reaches the tables.
+
+    Also writes ``metrics.json``, the measured means by set and row, for ``dvc metrics``.
+
+    Raises:
+        ConfigError: if an evaluation was made under another profile.
+        DataError: if one set was scored on two versions of its data.
+        EvaluationError: if a result is not what it says; see `read_results`.
+    """
+    tags = RunTags("tables", params.profile).to_dict()
+    with start_run(
+        EXPERIMENTS["tables"], f"tables ({params.profile})", tags=tags, params={}, closing=True
+    ) as run:
+        summaries = with_server_scores(read_results(results, project), records)
+        made = build_tables(summaries, profile=params.profile)
+        write_tables(made, out)
+        files.write_json(out / "metrics.json", metrics(summaries))
+        run.set_tags(
+            {
+                DATA_TAG: digest_of(made),
+                "mlflow.note.content": describe(made),
+            }
+        )
+        run.log_metrics({"evaluations": len(summaries)})
+        for table in made:
+            run.log_table(table.frame(), f"tables/table{table.number}.json")
+            run.log_figure(chart(table), f"figures/table{table.number}.png")
+        for path in sorted(out.glob("[!.]*")):
+            run.log_artifact(path, "files")
+    return made
+
+
+def digest_of(made: Iterable[GeneratedTable]) -> str:
+    """One digest for the data behind all tables."""
+    return files.sha256_json({str(table.number): table.data_digest for table in made})
+
+
+def metrics(summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Means by set, row and ratio, as nested numbers."""
+    nested: dict[str, Any] = {}
+    for summary in summaries:
+        place = nested.setdefault(summary["dataset"], {}).setdefault(summary["row"], {})
+        if summary["ratio"] is not None:
+            place = place.setdefault(f"{summary['ratio']}%", {})
+        for key in ("psnr", "ssim", "input_psnr", "input_ssim"):
+            if summary[key] is not None:
+                place[key] = summary[key]
+    return nested

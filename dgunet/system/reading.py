@@ -1,0 +1,291 @@
+"""Reading text, JSON and YAML that others wrote: bounded in size, depth and time.
+
+Every reader of a file that a user or a stranger may have written goes through here, so that a
+pipe, a file of gigabytes, bytes that are not UTF-8 or a document that expands without end is one
+line that names the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import reprlib
+import stat
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import yaml
+
+from dgunet.system.errors import DataError, DgunetError
+
+TEXT_BYTES = 64 << 20
+"""A text is at most this large; per-image results of 10,000 images take two megabytes."""
+
+DEPTH = 64
+"""Lists and mappings are nested at most this deep."""
+
+NODES = 200_000
+"""Values that a YAML document holds at most, each alias counted as what it stands for."""
+
+Kind = type[DgunetError]
+
+
+def open_regular(path: Path, *, kind: Kind = DataError) -> BinaryIO:
+    """Open a regular file for reading, without ever waiting for somebody to write to it.
+
+    Raises:
+        FileNotFoundError: if nothing is there.
+        DgunetError: of ``kind``, for a folder, pipe, device or socket, or a file that may not be
+            read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise kind(f"{path} cannot be read ({_reason(error)}).") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise kind(f"{path} is not a regular file.", "Put a file in its place.")
+    return os.fdopen(handle, "rb")
+
+
+def read_bytes(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -> bytes:
+    """The content of a regular file of at most ``limit`` bytes.
+
+    Raises:
+        FileNotFoundError: if nothing is there; callers know what its absence means.
+        DgunetError: of ``kind``, for a folder, pipe, device or socket (which could block for
+            ever), a file that is too large, or one that may not be read.
+    """
+    with open_regular(path, kind=kind) as file:
+        try:
+            # Not at once what the limit allows: the memory for it would be reserved.
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(min(limit, max(size, 1 << 16)) + 1)
+        except OSError as error:
+            raise kind(f"{path} cannot be read ({_reason(error)}).") from error
+    if len(content) > limit:
+        raise kind(f"{path} is larger than {limit:,} bytes.", "Is it the right file?")
+    return content
+
+
+def read_text(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark.
+
+    Raises:
+        FileNotFoundError: if nothing is there.
+        DgunetError: as `read_bytes`, or naming the line that is not UTF-8.
+    """
+    return decode(read_bytes(path, limit=limit, kind=kind), str(path), kind=kind)
+
+
+def decode(content: bytes, origin: str, *, kind: Kind = DataError) -> str:
+    """``content`` as UTF-8 text without a byte order mark and NULs; ``origin`` is named in errors.
+
+    Raises:
+        DgunetError: naming the line that is not UTF-8 or holds a NUL.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise kind(
+            f"{origin}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8.",
+            "Save the file as UTF-8.",
+        ) from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise kind(f"{origin}, line {line}: it holds a NUL byte.", "The file is damaged.")
+    return text
+
+
+def read_json(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -> Any:
+    """The content of a JSON file; see `parse_json`.
+
+    Raises:
+        FileNotFoundError: if nothing is there.
+        DgunetError: as `read_text` and `parse_json`.
+    """
+    return parse_json(read_text(path, limit=limit, kind=kind), str(path), kind=kind)
+
+
+def parse_json(text: str, origin: str, *, kind: Kind = DataError) -> Any:
+    """The value of a JSON text; a key that is there twice is refused.
+
+    Raises:
+        DgunetError: of ``kind``, if it is no JSON, or is nested too deeply.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise kind(f"{origin}: the key {shorten(key)} is there twice.", "Keep one of them.")
+            found[key] = value
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=once)
+    except RecursionError as error:
+        raise kind(f"{origin} is nested too deeply.", "The file is damaged.") from error
+    except ValueError as error:
+        raise kind(f"{origin} is not JSON ({error}).", "The file is damaged.") from error
+
+
+def read_mapping(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -> dict[str, Any]:
+    """The content of a JSON file that holds an object.
+
+    Raises:
+        FileNotFoundError: if nothing is there.
+        DgunetError: as `read_json`, or if it holds something else.
+    """
+    content = read_json(path, limit=limit, kind=kind)
+    if not isinstance(content, dict):
+        raise kind(f"{path} holds {_named(content)}, not an object.", "The file is damaged.")
+    return content
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's scalars: ``yes`` and ``0123`` are texts, ``1e-4`` is a number."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own form
+
+
+for _tag, _form, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_form})$"), _first)
+
+
+def parse_yaml(text: str, origin: str, *, kind: Kind = DataError) -> Any:
+    """The value of a YAML text under YAML 1.2's rules for plain scalars.
+
+    ``yes``, ``0123`` and ``12:34`` are texts and not a truth value or a number in another base. A
+    key that is there twice, a document that holds itself, and one that is too deep or too large
+    (aliases counted as what they stand for) are refused.
+
+    Raises:
+        DgunetError: of ``kind``; names ``origin`` and, where there is one, the line.
+    """
+    try:
+        _check_events(text, origin, kind)
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _check_node(node, origin, kind)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except _YAML_FAULTS as error:
+        raise kind(f"{origin} is not YAML: {' '.join(str(error).split())[:300]}.") from error
+
+
+_YAML_FAULTS = (
+    yaml.YAMLError,
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+)
+"""What PyYAML raises; the last ones for ``!!timestamp x``, ``!!int ""`` and the like."""
+
+
+def _check_events(text: str, origin: str, kind: Kind) -> None:
+    # The parser works with a stack of its own; what comes after it recurses.
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=_EVENTS)):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH or count > 2 * NODES:
+            what = "is nested too deeply" if depth > DEPTH else "holds too many values"
+            line = event.start_mark.line + 1 if event.start_mark else 0
+            raise kind(f"{origin}, line {line}: it {what}.", "Is it the right file?")
+
+
+_EVENTS: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _check_node(top: yaml.Node, origin: str, kind: Kind) -> None:
+    known: dict[int, tuple[int, int]] = {}
+    open_nodes: set[int] = set()
+
+    def extent(node: yaml.Node) -> tuple[int, int]:
+        """How many values a node stands for, and how deep they are nested."""
+        if id(node) in known:
+            return known[id(node)]
+        line = node.start_mark.line + 1
+        if id(node) in open_nodes:
+            raise kind(f"{origin}, line {line}: an alias stands for a value that holds it.")
+        open_nodes.add(id(node))
+        inner: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            _refuse_twice(node, origin, kind)
+            inner = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            inner = node.value
+        parts = [extent(part) for part in inner]
+        size = 1 + sum(part[0] for part in parts)
+        depth = 1 + max((part[1] for part in parts), default=0)
+        if size > NODES or depth > DEPTH + 1:
+            what = f"more than {NODES:,} values" if size > NODES else "values nested too deeply"
+            raise kind(
+                f"{origin}, line {line}: its aliases stand for {what}.", "Write the values down."
+            )
+        open_nodes.discard(id(node))
+        known[id(node)] = size, depth
+        return size, depth
+
+    extent(top)
+
+
+def _refuse_twice(node: yaml.MappingNode, origin: str, kind: Kind) -> None:
+    seen: set[Hashable] = set()
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        name = (key.tag, key.value)
+        if name in seen:
+            line = key.start_mark.line + 1
+            raise kind(
+                f"{origin}, line {line}: the key {shorten(key.value)} is there twice.",
+                "Keep one of them.",
+            )
+        seen.add(name)
+
+
+def shorten(value: object, length: int = 80) -> str:
+    """``repr`` of a value for an error, cut to ``length`` characters; cheap for huge values."""
+    if isinstance(value, str | bytes):
+        text = repr(value[: 2 * length])
+    elif isinstance(value, int | float | None):
+        text = repr(value)
+    else:
+        text = _brief(length).repr(value)
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def _brief(length: int) -> reprlib.Repr:
+    """Looks only at the first values of lists and mappings, which may hold one text many times."""
+    brief = reprlib.Repr()
+    brief.maxlevel, brief.maxstring, brief.maxother = 3, length, length
+    return brief
+
+
+def _named(content: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", type(None): "nothing"}
+    return names.get(type(content), f"the value {shorten(content)}")
+
+
+def _reason(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error)

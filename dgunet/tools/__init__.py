@@ -1,0 +1,1 @@
+"""What a person runs by hand beside the pipeline: scoring, inspection, promotion, clean-up."""

@@ -1,0 +1,108 @@
+"""The doctor's report on sets, as an MLflow run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from dgunet.data.check.dataset_check import (
+    Level,
+    Observe,
+    Overlap,
+    Report,
+    check_dataset,
+    find_overlaps,
+    write_report,
+)
+from dgunet.project import EXPERIMENTS
+from dgunet.terms import RunTags
+from dgunet.tracking import Run, start_run
+
+COLUMNS = (
+    "dataset",
+    "role",
+    "layout",
+    "pairs",
+    "published_pairs",
+    "distinct",
+    "sizes",
+    "kinds",
+    "grey_pictures",
+    "input_psnr",
+    "input_lift",
+    "release",
+    "digest",
+)
+
+
+def check(
+    names: Sequence[str], root: Path, *, name: str, observe: Observe | None = None
+) -> tuple[list[Report], list[Overlap]]:
+    """Examine sets under ``root`` and tell MLflow counts, findings, overlaps and the page.
+
+    The run is FINISHED whatever is found; its tag ``healthy`` says whether no set has an error.
+
+    Args:
+        names: catalogue keys.
+        root: the folder of the official trees.
+        name: of the run.
+        observe: called after each pair.
+
+    Raises:
+        DataError: for an unknown set.
+    """
+    tags = RunTags("check").to_dict()
+    with start_run(EXPERIMENTS["data"], name, tags=tags, params={"sets": " ".join(names)}) as run:
+        reports = [check_dataset(each, root, observe=observe) for each in names]
+        overlaps = find_overlaps(reports)
+        _tell(run, reports, overlaps)
+    return reports, overlaps
+
+
+def _tell(run: Run, reports: list[Report], overlaps: list[Overlap]) -> None:
+    run.set_tags({"healthy": "yes" if all(report.healthy for report in reports) else "no"})
+    for report in reports:
+        run.log_metrics(
+            {
+                f"{report.dataset}/pairs": report.pairs,
+                f"{report.dataset}/distinct": report.distinct,
+                f"{report.dataset}/errors": _count(report, "error"),
+                f"{report.dataset}/warnings": _count(report, "warning"),
+            }
+        )
+        if report.digest:
+            context = "training" if report.role == "train" else "evaluation"
+            run.log_dataset(report.dataset, report.digest, report.folder, context)
+    sets = [{column: _flat(getattr(report, column)) for column in COLUMNS} for report in reports]
+    findings = [
+        {"dataset": report.dataset, "level": finding.level, "text": finding.text}
+        for report in reports
+        for finding in report.findings
+    ]
+    shared = [
+        {"train": overlap.train, "test": overlap.test, "in train": ours, "in test": theirs}
+        for overlap in overlaps
+        for theirs, ours in overlap.shared
+    ]
+    run.log_table(pd.DataFrame(sets, columns=COLUMNS), "sets.json")
+    run.log_table(pd.DataFrame(findings, columns=["dataset", "level", "text"]), "findings.json")
+    columns = ["train", "test", "in train", "in test"]
+    run.log_table(pd.DataFrame(shared, columns=columns), "overlaps.json")
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "data-check.html"
+        write_report(reports, overlaps, page)
+        run.log_artifact(page)
+
+
+def _flat(value: object) -> object:
+    """Counts by name as one text: a table's cell."""
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {name}" for name, count in value.items())
+    return value
+
+
+def _count(report: Report, level: Level) -> int:
+    return sum(finding.level == level for finding in report.findings)

@@ -1,0 +1,105 @@
+"""Data cards: one catalogue entry as text, for the command line and the documentation."""
+
+from __future__ import annotations
+
+from dgunet.data.catalogue.entries import CATALOGUE, FURTHER, DatasetInfo, dataset
+
+
+def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
+    """What a card says of a set, as (label, text)."""
+    fields = [
+        ("title", info.title),
+        ("task", f"{info.task}, {info.role}"),
+        ("size", f"{info.pairs:,} pairs, {info.images:,} images"),
+        *(("serves", cells) for cells in _cells(info)),
+        ("protocol", info.protocol),
+        ("files", info.naming),
+        ("pairing", info.pairing),
+        ("variants", info.variants),
+        ("licence", info.licence),
+        ("citation", info.citation),
+        ("source", info.url),
+    ]
+    fields += [
+        ("tree", f"{tree.folder} ({tree.layout}{_options(tree.options)})") for tree in info.trees
+    ]
+    fields += [
+        ("part", f"{part.name}, {part.pairs:,} pairs ({part.citation})") for part in info.parts
+    ]
+    fields += [("variant", f"{count:,} pairs: {means}") for count, means in info.counts.items()]
+    if info.sizes:
+        fields.append(("sizes", " or ".join(info.sizes)))
+    if info.input_lift is not None:
+        text = f"mean brightness of the degraded images {info.input_lift:+.1f} grey levels"
+        fields.append(("input", f"{text} against the clean ones. {info.lift_means}"))
+    if info.input_psnr is not None:
+        fields.append(("input", f"mean PSNR of the degraded images {info.input_psnr:.2f} dB on Y"))
+    fields += [("known as", f"{known.what}: {known.digest}") for known in info.known]
+    if info.known_pixels:
+        fields.append(("digests", f"of every picture (pixels.csv): {info.known_pixels}"))
+    if info.further:
+        fields.insert(1, ("beside", info.further))
+    if info.twelfth:
+        fields.insert(1, ("twelfth set", info.twelfth))
+    return fields
+
+
+def _cells(info: DatasetInfo) -> list[str]:
+    """The cells of the paper's tables that rest on a set, a line for each table."""
+    from dgunet.paper import published
+    from dgunet.paper.cell_positions import slots
+
+    lines = []
+    for table in map(published.table, info.tables):
+        if info.role == "train":
+            lines.append(f"Table {table.number}: trains every network of the authors' cells")
+            continue
+        ours = [
+            slot
+            for slot in slots(table, "reproduced")
+            if info.name in slot.datasets
+            and any(place[:2] == (slot.place_row, slot.place_column) for place in table.cells)
+        ]
+        rows, columns = (
+            ", ".join(dict.fromkeys(names))
+            for names in (
+                (slot.place_row for slot in ours),
+                (slot.place_column for slot in ours),
+            )
+        )
+        metrics = "" if table.methods == "none" else f"; {', '.join(table.metrics)}"
+        lines.append(f"Table {table.number}: rows {rows}; columns {columns}{metrics}")
+    return lines or ["none of the paper's tables"]
+
+
+def card_lines(name: str) -> list[str]:
+    """The card of set ``name`` for a terminal.
+
+    Raises:
+        DataError: for an unknown name.
+    """
+    info = dataset(name)
+    return [info.name, *(f"  {label + ':':13}{text}" for label, text in card_fields(info))]
+
+
+def _options(options: dict[str, object]) -> str:
+    return "".join(f", {key}: {value}" for key, value in options.items())
+
+
+def cards_markdown() -> str:
+    """All cards, in the catalogue's order, as one Markdown document."""
+    parts = [_HEAD]
+    for info in (*CATALOGUE.values(), *FURTHER.values()):
+        rows = "".join(f"| {label} | {_cell(text)} |\n" for label, text in card_fields(info))
+        parts.append(f"\n## {info.name}\n\n| | |\n|---|---|\n{rows}")
+    return "".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+_HEAD = """# Data cards
+
+Made from `dgunet/data/catalogue/catalogue.yaml` by `dgunet data cards`; do not edit.
+"""

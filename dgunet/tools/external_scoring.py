@@ -1,0 +1,77 @@
+"""Anybody's restored images under one of the paper's protocols, as an MLflow run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.rows import Row, mean, write_rows
+from dgunet.evaluation.scoring import score_results
+from dgunet.project import EXPERIMENTS
+from dgunet.system import files
+from dgunet.system.hidden_files import is_hidden
+from dgunet.terms import DATA_TAG, PROTOCOL_TAG, RunTags
+from dgunet.tracking import start_run
+
+
+def score(
+    restored: Path,
+    target: Path,
+    protocol_name: str,
+    *,
+    name: str,
+    partial: bool = False,
+    observe: Callable[[Row], None] = lambda row: None,
+    told: Callable[[str], None] = lambda line: None,
+) -> list[Row]:
+    """Score ``restored`` against ``target`` and tell MLflow means, per-image table and digests.
+
+    Args:
+        restored: folder of images, or a SIDD ``.mat``.
+        target: folder of targets, or SIDD's ground truth.
+        protocol_name: of `dgunet.evaluation.protocols`.
+        name: of the run.
+        partial: accept targets without a restored image.
+        observe: called after each image.
+        told: called with a line on files that are left out.
+
+    Raises:
+        EvaluationError: when an image has no partner or cannot be scored.
+    """
+    rules = protocol(protocol_name)
+    tags = RunTags("score").to_dict() | {
+        PROTOCOL_TAG: f"{rules.name}/{rules.version}",
+        DATA_TAG: _digest(target),
+        "restored.digest": _digest(restored),
+    }
+    settings = {"protocol": rules.name, "protocol_version": rules.version}
+    with (
+        start_run(EXPERIMENTS["scores"], name, tags=tags, params=settings) as run,
+        TemporaryDirectory() as scratch,
+    ):
+        run.log_dataset(
+            target.name, tags[DATA_TAG], source_uri=target.as_posix(), context="evaluation"
+        )
+        rows = []
+        for row in score_results(restored, target, rules, partial=partial, told=told):
+            rows.append(row)
+            observe(row)
+        means = {"psnr": mean(row.psnr for row in rows), "ssim": mean(row.ssim for row in rows)}
+        run.log_metrics({key: value for key, value in means.items() if value is not None})
+        run.log_metrics({"images": len(rows)})
+        run.log_table(pd.DataFrame([asdict(row) for row in rows]), "per_image.json")
+        table = Path(scratch) / "per_image.parquet"
+        write_rows(table, rows)
+        run.log_artifact(table)
+    return rows
+
+
+def _digest(path: Path) -> str:
+    if not path.is_dir():
+        return files.sha256_file(path)
+    return files.tree_digest(path, keep=lambda file: not is_hidden(file, path))

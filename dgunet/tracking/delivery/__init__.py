@@ -1,0 +1,1 @@
+"""Journals to MLflow: in order, nothing lost, nothing doubled."""

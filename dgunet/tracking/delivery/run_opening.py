@@ -1,0 +1,152 @@
+"""The run in MLflow that a journal's events go to: found, taken over or made, and made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from dgunet.tracking import index
+from dgunet.tracking.delivery.answers import is_wrong, own
+from dgunet.tracking.home import Layout
+from dgunet.tracking.journal.cursor import Cursor
+from dgunet.tracking.journal.events import JOURNAL_ID
+from dgunet.tracking.journal.reading import JournalReader
+from dgunet.tracking.server import mlflow_store
+
+COMPARED = ("train", "evaluate", "ablate")
+"""Stages whose runs are top-level: MLflow's charts leave out the children of a collapsed run."""
+
+PARENT = "mlflow.parentRunId"
+
+
+def open_run(client: Any, layout: Layout, reader: JournalReader, cursor: Cursor) -> None:
+    """Let ``cursor`` name the run of the journal that ``reader`` reads, and save it.
+
+    The run that this journal made is searched by its tag first, whatever the cursor says: a kill
+    may have come before the id was noted, and a cursor may be lost. Then comes the run that is
+    given, or that an earlier journal made; then a new one, whose tag is set in the call that makes
+    it.
+
+    Raises:
+        TrackingError: if the experiment is deleted.
+        NotMlflow: if no usable id comes back.
+    """
+    if cursor.run_id and cursor.experiment_id:
+        return
+    _Opening(client, layout, reader, cursor).open()
+    reader.save(cursor)
+
+
+def log_tags(client: Any, run_id: str, tags: dict[str, str]) -> None:
+    """Set tags, as many in a request as MLflow takes."""
+    from mlflow.entities import RunTag
+
+    for part in chunks([RunTag(key, value) for key, value in tags.items()], 100):
+        client.log_batch(run_id, tags=part)
+
+
+def chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
+    """``items`` in lists of at most ``size``."""
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part
+
+
+class _Opening:
+    def __init__(self, client: Any, layout: Layout, reader: JournalReader, cursor: Cursor) -> None:
+        self.client = client
+        self.layout = layout
+        self.reader = reader
+        self.header = reader.header
+        self.cursor = cursor
+
+    def open(self) -> None:
+        known = self._experiment()
+        made = self._made_before(known, self.reader.id)
+        earlier = self.header.get("continues")
+        given = made or self.cursor.run_id or self.header.get("adopt")
+        if given is None and earlier:
+            given = index.run_id_of(self.layout, earlier) or self._made_before(known, earlier)
+        if made and not (earlier or self.header.get("adopt")):
+            self.cursor.run_id, self.cursor.experiment_id = made, known.experiment_id
+        elif given is None or not self._take_over(given):
+            self._make_run(known, {"adopted.missing": given} if given else {})
+
+    def _experiment(self) -> Any:
+        """The header's experiment as MLflow has it, or None."""
+        name = self.header["experiment"]
+        known = self.client.get_experiment_by_name(name)
+        if known is not None:
+            own(known.name, name, self.layout.uri)
+            own(known.experiment_id, None, self.layout.uri)
+        return known
+
+    def _made_before(self, experiment: Any, journal: str) -> str | None:
+        """The id of the run that ``journal`` made in ``experiment``, if it is there."""
+        if experiment is None or not JOURNAL_ID.fullmatch(journal):
+            return None
+        wanted = f"tags.`dgunet.journal` = '{journal}'"
+        runs = self.client.search_runs([experiment.experiment_id], wanted)
+        return own(runs[0].info.run_id, None, self.layout.uri) if runs else None
+
+    def _make_run(self, experiment: Any, tags: dict[str, str]) -> None:
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            number = experiment.experiment_id
+            raise mlflow_store.TrackingError(
+                f"the MLflow experiment {self.header['experiment']!r} is deleted.",
+                f"Restore it: mlflow experiments restore --experiment-id {number}",
+            )
+        self.cursor.run_id = None
+        self.cursor.experiment_id = experiment.experiment_id if experiment else self._make_one()
+        self.cursor.attempted = True
+        self.reader.save(self.cursor)
+        made = self.client.create_run(
+            self.cursor.experiment_id,
+            start_time=self.header["start"],
+            tags={"dgunet.journal": self.reader.id} | self.header["tags"] | tags,
+            run_name=self.header["name"],
+        )
+        self.cursor.run_id = own(made.info.run_id, None, self.layout.uri)
+
+    def _make_one(self) -> str:
+        """Make the header's experiment; gives its id."""
+        name = self.header["experiment"]
+        ours = self.layout.uri == self.layout.own_uri
+        folder = self.layout.artifacts / name.replace("/", "-")
+        try:
+            made = self.client.create_experiment(name, folder.as_uri() if ours else None)
+        except Exception as error:
+            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+                raise
+            made = self.client.get_experiment_by_name(name).experiment_id
+        return own(made, None, self.layout.uri)
+
+    def _take_over(self, run_id: str) -> bool:
+        """Let a run that is there be this one, whatever it was called; False if it is gone.
+
+        It may have failed before, when a step of a pipeline or a training is tried again.
+        """
+        try:
+            found = self.client.get_run(run_id)
+        except Exception as error:
+            if not is_wrong(error):
+                raise
+            return False
+        if found.info.lifecycle_stage == "deleted":
+            return False
+        own(found.info.run_id, run_id, self.layout.uri)
+        self.cursor.run_id, self.cursor.experiment_id = run_id, found.info.experiment_id
+        tags = {"dgunet.journal": self.reader.id} | self.header["tags"]
+        old = ["error"]
+        if found.info.run_name != self.header["name"]:
+            tags["adopted.name"] = found.info.run_name
+        if self.header["tags"].get("stage") in COMPARED and PARENT in found.data.tags:
+            tags["adopted.parent"] = found.data.tags[PARENT]
+            old.append(PARENT)
+        log_tags(self.client, run_id, tags)
+        self.client.update_run(run_id, "RUNNING", self.header["name"])
+        for tag in old:
+            if tag in found.data.tags:
+                self.client.delete_tag(run_id, tag)
+        return True

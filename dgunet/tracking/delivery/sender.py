@@ -1,0 +1,276 @@
+"""Sends one journal to MLflow, from its cursor to its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dgunet.system import files, leftovers
+from dgunet.system.safe_paths import inside
+from dgunet.tracking import index
+from dgunet.tracking.delivery.answers import is_page, is_wrong, own
+from dgunet.tracking.delivery.arrived_files import settle_artifacts
+from dgunet.tracking.delivery.logged_models import find_model, log_model
+from dgunet.tracking.delivery.run_opening import chunks, log_tags, open_run
+from dgunet.tracking.home import Layout
+from dgunet.tracking.journal.cursor import Cursor
+from dgunet.tracking.journal.damage import Damaged, Lost, set_aside
+from dgunet.tracking.journal.events import Event
+from dgunet.tracking.journal.reading import JournalReader, check_kept
+from dgunet.tracking.server import mlflow_store
+
+BATCHED = ("metrics", "params", "tags", "result")
+"""Kinds of events that travel together in one request."""
+
+BATCH = 200
+"""Events in one request at most."""
+
+LOST = "dgunet.lost"
+"""Tag of a run some of whose files were gone before MLflow had them."""
+
+
+class Sender:
+    """Sends one journal."""
+
+    def __init__(self, client: Any, layout: Layout, reader: JournalReader) -> None:
+        self.client = client
+        self.layout = layout
+        self.reader = reader
+        self.cursor: Cursor = reader.cursor()
+        self.header = reader.header
+        self.aside: Path | None = None
+        """Where the journal went because some of its files could not be sent."""
+        self.lost: list[str] = []
+        """Why."""
+        self._models: dict[str, str | None] = {}
+
+    @property
+    def run_id(self) -> str:
+        """The run in MLflow; it was made or adopted before anything is sent."""
+        assert self.cursor.run_id is not None
+        return self.cursor.run_id
+
+    def send(self) -> bool:
+        """Send what is not sent; True when the run ended and all of it is delivered.
+
+        Raises:
+            Damaged: before anything is sent, if the journal is not as it was written.
+        """
+        events = self.reader.events()
+        if self.cursor.sent > len(events):
+            self.cursor = Cursor()
+        open_run(self.client, self.layout, self.reader, self.cursor)
+        for batch in _batches(events[self.cursor.sent :]):
+            try:
+                self._send_or_refuse(batch)
+            except Lost as error:
+                self._note_loss(error)
+            self.cursor.sent += len(batch)
+            self.reader.save(self.cursor)
+        if not events or events[-1]["kind"] != "end":
+            return False
+        self._let_go()
+        return True
+
+    def _note_loss(self, error: Lost) -> None:
+        self.cursor.lost[str(self.cursor.sent)] = str(error)
+        told = "; ".join(self.cursor.lost.values())
+        self.client.set_tag(self.run_id, LOST, told[:500])
+
+    def _let_go(self) -> None:
+        """Note the run in the index for good, then take the journal out of the way in one step."""
+        info = index.describe(
+            self.reader, str(self.layout.uri), self.cursor.run_id, self.cursor.experiment_id
+        )
+        index.record(self.layout, info)
+        folder = self.reader.folder
+        if self.cursor.lost:
+            self.lost = list(self.cursor.lost.values())
+            # Where it goes on when the files were put back.
+            self.cursor.sent = min(map(int, self.cursor.lost))
+            self.cursor.lost = {}
+            self.reader.save(self.cursor)
+            self.aside = set_aside(self.layout, folder, "; ".join(self.lost))
+        elif self.cursor.refused:
+            files.make_folder(self.layout.refused)
+            files.rename(folder, self.layout.refused / self.reader.id)
+        else:
+            gone = folder.with_name(leftovers.partial_name(self.reader.id))
+            files.rename(folder, gone)
+            leftovers.remove(gone)
+
+    def _send_or_refuse(self, batch: list[Event]) -> None:
+        """Send a batch; if MLflow takes it as wrong, send its events one by one.
+
+        Raises:
+            Lost: if the file that the one event speaks of is gone or changed.
+        """
+        try:
+            self._send(batch)
+        except Exception as error:
+            # An older MLflow has no models of runs: there, a page says so.
+            if not (is_wrong(error) or (batch[0]["kind"] == "network" and is_page(error))):
+                raise
+            self._check_run()
+            if len(batch) > 1:
+                for event in batch:
+                    self._send_or_refuse([event])
+                return
+            self.cursor.refused += 1
+            refusal = {"error": mlflow_store.one_line(error)} | batch[0]
+            files.write_json(
+                self.reader.folder / f"refused-{self.cursor.refused:04d}.json", refusal
+            )
+
+    def _check_run(self) -> Any:
+        """The run as MLflow has it: a refusal counts only where the run is known.
+
+        Raises:
+            TrackingError: if this MLflow does not have the run.
+            NotMlflow: if another run, or none, comes back.
+        """
+        try:
+            found = self.client.get_run(self.run_id)
+        except Exception as error:
+            if not is_wrong(error):
+                raise
+            raise mlflow_store.TrackingError(
+                f"MLflow at {self.layout.uri} does not have its run {self.run_id}: it was removed,"
+                " or this is another server.",
+                f"To send it anew, delete {self.reader.folder / 'cursor.json'}",
+            ) from error
+        own(found.info.run_id, self.run_id, self.layout.uri)
+        return found
+
+    def _send(self, batch: list[Event]) -> None:
+        event = batch[0]
+        kind = event["kind"]
+        if kind in BATCHED:
+            self._log_batch(batch)
+        elif kind == "artifact":
+            self._log_artifact(event)
+        elif kind == "dataset":
+            self._log_dataset(event)
+        elif kind == "network":
+            with mlflow_store.time_for([self._kept(event)]):
+                log_model(self.client, self.layout.uri, self.reader, self.cursor, event)
+        elif kind == "end":
+            if event.get("error"):
+                self.client.set_tag(self.run_id, "error", event["error"])
+            self.client.set_terminated(self.run_id, event["status"], event["time"])
+            self._check_end(event["status"])
+
+    def _check_end(self, status: str) -> None:
+        """See that MLflow has the run with its end, before the journal is let go."""
+        found = self._check_run()
+        own(found.info.status, status, self.layout.uri)
+        if LOST in found.data.tags and not self.cursor.lost:
+            self.client.delete_tag(self.run_id, LOST)
+        settle_artifacts(found.info.artifact_uri)
+
+    def _kept(self, event: Event) -> Path:
+        """The file or folder that an event speaks of, as it was kept.
+
+        Raises:
+            Lost: if it is gone, is no plain file, or was changed.
+        """
+        origin = str(self.reader.folder / "events.jsonl")
+        path = inside(self.reader.folder, event["file"], origin=origin, kind=Damaged)
+        check_kept(path, event.get("sha256"))
+        return path
+
+    def _log_batch(self, batch: list[Event]) -> None:
+        from mlflow.entities import Metric, Param
+
+        metrics = [
+            Metric(key, value, event["time"], event["step"], *self._about(event))
+            for event in batch
+            if event["kind"] == "metrics"
+            for key, value in event["values"].items()
+        ]
+        params: dict[str, str] = {}
+        tags: dict[str, str] = {}
+        for event in batch:
+            if event["kind"] == "params":
+                params |= event["values"]
+            elif event["kind"] == "tags":
+                tags |= event["values"]
+            elif event["kind"] == "result":
+                tags |= {f"result.{key}": value for key, value in event["values"].items()}
+        for part in chunks(metrics, 900):
+            self.client.log_batch(self.run_id, metrics=part)
+        for part in chunks([Param(k, v) for k, v in params.items()], 100):
+            self.client.log_batch(self.run_id, params=part)
+        log_tags(self.client, self.run_id, tags)
+
+    def _about(self, event: Event) -> tuple[str | None, str | None, str | None]:
+        """The model and the data set (name, digest) that an event's metrics are about."""
+        if "checkpoint" not in event:
+            return None, None, None
+        return self._scored_model(event["checkpoint"]), *event["dataset"]
+
+    def _scored_model(self, checkpoint: str) -> str | None:
+        """The newest model of the store with these weights; it becomes an input of the run."""
+        if checkpoint not in self._models:
+            model = find_model(self.client, checkpoint)
+            if model and model.source_run_id != self.run_id:
+                from mlflow.entities import LoggedModelInput
+
+                self.client.log_inputs(self.run_id, models=[LoggedModelInput(model.model_id)])
+            self._models[checkpoint] = model.model_id if model else None
+        return self._models[checkpoint]
+
+    def _log_artifact(self, event: Event) -> None:
+        path, folder = self._kept(event), event["folder"]
+        if path.is_dir():
+            with mlflow_store.time_for(file for file in path.rglob("*") if file.is_file()):
+                self.client.log_artifacts(self.run_id, str(path), _join(folder, path.name))
+            return
+        with mlflow_store.time_for([path]):
+            self.client.log_artifact(self.run_id, str(path), folder or None)
+        if event.get("table"):
+            self._announce_table(_join(folder, path.name))
+
+    def _announce_table(self, path: str) -> None:
+        """Tell the UI about a table, the way MLflow's own ``log_table`` does."""
+        tag = "mlflow.loggedArtifacts"
+        known = json.loads(self.client.get_run(self.run_id).data.tags.get(tag, "[]"))
+        entry = {"path": path, "type": "table"}
+        if entry not in known:
+            self.client.set_tag(self.run_id, tag, json.dumps([*known, entry]))
+
+    def _log_dataset(self, event: Event) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(
+            event["name"],
+            event.get("shown", event["digest"][:36]),
+            source_type=event["source_type"],
+            source=event["source"],
+            profile=event["profile"],
+        )
+        tags = [
+            InputTag("mlflow.data.context", event["context"]),
+            InputTag("digest", event["digest"]),
+        ]
+        self.client.log_inputs(self.run_id, [DatasetInput(dataset, tags)])
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _batches(events: list[Event]) -> Iterator[list[Event]]:
+    batch: list[Event] = []
+    for event in events:
+        if batch and (event["kind"] not in BATCHED or len(batch) == BATCH):
+            yield batch
+            batch = []
+        if event["kind"] in BATCHED:
+            batch.append(event)
+        else:
+            yield [event]
+    if batch:
+        yield batch

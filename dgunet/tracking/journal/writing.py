@@ -1,0 +1,132 @@
+"""The journal of a run: a folder that only ever grows until MLflow has taken all of it.
+
+``header.json`` says what the run is, ``events.jsonl`` holds one event a line in the order they
+happened, ``artifacts/`` the files they speak of, ``cursor.json`` how far delivery got. The writer
+holds a lock on ``alive`` while its process lives, so that a dead run can be told from a live one.
+Header and events carry check sums, events their number, artifacts their SHA-256; what is told is on
+the disk when the call returns.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import threading
+import time
+import uuid
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dgunet.system import files, leftovers, line_files
+from dgunet.tracking.journal.reading import JournalReader, digest_of, journals_in, remove_leftovers
+
+__all__ = ["JournalReader", "JournalWriter", "journals_in", "now_ms"]
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, the unit of MLflow's times."""
+    return time.time_ns() // 1_000_000
+
+
+class JournalWriter:
+    """Appends events; each is on the disk when the call returns, in well under a step's time."""
+
+    def __init__(self, journals: Path, header: dict[str, Any]) -> None:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+        self.id = f"{stamp}-{uuid.uuid4().hex[:8]}"
+        self.folder = journals / self.id
+        self._count = self._artifacts = 0
+        self._one_at_a_time = threading.Lock()
+        with files.writing(self.folder):
+            files.make_folder(journals)
+            remove_leftovers(journals)
+            new = journals / leftovers.partial_name(self.id)
+            (new / "artifacts").mkdir(parents=True)
+            self._alive = (new / "alive").open("w", encoding="utf-8")
+            fcntl.flock(self._alive, fcntl.LOCK_EX)
+            self._events = line_files.open_log(new / "events.jsonl")
+            whole = _encodable({"journal": self.id} | header)
+            (new / "header.json").write_bytes(line_files.format_line(whole))
+            files.sync_tree(new)
+            files.rename(new, self.folder)
+        self._size = 0
+
+    def append(self, kind: str, **content: Any) -> None:
+        """Add one event with the time it happened.
+
+        Raises:
+            DgunetError: if the disk is full or the folder was made read-only.
+        """
+        with files.writing(self.folder), self._one_at_a_time:
+            entry = {"kind": kind, "time": now_ms(), "n": self._count} | content
+            try:
+                line_files.append_line(self._events, _encodable(entry))
+            except OSError:
+                self._take_back()
+                raise
+            self._count += 1
+            self._size = self._events.tell()
+
+    def _take_back(self) -> None:
+        """Remove what a full disk let through of a line, so that the next line is whole."""
+        with suppress(OSError):
+            self._events.close()
+        path = self.folder / "events.jsonl"
+        with suppress(OSError):
+            os.truncate(path, self._size)
+        self._events = line_files.open_log(path)
+
+    def place(self, name: str) -> Path:
+        """A path of its own for an artifact with the file name ``name``."""
+        self._artifacts += 1
+        folder = self.folder / "artifacts" / f"{self._artifacts:05d}"
+        with files.writing(folder):
+            folder.mkdir(parents=True)
+        plain = Path(name).name.encode(errors="replace").decode()
+        return folder / _UNSAFE.sub("_", plain)
+
+    def keep(self, path: Path) -> Path:
+        """Copy the file or folder at ``path`` as it is now; gives the copy."""
+        copy = self.place(path.name)
+        with files.writing(copy):
+            if path.is_dir():
+                shutil.copytree(path, copy)
+            else:
+                shutil.copyfile(path, copy)
+        return copy
+
+    def settle(self, path: Path) -> dict[str, str]:
+        """Bring an artifact at ``path`` to the disk; gives its name in the journal and digest."""
+        with files.writing(path):
+            if path.is_dir():
+                files.sync_tree(path)
+            else:
+                files.sync(path)
+            for folder in (path.parent, path.parent.parent):
+                files.sync(folder)
+            return {"file": path.relative_to(self.folder).as_posix(), "sha256": digest_of(path)}
+
+    def close(self) -> None:
+        """Stop writing; from here on the journal is only read and delivered."""
+        try:
+            self._events.close()
+        finally:
+            self._alive.close()
+
+
+def _encodable(entry: dict[str, Any]) -> dict[str, Any]:
+    """``entry`` with a question mark for each letter that UTF-8 has not (of odd file names)."""
+    text = json.dumps(entry, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        whole: dict[str, Any] = json.loads(text.encode(errors="replace"))
+        return whole
+    return entry

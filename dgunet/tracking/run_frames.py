@@ -1,0 +1,37 @@
+"""Runs as data frames, for notebooks and charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dgunet.tracking.home import Layout
+from dgunet.tracking.index import RunInfo
+from dgunet.tracking.server import mlflow_store
+
+
+def runs_frame(infos: Sequence[RunInfo]) -> pd.DataFrame:
+    """One line a run: name, status, tags, parameters and last metrics; numbers as numbers."""
+    frame = pd.DataFrame([info.facts() for info in infos])
+    for column in frame.columns:
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        if numbers.notna().sum() == frame[column].notna().sum():
+            frame[column] = numbers
+    return frame
+
+
+def history(layout: Layout, infos: Sequence[RunInfo], key: str) -> pd.DataFrame:
+    """A metric step by step, as MLflow has it: columns ``name``, ``step`` and ``key``.
+
+    Runs that MLflow does not have are left out.
+    """
+    with mlflow_store.quiet_mlflow():
+        client = mlflow_store.client(mlflow_store.ensure_store(layout))
+        rows = [
+            {"name": info.name, "step": point.step, key: point.value}
+            for info in infos
+            if info.run_id
+            for point in client.get_metric_history(info.run_id, key)
+        ]
+    return pd.DataFrame(rows, columns=["name", "step", key])

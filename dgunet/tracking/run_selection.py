@@ -1,0 +1,109 @@
+"""Choosing, sorting and comparing runs, and the addresses where MLflow's UI does the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from dgunet.system.address import redact
+from dgunet.tracking.index import RunInfo
+
+LOCAL_UI = "http://127.0.0.1:5000"
+"""Where ``make mlflow`` serves a store that is a file."""
+
+OTHER_IN_EVERY_RUN = ("name", "status", "mlflow.runName", "host", "pid", "dvc.stage", "experiment")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs; an empty field means any.
+
+    Attributes:
+        table: of the paper; a run may belong to several.
+        facts: tags, parameters, ``name`` or ``status`` that must have this value.
+    """
+
+    table: int | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def has(self, info: RunInfo) -> bool:
+        """Whether ``info`` is one of them."""
+        known = info.facts()
+        tables = info.tags.get("table", "").split()
+        return (
+            self.table is None
+            or str(self.table) in tables
+            or f"/table-{self.table}-" in info.experiment
+        ) and all(str(known.get(key, "")) == value for key, value in self.facts.items())
+
+
+def choose(infos: Iterable[RunInfo], wanted: Wanted, *, sort: str = "") -> list[RunInfo]:
+    """The wanted runs in their order, or by the value of ``sort``, the highest number first."""
+    chosen = [info for info in infos if wanted.has(info)]
+    if not sort:
+        return chosen
+
+    def place(info: RunInfo) -> tuple[bool, float, str]:
+        value = info.facts().get(sort)
+        try:
+            return value is None, -float(value or 0), ""
+        except ValueError:
+            return False, 0.0, str(value)
+
+    return sorted(chosen, key=place)
+
+
+def latest(infos: Iterable[RunInfo]) -> list[RunInfo]:
+    """Of runs with one name in one experiment, the last finished one."""
+    kept = {(i.experiment, i.name): i for i in infos if i.status == "FINISHED"}
+    return list(kept.values())
+
+
+def differing(infos: Sequence[RunInfo]) -> list[tuple[str, list[Any]]]:
+    """The settings and numbers in which the runs differ, one line each: name, values in order."""
+    facts = [info.facts() for info in infos]
+    names = dict.fromkeys(name for known in facts for name in known)
+    lines = [(name, [known.get(name) for known in facts]) for name in names]
+    return [
+        (name, values)
+        for name, values in lines
+        if name not in OTHER_IN_EVERY_RUN and len({str(value) for value in values}) > 1
+    ]
+
+
+def run_url(info: RunInfo) -> str | None:
+    """Address of a run's page; None while MLflow does not have it."""
+    if info.run_id is None:
+        return None
+    return f"{_ui(info)}/experiments/{info.experiment_id}/runs/{info.run_id}"
+
+
+def charts_url(info: RunInfo) -> str | None:
+    """A saved search: the charts of all runs of ``info``'s stage, campaign and experiment."""
+    if info.experiment_id is None:
+        return None
+    search = f"tags.campaign = '{info.campaign}' and tags.stage = '{info.stage}'"
+    query = f"searchFilter={quote(search)}&compareRunsMode=CHART"
+    return f"{_ui(info)}/experiments/{info.experiment_id}/runs?{query}"
+
+
+def compare_url(infos: Sequence[RunInfo]) -> str | None:
+    """MLflow's comparison of these runs: parallel coordinates, scatter and box plots, tables."""
+    known = [info for info in infos if info.run_id is not None]
+    if len(known) < 2:
+        return None
+    experiments = sorted({str(info.experiment_id) for info in known})
+    runs = quote(json.dumps([info.run_id for info in known], separators=(",", ":")))
+    return (
+        f"{_ui(known[0])}/compare-runs?runs={runs}"
+        f"&experiments={quote(json.dumps(experiments, separators=(',', ':')))}"
+    )
+
+
+def _ui(info: RunInfo) -> str:
+    web = info.tracking_uri.startswith("http")
+    server = redact(info.tracking_uri) if web else LOCAL_UI  # an old index may hold secrets
+    return f"{server.rstrip('/')}/#"

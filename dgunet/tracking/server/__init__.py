@@ -1,0 +1,1 @@
+"""MLflow's side: a quiet client with limits, a store made once, and whether it answers."""

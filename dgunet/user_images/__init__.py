@@ -1,0 +1,1 @@
+"""A user's own images: decoded, restored and encoded in any common format."""

@@ -1,0 +1,242 @@
+"""Encoding a picture by the suffix of its new name, and reading it back before it counts."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from dgunet.evaluation.restoration import TooLargeError
+from dgunet.imaging.arrays import Array
+from dgunet.system.errors import DataError, DgunetError, exhausts_memory
+from dgunet.system.files import atomic_path
+from dgunet.user_images.decoded import Picture, narrowed, straightened
+from dgunet.user_images.decoding import read_picture
+from dgunet.user_images.tiff import write_tiff
+
+LOSS = 8.0
+"""Largest mean difference, in levels of 255, between what a lossy format was given and gives back.
+
+Noise, the worst there is, loses 3 in a JPEG of quality 95.
+"""
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a file format holds; ``options`` are for Pillow."""
+
+    name: str
+    deep: bool = False
+    alpha: bool = False
+    grey: bool = True
+    metadata: bool = True
+    exact: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+_JPEG = Format("JPEG", exact=False, options={"quality": 95, "subsampling": 0})
+_TIFF = Format("TIFF", deep=True, alpha=True)
+WRITABLE = {
+    ".png": Format("PNG", deep=True, alpha=True),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".bmp": Format("BMP", metadata=False),
+    ".webp": Format("WEBP", alpha=True, grey=False, options={"lossless": True, "exact": True}),
+    ".avif": Format(
+        *("AVIF", False, True, False, True, False), {"quality": 90, "subsampling": "4:4:4"}
+    ),
+}
+
+
+def format_of(path: Path) -> Format:
+    """The format that the suffix of ``path`` names.
+
+    Raises:
+        DataError: if it names none that can be written.
+    """
+    found = WRITABLE.get(path.suffix.lower())
+    if found is None:
+        raise DataError(
+            f"{path}: {path.suffix or 'a name without suffix'} is no format that can be written.",
+            f"Use one of {', '.join(WRITABLE)}.",
+        )
+    return found
+
+
+def fitted(picture: Picture, path: Path) -> Picture:
+    """``picture`` as the format of ``path`` holds it; every loss is a note.
+
+    16 bits become the nearest of 8; what is fully opaque loses its opacity.
+
+    Raises:
+        DataError: for transparency in a format that has none.
+    """
+    form = format_of(path)
+    if picture.alpha is not None and form.name != "TIFF":
+        picture = _with_straight_alpha(picture, picture.alpha, form)
+    if picture.alpha is not None and not form.alpha:
+        if not _is_opaque(picture.alpha):
+            raise DataError(
+                f"{path} would lose its transparency: {form.name} holds none.",
+                "Give the picture the suffix .png, .tif or .webp.",
+            )
+        picture = picture.noted("its opacity, full everywhere, was left out", alpha=None)
+    if picture.pixels.dtype == np.uint16 and not form.deep:
+        alpha = None if picture.alpha is None else narrowed(picture.alpha)
+        note = f"16 bits were scaled to 8: {form.name} holds no more"
+        picture = picture.noted(note, pixels=narrowed(picture.pixels), alpha=alpha)
+    if picture.pixels.shape[2] == 1 and not form.grey:
+        picture = replace(picture, pixels=np.repeat(picture.pixels, 3, axis=2))
+    if not form.metadata and (picture.icc or picture.exif):
+        note = f"metadata and profile were left out: {form.name} holds none"
+        picture = picture.noted(note, icc=None, exif=b"")
+    if form.name == "JPEG" and len(picture.exif) > 65533:
+        picture = picture.noted("metadata was left out: JPEG holds less", exif=b"")
+    if form.name == "PNG" and picture.pixels.dtype == np.uint16 and not _is_profile(picture.icc):
+        picture = picture.noted("its profile is none and was left out", icc=None)
+    return picture
+
+
+def _with_straight_alpha(picture: Picture, alpha: Array, form: Format) -> Picture:
+    if picture.alpha_kind == "unknown":
+        note = f"a further sample of unknown meaning was left out: {form.name} holds none"
+        return picture.noted(note, alpha=None, alpha_kind="straight")
+    if picture.alpha_kind == "premultiplied":
+        note = "colours were divided by their opacity"
+        straight = straightened(picture.pixels, alpha)
+        return picture.noted(note, pixels=straight, alpha_kind="straight")
+    return picture
+
+
+def write_picture(path: Path, picture: Picture) -> tuple[str, ...]:
+    """Encode to ``path`` by its suffix, under a temporary name first, and read it back there.
+
+    JPEG has quality 95 without chroma subsampling; WebP is lossless; TIFF is compressed without
+    loss. Metadata and profile are written where the format has them.
+
+    Returns:
+        The notes of ``picture`` and of what was converted for the format.
+
+    Raises:
+        DataError: if the format does not hold the picture, the encoder fails, or what it wrote is
+            not what it was given; there is no new file then.
+        TooLargeError: if there is no memory for it.
+    """
+    form = format_of(path)
+    picture = fitted(picture, path)
+    with atomic_path(path) as temporary:
+        try:
+            _encode(temporary, picture, form)
+            _read_back(temporary, picture, form)
+        except DgunetError as error:
+            text = error.message.replace(str(temporary), str(path))
+            raise DataError(f"{path} was not written: {text}", error.mend) from error
+        except OSError as error:
+            if error.errno is not None:  # the disk's; encoders raise it without a number
+                raise
+            raise _failed(path, form, error) from error
+        except Exception as error:  # encoders refuse sizes and values in any way
+            if exhausts_memory(error):
+                raise TooLargeError(
+                    f"{path}: there is no memory to encode it.",
+                    "Give this process more memory, or cut the picture into parts.",
+                ) from error
+            raise _failed(path, form, error) from error
+    return picture.notes
+
+
+def _failed(path: Path, form: Format, error: Exception) -> DataError:
+    reason = str(error) or type(error).__name__
+    return DataError(f"{path} cannot be written as {form.name} ({reason}).", "Choose PNG or TIFF.")
+
+
+def _encode(path: Path, picture: Picture, form: Format) -> None:
+    if form.name == "TIFF":
+        write_tiff(path, picture)
+    elif picture.pixels.dtype == np.uint16:
+        path.write_bytes(_deep_png(picture))
+    else:
+        whole = picture.whole()
+        image = Image.fromarray(whole[..., 0] if whole.shape[2] == 1 else whole)
+        facts = {"dpi": picture.dpi} if picture.dpi else {}
+        if form.metadata:
+            facts |= {"exif": picture.exif, "icc_profile": picture.icc}  # type: ignore[dict-item]
+        image.save(path, format=form.name, **facts, **form.options)
+
+
+def _deep_png(picture: Picture) -> bytes:
+    """A 16-bit PNG, its profile, resolution and metadata in front of the pixels."""
+    whole = np.ascontiguousarray(picture.whole())
+    encoded = imagecodecs.png_encode(whole if whole.shape[2] > 1 else whole[..., 0], level=6)
+    chunks = b""
+    if picture.icc:
+        chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc))
+    if picture.dpi:
+        across, down = (round(value / 0.0254) for value in picture.dpi)
+        chunks += _chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
+    if picture.exif:
+        chunks += _chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0"))
+    head = 8 + 25  # signature and header
+    return bytes(encoded[:head]) + chunks + bytes(encoded[head:])
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+
+def _is_profile(icc: bytes | None) -> bool:
+    """Whether PNG readers take it: libpng drops others with the whole block."""
+    return not icc or icc[36:40] == b"acsp"
+
+
+def _is_opaque(alpha: Array) -> bool:
+    return bool((alpha == np.iinfo(alpha.dtype).max).all())
+
+
+def _read_back(path: Path, meant: Picture, form: Format) -> None:
+    """Refuse a written file that does not give back what was meant.
+
+    Raises:
+        DataError: naming what differs.
+    """
+    again = read_picture(path)
+    problem = ""
+    if again.pixels.shape != meant.pixels.shape or again.pixels.dtype != meant.pixels.dtype:
+        problem = f"{again.pixels.dtype} {again.pixels.shape}, not {meant.pixels.dtype} "
+        problem += f"{meant.pixels.shape}"
+    elif not _agree(again.pixels, meant.pixels, form):
+        problem = "other pixels"
+    elif not _same_alpha(again.alpha, meant.alpha, form):
+        problem = "another opacity"
+    elif form.metadata and again.icc != meant.icc:
+        problem = "another colour profile"
+    if problem:
+        raise DataError(f"its {form.name} reads back as {problem}.", "Choose PNG or TIFF.")
+
+
+def _agree(again: Array, meant: Array, form: Format) -> bool:
+    if form.exact:
+        return bool(np.array_equal(again, meant))
+    strips = range(0, len(meant), 256)
+    off = 0.0
+    for start in strips:
+        rows = slice(start, start + 256)
+        off += float(np.abs(again[rows] - meant[rows].astype(np.int16)).sum())
+    return off <= LOSS * meant.size
+
+
+def _same_alpha(again: Array | None, meant: Array | None, form: Format) -> bool:
+    if again is None or meant is None:
+        # Some encoders leave an opacity out that is full everywhere.
+        return all(one is None or _is_opaque(one) for one in (again, meant))
+    return _agree(again, meant, form)

@@ -1,0 +1,84 @@
+"""Which files are restored, and where each goes."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from dgunet.system.errors import DataError
+from dgunet.system.files import check_folder
+from dgunet.system.hidden_files import is_hidden, left_out
+from dgunet.user_images.encoding import WRITABLE
+
+READABLE = frozenset(WRITABLE) | {".gif", ".ppm", ".pgm", ".pnm", ".jp2", ".jfif", ".tga"}
+
+
+def find_pictures(inputs: Iterable[str], tell: Callable[[str], None] | None = None) -> list[Path]:
+    """Files, the pictures of folders, and glob patterns, in the order given, sorted within.
+
+    Args:
+        inputs: of folders, what is hidden, and what has no suffix of a picture, is left out.
+        tell: called with a line for each folder of which files were left out.
+
+    Raises:
+        DataError: for an input that names no picture.
+    """
+    found: dict[Path, None] = {}
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            some = _pictures_of(path, tell)
+        elif path.exists() or path.is_symlink():
+            some = [path]
+        else:
+            matches = glob.glob(text, recursive=True)  # noqa: PTH207 - may be absolute
+            some = sorted(Path(p) for p in matches if Path(p).is_file())
+        if not some:
+            raise DataError(
+                f"{text} names no picture.",
+                f"Give files, folders or patterns; folders are searched for "
+                f"{' '.join(sorted(READABLE))}.",
+            )
+        found |= dict.fromkeys(some)
+    return list(found)
+
+
+def _pictures_of(folder: Path, tell: Callable[[str], None] | None) -> list[Path]:
+    files = sorted(path for path in folder.iterdir() if not path.is_dir())
+    hidden = [path for path in files if is_hidden(path, folder)]
+    found = [p for p in files if p.suffix.lower() in READABLE and not is_hidden(p, folder)]
+    if tell is not None and len(found) < len(files):
+        tell(left_out(folder, len(files) - len(found), len(hidden)))
+    return found
+
+
+def output_paths(pictures: list[Path], out: Path, *, force: bool) -> list[Path]:
+    """Where each restored picture goes: its name in ``out``, PNG where its format cannot be kept.
+
+    A picture that becomes PNG beside another of that name keeps its old suffix too: ``a.gif.png``.
+
+    Raises:
+        DataError: for two pictures of one name, an existing file without ``force``, an output that
+            is its own input, or an ``out`` that is no folder.
+    """
+    check_folder(out)
+    planned: dict[Path, Path] = {}
+    given = set(pictures)
+    for picture in pictures:
+        name = picture.name
+        if picture.suffix.lower() not in WRITABLE:
+            taken = picture.with_suffix(".png") in given
+            name = f"{picture.name}.png" if taken else f"{picture.stem}.png"
+        target = out / name
+        if target in planned:
+            raise DataError(
+                f"{picture} and {planned[target]} would both become {target}.",
+                "Restore them into different folders.",
+            )
+        if target.exists() and picture.exists() and target.samefile(picture):
+            raise DataError(f"{target} is the picture itself.", "Choose another --out.")
+        if target.exists() and not force:
+            raise DataError(f"{target} exists.", "Choose another --out, or overwrite with --force.")
+        planned[target] = picture
+    return list(planned)

@@ -1,0 +1,131 @@
+"""A user's own pictures: any common format in, the same format out, upright and whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from dgunet.evaluation.memory import estimate, require_memory
+from dgunet.evaluation.restoration import Network, TooLargeError, restore_image
+from dgunet.imaging.arrays import Array
+from dgunet.system.errors import EvaluationError, exhausts_memory
+from dgunet.user_images.decoded import Picture
+from dgunet.user_images.decoding import read_picture
+from dgunet.user_images.encoding import fitted, write_picture
+from dgunet.user_images.folders import find_pictures, output_paths
+
+__all__ = [
+    "Picture",
+    "find_pictures",
+    "output_paths",
+    "read_picture",
+    "restore_file",
+    "restore_picture",
+    "write_picture",
+]
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def restore_file(
+    network: Network,
+    source: Path,
+    target: Path,
+    *,
+    channels: int = 3,
+    self_ensemble: bool = False,
+    tile: int | None = None,
+) -> Picture:
+    """Read, restore and write one picture; what the new format cannot hold is refused at once.
+
+    Args:
+        network, channels, self_ensemble, tile: as for `restore_picture`.
+        source: the picture.
+        target: where the restored one goes; its suffix chooses the format.
+
+    Returns:
+        The restored picture with the notes of all conversions.
+
+    Raises:
+        DataError: for a picture that cannot be read, or not be written in that format.
+        EvaluationError: if it does not fit into memory, or the network fails.
+    """
+    picture = read_picture(source)
+    fitted(picture, target)  # refuses before the network has worked
+    restored = restore_picture(
+        network, picture, str(source), channels=channels, self_ensemble=self_ensemble, tile=tile
+    )
+    return replace(restored, notes=write_picture(target, restored))
+
+
+def restore_picture(
+    network: Network,
+    picture: Picture,
+    name: str,
+    *,
+    channels: int = 3,
+    self_ensemble: bool = False,
+    tile: int | None = None,
+) -> Picture:
+    """Restore a picture of any size with its depth, alpha and metadata kept.
+
+    Args:
+        network: maps (1, ``channels``, H, W) to the stage outputs, the result last.
+        picture: as `read_picture` gives it.
+        name: for messages.
+        channels: of the network. A grey picture is shown to an RGB network as three equal
+            channels and comes back as their mean; a colour picture is shown to a grey network
+            as its luma and comes back grey.
+        self_ensemble: average over the eight flips and rotations, at eight times the cost.
+        tile: side of tiles for a picture that does not fit; seams and statistics differ.
+
+    Raises:
+        EvaluationError: when the picture does not fit into memory, or the network fails.
+    """
+    given = picture.pixels
+    with _told_for(name, network, (*given.shape[:2], channels)):
+        shown = _shown(given, channels)
+        if tile is None:
+            require_memory(network, shown.shape)
+        restored = restore_image(network, shown, self_ensemble=self_ensemble, tile=tile)
+        if channels == 3 and given.shape[2] == 1:
+            restored = restored.mean(axis=2, keepdims=True, dtype=np.float64)
+        top = float(np.iinfo(given.dtype).max)
+        whole = np.rint(np.clip(restored, 0.0, 1.0).astype(np.float64) * top).astype(given.dtype)
+    if whole.shape == given.shape:
+        return replace(picture, pixels=whole)
+    # The profile of a colour picture says nothing about grey.
+    return picture.noted("the network is for grey: colour became grey", pixels=whole, icc=None)
+
+
+def _shown(given: Array, channels: int) -> Array:
+    """What the network sees of pixels (H, W, 1) or (H, W, 3)."""
+    if channels == 3 and given.shape[2] == 1:
+        return np.repeat(given, 3, axis=2)
+    if channels == 1 and given.shape[2] == 3:
+        top = float(np.iinfo(given.dtype).max)
+        return np.asarray((given @ _LUMA / top).astype(np.float32)[..., None])
+    return given
+
+
+@contextmanager
+def _told_for(name: str, network: Network, shape: tuple[int, ...]) -> Iterator[None]:
+    """Put ``name``, and the estimate where memory ran out, before what is raised within."""
+    try:
+        yield
+    except TooLargeError as error:
+        message = error.message
+        needed = None if "GB" in message else estimate(network, shape)
+        message += "" if needed is None else f" It needs about {needed / 1e9:.2f} GB."
+        raise TooLargeError(f"{name}: {message}", error.mend) from error
+    except EvaluationError as error:
+        raise EvaluationError(f"{name}: {error.message}", error.mend) from error
+    except (RuntimeError, MemoryError, SystemError) as error:
+        if not exhausts_memory(error):
+            raise
+        size = f"{shape[1]}x{shape[0]}"
+        raise TooLargeError(f"{name}: restoring {size} pixels exhausts the memory.") from error
