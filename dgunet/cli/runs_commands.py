@@ -121,11 +121,11 @@ def _refuse_unknown(chosen: Sequence[RunInfo], keys: list[str]) -> None:
     for key in keys:
         if chosen and key not in known:
             if near := get_close_matches(key, known, 3):
-                mend = f"Near it are: {', '.join(near)}."
+                hint = f"Near it are: {', '.join(near)}."
             else:
                 metrics = sorted({metric for info in chosen for metric in info.metrics})
-                mend = f"Give a tag, a parameter or a metric: {', '.join(metrics)}."
-            raise ConfigError(f"none of these runs has {key!r}.", mend)
+                hint = f"Give a tag, a parameter or a metric: {', '.join(metrics)}."
+            raise ConfigError(f"none of these runs has {key!r}.", hint)
 
 
 def _pair(text: str) -> tuple[str, str]:

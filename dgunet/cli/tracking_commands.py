@@ -172,11 +172,11 @@ def doctor(
     Example: dgunet tracking doctor --dry-run
     """
     from dgunet.tracking import Layout
-    from dgunet.tracking.doctor import examine, mend
+    from dgunet.tracking.doctor import examine, repair
 
     layout = Layout.at()
     told = examine(layout, silent_hours=silent_hours)
-    left = told.findings if dry_run else mend(layout, told)
+    left = told.findings if dry_run else repair(layout, told)
     for finding in told.findings:
         done = "found" if dry_run else "left to you" if finding in left else "closed"
         typer.echo(f"{done}: {finding.what}: {finding.why}")

@@ -36,7 +36,7 @@ def check_overrides(network: Mapping[str, Any]) -> None:
         try:
             check_field(name, value)
         except ConfigError as error:
-            wanted = error.mend.removeprefix("Use ").removesuffix(".")
+            wanted = error.hint.removeprefix("Use ").removesuffix(".")
             raise told(f"{name} is {shorten(value)}, allowed: {wanted}", "inner") from error
 
 

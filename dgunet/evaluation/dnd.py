@@ -104,7 +104,7 @@ def _image_of(record: str) -> str:
 
 def _read_box(path: Path) -> Array:
     try:
-        return np.asarray(read_npy(path, mend=_AGAIN), np.float32)
+        return np.asarray(read_npy(path, hint=_AGAIN), np.float32)
     except FileNotFoundError:
         raise DataError(f"the restored box {path} is missing.", _AGAIN) from None
 

@@ -137,7 +137,7 @@ class Work:
         try:
             restored, tile = self._whole_or_tiled(read)
         except EvaluationError as error:
-            raise EvaluationError(f"{read.id}: {error.message}", error.mend) from error
+            raise EvaluationError(f"{read.id}: {error.message}", error.hint) from error
         return Restored(restored, self._baseline(read), tile, time.perf_counter() - start)
 
     def _whole_or_tiled(self, read: Read) -> tuple[Array, int | None]:
@@ -208,7 +208,7 @@ class Work:
         try:
             return self.protocol.score(scored, read.target)
         except EvaluationError as error:
-            raise EvaluationError(f"{read.id}: {error.message}", error.mend) from error
+            raise EvaluationError(f"{read.id}: {error.message}", error.hint) from error
 
     def _keep(self, read: Read, restored: Array) -> None:
         if read.index < self.settings.keep_images:

@@ -38,10 +38,10 @@ _MODES = (
 class TooLargeError(EvaluationError):
     """The network has not the memory to restore an image whole."""
 
-    def __init__(self, message: str, mend: str = "") -> None:
+    def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(
             message,
-            mend
+            hint
             or "Use a machine with more memory, or ask for tiles (--tile 512), whose result "
             "differs and is marked as not comparable.",
         )

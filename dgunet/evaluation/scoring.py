@@ -71,7 +71,7 @@ def score_results(
         try:
             return _row(name, load_restored(), load_target(), protocol)
         except EvaluationError as error:
-            raise EvaluationError(f"{name}: {error.message}", error.mend) from error
+            raise EvaluationError(f"{name}: {error.message}", error.hint) from error
 
     # A window of futures instead of map(), which would hold every pair at once.
     with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from dgunet.system.errors import DataError, DgunetError
 
-_MEND = "Save it again with numpy.save."
+_HINT = "Save it again with numpy.save."
 
 
-def read_npy(path: Path, *, kind: type[DgunetError] = DataError, mend: str = _MEND) -> NDArray[Any]:
+def read_npy(path: Path, *, kind: type[DgunetError] = DataError, hint: str = _HINT) -> NDArray[Any]:
     """The array in ``path``, in memory; its size is compared with the file's before.
 
     Args:
         path: of a regular file in numpy's own format, not an archive of several (``.npz``).
         kind: of the error.
-        mend: what to do about it.
+        hint: what to do about it.
 
     Raises:
         FileNotFoundError: if nothing is there.
@@ -33,7 +33,7 @@ def read_npy(path: Path, *, kind: type[DgunetError] = DataError, mend: str = _ME
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise kind(f"{path} is not a regular file.", mend)
+            raise kind(f"{path} is not a regular file.", hint)
         with path.open("rb") as handle:
             version = npy.read_magic(handle)
             header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -54,4 +54,4 @@ def read_npy(path: Path, *, kind: type[DgunetError] = DataError, mend: str = _ME
         raise MemoryError(str(path)) from error
     except Exception as error:  # the header is a Python literal: its parser raises many things
         told = " ".join(str(error).split())[:300]
-        raise kind(f"{path} is no array of numpy ({told}).", mend) from error
+        raise kind(f"{path} is no array of numpy ({told}).", hint) from error

@@ -108,8 +108,8 @@ def read(home: Path, run_id: str) -> Record:
     path = folder(home, run_id) / "run.json"
     if not ID.fullmatch(run_id) or not path.is_file():
         known = [record.run_id for record in last(home, 1)]
-        mend = f"The last one is {known[0]}." if known else "None was made here yet."
-        raise ConfigError(f"no local run {shorten(run_id)[1:-1]}.", mend)
+        hint = f"The last one is {known[0]}." if known else "None was made here yet."
+        raise ConfigError(f"no local run {shorten(run_id)[1:-1]}.", hint)
     return _read(path)
 
 

@@ -65,7 +65,7 @@ def load_network(path: Path | str) -> tuple[DGUNet, dict[str, str]]:
     try:
         checked = DGUNetConfig.from_dict(config)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error.message}", error.mend) from error
+        raise ConfigError(f"{path}: {error.message}", error.hint) from error
     with torch.device("meta"):
         wanted = {n: tuple(p.shape) for n, p in DGUNet(checked).named_parameters()}
     compare_keys(wanted, header.shapes, str(path))

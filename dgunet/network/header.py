@@ -83,7 +83,7 @@ def _shape(path: Path, name: str, fact: Any, room: int) -> tuple[int, ...]:
 
 def unreadable(path: Path, reason: object) -> CheckpointError:
     """The error for a file that is no whole safetensors file."""
-    mend = "Copy or train it again."
+    hint = "Copy or train it again."
     if path.suffix in (".pth", ".pkl", ".pt"):
-        mend = "For the authors' checkpoints run `dgunet checkpoint import FILE`."
-    return CheckpointError(f"{path} is not a readable safetensors file ({reason}).", mend)
+        hint = "For the authors' checkpoints run `dgunet checkpoint import FILE`."
+    return CheckpointError(f"{path} is not a readable safetensors file ({reason}).", hint)

@@ -49,8 +49,8 @@ def read_official(path: Path | str) -> OfficialFile:
         CheckpointError: if the file is missing, holds anything else, or mixes prefixes.
     """
     path = Path(path)
-    mend = "Give a .pth or .pkl file written by the authors' training or by checkpoint export."
-    _check_file(path, mend)
+    hint = "Give a .pth or .pkl file written by the authors' training or by checkpoint export."
+    _check_file(path, hint)
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -62,11 +62,11 @@ def read_official(path: Path | str) -> OfficialFile:
         ) from error
     except Exception as error:  # a damaged pickle may fail in any of its instructions
         reason = cut(str(error).splitlines()[0]) if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read safely: {reason}.", mend) from error
+        raise CheckpointError(f"{path} cannot be read safely: {reason}.", hint) from error
     wrapper = _wrapper(content)
     state = content[wrapper] if wrapper else content
     if not isinstance(state, Mapping) or not state:
-        raise CheckpointError(f"{path} holds no state dict.", mend)
+        raise CheckpointError(f"{path} holds no state dict.", hint)
     if below := [key for key, value in state.items() if isinstance(value, Mapping)]:
         raise CheckpointError(
             f"{path}: {cut(str(below[0]))} is a mapping, not a tensor.",
@@ -74,31 +74,31 @@ def read_official(path: Path | str) -> OfficialFile:
         )
     for key, value in state.items():
         if not isinstance(key, str):
-            raise CheckpointError(f"{path}: the key {cut(repr(key))} is not a name.", mend)
+            raise CheckpointError(f"{path}: the key {cut(repr(key))} is not a name.", hint)
         if not isinstance(value, Tensor) or value.dtype not in DTYPES or not _plain(value):
-            raise CheckpointError(f"{path}: {cut(key)} is not a tensor of real numbers.", mend)
+            raise CheckpointError(f"{path}: {cut(key)} is not a tensor of real numbers.", hint)
     prefix = ""
     while all(key.startswith(prefix + PREFIX) for key in state):
         prefix += PREFIX
     if any(key.startswith(prefix + PREFIX) for key in state):
-        raise CheckpointError(f"{path}: only some keys start with {prefix + PREFIX!r}.", mend)
+        raise CheckpointError(f"{path}: only some keys start with {prefix + PREFIX!r}.", hint)
     tensors = {key.removeprefix(prefix): value for key, value in state.items()}
     dropped = tuple(key for key in tensors if key in _STALE) if "Phi" not in tensors else ()
     tensors = {key: value for key, value in tensors.items() if key not in dropped}
     return OfficialFile(path, sha256_file(path), tensors, wrapper, prefix, dropped)
 
 
-def _check_file(path: Path, mend: str) -> None:
+def _check_file(path: Path, hint: str) -> None:
     """Refuse what could block for ever, or unpacks to more than it is."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise CheckpointError(f"{path} is not a regular file.", mend)
+            raise CheckpointError(f"{path} is not a regular file.", hint)
         with zipfile.ZipFile(path) as archive:
             packed = any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist())
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
         return  # not there, or no zip: torch says so, or reads its older format
     if packed:
-        raise CheckpointError(f"{path} is compressed, as torch never writes it.", mend)
+        raise CheckpointError(f"{path} is compressed, as torch never writes it.", hint)
 
 
 def _plain(tensor: Tensor) -> bool:

@@ -274,7 +274,7 @@ class TrainingJob:
                 files.write_json(kept, {"step": error.step, "samples": samples.ids(error.step)})
                 run.log_artifact(kept)
             raise DivergedError(
-                error.message, f"{error.mend} The samples of the step: {kept}.", error.step
+                error.message, f"{error.hint} The samples of the step: {kept}.", error.step
             ) from error
         except InterruptedTrainingError as stop:
             if processes.leads:

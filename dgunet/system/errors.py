@@ -1,4 +1,4 @@
-"""Errors a user can mend: each names the file or key, the value, and what to do."""
+"""Errors a user can fix: each names the file or key, the value, and what to do."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class DgunetError(Exception):
 
     Args:
         message: what is wrong, naming the file or key and the value.
-        mend: what to do about it, as one sentence.
+        hint: what to do about it, as one sentence.
     """
 
-    def __init__(self, message: str, mend: str = "") -> None:
+    def __init__(self, message: str, hint: str = "") -> None:
         self.message = redact(message)
-        self.mend = redact(mend)
-        super().__init__(f"{self.message} {self.mend}".rstrip())
+        self.hint = redact(hint)
+        super().__init__(f"{self.message} {self.hint}".rstrip())
 
 
 class ConfigError(DgunetError):

@@ -110,15 +110,15 @@ def read_measurements(path: Path, network: DGUNet) -> Tensor:
             f"{path} cannot be measurements: the network has no sampling matrix.",
             "Give it a picture.",
         )
-    mend = f"Save float values of shape ({m}, rows of blocks, columns of blocks) with numpy.save."
+    hint = f"Save float values of shape ({m}, rows of blocks, columns of blocks) with numpy.save."
     try:
-        y = read_npy(path, mend=mend)
+        y = read_npy(path, hint=hint)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", "Check the path.") from None
     if y.ndim != 3 or y.shape[0] != m or 0 in y.shape:
-        raise DataError(f"{path} has the shape {y.shape}, which the network does not take.", mend)
+        raise DataError(f"{path} has the shape {y.shape}, which the network does not take.", hint)
     if y.dtype.kind not in "fiu" or not np.isfinite(y).all():
-        raise DataError(f"{path} holds values that are not finite real numbers.", mend)
+        raise DataError(f"{path} holds values that are not finite real numbers.", hint)
     return torch.from_numpy(y.astype(np.float32))[None]
 
 

@@ -43,7 +43,7 @@ class Finding:
 
     @property
     def mendable(self) -> bool:
-        """Whether `mend` can do something about it."""
+        """Whether `repair` can do something about it."""
         return bool(self.run_id or self.model_id or self.journal)
 
 
@@ -104,7 +104,7 @@ def _here(layout: Layout) -> Iterator[Finding]:
         yield Finding(what, f"{why}; its run is in MLflow, so remove the line")
 
 
-def mend(layout: Layout, told: Diagnosis) -> list[Finding]:
+def repair(layout: Layout, told: Diagnosis) -> list[Finding]:
     """End orphans as KILLED, half-made models as failed; returns what is left to a person."""
     delivered = deliver(layout, persist=True) if any(f.journal for f in told.findings) else None
     left = []

@@ -48,8 +48,8 @@ DEVICES = ("auto", "cpu", "cuda")
 class DivergedError(DgunetError):
     """The loss or a gradient is no longer a finite number; ``step`` says where."""
 
-    def __init__(self, message: str, mend: str, step: int) -> None:
-        super().__init__(message, mend)
+    def __init__(self, message: str, hint: str, step: int) -> None:
+        super().__init__(message, hint)
         self.step = step
 
 

@@ -63,7 +63,7 @@ def read_picture(path: Path) -> Picture:
 
 
 def _read_other(path: Path) -> Picture:
-    with watched() as warned, open_image(path, FORMATS, unreadable=UNREADABLE, mend=MEND) as image:
+    with watched() as warned, open_image(path, FORMATS, unreadable=UNREADABLE, hint=MEND) as image:
         exif, orientation, notes = exif_of(image)
         keeps_profile = image.mode in _KEPT_COLOURS or image.mode.startswith("I")
         icc = image.info.get("icc_profile")

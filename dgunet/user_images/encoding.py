@@ -139,7 +139,7 @@ def write_picture(path: Path, picture: Picture) -> tuple[str, ...]:
             _read_back(temporary, picture, form)
         except DgunetError as error:
             text = error.message.replace(str(temporary), str(path))
-            raise DataError(f"{path} was not written: {text}", error.mend) from error
+            raise DataError(f"{path} was not written: {text}", error.hint) from error
         except OSError as error:
             if error.errno is not None:  # the disk's; encoders raise it without a number
                 raise

@@ -121,9 +121,9 @@ def _told_for(name: str, network: Network, shape: tuple[int, ...]) -> Iterator[N
         message = error.message
         needed = None if "GB" in message else estimate(network, shape)
         message += "" if needed is None else f" It needs about {needed / 1e9:.2f} GB."
-        raise TooLargeError(f"{name}: {message}", error.mend) from error
+        raise TooLargeError(f"{name}: {message}", error.hint) from error
     except EvaluationError as error:
-        raise EvaluationError(f"{name}: {error.message}", error.mend) from error
+        raise EvaluationError(f"{name}: {error.message}", error.hint) from error
     except (RuntimeError, MemoryError, SystemError) as error:
         if not exhausts_memory(error):
             raise

@@ -357,7 +357,7 @@ def test_a_pipe_is_no_archive(tmp_path):
 STOPPED = """
 import sys, time
 from pathlib import Path
-from dgunet.data import importing
+from dgunet.data.acquisition import importing
 
 def stop(*_, **__):
     print("ready", flush=True)

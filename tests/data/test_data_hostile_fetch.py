@@ -264,7 +264,7 @@ def test_the_archive_goes_only_when_the_set_is_on_the_disk(archive, fetch, tmp_p
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dgunet.data import fetching
+from dgunet.data.acquisition import fetching
 
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

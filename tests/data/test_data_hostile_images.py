@@ -272,7 +272,7 @@ def test_a_damaged_mark_of_a_preparation_starts_it_again(note, set11, tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dgunet.data import prepare
+from dgunet.data.store import prepare
 
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -59,7 +59,7 @@ def test_what_is_shown_of_a_mirror():
 
 def test_no_error_of_the_package_holds_a_secret():
     error = DgunetError(f"https://me:{TOKEN}@h is away.", f"Ask https://h/?token={TOKEN}")
-    told = (str(error), repr(error), error.message, error.mend, json.dumps(error.args))
+    told = (str(error), repr(error), error.message, error.hint, json.dumps(error.args))
     assert not any(TOKEN in each for each in told)
 
 

@@ -132,13 +132,13 @@ def test_a_worker_does_not_read_it_again(store, reads, monkeypatch):
 
 OPENS = """
 import sys
-from dgunet.data import verifying
+from dgunet.data.store import verification
 from dgunet.data.store.pair_store import PairStore
-whole = verifying.verify
+whole = verification.verify
 def counted(*arguments):
     print("read", flush=True)
     whole(*arguments)
-verifying.verify = counted
+verification.verify = counted
 PairStore.open(sys.argv[1])
 """
 

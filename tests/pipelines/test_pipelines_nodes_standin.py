@@ -284,10 +284,10 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("refusal", "mend"), REFUSALS)
-def test_standin_a_refusal_names_the_mend(step, refusal, mend):
+@pytest.mark.parametrize(("refusal", "hint"), REFUSALS)
+def test_standin_a_refusal_names_the_mend(step, refusal, hint):
     step.cluster.refusals = [refusal]
-    said = step.fails(mend)
+    said = step.fails(hint)
     assert refusal[2].rstrip(".") in said and str(refusal[0]) in said
 
 

@@ -59,7 +59,7 @@ def test_the_code_is_the_same_whatever_its_line_ends(windows, tmp_path):
     shutil.copytree(windows / "dgunet", copy / "dgunet")
     before = code_version(copy)
     assert before == code_version(windows)
-    changed = copy / "dgunet" / "errors.py"
+    changed = copy / "dgunet" / "terms.py"
     changed.write_bytes(changed.read_bytes().replace(b"\n", b"\r\n"))
     assert code_version(copy) == before
     changed.write_bytes(changed.read_bytes() + b"# more\r\n")

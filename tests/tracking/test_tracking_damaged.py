@@ -408,7 +408,7 @@ def test_a_damaged_line_of_the_index_is_passed_over_and_named(project: Layout) -
 
 def test_half_made_journals_of_dead_processes_go_with_the_next_run(project: Layout) -> None:
     code = (
-        "import os, signal, pathlib, sys\nfrom dgunet import files\n"
+        "import os, signal, pathlib, sys\nfrom dgunet.system import files\n"
         "files.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from dgunet.tracking.journal.writing import JournalWriter\n"
         "JournalWriter(pathlib.Path(sys.argv[1]), {'start': 1})"

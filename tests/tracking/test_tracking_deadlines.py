@@ -99,7 +99,8 @@ def test_a_stage_and_every_verb_end(
 def test_a_process_ends_though_a_call_still_hangs(bare: Layout, dripper: str) -> None:
     """No thread is waited for at the end of the interpreter."""
     code = (
-        "from dgunet.tracking import start_run, health\n"
+        "from dgunet.tracking import start_run\n"
+        "from dgunet.tracking.server import health\n"
         "health.ANSWER_SECONDS = 0.5\n"
         f"with start_run('dgunet/x', 'n', tags={TAGS!r}, params={{}}) as run:\n"
         "    run.log_metrics({'loss': 1.0})\n"

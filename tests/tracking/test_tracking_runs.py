@@ -63,7 +63,7 @@ def test_runs_are_filtered_sorted_and_compared(ablations: Layout) -> None:
         refused = CliRunner().invoke(command(), ["runs", *options])
         assert refused.exit_code == 1
         told = refused.exception
-        assert isinstance(told, ConfigError) and said in f"{told.message} {told.mend}"
+        assert isinstance(told, ConfigError) and said in f"{told.message} {told.hint}"
     assert CliRunner().invoke(command(), ["runs", "--table", "7"]).exit_code == 2
 
 

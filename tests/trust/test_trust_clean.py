@@ -109,7 +109,7 @@ def test_the_next_writer_removes_what_dead_ones_left_beside_it(home, dead_name):
     named = home / "build" / dead_name("table2", suffix=".csv")
     named.write_text("half")
     alive = make(home / "build", leftovers.partial_name("tables"))
-    code = "import sys; from pathlib import Path; from dgunet import files\n"
+    code = "import sys; from pathlib import Path; from dgunet.system import files\n"
     code += "with files.atomic_folder(Path(sys.argv[1])): pass"
     subprocess.run([sys.executable, "-c", code, str(home / "build" / "new")], check=True)
     assert not dead.exists()

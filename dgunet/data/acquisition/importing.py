@@ -98,7 +98,7 @@ def _import_folder(
     except DataError as error:
         if shown is None:
             raise
-        raise DataError(error.message.replace(str(source), str(shown)), error.mend) from error
+        raise DataError(error.message.replace(str(source), str(shown)), error.hint) from error
     wanted = _files_of(tree, folder, pairs)
     _check_wanted(wanted, source, shown)
     official = _official_places(info, tree, pairs)
@@ -133,7 +133,7 @@ def _glanced(info: DatasetInfo, pairs: list[Pair], source: Path, shown: Path | N
         return glance(info, pairs)
     except DataError as error:
         name = str(shown or source)
-        raise DataError(error.message.replace(str(source), name), error.mend) from error
+        raise DataError(error.message.replace(str(source), name), error.hint) from error
 
 
 def _official_places(info: DatasetInfo, tree: Tree, pairs: list[Pair]) -> dict[Path, Path]:

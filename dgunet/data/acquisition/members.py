@@ -9,7 +9,7 @@ from dgunet.system.errors import DataError
 from dgunet.system.reading import shorten
 from dgunet.system.safe_paths import check_name
 
-_MEND = "Do not use this archive."
+_HINT = "Do not use this archive."
 _BY_HAND = "Unpack it yourself and name the folder of the set."
 
 
@@ -35,7 +35,7 @@ class Members:
         """
         self._entries += 1
         if self._entries > ENTRIES.value:
-            raise self._too_many(f"more than {ENTRIES.value:,} entries", ENTRIES.mend)
+            raise self._too_many(f"more than {ENTRIES.value:,} entries", ENTRIES.hint)
         name = PurePosixPath(given).as_posix()
         if name == ".":
             return ""
@@ -57,7 +57,7 @@ class Members:
             self._is_folder[name] = is_folder
             self._folders += is_folder
             if self._folders > FOLDERS.value:
-                raise self._too_many(f"more than {FOLDERS.value:,} folders", FOLDERS.mend)
+                raise self._too_many(f"more than {FOLDERS.value:,} folders", FOLDERS.hint)
             if "/" in name:
                 self._enter(name.rpartition("/")[0], True, given)
         elif known != is_folder:
@@ -77,19 +77,19 @@ class Members:
             DataError: if that is more than is allowed.
         """
         if entries > ENTRIES.value:
-            raise self._too_many(f"more than {ENTRIES.value:,} entries", ENTRIES.mend)
+            raise self._too_many(f"more than {ENTRIES.value:,} entries", ENTRIES.hint)
 
     def outside(self, name: str) -> DataError:
         """The refusal of a member that leaves the folder."""
         return DataError(
             f"{self.archive} holds {shorten(name)}, which would be written outside its folder.",
-            _MEND,
+            _HINT,
         )
 
     def special(self, name: str) -> DataError:
         """The refusal of a device, pipe or socket."""
         return DataError(
-            f"{self.archive} holds {shorten(name)}, which is a device or a pipe and no file.", _MEND
+            f"{self.archive} holds {shorten(name)}, which is a device or a pipe and no file.", _HINT
         )
 
     def too_large(self, most: int) -> DataError:
@@ -97,8 +97,8 @@ class Members:
         own = self.archive.stat().st_size / 1e9
         return DataError(
             f"{self.archive} has {own:.3g} GB and unpacks to more than {most / 1e9:.3g} GB.",
-            UNPACKED_GB.mend,
+            UNPACKED_GB.hint,
         )
 
-    def _too_many(self, what: str, mend: str) -> DataError:
-        return DataError(f"{self.archive} holds {what}.", mend)
+    def _too_many(self, what: str, hint: str) -> DataError:
+        return DataError(f"{self.archive} holds {what}.", hint)

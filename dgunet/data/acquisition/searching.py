@@ -96,7 +96,7 @@ def _folders(top: Path) -> list[Path]:
             if len(found) > most:
                 raise DataError(
                     f"{top} holds more than {most:,} folders.",
-                    f"Name the folder of the set itself. {FOLDERS.mend}",
+                    f"Name the folder of the set itself. {FOLDERS.hint}",
                 )
     return found
 

@@ -41,7 +41,7 @@ class Examined:
 
     Attributes:
         id: of the pair.
-        error: what is wrong with it, and the mend.
+        error: what is wrong with it, and the hint.
         size: "WxH".
         kinds: of its files, e.g. ``PNG RGB``.
         digests: `pixel_digest` of input and target.

@@ -108,7 +108,7 @@ def _pixels(handle: Any) -> Any:
         raise DataError(
             f"{handle.filename} says that it has {count:,} pixels, at most {PIXELS.value:,} are"
             " read.",
-            PIXELS.mend,
+            PIXELS.hint,
         )
     return data
 

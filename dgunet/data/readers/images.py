@@ -133,7 +133,7 @@ def open_image(
     formats: tuple[str, ...],
     *,
     unreadable: str = "not a readable image",
-    mend: str = "",
+    hint: str = "",
 ) -> Image.Image:
     """Read the header of one still picture; the pixels are decoded later.
 
@@ -141,14 +141,14 @@ def open_image(
         path: of a regular file.
         formats: Pillow's names of those accepted.
         unreadable: what a damaged file is called.
-        mend: what to do about a damaged or missing file.
+        hint: what to do about a damaged or missing file.
 
     Raises:
         DataError: for a missing file, a folder, pipe or device, another format, a damaged header,
             more pixels than `dgunet.data.readers.limits` allow, or several frames.
     """
-    mend = mend or _AGAIN
-    _refuse_special(path, mend)
+    hint = hint or _AGAIN
+    _refuse_special(path, hint)
     if PIXELS.is_raised:  # else Pillow's limit holds, which is the same
         Image.MAX_IMAGE_PIXELS = max(PIXELS.value // 2, 1)  # it refuses twice as many
     try:
@@ -158,14 +158,14 @@ def open_image(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         found = [f"{int(count):,}" for count in re.findall(r"\d+", str(error))]
         raise DataError(
-            f"{path} is too large: {' pixels, at most '.join(found[:2])} are read.", PIXELS.mend
+            f"{path} is too large: {' pixels, at most '.join(found[:2])} are read.", PIXELS.hint
         ) from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} is {unreadable} ({', '.join(formats)}).", mend) from error
+        raise DataError(f"{path} is {unreadable} ({', '.join(formats)}).", hint) from error
     except MemoryError as error:
         raise MemoryError(str(path)) from error
     except Exception as error:  # Pillow's readers raise whatever they stumble over
-        raise DataError(f"{path} is {unreadable} ({_told(error)}).", mend) from error
+        raise DataError(f"{path} is {unreadable} ({_told(error)}).", hint) from error
     if frames > 1:
         image.close()
         told = f"more than {FRAMES}" if frames > FRAMES else str(frames)
@@ -191,14 +191,14 @@ def _count_frames(image: Image.Image, path: Path) -> int:
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # see `open_image`
 
 
-def _refuse_special(path: Path, mend: str) -> None:
+def _refuse_special(path: Path, hint: str) -> None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist.", mend) from None
+        raise DataError(f"{path} does not exist.", hint) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} cannot be read ({reason}).", mend) from error
+        raise DataError(f"{path} cannot be read ({reason}).", hint) from error
     if not stat.S_ISREG(mode):
         raise DataError(f"{path} is not a regular file.", "Put an image in its place.")
 

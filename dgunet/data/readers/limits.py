@@ -44,7 +44,7 @@ class Limit:
         return bool(os.environ.get(self.variable, "").strip())
 
     @property
-    def mend(self) -> str:
+    def hint(self) -> str:
         """How to allow more."""
         return f"If you trust it, allow more with the environment variable {self.variable}=NUMBER."
 

@@ -93,8 +93,8 @@ def _asked(entry: str, wanted: Mapping[str, Any]) -> tuple[str, Any]:
     if not equals:
         raise ConfigError(f"-p {entry!r} has no '='.", "Write it as name=value.")
     if name in PINS:
-        mend = "Name the file with --params." if name == "params" else "It is found by itself."
-        raise ConfigError(f"{name} is not for -p.", mend)
+        hint = "Name the file with --params." if name == "params" else "It is found by itself."
+        raise ConfigError(f"{name} is not for -p.", hint)
     if name not in wanted:
         near = get_close_matches(name, wanted, n=1)
         names = ", ".join(known for known in wanted if known not in PINS)

@@ -44,7 +44,7 @@ def write_records(text: str, folder: Path) -> Path:
         try:
             check_score(score, f"dnd_records, number {number + 1}")
         except EvaluationError as error:
-            raise ConfigError(error.message, error.mend) from error
+            raise ConfigError(error.message, error.hint) from error
         files.write_json(folder / f"dnd-{number}.json", score)
     return folder
 

@@ -1,4 +1,4 @@
-"""A Kubeflow Pipelines server: how to get in, and its refusals as one line with the mend."""
+"""A Kubeflow Pipelines server: how to get in, and its refusals as one line with the hint."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def _secret(file: Path | None, otherwise: str) -> str:
 
 
 class Server:
-    """The generated client of the v2beta1 API, with time limits and errors that say the mend.
+    """The generated client of the v2beta1 API, with time limits and errors that say the hint.
 
     Not `kfp.Client`: that one tries a silent server five times, prints tracebacks, and keeps the
     namespace of the last call in the home folder.
@@ -187,7 +187,7 @@ class Server:
         """One request, such as ``call("run", "get_run", id, doing="reading the run")``.
 
         Raises:
-            ServerError: one line: what was not possible, why, and the mend.
+            ServerError: one line: what was not possible, why, and the hint.
         """
         service = self._apis.get(api)
         if service is None:

@@ -54,7 +54,7 @@ def submit(
 
     Raises:
         ConfigError: if the image is still the example's.
-        ServerError: with the mend, if the server is not reached, refuses or fails.
+        ServerError: with the hint, if the server is not reached, refuses or fails.
     """
     check_image(cluster)
     check_server(server)

@@ -250,21 +250,21 @@ class Jobs:
     def _refused(self, error: ApiException, what: str) -> ClusterError:
         said = _message(error)
         if error.status == 401:
-            mend = "The pod's token is not accepted: look at its service account."
+            hint = "The pod's token is not accepted: look at its service account."
         elif "exceeded quota" in said:
-            mend = "Ask for less in the cluster file, or for a larger quota."
+            hint = "Ask for less in the cluster file, or for a larger quota."
         elif "admission webhook" in said:
-            mend = "A rule of the cluster forbids it: correct what it names in the cluster file."
+            hint = "A rule of the cluster forbids it: correct what it names in the cluster file."
         elif error.status == 403:
-            mend = (
+            hint = (
                 "kubectl apply -f deploy/rbac.yaml in this namespace, with the service account of "
                 f"the step in it ({DEPLOY})."
             )
         elif error.status == 404:
-            mend = f"Install Kubeflow Trainer 2.2 or later ({DEPLOY})."
+            hint = f"Install Kubeflow Trainer 2.2 or later ({DEPLOY})."
         else:
-            mend = f"The cluster's Kubeflow Trainer must be 2.2 or later ({DEPLOY})."
-        return ClusterError(f"the cluster refused {what} ({error.status}): {said}.", mend)
+            hint = f"The cluster's Kubeflow Trainer must be 2.2 or later ({DEPLOY})."
+        return ClusterError(f"the cluster refused {what} ({error.status}): {said}.", hint)
 
 
 def _body(error: ApiException) -> dict[str, Any]:

@@ -32,13 +32,13 @@ class Verdict:
 
     Attributes:
         message: one sentence without its full stop.
-        mend: what a user can do about it.
+        hint: what a user can do about it.
         sure: whether waiting cannot change it; an image that cannot be pulled may come later.
     """
 
     kind: Literal["done", "resume", "failed"]
     message: str
-    mend: str = ""
+    hint: str = ""
     sure: bool = True
 
 
@@ -197,11 +197,11 @@ def _no_quota(events: list[Any], job: dict[str, Any]) -> Verdict | None:
         named = ", ".join(
             f"{name} {asked[name] * nodes:f} of {limit[name]:f} allowed" for name in short
         )
-        mend = "Ask for less in the cluster file (nodes, gpus, memory), or for a larger quota."
+        hint = "Ask for less in the cluster file (nodes, gpus, memory), or for a larger quota."
         if short:
-            return Verdict("failed", f"the quota can never hold {nodes} nodes: {named}", mend)
+            return Verdict("failed", f"the quota can never hold {nodes} nodes: {named}", hint)
         free = ", ".join(f"{name} {used[name]:f} of {limit[name]:f}" for name in used)
-        return Verdict("failed", f"the quota is used up: {free}", mend, sure=False)
+        return Verdict("failed", f"the quota is used up: {free}", hint, sure=False)
     return None
 
 

@@ -49,7 +49,7 @@ class Nodes:
         poll: seconds between two looks at the job.
         restarts: how often a training is started again after a node was taken away.
         deadline: seconds, then the cluster ends the job by itself; 0 for never.
-        patience: seconds in which what may mend itself may do so: a registry or an API server that
+        patience: seconds in which what may recover may do so: a registry or an API server that
             does not answer, a quota that others use up.
         labels: of job and pods.
         annotations: likewise.
@@ -175,7 +175,7 @@ class Training:
                 _say(f"{self._name}: {verdict.message}; going on from the last checkpoint")
                 self._remove()
             if verdict.kind == "failed":
-                raise DgunetError(f"{self._name}: {verdict.message}.", verdict.mend)
+                raise DgunetError(f"{self._name}: {verdict.message}.", verdict.hint)
         except UnreachableError:
             raise
         except BaseException:

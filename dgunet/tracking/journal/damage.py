@@ -112,6 +112,6 @@ def _reason(why: str, origin: Path) -> str:
     return (
         f"{why}\n\n"
         f"Set aside on {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; nothing here was changed.\n"
-        f"If you can mend it, move it back and send it: what MLflow has of it is not doubled.\n\n"
+        f"If you can repair it, move it back and send it: what MLflow has of it is not doubled.\n\n"
         f"    {origin}\n    dgunet tracking sync\n"
     )

@@ -128,7 +128,7 @@ def client(uri: Address | str) -> Any:
 
 
 @contextmanager
-def answering(layout: Layout, mend: str = "Start it and try again.") -> Iterator[None]:
+def answering(layout: Layout, hint: str = "Start it and try again.") -> Iterator[None]:
     """Within the block MLflow is quiet, and whatever it or the network throws is one line.
 
     Raises:
@@ -138,11 +138,11 @@ def answering(layout: Layout, mend: str = "Start it and try again.") -> Iterator
         with quiet_mlflow():
             yield
     except Away as error:
-        raise TrackingError(f"MLflow at {layout.uri} does not answer ({error}).", mend) from error
+        raise TrackingError(f"MLflow at {layout.uri} does not answer ({error}).", hint) from error
     except (DgunetError, OSError):
         raise
     except Exception as error:  # its drivers have errors of their own
-        raise TrackingError(f"MLflow at {layout.uri}: {one_line(error)}.", mend) from error
+        raise TrackingError(f"MLflow at {layout.uri}: {one_line(error)}.", hint) from error
 
 
 def one_line(error: BaseException) -> str:
@@ -230,14 +230,14 @@ def _make(path: Path, layout: Layout) -> None:
 def _is_made(path: Path) -> bool:
     if not path.exists() or path.stat().st_size == 0:
         return False
-    mend = f"Move it away and run `dgunet tracking init`: {path}"
+    hint = f"Move it away and run `dgunet tracking init`: {path}"
     try:
         with closing(sqlite3.connect(path.as_uri() + "?mode=ro", uri=True)) as connection:
             rows = connection.execute("select name from sqlite_master where type = 'table'")
             tables = {row[0] for row in rows}
     except sqlite3.DatabaseError as error:
-        raise TrackingError(f"{path} is not an MLflow database: {error}.", mend) from error
+        raise TrackingError(f"{path} is not an MLflow database: {error}.", hint) from error
     torn = [name for name in tables if name.startswith("_alembic_tmp_")]
     if torn or "alembic_version" not in tables or "runs" not in tables:
-        raise TrackingError(f"{path} is a half-made MLflow database.", mend)
+        raise TrackingError(f"{path} is a half-made MLflow database.", hint)
     return True
