@@ -1,4 +1,4 @@
-"""Time training steps and their peak memory, each way and variant in a process of its own.
+"""Measure time and peak memory of training steps, each option and variant in its own process.
 
 Examples:
     python benchmarks/training_speed.py --task derain --patch 64 --batch 2      # one CPU or GPU
@@ -6,9 +6,9 @@ Examples:
         --batch 16 --patch 256
 
 The steps are those of `dgunet.training.train` on noise, without validation or checkpoints; the
-first are left out. A step is its data, both passes and the optimiser. On a busy machine trust the
-seconds of CPU beside those of the plain float32 step, not the rates. Under torchrun one way is
-measured, over all processes.
+first ones are omitted. A step comprises its data, both passes and the optimiser. On a shared
+machine compare the CPU seconds with those of the plain float32 step; the rates are unreliable
+there. Under torchrun one option is measured, over all processes.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from typing import Any
 
 import torch
 
+from dgunet.config import RuntimeSettings, TrainingSettings
 from dgunet.network import DGUNet, preset
-from dgunet.training import TrainingConfig, train, world
-from dgunet.training.loop import pick_device
+from dgunet.network.device import pick_device
+from dgunet.training import LaunchedProcess, StepReport, ValidationReport, joined_processes, train
 
 WAYS: dict[str, dict[str, object]] = {
     "plain": {},
@@ -51,40 +52,54 @@ WAYS: dict[str, dict[str, object]] = {
 
 
 class Noise:
-    """Batches of noise, made anew for every step as a loader would."""
+    """Batches of noise, generated for every step as a loader would."""
 
     def __init__(self, batch: int, channels: int, patch: int) -> None:
         self.batch, self._shape = batch, (channels, patch, patch)
 
-    def part(self, step: int, places: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        image = torch.rand(len(places), *self._shape)
+    def part(self, step: int, positions: Sequence[int], /) -> tuple[torch.Tensor, torch.Tensor]:
+        """Noise for each position, the same as input and target."""
+        image = torch.rand(len(positions), *self._shape)
         return image, image
 
 
+class Clock:
+    """Records the CPU time and the duration of every step."""
+
+    def __init__(self) -> None:
+        self.cpu: list[float] = []
+        self.seconds: list[float] = []
+
+    def on_step(self, report: StepReport, /) -> None:
+        """Record one step."""
+        self.cpu.append(time.process_time())
+        self.seconds.append(report.seconds)
+
+    def on_validation(self, report: ValidationReport, /) -> None:
+        """Do nothing: there is no validation."""
+
+
 def measure(way: str, variant: str, args: argparse.Namespace) -> dict[str, object] | None:
-    """Images per second, seconds of CPU a step and peak GiB of this process; None beside rank 0."""
+    """Images per second, CPU seconds per step and peak GiB of this process; None if not rank 0."""
     network = DGUNet(preset(args.task, variant, ratio=10 if args.task == "cs" else None))
     batches = Noise(args.batch, network.config.channels, args.patch)
-    config = TrainingConfig(
+    settings = TrainingSettings(
         iterations=args.warm + args.steps,
+        batch=args.batch,
+        patch=args.patch,
         learning_rate=1e-5,
         warmup=1,
-        device=args.device,
-        threads=args.threads,
         **WAYS[way],  # type: ignore[arg-type]
     )
-    before, cpu, seconds = memory(), [], []
-
-    def observe(report: object) -> None:
-        cpu.append(time.process_time())
-        seconds.append(report.seconds)  # type: ignore[attr-defined]
-
-    with world(pick_device(args.device)) as processes:
-        train(network, batches, config, observe=observe, world=processes)
+    runtime = RuntimeSettings(device=args.device, threads=args.threads)
+    before, clock = memory(), Clock()
+    process = LaunchedProcess.from_variables(os.environ)
+    with joined_processes(pick_device(args.device), process) as processes:
+        train(network, batches, settings, runtime, reporter=clock, world=processes)
         if not processes.leads:
             return None
-        step = statistics.median(seconds[args.warm :])
-        used = statistics.median(b - a for a, b in itertools.pairwise(cpu[args.warm - 1 :]))
+        step = statistics.median(clock.seconds[args.warm :])
+        used = statistics.median(b - a for a, b in itertools.pairwise(clock.cpu[args.warm - 1 :]))
         return {
             "variant": variant,
             "way": way,
@@ -96,14 +111,14 @@ def measure(way: str, variant: str, args: argparse.Namespace) -> dict[str, objec
 
 
 def memory() -> float:
-    """The most GiB that this process had: of the GPU's tensors, or resident."""
+    """Peak GiB of this process: of the tensors on the GPU, or resident."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def logging_microseconds(calls: int = 500) -> float:
-    """What telling the journal of one step costs a training, MLflow being sent to later."""
+    """Cost of writing one step to the journal, in microseconds."""
     from dgunet.tracking import start_run
 
     names = ["loss", "learning_rate", "gradient_norm", "images_per_second", "memory_gib"]
@@ -117,8 +132,8 @@ def logging_microseconds(calls: int = 500) -> float:
             return 1e6 * (time.perf_counter() - started) / calls
 
 
-def apart(way: str, variant: str, limit: float) -> dict[str, Any]:
-    """What `measure` gives in a process of its own, or why it gave nothing."""
+def measure_in_process(way: str, variant: str, limit: float) -> dict[str, Any]:
+    """The result of `measure` in its own process, or the reason of its failure."""
     line = [sys.executable, __file__, *sys.argv[1:], "--only", way, "--variants", variant]
     try:
         done = subprocess.run(
@@ -132,8 +147,8 @@ def apart(way: str, variant: str, limit: float) -> dict[str, Any]:
 
 
 def print_table(results: list[dict[str, Any]]) -> None:
-    """The results as Markdown, each beside the plain float32 step of its variant."""
-    print("| Variant | Way | images/s | to plain | CPU s a step | to plain | peak GiB |")
+    """Print the results as Markdown, relative to the plain float32 step of the variant."""
+    print("| Variant | Option | images/s | to plain | CPU s per step | to plain | peak GiB |")
     print("|---|---|---:|---:|---:|---:|---:|")
     plain = {result["variant"]: result for result in results if result["way"] == "plain"}
     for result in results:
@@ -142,16 +157,16 @@ def print_table(results: list[dict[str, Any]]) -> None:
             print(f"{name} {result['failed']} | | | | |")
             continue
 
-        def beside(key: str, result: dict[str, Any] = result) -> str:
+        def relative(key: str, result: dict[str, Any] = result) -> str:
             whole = plain.get(result["variant"], {}).get(key)
             return f"{result[key]} | {result[key] / whole:.2f}" if whole else f"{result[key]} |"
 
-        speed, cpu = beside("images_per_second"), beside("cpu_seconds_a_step")
+        speed, cpu = relative("images_per_second"), relative("cpu_seconds_a_step")
         print(f"{name} {speed} | {cpu} | {result['peak_gib_above_start']} |")
 
 
 def main() -> None:
-    """Measure every way in turn, or the one of ``--only``."""
+    """Measure all options in turn, or the one of ``--only``."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -160,13 +175,13 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=both, choices=both)
     parser.add_argument("--patch", type=int, default=64)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--warm", type=int, default=1, help="steps that are left out, at least 1")
-    parser.add_argument("--steps", type=int, default=3, help="steps that are timed")
+    parser.add_argument("--warm", type=int, default=1, help="first steps to omit, at least 1")
+    parser.add_argument("--steps", type=int, default=3, help="steps to measure")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--limit", type=float, default=300, help="seconds for one way")
+    parser.add_argument("--limit", type=float, default=300, help="seconds allowed for one option")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", choices=list(WAYS), help="one way, in this process")
-    parser.add_argument("--json", type=Path, help="write the results there too")
+    parser.add_argument("--only", choices=list(WAYS), help="one option, in this process")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     args = parser.parse_args()
     if args.only:
         for variant in args.variants:
@@ -175,11 +190,13 @@ def main() -> None:
         return
     results = []
     for variant, way in itertools.product(args.variants, WAYS):
-        results.append({"variant": variant, "way": way} | apart(way, variant, args.limit))
+        results.append(
+            {"variant": variant, "way": way} | measure_in_process(way, variant, args.limit)
+        )
         print(json.dumps(results[-1]), file=sys.stderr)
     print_table(results)
     cost = logging_microseconds()
-    print(f"\nTelling the journal of a step: {cost:.0f} us.")
+    print(f"\nWriting a step to the journal: {cost:.0f} us.")
     if args.json:
         about = {k: v for k, v in vars(args).items() if k not in ("json", "only")}
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

@@ -21,8 +21,8 @@ def ablate(
 
     Args:
         params: the text of params.yaml.
-        name: of the ablation, e.g. stages-9 or without-fgdm.
-        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        name: name of the ablation, e.g. stages-9 or without-fgdm.
+        code_version: the output of `dgunet pipeline versions`; the step refuses other code.
         image_digest: digest of the image; the step refuses another.
         protocols: every metric protocol with its version; the step refuses others.
         train_store: the prepared Rain13K.
@@ -34,11 +34,13 @@ def ablate(
 
     from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
-    from dgunet.steps.ablate import ablate as run
+    from dgunet.steps.ablate import run_ablation
+    from dgunet.system.logs import log_to_stderr
     from dgunet.tracking.run_links import run_of
 
     check_pins(code=code_version, image=image_digest, protocols=protocols)
-    summary = run(
+    log_to_stderr()
+    summary = run_ablation(
         parse_params(params),
         name,
         train_store=Path(train_store.path),

@@ -25,8 +25,8 @@ def train(
         task: derain, deblur, denoise or cs.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
-        processes: how many share a step's samples; 0 means one for each GPU of the pod.
-        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        processes: number of processes that share a batch; 0 means one for each GPU of the pod.
+        code_version: the output of `dgunet pipeline versions`; the step refuses other code.
         image_digest: digest of the image; the step refuses another.
         store: the prepared training set.
         model: folder of the weights and the loss curve; the checkpoint hash is in the metadata.
@@ -37,8 +37,10 @@ def train(
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.launch import train_on_machine
     from dgunet.kubeflow.steps.model_facts import describe_model
+    from dgunet.system.logs import log_to_stderr
 
     check_pins(code=code_version, image=image_digest)
+    log_to_stderr()
     weights = train_on_machine(
         params,
         task,

@@ -6,7 +6,7 @@ from kfp import dsl
 
 from components import IMAGE
 
-# What the task is given goes to the nodes; the step itself only waits, without their GPUs.
+# Kubeflow forwards these settings of the task to the nodes; the step itself waits without GPUs.
 TO_THE_NODES = [
     dsl.TaskConfigField.RESOURCES,
     dsl.TaskConfigField.KUBERNETES_TOLERATIONS,
@@ -46,26 +46,26 @@ def train_nodes(
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Train one network of Tables 1-4 on several nodes: a TrainJob of Kubeflow Trainer, watched.
+    """Train one network of Tables 1-4 on several nodes with a TrainJob of Kubeflow Trainer.
 
     Args:
         params: the text of params.yaml.
         task: derain, deblur, denoise or cs.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
-        processes: of each node; 0 means one for each GPU of a node.
-        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        processes: number of processes on each node; 0 means one for each GPU of a node.
+        code_version: the output of `dgunet pipeline versions`; the step refuses other code.
         image_digest: digest of the image; the step refuses another.
-        image: what the nodes run, by digest.
-        nodes: how many nodes.
+        image: image of the nodes, by digest.
+        nodes: number of nodes.
         runtime: name of a ClusterTrainingRuntime.
-        shared: path of a volume that the step and all nodes see.
-        poll: seconds between two looks at the job.
-        restarts: how often it is started again after a node was taken away.
-        deadline: seconds, then the cluster ends the job by itself; 0 for never.
+        shared: path of a volume that the step and all nodes mount.
+        poll: seconds between two queries of the job.
+        restarts: number of restarts allowed after the loss of a node.
+        deadline: seconds after which the cluster ends the job; 0 for never.
         labels: of the job and its pods, e.g. the queue of Kueue.
         annotations: of the job and its pods.
-        pull_secrets: logins to the registry.
+        pull_secrets: secrets with the registry's credentials.
         store: the prepared training set.
         task_config: the settings of this task, as Kubeflow forwards them to the nodes.
         model: folder of the weights and the loss curve; the checkpoint hash is in the metadata.

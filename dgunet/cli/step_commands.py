@@ -38,10 +38,12 @@ def train(
     out: Annotated[Optional[Path], typer.Option(help="folder of the trained network")] = None,  # noqa: UP045
     start: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="weights to begin with, such as the first step's of compressive sensing"),
+        typer.Option(help="initial weights, e.g. of the first step for cs [default: random]"),
     ] = None,
 ) -> None:
     """Train one network of Tables 1-4 on its prepared training set.
+
+    A killed training resumes from its newest checkpoint when the same command is given again.
 
     Example: dgunet train derain
     Example: dgunet train cs --ratio 10 --variant DGUNet+
@@ -51,12 +53,12 @@ def train(
 
     from dgunet.config import load_params
     from dgunet.project import TRAINING_SETS, Layout, model_key
-    from dgunet.steps.train import train as run
+    from dgunet.steps.train import train_network
     from dgunet.terms import check_task
 
-    # A container has no project folder and is told everything.
+    # A container has no project folder, so options name all files.
     params = load_params(params_file or Layout.here().params)
-    weights = run(
+    weights = train_network(
         params,
         task,
         variant=variant,
@@ -163,11 +165,11 @@ def ablate(
     from dgunet.cli.runs_commands import say_where_to_compare
     from dgunet.config import load_params
     from dgunet.project import TRAINING_SETS, Layout
-    from dgunet.steps.ablate import ablate as run
+    from dgunet.steps.ablate import run_ablation
     from dgunet.terms import ABLATION_SET, ablation
 
     here = Layout.here()
-    summary = run(
+    summary = run_ablation(
         load_params(params_file or here.params),
         name,
         train_store=here.store(TRAINING_SETS["derain"]),

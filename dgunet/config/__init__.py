@@ -1,24 +1,22 @@
-"""``params.yaml`` as typed objects, checked before anything runs."""
+"""``params.yaml`` as typed settings, validated before anything runs."""
 
 from dgunet.config.params import (
-    EvaluateParams,
+    EvaluationSettings,
     Params,
-    ProfileParams,
-    RuntimeParams,
-    TrainParams,
-    ValidationParams,
+    ProfileSettings,
     check_params,
     load_params,
     parse_params,
 )
+from dgunet.config.training import RuntimeSettings, TrainingSettings, ValidationSettings
 
 __all__ = [
-    "EvaluateParams",
+    "EvaluationSettings",
     "Params",
-    "ProfileParams",
-    "RuntimeParams",
-    "TrainParams",
-    "ValidationParams",
+    "ProfileSettings",
+    "RuntimeSettings",
+    "TrainingSettings",
+    "ValidationSettings",
     "check_params",
     "load_params",
     "parse_params",

@@ -1,4 +1,4 @@
-"""Settings that must be a choice of the network's or of the catalogue's, checked without torch."""
+"""Settings that the network or the catalogue restricts further, checked without torch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from pydantic_core import PydanticCustomError
-
+from dgunet.config.ranges import INNER, setting_error, unquoted
 from dgunet.network.config import FIELDS, check_field, preset
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import shorten
@@ -16,37 +15,35 @@ from dgunet.terms import TASKS
 OVERRIDES = tuple(
     name for name in FIELDS if name not in ("task", "shared", "channels", "operator", "ratio")
 )
-"""What a profile may say of its networks; the rest follows from task, variant and ratio."""
-
-
-def told(text: str, kind: Literal["told", "inner"] = "told") -> PydanticCustomError:
-    """An error that names its values itself: of several keys together, or of one within a key."""
-    return PydanticCustomError(kind, "{text}", {"text": text})
+"""Fields of a network that a profile may set; task, variant and ratio determine the others."""
 
 
 def check_overrides(network: Mapping[str, Any]) -> None:
-    """Refuse what is no field of a network, or not of the field's kind and range.
+    """Refuse unknown fields of a network and values of the wrong kind or out of range.
 
     Raises:
         PydanticCustomError: naming field, value and range.
     """
     for name, value in network.items():
         if name not in OVERRIDES:
-            raise told(_no_field(name), "inner")
+            raise setting_error(_unknown_field(name), INNER)
         try:
             check_field(name, value)
         except ConfigError as error:
-            wanted = error.hint.removeprefix("Use ").removesuffix(".")
-            raise told(f"{name} is {shorten(value)}, allowed: {wanted}", "inner") from error
+            allowed = error.hint.removeprefix("Use ").removesuffix(".")
+            raise setting_error(f"{name} is {shorten(value)}, allowed: {allowed}", INNER) from error
 
 
 def check_together(
     key: str, network: Mapping[str, Any], variants: Sequence[str], architecture: str
 ) -> None:
-    """Refuse fields that are allowed each for itself and make no network of some task.
+    """Refuse fields that are valid one by one but together give no network for some task.
 
     Args:
-        key: of ``network`` in the file, for the error.
+        key: the key of ``network`` in the file, for the error.
+        network: the fields that replace those of the architecture's preset.
+        variants: DGUNet, DGUNet+ or both.
+        architecture: released or paper.
 
     Raises:
         PydanticCustomError: naming the task and the reason.
@@ -58,15 +55,15 @@ def check_together(
             try:
                 preset(task, variant, architecture=architecture, ratio=ratio, **changes)
             except ConfigError as error:
-                why = str(error).removesuffix(".")
-                raise told(f"{key} does not fit {task} {variant}: {why}") from error
+                reason = str(error).removesuffix(".")
+                raise setting_error(f"{key} does not fit {task} {variant}: {reason}") from error
 
 
 def check_set(name: str, role: Literal["train", "test"]) -> None:
-    """Refuse what is no data set of that role.
+    """Refuse a name that the catalogue has no dataset of that role for.
 
     Raises:
-        PydanticCustomError: naming what may have been meant.
+        PydanticCustomError: naming the dataset and the most similar name.
     """
     from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 
@@ -74,14 +71,14 @@ def check_set(name: str, role: Literal["train", "test"]) -> None:
     if name not in known:
         near = get_close_matches(name, known, n=1)
         kind = "training" if role == "train" else "test"
-        raise told(
+        raise setting_error(
             f"{shorten(name)} is no {kind} set of `dgunet data list`"
             + (f" (did you mean {near[0]}?)" if near else "")
         )
 
 
-def _no_field(name: str) -> str:
+def _unknown_field(name: str) -> str:
     if name in FIELDS:
-        return f"{name} follows from the task, the variant and the ratio, and is no choice"
+        return f"{name} follows from the task, the variant and the ratio, and cannot be set"
     near = get_close_matches(name[:80], OVERRIDES, n=1)
-    return f"{shorten(name)[1:-1]} is not a field" + (f" (did you mean {near[0]}?)" if near else "")
+    return f"{unquoted(name)} is not a field" + (f" (did you mean {near[0]}?)" if near else "")

@@ -1,4 +1,4 @@
-"""The nine networks of Tables 5 and 6: train on deraining, score on Rain100H (Section 4.6)."""
+"""The step `ablate`: train and score one network of Tables 5 and 6 (Section 4.6)."""
 
 from __future__ import annotations
 
@@ -10,33 +10,32 @@ from dgunet.config import Params
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.project import ablation_experiment
 from dgunet.steps.evaluate import evaluate_network, papers_networks
-from dgunet.steps.training_job import TrainingJob
-from dgunet.terms import (
-    ABLATION_SET,
-    ABLATION_TASK,
-    ABLATION_VARIANT,
-    RunTags,
-    ablation,
-)
+from dgunet.steps.tracked_training import train_in_run, training_inputs, training_run
+from dgunet.terms import ABLATION_SET, ABLATION_TASK, ABLATION_VARIANT, RunTags, ablation
 from dgunet.tracking.reports.progress import show_verification
+from dgunet.training.preparation import prepare_training
 
 
-def ablate(
+def run_ablation(
     params: Params, name: str, *, train_store: Path, test_store: Path, out: Path
 ) -> EvaluationSummary | None:
-    """Train and score one ablation variant, as one top-level MLflow run.
+    """Train one ablation variant on deraining and score it on Rain100H, as one run in MLflow.
 
-    Under ``torchrun`` all processes train, and the leading one scores; the others return None.
+    Under ``torchrun`` all processes train; the leading one scores, and the others return None.
 
     Raises:
         ConfigError: for an unknown name; the message lists the nine.
     """
     show_verification()
-    chosen = ablation(name)
-    settings: dict[str, Any] = dict(params.active.network) | dict(chosen.changes)
+    variant = ablation(name)
+    changes: dict[str, Any] = dict(params.active.network) | dict(variant.changes)
     config = network.preset(
-        ABLATION_TASK, ABLATION_VARIANT, architecture=params.architecture, **settings
+        ABLATION_TASK, ABLATION_VARIANT, architecture=params.architecture, **changes
     )
+    inputs = training_inputs(
+        params, params.active.ablate, config, key=f"ablation-{name}", store=train_store, out=out
+    )
+    prepared = prepare_training(inputs)
     tags = RunTags(
         "ablate",
         params.profile,
@@ -45,27 +44,18 @@ def ablate(
         dataset=ABLATION_SET,
         column=ABLATION_SET,
         row=name,
-        tables=tuple(chosen.columns),
+        tables=tuple(variant.columns),
     ).to_dict()
-    job = TrainingJob(
-        params,
-        params.active.ablate,
-        config,
-        key=f"ablation-{name}",
-        store=train_store,
-        out=out,
-    )
-    with job.start_run(
-        ablation_experiment(chosen), name, tags=tags, params={"ablation": name}
-    ) as run:
-        weights = job.fit(run)
-        if not job.leads:
+    experiment = ablation_experiment(variant)
+    with training_run(prepared, experiment, name, tags=tags, params={"ablation": name}) as run:
+        weights = train_in_run(prepared, run)
+        if not inputs.process.leads:
             return None
         return evaluate_network(
             params,
             ABLATION_SET,
             row=name,
-            papers=papers_networks(ABLATION_TASK, ABLATION_VARIANT, **chosen.changes),
+            papers=papers_networks(ABLATION_TASK, ABLATION_VARIANT, **variant.changes),
             weights=weights,
             store=test_store,
             out=out,

@@ -20,6 +20,7 @@ from dgunet.evaluation.processes import evaluate_in_processes
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.runner import alone, merge_rows, score_shard
 from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection
+from dgunet.network.device import pick_device, thread_count
 from dgunet.project import EXPERIMENTS
 from dgunet.system import files
 from dgunet.system.errors import CheckpointError, DataError
@@ -40,7 +41,6 @@ from dgunet.tracking import Run, start_run
 from dgunet.tracking.reports.network_numbers import numeric_params
 from dgunet.tracking.reports.progress import counting, show_verification
 from dgunet.tracking.reports.strips import strips
-from dgunet.training.loop import pick_device, thread_count
 
 FREE_FIELDS = ("proximal_domain", "dormant")
 """Choices that the published networks were used with both ways, or that decide nothing."""

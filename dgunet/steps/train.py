@@ -1,4 +1,4 @@
-"""Prepared store to trained network, for one task (and ratio) and variant."""
+"""The step `train`: prepared store to trained network, for one task, variant and ratio."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 from dgunet import network
 from dgunet.config import Params
 from dgunet.project import EXPERIMENTS, model_key
-from dgunet.steps.training_job import TrainingJob
+from dgunet.steps.tracked_training import train_in_run, training_inputs, training_run
 from dgunet.terms import TABLES, RunTags, check_task
 from dgunet.tracking.reports.progress import show_verification
+from dgunet.training.preparation import prepare_training
 
 
-def train(
+def train_network(
     params: Params,
     task: str,
     *,
@@ -24,38 +25,38 @@ def train(
 ) -> Path:
     """Train one network of Tables 1-4; returns the path of its weights.
 
-    Writes ``network.safetensors``, ``loss.csv`` (a row a step) and ``training.json``. A training
-    that was killed goes on where it stopped. With ``start`` the network begins with the weights
-    there, as the second step of compressive sensing does.
+    Writes ``network.safetensors``, ``loss.csv`` (one row per step) and ``training.json`` to
+    ``out``. A killed training resumes from its newest checkpoint. Under ``torchrun`` every process
+    calls this; the leading one writes and reports.
+
+    Args:
+        params: the project's parameters.
+        task: derain, deblur, denoise or cs.
+        variant: DGUNet or DGUNet+.
+        ratio: percent of measurements, for cs only.
+        store: the prepared training set.
+        out: folder of the result.
+        start: weights to begin with, as in the second training step of compressive sensing.
 
     Raises:
         ConfigError: for an unknown task or a missing ratio.
         DataError: if the store is missing or damaged.
-        CheckpointError: if a killed training of other settings or other data lies there.
-        DivergedError: if the loss stops being finite.
-        SystemExit: with status 75 after SIGTERM: the same call goes on.
+        CheckpointError: if the checkpoints of a killed training are of other settings or data.
+        DivergedError: if the loss is not finite.
+        SystemExit: with status 75 after SIGTERM; the same call resumes the training.
     """
     show_verification()
     task = check_task(task)
     key = model_key(task, variant, ratio)
     config = network.preset(
-        task,
-        variant,
-        architecture=params.architecture,
-        ratio=ratio,
-        **params.active.network,
+        task, variant, architecture=params.architecture, ratio=ratio, **params.active.network
     )
-    tags = RunTags(
-        "train",
-        params.profile,
-        task,
-        variant,
-        ratio,
-        row=variant,
-        tables=(TABLES[task],),
-    ).to_dict()
-    job = TrainingJob(
+    inputs = training_inputs(
         params, params.training(task), config, key=key, store=store, out=out, start=start
     )
-    with job.start_run(EXPERIMENTS[task], f"train {key}", tags=tags, params={}) as run:
-        return job.fit(run)
+    prepared = prepare_training(inputs)
+    tags = RunTags(
+        "train", params.profile, task, variant, ratio, row=variant, tables=(TABLES[task],)
+    ).to_dict()
+    with training_run(prepared, EXPERIMENTS[task], f"train {key}", tags=tags, params={}) as run:
+        return train_in_run(prepared, run)

@@ -26,6 +26,7 @@ def start_run(
     params: Mapping[str, Any],
     home: Path | None = None,
     closing: bool = False,
+    adopt: str | None = None,
 ) -> Iterator[Run]:
     """Open a run; it ends FINISHED, FAILED with the tag ``error``, or KILLED.
 
@@ -43,6 +44,7 @@ def start_run(
         params: settings known at the start.
         home: the project's folder; found from the working directory without it.
         closing: this run ends a chain, so what earlier stages left is delivered with it.
+        adopt: the id of a run in MLflow to continue, unless ``MLFLOW_RUN_ID`` names one.
 
     Raises:
         DgunetError: if the journal cannot be written.
@@ -58,7 +60,7 @@ def start_run(
         "name": name,
         "start": now_ms(),
         "tags": standard_tags(layout.home, tags),
-        "adopt": os.environ.pop("MLFLOW_RUN_ID", None),
+        "adopt": os.environ.pop("MLFLOW_RUN_ID", adopt),
         "continues": tags.get("resumed.journal"),
     }
     run = Run(layout, JournalWriter(layout.journals, header), mode)

@@ -1,15 +1,19 @@
-"""Training: losses, schedules, checkpoints, and one loop for one or many processes."""
+"""Training: settings and data in, a trained network out.
 
+`dgunet.training.job` trains a network of the paper on a prepared store; `dgunet.training.loop` is
+the optimisation loop that it uses.
+"""
+
+from dgunet.training.batches import Batches
 from dgunet.training.checkpoints import Checkpoints, Snapshot
 from dgunet.training.curve import StepReport, TrainingResult
-from dgunet.training.distributed import World, world
-from dgunet.training.loop import Batches, DivergedError, train
-from dgunet.training.loss import LOSSES, Loss, stage_losses
+from dgunet.training.distributed import LaunchedProcess, World, joined_processes
+from dgunet.training.loop import DivergedError, LoopReporter, train
+from dgunet.training.loss import LOSSES, stage_losses
 from dgunet.training.mixup import MixUp
 from dgunet.training.schedule import warmup_cosine
-from dgunet.training.settings import TrainingConfig
 from dgunet.training.stopping import RESUME, InterruptedTrainingError
-from dgunet.training.validation import Validation, ValidationPlan, ValidationReport
+from dgunet.training.validation import Validation, ValidationReport
 
 __all__ = [
     "LOSSES",
@@ -18,18 +22,17 @@ __all__ = [
     "Checkpoints",
     "DivergedError",
     "InterruptedTrainingError",
-    "Loss",
+    "LaunchedProcess",
+    "LoopReporter",
     "MixUp",
     "Snapshot",
     "StepReport",
-    "TrainingConfig",
     "TrainingResult",
     "Validation",
-    "ValidationPlan",
     "ValidationReport",
     "World",
+    "joined_processes",
     "stage_losses",
     "train",
     "warmup_cosine",
-    "world",
 ]

@@ -1,35 +1,35 @@
-"""Copies made beside the training: a bucket that hangs holds up nothing.
+"""Uploads of checkpoints in the background: a bucket that does not respond delays no step.
 
-A thread of its own makes the copies, the newest checkpoint first: one that a newer one overtakes is
-left out. Whoever ends the process waits for it for a limited time only.
+One thread uploads the newest checkpoint first and omits those that a newer one has replaced. The
+end of the process waits for it for a limited time only.
 """
 
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
-from dgunet.training.checkpoint_mirror import Copies, CopyError
+from dgunet.training.checkpoint_mirror import CheckpointMirror, MirrorError
 
-LEAVE_SECONDS = 8.0
-"""How long the end of a run waits for the bucket: SIGKILL often comes 30 s after SIGTERM."""
+EXIT_SECONDS = 8.0
+"""How long the end of a run waits for the bucket: SIGKILL often follows SIGTERM after 30 s."""
+
+logger = logging.getLogger(__name__)
 
 
-class Uploads:
-    """Copies the checkpoints that it is given to ``copies``.
+class BackgroundUploads:
+    """Uploads checkpoints to ``mirror``; failures are logged.
 
     Args:
-        copies: where to.
-        keep: how many of them stay there.
-        say: told a line for a copy that could not be made.
+        mirror: the destination.
+        keep: number of checkpoints that the mirror retains.
     """
 
-    def __init__(self, copies: Copies, keep: int, say: Callable[[str], None]) -> None:
-        self._copies = copies
+    def __init__(self, mirror: CheckpointMirror, keep: int) -> None:
+        self._mirror = mirror
         self._keep = keep
-        self._say = say
         self._changed = threading.Condition()
         self._next: Path | None = None
         self._emptying = False
@@ -38,36 +38,39 @@ class Uploads:
         self._thread: threading.Thread | None = None
 
     def offer(self, path: Path) -> None:
-        """Copy ``path`` as soon as the one before is done; returns at once."""
+        """Upload ``path`` when the upload in progress is done; returns at once."""
         self._wake(path, emptying=False)
 
-    def finish(self, seconds: float = LEAVE_SECONDS) -> bool:
-        """Wait until what was offered is there, or could not be copied; False if it takes longer.
+    def finish(self, seconds: float = EXIT_SECONDS) -> bool:
+        """Wait until the offered checkpoints are uploaded or failed; False after ``seconds``.
 
-        Then the copy may be missing, which is told once. Also called at the end of the process.
+        The mirror may then lack the last checkpoint, which is logged once. Also called when the
+        process ends.
         """
         if self._gave_up or self._idle(seconds):
             return not self._gave_up
         self._gave_up = True
-        self._say(
-            f"{self._copies.place} has not taken the last checkpoint within {seconds:g} s; "
-            "it may be missing there, the one on this disk is whole"
+        logger.warning(
+            "%s has not taken the last checkpoint within %g s; "
+            "it may be missing there, the one on this disk is whole",
+            self._mirror.address,
+            seconds,
         )
         return False
 
-    def clear(self, seconds: float = LEAVE_SECONDS) -> None:
-        """Remove all copies, as far as that is done in time; what stays is told."""
+    def clear(self, seconds: float = EXIT_SECONDS) -> None:
+        """Remove all mirrored checkpoints; logs if that takes longer than ``seconds``."""
         self._wake(None, emptying=True)
         if not self._idle(seconds):
             self._gave_up = True
-            self._say(f"{self._copies.place} could not be emptied within {seconds:g} s")
+            logger.warning("%s could not be emptied within %g s", self._mirror.address, seconds)
 
     def _wake(self, path: Path | None, *, emptying: bool) -> None:
         with self._changed:
             self._next, self._emptying = path, emptying
             if self._thread is None:
                 # Not of an executor: the end of the process would wait for its threads.
-                self._thread = threading.Thread(target=self._work, daemon=True, name="copies")
+                self._thread = threading.Thread(target=self._work, daemon=True, name="uploads")
                 self._thread.start()
                 atexit.register(self.finish)
             self._changed.notify_all()
@@ -86,21 +89,21 @@ class Uploads:
                 emptying, self._emptying = self._emptying, False
                 self._busy = True
             try:
-                self._do(path, emptying)
+                self._request(path, emptying)
             finally:
                 with self._changed:
                     self._busy = False
                     self._changed.notify_all()
 
-    def _do(self, path: Path | None, emptying: bool) -> None:
+    def _request(self, path: Path | None, emptying: bool) -> None:
+        address = self._mirror.address
         try:
             if emptying:
-                self._copies.clear()
+                self._mirror.clear()
             elif path is not None:
-                self._copies.put(path, self._keep)
-        except (CopyError, OSError) as error:
-            place = self._copies.place
+                self._mirror.put(path, self._keep)
+        except (MirrorError, OSError) as error:
             if path is None:
-                self._say(f"{place} could not be emptied: {error}")
+                logger.warning("%s could not be emptied: %s", address, error)
             else:
-                self._say(f"{path.name} was not copied to {place}: {error}")
+                logger.warning("%s was not copied to %s: %s", path.name, address, error)

@@ -1,10 +1,10 @@
-"""Checkpoints of an unfinished run: whole, verified, of this run and no other."""
+"""Checkpoints of an unfinished training: written whole, verified by hash, bound to its identity."""
 
 from __future__ import annotations
 
 import io
+import logging
 import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,36 +16,34 @@ import torch
 from dgunet.system import files, leftovers
 from dgunet.system.errors import CheckpointError
 from dgunet.system.reading import read_bytes, shorten
-from dgunet.training.checkpoint_mirror import Copies, bring_newest
-from dgunet.training.checkpoint_uploads import Uploads
+from dgunet.training.checkpoint_mirror import CheckpointMirror, download_newest
+from dgunet.training.checkpoint_uploads import BackgroundUploads
 
 Snapshot = dict[str, Any]
-"""Tensors and plain values by name; ``step`` is the first step that is not made yet."""
+"""Tensors and plain values by name; ``step`` is the index of the next optimiser step."""
 
 MAGIC = b"dgunet-training-1 "
-"""First line of a file: this and the SHA-256 of the rest, which ``torch.save`` wrote."""
-
+"""Start of the first line, which ends with the SHA-256 of the rest as ``torch.save`` wrote it."""
 
 CHECKPOINT_BYTES = 64 << 30
-"""A checkpoint is at most this large: three times the weights of the largest network allowed."""
+"""Upper bound of a checkpoint's size: three times the weights of the largest network allowed."""
 
-
-def _say(line: str) -> None:
-    print(f"dgunet: {line}", file=sys.stderr)
+logger = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints of one run in a folder of their own, the last ``keep`` of them.
+    """The last ``keep`` checkpoints of one training, in a folder of their own.
 
     Args:
-        folder: made when the first is written.
-        identity: what the run is, as texts by name: its settings and its data. A checkpoint of
-            another identity is refused.
-        seconds: between two checkpoints; 0 writes one at every step.
-        facts: asked at every writing for more to keep, such as the tracking run's id.
-        keep: how many stay.
-        copies: where they are copied to, beside the training and beside the writing. A copy that
-            cannot be made, or takes too long, is told and does not stop the run.
+        folder: created with the first checkpoint.
+        identity: settings and data of the training as texts by name. A checkpoint of another
+            identity is refused.
+        seconds: time between two checkpoints; 0 writes one at every step.
+        facts: called for each checkpoint; gives further texts to store, such as the id of the
+            MLflow run.
+        keep: number of checkpoints retained.
+        mirror: receives a copy of each checkpoint in the background. A failed or slow upload is
+            logged and does not stop the training.
     """
 
     def __init__(
@@ -56,28 +54,29 @@ class Checkpoints:
         seconds: float,
         facts: Callable[[], Mapping[str, str]] = dict,
         keep: int = 3,
-        copies: Copies | None = None,
+        mirror: CheckpointMirror | None = None,
     ) -> None:
         self.folder = folder
         self.identity = dict(identity)
         self.facts = facts
         self._seconds = seconds
         self._keep = keep
-        self._copies = copies
-        self._uploads = Uploads(copies, keep, _say) if copies is not None else None
+        self._mirror = mirror
+        self._uploads = BackgroundUploads(mirror, keep) if mirror is not None else None
         self._saved = time.monotonic()
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
 
     def due(self) -> bool:
-        """Whether the last one is old enough for another."""
+        """Whether the time between two checkpoints has passed since the last one."""
         return time.monotonic() - self._saved >= self._seconds
 
     def save(self, snapshot: Snapshot) -> None:
-        """Copy ``snapshot`` now and write it in the background.
+        """Serialise ``snapshot`` now and write it in the background.
 
         Raises:
-            DgunetError: if this or the previous one could not be written (a full disk).
+            DgunetError: if the previous checkpoint could not be written, for example on a full
+                disk.
         """
         self.wait()
         buffer = io.BytesIO()
@@ -96,7 +95,7 @@ class Checkpoints:
             self._uploads.offer(path)
 
     def wait(self) -> None:
-        """Return when what ``save`` took is on the disk.
+        """Wait until the checkpoint of the last `save` is on the disk.
 
         Raises:
             DgunetError: if it could not be written.
@@ -105,8 +104,8 @@ class Checkpoints:
             writing, self._writing = self._writing, None
             writing.result()
 
-    def leave(self) -> None:
-        """`wait`, and give the copy of the last one some seconds: the process is about to end.
+    def wait_for_mirror(self) -> None:
+        """`wait`, then wait a limited time for the last upload, before the process ends.
 
         Raises:
             DgunetError: if the checkpoint could not be written.
@@ -116,30 +115,33 @@ class Checkpoints:
             self._uploads.finish()
 
     def newest(self) -> Snapshot | None:
-        """The newest whole checkpoint; damaged ones are named and passed over. None: no run here.
+        """The newest whole checkpoint; damaged ones are logged and skipped. None without one.
 
-        With copies, the newest of them counts if it is newer than what lies here.
+        A newer one in the mirror is downloaded first.
 
         Raises:
             CheckpointError: if it belongs to other settings or other data, naming each difference;
-                or if the copies cannot be asked.
+                or if the mirror cannot be read.
         """
         leftovers.remove_dead(self.folder)
-        if self._copies is not None:
-            bring_newest(self._copies, self.folder, read, _say)
+        if self._mirror is not None:
+            download_newest(self._mirror, self.folder, read_checkpoint)
         paths = self._paths()
-        for place, path in reversed(list(enumerate(paths))):
+        for index, path in reversed(list(enumerate(paths))):
             try:
-                snapshot = read(path)
+                snapshot = read_checkpoint(path)
             except CheckpointError as error:
-                then = "Using the one before." if place else "None is left: starting from step 0."
-                _say(f"{error} {then}")
+                logger.warning(
+                    "%s %s",
+                    error,
+                    "Using the one before." if index else "None is left: starting from step 0.",
+                )
                 continue
-            self._refuse_other(path, snapshot["identity"])
+            self._check_identity(path, snapshot["identity"])
             return snapshot
         return None
 
-    def _refuse_other(self, path: Path, found: dict[str, str]) -> None:
+    def _check_identity(self, path: Path, found: dict[str, str]) -> None:
         names = sorted(found.keys() | self.identity.keys())
         changes = [
             f"{name} was {found.get(name, 'not there')}, is {self.identity.get(name, 'not there')}"
@@ -148,12 +150,12 @@ class Checkpoints:
         ]
         if changes:
             raise CheckpointError(
-                f"{path} belongs to another run: {'; '.join(changes)}.",
-                f"Restore these to go on with it, or remove {self.folder} to start afresh.",
+                f"{path} belongs to another training: {'; '.join(changes)}.",
+                f"Restore these settings to resume it, or remove {self.folder} to start afresh.",
             )
 
     def clear(self) -> None:
-        """Remove all of them: the run is finished."""
+        """Remove all checkpoints of the finished training, also from the mirror."""
         self.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
         if self._uploads is not None:
@@ -163,25 +165,25 @@ class Checkpoints:
         return sorted(self.folder.glob("step-*.ckpt"))
 
 
-def read(path: Path) -> Snapshot:
-    """The checkpoint at ``path``, its tensors on the CPU.
+def read_checkpoint(path: Path) -> Snapshot:
+    """The checkpoint at ``path`` with its tensors on the CPU.
 
     Raises:
-        CheckpointError: if it is not whole: its content does not have the hash it names.
+        CheckpointError: if its content does not match its hash, or is not a training checkpoint.
     """
     try:
         content = read_bytes(path, limit=CHECKPOINT_BYTES, kind=CheckpointError)
         first, _, payload = content.partition(b"\n")
         if first != MAGIC + files.sha256_bytes(payload).encode():
-            raise CheckpointError(f"{path} is damaged: its content does not have its SHA-256.")
+            raise CheckpointError(f"{path} is damaged: its content does not match its SHA-256.")
         snapshot = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except (CheckpointError, MemoryError):
         raise
-    except Exception as error:  # a pickle may fail in any of its instructions
+    except Exception as error:  # unpickling can raise any exception
         raise CheckpointError(f"{path} cannot be read ({shorten(str(error))}).") from error
     kinds = {"step": int, "identity": dict, "facts": dict}
     if not isinstance(snapshot, dict) or any(
         not isinstance(snapshot.get(name), kind) for name, kind in kinds.items()
     ):
-        raise CheckpointError(f"{path} is no checkpoint of a training.")
+        raise CheckpointError(f"{path} is not a checkpoint of a training.")
     return snapshot

@@ -1,4 +1,4 @@
-"""The loss curve: one report a step."""
+"""The loss curve of a training: one report for each step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dgunet.training.validation import ValidationReport
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one optimiser step tells: losses are those before the step."""
+    """One optimiser step; the losses are those before the weights change."""
 
     step: int
     iterations: int
@@ -24,40 +24,40 @@ class StepReport:
     gradient_norm: float
     """L2 norm over all parameters, before clipping."""
     seconds: float
-    """Of the whole step, data and optimiser included. A GPU makes the optimiser's part while the
-    next step begins, so it counts there."""
+    """Duration of the whole step, including data and optimiser. A GPU runs the optimiser
+    asynchronously, so its time may count towards the next step."""
 
     @property
     def skipped(self) -> bool:
-        """Whether loss or gradient were not finite, so that the weights were left alone."""
+        """Whether loss or gradient was not finite, so that the weights did not change."""
         return not (math.isfinite(self.loss) and math.isfinite(self.gradient_norm))
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The curve of a finished run, one report a step, and its validations."""
+    """The loss curve of a finished training and its validations."""
 
     reports: tuple[StepReport, ...]
     validations: tuple[ValidationReport, ...] = ()
 
     @property
     def skipped(self) -> tuple[int, ...]:
-        """The steps that were left out."""
+        """The steps whose update was skipped."""
         return tuple(report.step for report in self.reports if report.skipped)
 
     @property
-    def chosen(self) -> ValidationReport | None:
-        """The validation whose weights are the result; None: those of the last step are."""
+    def selected(self) -> ValidationReport | None:
+        """The validation whose weights are the result; None: the weights of the last step."""
         return max((v for v in self.validations if v.best), key=lambda v: v.steps, default=None)
 
     @property
     def first_loss(self) -> float:
-        """Mean loss of the first tenth of the steps, those left out not counted."""
+        """Mean loss of the first tenth of the steps, without skipped ones."""
         return self._mean(self.reports[: self._tenth])
 
     @property
     def last_loss(self) -> float:
-        """Mean loss of the last tenth of the steps, likewise."""
+        """Mean loss of the last tenth of the steps, without skipped ones."""
         return self._mean(self.reports[-self._tenth :])
 
     @property
@@ -71,7 +71,7 @@ class TrainingResult:
 
 
 def pack(reports: Sequence[StepReport]) -> Tensor:
-    """The curve as float64 (steps, 4 + stages), exactly."""
+    """The reports without loss of precision, as float64 (steps, 4 + stages)."""
     return torch.tensor(
         [[r.loss, r.learning_rate, r.gradient_norm, r.seconds, *r.stage_losses] for r in reports],
         dtype=torch.float64,
@@ -79,7 +79,7 @@ def pack(reports: Sequence[StepReport]) -> Tensor:
 
 
 def unpack(packed: Tensor, iterations: int) -> list[StepReport]:
-    """The reports that ``pack`` took."""
+    """The reports that `pack` stored."""
     return [
         StepReport(step, iterations, loss, tuple(stages), rate, norm, seconds)
         for step, (loss, rate, norm, seconds, *stages) in enumerate(packed.tolist())

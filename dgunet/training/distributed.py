@@ -1,14 +1,14 @@
-"""Several processes, one run: each takes its share of the samples of every step.
+"""Data-parallel training: each process takes its share of the samples of every step.
 
-Started by ``torchrun``, whose environment says who is who. The gradient of a step is that of the
-whole batch whatever the number of processes, so the trajectory is the same within rounding.
+``torchrun`` starts the processes and numbers them. The gradient of a step is that of the whole
+batch for any number of processes, so the trajectory is the same within rounding.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,8 +20,36 @@ from dgunet.system.errors import ConfigError
 from dgunet.system.reading import shorten
 
 
+@dataclass(frozen=True)
+class LaunchedProcess:
+    """The number of this process among those that ``torchrun`` started; alone without it."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    """Number among the processes of this machine, which selects the GPU."""
+
+    @classmethod
+    def from_variables(cls, variables: Mapping[str, str]) -> LaunchedProcess:
+        """The process that ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK`` describe.
+
+        Raises:
+            ConfigError: if one of them is not a whole number.
+        """
+        return cls(
+            rank=_number(variables, "RANK", "0"),
+            size=_number(variables, "WORLD_SIZE", "1"),
+            local_rank=_number(variables, "LOCAL_RANK", "0"),
+        )
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and reports; the others only train."""
+        return self.rank == 0
+
+
 class World:
-    """The processes of this run, and this one's place among them; alone without ``torchrun``."""
+    """All processes of a training, and the rank of this one; a single one without ``torchrun``."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank = rank
@@ -29,11 +57,11 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the one that logs and writes."""
+        """Whether this process writes files and reports."""
         return self.rank == 0
 
-    def places(self, batch: int) -> range:
-        """This process's places in a batch, as even a share as can be.
+    def positions(self, batch: int) -> range:
+        """This process's positions in a batch; shares differ by one sample at most.
 
         Raises:
             ConfigError: if there are fewer samples than processes.
@@ -48,16 +76,16 @@ class World:
     def wrap(self, network: nn.Module, device: torch.device) -> nn.Module:
         """``network`` with its gradients averaged over the processes.
 
-        The parameters that the released networks hold and never use are frozen, so every
-        parameter that is waited for gets a gradient.
+        The unused parameters of the released networks are frozen, so every other parameter
+        receives a gradient.
         """
         if self.size == 1:
             return network
         ids = [device.index] if device.type == "cuda" else None
         return DistributedDataParallel(network, device_ids=ids, forward_sync_buffers=False)
 
-    def quiet(self, model: nn.Module) -> AbstractContextManager[Any]:
-        """Backward passes within the block add to the gradients without averaging them."""
+    def without_averaging(self, model: nn.Module) -> AbstractContextManager[Any]:
+        """Within the block, backward passes accumulate gradients of this process only."""
         return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
     def total(self, values: Tensor) -> Tensor:
@@ -67,20 +95,20 @@ class World:
         return values
 
     def largest(self, number: int, device: torch.device) -> int:
-        """The largest of the processes' numbers, the same answer in all of them."""
+        """The largest of the processes' numbers, in all of them."""
         if self.size == 1:
             return number
-        told = torch.tensor(number, device=device)
-        dist.all_reduce(told, op=dist.ReduceOp.MAX)
-        return int(told)
+        value = torch.tensor(number, device=device)
+        dist.all_reduce(value, op=dist.ReduceOp.MAX)
+        return int(value)
 
     def gather(self, content: Any) -> list[Any]:
         """Every process's ``content``, by rank, in all of them."""
         if self.size == 1:
             return [content]
-        everyones: list[Any] = [None] * self.size
-        dist.all_gather_object(everyones, content)
-        return everyones
+        contents: list[Any] = [None] * self.size
+        dist.all_gather_object(contents, content)
+        return contents
 
     def share(self, content: Any) -> Any:
         """The leading process's ``content``, in all of them."""
@@ -92,35 +120,35 @@ class World:
 
 
 @contextmanager
-def world(device: str) -> Iterator[World]:
+def joined_processes(device: str, process: LaunchedProcess) -> Iterator[World]:
     """Join the processes that ``torchrun`` started: NCCL on GPUs, gloo on CPUs.
 
     Args:
-        device: ``cuda`` or ``cpu``; each process takes the GPU of its local rank.
+        device: ``cuda`` or ``cpu``; each process uses the GPU of its local rank.
+        process: this process.
     """
-    size = _number("WORLD_SIZE", "1")
-    if size == 1:
+    if process.size == 1:
         yield World()
         return
     if device == "cuda":
-        torch.cuda.set_device(_number("LOCAL_RANK", "0"))
+        torch.cuda.set_device(process.local_rank)
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
-        yield World(dist.get_rank(), size)
+        yield World(dist.get_rank(), process.size)
     finally:
         dist.destroy_process_group()
 
 
-def _number(variable: str, otherwise: str) -> int:
-    """A whole number that ``torchrun`` put in the environment.
+def _number(variables: Mapping[str, str], name: str, default: str) -> int:
+    """A whole number among ``variables``.
 
     Raises:
-        ConfigError: if somebody else put something else there.
+        ConfigError: if the value is something else.
     """
-    text = os.environ.get(variable) or otherwise
+    text = variables.get(name) or default
     if not text.isascii() or not text.isdigit() or len(text) > 6:
         raise ConfigError(
-            f"{variable}={shorten(text)} is no whole number.",
+            f"{name}={shorten(text)} is no whole number.",
             "torchrun sets it; unset it to train in one process.",
         )
     return int(text)

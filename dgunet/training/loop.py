@@ -1,180 +1,182 @@
-"""One training run: batches in, a trained network and its loss curve out."""
+"""The training loop: batches in, a trained network and its loss curve out.
+
+`train` repeats, until all steps are done: a validation if one is due, otherwise one optimiser step
+(`_step`: `_gradients` in micro-batches, gradient clipping, `TrainingState.advance`), then a
+checkpoint if one is due or a signal asked to stop.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from dgunet.system.errors import ConfigError, DgunetError
-from dgunet.system.reading import shorten
+from dgunet.config import RuntimeSettings, TrainingSettings
+from dgunet.network.device import pick_device, thread_count
+from dgunet.system.errors import DgunetError
+from dgunet.training.batches import Batches
 from dgunet.training.checkpoints import Checkpoints, Snapshot
 from dgunet.training.curve import StepReport, TrainingResult
 from dgunet.training.distributed import World
-from dgunet.training.failures import explained
+from dgunet.training.failures import explained_failures
 from dgunet.training.loss import stage_losses
-from dgunet.training.settings import TrainingConfig
 from dgunet.training.speed import Model, compiled, memory_format, recomputing
-from dgunet.training.stopping import InterruptedTrainingError, Stop, stopping
+from dgunet.training.stopping import (
+    InterruptedTrainingError,
+    StopRequest,
+    intercepted_signals,
+)
 from dgunet.training.training_state import TrainingState, generators
 from dgunet.training.validation import Validation, ValidationReport, mean_psnr
 
-
-class Batches(Protocol):
-    """The batches of a run; any part of any step can be asked for, in any order."""
-
-    @property
-    def batch(self) -> int:
-        """Samples a step, over all processes."""
-
-    def part(self, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """(input, target) of the samples at ``places``, each (B, C, H, W) float32 in [0, 1]."""
-
-
-DUE = 1
-"""Below the numbers of the signals that stop: a checkpoint is old enough for another."""
-
-
-DEVICES = ("auto", "cpu", "cuda")
-"""What every device option and setting takes."""
+CHECKPOINT_DUE = 1
+"""Request for a checkpoint between processes; the numbers of SIGINT (2) and SIGTERM (15) are larger
+and also request the end of the training."""
 
 
 class DivergedError(DgunetError):
-    """The loss or a gradient is no longer a finite number; ``step`` says where."""
+    """The loss or a gradient is not finite; ``step`` is the index of that step."""
 
     def __init__(self, message: str, hint: str, step: int) -> None:
         super().__init__(message, hint)
         self.step = step
 
 
-def pick_device(wanted: str) -> str:
-    """Resolve ``auto`` to the GPU if there is one.
+class LoopReporter(Protocol):
+    """Receives the progress of `train` in the leading process."""
 
-    Raises:
-        DgunetError: for another name than `DEVICES` has, or if a GPU is asked for and there is
-            none.
-    """
-    if wanted not in DEVICES:
-        raise ConfigError(
-            f"device {shorten(wanted)} is unknown.",
-            f"Use one of {', '.join(DEVICES)}; which GPU is for CUDA_VISIBLE_DEVICES to say.",
-        )
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise DgunetError(
-            "device is 'cuda', but torch sees no GPU here.",
-            "Use auto or cpu (in params.yaml: runtime.device).",
-        )
-    return "cuda" if available and wanted in ("auto", "cuda") else "cpu"
+    def on_step(self, report: StepReport, /) -> None:
+        """Called after every step."""
+
+    def on_validation(self, report: ValidationReport, /) -> None:
+        """Called after every validation."""
 
 
-@contextmanager
-def thread_count(threads: int) -> Iterator[None]:
-    """Run the block with ``threads`` CPU threads (0: as it is), then restore.
+class SilentReporter:
+    """Reports nothing."""
 
-    Sums are split over threads, so the last bits of a training run depend on their number.
-    """
-    before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    def on_step(self, report: StepReport, /) -> None:
+        """Do nothing."""
+
+    def on_validation(self, report: ValidationReport, /) -> None:
+        """Do nothing."""
 
 
 def train(
     network: nn.Module,
     batches: Batches,
-    config: TrainingConfig,
+    settings: TrainingSettings,
+    runtime: RuntimeSettings,
     *,
-    observe: Callable[[StepReport], None] = lambda report: None,
+    reporter: LoopReporter | None = None,
     validation: Validation | None = None,
-    on_validation: Callable[[ValidationReport], None] = lambda report: None,
     checkpoints: Checkpoints | None = None,
     earlier: Snapshot | None = None,
     world: World | None = None,
 ) -> TrainingResult:
     """Minimise the loss over all stages with Adam; leaves the trained weights in ``network``.
 
-    With ``validation``, these are the weights of the highest PSNR there, the first of equals.
+    With ``validation``, these are the weights of the highest PSNR there, the first of equal ones.
 
-    With ``checkpoints``, SIGTERM and Ctrl-C end the run with a checkpoint, after the current step
-    or the current picture of a validation, which is then made when the run goes on. A run taken up
-    again from ``earlier`` makes the same weights and the same curve, bit for bit on a CPU with the
-    same number of threads and processes.
+    With ``checkpoints``, SIGTERM and Ctrl-C end the training with a checkpoint, after the current
+    step or the current image of a validation; the resumed training repeats that validation. A
+    training resumed from ``earlier`` computes the same weights and the same curve, bit for bit on a
+    CPU with the same number of threads and processes.
 
     Args:
         network: maps an input (B, C, H, W) to the list of its stage outputs.
-        batches: the batch of each step.
-        config: the hyper-parameters.
-        observe: called after every step; in the leading process only.
-        validation: what to validate on, and how often.
-        on_validation: called after every validation; in the leading process only.
-        checkpoints: where to write them; none are written without it.
-        earlier: the checkpoint to go on from; that of the leading process counts.
-        world: the processes that share the work; see `dgunet.training.distributed.world`.
+        batches: the batch of each step, of ``settings.batch`` samples.
+        settings: the hyperparameters.
+        runtime: device and threads.
+        reporter: receives steps and validations, in the leading process only.
+        validation: images and interval of the validations.
+        checkpoints: writes them; without it there are none.
+        earlier: the checkpoint to resume from; that of the leading process is used.
+        world: the processes that share the work, see `joined_processes`.
 
     Raises:
-        DivergedError: if the loss or a gradient becomes infinite or NaN more often than
+        DivergedError: if the loss or a gradient is infinite or NaN in more steps than
             ``skip_budget`` allows, naming step and rate.
         InterruptedTrainingError: after a signal, when the checkpoint is on the disk.
         ConfigError: if there are more processes than samples in a batch.
         DgunetError: if a checkpoint cannot be written, the GPU's memory is full, or another
-            process died.
+            process ended.
     """
+    reporter = reporter or SilentReporter()
     world = world or World()
-    places = world.places(batches.batch)
-    device = torch.device(pick_device(config.device))
-    network.to(device, memory_format=memory_format(config)).train()  # type: ignore[call-overload]
-    state = TrainingState(network, config)
+    positions = world.positions(batches.batch)
+    device = torch.device(pick_device(runtime.device))
+    network.to(device, memory_format=memory_format(settings)).train()  # type: ignore[call-overload]
+    state = TrainingState(network, settings)
     if (snapshot := world.share(earlier)) is not None:
         state.restore(snapshot, world)
     model = world.wrap(network, device)
-    run = compiled(model, config)
+    run = compiled(model, settings)
     with (
-        thread_count(config.threads),
-        recomputing(network, config.recompute),
-        explained(state, config, batches.batch, world),
-        _stopping(checkpoints) as stop,
+        thread_count(runtime.threads),
+        recomputing(network, settings.recompute),
+        explained_failures(state, settings, batches.batch, world),
+        _stop_request(checkpoints) as stop,
     ):
-        while (unjudged := state.unjudged(validation)) or state.step < config.iterations:
-            if validation and unjudged:
-                psnr = mean_psnr(state.candidate, validation.pictures, world, stop)
-                if psnr is not None:
-                    judged = state.validated(psnr)
-                    if world.leads:
-                        on_validation(judged)
+        while (due := state.validation_due(validation)) or state.step < settings.iterations:
+            if validation and due:
+                _validate(state, validation, reporter, world, stop)
             else:
-                report = _step(state, model, run, batches, places, world)
+                report = _step(state, model, run, batches, positions, world)
                 if world.leads:
-                    observe(report)
-            wish = world.largest(stop.number or _due(checkpoints, world), device)
-            if wish and checkpoints:
-                drawn = world.gather(generators())
-                if world.leads:
-                    checkpoints.save(state.snapshot(drawn))
-            if wish > DUE:
-                if checkpoints:
-                    checkpoints.leave()
-                raise InterruptedTrainingError(wish, state.step)
+                    reporter.on_step(report)
+            _checkpoint(state, checkpoints, world, stop, device)
         if checkpoints:
             checkpoints.wait()
     return state.finish()
 
 
-def _stopping(checkpoints: Checkpoints | None) -> AbstractContextManager[Stop]:
-    return stopping() if checkpoints else nullcontext(Stop())
+def _validate(
+    state: TrainingState,
+    validation: Validation,
+    reporter: LoopReporter,
+    world: World,
+    stop: StopRequest,
+) -> None:
+    psnr = mean_psnr(state.candidate, validation.images, world, stop)
+    if psnr is not None:
+        report = state.validated(psnr)
+        if world.leads:
+            reporter.on_validation(report)
 
 
-def _due(checkpoints: Checkpoints | None, world: World) -> int:
-    return DUE if checkpoints and world.leads and checkpoints.due() else 0
+def _checkpoint(
+    state: TrainingState,
+    checkpoints: Checkpoints | None,
+    world: World,
+    stop: StopRequest,
+    device: torch.device,
+) -> None:
+    """Write a checkpoint if a process requests one; after a signal, stop.
+
+    Raises:
+        InterruptedTrainingError: after a signal, when the checkpoint is on the disk.
+    """
+    due = CHECKPOINT_DUE if checkpoints and world.leads and checkpoints.due() else 0
+    request = world.largest(stop.number or due, device)
+    if request and checkpoints:
+        states = world.gather(generators())
+        if world.leads:
+            checkpoints.save(state.snapshot(states))
+    if request > CHECKPOINT_DUE:
+        if checkpoints:
+            checkpoints.wait_for_mirror()
+        raise InterruptedTrainingError(request, state.step)
+
+
+def _stop_request(checkpoints: Checkpoints | None) -> AbstractContextManager[StopRequest]:
+    return intercepted_signals() if checkpoints else nullcontext(StopRequest())
 
 
 def _step(
@@ -182,25 +184,25 @@ def _step(
     model: nn.Module,
     run: Model,
     batches: Batches,
-    places: Sequence[int],
+    positions: Sequence[int],
     world: World,
 ) -> StepReport:
-    """Make the next step, and tell of it; all processes have the same report."""
+    """Make the next step; its report is the same in all processes."""
     started = time.perf_counter()
-    config = state.config
+    settings = state.settings
     state.optimizer.zero_grad(set_to_none=True)
-    losses = _gradients(model, run, batches, state.step, places, config, world)
-    norm = _norm_clipped(state.network, config.clip)
+    losses = _gradients(model, run, batches, state.step, positions, settings, world)
+    norm = _clip_gradient(state.network, settings.clip)
     report = StepReport(
         step=state.step,
-        iterations=config.iterations,
+        iterations=settings.iterations,
         loss=losses.sum().item(),
         stage_losses=tuple(losses.tolist()),
         learning_rate=state.rate,
         gradient_norm=norm.item(),
         seconds=0.0,
     )
-    _refuse_divergence(report, state)
+    _check_divergence(report, state)
     return state.advance(report, started)
 
 
@@ -209,31 +211,31 @@ def _gradients(
     run: Model,
     batches: Batches,
     step: int,
-    places: Sequence[int],
-    config: TrainingConfig,
+    positions: Sequence[int],
+    settings: TrainingSettings,
     world: World,
 ) -> Tensor:
-    """Leave the gradient of the whole batch in the parameters; gives its stage losses (K,).
+    """Accumulate the gradient of the whole batch in the parameters; returns its stage losses (K,).
 
-    ``run`` is how ``model`` is called. Every mean over a part is weighed by the part's share of the
-    batch. Processes' gradients are averaged, so each multiplies by their number.
+    ``run`` is ``model``, possibly compiled. The mean over each part is weighted by the part's share
+    of the batch. The processes' gradients are averaged, so each is multiplied by their number.
     """
     device = next(model.parameters()).device
-    size = config.micro_batch or len(places)
-    parts = [places[i : i + size] for i in range(0, len(places), size)]
+    size = settings.micro_batch or len(positions)
+    parts = [positions[i : i + size] for i in range(0, len(positions), size)]
     total: Tensor | None = None
     for number, part in enumerate(parts, start=1):
         degraded, target = (
-            tensor.to(device, memory_format=memory_format(config))
+            tensor.to(device, memory_format=memory_format(settings))
             for tensor in batches.part(step, part)
         )
         share = len(part) / batches.batch
-        # Averaging over processes waits for the step's last part.
-        with world.quiet(model) if number < len(parts) else nullcontext():
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
+        # Gradients are averaged over the processes in the step's last part only.
+        with world.without_averaging(model) if number < len(parts) else nullcontext():
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
                 outputs = run(degraded)
             losses = stage_losses(
-                [image.to(target.dtype) for image in outputs], target, config.loss
+                [image.to(target.dtype) for image in outputs], target, settings.loss
             )
             loss = losses.sum() * (share * world.size)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -243,8 +245,11 @@ def _gradients(
     return world.total(total)
 
 
-def _norm_clipped(network: nn.Module, largest: float) -> Tensor:
-    """The norm of the whole gradient, which is then scaled down to ``largest`` if that is set."""
+def _clip_gradient(network: nn.Module, largest: float) -> Tensor:
+    """The L2 norm of the whole gradient; if it exceeds ``largest``, the gradient is scaled down.
+
+    0 means no limit.
+    """
     parameters = [p for p in network.parameters() if p.grad is not None]
     norm = get_total_norm(p.grad for p in parameters if p.grad is not None)
     if largest:
@@ -252,14 +257,18 @@ def _norm_clipped(network: nn.Module, largest: float) -> Tensor:
     return norm
 
 
-def _refuse_divergence(report: StepReport, state: TrainingState) -> None:
-    """All processes have the same report, so they decide alike."""
-    budget = state.config.skip_budget
+def _check_divergence(report: StepReport, state: TrainingState) -> None:
+    """Refuse a non-finite step beyond the budget; all processes have the same report.
+
+    Raises:
+        DivergedError: naming step and rate.
+    """
+    budget = state.settings.skip_budget
     if not report.skipped or state.skipped < budget:
         return
     finite = math.isfinite(report.loss)
     what, value = ("gradient's norm", report.gradient_norm) if finite else ("loss", report.loss)
-    before = f" {budget} such steps were left out before it." if budget else ""
+    before = f" {budget} such steps were skipped before it." if budget else ""
     raise DivergedError(
         f"the {what} is {value} at step {report.step} (learning rate {report.learning_rate:.3g})."
         + before,

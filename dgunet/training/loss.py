@@ -1,19 +1,20 @@
-"""The training loss over all stages: Eq. (10), and what the released code minimises instead."""
+"""The training loss over all stages: Eq. (10), and the losses of the released code."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Loss = Literal["l2", "l2-clamped", "charbonnier-edge", "charbonnier-clamped"]
+from dgunet.config.training import Loss
+
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 
 EPSILON = 1e-3
-"""Of the Charbonnier distance; its value for equal images."""
+"""Constant of the Charbonnier distance, which is its value for equal images."""
 
 EDGE_WEIGHT = 0.05
 
@@ -21,14 +22,14 @@ _KERNEL = (0.05, 0.25, 0.4, 0.25, 0.05)
 
 
 def stage_losses(x_hat: Sequence[Tensor], x: Tensor, loss: Loss = "l2") -> Tensor:
-    r"""One term for each stage; the loss is their sum, every stage weighs the same.
+    r"""The loss term of each stage; the loss is their unweighted sum.
 
     ``l2`` is Eq. (10), :math:`\lVert x - \hat{x}^k \rVert_2^2`, as a mean. The paper prints the
-    plain sum of squares; its minimiser is that of the mean, whose gradient does not grow with
-    patch and batch, so the printed learning rate keeps its meaning. The others are the released
+    plain sum of squares. The mean has the same minimiser, and its gradient does not grow with
+    patch and batch, so the printed learning rate applies. The others are the released
     code's: ``charbonnier-edge`` (deraining, deblurring) is Charbonnier + 0.05 Edge,
     ``charbonnier-clamped`` (denoising) and ``l2-clamped`` (compressive sensing) clamp the stage
-    outputs to [0, 1] first. All are means over samples, so a batch may be taken in parts.
+    outputs to [0, 1] first. All are means over samples, so a batch may be processed in parts.
 
     Args:
         x_hat: the K stage outputs, each (B, C, H, W), unclamped.
@@ -65,10 +66,10 @@ def edge(x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 def laplacian(image: Tensor) -> Tensor:
-    """What one level of a Laplacian pyramid keeps of ``image`` (B, C, H, W), same shape.
+    """One level of the Laplacian pyramid of ``image`` (B, C, H, W), of the same shape.
 
-    The image minus its blurred, halved, doubled and blurred again self. Doubling puts zeros
-    between the samples, so the second blur is four times as strong.
+    The image is blurred, subsampled by two, upsampled with zeros between the samples and blurred
+    again with four times the kernel; the result is subtracted from the image.
     """
     blurred = _blur(image)
     even = torch.zeros_like(blurred)
@@ -77,7 +78,7 @@ def laplacian(image: Tensor) -> Tensor:
 
 
 def _blur(image: Tensor) -> Tensor:
-    """5 x 5 binomial-like blur of each channel, the border repeated."""
+    """5 x 5 binomial-like blur of each channel with replicated borders."""
     line = torch.tensor(_KERNEL, dtype=image.dtype, device=image.device)
     channels = image.shape[1]
     kernel = torch.outer(line, line).expand(channels, 1, 5, 5)

@@ -1,4 +1,4 @@
-"""MixUp, as the released denoising recipe has it and the paper does not say."""
+"""MixUp of the released denoising recipe; the paper does not mention it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgunet.training.loop import Batches
+from dgunet.training.batches import Batches
 
 ALPHA = 0.6
 _MIX = 3
-"""Keeps this stream apart from those of orders and samples."""
+"""First word of the seed, distinct from those of the orders and of the samples."""
 
 
 class MixUp:
-    """``batches`` with every sample blended with another one of its batch, from step ``after`` on.
+    """``batches`` with each sample blended with another one of its batch, from step ``after`` on.
 
-    Sample j becomes lambda_j times itself plus 1 - lambda_j times sample p(j), input and target
-    alike; p is a random permutation and lambda_j ~ Beta(0.6, 0.6), both drawn from (seed, step).
+    Sample j becomes lambda_j x_j + (1 - lambda_j) x_p(j), the same for input and target. The
+    permutation p and lambda_j ~ Beta(0.6, 0.6) are drawn from (seed, step).
     """
 
     def __init__(self, batches: Batches, *, after: int, seed: int) -> None:
@@ -29,19 +29,19 @@ class MixUp:
 
     @property
     def batch(self) -> int:
-        """Samples a step."""
+        """Samples per step."""
         return self._batches.batch
 
-    def part(self, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The samples at ``places`` of batch ``step``, blended; partners may lie elsewhere."""
-        own = self._batches.part(step, places)
+    def part(self, step: int, positions: Sequence[int], /) -> tuple[Tensor, Tensor]:
+        """The samples at ``positions`` of batch ``step``; partners come from the whole batch."""
+        own = self._batches.part(step, positions)
         if step < self._after:
             return own
         generator = np.random.default_rng([_MIX, self._seed, step])
         partners = generator.permutation(self.batch)
         weights = generator.beta(ALPHA, ALPHA, self.batch).astype(np.float32)
-        other = self._batches.part(step, [int(partners[place]) for place in places])
-        weight = torch.from_numpy(weights[list(places)]).view(-1, 1, 1, 1)
+        other = self._batches.part(step, [int(partners[position]) for position in positions])
+        weight = torch.from_numpy(weights[list(positions)]).view(-1, 1, 1, 1)
         degraded, target = (
             weight * mine + (1 - weight) * theirs for mine, theirs in zip(own, other, strict=True)
         )

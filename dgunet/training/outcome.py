@@ -1,4 +1,4 @@
-"""What a finished training leaves beside its weights: curves, choice, left-out steps."""
+"""The files of a finished training besides its weights: curves, selection, skipped steps."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 import pandas as pd
 
-from dgunet.config import ValidationParams
+from dgunet.config import ValidationSettings
 from dgunet.system import files
-from dgunet.training import TrainingResult
+from dgunet.training.curve import TrainingResult
 
 
 @dataclass(frozen=True)
 class Selection:
-    """How the weights were chosen: ``last``, on a ``held-out`` part, or on a ``test-set``.
+    """How the weights were selected: ``last``, on a ``held-out`` part, or on a ``test-set``.
 
     Attributes:
         how: one of the three.
-        set: the test set, or nothing.
-        digest: of what the choice was made on, or nothing.
-        step: how many steps were made when the weights were taken.
+        step: number of optimiser steps after which the weights were taken.
+        set: the test set, or empty.
+        digest: digest of the data of the validation, or empty.
     """
 
     how: str
@@ -32,18 +32,20 @@ class Selection:
     digest: str = ""
 
     @classmethod
-    def of(cls, plan: ValidationParams | None, result: TrainingResult, digest: str) -> Selection:
-        """The choice of a finished training."""
-        if plan is None or result.chosen is None:
+    def of(
+        cls, settings: ValidationSettings | None, result: TrainingResult, digest: str
+    ) -> Selection:
+        """The model selection of a finished training."""
+        if settings is None or result.selected is None:
             return cls("last", len(result.reports))
-        how = "test-set" if plan.test_set else "held-out"
-        return cls(how, result.chosen.steps, plan.test_set or "", digest)
+        how = "test-set" if settings.test_set else "held-out"
+        return cls(how, result.selected.steps, settings.test_set or "", digest)
 
     def facts(self) -> dict[str, str]:
-        """For a network's metadata and a run's tags: a table made from it can say so."""
-        told = {"selection": self.how, "selection.step": str(self.step)}
-        told |= {"selection.set": self.set} if self.set else {}
-        return told | ({"selection.digest": self.digest} if self.digest else {})
+        """The entries of the network's metadata and of the run's tags, which tables show."""
+        facts = {"selection": self.how, "selection.step": str(self.step)}
+        facts |= {"selection.set": self.set} if self.set else {}
+        return facts | ({"selection.digest": self.digest} if self.digest else {})
 
 
 def write_outcome(
@@ -51,9 +53,15 @@ def write_outcome(
 ) -> list[Path]:
     """Write ``loss.csv`` and ``training.json`` to ``out``; returns all files written.
 
-    Beside them ``validation.csv`` (steps, psnr in dB), where there was a validation, and
-    ``skipped.json`` (the left-out steps and their samples), where a step was left out. Those of an
-    earlier training are removed.
+    With a validation also ``validation.csv`` (steps, psnr in dB); with skipped steps also
+    ``skipped.json`` (these steps and the ids of their samples). Those of an earlier training are
+    removed.
+
+    Args:
+        result: curve and validations.
+        selection: how the weights were selected.
+        ids: gives the ids of the samples of a step.
+        out: the folder.
     """
     rows = [
         {"step": r.step, "loss": r.loss, "learning_rate": r.learning_rate}
@@ -67,14 +75,14 @@ def write_outcome(
         "selection": selection.how,
         "selection_step": selection.step,
     }
-    judged, skipped = out / "validation.csv", out / "skipped.json"
-    judged.unlink(missing_ok=True)
+    validations, skipped = out / "validation.csv", out / "skipped.json"
+    validations.unlink(missing_ok=True)
     skipped.unlink(missing_ok=True)
     written = [_csv(rows, out / "loss.csv"), out / "training.json"]
-    if result.chosen is not None:
-        content["validation_psnr"] = result.chosen.psnr
+    if result.selected is not None:
+        content["validation_psnr"] = result.selected.psnr
         rows = [{"steps": v.steps, "psnr": v.psnr} for v in result.validations]
-        written.append(_csv(rows, judged))
+        written.append(_csv(rows, validations))
     if result.skipped:
         content["skipped_steps"] = len(result.skipped)
         files.write_json(skipped, [{"step": s, "samples": ids(s)} for s in result.skipped])
@@ -84,7 +92,7 @@ def write_outcome(
 
 
 def _finite(value: float) -> float | None:
-    """JSON knows no NaN, the mean of losses that were all left out."""
+    """``value``, or None if it is NaN, the mean of no losses, which JSON cannot represent."""
     return value if math.isfinite(value) else None
 
 

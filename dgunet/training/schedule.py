@@ -1,4 +1,4 @@
-"""The learning rate: Section 4.1's linear warm-up and half a cosine, or halvings."""
+"""The learning rate: linear warm-up and half a cosine (Section 4.1), or halvings."""
 
 from __future__ import annotations
 
@@ -11,37 +11,33 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from dgunet.config import TrainingSettings
 from dgunet.system.errors import ConfigError
-from dgunet.training.settings import TrainingConfig
 
 
-def schedule(optimizer: Optimizer, config: TrainingConfig) -> LRScheduler:
-    """What ``config`` says: `warmup_cosine`, or the rate halved at the moves of ``halve_at``.
+def rate_schedule(optimizer: Optimizer, settings: TrainingSettings) -> LRScheduler:
+    """The schedule of a training: `warmup_cosine`, or the rate halved at the moves ``halve_at``.
 
     Raises:
-        ConfigError: if the warm-up does not fit into the run, or stands beside halvings.
+        ConfigError: if the warm-up does not fit into the training.
     """
-    if config.halve_at:
-        if config.warmup:
-            raise ConfigError(
-                f"a warm-up of {config.warmup} beside halvings of the rate.", "Set warmup to 0."
-            )
-        return MultiStepLR(optimizer, list(config.halve_at), gamma=0.5)
-    moves = -(-config.iterations // config.rate_every)
+    if settings.halve_at:
+        return MultiStepLR(optimizer, list(settings.halve_at), gamma=0.5)
+    moves = -(-settings.iterations // settings.rate_every)
     return warmup_cosine(
         optimizer,
-        warmup=config.warmup,
-        period=config.rate_period or moves - config.warmup,
-        minimum=config.learning_rate_min,
+        warmup=settings.warmup,
+        period=settings.rate_period or moves - settings.warmup,
+        minimum=settings.learning_rate_min,
     )
 
 
 def warmup_cosine(optimizer: Optimizer, *, warmup: int, period: int, minimum: float) -> LRScheduler:
     """Rise linearly to the optimiser's rate in ``warmup`` moves, then fall to ``minimum``.
 
-    Before the first move the rate is already ``rate / warmup``; after ``warmup`` moves it is the
-    full rate, and ``period`` moves later the minimum. The paper's runs move at every step; the
-    released code moves once an epoch. A minimum equal to the rate keeps it constant.
+    The rate before the first move is ``rate / warmup``. It reaches the full rate after ``warmup``
+    moves and the minimum ``period`` moves later. The paper's schedule moves at every step, that of
+    the released code once an epoch. A minimum equal to the rate keeps it constant.
 
     Raises:
         ConfigError: if the period is not positive.

@@ -1,4 +1,4 @@
-"""Ways to make a step faster or smaller that leave its mathematics alone."""
+"""Options that make a step faster or its memory smaller and compute the same update."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from dgunet.config import TrainingSettings
 from dgunet.network.dgunet import LastStage, Stage
-from dgunet.training.settings import TrainingConfig
 
 Model = Callable[[Tensor], list[Tensor]]
 
 
-def compiled(model: nn.Module, config: TrainingConfig) -> Model:
-    """``model`` as the steps call it: through ``torch.compile`` if the configuration says so."""
-    return cast(Model, torch.compile(model) if config.compile else model)
+def compiled(model: nn.Module, settings: TrainingSettings) -> Model:
+    """``model``, compiled by ``torch.compile`` if the settings request it."""
+    return cast(Model, torch.compile(model) if settings.compile else model)
 
 
-def memory_format(config: TrainingConfig) -> torch.memory_format:
-    """How images and weights lie in memory."""
-    return torch.channels_last if config.channels_last else torch.contiguous_format
+def memory_format(settings: TrainingSettings) -> torch.memory_format:
+    """The memory layout of images and weights."""
+    return torch.channels_last if settings.channels_last else torch.contiguous_format
 
 
 @contextmanager
-def recomputing(network: nn.Module, wanted: bool) -> Iterator[None]:
-    """Keep, within the block, only what goes into each stage, and run it again going backward.
+def recomputing(network: nn.Module, enabled: bool) -> Iterator[None]:
+    """Within the block, store only the inputs of each stage and recompute it in the backward pass.
 
-    The memory of activations falls from that of all stages to about that of one, for one more
-    forward pass a step. Nothing in a stage is drawn at random, so the gradients are the same.
+    Activations take about the memory of one stage instead of all, for one more forward pass per
+    step. A stage has no random operations, so the gradients are the same.
     """
-    stages = [m for m in network.modules() if isinstance(m, (Stage, LastStage))] if wanted else []
+    stages = [m for m in network.modules() if isinstance(m, (Stage, LastStage))] if enabled else []
     for stage in stages:
-        again: Any = partial(
+        recomputed: Any = partial(
             checkpoint, stage.forward, use_reentrant=False, preserve_rng_state=False
         )
-        stage.forward = again  # type: ignore[method-assign]
+        stage.forward = recomputed  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Being told to stop: finish the step, keep everything, leave."""
+"""Stopping by a signal: finish the current step, write a checkpoint, exit."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from types import FrameType
 
 RESUME = 75
-"""Exit status after SIGTERM with a checkpoint kept: run the same command again to go on.
+"""Exit status after SIGTERM with a checkpoint written: the same command resumes the training.
 
-The number is EX_TEMPFAIL of sysexits.h, so schedulers that know it try again by themselves."""
+The number is EX_TEMPFAIL of sysexits.h; schedulers that know it retry by themselves."""
 
 
 class InterruptedTrainingError(Exception):
-    """Training stopped between two steps because a signal asked for it; nothing is lost.
+    """Training stopped between two steps after a signal; its checkpoint is on the disk.
 
     Args:
-        number: of the signal.
-        step: the first step that was not made.
+        number: number of the signal.
+        step: index of the next optimiser step.
     """
 
     def __init__(self, number: int, step: int) -> None:
@@ -28,28 +28,28 @@ class InterruptedTrainingError(Exception):
         super().__init__(f"stopped before step {step} by {signal.Signals(number).name}")
 
 
-class Stop:
-    """The signal that asked to stop; 0 for none."""
+class StopRequest:
+    """Number of the signal that requested the stop; 0 for none."""
 
     number = 0
 
 
 @contextmanager
-def stopping() -> Iterator[Stop]:
-    """Note SIGTERM and Ctrl-C within the block instead of dying of them.
+def intercepted_signals() -> Iterator[StopRequest]:
+    """Record SIGTERM and Ctrl-C within the block instead of ending the process.
 
-    Only the first is noted: from then on the handlers before the block act again, so a second
-    Ctrl-C ends the program at once. Outside the main thread nothing is caught.
+    Only the first signal is recorded. The earlier handlers are then restored, so a second Ctrl-C
+    ends the program at once. Outside the main thread signals are not intercepted.
     """
-    stop = Stop()
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield request
         return
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.getsignal(number) for number in numbers}
 
-    def note(number: int, frame: FrameType | None) -> None:
-        stop.number = number
+    def record(number: int, frame: FrameType | None) -> None:
+        request.number = number
         restore()
 
     def restore() -> None:
@@ -57,8 +57,8 @@ def stopping() -> Iterator[Stop]:
             signal.signal(number, handler)
 
     for number in numbers:
-        signal.signal(number, note)
+        signal.signal(number, record)
     try:
-        yield stop
+        yield request
     finally:
         restore()

@@ -1,4 +1,4 @@
-"""All that changes from step to step, as one thing that can be put away and taken up again."""
+"""The state of a training that changes from step to step, and its checkpoint."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from dgunet.config import TrainingSettings
 from dgunet.training.checkpoints import Snapshot
 from dgunet.training.curve import StepReport, TrainingResult, pack, unpack
 from dgunet.training.distributed import World
-from dgunet.training.schedule import schedule
-from dgunet.training.settings import TrainingConfig
+from dgunet.training.schedule import rate_schedule
 from dgunet.training.validation import Validation, ValidationReport
 
 Generators = dict[str, Tensor]
-"""A process's torch generators by device type, as their states."""
+"""States of a process's torch generators by device type."""
 
 
 def generators() -> Generators:
-    """Those of this process: of the CPU, and of its GPU if there is one."""
+    """The generator states of this process: of the CPU, and of its GPU if there is one."""
     cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
     return {"cpu": torch.get_rng_state()} | cuda
 
@@ -32,26 +32,26 @@ def generators() -> Generators:
 class TrainingState:
     """Network, optimiser, schedule, average and curve after ``step`` optimiser steps.
 
-    Samples, crops, augmentation and MixUp are drawn from generators made of (seed, step, place),
-    so a step's number is the sampler's whole position, in every process.
+    Samples, crops, augmentation and MixUp are drawn from generators seeded by (seed, step,
+    position), so the step determines the state of the sampler in every process.
     """
 
-    def __init__(self, network: nn.Module, config: TrainingConfig) -> None:
+    def __init__(self, network: nn.Module, settings: TrainingSettings) -> None:
         self.network = network
-        self.config = config
+        self.settings = settings
         self.optimizer = torch.optim.Adam(
             [p for p in network.parameters() if p.requires_grad],
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=config.fused_adam or None,
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=settings.fused_adam or None,
         )
-        self.schedule = schedule(self.optimizer, config)
+        self.schedule = rate_schedule(self.optimizer, settings)
         self.average = (
             AveragedModel(
                 network,
-                multi_avg_fn=get_ema_multi_avg_fn(config.average),  # type: ignore[no-untyped-call]
+                multi_avg_fn=get_ema_multi_avg_fn(settings.average),  # type: ignore[no-untyped-call]
             )
-            if config.average
+            if settings.average
             else None
         )
         self.reports: list[StepReport] = []
@@ -60,12 +60,12 @@ class TrainingState:
 
     @property
     def candidate(self) -> nn.Module:
-        """What the run would result in if it ended now: the averaged network, if there is one."""
+        """The network to validate: the averaged one if there is one."""
         return self.network if self.average is None else self.average.module
 
     @property
     def step(self) -> int:
-        """The first step that is not made yet."""
+        """Index of the next step, which is the number of steps made."""
         return len(self.reports)
 
     @property
@@ -75,36 +75,36 @@ class TrainingState:
 
     @property
     def skipped(self) -> int:
-        """How many steps were left out."""
+        """Number of skipped steps."""
         return sum(report.skipped for report in self.reports)
 
     def advance(self, report: StepReport, started: float) -> StepReport:
-        """Take the optimiser's step with the gradients there are, and move the schedule.
+        """Make the optimiser's step with the present gradients, and move the schedule.
 
-        A step whose loss or gradient is not finite moves the schedule only: without gradients the
-        optimiser leaves weights and moments alone.
+        A skipped step moves the schedule only: without gradients the optimiser changes neither
+        weights nor moments.
 
         Returns:
-            The report with the seconds since ``started``, of `time.perf_counter`.
+            The report with the seconds since ``started``, a value of `time.perf_counter`.
         """
         if report.skipped:
             self.optimizer.zero_grad(set_to_none=True)
         self.optimizer.step()
         if self.average is not None and not report.skipped:
             self.average.update_parameters(self.network)
-        if (self.step + 1) % self.config.rate_every == 0:
+        if (self.step + 1) % self.settings.rate_every == 0:
             self.schedule.step()
         self.reports.append(replace(report, seconds=time.perf_counter() - started))
         return self.reports[-1]
 
-    def unjudged(self, validation: Validation | None) -> bool:
-        """Whether ``validation`` is due for the weights that there are, and was not made."""
+    def validation_due(self, validation: Validation | None) -> bool:
+        """Whether ``validation`` is due after this number of steps and was not made yet."""
         made = self.validations[-1].steps if self.validations else 0
-        due = validation and validation.due(self.step, self.config.iterations)
+        due = validation and validation.due(self.step, self.settings.iterations)
         return bool(due) and made < self.step
 
     def validated(self, psnr: float) -> ValidationReport:
-        """Note a validation of the candidate; the weights of the highest PSNR are kept."""
+        """Record a validation of the candidate; the weights of the highest PSNR are kept."""
         earlier = [v.psnr for v in self.validations if v.best]
         best = math.isfinite(psnr) and (not earlier or psnr > max(earlier))
         if best:
@@ -114,13 +114,13 @@ class TrainingState:
         return self.validations[-1]
 
     def finish(self) -> TrainingResult:
-        """Put the best validated weights, or the candidate's, into the network, on the CPU."""
+        """Load the best validated weights, or the candidate's, into the network, on the CPU."""
         self.network.load_state_dict(self._best or self.candidate.state_dict())
         self.network.to("cpu").eval()
         return TrainingResult(tuple(self.reports), tuple(self.validations))
 
-    def snapshot(self, drawn: Sequence[Generators]) -> Snapshot:
-        """Everything, as tensors and plain values; ``drawn`` are all processes' generators."""
+    def snapshot(self, states: Sequence[Generators]) -> Snapshot:
+        """The state as tensors and plain values; ``states`` are all processes' generators."""
         kept: dict[str, Any] = {
             "step": self.step,
             "network": self.network.state_dict(),
@@ -130,21 +130,22 @@ class TrainingState:
             "curve": pack(self.reports),
             "validations": [(v.steps, v.psnr, v.best) for v in self.validations],
             "best": self._best,
-            "rng": list(drawn),
+            "rng": list(states),
         }
         return kept
 
     def restore(self, snapshot: Snapshot, world: World) -> None:
-        """Continue where ``snapshot`` was taken; with other processes, generators stay as they are.
+        """Restore the state of ``snapshot``.
 
-        No sample and no layer draws from the generators: they are kept for what may come.
+        With another number of processes the generators are not restored; neither samples nor
+        layers draw from them.
         """
         self.network.load_state_dict(snapshot["network"])
         self.optimizer.load_state_dict(snapshot["optimizer"])
         self.schedule.load_state_dict(snapshot["schedule"])
         if self.average is not None:
             self.average.load_state_dict(snapshot["average"])
-        self.reports = unpack(snapshot["curve"], self.config.iterations)
+        self.reports = unpack(snapshot["curve"], self.settings.iterations)
         self.validations = [ValidationReport(*fields) for fields in snapshot["validations"]]
         self._best = snapshot["best"]
         if len(snapshot["rng"]) == world.size:

@@ -1,12 +1,12 @@
-"""``torchrun`` for one node, whose exit status says how its processes ended.
+"""``torchrun`` for one node, with an exit status that reports how its processes ended.
 
     python -m dgunet.training.workers [torchrun's options] dgunet train ...
 
-``torchrun`` itself ends with 1 whatever happened. Whoever started the node must tell a process
-that wrote its checkpoint and asks to be started again (75) from one that was killed for its memory
-(137). Who the other nodes are is told by options or by ``PET_...`` variables, as Kubeflow Trainer
-sets them. Where ``DGUNET_PARENT`` names the process that started it, it ends when that one is gone;
-its own processes end when it is gone, see `dgunet.system.parent_process`.
+``torchrun`` itself exits with 1 for every failure. The caller must distinguish processes that wrote
+a checkpoint and can be resumed (75) from processes that were killed for their memory (137). Options
+or the ``PET_...`` variables of Kubeflow Trainer describe the other nodes. If ``DGUNET_PARENT``
+names the process that started this one, it ends when that process ends; its own processes end with
+it, see `dgunet.system.parent_process`.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from dgunet.system.parent_process import end_with_named_parent
-from dgunet.training import RESUME
+from dgunet.training.stopping import RESUME
 
 KILLED = 128 + signal.SIGKILL
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the processes of this node; the exit status.
+    """Run the processes of this node; returns the exit status.
 
-    Told to stop (SIGTERM), it passes that on and waits until the processes have written their
-    checkpoint. The status is `RESUME` then, and 130 after Ctrl-C.
+    SIGTERM is passed on to the processes, which write a checkpoint first. The status is then
+    `RESUME`, and 130 after Ctrl-C.
     """
     end_with_named_parent()
     try:
         options = run.parse_args(["--no-python", *arguments])  # type: ignore[no-untyped-call]
         run.run(options)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
-        print(f"dgunet: {_told(error)}", file=sys.stderr)
-        return _status([failure.exitcode for failure in error.failures.values()])
+        print(f"dgunet: {_summary(error)}", file=sys.stderr)
+        return _exit_status([failure.exitcode for failure in error.failures.values()])
     except SignalException as stop:
         return 130 if stop.sigval == signal.SIGINT else RESUME
     return 0
 
 
-def _status(ends: Sequence[int]) -> int:
-    """One status for several: killed comes first, then an error, then "go on later".
+def _exit_status(statuses: Sequence[int]) -> int:
+    """One status for all processes: that of a killed one first, then of an error, then `RESUME`.
 
-    SIGTERM is what ``torchrun`` sends to the others when one has failed.
+    ``torchrun`` ends the other processes with SIGTERM when one has failed.
     """
-    if -signal.SIGKILL in ends:
+    if -signal.SIGKILL in statuses:
         return KILLED
-    errors = [end for end in ends if end not in (RESUME, -signal.SIGTERM)]
+    errors = [status for status in statuses if status not in (RESUME, -signal.SIGTERM)]
     if not errors:
-        return RESUME if RESUME in ends else 128 + signal.SIGTERM
+        return RESUME if RESUME in statuses else 128 + signal.SIGTERM
     return errors[0] if errors[0] > 0 else 128 - errors[0]
 
 
-def _told(error: ChildFailedError) -> str:
+def _summary(error: ChildFailedError) -> str:
     ends = sorted((rank, failure.exitcode) for rank, failure in error.failures.items())
     return "; ".join(f"process {rank} ended with status {code}" for rank, code in ends)
 

@@ -64,7 +64,7 @@ def test_the_cost_is_the_recipe_s(arguments):
     params = load(arguments["params"].replace("architecture: released", "architecture: paper"))
     (made,) = trainings(arguments | {"variant": "DGUNet+"}, params)
     recipe = paper("derain", "DGUNet+")
-    assert made.knobs.iterations == recipe.training.iterations
+    assert made.settings.iterations == recipe.training.iterations
     assert made.flops == recipe.flops
     assert made.gpu_hours(1e12) == pytest.approx(made.flops / 3.6e15)
 

@@ -102,5 +102,5 @@ def test_two_nodes_stop_together_and_go_on(tmp_path, project, port, sample_root)
     nodes = [start(0), start(1)]
     said = [one.communicate(timeout=120)[1] for one in nodes]
     assert [one.returncode for one in nodes] == [0, 0], said
-    assert "going on from step" in said[0]
+    assert "resuming from step" in said[0]
     assert json.loads((out / "training.json").read_text())["iterations"] == 40

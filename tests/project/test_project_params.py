@@ -27,10 +27,10 @@ def test_the_shipped_file_is_valid_in_both_profiles(content):
 def test_the_paper_profile_holds_what_section_4_1_prints():
     paper = load_params(ROOT / "params.yaml").paper
     for task in ("derain", "deblur", "denoise"):
-        knobs = paper.train[task]
-        assert (knobs.iterations, knobs.batch, knobs.patch) == (400_000, 16, 256)
-        assert knobs.learning_rate == 2e-4
-        assert knobs.warmup > 0
+        settings = paper.train[task]
+        assert (settings.iterations, settings.batch, settings.patch) == (400_000, 16, 256)
+        assert settings.learning_rate == 2e-4
+        assert settings.warmup > 0
     assert paper.train["cs"].batch == 128
     assert paper.train["cs"].patch == 32
     assert paper.train["cs"].learning_rate == 1e-4

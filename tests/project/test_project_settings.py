@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dgunet.config import load_params, parse_params
+from dgunet.network.device import DEVICES, pick_device
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import parse_yaml, read_text, shorten
-from dgunet.training.loop import DEVICES, pick_device
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -272,11 +272,11 @@ def test_nonsense_in_the_environment_is_named(tmp_path, monkeypatch, variable, v
 
 @pytest.mark.parametrize("value", ["two", "-1", "1e3", "²"])
 def test_nonsense_of_torchrun_s_variables_is_named(monkeypatch, value):
-    from dgunet.training.distributed import world
+    from dgunet.training import LaunchedProcess
 
     monkeypatch.setenv("WORLD_SIZE", value)
-    with pytest.raises(ConfigError, match=r"WORLD_SIZE=.* is no whole number"), world("cpu"):
-        pass
+    with pytest.raises(ConfigError, match=r"WORLD_SIZE=.* is no whole number"):
+        LaunchedProcess.from_variables(os.environ)
 
 
 def test_settings_are_checked_without_torch(tmp_path):

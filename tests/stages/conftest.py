@@ -5,7 +5,7 @@ import pytest
 from dgunet.config import load_params
 from dgunet.project import Layout
 from dgunet.steps.prepare import prepare
-from dgunet.steps.train import train
+from dgunet.steps.train import train_network
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,9 @@ def small(project, params, sample_root, tmp_path_factory):
         patch.setenv("DGUNET_TRACKING", "off")
         for name in ("Rain13K", "Rain100L"):
             prepare(params, name, root=sample_root, out=here.store(name))
-        train(params, "derain", store=here.store("Rain13K"), out=here.model("derain-DGUNet"))
+        train_network(
+            params, "derain", store=here.store("Rain13K"), out=here.model("derain-DGUNet")
+        )
     return here
 
 

@@ -1,8 +1,8 @@
-"""A run says which known training its settings are."""
+"""A run names the known training that its settings correspond to."""
 
 import pytest
 
-from dgunet.config import TrainParams, load_params
+from dgunet.config import load_params
 from dgunet.network import preset
 from dgunet.recipes.naming import recipe_name
 from dgunet.recipes.trainings import released
@@ -10,9 +10,9 @@ from dgunet.recipes.trainings import released
 
 def test_the_paper_s_settings_are_known_and_the_sample_s_are_its_own(project):
     params = load_params(project / "params.yaml")
-    for task, knobs in params.paper.train.items():
+    for task, settings in params.paper.train.items():
         ratio = 10 if task == "cs" else None
-        assert recipe_name(knobs, preset(task, "DGUNet", ratio=ratio)) == "paper"
+        assert recipe_name(settings, preset(task, "DGUNet", ratio=ratio)) == "paper"
         assert recipe_name(params.sample.train[task], preset(task, ratio=ratio)) == "own"
     for stages in (3, 9):
         assert recipe_name(params.paper.ablate, preset("derain", stages=stages)) == "paper"
@@ -20,7 +20,9 @@ def test_the_paper_s_settings_are_known_and_the_sample_s_are_its_own(project):
 
 @pytest.mark.parametrize(("step", "name"), [(1, "released"), (2, "released-2")])
 def test_a_machine_s_settings_change_no_recipe(step, name):
-    knobs = released("cs", ratio=25, step=step).knobs()
+    settings = released("cs", ratio=25, step=step).training
     config = preset("cs", ratio=25)
-    assert recipe_name(TrainParams(**knobs, micro_batch=4, compile=True), config) == name
-    assert recipe_name(TrainParams(**knobs, bfloat16=True), config) == "own"
+    assert (
+        recipe_name(settings.model_copy(update={"micro_batch": 4, "compile": True}), config) == name
+    )
+    assert recipe_name(settings.model_copy(update={"bfloat16": True}), config) == "own"

@@ -28,5 +28,5 @@ def small(tmp_path, derain_store):
     home.mkdir()
     (home / "store").symlink_to(derain_store)
     made = SmallProject(home)
-    made.knobs()
+    made.write_params()
     return made

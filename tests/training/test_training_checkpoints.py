@@ -8,14 +8,14 @@ import sys
 
 import pytest
 import torch
-from training_small import Noise, TwoStages
+from training_small import CPU, Noise, Recorder, TwoStages, settings
 
 from dgunet.system.errors import CheckpointError, DgunetError
-from dgunet.training import Checkpoints, InterruptedTrainingError, TrainingConfig, World, train
-from dgunet.training.checkpoints import MAGIC, read
+from dgunet.training import Checkpoints, InterruptedTrainingError, World, train
+from dgunet.training.checkpoints import MAGIC, read_checkpoint
 from dgunet.training.training_state import TrainingState
 
-CONFIG = TrainingConfig(iterations=20, learning_rate=1e-2, warmup=4, average=0.9, clip=0.5)
+SETTINGS = settings(iterations=20, warmup=4, average=0.9, clip=0.5)
 IDENTITY = {"train.iterations": "20", "data.digest": "abc"}
 
 
@@ -30,7 +30,7 @@ def curve(result):
 @pytest.mark.parametrize("stop", [1, 3, 4, 13, 19])
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, stop):
     whole = TwoStages()
-    expected = train(whole, Noise(), CONFIG)
+    expected = train(whole, Noise(), SETTINGS, CPU)
 
     class PowerCutError(Exception):
         pass
@@ -41,7 +41,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, stop):
 
     first = kept(tmp_path)
     with pytest.raises(PowerCutError):
-        train(TwoStages(), Noise(), CONFIG, observe=observe, checkpoints=first)
+        train(TwoStages(), Noise(), SETTINGS, CPU, reporter=Recorder(observe), checkpoints=first)
     first.wait()
     torch.manual_seed(99)
     again = TwoStages()
@@ -50,14 +50,14 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, stop):
     checkpoints = kept(tmp_path)
     earlier = checkpoints.newest()
     assert earlier["step"] == stop
-    result = train(again, Noise(), CONFIG, checkpoints=checkpoints, earlier=earlier)
+    result = train(again, Noise(), SETTINGS, CPU, checkpoints=checkpoints, earlier=earlier)
     assert curve(result) == curve(expected)
     for a, b in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_the_last_three_are_kept(tmp_path):
-    train(TwoStages(), Noise(), CONFIG, checkpoints=kept(tmp_path))
+    train(TwoStages(), Noise(), SETTINGS, CPU, checkpoints=kept(tmp_path))
     steps = [path.name for path in sorted(tmp_path.iterdir())]
     assert steps == [f"step-{step:09d}.ckpt" for step in (18, 19, 20)]
 
@@ -65,17 +65,17 @@ def test_the_last_three_are_kept(tmp_path):
 def test_the_generators_state_is_kept(tmp_path):
     checkpoints = kept(tmp_path)
     torch.manual_seed(5)
-    train(TwoStages(), Noise(), CONFIG, checkpoints=checkpoints)
+    train(TwoStages(), Noise(), SETTINGS, CPU, checkpoints=checkpoints)
     state = torch.get_rng_state()
     torch.manual_seed(6)
-    train(TwoStages(), Noise(), CONFIG, earlier=checkpoints.newest())
+    train(TwoStages(), Noise(), SETTINGS, CPU, earlier=checkpoints.newest())
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_every_processs_generator_is_kept():
     own = {"cpu": torch.Generator().manual_seed(7).get_state()}
     other = {"cpu": torch.Generator().manual_seed(8).get_state()}
-    state = TrainingState(TwoStages(), CONFIG)
+    state = TrainingState(TwoStages(), SETTINGS)
     snapshot = state.snapshot([own, other])
     state.restore(snapshot, World(1, 2))
     assert torch.equal(torch.get_rng_state(), other["cpu"])
@@ -86,8 +86,8 @@ def test_every_processs_generator_is_kept():
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
-def test_a_damaged_one_is_named_and_the_one_before_is_used(tmp_path, damage, capsys):
-    train(TwoStages(), Noise(), CONFIG, checkpoints=kept(tmp_path))
+def test_a_damaged_one_is_named_and_the_one_before_is_used(tmp_path, damage, caplog):
+    train(TwoStages(), Noise(), SETTINGS, CPU, checkpoints=kept(tmp_path))
     *_, before, victim = sorted(tmp_path.iterdir())
     content = victim.read_bytes()
     victim.write_bytes(
@@ -98,17 +98,17 @@ def test_a_damaged_one_is_named_and_the_one_before_is_used(tmp_path, damage, cap
             "foreign": b"something else\n" + content,
         }[damage]
     )
-    assert kept(tmp_path).newest()["step"] == read(before)["step"] == 19
-    said = capsys.readouterr().err
+    assert kept(tmp_path).newest()["step"] == read_checkpoint(before)["step"] == 19
+    said = caplog.text
     assert str(victim) in said
     assert "Using the one before" in said
 
 
-def test_no_whole_one_means_a_fresh_start(tmp_path, capsys):
+def test_no_whole_one_means_a_fresh_start(tmp_path, caplog):
     assert kept(tmp_path / "nowhere").newest() is None
     (tmp_path / "step-000000001.ckpt").write_bytes(b"")
     assert kept(tmp_path).newest() is None
-    assert "None is left: starting from step 0" in capsys.readouterr().err
+    assert "None is left: starting from step 0" in caplog.text
 
 
 def test_nothing_but_tensors_and_plain_values_is_read(tmp_path):
@@ -129,11 +129,11 @@ def test_nothing_but_tensors_and_plain_values_is_read(tmp_path):
     path = tmp_path / "step-000000001.ckpt"
     path.write_bytes(MAGIC + sha256_bytes(payload).encode() + b"\n" + payload)
     with pytest.raises(CheckpointError, match="cannot be read"):
-        read(path)
+        read_checkpoint(path)
 
 
 def test_another_runs_checkpoint_is_refused_with_the_differences(tmp_path):
-    train(TwoStages(), Noise(), CONFIG, checkpoints=kept(tmp_path))
+    train(TwoStages(), Noise(), SETTINGS, CPU, checkpoints=kept(tmp_path))
     other = kept(tmp_path, **{"data.digest": "xyz", "train.patch": "32"})
     with pytest.raises(CheckpointError) as refusal:
         other.newest()
@@ -155,7 +155,7 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files, "write_bytes", full)
     with pytest.raises(DgunetError, match="the disk is full"):
-        train(TwoStages(), Noise(), CONFIG, checkpoints=kept(tmp_path))
+        train(TwoStages(), Noise(), SETTINGS, CPU, checkpoints=kept(tmp_path))
 
 
 def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path):
@@ -169,12 +169,12 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     rare = Checkpoints(tmp_path, IDENTITY, seconds=1e9)
     with pytest.raises(InterruptedTrainingError, match="before step 8 by SIGTERM"):
-        train(TwoStages(), Noise(), CONFIG, observe=observe, checkpoints=rare)
+        train(TwoStages(), Noise(), SETTINGS, CPU, reporter=Recorder(observe), checkpoints=rare)
     assert signal.getsignal(signal.SIGTERM) == before
     assert rare.newest()["step"] == 8
 
 
-def test_what_is_no_checkpoint_is_named_and_passed_over(tmp_path, capsys):
+def test_what_is_no_checkpoint_is_named_and_passed_over(tmp_path, caplog):
     """Also where the hash is right: an older program's file, or a pipe."""
     store = kept(tmp_path)
     store.save({"step": 1})
@@ -186,9 +186,10 @@ def test_what_is_no_checkpoint_is_named_and_passed_over(tmp_path, capsys):
         head = MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n"
         (tmp_path / f"step-{step:09d}.ckpt").write_bytes(head + payload)
     assert store.newest()["step"] == 1
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 4 and all(
-        f"step-{number:09d}.ckpt" in line for number, line in zip((5, 4, 3, 2), told, strict=True)
+    messages = caplog.messages
+    assert len(messages) == 4 and all(
+        f"step-{number:09d}.ckpt" in line
+        for number, line in zip((5, 4, 3, 2), messages, strict=True)
     )
 
 

@@ -8,7 +8,7 @@ import torch
 
 from dgunet.system.errors import CheckpointError, ConfigError
 from dgunet.training import Checkpoints
-from dgunet.training.checkpoint_mirror import Copies
+from dgunet.training.checkpoint_mirror import CheckpointMirror
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from data_bucket import KEY, SECRET, S3Server, client, find_weed, s3_server
@@ -34,7 +34,11 @@ def server(tmp_path_factory):
 
 def checkpoints(folder, name, **options):
     return Checkpoints(
-        folder, {"a": "1"}, seconds=0, copies=Copies("s3://runs/some/where", name), **options
+        folder,
+        {"a": "1"},
+        seconds=0,
+        mirror=CheckpointMirror("s3://runs/some/where", name),
+        **options,
     )
 
 
@@ -45,13 +49,13 @@ def snapshot(step, size=4):
 def saved(store, *steps, size=4):
     for step in steps:
         store.save(snapshot(step, size))
-        store.leave()
+        store.wait_for_mirror()
 
 
 def test_another_machine_goes_on_from_the_copy(server, tmp_path):
     here = checkpoints(tmp_path / "here", "go-on")
     saved(here, 1, 2, 3, 4)
-    assert Copies("s3://runs/some/where", "go-on").names() == [
+    assert CheckpointMirror("s3://runs/some/where", "go-on").names() == [
         f"step-{step:09d}.ckpt" for step in (2, 3, 4)
     ]
     there = checkpoints(tmp_path / "there", "go-on")
@@ -69,24 +73,22 @@ def test_what_lies_here_counts_if_it_is_as_new(server, tmp_path):
     assert checkpoints(tmp_path / "here", "newer").newest()["step"] == 2
 
 
-def test_a_damaged_copy_is_named_and_the_one_before_is_used(server, tmp_path, capsys):
+def test_a_damaged_copy_is_named_and_the_one_before_is_used(server, tmp_path, caplog):
     saved(checkpoints(tmp_path / "here", "damaged"), 1, 2)
     client(server).put_object(
         Bucket="runs", Key="some/where/damaged/step-000000002.ckpt", Body=b"nothing"
     )
     assert checkpoints(tmp_path / "there", "damaged").newest()["step"] == 1
-    assert "step-000000002.ckpt is damaged" in capsys.readouterr().err
+    assert "step-000000002.ckpt is damaged" in caplog.text
 
 
 def test_a_bucket_that_is_away_stops_the_start_and_nothing_else(
-    server, tmp_path, monkeypatch, capsys
+    server, tmp_path, monkeypatch, caplog
 ):
     store = checkpoints(tmp_path / "here", "away")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     saved(store, 1)
-    assert "step-000000001.ckpt was not copied to s3://runs/some/where/away" in (
-        capsys.readouterr().err
-    )
+    assert "step-000000001.ckpt was not copied to s3://runs/some/where/away" in caplog.text
     assert (tmp_path / "here" / "step-000000001.ckpt").exists()
     with pytest.raises(CheckpointError, match="cannot be searched for checkpoints"):
         checkpoints(tmp_path / "there", "away").newest()
@@ -94,11 +96,11 @@ def test_a_bucket_that_is_away_stops_the_start_and_nothing_else(
 
 def test_an_address_that_is_none_is_refused():
     with pytest.raises(ConfigError, match="s3://BUCKET/PREFIX"):
-        Copies("/a/folder", "x")
+        CheckpointMirror("/a/folder", "x")
 
 
 def test_a_copy_cut_off_by_a_killed_server_is_told_not_trusted_and_made_later(
-    tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, caplog
 ):
     (tmp_path / "weed").mkdir()
     server = S3Server(tmp_path / "weed", "runs")
@@ -115,13 +117,13 @@ def test_a_copy_cut_off_by_a_killed_server_is_told_not_trusted_and_made_later(
         )
         saved(store, 2, size=10_000_000)  # 40 MB, uploaded in parts
         uploading.join()
-        assert "step-000000002.ckpt was not copied" in capsys.readouterr().err
+        assert "step-000000002.ckpt was not copied" in caplog.text
         server.start()
-        copies = Copies("s3://runs/some/where", "killed")
-        assert copies.names() == ["step-000000001.ckpt"]
+        mirror = CheckpointMirror("s3://runs/some/where", "killed")
+        assert mirror.names() == ["step-000000001.ckpt"]
         assert checkpoints(tmp_path / "there", "killed").newest()["step"] == 1
         assert store.newest()["step"] == 2, "the disk here has it"
-        copies.put(tmp_path / "here" / "step-000000002.ckpt", keep=3)
+        mirror.put(tmp_path / "here" / "step-000000002.ckpt", keep=3)
         found = checkpoints(tmp_path / "fourth", "killed").newest()
         assert found["step"] == 2 and (found["weights"] == 2).all()
     finally:

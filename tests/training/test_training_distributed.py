@@ -13,12 +13,12 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_small import Noise, TwoStages
+from training_small import CPU, Noise, TwoStages, settings
 
 from dgunet.network import DGUNet, preset
 from dgunet.system.errors import ConfigError
-from dgunet.training import TrainingConfig, World, train
-from dgunet.training.checkpoints import read
+from dgunet.training import World, train
+from dgunet.training.checkpoints import read_checkpoint
 
 TINY = {"n_feat": 8, "scale": 4, "last_width": 4, "gradient_width": 4}
 
@@ -69,7 +69,7 @@ def same_within_rounding(a, b):
 
 
 def test_two_processes_follow_one_and_resume_bit_for_bit(small):
-    small.knobs(steps=8, batch=3)
+    small.write_params(steps=8, batch=3)
     one, two, killed = (small.home / name for name in ("one", "two", "killed"))
     small.train(one)
     process = torchrun(small, two)
@@ -84,7 +84,7 @@ def test_two_processes_follow_one_and_resume_bit_for_bit(small):
 
     for stop, step, words in (
         (kill_one, 2, "lost the others at step"),
-        (subprocess.Popen.terminate, 5, "the same command goes on"),  # torchrun passes it on
+        (subprocess.Popen.terminate, 5, "the same command resumes"),  # torchrun passes it on
     ):
         process = torchrun(small, killed)
         while not any(p.stem >= f"step-{step:09d}" for p in small.checkpoints()):
@@ -95,11 +95,11 @@ def test_two_processes_follow_one_and_resume_bit_for_bit(small):
         assert process.returncode != 0
         assert words in said
         assert not killed.exists()
-        assert len(read(small.checkpoints()[-1])["rng"]) == 2, "of both processes"
+        assert len(read_checkpoint(small.checkpoints()[-1])["rng"]) == 2, "of both processes"
     process = torchrun(small, killed)
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said
-    assert "going on from step" in said
+    assert "resuming from step" in said
     assert (killed / "loss.csv").read_bytes() == (two / "loss.csv").read_bytes()
     assert all(torch.equal(t, weights(killed)[k]) for k, t in weights(two).items())
 
@@ -120,22 +120,22 @@ def test_every_parameter_that_learns_gets_a_gradient(task, variant, architecture
 @pytest.mark.parametrize("batch", [2, 5, 16])
 @pytest.mark.parametrize("size", [1, 2])
 def test_shares_cover_a_batch_once(batch, size):
-    shares = [list(World(rank, size).places(batch)) for rank in range(size)]
+    shares = [list(World(rank, size).positions(batch)) for rank in range(size)]
     assert [place for share in shares for place in share] == list(range(batch))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_more_processes_than_samples_are_refused():
     with pytest.raises(ConfigError, match="a batch of 2 cannot be shared by 3"):
-        World(0, 3).places(2)
+        World(0, 3).positions(2)
 
 
 @pytest.mark.parametrize("micro_batch", [1, 2, 5])
 def test_micro_batches_follow_the_whole_batch(micro_batch):
     def run(size):
         network = TwoStages()
-        config = TrainingConfig(20, 1e-2, 2, micro_batch=size)
-        result = train(network, Noise(batch=5), config)
+        chosen = settings(iterations=20, warmup=2, batch=5, micro_batch=size)
+        result = train(network, Noise(batch=5), chosen, CPU)
         return network.first.weight, [r.loss for r in result.reports]
 
     (whole, expected), (parts, losses) = run(0), run(micro_batch)

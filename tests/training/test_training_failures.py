@@ -1,19 +1,18 @@
 """What ends a run says what to do: memory, numbers that are not finite, processes that died."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
-from training_small import Noise, TwoStages
+from training_small import CPU, Noise, Recorder, TwoStages, changed, settings
 
 from dgunet.system.errors import DgunetError
-from dgunet.training import DivergedError, TrainingConfig, train
+from dgunet.training import DivergedError, train
 from dgunet.training.distributed import World
-from dgunet.training.failures import explained
+from dgunet.training.failures import explained_failures
 from dgunet.training.training_state import TrainingState
 
-CONFIG = TrainingConfig(iterations=10, learning_rate=1e-2, warmup=0)
+SETTINGS = settings(iterations=10, warmup=0)
 
 
 class Greedy(TwoStages):
@@ -28,9 +27,9 @@ class Greedy(TwoStages):
         return super().forward(y)
 
 
-def test_a_full_memory_names_the_knobs_to_lower():
+def test_a_full_memory_names_the_settings_to_lower():
     with pytest.raises(DgunetError) as full:
-        train(Greedy(), Noise(batch=4), CONFIG)
+        train(Greedy(), Noise(batch=4), changed(SETTINGS, batch=4), CPU)
     said = str(full.value)
     assert "the memory is full at step 2, with 4 samples at once" in said
     assert "Set micro_batch to 2, or recompute to true, or bfloat16 to true" in said
@@ -38,16 +37,19 @@ def test_a_full_memory_names_the_knobs_to_lower():
 
 def test_what_is_set_already_is_not_advised():
     """A stand-in for the GPU's error, which needs a GPU."""
-    config = replace(CONFIG, micro_batch=1, recompute=True)
-    state = TrainingState(TwoStages(), config)
-    with pytest.raises(DgunetError) as full, explained(state, config, 4, World()):
+    given = changed(SETTINGS, micro_batch=1, recompute=True)
+    state = TrainingState(TwoStages(), given)
+    with pytest.raises(DgunetError) as full, explained_failures(state, given, 4, World()):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
     assert str(full.value).endswith("with 1 samples at once. Set bfloat16 to true.")
 
 
 def test_other_errors_are_left_alone():
-    state = TrainingState(TwoStages(), CONFIG)
-    with pytest.raises(RuntimeError, match="a bug"), explained(state, CONFIG, 4, World(0, 2)):
+    state = TrainingState(TwoStages(), SETTINGS)
+    with (
+        pytest.raises(RuntimeError, match="a bug"),
+        explained_failures(state, SETTINGS, 4, World(0, 2)),
+    ):
         raise RuntimeError("a bug")
 
 
@@ -58,14 +60,14 @@ class Poisoned(Noise):
         super().__init__()
         self.steps = steps
 
-    def part(self, step, places):
+    def part(self, step, positions):
         self.poisoned = step if step in self.steps else -1
-        return super().part(step, places)
+        return super().part(step, positions)
 
 
 def test_a_step_within_the_budget_is_left_out():
     network = TwoStages()
-    result = train(network, Poisoned({0, 4}), replace(CONFIG, skip_budget=2))
+    result = train(network, Poisoned({0, 4}), changed(SETTINGS, skip_budget=2), CPU)
     assert result.skipped == (0, 4)
     assert all(p.isfinite().all() for p in network.parameters())
     assert math.isnan(result.first_loss), "the first tenth is step 0"
@@ -79,15 +81,15 @@ def test_a_step_that_is_left_out_changes_nothing_but_the_rate():
     def observe(report):
         seen.append((network.first.weight.detach().clone(), report.learning_rate))
 
-    train(network, Poisoned({4}), replace(CONFIG, skip_budget=1), observe=observe)
+    train(network, Poisoned({4}), changed(SETTINGS, skip_budget=1), CPU, reporter=Recorder(observe))
     assert torch.equal(seen[3][0], seen[4][0])
     assert not torch.equal(seen[4][0], seen[5][0])
     assert seen[5][1] < seen[4][1]
 
 
 def test_the_budget_is_for_the_whole_run():
-    with pytest.raises(DivergedError, match=r"at step 7 .* 2 such steps were left out before"):
-        train(TwoStages(), Poisoned({1, 4, 7}), replace(CONFIG, skip_budget=2))
+    with pytest.raises(DivergedError, match=r"at step 7 .* 2 such steps were skipped before"):
+        train(TwoStages(), Poisoned({1, 4, 7}), changed(SETTINGS, skip_budget=2), CPU)
 
 
 def test_a_machine_without_a_compiler_is_told_so(monkeypatch, tmp_path):
@@ -98,4 +100,4 @@ def test_a_machine_without_a_compiler_is_told_so(monkeypatch, tmp_path):
     with pytest.raises(
         DgunetError, match=r"cannot be compiled: .*such as g\+\+.* compile to false"
     ):
-        train(TwoStages(), Noise(), replace(CONFIG, compile=True))
+        train(TwoStages(), Noise(), changed(SETTINGS, compile=True), CPU)

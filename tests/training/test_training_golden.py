@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from dgunet.config import RuntimeSettings, TrainingSettings
 from dgunet.network.official import official_keys
-from dgunet.training import TrainingConfig, stage_losses, train
+from dgunet.training import stage_losses, train
 from dgunet.training.loss import charbonnier, edge, l2, laplacian
 from tests.network.network_golden import VARIANTS, golden_input, golden_network
 
@@ -88,15 +89,17 @@ def test_losses_and_gradients_of_every_stage_and_parameter(golden, case):
 def test_three_adam_steps(golden, case):
     values, network, x, t = setting(golden, case)
     adam, kind = values["adam"], KINDS[values["loss"]]
-    config = TrainingConfig(
+    settings = TrainingSettings(
         iterations=3,
+        batch=len(x),
+        patch=32,
         learning_rate=adam["lr"],
         learning_rate_min=adam["lr"],
         warmup=0,
         loss=kind,
         weight_decay=adam["weight_decay"],
     )
-    result = train(network, OneBatch(x, t), config)
+    result = train(network, OneBatch(x, t), settings, RuntimeSettings(device="cpu", threads=0))
     with torch.no_grad():
         after = float(stage_losses(network(x), t, kind).sum())
     losses = [*(report.loss for report in result.reports), after]

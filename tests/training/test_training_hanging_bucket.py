@@ -11,7 +11,7 @@ import torch
 
 from dgunet.system.errors import CheckpointError
 from dgunet.training import Checkpoints, checkpoint_mirror
-from dgunet.training.checkpoint_mirror import Copies
+from dgunet.training.checkpoint_mirror import CheckpointMirror
 
 EMPTY = (
     b'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><Name>runs</Name>'
@@ -37,9 +37,9 @@ def bucket(*, lists=False, drips=False):
             threading.Thread(target=answer, args=(connection,), daemon=True).start()
 
     def answer(connection):
-        told = connection.recv(65536)
-        if not told.startswith(b"GET"):
-            puts.append(told)
+        request = connection.recv(65536)
+        if not request.startswith(b"GET"):
+            puts.append(request)
         elif lists:
             head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(EMPTY)}\r\nConnection: close\r\n\r\n"
             connection.sendall(head.encode() + EMPTY)
@@ -71,7 +71,7 @@ def settings(url):
 
 
 def test_checkpoints_go_on_and_sigterm_ends_with_the_last_one(small, tmp_path):
-    small.knobs(steps=100_000)
+    small.write_params(steps=100_000)
     with bucket(lists=True) as (url, puts):
         process = small.start(tmp_path / "out", **settings(url))
         try:
@@ -86,11 +86,11 @@ def test_checkpoints_go_on_and_sigterm_ends_with_the_last_one(small, tmp_path):
     assert process.returncode == 75, said
     assert small.checkpoints()[-1] >= before
     assert "has not taken the last checkpoint within 8 s" in said
-    assert "the same command goes on" in said
+    assert "the same command resumes" in said
 
 
 def test_a_finished_training_does_not_wait_for_ever(small, tmp_path):
-    small.knobs(steps=4)
+    small.write_params(steps=4)
     with bucket(lists=True) as (url, _):
         said = small.finish(tmp_path / "out", **settings(url))
     assert (tmp_path / "out" / "network.safetensors").is_file()
@@ -105,7 +105,9 @@ def test_the_start_is_refused_in_bounded_time(tmp_path, monkeypatch, drips):
     with bucket(drips=drips) as (url, _):
         for name, value in settings(url).items():
             monkeypatch.setenv(name, value)
-        store = Checkpoints(tmp_path / "c", {}, seconds=0, copies=Copies("s3://runs/here", "x"))
+        store = Checkpoints(
+            tmp_path / "c", {}, seconds=0, mirror=CheckpointMirror("s3://runs/here", "x")
+        )
         with pytest.raises(CheckpointError, match="cannot be searched for checkpoints"):
             store.newest()
 
@@ -119,12 +121,14 @@ def test_the_newest_is_copied_and_the_overtaken_left_out(tmp_path, monkeypatch):
         begun.set()
         assert go.wait(60)
 
-    monkeypatch.setattr(Copies, "put", slow)
-    store = Checkpoints(tmp_path / "c", {}, seconds=0, copies=Copies("s3://runs/here", "x"))
+    monkeypatch.setattr(CheckpointMirror, "put", slow)
+    store = Checkpoints(
+        tmp_path / "c", {}, seconds=0, mirror=CheckpointMirror("s3://runs/here", "x")
+    )
     for step in range(1, 6):
         store.save({"step": step, "weights": torch.zeros(2)})
         store.wait()
         assert begun.wait(60)
     go.set()
-    store.leave()
+    store.wait_for_mirror()
     assert put == ["step-000000001", "step-000000005"]

@@ -1,27 +1,28 @@
 """What training must do: lower Eq. (10), follow the printed schedule, repeat itself exactly."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
-from training_small import Noise, TwoStages
+from training_small import CPU, Noise, Recorder, TwoStages, changed, settings
 
+from dgunet.config import RuntimeSettings
+from dgunet.network.device import pick_device
 from dgunet.system.errors import DgunetError
-from dgunet.training import TrainingConfig, stage_losses, train
-from dgunet.training.loop import DivergedError, pick_device
+from dgunet.training import stage_losses, train
+from dgunet.training.loop import DivergedError
 
-CONFIG = TrainingConfig(iterations=40, learning_rate=1e-2, warmup=4)
+SETTINGS = settings(iterations=40, warmup=4)
 
 
 def test_training_lowers_the_loss():
-    result = train(TwoStages(), Noise(), CONFIG)
+    result = train(TwoStages(), Noise(), SETTINGS, CPU)
     assert result.last_loss < 0.5 * result.first_loss
 
 
 def test_the_same_run_twice_gives_the_same_weights():
     runs = [TwoStages(), TwoStages()]
-    reports = [train(network, Noise(), CONFIG).reports for network in runs]
+    reports = [train(network, Noise(), SETTINGS, CPU).reports for network in runs]
     for a, b in zip(runs[0].parameters(), runs[1].parameters(), strict=True):
         assert torch.equal(a, b)
     assert [r.loss for r in reports[0]] == [r.loss for r in reports[1]]
@@ -29,8 +30,8 @@ def test_the_same_run_twice_gives_the_same_weights():
 
 def test_every_step_is_reported_once_in_order():
     seen = []
-    result = train(TwoStages(), Noise(), CONFIG, observe=seen.append)
-    assert [report.step for report in seen] == list(range(CONFIG.iterations))
+    result = train(TwoStages(), Noise(), SETTINGS, CPU, reporter=Recorder(seen.append))
+    assert [report.step for report in seen] == list(range(SETTINGS.iterations))
     assert tuple(seen) == result.reports
     assert all(math.isclose(r.loss, sum(r.stage_losses), rel_tol=1e-5) for r in seen)
 
@@ -49,7 +50,7 @@ def test_loss_names_the_stage_with_the_wrong_shape():
 
 def test_divergence_stops_the_run_and_names_the_step():
     with pytest.raises(DivergedError, match="at step 3") as stop:
-        train(TwoStages(), Noise(poisoned=3), CONFIG)
+        train(TwoStages(), Noise(poisoned=3), SETTINGS, CPU)
     assert stop.value.step == 3
 
 
@@ -61,47 +62,47 @@ def test_a_gpu_that_is_not_there_is_named():
 
 def test_thread_count_is_restored():
     before = torch.get_num_threads()
-    config = TrainingConfig(iterations=2, learning_rate=1e-3, warmup=0, threads=1)
-    train(TwoStages(), Noise(), config)
+    one = RuntimeSettings(device="cpu", threads=1)
+    train(TwoStages(), Noise(), settings(iterations=2, learning_rate=1e-3, warmup=0), one)
     assert torch.get_num_threads() == before
 
 
 def test_bfloat16_keeps_float32_weights_and_still_learns():
     network = TwoStages()
-    result = train(network, Noise(), replace(CONFIG, bfloat16=True))
+    result = train(network, Noise(), changed(SETTINGS, bfloat16=True), CPU)
     assert result.last_loss < 0.5 * result.first_loss
-    assert result.reports != train(TwoStages(), Noise(), CONFIG).reports
+    assert result.reports != train(TwoStages(), Noise(), SETTINGS, CPU).reports
     assert {p.dtype for p in network.parameters()} == {torch.float32}
 
 
 def test_a_clipped_gradient_moves_less():
     """With Adam's epsilon of 1e-8 a gradient of norm 1e-9 hardly moves anything."""
     network, start = TwoStages(), TwoStages()
-    result = train(network, Noise(), replace(CONFIG, iterations=5, clip=1e-9))
+    result = train(network, Noise(), changed(SETTINGS, iterations=5, clip=1e-9), CPU)
     torch.testing.assert_close(network.first.weight, start.first.weight, rtol=0, atol=6e-3)
     assert all(report.gradient_norm > 1e-3 for report in result.reports)
     free = TwoStages()
-    train(free, Noise(), replace(CONFIG, iterations=5))
+    train(free, Noise(), changed(SETTINGS, iterations=5), CPU)
     assert not torch.allclose(free.first.weight, start.first.weight, rtol=0, atol=6e-3)
 
 
 def test_the_averaged_weights_lag_behind():
     start, last, mean = TwoStages(), TwoStages(), TwoStages()
-    train(last, Noise(), CONFIG)
-    train(mean, Noise(), replace(CONFIG, average=0.95))
+    train(last, Noise(), SETTINGS, CPU)
+    train(mean, Noise(), changed(SETTINGS, average=0.95), CPU)
     whole = (last.first.weight - start.first.weight).detach().norm()
     part = (mean.first.weight - start.first.weight).detach().norm()
     assert 0 < float(part) < float(whole)
 
 
 def test_the_seconds_of_a_step_hold_data_and_optimiser(monkeypatch):
-    """Told with a clock that ticks a second at each batch and each optimiser step."""
+    """Measured with a clock that ticks a second at each batch and each optimiser step."""
     clock = [0.0]
 
     class Slow(Noise):
-        def part(self, step, places):
+        def part(self, step, positions):
             clock[0] += 1
-            return super().part(step, places)
+            return super().part(step, positions)
 
     move = torch.optim.Adam.step
 
@@ -111,5 +112,5 @@ def test_the_seconds_of_a_step_hold_data_and_optimiser(monkeypatch):
 
     monkeypatch.setattr(torch.optim.Adam, "step", slowly)
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    result = train(TwoStages(), Slow(), replace(CONFIG, iterations=3, warmup=1))
+    result = train(TwoStages(), Slow(), changed(SETTINGS, iterations=3, warmup=1), CPU)
     assert [report.seconds for report in result.reports] == [2, 2, 2]

@@ -29,7 +29,7 @@ def started():
 def test_workers_end_with_torchrun_and_the_rerun_makes_the_one_finished_run(
     small, started, monkeypatch
 ):
-    small.knobs(steps=40, batch=3)
+    small.write_params(steps=40, batch=3)
     out = small.home / "out"
     process = torchrun(small, out)
     started.append(psutil.Process(process.pid))
@@ -52,7 +52,7 @@ def test_workers_end_with_torchrun_and_the_rerun_makes_the_one_finished_run(
     process = torchrun(small, out)
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said
-    assert "going on from step" in said
+    assert "resuming from step" in said
     assert deliver(layout).reason is None
     client = mlflow_store.client(layout.uri)
     experiments = [found.experiment_id for found in client.search_experiments()]

@@ -1,6 +1,6 @@
 """The command, killed for real: what a resumed training leaves is what an uninterrupted one does.
 
-Only the data's own pictures and real processes; the moment of the kill is random.
+Only images of the sample data and real processes; the moment of the kill is random.
 """
 
 import json
@@ -16,7 +16,7 @@ from dgunet.data.store.pair_store import PairStore
 from dgunet.data.store.writer import LoadedPair, write_manifest, write_shard
 from dgunet.system.errors import CheckpointError
 from dgunet.training import Checkpoints, DivergedError
-from dgunet.training.checkpoints import read
+from dgunet.training.checkpoints import read_checkpoint
 
 RESULT = ["loss.csv", "network.safetensors", "training.json"]
 
@@ -46,13 +46,13 @@ def test_killed_at_random_steps_and_resumed_is_bit_for_bit_the_same(small):
         process.stderr.close()
         assert not out.exists()
     said = small.finish(out)
-    assert re.search(r"going on from step [1-9]", said)
+    assert re.search(r"resuming from step [1-9]", said)
     assert contents(out) == contents(whole)
     assert not small.checkpoints()
 
 
 def test_sigterm_keeps_the_step_and_says_resume_me(small):
-    small.knobs(steps=100_000, checkpoint_seconds=3600)
+    small.write_params(steps=100_000, checkpoint_seconds=3600)
     out = small.home / "out"
     process = small.start(out)
     for line in process.stderr:  # a line of progress, after some seconds
@@ -61,10 +61,10 @@ def test_sigterm_keeps_the_step_and_says_resume_me(small):
     process.send_signal(signal.SIGTERM)
     said = process.stderr.read()
     assert process.wait(timeout=60) == 75, said
-    assert "the same command goes on" in said
+    assert "the same command resumes" in said
     (kept,) = small.checkpoints()
     assert not out.exists()
-    step = read(kept)["step"]
+    step = read_checkpoint(kept)["step"]
     assert step > 0
     with pytest.raises(PowerCutError):  # the next one begins there
         small.train(out, stop=step)
@@ -73,7 +73,7 @@ def test_sigterm_keeps_the_step_and_says_resume_me(small):
 def test_other_settings_are_refused_and_named(small):
     with pytest.raises(PowerCutError):
         small.train(small.home / "out", stop=2)
-    small.knobs(steps=13)
+    small.write_params(steps=13)
     with pytest.raises(CheckpointError, match=r"train\.iterations was 12, is 13\..* start afresh"):
         small.train(small.home / "out")
 
@@ -95,19 +95,20 @@ def test_other_data_are_refused_and_named(small):
         small.train(small.home / "out")
 
 
-def test_another_number_of_processes_and_another_commit_are_said(small, capsys):
+def test_another_number_of_processes_and_another_commit_are_logged(small, caplog):
     out = small.home / "out"
     with pytest.raises(PowerCutError):
         small.train(out, stop=3)
     newest = small.checkpoints()[-1]
-    snapshot = read(newest)
+    snapshot = read_checkpoint(newest)
     other = snapshot["facts"] | {"processes": "2", "commit": "0123abc"}
     again = Checkpoints(newest.parent, snapshot["identity"], seconds=0, facts=other.copy)
     again.save(snapshot | {"rng": 2 * snapshot["rng"]})
     again.wait()
-    small.train(out)
-    said = capsys.readouterr().err
-    assert "going on from step 3" in said
+    with caplog.at_level("INFO", logger="dgunet"):
+        small.train(out)
+    said = caplog.text
+    assert "resuming from step 3" in said
     assert "processes was 2 and is 1; from here on the numbers may differ" in said
     assert "commit was 0123abc and is " in said
 
@@ -115,15 +116,15 @@ def test_another_number_of_processes_and_another_commit_are_said(small, capsys):
 def test_a_resumed_training_is_one_run_in_mlflow(small):
     import mlflow
 
-    told = {"DGUNET_TRACKING": "now"}
+    tracked = {"DGUNET_TRACKING": "now"}
     out = small.home / "out"
-    process = small.start(out, **told)
+    process = small.start(out, **tracked)
     wait_for_checkpoints(small, process, 3)
     process.kill()
     process.wait()
     process.stderr.close()
-    said = small.finish(out, **told)
-    assert "going on from step" in said
+    said = small.finish(out, **tracked)
+    assert "resuming from step" in said
     client = mlflow.MlflowClient(f"sqlite:///{small.home / 'mlflow.db'}")
     experiments = [e.experiment_id for e in client.search_experiments()]
     (run,) = client.search_runs(experiments)
@@ -137,7 +138,7 @@ def test_a_resumed_training_is_one_run_in_mlflow(small):
 
 
 def test_a_diverged_training_keeps_the_samples_of_the_step(small):
-    path = small.knobs(checkpoint_seconds=3600)
+    path = small.write_params(checkpoint_seconds=3600)
     path.write_text(path.read_text().replace("learning_rate: 3.0e-3, warmup: 3", HUGE))
     with pytest.raises(DivergedError) as diverged:
         small.train(small.home / "out")

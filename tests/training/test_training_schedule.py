@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 from torch import nn
+from training_small import settings
 
 from dgunet.system.errors import ConfigError
-from dgunet.training import TrainingConfig, warmup_cosine
+from dgunet.training import warmup_cosine
 from dgunet.training.training_state import TrainingState
 
 
@@ -38,6 +39,6 @@ def test_a_minimum_equal_to_the_rate_keeps_it():
 
 
 def test_warmup_longer_than_the_run_is_refused():
-    config = TrainingConfig(iterations=10, learning_rate=1e-3, warmup=10)
+    longer = settings(iterations=10, learning_rate=1e-3, warmup=10)
     with pytest.raises(ConfigError, match="a warm-up of 10 moves does not fit into a run of 10"):
-        TrainingState(nn.Conv2d(1, 1, 1), config)
+        TrainingState(nn.Conv2d(1, 1, 1), longer)

@@ -1,4 +1,4 @@
-"""A training of the stages says how its weights were chosen, and shows itself while it goes on."""
+"""A training records how its weights were selected, and reports its progress."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import torch
 from dgunet.config import load_params
 from dgunet.data.store.pair_store import PairStore
 from dgunet.network import load_network
-from dgunet.steps.train import train
+from dgunet.steps.train import train_network
 from dgunet.system.errors import CheckpointError, ConfigError, DataError
 from dgunet.tracking.reports import progress
 
@@ -25,44 +25,44 @@ def project(small, monkeypatch):
 
 
 def trained(project, out="out", more="", steps=4, **options):
-    """Train ``steps`` steps with further knobs; returns (weights, training.json, metadata)."""
-    path = project.knobs(steps=steps, checkpoint_seconds=3600)
+    """Train ``steps`` steps with further settings; returns (weights, training.json, metadata)."""
+    path = project.write_params(steps=steps, checkpoint_seconds=3600)
     path.write_text(path.read_text().replace("warmup: 3}", f"warmup: 2{more}}}"))
     folder = project.home / out
-    weights = train(
+    weights = train_network(
         load_params(path), "derain", store=project.home / "store", out=folder, **options
     )
     return weights, json.loads((folder / "training.json").read_text()), load_network(weights)[1]
 
 
 def test_without_validation_the_last_weights_are_taken(project):
-    weights, told, metadata = trained(project)
-    assert (told["selection"], told["selection_step"]) == ("last", 4)
+    weights, content, metadata = trained(project)
+    assert (content["selection"], content["selection_step"]) == ("last", 4)
     assert (metadata["selection"], metadata["selection.step"]) == ("last", "4")
     assert not (weights.parent / "validation.csv").exists()
 
 
-def test_a_held_out_part_chooses(project):
-    weights, told, metadata = trained(
+def test_a_held_out_part_selects(project):
+    weights, content, metadata = trained(
         project, more=", validation: {fraction: 0.2, interval: 2, crop: 32}"
     )
     curve = pd.read_csv(weights.parent / "validation.csv")
     assert curve["steps"].tolist() == [2, 4]
     best = curve.loc[curve["psnr"].idxmax()]
-    assert told["selection"] == metadata["selection"] == "held-out"
-    assert told["selection_step"] == best["steps"]
-    assert told["validation_psnr"] == pytest.approx(best["psnr"])
+    assert content["selection"] == metadata["selection"] == "held-out"
+    assert content["selection_step"] == best["steps"]
+    assert content["validation_psnr"] == pytest.approx(best["psnr"])
     assert metadata["selection.digest"] == metadata["train.data_digest"]
     assert "selection.set" not in metadata
 
 
-def test_a_choice_on_a_test_set_is_said_in_the_weights(project):
+def test_a_selection_on_a_test_set_is_recorded_in_the_weights(project):
     original = PairStore.open(project.home / "store").folder.resolve()
     shutil.copytree(original, project.home / "Rain100L")
-    _, told, metadata = trained(
+    _, content, metadata = trained(
         project, more=", validation: {test_set: Rain100L, interval: 2, crop: 16}"
     )
-    assert told["selection"] == metadata["selection"] == "test-set"
+    assert content["selection"] == metadata["selection"] == "test-set"
     assert metadata["selection.set"] == "Rain100L"
 
 
@@ -71,10 +71,10 @@ def test_a_test_set_that_is_not_there_is_named(project):
         trained(project, more=", validation: {test_set: Rain100L, interval: 2}")
 
 
-@pytest.mark.parametrize("knobs", ["interval: 2", "interval: 2, fraction: 0.1, test_set: Set11"])
-def test_one_source_of_the_choice_is_asked_for(project, knobs):
+@pytest.mark.parametrize("keys", ["interval: 2", "interval: 2, fraction: 0.1, test_set: Set11"])
+def test_one_source_of_the_selection_is_required(project, keys):
     with pytest.raises(ConfigError, match="either a fraction above 0 or a test_set"):
-        trained(project, more=f", validation: {{{knobs}}}")
+        trained(project, more=f", validation: {{{keys}}}")
 
 
 def test_training_begins_with_the_weights_given(project):
@@ -94,7 +94,7 @@ def test_weights_of_another_structure_are_refused(project):
     path = project.home / "params.yaml"
     path.write_text(path.read_text().replace("n_feat: 8", "n_feat: 12"))
     with pytest.raises(CheckpointError, match="n_feat 8, not 12"):
-        train(
+        train_network(
             load_params(path),
             "derain",
             store=project.home / "store",
@@ -103,7 +103,7 @@ def test_weights_of_another_structure_are_refused(project):
         )
 
 
-def test_left_out_steps_and_their_samples_are_kept(project, monkeypatch, capsys):
+def test_skipped_steps_and_their_samples_are_kept(project, monkeypatch, caplog):
     from dgunet.data.batches.training_batches import TrainingBatches
 
     part = TrainingBatches.part
@@ -113,30 +113,30 @@ def test_left_out_steps_and_their_samples_are_kept(project, monkeypatch, capsys)
         return (degraded * float("nan") if step == 2 else degraded), clean
 
     monkeypatch.setattr(TrainingBatches, "part", poisoned)
-    weights, told, _ = trained(project, more=", skip_budget: 1")
+    weights, content, _ = trained(project, more=", skip_budget: 1")
     (kept,) = json.loads((weights.parent / "skipped.json").read_text())
-    assert told["skipped_steps"] == 1
+    assert content["skipped_steps"] == 1
     assert kept["step"] == 2
     assert len(kept["samples"]) == 2
-    assert "step 2 is left out" in capsys.readouterr().err
+    assert "step 2 is skipped" in caplog.text
     assert all(torch.isfinite(p).all() for p in load_network(weights)[0].parameters())
 
 
-def test_sample_pictures_and_numbers_reach_the_run(project):
+def test_example_images_and_numbers_reach_the_run(project):
     trained(project, steps=8)
     (journal,) = (project.home / ".dgunet").rglob("events.jsonl")
     text = journal.read_text()
-    pictures = [f"step-{step:09d}.png" for step in (2, 4, 6, 8)]
-    assert all(name in text for name in pictures)
+    images = [f"step-{step:09d}.png" for step in (2, 4, 6, 8)]
+    assert all(name in text for name in images)
     for name in ("gradient_norm", "images_per_second", "memory_gib", "loss_stage_7"):
         assert name in text
 
 
 def test_without_a_terminal_progress_is_one_json_object_a_line(monkeypatch, capsys):
     monkeypatch.setattr(progress, "LINE_SECONDS", -1.0)
-    with progress.counting("derain-DGUNet", "step") as tell:
-        tell(1, 4, facts={"loss": 0.123456789, "lr": 1e-4})
-        tell(2, 4, facts={"loss": float("nan"), "lr": 1e-4})
+    with progress.counting("derain-DGUNet", "step") as progress_of:
+        progress_of(1, 4, facts={"loss": 0.123456789, "lr": 1e-4})
+        progress_of(2, 4, facts={"loss": float("nan"), "lr": 1e-4})
     first, second = map(json.loads, capsys.readouterr().err.splitlines())
     assert {"work", "step", "of", "loss", "lr", "steps_per_s", "eta_s"} == set(first)
     assert (first["step"], first["of"], first["loss"]) == (1, 4, 0.12346)

@@ -2,30 +2,30 @@
 
 import os
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from training_trajectories import TINY, Stripes
+from training_small import changed, settings
+from training_trajectories import ONE_THREAD, TINY, Stripes
 
 from dgunet.network import DGUNet, preset
-from dgunet.training import TrainingConfig, train
+from dgunet.training import train
 from dgunet.training.speed import recomputing
 
-PLAIN = TrainingConfig(4, 1e-3, warmup=0, loss="charbonnier-edge", threads=1)
+PLAIN = settings(iterations=4, learning_rate=1e-3, patch=32, warmup=0, loss="charbonnier-edge")
 
 
-def run(task, config, variant="DGUNet"):
+def run(task, given, variant="DGUNet"):
     torch.manual_seed(0)
     network = DGUNet(preset(task, variant, ratio=10 if task == "cs" else None, **TINY))
-    result = train(network, Stripes(network.config.channels), config)
+    result = train(network, Stripes(network.config.channels), given, ONE_THREAD)
     losses = [r.loss for r in result.reports]
     return losses, [r.gradient_norm for r in result.reports], network
 
 
-def same(task, config, variant="DGUNet", *, rtol):
-    (a, norms_a, _), (b, norms_b, network) = (run(task, c, variant) for c in (PLAIN, config))
+def same(task, given, variant="DGUNet", *, rtol):
+    (a, norms_a, _), (b, norms_b, network) = (run(task, c, variant) for c in (PLAIN, given))
     np.testing.assert_allclose(b, a, rtol=rtol)
     np.testing.assert_allclose(norms_b, norms_a, rtol=100 * rtol)
     return network
@@ -34,14 +34,14 @@ def same(task, config, variant="DGUNet", *, rtol):
 @pytest.mark.parametrize("flag", ["channels_last", "fused_adam"])
 @pytest.mark.parametrize("task", ["derain", "cs"])
 def test_within_rounding_of_plain_steps(task, flag):
-    same(task, replace(PLAIN, **{flag: True}), rtol=1e-4)
+    same(task, changed(PLAIN, **{flag: True}), rtol=1e-4)
 
 
 @pytest.mark.parametrize("variant", ["DGUNet", "DGUNet+"])
 @pytest.mark.parametrize("average", [0.0, 0.9])
 def test_recomputing_is_exact(variant, average):
-    plain = run("derain", replace(PLAIN, average=average), variant)
-    again = run("derain", replace(PLAIN, average=average, recompute=True), variant)
+    plain = run("derain", changed(PLAIN, average=average), variant)
+    again = run("derain", changed(PLAIN, average=average, recompute=True), variant)
     assert plain[:2] == again[:2]
     tensors = zip(plain[2].parameters(), again[2].parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in tensors)
@@ -69,7 +69,7 @@ def test_recomputing_keeps_less_and_leaves_the_network_as_it_was():
 
 
 def test_channels_last_reaches_the_weights():
-    network = run("derain", replace(PLAIN, channels_last=True, iterations=1))[2]
+    network = run("derain", changed(PLAIN, channels_last=True, iterations=1))[2]
     weight = network.first.encoder.blocks[0].first.weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
 
@@ -81,4 +81,4 @@ def test_channels_last_reaches_the_weights():
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++")
 @pytest.mark.parametrize("recompute", [False, True])
 def test_compiled_steps_are_within_rounding(recompute):
-    same("derain", replace(PLAIN, compile=True, recompute=recompute), rtol=1e-4)
+    same("derain", changed(PLAIN, compile=True, recompute=recompute), rtol=1e-4)

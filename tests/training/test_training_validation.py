@@ -1,4 +1,4 @@
-"""The best weights on pictures held out are the result; a killed run chooses the same."""
+"""The best weights on held-out images are the result; a resumed training selects the same."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training_small import Noise, TwoStages
+from training_small import CPU, Noise, Recorder, TwoStages, changed, settings
 
 from dgunet.data.batches.holdout import Pictures, hold_out
 from dgunet.data.store.pair_store import PairStore
@@ -14,20 +14,19 @@ from dgunet.system.errors import DataError
 from dgunet.training import (
     Checkpoints,
     InterruptedTrainingError,
-    TrainingConfig,
     Validation,
     World,
     train,
 )
-from dgunet.training.stopping import Stop
+from dgunet.training.stopping import StopRequest
 from dgunet.training.validation import mean_psnr
 
-CONFIG = TrainingConfig(iterations=20, learning_rate=0.2, warmup=0)
+SETTINGS = settings(iterations=20, learning_rate=0.2, warmup=0)
 """A rate at which the loss goes up and down, so that the last weights are not the best."""
 
 
 class Held:
-    """Three pictures of noise."""
+    """Three images of noise."""
 
     def __len__(self):
         return 3
@@ -53,33 +52,40 @@ def psnr_of(network):
 
 def test_the_best_weights_are_the_result():
     network, seen = TwoStages(), []
-    result = train(network, Noise(), CONFIG, validation=VALIDATION, on_validation=seen.append)
+    result = train(
+        network,
+        Noise(),
+        SETTINGS,
+        CPU,
+        validation=VALIDATION,
+        reporter=Recorder(validation=seen.append),
+    )
     assert [v.steps for v in result.validations] == [3, 6, 9, 12, 15, 18, 20]
     assert tuple(seen) == result.validations
     best = max(result.validations, key=lambda v: v.psnr)
-    assert result.chosen == best
+    assert result.selected == best
     assert best.steps < 20, "the test needs a run whose last weights are not its best"
     assert psnr_of(network) == pytest.approx(best.psnr, rel=1e-6)
     stopped = TwoStages()
-    train(stopped, Noise(), replace(CONFIG, iterations=20, learning_rate=0.2))
+    train(stopped, Noise(), changed(SETTINGS, iterations=20, learning_rate=0.2), CPU)
     assert psnr_of(stopped) < best.psnr
 
 
 def test_validation_leaves_the_trajectory_alone():
     plain, watched = (
-        train(TwoStages(), Noise(), CONFIG, validation=v).reports for v in (None, VALIDATION)
+        train(TwoStages(), Noise(), SETTINGS, CPU, validation=v).reports for v in (None, VALIDATION)
     )
     assert [r.stage_losses for r in plain] == [r.stage_losses for r in watched]
 
 
-def test_the_averaged_weights_are_what_is_judged():
+def test_the_averaged_weights_are_what_is_validated():
     network = TwoStages()
-    result = train(network, Noise(), replace(CONFIG, average=0.9), validation=VALIDATION)
-    assert psnr_of(network) == pytest.approx(result.chosen.psnr, rel=1e-6)
+    result = train(network, Noise(), changed(SETTINGS, average=0.9), CPU, validation=VALIDATION)
+    assert psnr_of(network) == pytest.approx(result.selected.psnr, rel=1e-6)
 
 
 @pytest.mark.parametrize("stop", [2, 3, 7, 19])
-def test_a_killed_run_chooses_the_same(tmp_path, stop):
+def test_a_killed_run_selects_the_same(tmp_path, stop):
     class PowerCutError(Exception):
         pass
 
@@ -91,16 +97,22 @@ def test_a_killed_run_chooses_the_same(tmp_path, stop):
         return Checkpoints(tmp_path, {}, seconds=0)
 
     whole, again = TwoStages(), TwoStages()
-    expected = train(whole, Noise(), CONFIG, validation=VALIDATION)
+    expected = train(whole, Noise(), SETTINGS, CPU, validation=VALIDATION)
     first = kept()
     with pytest.raises(PowerCutError):
         train(
-            TwoStages(), Noise(), CONFIG, validation=VALIDATION, observe=observe, checkpoints=first
+            TwoStages(),
+            Noise(),
+            SETTINGS,
+            CPU,
+            validation=VALIDATION,
+            reporter=Recorder(observe),
+            checkpoints=first,
         )
     first.wait()
     earlier = kept().newest()
     assert earlier["step"] == stop
-    result = train(again, Noise(), CONFIG, validation=VALIDATION, earlier=earlier)
+    result = train(again, Noise(), SETTINGS, CPU, validation=VALIDATION, earlier=earlier)
     assert result.validations == expected.validations
     assert all(
         torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True)
@@ -108,7 +120,7 @@ def test_a_killed_run_chooses_the_same(tmp_path, stop):
 
 
 class Interrupted(Held):
-    """SIGTERM comes while the second picture of the second validation is fetched."""
+    """SIGTERM comes while the second image of the second validation is fetched."""
 
     def __init__(self):
         self.seen = 0
@@ -122,24 +134,26 @@ class Interrupted(Held):
 
 def test_a_signal_during_a_validation_does_not_wait_for_its_end(tmp_path):
     whole, again = TwoStages(), TwoStages()
-    expected = train(whole, Noise(), CONFIG, validation=VALIDATION)
-    rare, pictures = Checkpoints(tmp_path, {}, seconds=1e9), Interrupted()
+    expected = train(whole, Noise(), SETTINGS, CPU, validation=VALIDATION)
+    rare, images = Checkpoints(tmp_path, {}, seconds=1e9), Interrupted()
     with pytest.raises(InterruptedTrainingError, match="before step 6"):
-        train(TwoStages(), Noise(), CONFIG, validation=Validation(pictures, 3), checkpoints=rare)
-    assert pictures.seen == 5, "the third picture is left"
+        train(
+            TwoStages(), Noise(), SETTINGS, CPU, validation=Validation(images, 3), checkpoints=rare
+        )
+    assert images.seen == 5, "the third image is skipped"
     earlier = rare.newest()
     assert earlier["step"] == 6
     assert [steps for steps, *_ in earlier["validations"]] == [3]
-    result = train(again, Noise(), CONFIG, validation=VALIDATION, earlier=earlier)
+    result = train(again, Noise(), SETTINGS, CPU, validation=VALIDATION, earlier=earlier)
     assert result.validations == expected.validations, "the validation of step 6 is made first"
     assert torch.equal(whole.first.weight, again.first.weight)
 
 
-def test_processes_share_the_pictures_and_agree_on_a_signal():
+def test_processes_share_the_images_and_agree_on_a_signal():
     class Two(World):
-        """One of two processes, whose fellow tells the signal in ``told``."""
+        """One of two processes, the other of which received the signal ``received``."""
 
-        told = 0
+        received = 0
 
         def __init__(self, rank):
             super().__init__(rank, 2)
@@ -147,17 +161,17 @@ def test_processes_share_the_pictures_and_agree_on_a_signal():
 
         def largest(self, number, device):
             self.rounds += 1
-            return max(number, self.told)
+            return max(number, self.received)
 
         def total(self, values):
             return values
 
     network, first, second = TwoStages(), Two(0), Two(1)
-    halves = [mean_psnr(network, Held(), world, Stop()) for world in (first, second)]
+    halves = [mean_psnr(network, Held(), world, StopRequest()) for world in (first, second)]
     assert sum(halves) == pytest.approx(psnr_of(network), rel=1e-6)
     assert first.rounds == second.rounds == 2, "or one would wait for the other for ever"
-    second.told = 15
-    assert mean_psnr(network, Held(), second, Stop()) is None
+    second.received = 15
+    assert mean_psnr(network, Held(), second, StopRequest()) is None
     assert network.training
 
 
@@ -204,7 +218,7 @@ def test_nothing_left_to_train_on_is_refused(store, tmp_path):
         hold_out(Store(tmp_path, store, 2), 0.9, seed=1)
 
 
-def test_pictures_are_cut_from_the_middle(store):
+def test_validation_images_are_cut_from_the_middle(store):
     whole, cut = Pictures(store, [1], 0), Pictures(store, [1], 8)
     height, width, _ = store[1].shape
     top, left = (height - 8) // 2, (width - 8) // 2

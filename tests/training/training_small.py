@@ -1,4 +1,4 @@
-"""A two-stage network, batches of noise, and a small project to train in."""
+"""A two-stage network, batches of noise, settings, and a small project to train in."""
 
 from __future__ import annotations
 
@@ -15,11 +15,33 @@ import pytest
 import torch
 from torch import nn
 
+from dgunet.config import RuntimeSettings, TrainingSettings
+
 ROOT = Path(__file__).parents[2]
 
 
 class PowerCutError(Exception):
-    """The end of a training without a word."""
+    """The end of a training without any cleanup."""
+
+
+CPU = RuntimeSettings(device="cpu", threads=0)
+
+
+def settings(**values: Any) -> TrainingSettings:
+    """Settings of a training on `Noise`."""
+    return TrainingSettings(**{"batch": 2, "patch": 16, "learning_rate": 1e-2} | values)
+
+
+def changed(of: TrainingSettings, **values: Any) -> TrainingSettings:
+    """The settings with some of them replaced, validated."""
+    return TrainingSettings(**of.model_dump() | values)
+
+
+class Recorder:
+    """A reporter that passes steps and validations on."""
+
+    def __init__(self, step=lambda report: None, validation=lambda report: None) -> None:
+        self.on_step, self.on_validation = step, validation
 
 
 class TwoStages(nn.Module):
@@ -37,16 +59,16 @@ class TwoStages(nn.Module):
 
 
 class Noise:
-    """Batches whose sample depends on step and place alone; the target is the input."""
+    """Batches whose samples depend on step and position only; the target is the input."""
 
     def __init__(self, batch: int = 2, poisoned: int = -1) -> None:
         self.batch = batch
         self.poisoned = poisoned
 
-    def part(self, step, places):
+    def part(self, step, positions):
         images = [
-            torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1000 * step + place))
-            for place in places
+            torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1000 * step + position))
+            for position in positions
         ]
         image = torch.stack(images)
         return (image * float("nan") if step == self.poisoned else image), image
@@ -58,7 +80,7 @@ class SmallProject:
 
     home: Path
 
-    def knobs(self, *, steps: int = 12, batch: int = 2, **runtime: Any) -> Path:
+    def write_params(self, *, steps: int = 12, batch: int = 2, **runtime: Any) -> Path:
         """A parameter file for a derain training of ``steps`` that keeps every step."""
         text = (ROOT / "params.yaml").read_text()
         training = f"{{iterations: {steps}, batch: {batch}, patch: 32, learning_rate: 3.0e-3, "
@@ -102,7 +124,7 @@ class SmallProject:
         )
 
     def finish(self, out: Path, **env: str) -> str:
-        """Train to the end; returns what was said."""
+        """Train to the end; returns the standard error."""
         process = self.start(out, **env)
         said = process.communicate(timeout=300)[1]
         assert process.returncode == 0, said
@@ -116,7 +138,7 @@ class SmallProject:
         """
         from dgunet.config import load_params
         from dgunet.data.batches.training_batches import TrainingBatches
-        from dgunet.steps.train import train
+        from dgunet.steps.train import train_network
 
         part = TrainingBatches.part
 
@@ -132,7 +154,7 @@ class SmallProject:
             for name, value in self.env.items():
                 patch.setenv(name, value)
             params = load_params(self.home / "params.yaml")
-            return train(params, "derain", store=self.home / "store", out=out)
+            return train_network(params, "derain", store=self.home / "store", out=out)
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints there are, oldest first."""

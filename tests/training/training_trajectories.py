@@ -11,33 +11,35 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dgunet.config import RuntimeSettings, TrainingSettings
 from dgunet.network import DGUNet, preset
 from dgunet.recipes.trainings import released
 from dgunet.system.files import write_json
-from dgunet.training import TrainingConfig, train
+from dgunet.training import train
 
 COMMITTED = Path(__file__).with_name("golden_trajectories.json")
 STEPS = 50
+ONE_THREAD = RuntimeSettings(device="cpu", threads=1)
 TINY = {"n_feat": 8, "scale": 4, "last_width": 4, "gradient_width": 4, "stages": 3}
 
 
 class Stripes:
-    """Smooth pictures and the same with noise, from (step, place) alone."""
+    """Smooth images and the same with noise, from (step, position) only."""
 
     batch = 2
 
     def __init__(self, channels: int) -> None:
         self.channels = channels
 
-    def part(self, step, places):
-        pairs = [self._pair(step, place) for place in places]
+    def part(self, step, positions):
+        pairs = [self._pair(step, position) for position in positions]
         degraded, target = (
             torch.from_numpy(np.stack(images)) for images in zip(*pairs, strict=True)
         )
         return (degraded if self.channels == 3 else target), target
 
-    def _pair(self, step, place):
-        rng = np.random.RandomState(1000 * step + place)
+    def _pair(self, step, position):
+        rng = np.random.RandomState(1000 * step + position)
         frequency, phase = rng.random_sample((2, self.channels, 1, 1))
         line = np.arange(32) / 32
         wave = np.sin(6 * frequency * (line[:, None] + line) + 6 * phase)
@@ -51,10 +53,15 @@ def losses(task: str) -> list[float]:
     config = preset(task, ratio=10 if task == "cs" else None, **TINY)
     torch.manual_seed(0)
     network = DGUNet(config)
-    training = TrainingConfig(
-        STEPS, 2e-3, warmup=3, loss=released(task, ratio=config.ratio).training.loss, threads=1
+    settings = TrainingSettings(
+        iterations=STEPS,
+        batch=Stripes.batch,
+        patch=32,
+        learning_rate=2e-3,
+        warmup=3,
+        loss=released(task, ratio=config.ratio).training.loss,
     )
-    result = train(network, Stripes(config.channels), training)
+    result = train(network, Stripes(config.channels), settings, ONE_THREAD)
     return [report.loss for report in result.reports]
 
 

@@ -1,4 +1,4 @@
-"""Training on all GPUs of one machine: `torchrun` over ``dgunet train``, or this process alone."""
+"""Training on all GPUs of one machine: ``dgunet train`` under ``torchrun``, or in this process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dgunet.config import parse_params
-from dgunet.steps.train import train
+from dgunet.steps.train import train_network
 from dgunet.system.errors import DgunetError
 from dgunet.system.parent_process import VARIABLE
 
@@ -25,45 +25,51 @@ def train_on_machine(
     out: Path,
     processes: int = 0,
 ) -> Path:
-    """As `dgunet.steps.train.train`, with ``processes`` of them; 0: one for each GPU.
+    """Train as `dgunet.steps.train.train_network`, in several processes.
 
     Args:
         params: the text of ``params.yaml``.
+        task: derain, deblur, denoise or cs.
+        variant: DGUNet or DGUNet+.
+        ratio: percent of measurements, for cs only.
+        store: the prepared training set.
+        out: folder of the result.
+        processes: number of processes; 0: one for each GPU.
 
     Raises:
-        DgunetError: if the processes fail; their own words are above it in the log.
+        DgunetError: if a process fails; its output is above the error in the log.
     """
     parsed = parse_params(params)
     count = processes or gpus()
     if count <= 1:
-        return train(parsed, task, variant=variant, ratio=ratio, store=store, out=out)
+        return train_network(parsed, task, variant=variant, ratio=ratio, store=store, out=out)
     with TemporaryDirectory() as scratch:
-        knobs = Path(scratch) / "params.yaml"
-        knobs.write_text(params, encoding="utf-8")
-        command = train_command(task, variant, ratio, knobs, store, out)
+        params_file = Path(scratch) / "params.yaml"
+        params_file.write_text(params, encoding="utf-8")
+        command = train_command(task, variant, ratio, params_file, store, out)
         done = subprocess.run(
             torchrun(count) + command, check=False, env=os.environ | {VARIABLE: str(os.getpid())}
         )
     if done.returncode:
         raise DgunetError(
             f"{count} processes training {task} {variant} ended with status {done.returncode}.",
-            "The log above says why; a retried step goes on from the last checkpoint.",
+            "The log above has the reason; a retried step resumes from the last checkpoint.",
         )
     return out / "network.safetensors"
 
 
 def gpus() -> int:
-    """How many GPUs this process sees."""
+    """Number of GPUs visible to this process."""
     import torch
 
     return torch.cuda.device_count()
 
 
 def torchrun(processes: int) -> list[str]:
-    """The start of a command on one machine.
+    """The beginning of a command under ``torchrun`` on one machine.
 
-    The address is fixed because a pod's own host name need not resolve, and the rendezvous of
-    ``--standalone`` then waits for minutes.
+    The address is fixed: ``--standalone`` uses the host name, which a pod need not resolve, and its
+    rendezvous then waits for minutes.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -78,13 +84,13 @@ def torchrun(processes: int) -> list[str]:
 def train_command(
     task: str, variant: str, ratio: int | None, params: Path, store: Path, out: Path
 ) -> list[str]:
-    """``dgunet train`` with everything named; the same under torchrun on one or several nodes."""
+    """``dgunet train`` with all files as options, for torchrun on one or several nodes."""
     command = [dgunet(), "train", task, "--variant", variant]
     command += ["--ratio", str(ratio)] if ratio is not None else []
     return [*command, "--params", str(params), "--store", str(store), "--out", str(out)]
 
 
 def dgunet() -> str:
-    """The command of this environment, or its name where it lies on the path of another image."""
-    beside = Path(sys.executable).with_name("dgunet")
-    return str(beside) if beside.is_file() else "dgunet"
+    """The command of this Python environment, or its name, which another image has on its path."""
+    path = Path(sys.executable).with_name("dgunet")
+    return str(path) if path.is_file() else "dgunet"

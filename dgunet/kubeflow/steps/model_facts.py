@@ -1,4 +1,4 @@
-"""What a step says of the network it trained, for its outputs."""
+"""Facts of a trained network for the outputs of a pipeline step."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dgunet.tracking.run_links import run_of
 
 
 def describe_model(weights: Path) -> tuple[dict[str, str], dict[str, float]]:
-    """Digest, choice and MLflow run of a finished training, and its numbers; for a step's outputs.
+    """Digest, model selection and MLflow run of a finished training, and its numbers.
 
-    ``weights`` lie beside the ``training.json`` that `write_outcome` wrote.
+    ``weights`` are in the same folder as the ``training.json`` of `write_outcome`.
     """
-    told = json.loads((weights.parent / "training.json").read_text(encoding="utf-8"))
-    facts = {key: value for key, value in told.items() if isinstance(value, str)}
-    numbers = {k: v for k, v in told.items() if isinstance(v, int | float)}
+    content = json.loads((weights.parent / "training.json").read_text(encoding="utf-8"))
+    facts = {key: value for key, value in content.items() if isinstance(value, str)}
+    numbers = {key: value for key, value in content.items() if isinstance(value, int | float)}
     checkpoint = files.sha256_file(weights)
     return {"checkpoint_sha256": checkpoint, **facts, **run_of(checkpoint)}, numbers

@@ -1,4 +1,4 @@
-"""What the trainings of a pipeline run cost, computed from the networks themselves."""
+"""The cost of the trainings of a pipeline run, computed from their networks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dgunet.config import Params, TrainParams
+from dgunet.config import Params, TrainingSettings
 from dgunet.network import DGUNetConfig, preset
 from dgunet.network.describe import describe
 from dgunet.project import model_key
@@ -15,31 +15,31 @@ from dgunet.terms import ABLATION_TASK, ABLATION_VARIANT, ablation
 
 
 @dataclass(frozen=True)
-class Training:
-    """One training of a run."""
+class PlannedTraining:
+    """One training of a pipeline run."""
 
     name: str
     step: str
     """The pipeline's step: train or ablate."""
-    knobs: TrainParams
+    settings: TrainingSettings
     flops: int
     """Floating-point operations, forward and backward, of convolutions and matrix products."""
 
     def gpu_hours(self, rate: float) -> float:
-        """Hours of GPUs that each sustain ``rate`` FLOP/s."""
+        """GPU hours at ``rate`` FLOP/s for each GPU."""
         return self.flops / rate / 3600
 
 
-def trainings(arguments: Mapping[str, Any], params: Params) -> list[Training]:
-    """Every training that a run with these arguments does; none for given weights."""
+def trainings(arguments: Mapping[str, Any], params: Params) -> list[PlannedTraining]:
+    """All trainings of a run with these arguments; none where weights are given."""
     found = [_network(entry, params) for entry in _networks(arguments)]
     for name in arguments.get("ablations", ()):
         changed: dict[str, Any] = dict(params.active.network) | dict(ablation(name).changes)
         config = preset(
             ABLATION_TASK, ABLATION_VARIANT, architecture=params.architecture, **changed
         )
-        knobs = params.active.ablate
-        found.append(Training(name, "ablate", knobs, _flops(config, knobs)))
+        settings = params.active.ablate
+        found.append(PlannedTraining(name, "ablate", settings, _flops(config, settings)))
     return found
 
 
@@ -52,16 +52,17 @@ def _networks(arguments: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return []
 
 
-def _network(entry: Mapping[str, Any], params: Params) -> Training:
+def _network(entry: Mapping[str, Any], params: Params) -> PlannedTraining:
     task, variant, ratio = entry["kind"], entry["variant"], entry["ratio"] or None
-    given: dict[str, Any] = dict(params.active.network)
-    config = preset(task, variant, architecture=params.architecture, ratio=ratio, **given)
-    knobs = params.training(task)
-    return Training(model_key(task, variant, ratio), "train", knobs, _flops(config, knobs))
+    changes: dict[str, Any] = dict(params.active.network)
+    config = preset(task, variant, architecture=params.architecture, ratio=ratio, **changes)
+    settings = params.training(task)
+    name = model_key(task, variant, ratio)
+    return PlannedTraining(name, "train", settings, _flops(config, settings))
 
 
-def _flops(config: DGUNetConfig, knobs: TrainParams) -> int:
-    """As `dgunet.recipes.trainings.Recipe.flops`; recomputing costs one more forward pass."""
-    passes = 1 + BACKWARD + int(knobs.recompute)
-    one = describe(config, (knobs.patch, knobs.patch)).flops
-    return passes * one * knobs.batch * knobs.iterations
+def _flops(config: DGUNetConfig, settings: TrainingSettings) -> int:
+    """As `dgunet.recipes.trainings.Recipe.flops`; ``recompute`` costs one more forward pass."""
+    passes = 1 + BACKWARD + int(settings.recompute)
+    one = describe(config, (settings.patch, settings.patch)).flops
+    return passes * one * settings.batch * settings.iterations

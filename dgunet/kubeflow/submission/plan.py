@@ -8,7 +8,7 @@ from typing import Any
 
 from dgunet.config import parse_params
 from dgunet.kubeflow.pipeline.graph import Node, graph
-from dgunet.kubeflow.submission.cost import Training, trainings
+from dgunet.kubeflow.submission.cost import PlannedTraining, trainings
 from dgunet.recipes.trainings import logged_rate
 
 HEADS = ("step", "cpu", "memory", "gpus", "shm", "timeout", "retries", "cached", "node selector")
@@ -160,7 +160,7 @@ def _table(rows: Sequence[Sequence[str]], heads: Sequence[str] = HEADS) -> list[
 
 
 def _cost(
-    found: Sequence[Training], root: Node, executors: Mapping[str, Any], tflops: float | None
+    found: Sequence[PlannedTraining], root: Node, executors: Mapping[str, Any], tflops: float | None
 ) -> list[str]:
     if not found:
         return ["training: none"]
@@ -173,7 +173,7 @@ def _cost(
     rows = [
         (
             each.name,
-            f"{each.knobs.iterations:,} x {each.knobs.batch} x {each.knobs.patch}^2",
+            f"{each.settings.iterations:,} x {each.settings.batch} x {each.settings.patch}^2",
             _hours(each.gpu_hours(rate)),
             f"{_hours(each.gpu_hours(rate) / gpus[each.step])} on {gpus[each.step]}",
         )

@@ -91,7 +91,7 @@ def train_on_nodes(
     processes: int = 0,
     jobs: Jobs | None = None,
 ) -> Path:
-    """As `dgunet.steps.train.train`, on several nodes; returns the path of the weights in ``out``.
+    """As `train_network` of `dgunet.steps.train`, on several nodes; returns the weights' path.
 
     Args:
         params: the text of ``params.yaml``.
