@@ -162,9 +162,9 @@ TOLD = (
 """What is told to people and MLflow, or refuses; no byte of an output depends on it."""
 
 ONLY = {
-    "prepare": ("dgunet/config/params.py", "dgunet/project.py"),
-    "tables": ("dgunet/config/params.py", "dgunet/project.py"),
-    "evaluate": ("dgunet/training/__init__.py",),
+    "prepare": ("dgunet/config/params.py", "dgunet/config/training.py", "dgunet/project.py"),
+    "tables": ("dgunet/config/params.py", "dgunet/config/training.py", "dgunet/project.py"),
+    "evaluate": ("dgunet/config/training.py",),
 }
 """Here only the profile is taken from the parameters, and the layout names MLflow's experiment;
 evaluation imports the training room for its loop's device and threads."""
@@ -201,7 +201,7 @@ def test_every_dependency_in_dvc_is_a_file_of_the_project():
     [
         (
             "train-derain",
-            "steps/training_job.py",
+            "steps/tracked_training.py",
             "import dgunet.data.sample.degrade",
             "dgunet/data/sample/degrade.py",
         ),
@@ -214,8 +214,8 @@ def test_every_dependency_in_dvc_is_a_file_of_the_project():
         (
             "evaluate-cs",
             "steps/evaluate.py",
-            "from dgunet.steps import training_job",
-            "steps/training_job.py",
+            "from dgunet.steps import tracked_training",
+            "steps/tracked_training.py",
         ),
         ("tables", "paper/cells.py", "from dgunet.training.loss import L", "training/loss.py"),
     ],

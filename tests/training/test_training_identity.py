@@ -26,6 +26,35 @@ DIGESTS = {
 }
 """``train.config`` in the metadata of networks that were trained with params.yaml as committed."""
 
+TEXTS = {
+    "iterations": "12",
+    "batch": "2",
+    "patch": "32",
+    "learning_rate": "0.003",
+    "warmup": "3",
+    "learning_rate_min": "1e-06",
+    "augment": "symmetries",
+    "crops": "1",
+    "beside": "()",
+    "rate_every": "1",
+    "rate_period": "0",
+    "halve_at": "()",
+    "loss": "l2",
+    "weight_decay": "0.0",
+    "mixup_after": "None",
+    "micro_batch": "0",
+    "clip": "0.0",
+    "average": "0.0",
+    "bfloat16": "False",
+    "skip_budget": "0",
+    "compile": "False",
+    "channels_last": "False",
+    "recompute": "False",
+    "fused_adam": "False",
+    "validation": "None",
+}
+"""The settings in a checkpoint of the training below."""
+
 
 @pytest.mark.parametrize("profile", list(DIGESTS))
 @pytest.mark.parametrize("name", ["derain", "deblur", "denoise", "cs", "ablate"])
@@ -56,16 +85,7 @@ def test_the_identity_of_a_checkpoint_is_the_same(small):
         commit="unknown",
     )
     prepared = prepare_training(inputs)
-    settings = {
-        **{"iterations": "12", "batch": "2", "patch": "32", "learning_rate": "0.003"},
-        **{"warmup": "3", "learning_rate_min": "1e-06", "augment": "symmetries", "crops": "1"},
-        **{"beside": "()", "rate_every": "1", "rate_period": "0", "halve_at": "()"},
-        **{"loss": "l2", "weight_decay": "0.0", "mixup_after": "None", "micro_batch": "0"},
-        **{"clip": "0.0", "average": "0.0", "bfloat16": "False", "skip_budget": "0"},
-        **{"compile": "False", "channels_last": "False", "recompute": "False"},
-        **{"fused_adam": "False", "validation": "None"},
-    }
-    expected = {f"train.{name}": value for name, value in settings.items()}
+    expected = {f"train.{name}": text for name, text in TEXTS.items()}
     expected |= {f"network.{name}": str(v) for name, v in inputs.network.to_dict().items()}
     expected |= {"seed": "1234", "threads": "1", "device": "cpu", "start": ""}
     digest = prepared.pairs.manifest.digest
