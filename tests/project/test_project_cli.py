@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dgunet import __version__ as dgunet_version
+
 ROOT = Path(__file__).parents[2]
 VERBS = (
     "data",
@@ -44,6 +46,19 @@ def test_the_installed_command_says_an_error_in_one_line(tmp_path):
     assert told.returncode == 1
     assert told.stderr.startswith("dgunet: error: no params.yaml")
     assert len(told.stderr.strip().splitlines()) == 1
+
+
+def test_the_package_runs_as_a_module(tmp_path):
+    answer = subprocess.run(
+        [sys.executable, "-m", "dgunet", "--version"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout == f"dgunet {dgunet_version}\n"
+    assert answer.stderr == ""
 
 
 def test_help_lists_the_verbs(dgunet):
