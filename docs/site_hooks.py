@@ -32,6 +32,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return markdown.replace("](../deploy/README.md", f"]({DEPLOY}")
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Remove the roles, such as ``:func:``, that docstrings put before a name."""
+    return re.sub(r":(?:class|data|func|meth|mod):(?=<code>)", "", html)
+
+
 def command_line_page() -> str:
     """The Markdown page with the help text of every command of ``dgunet``."""
     from dgunet.cli import command

@@ -86,6 +86,11 @@ def test_help_texts_are_those_of_the_command(site):
     assert re.search(r"Usage: dgunet tables \[OPTIONS\]", text)
 
 
+def test_no_role_of_another_markup_is_shown(site):
+    for page in site.rglob("*.html"):
+        assert not re.search(r":(?:class|func|meth):<code>", page.read_text(encoding="utf-8")), page
+
+
 def test_equations_are_typeset(site):
     text = (site / "design.html").read_text(encoding="utf-8")
     assert 'class="arithmatex"' in text
