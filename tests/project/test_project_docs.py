@@ -1,4 +1,4 @@
-"""The documents point at things that exist, and say only commands that exist."""
+"""Links in the documentation lead to existing files, and it names only existing commands."""
 
 import ast
 import json
@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -30,8 +33,8 @@ def test_the_rendered_copy_is_of_this_notebook(notebook):
 
 
 def test_make_help_lists_every_target():
-    # Under `make test` an inner make would announce itself; --silent keeps it to its targets.
-    told = subprocess.run(
+    # Under `make test` an inner make would print its folder; --silent prevents that.
+    answer = subprocess.run(
         ["make", "--silent", "--no-print-directory", "help"],
         cwd=ROOT,
         check=True,
@@ -39,7 +42,7 @@ def test_make_help_lists_every_target():
         text=True,
     )
     declared = re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    listed = {line.split()[0] for line in told.stdout.splitlines()}
+    listed = {line.split()[0] for line in answer.stdout.splitlines()}
     assert listed == set(declared)
 
 
