@@ -62,7 +62,10 @@ def modules(root, *tops):
 
 
 def imported(path, known):
-    """The modules among ``known`` that a file imports, with the packages that contain them."""
+    """The modules among ``known`` that a file imports, with the packages that contain them.
+
+    Not `dgunet` itself, which holds its version alone.
+    """
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
         if isinstance(node, ast.Import):
@@ -72,7 +75,7 @@ def imported(path, known):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
             parts = name.split(".")
-            for count in range(1, len(parts) + 1):
+            for count in range(2, len(parts) + 1):
                 if (module := ".".join(parts[:count])) in known:
                     yield module
 
@@ -244,6 +247,11 @@ def test_the_dependencies_of_a_stage_are_whole_packages(stage):
             assert (ROOT / dep).exists(), dep
             alone = Path(dep).parent.as_posix() in ("dgunet", "dgunet/steps")
             assert (ROOT / dep).is_dir() or alone, dep
+
+
+def test_the_package_itself_holds_its_version_alone():
+    body = ast.parse((ROOT / "dgunet/__init__.py").read_text(encoding="utf-8")).body
+    assert [ast.unparse(node).partition(" = ")[0] for node in body[1:]] == ["__version__"]
 
 
 def test_every_stage_of_dvc_is_looked_at():
