@@ -58,6 +58,11 @@ pages: env  ## render the notebooks and take the screenshots of docs (after repr
 	@$(ACTIVATE); python docs/render_notebooks.py
 	@$(ACTIVATE); python docs/make_screenshots.py
 
+.PHONY: site
+site: env  ## build the documentation site into build/site
+	@$(ACTIVATE); NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet
+	@echo "the site is build/site/index.html"
+
 .PHONY: lock
 lock: env  ## write requirements.lock from what is installed in .venv, and the image's from it
 	@$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' \

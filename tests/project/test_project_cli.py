@@ -1,4 +1,4 @@
-"""The command line teaches, and bad input is one clear line with a non-zero exit."""
+"""Every command has help; bad input ends in one clear line and a non-zero exit status."""
 
 import os
 import subprocess
@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from dgunet import __version__ as dgunet_version
 
 ROOT = Path(__file__).parents[2]
 VERBS = (
@@ -33,7 +35,7 @@ def dgunet(dgunet, tmp_path, monkeypatch):
 
 
 def test_the_installed_command_says_an_error_in_one_line(tmp_path):
-    told = subprocess.run(
+    answer = subprocess.run(
         [Path(sys.executable).with_name("dgunet"), "tables"],
         cwd=tmp_path,
         env={key: value for key, value in os.environ.items() if key != "DGUNET_HOME"},
@@ -41,16 +43,29 @@ def test_the_installed_command_says_an_error_in_one_line(tmp_path):
         text=True,
         check=False,
     )
-    assert told.returncode == 1
-    assert told.stderr.startswith("dgunet: error: no params.yaml")
-    assert len(told.stderr.strip().splitlines()) == 1
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("dgunet: error: no params.yaml")
+    assert len(answer.stderr.strip().splitlines()) == 1
+
+
+def test_the_package_runs_as_a_module(tmp_path):
+    answer = subprocess.run(
+        [sys.executable, "-m", "dgunet", "--version"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout == f"dgunet {dgunet_version}\n"
+    assert answer.stderr == ""
 
 
 def test_help_lists_the_verbs(dgunet):
-    told = dgunet("--help")
-    assert told.returncode == 0
+    answer = dgunet("--help")
+    assert answer.returncode == 0
     for verb in VERBS:
-        assert verb in told.stdout
+        assert verb in answer.stdout
 
 
 @pytest.mark.parametrize("verb", ["train", "evaluate", "ablate", "explain"])
@@ -74,15 +89,15 @@ def test_help_of_a_verb_gives_an_example(dgunet, verb):
     ],
 )
 def test_bad_input_is_one_line(dgunet, arguments, says):
-    told = dgunet(*arguments)
-    assert told.returncode == 1
-    assert says in told.stderr
-    assert "Traceback" not in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+    answer = dgunet(*arguments)
+    assert answer.returncode == 1
+    assert says in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
 
 
 def test_outside_a_project_it_says_so(dgunet, tmp_path):
     (tmp_path / "params.yaml").unlink()
-    told = dgunet("tables")
-    assert told.returncode == 1
-    assert "no params.yaml" in told.stderr
+    answer = dgunet("tables")
+    assert answer.returncode == 1
+    assert "no params.yaml" in answer.stderr
