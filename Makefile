@@ -99,7 +99,7 @@ containers: data image  ## build the image, then run the image's and the pipelin
 .PHONY: integration
 integration: data  ## tests with real servers that are killed half way: S3, MLflow, PostgreSQL if it is there
 	@$(ACTIVATE); DGUNET_INTEGRATION=1 OMP_NUM_THREADS=1 pytest -n 0 \
-	  tests/data/test_data_push_killed.py tests/training/test_training_copies.py \
+	  tests/data/test_data_push_killed.py tests/training/test_training_mirror.py \
 	  tests/tracking/test_tracking_s3_killed.py tests/tracking/test_tracking_postgres_s3.py
 
 .PHONY: pipelines

@@ -20,10 +20,10 @@ TRAIN = "sample.train.derain"
 def refusal(text):
     with pytest.raises(ConfigError) as refused:
         parse_params(text, "params.yaml")
-    told = str(refused.value)
-    assert len(told.splitlines()) == 1
-    assert len(told) < 1000
-    return told
+    message = str(refused.value)
+    assert len(message.splitlines()) == 1
+    assert len(message) < 1000
+    return message
 
 
 def changed(old, new):
@@ -39,16 +39,16 @@ def changed(old, new):
     ],
 )
 def test_a_seed_is_a_whole_number_as_written(value):
-    told = refusal(changed("seed: 1234", f"seed: {value}"))
-    assert "seed is " in told
-    assert "allowed: a whole number from 0 to 4,294,967,295" in told
+    message = refusal(changed("seed: 1234", f"seed: {value}"))
+    assert "seed is " in message
+    assert "allowed: a whole number from 0 to 4,294,967,295" in message
 
 
 @pytest.mark.parametrize("value", ["yes", "true", "1.0", "'60'", "0", "-5", "100000001", "1e9"])
 def test_iterations_are_a_whole_number_as_written(value):
-    told = refusal(changed("iterations: 60", f"iterations: {value}"))
-    assert f"{TRAIN}.iterations is " in told
-    assert "allowed: a whole number from 1 to 100,000,000" in told
+    message = refusal(changed("iterations: 60", f"iterations: {value}"))
+    assert f"{TRAIN}.iterations is " in message
+    assert "allowed: a whole number from 1 to 100,000,000" in message
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_yaml_that_expands_or_nests_is_refused(text, says):
 
 def test_a_text_that_stands_often_is_not_copied_into_the_error():
     """Two gigabytes of text in a file of 200 kB, if its aliases were written out."""
-    told = refusal(ONE_TEXT_OFTEN)
-    assert "seed is [" in told
+    message = refusal(ONE_TEXT_OFTEN)
+    assert "seed is [" in message
     assert len(shorten([["x" * 10**6] * 10**5] * 10**5)) == 80
 
 
@@ -218,10 +218,10 @@ def test_a_misspelt_device_is_refused_with_the_choices(name):
 )
 def test_the_command_line_refuses_in_one_line(dgunet, monkeypatch, arguments, says):
     monkeypatch.setenv("DGUNET_HOME", str(ROOT))
-    told = dgunet(*arguments)
-    assert (told.returncode, told.stdout) == (1, "")
-    assert says in told.stderr
-    assert len(told.stderr.splitlines()) == 1
+    done = dgunet(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -241,10 +241,10 @@ def test_the_command_line_refuses_in_one_line(dgunet, monkeypatch, arguments, sa
     ],
 )
 def test_absurd_numbers_of_options_are_refused(dgunet, arguments):
-    told = dgunet(*arguments)
-    assert told.returncode == 2
-    assert "Input should be" in told.stderr
-    assert "Traceback" not in told.stderr
+    done = dgunet(*arguments)
+    assert done.returncode == 2
+    assert "Input should be" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -285,5 +285,5 @@ def test_settings_are_checked_without_torch(tmp_path):
         "import sys; from pathlib import Path; from dgunet.config import load_params\n"
         f"load_params(Path({str(ROOT / 'params.yaml')!r})); print('torch' in sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "False\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or passed over, of this run or refused, and enough to go on bit for bit."""
+"""Checkpoints: whole or skipped, of this training or refused, enough to resume bit for bit."""
 
 import hashlib
 import io

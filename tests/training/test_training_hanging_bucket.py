@@ -1,4 +1,4 @@
-"""A bucket that takes the connection and never answers: the training and its end do not wait."""
+"""A bucket that accepts connections and never responds: the training and its end do not wait."""
 
 import signal
 import socket
@@ -70,7 +70,7 @@ def settings(url):
     }
 
 
-def test_checkpoints_go_on_and_sigterm_ends_with_the_last_one(small, tmp_path):
+def test_checkpoints_continue_and_sigterm_ends_with_the_last_one(small, tmp_path):
     small.write_params(steps=100_000)
     with bucket(lists=True) as (url, puts):
         process = small.start(tmp_path / "out", **settings(url))
@@ -112,7 +112,7 @@ def test_the_start_is_refused_in_bounded_time(tmp_path, monkeypatch, drips):
             store.newest()
 
 
-def test_the_newest_is_copied_and_the_overtaken_left_out(tmp_path, monkeypatch):
+def test_the_newest_is_uploaded_and_replaced_ones_are_omitted(tmp_path, monkeypatch):
     begun, go = threading.Event(), threading.Event()
     put = []
 

@@ -1,4 +1,4 @@
-"""Checkpoints in a bucket: a real S3 server, killed in the middle, and a machine without a disk."""
+"""The mirror of checkpoints: a real S3 server, killed during an upload, and a second machine."""
 
 import sys
 from pathlib import Path
@@ -52,7 +52,7 @@ def saved(store, *steps, size=4):
         store.wait_for_mirror()
 
 
-def test_another_machine_goes_on_from_the_copy(server, tmp_path):
+def test_another_machine_resumes_from_the_mirror(server, tmp_path):
     here = checkpoints(tmp_path / "here", "go-on")
     saved(here, 1, 2, 3, 4)
     assert CheckpointMirror("s3://runs/some/where", "go-on").names() == [
@@ -64,7 +64,7 @@ def test_another_machine_goes_on_from_the_copy(server, tmp_path):
     assert checkpoints(tmp_path / "third", "go-on").newest() is None
 
 
-def test_what_lies_here_counts_if_it_is_as_new(server, tmp_path):
+def test_a_local_checkpoint_as_new_is_preferred(server, tmp_path):
     store = checkpoints(tmp_path / "here", "newer")
     saved(store, 1, 2)
     client(server).put_object(
@@ -73,7 +73,9 @@ def test_what_lies_here_counts_if_it_is_as_new(server, tmp_path):
     assert checkpoints(tmp_path / "here", "newer").newest()["step"] == 2
 
 
-def test_a_damaged_copy_is_named_and_the_one_before_is_used(server, tmp_path, caplog):
+def test_a_damaged_mirrored_checkpoint_is_named_and_the_one_before_is_used(
+    server, tmp_path, caplog
+):
     saved(checkpoints(tmp_path / "here", "damaged"), 1, 2)
     client(server).put_object(
         Bucket="runs", Key="some/where/damaged/step-000000002.ckpt", Body=b"nothing"
@@ -82,9 +84,7 @@ def test_a_damaged_copy_is_named_and_the_one_before_is_used(server, tmp_path, ca
     assert "step-000000002.ckpt is damaged" in caplog.text
 
 
-def test_a_bucket_that_is_away_stops_the_start_and_nothing_else(
-    server, tmp_path, monkeypatch, caplog
-):
+def test_an_unreachable_bucket_prevents_the_start_only(server, tmp_path, monkeypatch, caplog):
     store = checkpoints(tmp_path / "here", "away")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     saved(store, 1)
@@ -94,12 +94,12 @@ def test_a_bucket_that_is_away_stops_the_start_and_nothing_else(
         checkpoints(tmp_path / "there", "away").newest()
 
 
-def test_an_address_that_is_none_is_refused():
+def test_an_invalid_address_is_refused():
     with pytest.raises(ConfigError, match="s3://BUCKET/PREFIX"):
         CheckpointMirror("/a/folder", "x")
 
 
-def test_a_copy_cut_off_by_a_killed_server_is_told_not_trusted_and_made_later(
+def test_an_upload_cut_off_by_a_killed_server_is_logged_not_used_and_repeated(
     tmp_path, monkeypatch, caplog
 ):
     (tmp_path / "weed").mkdir()
