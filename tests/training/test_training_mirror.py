@@ -73,9 +73,7 @@ def test_a_local_checkpoint_as_new_is_preferred(server, tmp_path):
     assert checkpoints(tmp_path / "here", "newer").newest()["step"] == 2
 
 
-def test_a_damaged_mirrored_checkpoint_is_named_and_the_one_before_is_used(
-    server, tmp_path, caplog
-):
+def test_a_damaged_mirrored_checkpoint_is_skipped_for_the_one_before(server, tmp_path, caplog):
     saved(checkpoints(tmp_path / "here", "damaged"), 1, 2)
     client(server).put_object(
         Bucket="runs", Key="some/where/damaged/step-000000002.ckpt", Body=b"nothing"
