@@ -16,7 +16,7 @@ import torch
 from dgunet import __version__, network
 from dgunet.config import Params, TrainParams
 from dgunet.data.batches.augment import augmentation
-from dgunet.data.batches.holdout import Pictures, hold_out
+from dgunet.data.batches.holdout import ValidationPairs, hold_out
 from dgunet.data.batches.joined_store import JoinedStore
 from dgunet.data.batches.training_batches import TrainingBatches
 from dgunet.data.store.pair_store import PairStore
@@ -121,13 +121,13 @@ class TrainingJob:
         """Whether this process writes the files and reports, and not only helps to train."""
         return os.environ.get("RANK", "0") == "0"
 
-    def _pictures(self) -> tuple[Pictures, str] | None:
+    def _pictures(self) -> tuple[ValidationPairs, str] | None:
         """What to validate on, and its digest; sets apart what is held out."""
         if (plan := self.knobs.validation) is None:
             return None
         if plan.test_set is None:
             self._records, held = hold_out(self.pairs, plan.fraction, self.params.seed)
-            return Pictures(self.pairs, held, plan.crop), self.pairs.manifest.digest
+            return ValidationPairs(self.pairs, held, plan.crop), self.pairs.manifest.digest
         other = PairStore.open(self.store.parent / plan.test_set)
         if other.manifest.task != self.pairs.manifest.task:
             raise DataError(
@@ -135,7 +135,7 @@ class TrainingJob:
                 f"{self.store} for {self.pairs.manifest.task}.",
                 "Name a test set of the same task in validation.test_set.",
             )
-        return Pictures(other, range(len(other)), plan.crop), other.manifest.digest
+        return ValidationPairs(other, range(len(other)), plan.crop), other.manifest.digest
 
     @property
     def hyper(self) -> TrainingConfig:

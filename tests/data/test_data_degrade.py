@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dgunet.data.sample.degrade import (
     GAMMA,
-    Rain,
+    RainLayer,
     add_rain,
     add_sensor_noise,
     camera_path,
@@ -17,7 +17,7 @@ from dgunet.data.sample.degrade import (
 
 seeds = st.integers(0, 2**31)
 rains = st.builds(
-    Rain,
+    RainLayer,
     length=st.integers(3, 15),
     angle=st.floats(-40, 40),
     density=st.floats(0.005, 0.02),
@@ -55,7 +55,7 @@ def test_every_degradation_is_a_function_of_its_seed(seed, rain):
 def test_streaks_lie_along_the_fall():
     """Correlation along the streaks is high, across them low."""
     for angle, along, across in ((0.0, (4, 0), (0, 4)), (45.0, (4, 4), (4, -4))):
-        rain = Rain(length=13, angle=angle, density=0.01, opacity=1.0)
+        rain = RainLayer(length=13, angle=angle, density=0.01, opacity=1.0)
         layer = rain_layer((300, 300), rain, np.random.default_rng(0))
         layer = layer - layer.mean()
 
@@ -69,7 +69,7 @@ def test_streaks_lie_along_the_fall():
 def test_more_density_and_more_opacity_mean_more_rain():
     clean = picture(1)
     added = [
-        add_rain(clean, [Rain(9, 0.0, density, opacity)], np.random.default_rng(2)).mean()
+        add_rain(clean, [RainLayer(9, 0.0, density, opacity)], np.random.default_rng(2)).mean()
         for density, opacity in ((0.005, 0.3), (0.005, 0.6), (0.02, 0.6))
     ]
     assert clean.mean() < added[0] < added[1] < added[2]

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from dgunet.cli.data_commands import data
 from dgunet.data.batches.augment import dihedral
 from dgunet.data.catalogue.entries import CATALOGUE
-from dgunet.data.check.dataset_check import Overlap, check_dataset, find_overlaps, write_report
-from dgunet.data.check.fingerprints import Index, fingerprint, groups, turned
+from dgunet.data.check.dataset_check import check_dataset, find_overlaps, write_report
+from dgunet.data.check.fingerprints import FingerprintIndex, fingerprint, groups, turned
+from dgunet.data.check.reports import Overlap
 from dgunet.data.sample.photographs import photographs
 from dgunet.data.store.prepare import prepare_dataset
 from dgunet.system.errors import DataError
@@ -30,7 +31,7 @@ def save(path, image):
 
 
 def test_a_crop_is_found_in_its_whole_and_other_photographs_are_not():
-    index = Index()
+    index = FingerprintIndex()
     for name in ("astronaut", "coffee", "gravel", "grass"):
         index.add(name, fingerprint(photograph(name)))
     crop = photograph("astronaut")[37:167, 51:201]
@@ -39,7 +40,7 @@ def test_a_crop_is_found_in_its_whole_and_other_photographs_are_not():
 
 
 def test_a_grey_and_recompressed_copy_is_found(tmp_path):
-    index = Index()
+    index = FingerprintIndex()
     index.add("coffee", fingerprint(photograph("coffee")))
     Image.fromarray(photograph("coffee")).convert("L").save(tmp_path / "a.jpg", quality=90)
     copy = np.asarray(Image.open(tmp_path / "a.jpg"))[..., None]
@@ -54,7 +55,7 @@ def test_crops_that_overlap_are_one_group():
 
 @pytest.mark.parametrize("code", range(8))
 def test_mirrored_and_turned_crops_are_found(code):
-    index = Index()
+    index = FingerprintIndex()
     for name in ("astronaut", "coffee", "gravel"):
         index.add(name, fingerprint(photograph(name)))
     crop = fingerprint(np.ascontiguousarray(dihedral(photograph("coffee")[21:190, 33:260], code)))
@@ -68,7 +69,7 @@ def test_mirrored_and_turned_crops_are_found(code):
 def test_small_and_plain_images_have_no_fingerprint():
     for image in (np.zeros((20, 20, 3), np.uint8), np.full((90, 90, 1), 7, np.uint8)):
         assert len(fingerprint(image).hashes) == 0
-        assert Index().matches(fingerprint(image)) == {}
+        assert FingerprintIndex().matches(fingerprint(image)) == {}
 
 
 # One set.

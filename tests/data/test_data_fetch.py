@@ -17,7 +17,7 @@ from dgunet.cli.data_commands import data
 from dgunet.data.acquisition.downloading import Download
 from dgunet.data.acquisition.fetching import fetch_dataset
 from dgunet.data.acquisition.remotes import RemoteError
-from dgunet.data.catalogue.entries import CATALOGUE, Known
+from dgunet.data.catalogue.entries import CATALOGUE, KnownRelease
 from dgunet.data.check.dataset_check import check_dataset
 from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
@@ -212,7 +212,7 @@ def test_the_catalogue_s_digest_decides_without_one(
     with pytest.raises(DataError, match="not those of a known release"):
         fetch(server.url, name="Rain100H")
     assert not list((tmp_path / "root").iterdir())
-    known = Known(digest=check_dataset("Rain100H", sample_root).digest, what="the sample")
+    known = KnownRelease(digest=check_dataset("Rain100H", sample_root).digest, what="the sample")
     entry = CATALOGUE["Rain100H"].model_copy(update={"known": (known,)})
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
     fetched = fetch(server.url, name="Rain100H")
@@ -278,10 +278,12 @@ def test_two_fetches_of_one_set_are_refused(fetch, site, tmp_path):
 def test_a_mirror_that_sends_too_much_is_refused(tmp_path, monkeypatch):
     from contextlib import nullcontext
 
-    from dgunet.data.acquisition.remotes import Answer
+    from dgunet.data.acquisition.remotes import RemoteResponse
 
-    answer = Answer(0, 3, '"t"', iter([b"abcd"]))
-    monkeypatch.setattr("dgunet.data.acquisition.downloading.ask", lambda *a: nullcontext(answer))
+    answer = RemoteResponse(0, 3, '"t"', iter([b"abcd"]))
+    monkeypatch.setattr(
+        "dgunet.data.acquisition.downloading.request", lambda *a: nullcontext(answer)
+    )
     with pytest.raises(RemoteError, match="more than the 3 bytes"):
         Download("http://x/y", tmp_path / "y", "", lambda a, b: None).run()
     assert list(tmp_path.iterdir()) == []

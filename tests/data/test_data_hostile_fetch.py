@@ -14,10 +14,10 @@ import pytest
 from data_hostile import pack, png
 from data_web import Site, serve
 
-from dgunet.data.acquisition.downloading import Download, kept
+from dgunet.data.acquisition.downloading import Download, downloaded_digest
 from dgunet.data.acquisition.fetching import fetch_dataset
 from dgunet.data.acquisition.loose_files import fetch_files
-from dgunet.data.acquisition.remotes import RemoteError, _Redirects, _request, ask
+from dgunet.data.acquisition.remotes import RemoteError, _http_request, _SafeRedirects, request
 from dgunet.system import files
 from dgunet.system.errors import DataError
 from dgunet.system.leftovers import leftovers_below
@@ -151,7 +151,7 @@ def test_a_redirect_to_something_else_is_refused_and_named(target, fetch):
     with server(sends_on(target)) as address, pytest.raises(DataError, match="could not be fetch"):
         fetch(f"{address}/a.zip?token=secret")
     with server(sends_on(target)) as address, pytest.raises(RemoteError) as caught:
-        ask(address).__enter__()
+        request(address).__enter__()
     if target.startswith("ftp"):
         assert "sends http on to ftp (ftp://127.0.0.1:9/a.zip), which is not" in str(caught.value)
 
@@ -159,9 +159,9 @@ def test_a_redirect_to_something_else_is_refused_and_named(target, fetch):
 def test_a_redirect_to_http_is_followed_and_from_https_it_is_not(fetch, archive):
     with serve(Site(archive.read_bytes())) as site, server(sends_on(site.url)) as address:
         assert fetch(f"{address}/a.zip").imported.pairs == 3
-    request = _request("https://host/a.zip", {})
+    asked = _http_request("https://host/a.zip", {})
     with pytest.raises(RemoteError, match=r"sends https on to http \(http://other/b\.zip\)"):
-        _Redirects().redirect_request(request, io.BytesIO(), 302, "", {}, "http://other/b.zip")
+        _SafeRedirects().redirect_request(asked, io.BytesIO(), 302, "", {}, "http://other/b.zip")
 
 
 def test_user_and_password_go_to_that_server_only_and_are_never_shown(fetch, archive):
@@ -227,7 +227,7 @@ def test_a_damaged_note_begins_the_download_again(note, archive, fetch, tmp_path
         (tmp_path / "downloads" / name).write_bytes(note)
     for name in ("DIV2K.archive.partial", "DIV2K.archive"):
         (tmp_path / "downloads" / name).write_bytes(b"something")
-    assert kept("http://127.0.0.1/a", tmp_path / "downloads/DIV2K.archive", "") == ""
+    assert downloaded_digest("http://127.0.0.1/a", tmp_path / "downloads/DIV2K.archive", "") == ""
     with serve(Site(archive.read_bytes())) as site:
         assert fetch(site.url).imported.pairs == 3
     assert [p.name for p in (tmp_path / "downloads").iterdir()] == [".DIV2K.lock"]

@@ -14,8 +14,8 @@ from PIL import Image
 
 from dgunet.data.acquisition.importing import import_dataset
 from dgunet.data.check.dataset_check import check_dataset
-from dgunet.data.readers.images import FRAMES, FilePicture, read_rgb
-from dgunet.data.readers.pairing import natural, pictures_in
+from dgunet.data.readers.images import FRAMES, FileImage, read_rgb
+from dgunet.data.readers.pairing import images_in, natural
 from dgunet.data.store.prepare import prepare_dataset
 from dgunet.data.store.writer import load_written
 from dgunet.system.errors import DataError
@@ -62,7 +62,7 @@ def test_the_limit_on_pixels_can_be_raised_and_lowered(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(claiming(20_000, 20_000))
     monkeypatch.setenv("DGUNET_MAX_PIXELS", "400000000")
-    assert FilePicture(path).shape() == (20_000, 20_000, 3)
+    assert FileImage(path).shape() == (20_000, 20_000, 3)
     with pytest.raises(DataError, match=r"a\.png is cut off or damaged"):
         read_rgb(path)
     path.write_bytes(png((16, 16)))
@@ -74,8 +74,8 @@ def test_the_limit_on_pixels_can_be_raised_and_lowered(tmp_path, monkeypatch):
 def test_between_a_warning_and_the_limit_nothing_is_said(tmp_path):
     (tmp_path / "a.png").write_bytes(claiming(10_000, 12_000))
     script = (
-        "import sys; from pathlib import Path; from dgunet.data.readers.images import FilePicture;"
-        "print(FilePicture(Path(sys.argv[1])).shape())"
+        "import sys; from pathlib import Path; from dgunet.data.readers.images import FileImage;"
+        "print(FileImage(Path(sys.argv[1])).shape())"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "a.png")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -120,7 +120,7 @@ def test_digits_that_are_no_number_are_sorted_as_text(set11, tmp_path):
     root, folder = set11
     for name in ("²5", "10", "2", "٣"):
         (folder / f"{name}.png").write_bytes(png())
-    assert list(pictures_in(folder)) == ["1", "2", "10", "²5", "٣"]
+    assert list(images_in(folder)) == ["1", "2", "10", "²5", "٣"]
     assert prepared(root, tmp_path).count == 5
     assert natural("a2b10") == [(0, 0, "a"), (1, 2, ""), (0, 0, "b"), (1, 10, ""), (0, 0, "")]
 
@@ -161,7 +161,7 @@ def test_spoilt_pictures_never_end_in_another_error(seed, tmp_path):
     path.write_bytes(content)
     try:
         assert read_rgb(path).dtype == np.uint8
-        FilePicture(path).kind()
+        FileImage(path).kind()
     except DataError as error:
         assert str(path) in str(error)
 

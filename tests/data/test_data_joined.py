@@ -13,7 +13,7 @@ from dgunet.data.batches.joined_store import JoinedStore
 from dgunet.data.batches.training_batches import TrainingBatches
 from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 from dgunet.data.store.pair_store import PairStore
-from dgunet.data.store.writer import LoadedPair
+from dgunet.data.store.records import LoadedPair
 from dgunet.system.errors import DataError
 
 

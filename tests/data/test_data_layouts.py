@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from dgunet.data.catalogue.entries import CATALOGUE, dataset
-from dgunet.data.readers.folder_layouts import read_pairs, sets_under
+from dgunet.data.readers.folder_layouts import datasets_under, read_pairs
 from dgunet.data.readers.pairing import natural
 from dgunet.data.store.pair_store import PairStore
 from dgunet.data.store.prepare import prepare_dataset
@@ -197,10 +197,10 @@ def test_pairs_side_by_side_are_cut_apart(tmp_path, name, folder, left):
 def test_sets_are_found_by_their_folders_and_those_in_another_s_only_if_they_read(
     sample_root, tmp_path
 ):
-    assert sets_under(sample_root) == list(CATALOGUE)
-    assert sets_under(tmp_path) == []
+    assert datasets_under(sample_root) == list(CATALOGUE)
+    assert datasets_under(tmp_path) == []
     (tmp_path / "train/DIV2K_train_HR").mkdir(parents=True)
-    assert sets_under(tmp_path) == ["DIV2K"]
+    assert datasets_under(tmp_path) == ["DIV2K"]
 
 
 def test_names_with_spaces_and_unicode(spoil, tmp_path):

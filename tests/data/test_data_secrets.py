@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dgunet.cli import main
-from dgunet.data.acquisition.remotes import shown
+from dgunet.system.address import redact
 from dgunet.system.errors import ConfigError, DataError, DgunetError
 from dgunet.tools.dvc_fetch import fetch_from_dvc, sets_in_dvc
 
@@ -53,8 +53,8 @@ def test_fetching_does_not_tell_the_token(address, dgunet, tmp_path, monkeypatch
 
 
 def test_what_is_shown_of_a_mirror():
-    assert shown(f"https://me:{TOKEN}@host/a.zip?sig={TOKEN}#x") == "https://host/a.zip"
-    assert shown("https://host/a b.zip") == "https://host/a b.zip"
+    assert redact(f"https://me:{TOKEN}@host/a.zip?sig={TOKEN}#x") == "https://host/a.zip"
+    assert redact("https://host/a b.zip") == "https://host/a b.zip"
 
 
 def test_no_error_of_the_package_holds_a_secret():

@@ -22,9 +22,10 @@ from dgunet.cli import command
 from dgunet.data.catalogue.entries import CATALOGUE, dataset
 from dgunet.data.readers.folder_layouts import read_pairs
 from dgunet.data.store import prepare as preparation
-from dgunet.data.store.pair_store import PairStore, Source
+from dgunet.data.store.pair_store import PairStore
 from dgunet.data.store.prepare import prepare_dataset
-from dgunet.data.store.writer import LoadedPair, plan_shards
+from dgunet.data.store.records import LoadedPair, SourceFile
+from dgunet.data.store.writer import plan_shards
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.files import sha256_file
 
@@ -127,7 +128,7 @@ def test_records_are_read_only(prepared):
 
 def test_floats_and_absent_halves(tmp_path):
     image = np.random.default_rng(0).random((5, 7, 3), dtype=np.float32)
-    source = Source("images_srgb/0001.mat", "0" * 64)
+    source = SourceFile("images_srgb/0001.mat", "0" * 64)
     pair = LoadedPair("0001_01", image, None, source, None)
     write_store(tmp_path / "s", [pair])
     record = PairStore.open(tmp_path / "s")[0]

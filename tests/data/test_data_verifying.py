@@ -17,7 +17,7 @@ from dgunet.data.catalogue.entries import CATALOGUE, dataset
 from dgunet.data.store import verification, verified_notes
 from dgunet.data.store.pair_store import PairStore
 from dgunet.data.store.prepare import prepare_dataset
-from dgunet.data.store.writer import LoadedPair
+from dgunet.data.store.records import LoadedPair
 from dgunet.system.errors import DataError
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from training_small import Noise, TwoStages
 
-from dgunet.data.batches.holdout import Pictures, hold_out
+from dgunet.data.batches.holdout import ValidationPairs, hold_out
 from dgunet.data.store.pair_store import PairStore
 from dgunet.system.errors import DataError
 from dgunet.training import (
@@ -205,7 +205,7 @@ def test_nothing_left_to_train_on_is_refused(store, tmp_path):
 
 
 def test_pictures_are_cut_from_the_middle(store):
-    whole, cut = Pictures(store, [1], 0), Pictures(store, [1], 8)
+    whole, cut = ValidationPairs(store, [1], 0), ValidationPairs(store, [1], 8)
     height, width, _ = store[1].shape
     top, left = (height - 8) // 2, (width - 8) // 2
     assert whole[0][0].shape == (3, height, width)
