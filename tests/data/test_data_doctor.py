@@ -111,7 +111,7 @@ def test_every_picture_without_partner_is_listed_and_the_others_are_read(spoil, 
     assert "input/3.png has no clean target" in errors[1]
     assert (report.pairs, sum(report.sizes.values())) == (1, 1)
     monkeypatch.setattr("dgunet.data.check.dataset_check.LISTED", 1)
-    assert "1 more pictures have no partner" in check_dataset("Rain100H", root).findings[1].text
+    assert "1 more images have no counterpart" in check_dataset("Rain100H", root).findings[1].text
 
 
 def test_formats_and_colour_modes_are_counted(spoil):
@@ -152,7 +152,7 @@ def test_another_number_of_pairs_is_explained(sample_root, monkeypatch):
 def test_a_missing_set_and_an_unknown_name(tmp_path):
     report = check_dataset("GoPro", tmp_path)
     assert not report.healthy
-    with pytest.raises(DataError, match="unknown data set"):
+    with pytest.raises(DataError, match="unknown dataset"):
         check_dataset("GoPro2", tmp_path)
 
 
@@ -254,12 +254,12 @@ def test_a_mirrored_leak_and_a_turned_repetition_are_found(tmp_path):
     assert reports[1].distinct == 2
     (overlap,) = find_overlaps(reports)
     assert {test for test, _ in overlap.turned} == {"lena", "other"}
-    assert "2 of them mirrored or turned" in overlap.text()
+    assert "2 of them mirrored or rotated" in overlap.text()
 
 
 def test_the_report_goes_to_json_and_to_a_page_that_escapes(tmp_path, sample_root):
     report = check_dataset("Set11", sample_root)
-    report.say("note", "<script>")
+    report.add("note", "<script>")
     report.repeated = [["<b>", "one"], ["three", "four"]]
     leak = Overlap("BSD400", "Set11", tuple((f"picture {n}", "<i>") for n in range(5)), 11)
     assert leak.text() == (

@@ -258,10 +258,10 @@ def test_bad_arguments_are_told_before_anything_is_asked(fetch, site, tmp_path):
     for url in ("ftp://example.org/a.zip", "s3://bucket"):
         with pytest.raises(DataError, match="cannot be fetched"):
             fetch(server.url, url)
-    with pytest.raises(DataError, match="unknown data set"):
+    with pytest.raises(DataError, match="unknown dataset"):
         fetch(server.url, name="Rain100X")
     (tmp_path / "root/test/Test100").mkdir(parents=True)
-    with pytest.raises(DataError, match="there already"):
+    with pytest.raises(DataError, match="exists already"):
         fetch(server.url)
     assert server.asked == []
 

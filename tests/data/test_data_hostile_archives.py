@@ -76,10 +76,10 @@ def test_the_list_of_a_folder_under_another_name_is_judged_too(tmp_path):
         ("a/../../../1.png", "leads out"),
         ("scene/gt/\x011.png", "control character"),
         ("scene/gt/" + "n" * 300 + ".png", "too long"),
-        (".git/hooks/x.png", "no picture"),
+        (".git/hooks/x.png", "not an image"),
         ("../../../../.git/hooks/pre-commit", "leads out"),
-        ("scene/gt/pre-commit", "no picture"),
-        ("x.png", "does not lie in SCENE"),
+        ("scene/gt/pre-commit", "not an image"),
+        ("x.png", "is not in SCENE"),
     ],
 )
 def test_what_a_list_may_not_name(name, reason, tmp_path):
@@ -109,7 +109,7 @@ def test_a_list_may_not_lead_out_through_a_link_of_a_folder(tmp_path):
         (b"only-one-path.png\n", "line 1: .* is not two paths"),
         (b"a\0b\n", "line 1: it holds a NUL"),
         (b"\n" * (LINES + 1), "lines, at most"),
-        (f"{good_line()}\n{good_line()}\n".encode(), "line 2: .* a second time"),
+        (f"{good_line()}\n{good_line()}\n".encode(), "line 2: .* is listed twice"),
     ],
 )
 def test_a_list_that_does_not_read_is_one_line(text, message, tmp_path):
@@ -378,7 +378,7 @@ def test_what_a_killed_import_left_is_removed_by_the_next(hook, kind, sample_roo
     command = [sys.executable, "-c", STOPPED.format(hook=hook), str(source), str(root)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
-    with pytest.raises(DataError, match="unknown data set"):
+    with pytest.raises(DataError, match="unknown dataset"):
         import_dataset("nothing", source, root)
     living = [left.path for left in leftovers_below(root)]
     import_dataset("BSD68", sample_root, root)

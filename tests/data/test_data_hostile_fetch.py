@@ -85,7 +85,7 @@ def test_a_pipe_is_not_waited_for(fetch, tmp_path):
 )
 def test_the_name_in_an_address_stays_a_name(name, tmp_path):
     folders = (tmp_path / "root", tmp_path / "downloads")
-    with pytest.raises(DataError, match=r"names|is no file of a set"):
+    with pytest.raises(DataError, match=r"names|is not a file of a dataset"):
         fetch_files("SIDD", [f"http://127.0.0.1:9/{name}"], *folders)
     assert not list(tmp_path.iterdir())
 
@@ -153,14 +153,14 @@ def test_a_redirect_to_something_else_is_refused_and_named(target, fetch):
     with server(sends_on(target)) as address, pytest.raises(RemoteError) as caught:
         request(address).__enter__()
     if target.startswith("ftp"):
-        assert "sends http on to ftp (ftp://127.0.0.1:9/a.zip), which is not" in str(caught.value)
+        assert "redirects http to ftp (ftp://127.0.0.1:9/a.zip), which is not" in str(caught.value)
 
 
 def test_a_redirect_to_http_is_followed_and_from_https_it_is_not(fetch, archive):
     with serve(Site(archive.read_bytes())) as site, server(sends_on(site.url)) as address:
         assert fetch(f"{address}/a.zip").imported.pairs == 3
     asked = _http_request("https://host/a.zip", {})
-    with pytest.raises(RemoteError, match=r"sends https on to http \(http://other/b\.zip\)"):
+    with pytest.raises(RemoteError, match=r"redirects https to http \(http://other/b\.zip\)"):
         _SafeRedirects().redirect_request(asked, io.BytesIO(), 302, "", {}, "http://other/b.zip")
 
 

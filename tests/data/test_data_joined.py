@@ -91,9 +91,9 @@ def test_photographs_are_held_out_of_all(joined):
 @pytest.mark.parametrize(
     ("name", "changes", "match"),
     [
-        ("Rain13K", {"task": "derain"}, "is for task 'derain', .* for 'cs'"),
-        ("DIV2K", {"profile": "paper"}, "is for profile 'paper'"),
-        ("other", {"dataset": "BSD400"}, "a set is there twice: BSD400, BSD400"),
+        ("Rain13K", {"task": "derain"}, "has task 'derain', .* has 'cs'"),
+        ("DIV2K", {"profile": "paper"}, "has profile 'paper'"),
+        ("other", {"dataset": "BSD400"}, "a dataset occurs twice: BSD400, BSD400"),
     ],
 )
 def test_sets_that_do_not_go_together_are_refused(tmp_path, name, changes, match):

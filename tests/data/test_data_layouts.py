@@ -190,7 +190,7 @@ def test_pairs_side_by_side_are_cut_apart(tmp_path, name, folder, left):
     np.testing.assert_array_equal(record.input, rainy)
     np.testing.assert_array_equal(record.target, clean)
     Image.fromarray(np.hstack([rainy, clean])[:, 1:]).save(path)
-    with pytest.raises(DataError, match=r"7\.png has 59 columns, which make no two halves"):
+    with pytest.raises(DataError, match=r"7\.png has 59 columns, which cannot be halved"):
         prepare(name, tmp_path, tmp_path)
 
 
@@ -230,7 +230,7 @@ def test_an_accent_pairs_however_it_is_written(tmp_path):
 def test_a_set_that_is_not_there_says_where_it_should_be(tmp_path):
     with pytest.raises(DataError, match=r"Rain100H.*test/Rain100H.*docs/data\.md"):
         prepare("Rain100H", tmp_path, tmp_path)
-    with pytest.raises(DataError, match="unknown data set 'Rain100X'"):
+    with pytest.raises(DataError, match="unknown dataset 'Rain100X'"):
         prepare("Rain100X", tmp_path, tmp_path)
 
 

@@ -70,7 +70,7 @@ def test_the_paper_trains_on_one_set_a_task_and_the_code_on_one_more():
 )
 def test_a_set_that_a_recipe_does_not_train_on_is_refused(name, wanted, told):
     assert find_recipe(dataset(name), "whole").cut == WholeImages()
-    with pytest.raises(DataError, match=rf"{name} is no training set.*{told}"):
+    with pytest.raises(DataError, match=rf"{name} is not a training set.*{told}"):
         find_recipe(dataset(name), wanted)
 
 
@@ -222,7 +222,7 @@ def test_the_verb_prepares_by_recipe_and_layout(sample_root, tmp_path, monkeypat
     assert (manifest.recipe, manifest.layout) == ("whole", "compact")
     assert manifest.digest[:12] in told.output
     refused = CliRunner().invoke(data, [*words, "--recipe", "paper"])
-    assert "Set11 is no training set" in str(refused.exception)
+    assert "Set11 is not a training set" in str(refused.exception)
 
 
 def test_names_of_the_verb_are_those_of_the_recipes():

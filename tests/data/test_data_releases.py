@@ -37,14 +37,16 @@ def test_blur_averaged_in_linear_light_is_told_from_the_benchmark_s(name, sample
     assert warnings(check_dataset(name, tmp_path / "blur")) == []
     (text,) = warnings(check_dataset(name, tmp_path / "blur_gamma"))
     assert "grey levels brighter than their targets, the benchmark's +0.00" in text
-    assert text.endswith("brighter inputs are blur_gamma. Bring blur.")
+    assert text.endswith("brighter inputs are blur_gamma. Use blur.")
 
 
 def test_the_benchmark_of_sidd_is_not_its_validation_set(sample_root, tmp_path):
     (tmp_path / "SIDD").mkdir()
     noisy = sample_root / "test/SIDD/ValidationNoisyBlocksSrgb.mat"
     shutil.copyfile(noisy, tmp_path / "SIDD/BenchmarkNoisyBlocksSrgb.mat")
-    with pytest.raises(DataError, match=r"is SIDD's benchmark.* Bring ValidationNoisyBlocksSrgb"):
+    with pytest.raises(
+        DataError, match=r"is SIDD's benchmark.* Download ValidationNoisyBlocksSrgb"
+    ):
         read_pairs(dataset("SIDD"), tmp_path)
 
 

@@ -169,7 +169,7 @@ def seal(store, **changes):
         ({"task": "deblur"}, "task is 'deblur'"),
         ({"role": "train"}, "role is 'train'"),
         ({"profile": "real"}, "profile is 'real'"),
-        ({"profile": "paper"}, "profile is 'paper', the pixels are the sample's"),
+        ({"profile": "paper"}, "profile is 'paper', but the pixels are the sample's"),
         ({"recipe": "other"}, "unknown recipe"),
         ({"digest": "0" * 64}, "names the digest 000"),
         ({"dataset": "Mine", "complete": True}, "complete is True"),
@@ -245,7 +245,7 @@ def test_a_set_called_complete_has_the_pixels_of_the_release(sample_root, tmp_pa
     content = json.loads((out / "manifest.json").read_text())
     del content["doubts"]
     (out / "manifest.json").write_text(json.dumps(content | {"complete": True}))
-    with pytest.raises(DataError, match="complete is true, and it is not: another release"):
+    with pytest.raises(DataError, match="complete is true, but it is not: another release"):
         PairStore.open(out)
 
 

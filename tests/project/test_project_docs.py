@@ -139,6 +139,8 @@ PLUMBING = (
     "dgunet/data/readers/limits.py",
     "dgunet/data/store/manifest.py",
     "dgunet/data/store/pair_store.py",
+    "dgunet/data/store/records.py",
+    "dgunet/data/store/store_reader.py",
     "dgunet/data/store/tiles.py",
     "dgunet/data/store/verified_notes.py",
     "dgunet/data/store/verification.py",
@@ -162,7 +164,7 @@ TOLD = (
 """What is told to people and MLflow, or refuses; no byte of an output depends on it."""
 
 ONLY = {
-    "prepare": ("dgunet/config/params.py", "dgunet/project.py"),
+    "prepare": ("dgunet/project.py",),
     "tables": ("dgunet/config/params.py", "dgunet/project.py"),
     "evaluate": ("dgunet/training/__init__.py",),
 }

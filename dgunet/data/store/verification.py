@@ -223,7 +223,9 @@ def _refuse_another_release(
     lift = contents.lift / contents.compared if contents.compared else None
     measured = ReleaseMeasurements(manifest.count, manifest.digest, contents.sizes, input_lift=lift)
     if found := release_doubts(info, measured):
-        raise DataError(f"{path}: complete is true, but it is not: {found[0]}.", PREPARE_AGAIN)
+        raise DataError(
+            f"{path}: complete is true, but it is not: {found[0].rstrip('.')}.", PREPARE_AGAIN
+        )
 
 
 def _recipe_of(manifest: StoreManifest, info: DatasetInfo) -> PreparationRecipe:
