@@ -91,7 +91,7 @@ def test_a_path_is_imported_where_it_lies(fetch, archive, tmp_path, prefix):
 
 def test_a_broken_connection_is_taken_up_again(site, fetch, archive):
     server = site(cut=[1000, 2000, 0])
-    with pytest.raises(DataError, match=r"Run the same command again to go on"):
+    with pytest.raises(DataError, match=r"Run the same command again to continue"):
         fetch(server.url)
     fetch(server.url)
     # The third answer brought nothing, so that run gave up; the next went on from there.

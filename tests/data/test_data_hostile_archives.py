@@ -368,7 +368,7 @@ importing.import_dataset("Set11", Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("hook", ["find_set", "inside"])
+@pytest.mark.parametrize("hook", ["find_dataset", "inside"])
 @pytest.mark.parametrize("kind", ["zip", "folder"])
 def test_what_a_killed_import_left_is_removed_by_the_next(hook, kind, sample_root, tmp_path):
     source, root = sample_root / "test", tmp_path / "root"

@@ -274,7 +274,7 @@ fetching.fetch_dataset("DIV2K", [sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[
 """
 
 
-@pytest.mark.parametrize("hook", ["import_dataset", "_verified", "discard"])
+@pytest.mark.parametrize("hook", ["import_dataset", "_verified", "discard_download"])
 def test_a_fetch_killed_anywhere_loses_nothing_and_the_next_leaves_nothing(hook, archive, tmp_path):
     root, downloads = tmp_path / "root", tmp_path / "downloads"
     with serve(Site(archive.read_bytes())) as site:
@@ -282,7 +282,7 @@ def test_a_fetch_killed_anywhere_loses_nothing_and_the_next_leaves_nothing(hook,
         done = subprocess.run([*command, str(root), str(downloads)], check=False)
         assert done.returncode == -signal.SIGKILL
         assert digest(downloads / "DIV2K.archive") == digest(archive), "still there"
-        if hook == "discard":
+        if hook == "discard_download":
             assert len(list((root / "train/DIV2K_train_HR").iterdir())) == 3
         else:
             assert not (root / "train/DIV2K_train_HR").exists()

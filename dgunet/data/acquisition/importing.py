@@ -53,8 +53,8 @@ class ImportResult:
 
     def line(self) -> str:
         """Summary in one line."""
-        whole = "" if self.pairs == self.published_pairs else f" of {self.published_pairs:,}"
-        return f"{self.dataset}: {self.pairs:,}{whole} pairs, {self.files:,} files in {self.folder}"
+        total = "" if self.pairs == self.published_pairs else f" of {self.published_pairs:,}"
+        return f"{self.dataset}: {self.pairs:,}{total} pairs, {self.files:,} files in {self.folder}"
 
     def remarks(self) -> list[str]:
         """Facts about its release, one line each."""

@@ -189,8 +189,8 @@ def _request_s3(url: str, start: int, tag: str) -> Iterator[RemoteResponse]:
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if start and code in ("PreconditionFailed", "412", "InvalidRange", "416"):
-            with _request_s3(url, 0, "") as whole:
-                yield whole
+            with _request_s3(url, 0, "") as from_start:
+                yield from_start
             return
         raise RemoteError(f"the bucket responds {code}") from error
     except (BotoCoreError, ValueError, OSError) as error:  # ValueError: an invalid AWS_ENDPOINT_URL

@@ -1,4 +1,4 @@
-"""Finding the same photograph in two sets, even where one holds only a crop of it.
+"""Finding the same photograph in two datasets, even if one has only a crop of it.
 
 An image is described by 64-bit hashes of small windows around its corners. The same content gives
 the same hashes wherever the border of a crop is, so two images of the same scene at the same scale

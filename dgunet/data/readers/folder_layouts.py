@@ -143,8 +143,8 @@ def _split_inputs(folder: Path, grey: bool, inputs: list[str], target: str) -> l
     for subfolder in inputs:
         degraded = images_in(folder / subfolder)
         # The clean folder also has the targets of the training half.
-        wanted = {name: path for name, path in targets.items() if name in degraded}
-        pairs += match(degraded, wanted, grey=grey)
+        matching = {name: path for name, path in targets.items() if name in degraded}
+        pairs += match(degraded, matching, grey=grey)
     return pairs
 
 

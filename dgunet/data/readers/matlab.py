@@ -35,7 +35,7 @@ class ArrayImage:
         return self.size
 
     def kind(self) -> str:
-        """``MATLAB RGB``; the arrays of both sets have three channels."""
+        """``MATLAB RGB``; the arrays of both datasets have three channels."""
         return "MATLAB RGB"
 
     def load(self) -> Pixels:

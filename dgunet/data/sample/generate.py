@@ -235,7 +235,7 @@ def _grey(work: Path) -> None:
     for number, name in enumerate(["camera", "astronaut", "chelsea"]):
         image = _grey_image(crops.cut(number, 96, 96))
         if name == "chelsea":
-            # Two files of the official set are palette images with a grey palette.
+            # Two files of the official dataset are palette images with a grey palette.
             image.putpalette([level for level in range(256) for _ in range(3)])
         _write(work / "test" / "Set11" / f"{name}.tif", image)
     crops = CropSource("BSD68", GREY_TEST)

@@ -1,4 +1,4 @@
-"""The doctor: finds what is wrong, which release it is, repetitions, and leakage."""
+"""Dataset check: errors, releases, repeated photographs and leakage between datasets."""
 
 import json
 
