@@ -106,7 +106,7 @@ def test_the_verb(repository, tmp_path):
     arguments = ["fetch", "Set11", "--dvc", str(repository), "--root", str(tmp_path)]
     result = CliRunner().invoke(data, [*arguments, "--rev", "v1"])
     assert result.exit_code == 0, result.output
-    assert "verified by the MD5 that data.dvc has there" in result.stdout
+    assert "verified by the MD5 in its data.dvc" in result.stdout
     assert isinstance(CliRunner().invoke(data, arguments).exception, ConfigError)
 
 

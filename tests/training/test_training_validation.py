@@ -200,7 +200,7 @@ def test_no_photograph_is_on_both_sides(store, tmp_path, fraction):
 
 
 def test_nothing_left_to_train_on_is_refused(store, tmp_path):
-    with pytest.raises(DataError, match=r"2 photographs; 0\.9 of them .* leaves none"):
+    with pytest.raises(DataError, match=r"2 photographs; holding out 0\.9 of them .* leaves none"):
         hold_out(Store(tmp_path, store, 2), 0.9, seed=1)
 
 
