@@ -1,4 +1,7 @@
-"""Commands that bring a dataset into the project: ``dgunet data import | fetch``."""
+"""Commands that add a dataset to the project: ``dgunet data import | fetch``.
+
+The signature of a command lists all of its options, which makes some functions long.
+"""
 
 from __future__ import annotations
 

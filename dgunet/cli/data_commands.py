@@ -1,5 +1,8 @@
-"""Commands for datasets: ``dgunet data list | info | cards | sample | prepare | verify | import |
-fetch | check``; the commands import and fetch are in `dgunet.cli.data_acquisition_commands`."""
+"""Commands for datasets: ``dgunet data list | info | cards | sample | prepare | verify | check``.
+
+``import`` and ``fetch`` are in `dgunet.cli.data_acquisition_commands`. The signature of a command
+lists all of its options, which makes some functions long.
+"""
 
 from __future__ import annotations
 

@@ -98,9 +98,8 @@ class Download:
                 self._discard()
                 return False
             if noted.get("source") != self._source:
-                self._write_note(
-                    "", "", response.length
-                )  # bytes of two mirrors: only a digest verifies them
+                # Bytes of two mirrors: only the digest of the whole file verifies them.
+                self._write_note("", "", response.length)
         else:
             self._discard()
             self._write_note(self._source, response.tag, response.length)

@@ -92,6 +92,8 @@ def prepare_dataset(
     it is complete; an interrupted run continues after its last finished file. A release other than
     the benchmark's is prepared too: its manifest gives the reason and is never ``complete``.
 
+    The nine arguments are independent: what is prepared (the first six), and how the work is done.
+
     Args:
         name: a catalogue name.
         root: the folder of the official trees, e.g. ``data/sample``.
@@ -115,9 +117,9 @@ def prepare_dataset(
     sizes = [_bytes(*one, chosen.cut) for one in zip(pairs, shapes, strict=True)]
     identity = _identity(info, chosen, layout, pairs, root, shard_bytes)
     with _exclusive(out), _work_folder(out, identity) as work:
-        parts = [pairs[part.start : part.stop] for part in plan_shards(sizes, shard_bytes)]
+        parts = [tuple(pairs[part.start : part.stop]) for part in plan_shards(sizes, shard_bytes)]
         jobs = [
-            ShardJob(work / f"pairs-{number:05d}.arrow", tuple(part), root, chosen.cut, layout)
+            ShardJob(work / f"pairs-{number:05d}.arrow", part, root, chosen.cut, layout)
             for number, part in enumerate(parts)
         ]
         _check_space(round(sum(sizes) * LEAST[layout]), work, out)
@@ -125,8 +127,7 @@ def prepare_dataset(
         _refuse_swapped(info, find_tree(info, root)[1], written)
         doubts = _doubts(info, chosen, shapes, written)
         with files.atomic_folder(out) as final:
-            for job in jobs:
-                job.path.rename(final / job.path.name)
+            _move_shards(jobs, final)
             return write_manifest(
                 final,
                 written,
@@ -141,6 +142,11 @@ def prepare_dataset(
                 layout=layout,
                 doubts=doubts,
             )
+
+
+def _move_shards(jobs: Sequence[ShardJob], folder: Path) -> None:
+    for job in jobs:
+        job.path.rename(folder / job.path.name)
 
 
 def _bytes(pair: Pair, shape: Shape, cut: RecordCut) -> int:
