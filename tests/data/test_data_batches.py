@@ -150,7 +150,7 @@ def test_the_next_step_is_made_while_this_one_is_used_and_no_more():
         assert len(ahead._made) <= 4
 
 
-def test_what_goes_wrong_ahead_is_told_when_it_is_asked_for():
+def test_what_goes_wrong_ahead_is_reported_when_it_is_asked_for():
     def make(step, place):
         if step == 1:
             raise DataError("tile 7 is damaged.", "Prepare again.")

@@ -100,7 +100,7 @@ def test_every_damaged_file_is_listed_not_only_the_first(spoil):
     assert report.digest == ""
 
 
-def test_every_picture_without_partner_is_listed_and_the_others_are_read(spoil, monkeypatch):
+def test_every_image_without_counterpart_is_listed_and_the_others_are_read(spoil, monkeypatch):
     root = spoil("test/Rain100H")
     folder = root / "test/Rain100H"
     (folder / "input/1.png").unlink()
@@ -199,7 +199,7 @@ def _swap_sidd(folder):
     savemat(folder / f"{clean}.mat", {clean: arrays[noisy]})
 
 
-def test_another_release_is_told_by_its_input_quality(sample_root, monkeypatch):
+def test_another_release_is_recognised_by_its_input_quality(sample_root, monkeypatch):
     entry = CATALOGUE["Rain100H"].model_copy(update={"pairs": 3})
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
     texts = [finding.text for finding in check_dataset("Rain100H", sample_root).findings]
@@ -261,10 +261,10 @@ def test_the_report_goes_to_json_and_to_a_page_that_escapes(tmp_path, sample_roo
     report = check_dataset("Set11", sample_root)
     report.add("note", "<script>")
     report.repeated = [["<b>", "one"], ["three", "four"]]
-    leak = Overlap("BSD400", "Set11", tuple((f"picture {n}", "<i>") for n in range(5)), 11)
+    leak = Overlap("BSD400", "Set11", tuple((f"image {n}", "<i>") for n in range(5)), 11)
     assert leak.text() == (
-        "5 of 11 photographs of Set11 are also in BSD400 (picture 0 = <i>, picture 1 = <i>,"
-        " picture 2 = <i>, ...), where they are 1"
+        "5 of 11 photographs of Set11 are also in BSD400 (image 0 = <i>, image 1 = <i>,"
+        " image 2 = <i>, ...), where they are 1"
     )
     write_report([report], [leak], tmp_path / "r.json")
     content = json.loads((tmp_path / "r.json").read_text())
@@ -277,7 +277,7 @@ def test_the_report_goes_to_json_and_to_a_page_that_escapes(tmp_path, sample_roo
     assert "&lt;script&gt;" in page
     assert not any(tag in page for tag in ("<script>", "<b>one", "= <i>"))
     assert "&lt;b&gt; = one; three = four" in page
-    assert "picture 4 = &lt;i&gt;" in page, "all of them, not three"
+    assert "image 4 = &lt;i&gt;" in page, "all of them, not three"
     assert report.digest[:16] in page
 
 

@@ -251,7 +251,7 @@ def test_another_address_does_not_get_the_archive_that_lies_there(site, fetch, t
 # What can be wrong.
 
 
-def test_bad_arguments_are_told_before_anything_is_asked(fetch, site, tmp_path):
+def test_bad_arguments_are_reported_before_anything_is_asked(fetch, site, tmp_path):
     server = site()
     with pytest.raises(DataError, match="64 hexadecimal digits"):
         fetch(server.url, sha256="abc")

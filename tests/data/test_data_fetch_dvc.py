@@ -110,7 +110,7 @@ def test_the_verb(repository, tmp_path):
     assert isinstance(CliRunner().invoke(data, arguments).exception, ConfigError)
 
 
-def test_what_is_not_there_is_told(repository, tmp_path):
+def test_what_is_not_there_is_reported(repository, tmp_path):
     for name, repo, rev in (
         ("Set11", repository, "no-such-revision"),
         ("Set11", tmp_path / "nowhere", "v1"),

@@ -238,12 +238,12 @@ def test_a_damaged_note_begins_the_download_again(note, archive, fetch, tmp_path
 
 def test_the_archive_goes_only_when_the_set_is_on_the_disk(archive, fetch, tmp_path, monkeypatch):
     """Every file and folder is flushed, then renamed, the new name flushed, and only then..."""
-    told = []
+    reported = []
     sync, unlink, rename = files.sync, type(tmp_path).unlink, type(tmp_path).rename
 
     def note(kind, call):
         def noted(path, *arguments, **options):
-            told.append((kind, path))
+            reported.append((kind, path))
             return call(path, *arguments, **options)
 
         return noted
@@ -253,8 +253,8 @@ def test_the_archive_goes_only_when_the_set_is_on_the_disk(archive, fetch, tmp_p
     monkeypatch.setattr(type(tmp_path), "rename", note("rename", rename))
     with serve(Site(archive.read_bytes())) as site:
         fetch(site.url)
-    gone = told.index(("unlink", tmp_path / "downloads/DIV2K.archive"))
-    before = told[:gone]
+    gone = reported.index(("unlink", tmp_path / "downloads/DIV2K.archive"))
+    before = reported[:gone]
     last = max(at for at, (kind, _) in enumerate(before) if kind == "rename")
     assert ("sync", tmp_path / "root/train") in before[last:]
     flushed = {path.name for kind, path in before[:last] if kind == "sync"}

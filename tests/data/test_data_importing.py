@@ -47,7 +47,7 @@ def test_archives_with_folders_around(kind, sample_root, tmp_path):
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["test"]
 
 
-def test_a_set_under_another_name_is_told_by_its_number_of_pairs(
+def test_a_set_under_another_name_is_recognised_by_its_number_of_pairs(
     sample_root, tmp_path, monkeypatch
 ):
     shutil.copytree(sample_root / "test/Rain100H", tmp_path / "some" / "folder")
@@ -114,7 +114,7 @@ def test_copies_are_kept_under_the_official_name(sample_root, tmp_path):
     assert imported.folder == tmp_path / "data/train/BSD400"
 
 
-def test_pictures_of_two_halves_need_their_name(sample_root, tmp_path, monkeypatch):
+def test_images_of_two_halves_need_their_name(sample_root, tmp_path, monkeypatch):
     """Else the inputs of a set whose targets are incomplete would do."""
     whole = CATALOGUE["Test1200"].model_copy(update={"pairs": 3})
     monkeypatch.setitem(CATALOGUE, "Test1200", whole)
@@ -142,7 +142,7 @@ def test_copies_of_paired_sets_get_the_official_folders(folder, sample_root, tmp
         assert copies == {path.name: path.read_bytes() for path in (source / half).iterdir()}
 
 
-def test_the_wrong_release_is_told_on_the_way_in(sample_root, tmp_path):
+def test_the_wrong_release_is_reported_on_the_way_in(sample_root, tmp_path):
     source = sample_root / "test/GOPRO_Large/test"
     for half, kind in (("input", "blur_gamma"), ("target", "sharp")):
         (tmp_path / "in/GoPro/test" / half).mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_a_missing_partner_is_named_and_nothing_stays(spoil, tmp_path):
     assert not list((tmp_path / "data").iterdir())
 
 
-def test_sizes_that_differ_are_told_before_anything_is_copied(spoil, tmp_path):
+def test_sizes_that_differ_are_reported_before_anything_is_copied(spoil, tmp_path):
     root = spoil("test/Rain100H")
     path = root / "test/Rain100H/target/2.png"
     with Image.open(path) as image:

@@ -47,9 +47,9 @@ def test_every_sample_tree_reads(name, sample_root):
     assert len({pair.id for pair in pairs}) == len(pairs)
     assert [pair.id for pair in pairs] == sorted((pair.id for pair in pairs), key=natural)
     for pair in pairs[:2]:
-        pictures = [p for p in (pair.input, pair.target) if p is not None]
-        images = [picture.load() for picture in pictures]
-        assert [image.shape for image in images] == [picture.shape() for picture in pictures]
+        halves = [p for p in (pair.input, pair.target) if p is not None]
+        images = [half.load() for half in halves]
+        assert [image.shape for image in images] == [half.shape() for half in halves]
         assert images[0].shape == images[-1].shape
         assert images[0].shape[2] == (1 if info.grey else 3)
         assert images[0].dtype == (np.float32 if name == "DND" else np.uint8)
@@ -145,10 +145,10 @@ def test_the_circulating_copies_read_too(sample_root, tmp_path):
     """GoPro as {input,target} with sequence and frame joined gives the same ids and pixels."""
     official = read_pairs(dataset("GoPro"), sample_root)
     for pair in official:
-        for half, picture in (("input", pair.input), ("target", pair.target)):
+        for half, image in (("input", pair.input), ("target", pair.target)):
             path = tmp_path / "GoPro" / half / f"{pair.id}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(picture.path.read_bytes())
+            path.write_bytes(image.path.read_bytes())
     copy = read_pairs(dataset("GoPro"), tmp_path)
     assert [pair.id for pair in copy] == [pair.id for pair in official]
     np.testing.assert_array_equal(copy[1].input.load(), official[1].input.load())

@@ -61,16 +61,16 @@ def test_the_paper_trains_on_one_set_a_task_and_the_code_on_one_more():
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted", "told"),
+    ("name", "wanted", "reported"),
     [
         ("GoPro", "paper", "GoPro-train"),
         ("DIV2K", "paper", "BSD400"),
         ("Rain12", "released", "13K"),
     ],
 )
-def test_a_set_that_a_recipe_does_not_train_on_is_refused(name, wanted, told):
+def test_a_set_that_a_recipe_does_not_train_on_is_refused(name, wanted, reported):
     assert find_recipe(dataset(name), "whole").cut == WholeImages()
-    with pytest.raises(DataError, match=rf"{name} is not a training set.*{told}"):
+    with pytest.raises(DataError, match=rf"{name} is not a training set.*{reported}"):
         find_recipe(dataset(name), wanted)
 
 
@@ -216,11 +216,11 @@ def test_the_verb_prepares_by_recipe_and_layout(sample_root, tmp_path, monkeypat
     monkeypatch.setenv("DGUNET_HOME", str(home))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     words = f"prepare Set11 --root {sample_root} --out {out} --layout compact".split()
-    told = CliRunner().invoke(data, words)
-    assert told.exit_code == 0, told.output
+    reported = CliRunner().invoke(data, words)
+    assert reported.exit_code == 0, reported.output
     manifest = PairStore.open(out).manifest
     assert (manifest.recipe, manifest.layout) == ("whole", "compact")
-    assert manifest.digest[:12] in told.output
+    assert manifest.digest[:12] in reported.output
     refused = CliRunner().invoke(data, [*words, "--recipe", "paper"])
     assert "Set11 is not a training set" in str(refused.exception)
 

@@ -1,4 +1,4 @@
-"""Releases that share a name are told apart, and the wrong one is named."""
+"""Releases that share a name are distinguished, and the wrong one is named."""
 
 import shutil
 
@@ -24,7 +24,9 @@ def warnings(report):
 
 
 @pytest.mark.parametrize("name", ["GoPro", "GoPro-train"])
-def test_blur_averaged_in_linear_light_is_told_from_the_benchmark_s(name, sample_root, tmp_path):
+def test_blur_averaged_in_linear_light_is_distinguished_from_the_benchmark_s(
+    name, sample_root, tmp_path
+):
     half = "train" if name == "GoPro-train" else "test"
     source = sample_root / half / "GOPRO_Large" / half
     for release in ("blur", "blur_gamma"):
@@ -73,7 +75,7 @@ def test_a_known_release_raises_no_doubt():
 
 @pytest.fixture
 def known(sample_root, monkeypatch):
-    """Rain100H as if the sample were all of the benchmark's release, known picture by picture."""
+    """Rain100H as if the sample were all of the benchmark's release, known image by image."""
     info = CATALOGUE["Rain100H"]
     pixels = dict(measure_quickly(info, read_pairs(info, sample_root)).pixels)
     release = KnownRelease(digest="0" * 64, what="the three pairs")
@@ -83,7 +85,7 @@ def known(sample_root, monkeypatch):
 
 
 @pytest.mark.usefixtures("known")
-def test_a_picture_that_differs_from_the_known_release_is_named(spoil):
+def test_an_image_that_differs_from_the_known_release_is_named(spoil):
     root = spoil("test/Rain100H")
     report = check_dataset("Rain100H", root)
     assert report.release == "the three pairs, under other names"
@@ -101,7 +103,7 @@ def test_a_part_is_known_whatever_its_files_are_called(spoil):
     folder = spoil("test/Rain100H") / "test/Rain100H"
     for half in ("input", "target"):
         (folder / half / "3.png").unlink()
-        (folder / half / "1.png").rename(folder / half / "a picture.png")
+        (folder / half / "1.png").rename(folder / half / "an image.png")
     report = check_dataset("Rain100H", folder.parents[1])
     assert report.release == "2 of the three pairs"
     assert warnings(report) == []
@@ -124,7 +126,7 @@ def test_of_a_set_known_in_part_only_the_known_names_are_judged(monkeypatch):
 
 
 @pytest.mark.benchmarks_data
-def test_the_digests_of_pictures_are_those_of_the_real_ones(benchmarks):
+def test_the_digests_of_images_are_those_of_the_real_ones(benchmarks):
     for name, count in (("Rain100L", 100), ("Set11", 11), ("BSD68", 68), ("BSD400", 400)):
         info = CATALOGUE[name]
         seen = measure_quickly(info, read_pairs(info, benchmarks))

@@ -59,8 +59,8 @@ def test_what_is_shown_of_a_mirror():
 
 def test_no_error_of_the_package_holds_a_secret():
     error = DgunetError(f"https://me:{TOKEN}@h is away.", f"Ask https://h/?token={TOKEN}")
-    told = (str(error), repr(error), error.message, error.hint, json.dumps(error.args))
-    assert not any(TOKEN in each for each in told)
+    reported = (str(error), repr(error), error.message, error.hint, json.dumps(error.args))
+    assert not any(TOKEN in each for each in reported)
 
 
 def test_a_traceback_that_was_asked_for_holds_none(monkeypatch, capsys):
@@ -71,8 +71,12 @@ def test_a_traceback_that_was_asked_for_holds_none(monkeypatch, capsys):
     monkeypatch.setenv("DGUNET_DEBUG", "1")
     with pytest.raises(SystemExit):
         main()
-    told = capsys.readouterr().err
-    assert "Traceback" in told and "ValueError: https://h broke" in told and TOKEN not in told
+    reported = capsys.readouterr().err
+    assert (
+        "Traceback" in reported
+        and "ValueError: https://h broke" in reported
+        and TOKEN not in reported
+    )
 
 
 @pytest.mark.parametrize(

@@ -146,9 +146,9 @@ PairStore.open(sys.argv[1])
 def test_processes_that_open_it_at_once_read_it_once(store):
     command = [sys.executable, "-c", OPENS, str(store)]
     at_once = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    told = [process.communicate(timeout=120)[0] for process in at_once]
+    reported = [process.communicate(timeout=120)[0] for process in at_once]
     assert [process.returncode for process in at_once] == [0, 0, 0]
-    assert "".join(told).count("read") == 1
+    assert "".join(reported).count("read") == 1
 
 
 def seal(store, **changes):
@@ -255,13 +255,13 @@ def test_the_sample_s_pixels_are_known(name, prepared):
     assert digest in verification.sample_digests()
 
 
-def test_progress_is_told_in_megabytes(tmp_path, monkeypatch):
+def test_progress_is_reported_in_megabytes(tmp_path, monkeypatch):
     image = np.zeros((600, 600, 3), np.uint8)
     pairs = [LoadedPair(str(n), image, image) for n in range(3)]
     write_store(tmp_path / "s", pairs, shard_bytes=1)
-    told = []
-    verification.verify(PairStore.open(tmp_path / "s", check=False), lambda *n: told.append(n))
-    assert told == [(2, 6), (4, 6), (6, 6)]
+    reported = []
+    verification.verify(PairStore.open(tmp_path / "s", check=False), lambda *n: reported.append(n))
+    assert reported == [(2, 6), (4, 6), (6, 6)]
 
 
 def test_the_verb_reads_it_each_time(store, reads, monkeypatch):
