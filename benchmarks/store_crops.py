@@ -2,15 +2,15 @@
 
     python benchmarks/store_crops.py [--out benchmarks/results/store_crops.json]
 
-The usual way decodes both whole photographs and cuts; the store maps raw pixels and copies the
-cut, and in its compact layout it decodes the tiles that the cut touches. All give uint8 patches and
-are checked to give the same ones. Rates are pairs per second of process CPU time on one core, in
-turn, the least disturbed of several rounds; the files are in the page cache for all. Sources are
-photographs enlarged to the sizes of GoPro and SIDD with sensor noise (0.5 % of white in the clean
-half, 5 % in the other), so that they compress no better than a camera's; no colour shares its noise
-with another, which is the compact layout's worst case. Memory is what 2,000 crops add to the
-process beyond shared, mapped pages. What training is fed with is measured too: pairs cut, turned
-and made float tensors, by one worker.
+The usual way decodes both photographs and crops them. The raw store maps the pixels and copies the
+crop; the compact store decodes the tiles that the crop touches. All give uint8 patches and are
+checked to give the same ones. Rates are pairs per second of process CPU time on one core, the best
+of several alternating rounds with all files in the page cache. Sources are photographs enlarged to
+the sizes of GoPro and SIDD with sensor noise (0.5 % of white in the clean image, 5 % in the other),
+so that they compress no better than a camera's; the noise of the colours is independent, the worst
+case of the compact layout. Memory is what 2,000 crops add to the process beyond shared, mapped
+pages. Training samples are measured too: pairs that one worker crops, augments and converts to
+float tensors.
 """
 
 from __future__ import annotations
@@ -55,19 +55,19 @@ def make_pairs(folder: Path, size: tuple[int, int], count: int) -> None:
             Image.fromarray(np.rint(noisy * 255).astype(np.uint8)).save(path)
 
 
-def pillow(path: Path) -> np.ndarray:
+def decode_with_pillow(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image)
 
 
-def opencv(path: Path) -> np.ndarray:
+def decode_with_opencv(path: Path) -> np.ndarray:
     return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
 
 
 def readers(
     root: Path, store: PairStore, compact: PairStore
 ) -> dict[str, Callable[[int, int, int], list[np.ndarray]]]:
-    """The ways to get a patch pair: functions of (pair, top, left)."""
+    """Ways to read a pair of patches: functions of (pair, top, left)."""
 
     def stored(store: PairStore) -> Callable[..., list[np.ndarray]]:
         def cut(index: int, top: int, left: int) -> list[np.ndarray]:
@@ -88,20 +88,20 @@ def readers(
     return {
         "store": stored(store),
         "compact": stored(compact),
-        "Pillow": decoding(pillow),
-        "OpenCV": decoding(opencv),
+        "Pillow": decoding(decode_with_pillow),
+        "OpenCV": decoding(decode_with_opencv),
     }
 
 
-def rate(read: Callable[..., list[np.ndarray]], places: np.ndarray) -> float:
+def rate(read: Callable[..., list[np.ndarray]], positions: np.ndarray) -> float:
     """Pairs per second of process CPU time."""
     start = time.process_time()
-    for place in places:
-        read(*place)
-    return len(places) / (time.process_time() - start)
+    for position in positions:
+        read(*position)
+    return len(positions) / (time.process_time() - start)
 
 
-def fed(store: PairStore, steps: int) -> float:
+def training_rate(store: PairStore, steps: int) -> float:
     """Augmented pairs per second of process CPU time, as tensors; the best of three rounds."""
     batches = TrainingBatches(store, patch=PATCH, batch=16, seed=1, workers=0)
     batches(0)
@@ -128,22 +128,22 @@ def measure(title: str, size: tuple[int, int], count: int) -> dict[str, object]:
         compact = PairStore.open(root / "compact")
         assert compact.manifest.digest == store.manifest.digest
         rng = np.random.default_rng(1)
-        places = np.stack(
+        positions = np.stack(
             [rng.integers(0, limit, 2000) for limit in (count, size[0] - PATCH, size[1] - PATCH)], 1
         )
         ways = readers(root, store, compact)
-        for place in places[:4]:
-            patches = [read(*place) for read in ways.values()]
+        for position in positions[:4]:
+            patches = [read(*position) for read in ways.values()]
             assert all(np.array_equal(other, patches[0]) for other in patches)
         process = psutil.Process()
         before = process.memory_info()
-        rate(ways["store"], places)
+        rate(ways["store"], positions)
         after = process.memory_info()
         rates = dict.fromkeys(ways, 0.0)
         for _ in range(3):
             for way, read in ways.items():
                 few = {"store": 2000, "compact": 200}.get(way, 12 if size[0] < 1000 else 3)
-                some = places[:few]
+                some = positions[:few]
                 rates[way] = max(rates[way], rate(read, some))
         png = sum(path.stat().st_size for path in (root / "Rain13K").rglob("*.png"))
         arrow, tiles = (
@@ -153,8 +153,8 @@ def measure(title: str, size: tuple[int, int], count: int) -> dict[str, object]:
             "source": title,
             "pairs_per_cpu_second": {way: round(value, 1) for way, value in rates.items()},
             "fed_pairs_per_cpu_second": {
-                "store": round(fed(store, 20), 1),
-                "compact": round(fed(compact, 4), 1),
+                "store": round(training_rate(store, 20), 1),
+                "compact": round(training_rate(compact, 4), 1),
             },
             "times_opencv": round(rates["store"] / rates["OpenCV"]),
             "times_pillow": round(rates["store"] / rates["Pillow"]),

@@ -1,4 +1,4 @@
-"""One data set: official tree to prepared store."""
+"""One dataset: from its official folder tree to a prepared store."""
 
 from kfp import dsl
 
@@ -15,15 +15,15 @@ def prepare(
     image_digest: str,
     store: dsl.Output[dsl.Dataset],
 ):
-    """Bring a data set, check it and lay it out for reading.
+    """Fetch a dataset, check it and write its prepared store.
 
     Args:
         params: the text of params.yaml.
-        dataset: a name of the catalogue, e.g. Rain100L.
+        dataset: a catalogue name, e.g. Rain100L.
         data_source: folder of official trees, or the address of a git repository with DVC.
-        data_version: commit of the repository, or a word for the folder's content.
-        code_version: what `dgunet pipeline versions` says; the step refuses other code.
-        image_digest: digest of the image; the step refuses another.
+        data_version: commit of the repository, or a word that identifies the folder's content.
+        code_version: output of `dgunet pipeline versions`; the step refuses other code.
+        image_digest: digest of the container image; the step refuses another one.
         store: the prepared store; its digest is in the metadata.
     """
     from pathlib import Path
@@ -31,13 +31,13 @@ def prepare(
     from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.data_source import trees
-    from dgunet.steps.prepare import prepare as run
+    from dgunet.steps.prepare import prepare_store
     from dgunet.tracking.run_links import run_of
 
     check_pins(code=code_version, image=image_digest)
-    knobs = parse_params(params)
-    with trees(knobs, dataset, data_source, data_version) as root:
-        manifest = run(knobs, dataset, root=root, out=Path(store.path))
+    settings = parse_params(params)
+    with trees(settings, dataset, data_source, data_version) as root:
+        manifest = prepare_store(settings.profile, dataset, root=root, out=Path(store.path))
     store.metadata.update(
         dataset=dataset,
         digest=manifest.digest,

@@ -1,1 +1,1 @@
-
+"""Datasets: catalogue, acquisition, readers, checks, prepared stores and training batches."""

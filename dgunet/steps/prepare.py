@@ -1,21 +1,20 @@
-"""Catalogue to prepared store, for one data set."""
+"""The prepare step: from the official folder tree of one dataset to its prepared store."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from dgunet.config import Params
 from dgunet.data.store.manifest import LayoutName, StoreManifest
 from dgunet.data.store.preparation_recipes import RecipeName
 from dgunet.data.store.prepare import prepare_dataset
 from dgunet.project import EXPERIMENTS
-from dgunet.terms import DATA_TAG, RunTags
+from dgunet.terms import DATA_TAG, Profile, RunTags
 from dgunet.tracking import start_run
 from dgunet.tracking.reports.progress import counting
 
 
-def prepare(
-    params: Params,
+def prepare_store(
+    profile: Profile,
     dataset: str,
     *,
     root: Path,
@@ -25,28 +24,39 @@ def prepare(
 ) -> StoreManifest:
     """Check the official tree of ``dataset`` under ``root`` and write its store to ``out``.
 
+    The preparation is an MLflow run of the experiment for data.
+
+    Args:
+        profile: ``sample`` or ``paper``; a sample store is never complete.
+        dataset: a catalogue name.
+        root: the folder of the official trees.
+        out: the store's folder; an existing one is replaced.
+        recipe: ``whole`` keeps the images; the others prepare a training set.
+        layout: ``raw`` or ``compact``.
+
     Raises:
-        DataError: if the set is unknown, missing, incomplete or corrupt, or not the recipe's.
+        DataError: if the dataset is unknown, missing, incomplete or corrupt, or if the recipe does
+            not use it.
     """
-    tags = RunTags("prepare", params.profile, dataset=dataset).to_dict()
+    tags = RunTags("prepare", profile, dataset=dataset).to_dict()
     settings = {"dataset": dataset, "recipe": recipe, "layout": layout}
     with start_run(EXPERIMENTS["data"], f"prepare {dataset}", tags=tags, params=settings) as run:
-        with counting(f"prepare {dataset}", "pair") as tell:
+        with counting(f"prepare {dataset}", "pair") as report:
             manifest = prepare_dataset(
                 dataset,
                 root,
                 out,
-                profile=params.profile,
+                profile=profile,
                 recipe=recipe,
                 layout=layout,
-                observe=lambda done, total: tell(done, total, ""),
+                observe=lambda done, total: report(done, total, ""),
             )
         run.set_tags({DATA_TAG: manifest.digest, "task": manifest.task})
         if manifest.doubts:
             run.set_tags({"data.doubts": "; ".join(manifest.doubts)})
         run.log_metrics({"records": manifest.count})
         run.log_dataset(
-            f"{dataset} ({params.profile})",
+            f"{dataset} ({profile})",
             manifest.digest,
             source_uri=root.as_posix(),
             context=manifest.role,

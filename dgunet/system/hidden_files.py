@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 _LEFT_BEHIND = frozenset({"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini"})
 
@@ -12,8 +12,17 @@ def is_hidden(path: Path, folder: Path) -> bool:
 
     Notebooks keep copies in ``.ipynb_checkpoints``, macOS writes ``._1.png`` and ``.DS_Store``.
     """
-    parts = path.relative_to(folder).parts
-    return any(part.startswith(".") or part in _LEFT_BEHIND for part in parts)
+    return has_hidden_part(path.relative_to(folder).as_posix())
+
+
+def has_hidden_part(path: str) -> bool:
+    """As `is_hidden`, for a relative path."""
+    return any(is_hidden_name(part) for part in PurePosixPath(path).parts)
+
+
+def is_hidden_name(name: str) -> bool:
+    """Whether a file or folder called ``name`` is hidden or left behind by a program."""
+    return name.startswith(".") or name in _LEFT_BEHIND
 
 
 def left_out(folder: Path, count: int, hidden: int) -> str:

@@ -9,14 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from dgunet.data.check.dataset_check import (
-    Level,
     Observe,
-    Overlap,
-    Report,
     check_dataset,
     find_overlaps,
     write_report,
 )
+from dgunet.data.check.reports import DatasetReport, Level, Overlap
 from dgunet.project import EXPERIMENTS
 from dgunet.terms import RunTags
 from dgunet.tracking import Run, start_run
@@ -40,7 +38,7 @@ COLUMNS = (
 
 def check(
     names: Sequence[str], root: Path, *, name: str, observe: Observe | None = None
-) -> tuple[list[Report], list[Overlap]]:
+) -> tuple[list[DatasetReport], list[Overlap]]:
     """Examine sets under ``root`` and tell MLflow counts, findings, overlaps and the page.
 
     The run is FINISHED whatever is found; its tag ``healthy`` says whether no set has an error.
@@ -62,7 +60,7 @@ def check(
     return reports, overlaps
 
 
-def _tell(run: Run, reports: list[Report], overlaps: list[Overlap]) -> None:
+def _tell(run: Run, reports: list[DatasetReport], overlaps: list[Overlap]) -> None:
     run.set_tags({"healthy": "yes" if all(report.healthy for report in reports) else "no"})
     for report in reports:
         run.log_metrics(
@@ -104,5 +102,5 @@ def _flat(value: object) -> object:
     return value
 
 
-def _count(report: Report, level: Level) -> int:
+def _count(report: DatasetReport, level: Level) -> int:
     return sum(finding.level == level for finding in report.findings)

@@ -1,4 +1,4 @@
-"""Data cards: one catalogue entry as text, for the command line and the documentation."""
+"""Data cards: a catalogue entry as text, for the command line and the documentation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dgunet.data.catalogue.entries import CATALOGUE, FURTHER, DatasetInfo, datas
 
 
 def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
-    """What a card says of a set, as (label, text)."""
+    """Rows of a dataset's card, as (label, text)."""
     fields = [
         ("title", info.title),
         ("task", f"{info.task}, {info.role}"),
@@ -36,7 +36,7 @@ def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
         fields.append(("input", f"mean PSNR of the degraded images {info.input_psnr:.2f} dB on Y"))
     fields += [("known as", f"{known.what}: {known.digest}") for known in info.known]
     if info.known_pixels:
-        fields.append(("digests", f"of every picture (pixels.csv): {info.known_pixels}"))
+        fields.append(("digests", f"of every image (pixels.csv): {info.known_pixels}"))
     if info.further:
         fields.insert(1, ("beside", info.further))
     if info.twelfth:
@@ -45,7 +45,7 @@ def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
 
 
 def _cells(info: DatasetInfo) -> list[str]:
-    """The cells of the paper's tables that rest on a set, a line for each table."""
+    """Cells of the paper's tables that use a dataset, one line per table."""
     from dgunet.paper import published
     from dgunet.paper.cell_positions import slots
 
@@ -73,7 +73,7 @@ def _cells(info: DatasetInfo) -> list[str]:
 
 
 def card_lines(name: str) -> list[str]:
-    """The card of set ``name`` for a terminal.
+    """Card of dataset ``name`` for a terminal.
 
     Raises:
         DataError: for an unknown name.
@@ -101,5 +101,5 @@ def _cell(text: str) -> str:
 
 _HEAD = """# Data cards
 
-Made from `dgunet/data/catalogue/catalogue.yaml` by `dgunet data cards`; do not edit.
+Generated from `dgunet/data/catalogue/catalogue.yaml` by `dgunet data cards`; do not edit.
 """

@@ -1,4 +1,4 @@
-"""A set straight from a DVC remote, at a revision of the repository that versions it."""
+"""Fetching of a dataset from a DVC remote, at a revision of the repository that versions it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dgunet.data.acquisition.fetching import Fetched, check_absent
-from dgunet.data.acquisition.importing import Imported
-from dgunet.data.acquisition.unpacking import TAKEN
+from dgunet.data.acquisition.fetching import FetchResult, check_absent
+from dgunet.data.acquisition.importing import ImportResult
+from dgunet.data.acquisition.unpacking import DATASET_SUFFIXES
 from dgunet.data.catalogue.entries import DatasetInfo, dataset
 from dgunet.data.readers.folder_layouts import read_pairs
 from dgunet.system import files
@@ -20,7 +20,7 @@ from dgunet.system.reading import shorten
 from dgunet.system.safe_paths import check_name
 
 FOLDER = "data/paper"
-"""Where the official trees lie in this project's repositories."""
+"""Folder of the official trees in this project's repositories."""
 
 
 def fetch_from_dvc(
@@ -31,26 +31,27 @@ def fetch_from_dvc(
     *,
     folder: str = FOLDER,
     observe: Callable[[int, int | None], None] = lambda done, total: None,
-) -> Fetched:
-    """Bring set ``name`` as ``repo`` has it at ``rev``, without a copy of anything else.
+) -> FetchResult:
+    """Fetch dataset ``name`` from ``repo`` at ``rev``; nothing else of the repository is copied.
 
-    DVC trusts its remotes, so every file is compared with its MD5 here, and the list of them with
-    the MD5 in the ``.dvc`` file of that revision. The set appears under ``root`` only when all fit.
+    DVC trusts its remotes. Therefore every file is compared with its MD5 here, and the list of
+    files with the MD5 in the ``.dvc`` file of that revision. The dataset appears under ``root``
+    only when all of them agree.
 
     Args:
-        name: a catalogue key.
+        name: a catalogue name.
         repo: address or path of a git repository with DVC; its default remote is read.
         rev: commit, tag or branch.
         root: the folder of the official trees to write to, e.g. ``data/paper``.
         folder: the folder of the official trees in ``repo``.
-        observe: called with (files that are here, files in all).
+        observe: called with (files received, files in all).
 
     Raises:
-        DataError: for an unknown set, a repository, revision, remote or file that cannot be read,
-            a file that differs from its MD5, or a set that is there already or is not whole.
-        DgunetError: if the disk is full or ``root`` may not be written.
+        DataError: for an unknown dataset, a repository, revision, remote or file that cannot be
+            read, a file that differs from its MD5, or a dataset that is incomplete or exists.
+        DgunetError: if the disk is full or ``root`` is not writable.
     """
-    from dvc.api import DVCFileSystem
+    from dvc.api import DVCFileSystem  # here, because importing DVC is slow
 
     info = dataset(name)
     check_absent(info, root)
@@ -58,94 +59,102 @@ def fetch_from_dvc(
         try:
             remote = DVCFileSystem(repo, rev=rev)
             commit = str(remote.repo.get_rev())
-            tree, place = _find(info, remote, folder)
-            digests, out = _listed(remote, place)
+            tree, path = _find(info, remote, folder)
+            digests, out = _listed(remote, path)
             target = work / info.role / tree
-            _get(remote, place, target, digests, observe)
+            _download(remote, path, target, digests, observe)
         except DgunetError:
             raise
-        # DVC passes on whatever git, the disk, the cloud's client and its own parts raise.
-        except Exception as error:
+        except Exception as error:  # of git, the disk, the cloud's client and DVC itself
             if files.refused(error):
                 raise
-            raise DataError(
-                f"{name} could not be read from {Address(repo)} at {rev}:"
-                f" {type(error).__name__}: {error}",
-                "Check the address, the revision, the remote and its credentials"
-                " (AWS_ACCESS_KEY_ID, ...).",
-            ) from None  # a pipeline's log shows what it is from, the address included
+            raise _unreadable(name, repo, rev, error) from None
         pairs = len(read_pairs(info, work))
-        kept = _only_data(target)
+        kept = _remove_other_files(target)
         final = root / info.role / tree
-        if final.exists():  # with another set in it
-            raise DataError(f"{final} is there already.", "Choose another --root.")
+        if final.exists():  # with another dataset in it
+            raise DataError(f"{final} exists already.", "Choose another --root.")
         files.make_folder(final.parent)
         files.sync_tree(target)
         files.rename(target, final)
-    imported = Imported(name, final, pairs, info.pairs, kept)
-    source = f"{Address(repo)} at {commit}, {place}"
-    return Fetched(imported, source, "", f"verified by the MD5 that {out} has there")
+    imported = ImportResult(name, final, pairs, info.pairs, kept)
+    source = f"{Address(repo)} at {commit}, {path}"
+    return FetchResult(imported, source, "", f"verified by the MD5 in its {out}")
+
+
+def _unreadable(name: str, repo: str, rev: str, error: Exception) -> DataError:
+    """Error for a repository that cannot be read.
+
+    The cause is not chained to it, because a pipeline's log would show the cause and its address.
+    """
+    return DataError(
+        f"{name} could not be read from {Address(repo)} at {rev}: {type(error).__name__}: {error}",
+        "Check the address, the revision, the remote and its credentials (AWS_ACCESS_KEY_ID, ...).",
+    )
 
 
 def sets_in_dvc(names: Sequence[str], repo: str, rev: str, *, folder: str = FOLDER) -> list[str]:
-    """Those of ``names`` that ``repo`` has at ``rev``; only its listings are read.
+    """Those datasets of ``names`` that ``repo`` has at ``rev``; only its listings are read.
 
     Raises:
-        DataError: for an unknown set, or a repository or revision that cannot be read.
+        DataError: for an unknown dataset, or a repository or revision that cannot be read.
     """
-    from dvc.api import DVCFileSystem
+    from dvc.api import DVCFileSystem  # as above
 
     infos = [dataset(name) for name in names]
     try:
         remote = DVCFileSystem(repo, rev=rev)
-        return [info.name for info in infos if _places(info, remote, folder)]
-    except Exception as error:  # DVC passes on whatever git, the disk or the cloud's client raise
+        return [info.name for info in infos if _folders_of(info, remote, folder)]
+    except Exception as error:  # of git, the disk, the cloud's client and DVC itself
         raise DataError(
             f"{Address(repo)} at {rev} could not be read: {type(error).__name__}: {error}",
             "Check the address, the revision, the remote and its credentials.",
         ) from None
 
 
-def _places(info: DatasetInfo, remote: Any, folder: str) -> list[tuple[str, str]]:
-    """The folders of a set that are there: name in the catalogue, path in the repository."""
+def _folders_of(info: DatasetInfo, remote: Any, folder: str) -> list[tuple[str, str]]:
+    """Folders of a dataset that exist: name in the catalogue, path in the repository."""
     return [
-        (tree.folder, place)
+        (tree.folder, path)
         for tree in info.trees
         for base in (f"{folder}/{info.role}", folder)
-        if _is_folder(remote, place := f"{base}/{tree.folder}")
+        if _is_folder(remote, path := f"{base}/{tree.folder}")
     ]
 
 
-def _is_folder(remote: Any, place: str) -> bool:
-    """Not ``remote.isdir``, which takes a repository that cannot be read for one without it."""
+def _is_folder(remote: Any, path: str) -> bool:
+    """Whether ``path`` is a folder.
+
+    Unlike ``remote.isdir`` this raises an error for a repository that cannot be read.
+    """
     try:
-        return bool(remote.info(place)["type"] == "directory")
+        return bool(remote.info(path)["type"] == "directory")
     except FileNotFoundError:
         return False
 
 
 def _find(info: DatasetInfo, remote: Any, folder: str) -> tuple[str, str]:
-    """The official folder that is there: its name in the catalogue, its path in the repository."""
-    for tree, place in _places(info, remote, folder):
-        return tree, place
+    """The first folder of a dataset that exists: name in the catalogue, path in the repository."""
+    for tree, path in _folders_of(info, remote, folder):
+        return tree, path
     official = f"{folder}/{info.role}/{info.trees[0].folder}"
     raise DataError(
         f"{info.name} is not in that revision: there is no {official}.",
-        "Name the folder that holds train/ and test/ with --dvc-folder.",
+        "Give the folder that holds train/ and test/ with --dvc-folder.",
     )
 
 
-def _listed(remote: Any, place: str) -> tuple[dict[str, str], str]:
-    """MD5 by path of the files in ``place``, proved by the ``.dvc`` file that names them.
+def _listed(remote: Any, folder: str) -> tuple[dict[str, str], str]:
+    """MD5 by path of the files in ``folder``, and the ``.dvc`` file that verifies them.
 
-    DVC names a folder by the MD5 of its listing: the JSON of (md5, relpath), sorted by relpath.
+    DVC identifies a folder by the MD5 of its listing: JSON of (md5, relpath), sorted by relpath.
     """
-    for parent in (PurePosixPath(place), *PurePosixPath(place).parents):
+    for parent in (PurePosixPath(folder), *PurePosixPath(folder).parents):
         digest = str(remote.info(str(parent)).get("md5") or "")
         if digest.endswith(".dir"):
             break
     else:
-        raise DataError(f"{place} is not versioned by DVC there.", "Name a folder that is.")
+        raise DataError(f"{folder} is not versioned by DVC there.", "Give a folder that is.")
     known = {
         path: str(entry["md5"]) for path, entry in remote.find(str(parent), detail=True).items()
     }
@@ -156,29 +165,29 @@ def _listed(remote: Any, place: str) -> tuple[dict[str, str], str]:
     )
     found = hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False)
     for name in relative.values():
-        check_name(name, lambda why: _foreign(parent, name, why))  # noqa: B023 - called at once
+        check_name(name, lambda why: _unsafe_name(parent, name, why))  # noqa: B023 - called at once
     if f"{found.hexdigest()}.dir" != digest:
         raise DataError(
             f"the remote's list of {parent} is not the one that its .dvc file names ({digest}).",
             "The remote is damaged: push the data again from a good copy.",
         )
-    return {p: known[p] for p in known if PurePosixPath(p).is_relative_to(place)}, f"{parent}.dvc"
+    return {p: known[p] for p in known if PurePosixPath(p).is_relative_to(folder)}, f"{parent}.dvc"
 
 
-def _foreign(parent: PurePosixPath, name: str, why: str) -> DataError:
+def _unsafe_name(parent: PurePosixPath, name: str, why: str) -> DataError:
     return DataError(
         f"the remote's list of {parent} names {shorten(name)}, which {why}.",
         "Do not use this repository.",
     )
 
 
-def _only_data(folder: Path) -> int:
-    """Remove what no set consists of; gives the number of files left, none of them executable."""
+def _remove_other_files(folder: Path) -> int:
+    """Remove files without a dataset's suffix; return the number of the others, not executable."""
     left = 0
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
-            raise DataError(f"{path.name} of the remote is no plain file.", "Do not use it.")
-        if path.is_file() and path.suffix.lower() in TAKEN:
+            raise DataError(f"{path.name} of the remote is not a plain file.", "Do not use it.")
+        if path.is_file() and path.suffix.lower() in DATASET_SUFFIXES:
             path.chmod(path.stat().st_mode & ~0o111)
             left += 1
         elif path.is_file():
@@ -186,25 +195,25 @@ def _only_data(folder: Path) -> int:
     return left
 
 
-def _get(
+def _download(
     remote: Any,
-    place: str,
+    folder: str,
     target: Path,
     digests: dict[str, str],
     observe: Callable[[int, int | None], None],
 ) -> None:
-    from dvc.fs.callbacks import Callback
+    from dvc.fs.callbacks import Callback  # as above
 
     target.parent.mkdir(parents=True)
     hooks = {"files": lambda size, value, **_: observe(value, size)}
-    remote.get(place, str(target), recursive=True, callback=Callback(hooks=hooks))
+    remote.get(folder, str(target), recursive=True, callback=Callback(hooks=hooks))
     for path, digest in digests.items():
-        copy = target / PurePosixPath(path).relative_to(place)
+        copy = target / PurePosixPath(path).relative_to(folder)
         with copy.open("rb") as handle:
             found = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False))
         if found.hexdigest() != digest:
             raise DataError(
-                f"{path} comes from the remote with MD5 {found.hexdigest()}, and its .dvc file says"
+                f"{path} of the remote has the MD5 {found.hexdigest()}, its .dvc file says"
                 f" {digest}.",
                 "The remote is damaged: push the data again from a good copy.",
             )

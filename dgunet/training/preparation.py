@@ -11,7 +11,7 @@ import torch
 
 from dgunet import __version__
 from dgunet.config import RuntimeSettings, TrainingSettings
-from dgunet.data.batches.holdout import Pictures, hold_out
+from dgunet.data.batches.holdout import ValidationPairs, hold_out
 from dgunet.data.batches.joined_store import JoinedStore, Store
 from dgunet.data.store.pair_store import PairStore
 from dgunet.network import DGUNetConfig
@@ -67,7 +67,7 @@ class TrainingInputs:
 class ValidationData:
     """Images of the validation and the digest of the data they come from."""
 
-    images: Pictures
+    images: ValidationPairs
     digest: str
 
 
@@ -151,7 +151,7 @@ def _split(
         return None, None
     if validation.test_set is None:
         records, held_out = hold_out(pairs, validation.fraction, inputs.seed)
-        images = Pictures(pairs, held_out, validation.crop)
+        images = ValidationPairs(pairs, held_out, validation.crop)
         return records, ValidationData(images, pairs.manifest.digest)
     other = PairStore.open(inputs.store.parent / validation.test_set)
     if other.manifest.task != pairs.manifest.task:
@@ -160,7 +160,7 @@ def _split(
             f"{inputs.store} for {pairs.manifest.task}.",
             "Name a test set of the same task in validation.test_set.",
         )
-    images = Pictures(other, range(len(other)), validation.crop)
+    images = ValidationPairs(other, range(len(other)), validation.crop)
     return None, ValidationData(images, other.manifest.digest)
 
 

@@ -101,9 +101,9 @@ def test_saturation_moves_in_a_third_of_the_cases_evenly_between_its_ends():
 def test_saturation_is_a_mix_with_grey(seed, factor):
     image = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
     mixed = saturate(image, factor)
-    picture = Image.fromarray(image)
-    np.testing.assert_array_equal(mixed, ImageEnhance.Color(picture).enhance(factor))
-    grey = np.asarray(picture.convert("L"))[..., None].astype(float)
+    opened = Image.fromarray(image)
+    np.testing.assert_array_equal(mixed, ImageEnhance.Color(opened).enhance(factor))
+    grey = np.asarray(opened.convert("L"))[..., None].astype(float)
     exact = np.clip(grey + factor * (image - grey), 0, 255)
     assert np.abs(mixed - exact).max() < 1 + 1e-9, "Pillow drops what is behind the point"
     np.testing.assert_array_equal(saturate(image, 1.0), image)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgunet.data.batches.augment import dihedral
-from dgunet.data.batches.training_batches import Ahead, TrainingBatches
+from dgunet.data.batches.training_batches import SamplePrefetcher, TrainingBatches
 from dgunet.data.store.pair_store import PairStore
-from dgunet.data.store.writer import LoadedPair
+from dgunet.data.store.records import LoadedPair
 from dgunet.system.errors import DataError
 
 
@@ -139,7 +139,7 @@ def test_the_next_step_is_made_while_this_one_is_used_and_no_more():
             ready.set()
         return step, place
 
-    ahead = Ahead(make, 1)
+    ahead = SamplePrefetcher(make, 1)
     assert ahead.take(0, [0, 1]) == [(0, 0), (0, 1)]
     assert ready.wait(10), "without being asked"
     assert made == [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -150,20 +150,20 @@ def test_the_next_step_is_made_while_this_one_is_used_and_no_more():
         assert len(ahead._made) <= 4
 
 
-def test_what_goes_wrong_ahead_is_told_when_it_is_asked_for():
+def test_what_goes_wrong_ahead_is_reported_when_it_is_asked_for():
     def make(step, place):
         if step == 1:
             raise DataError("tile 7 is damaged.", "Prepare again.")
         return step, place
 
-    ahead = Ahead(make, 2)
+    ahead = SamplePrefetcher(make, 2)
     assert ahead.take(0, [0]) == [(0, 0)]
     with pytest.raises(DataError, match="tile 7"):
         ahead.take(1, [0])
 
 
 def test_what_a_store_remembers_is_bounded(rain, monkeypatch):
-    monkeypatch.setattr("dgunet.data.store.pair_store.REMEMBERED", 5)
+    monkeypatch.setattr("dgunet.data.store.store_reader.REMEMBERED", 5)
     store = PairStore.open(rain.folder)
     for index in [*range(len(store)), *range(len(store))]:
         assert store[index].id == rain[index].id

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dgunet.data.sample.degrade import (
     GAMMA,
-    Rain,
+    RainLayer,
     add_rain,
     add_sensor_noise,
     camera_path,
@@ -17,7 +17,7 @@ from dgunet.data.sample.degrade import (
 
 seeds = st.integers(0, 2**31)
 rains = st.builds(
-    Rain,
+    RainLayer,
     length=st.integers(3, 15),
     angle=st.floats(-40, 40),
     density=st.floats(0.005, 0.02),
@@ -25,14 +25,14 @@ rains = st.builds(
 )
 
 
-def picture(seed, height=48, width=56):
+def random_image(seed, height=48, width=56):
     return np.random.default_rng(seed).uniform(0.0, 0.9, (height, width, 3))
 
 
 @settings(deadline=None, max_examples=15)
 @given(seeds, rains)
 def test_rain_only_brightens_and_stays_in_range(seed, rain):
-    clean = picture(seed)
+    clean = random_image(seed)
     rainy = add_rain(clean, [rain], np.random.default_rng(seed))
     assert (rainy >= clean).all()
     assert rainy.max() <= 1.0
@@ -42,7 +42,7 @@ def test_rain_only_brightens_and_stays_in_range(seed, rain):
 @settings(deadline=None, max_examples=10)
 @given(seeds, rains)
 def test_every_degradation_is_a_function_of_its_seed(seed, rain):
-    clean = picture(seed)
+    clean = random_image(seed)
     for degrade in (
         lambda rng: add_rain(clean, [rain], rng),
         lambda rng: add_sensor_noise(clean, 0.01, 0.001, rng),
@@ -55,7 +55,7 @@ def test_every_degradation_is_a_function_of_its_seed(seed, rain):
 def test_streaks_lie_along_the_fall():
     """Correlation along the streaks is high, across them low."""
     for angle, along, across in ((0.0, (4, 0), (0, 4)), (45.0, (4, 4), (4, -4))):
-        rain = Rain(length=13, angle=angle, density=0.01, opacity=1.0)
+        rain = RainLayer(length=13, angle=angle, density=0.01, opacity=1.0)
         layer = rain_layer((300, 300), rain, np.random.default_rng(0))
         layer = layer - layer.mean()
 
@@ -67,9 +67,9 @@ def test_streaks_lie_along_the_fall():
 
 
 def test_more_density_and_more_opacity_mean_more_rain():
-    clean = picture(1)
+    clean = random_image(1)
     added = [
-        add_rain(clean, [Rain(9, 0.0, density, opacity)], np.random.default_rng(2)).mean()
+        add_rain(clean, [RainLayer(9, 0.0, density, opacity)], np.random.default_rng(2)).mean()
         for density, opacity in ((0.005, 0.3), (0.005, 0.6), (0.02, 0.6))
     ]
     assert clean.mean() < added[0] < added[1] < added[2]
@@ -78,9 +78,9 @@ def test_more_density_and_more_opacity_mean_more_rain():
 @settings(deadline=None, max_examples=15)
 @given(seeds, st.floats(2.0, 9.0), st.floats(-90.0, 90.0), st.floats(-3.0, 3.0))
 def test_blur_keeps_the_mean_of_linear_light(seed, length, angle, bend):
-    """Exactly so where everything the camera sweeps over is inside the picture."""
+    """Exactly so where everything the camera sweeps over is inside the image."""
     image = np.full((64, 64, 3), 0.2)
-    image[24:40, 24:40] = picture(seed, 16, 16)
+    image[24:40, 24:40] = random_image(seed, 16, 16)
     blurred = motion_blur(image, camera_path(length, angle, bend, 9))
     np.testing.assert_allclose((blurred**GAMMA).mean(), (image**GAMMA).mean(), rtol=1e-10)
     assert blurred.mean() >= image.mean() - 1e-12, "the response is concave"
@@ -88,13 +88,13 @@ def test_blur_keeps_the_mean_of_linear_light(seed, length, angle, bend):
 
 def test_a_linear_response_keeps_the_mean_of_the_stored_values():
     image = np.full((64, 64, 3), 0.2)
-    image[24:40, 24:40] = picture(5, 16, 16)
+    image[24:40, 24:40] = random_image(5, 16, 16)
     blurred = motion_blur(image, camera_path(8.0, 30.0, 1.0, 9), gamma=1.0)
     np.testing.assert_allclose(blurred.mean(), image.mean(), rtol=1e-10)
 
 
 def test_a_camera_that_stands_still_changes_nothing():
-    image = picture(7)
+    image = random_image(7)
     np.testing.assert_allclose(motion_blur(image, camera_path(0.0, 0.0, 0.0, 9)), image, atol=1e-12)
 
 

@@ -17,7 +17,7 @@ from dgunet.cli.data_commands import data
 from dgunet.data.acquisition.downloading import Download
 from dgunet.data.acquisition.fetching import fetch_dataset
 from dgunet.data.acquisition.remotes import RemoteError
-from dgunet.data.catalogue.entries import CATALOGUE, Known
+from dgunet.data.catalogue.entries import CATALOGUE, KnownRelease
 from dgunet.data.check.dataset_check import check_dataset
 from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
@@ -91,7 +91,7 @@ def test_a_path_is_imported_where_it_lies(fetch, archive, tmp_path, prefix):
 
 def test_a_broken_connection_is_taken_up_again(site, fetch, archive):
     server = site(cut=[1000, 2000, 0])
-    with pytest.raises(DataError, match=r"Run the same command again to go on"):
+    with pytest.raises(DataError, match=r"Run the same command again to continue"):
         fetch(server.url)
     fetch(server.url)
     # The third answer brought nothing, so that run gave up; the next went on from there.
@@ -212,7 +212,7 @@ def test_the_catalogue_s_digest_decides_without_one(
     with pytest.raises(DataError, match="not those of a known release"):
         fetch(server.url, name="Rain100H")
     assert not list((tmp_path / "root").iterdir())
-    known = Known(digest=check_dataset("Rain100H", sample_root).digest, what="the sample")
+    known = KnownRelease(digest=check_dataset("Rain100H", sample_root).digest, what="the sample")
     entry = CATALOGUE["Rain100H"].model_copy(update={"known": (known,)})
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
     fetched = fetch(server.url, name="Rain100H")
@@ -251,17 +251,17 @@ def test_another_address_does_not_get_the_archive_that_lies_there(site, fetch, t
 # What can be wrong.
 
 
-def test_bad_arguments_are_told_before_anything_is_asked(fetch, site, tmp_path):
+def test_bad_arguments_are_reported_before_anything_is_asked(fetch, site, tmp_path):
     server = site()
     with pytest.raises(DataError, match="64 hexadecimal digits"):
         fetch(server.url, sha256="abc")
     for url in ("ftp://example.org/a.zip", "s3://bucket"):
         with pytest.raises(DataError, match="cannot be fetched"):
             fetch(server.url, url)
-    with pytest.raises(DataError, match="unknown data set"):
+    with pytest.raises(DataError, match="unknown dataset"):
         fetch(server.url, name="Rain100X")
     (tmp_path / "root/test/Test100").mkdir(parents=True)
-    with pytest.raises(DataError, match="there already"):
+    with pytest.raises(DataError, match="exists already"):
         fetch(server.url)
     assert server.asked == []
 
@@ -278,10 +278,12 @@ def test_two_fetches_of_one_set_are_refused(fetch, site, tmp_path):
 def test_a_mirror_that_sends_too_much_is_refused(tmp_path, monkeypatch):
     from contextlib import nullcontext
 
-    from dgunet.data.acquisition.remotes import Answer
+    from dgunet.data.acquisition.remotes import RemoteResponse
 
-    answer = Answer(0, 3, '"t"', iter([b"abcd"]))
-    monkeypatch.setattr("dgunet.data.acquisition.downloading.ask", lambda *a: nullcontext(answer))
+    answer = RemoteResponse(0, 3, '"t"', iter([b"abcd"]))
+    monkeypatch.setattr(
+        "dgunet.data.acquisition.downloading.request", lambda *a: nullcontext(answer)
+    )
     with pytest.raises(RemoteError, match="more than the 3 bytes"):
         Download("http://x/y", tmp_path / "y", "", lambda a, b: None).run()
     assert list(tmp_path.iterdir()) == []

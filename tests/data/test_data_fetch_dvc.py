@@ -106,11 +106,11 @@ def test_the_verb(repository, tmp_path):
     arguments = ["fetch", "Set11", "--dvc", str(repository), "--root", str(tmp_path)]
     result = CliRunner().invoke(data, [*arguments, "--rev", "v1"])
     assert result.exit_code == 0, result.output
-    assert "verified by the MD5 that data.dvc has there" in result.stdout
+    assert "verified by the MD5 in its data.dvc" in result.stdout
     assert isinstance(CliRunner().invoke(data, arguments).exception, ConfigError)
 
 
-def test_what_is_not_there_is_told(repository, tmp_path):
+def test_what_is_not_there_is_reported(repository, tmp_path):
     for name, repo, rev in (
         ("Set11", repository, "no-such-revision"),
         ("Set11", tmp_path / "nowhere", "v1"),
@@ -120,7 +120,7 @@ def test_what_is_not_there_is_told(repository, tmp_path):
             fetch_from_dvc(name, str(repo), rev, tmp_path / "root")
     assert not list((tmp_path / "root").iterdir())
     fetch_from_dvc("Set11", str(repository), "v1", tmp_path / "root")
-    with pytest.raises(DataError, match="there already"):
+    with pytest.raises(DataError, match="exists already"):
         fetch_from_dvc("Set11", str(repository), "v1", tmp_path / "root")
 
 

@@ -68,7 +68,7 @@ def test_a_digest_in_the_address_decides(sites, tmp_path):
 def test_what_is_not_the_set_is_refused(sites, tmp_path):
     folders = (tmp_path / "root", tmp_path / "downloads")
     one = addresses(sites)[0]
-    with pytest.raises(DataError, match="called alike"):
+    with pytest.raises(DataError, match="have the same name"):
         fetch_files("SIDD", [one, one], *folders)
     with pytest.raises(DataError, match=NAMES[1]):
         fetch_files("SIDD", [one], *folders)

@@ -74,7 +74,7 @@ def test_an_interrupted_object_is_gone_on_with_and_a_changed_one_begun_again(buc
     assert place.read_bytes() == new
 
 
-def test_what_the_server_refuses_is_told(bucket, tmp_path, monkeypatch):
+def test_what_the_server_refuses_is_reported(bucket, tmp_path, monkeypatch):
     def fetch(url):
         fetch_dataset("Test100", [url], tmp_path / "root", tmp_path / "d")
 

@@ -1,4 +1,4 @@
-"""Archives and lists of strangers: nothing outside, nothing executable, bounded, in one line."""
+"""Untrusted archives and lists: nothing outside, nothing executable, bounded, in one line."""
 
 import gzip
 import os
@@ -56,9 +56,9 @@ def test_a_list_that_names_files_outside_the_set_writes_nothing(kind, tmp_path):
     members = {NESTED + name: content for name, content in members.items()}
     members |= {"x/y/gt.png": png(), "x/y/blur.png": png()}
     archive = packed(tmp_path, kind, members)
-    told = refused(r"RealBlur_J_test_list\.txt, line 2 names", archive, tmp_path)
-    assert "leads out of its folder" in told
-    assert "\n" not in told
+    reported = refused(r"RealBlur_J_test_list\.txt, line 2 names", archive, tmp_path)
+    assert "leads out of its folder" in reported
+    assert "\n" not in reported
 
 
 def test_the_list_of_a_folder_under_another_name_is_judged_too(tmp_path):
@@ -76,16 +76,16 @@ def test_the_list_of_a_folder_under_another_name_is_judged_too(tmp_path):
         ("a/../../../1.png", "leads out"),
         ("scene/gt/\x011.png", "control character"),
         ("scene/gt/" + "n" * 300 + ".png", "too long"),
-        (".git/hooks/x.png", "no picture"),
+        (".git/hooks/x.png", "not an image"),
         ("../../../../.git/hooks/pre-commit", "leads out"),
-        ("scene/gt/pre-commit", "no picture"),
-        ("x.png", "does not lie in SCENE"),
+        ("scene/gt/pre-commit", "not an image"),
+        ("x.png", "is not in SCENE"),
     ],
 )
 def test_what_a_list_may_not_name(name, reason, tmp_path):
     archive = packed(tmp_path, "tar", realblur(f"{name} {name}\n"))
-    told = refused("line 1", archive, tmp_path)
-    assert reason in told
+    reported = refused("line 1", archive, tmp_path)
+    assert reason in reported
 
 
 def test_a_list_may_not_lead_out_through_a_link_of_a_folder(tmp_path):
@@ -109,12 +109,12 @@ def test_a_list_may_not_lead_out_through_a_link_of_a_folder(tmp_path):
         (b"only-one-path.png\n", "line 1: .* is not two paths"),
         (b"a\0b\n", "line 1: it holds a NUL"),
         (b"\n" * (LINES + 1), "lines, at most"),
-        (f"{good_line()}\n{good_line()}\n".encode(), "line 2: .* a second time"),
+        (f"{good_line()}\n{good_line()}\n".encode(), "line 2: .* is listed twice"),
     ],
 )
 def test_a_list_that_does_not_read_is_one_line(text, message, tmp_path):
-    told = refused(message, packed(tmp_path, "zip", realblur(text)), tmp_path)
-    assert len(told) < 600
+    reported = refused(message, packed(tmp_path, "zip", realblur(text)), tmp_path)
+    assert len(reported) < 600
 
 
 def test_a_list_with_a_byte_order_mark_and_windows_lines_is_read(tmp_path):
@@ -137,7 +137,7 @@ def test_nothing_imported_is_executable(kind, tmp_path):
     assert not (folder / "run").exists()
 
 
-def test_a_folder_with_executable_pictures_is_imported_without_the_right(tmp_path):
+def test_a_folder_with_executable_images_is_imported_without_the_right(tmp_path):
     for number in range(3):
         path = tmp_path / f"given/Set11/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ SCRIPT = b"P3\n#!/bin/sh\n1 1\n255\n0 0 0\n"
 
 
 @pytest.mark.parametrize("content", [SCRIPT, b"GIF89a", b"%!PS-Adobe\n%%BoundingBox: 0 0 1 1\n"])
-def test_what_is_no_picture_of_a_set_by_its_content_is_refused(content, tmp_path):
+def test_what_is_no_image_of_a_set_by_its_content_is_refused(content, tmp_path):
     archive = packed(tmp_path, "zip", {"Set11/x.png": content}, mode=0o755)
     refused(r"archive\.zip/Set11/x\.png is not a readable image", archive, tmp_path, "Set11")
 
@@ -176,9 +176,9 @@ def test_what_is_no_picture_of_a_set_by_its_content_is_refused(content, tmp_path
 )
 def test_names_in_an_archive_that_no_file_may_have(kind, name, message, tmp_path):
     archive = packed(tmp_path, kind, {"Set11/1.png": png(), name: png()})
-    told = refused(message, archive, tmp_path, "Set11")
-    assert "\n" not in told
-    assert len(told) < 400
+    reported = refused(message, archive, tmp_path, "Set11")
+    assert "\n" not in reported
+    assert len(reported) < 400
 
 
 def test_a_tar_with_a_name_that_is_not_utf_8(tmp_path):
@@ -212,7 +212,7 @@ def test_devices_and_pipes_in_an_archive(kind, tmp_path):
 
 
 def links(tmp_path, *pairs):
-    """A tar of Set11 with one picture and these (type, name, link) after it."""
+    """A tar of Set11 with one image and these (type, name, link) after it."""
     archive = pack(tmp_path / "a.tar", {"Set11/1.png": png()})
     with tarfile.open(archive, "a") as handle:
         for kind, name, target in pairs:
@@ -236,7 +236,7 @@ def test_a_member_is_never_written_through_a_link(tmp_path):
     refused("as a file and as a folder", archive, tmp_path, "Set11")
 
 
-def test_links_to_pictures_become_files(tmp_path):
+def test_links_to_images_become_files(tmp_path):
     archive = links(
         tmp_path,
         (tarfile.SYMTYPE, "Set11/2.png", "3.png"),
@@ -257,8 +257,8 @@ def test_links_to_pictures_become_files(tmp_path):
 def test_thirty_thousand_folders_are_refused_before_anything_is_written(kind, tmp_path):
     members = {f"{number}/1.png": b"" for number in range(30_000)}
     archive = packed(tmp_path, kind, members)
-    told = refused("holds more than 10,000 folders", archive, tmp_path, "Set11")
-    assert "DGUNET_MAX_FOLDERS" in told
+    reported = refused("holds more than 10,000 folders", archive, tmp_path, "Set11")
+    assert "DGUNET_MAX_FOLDERS" in reported
 
 
 def test_thirty_thousand_folders_on_the_disk_too(tmp_path, monkeypatch):
@@ -303,8 +303,8 @@ def test_a_bomb_is_refused_by_what_it_says(raised, tmp_path, monkeypatch):
         monkeypatch.setenv("DGUNET_MAX_UNPACKED_GB", "2")
         assert import_dataset("Set11", archive, tmp_path / "root").pairs == 1
         return
-    told = refused(r"unpacks to more than 1 GB", archive, tmp_path, "Set11")
-    assert "DGUNET_MAX_UNPACKED_GB" in told
+    reported = refused(r"unpacks to more than 1 GB", archive, tmp_path, "Set11")
+    assert "DGUNET_MAX_UNPACKED_GB" in reported
 
 
 @pytest.mark.parametrize("name", ["Set11/a.png", "not-of-a-set.bin"])
@@ -368,17 +368,17 @@ importing.import_dataset("Set11", Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("hook", ["find_set", "inside"])
+@pytest.mark.parametrize("hook", ["find_dataset", "inside"])
 @pytest.mark.parametrize("kind", ["zip", "folder"])
 def test_what_a_killed_import_left_is_removed_by_the_next(hook, kind, sample_root, tmp_path):
     source, root = sample_root / "test", tmp_path / "root"
     if kind == "zip":
-        pictures = (sample_root / "test/Set11").iterdir()
-        source = packed(tmp_path, "zip", {f"Set11/{p.name}": p.read_bytes() for p in pictures})
+        images = (sample_root / "test/Set11").iterdir()
+        source = packed(tmp_path, "zip", {f"Set11/{p.name}": p.read_bytes() for p in images})
     command = [sys.executable, "-c", STOPPED.format(hook=hook), str(source), str(root)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
-    with pytest.raises(DataError, match="unknown data set"):
+    with pytest.raises(DataError, match="unknown dataset"):
         import_dataset("nothing", source, root)
     living = [left.path for left in leftovers_below(root)]
     import_dataset("BSD68", sample_root, root)

@@ -1,4 +1,4 @@
-"""A repository of strangers as source: its list of files, its file modes, its address."""
+"""An untrusted repository as source: its list of files, its file modes, its address."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from dgunet.tools.dvc_fetch import fetch_from_dvc
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A repository that holds Set11 with a picture, a script and a note beside it."""
+    """A repository that holds Set11 with an image, a script and a note beside it."""
     for name in ("DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     for role in ("AUTHOR", "COMMITTER"):

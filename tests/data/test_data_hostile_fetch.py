@@ -14,10 +14,10 @@ import pytest
 from data_hostile import pack, png
 from data_web import Site, serve
 
-from dgunet.data.acquisition.downloading import Download, kept
+from dgunet.data.acquisition.downloading import Download, downloaded_digest
 from dgunet.data.acquisition.fetching import fetch_dataset
 from dgunet.data.acquisition.loose_files import fetch_files
-from dgunet.data.acquisition.remotes import RemoteError, _Redirects, _request, ask
+from dgunet.data.acquisition.remotes import RemoteError, _http_request, _SafeRedirects, request
 from dgunet.system import files
 from dgunet.system.errors import DataError
 from dgunet.system.leftovers import leftovers_below
@@ -85,7 +85,7 @@ def test_a_pipe_is_not_waited_for(fetch, tmp_path):
 )
 def test_the_name_in_an_address_stays_a_name(name, tmp_path):
     folders = (tmp_path / "root", tmp_path / "downloads")
-    with pytest.raises(DataError, match=r"names|is no file of a set"):
+    with pytest.raises(DataError, match=r"names|is not a file of a dataset"):
         fetch_files("SIDD", [f"http://127.0.0.1:9/{name}"], *folders)
     assert not list(tmp_path.iterdir())
 
@@ -151,17 +151,17 @@ def test_a_redirect_to_something_else_is_refused_and_named(target, fetch):
     with server(sends_on(target)) as address, pytest.raises(DataError, match="could not be fetch"):
         fetch(f"{address}/a.zip?token=secret")
     with server(sends_on(target)) as address, pytest.raises(RemoteError) as caught:
-        ask(address).__enter__()
+        request(address).__enter__()
     if target.startswith("ftp"):
-        assert "sends http on to ftp (ftp://127.0.0.1:9/a.zip), which is not" in str(caught.value)
+        assert "redirects http to ftp (ftp://127.0.0.1:9/a.zip), which is not" in str(caught.value)
 
 
 def test_a_redirect_to_http_is_followed_and_from_https_it_is_not(fetch, archive):
     with serve(Site(archive.read_bytes())) as site, server(sends_on(site.url)) as address:
         assert fetch(f"{address}/a.zip").imported.pairs == 3
-    request = _request("https://host/a.zip", {})
-    with pytest.raises(RemoteError, match=r"sends https on to http \(http://other/b\.zip\)"):
-        _Redirects().redirect_request(request, io.BytesIO(), 302, "", {}, "http://other/b.zip")
+    asked = _http_request("https://host/a.zip", {})
+    with pytest.raises(RemoteError, match=r"redirects https to http \(http://other/b\.zip\)"):
+        _SafeRedirects().redirect_request(asked, io.BytesIO(), 302, "", {}, "http://other/b.zip")
 
 
 def test_user_and_password_go_to_that_server_only_and_are_never_shown(fetch, archive):
@@ -227,7 +227,7 @@ def test_a_damaged_note_begins_the_download_again(note, archive, fetch, tmp_path
         (tmp_path / "downloads" / name).write_bytes(note)
     for name in ("DIV2K.archive.partial", "DIV2K.archive"):
         (tmp_path / "downloads" / name).write_bytes(b"something")
-    assert kept("http://127.0.0.1/a", tmp_path / "downloads/DIV2K.archive", "") == ""
+    assert downloaded_digest("http://127.0.0.1/a", tmp_path / "downloads/DIV2K.archive", "") == ""
     with serve(Site(archive.read_bytes())) as site:
         assert fetch(site.url).imported.pairs == 3
     assert [p.name for p in (tmp_path / "downloads").iterdir()] == [".DIV2K.lock"]
@@ -238,12 +238,12 @@ def test_a_damaged_note_begins_the_download_again(note, archive, fetch, tmp_path
 
 def test_the_archive_goes_only_when_the_set_is_on_the_disk(archive, fetch, tmp_path, monkeypatch):
     """Every file and folder is flushed, then renamed, the new name flushed, and only then..."""
-    told = []
+    reported = []
     sync, unlink, rename = files.sync, type(tmp_path).unlink, type(tmp_path).rename
 
     def note(kind, call):
         def noted(path, *arguments, **options):
-            told.append((kind, path))
+            reported.append((kind, path))
             return call(path, *arguments, **options)
 
         return noted
@@ -253,8 +253,8 @@ def test_the_archive_goes_only_when_the_set_is_on_the_disk(archive, fetch, tmp_p
     monkeypatch.setattr(type(tmp_path), "rename", note("rename", rename))
     with serve(Site(archive.read_bytes())) as site:
         fetch(site.url)
-    gone = told.index(("unlink", tmp_path / "downloads/DIV2K.archive"))
-    before = told[:gone]
+    gone = reported.index(("unlink", tmp_path / "downloads/DIV2K.archive"))
+    before = reported[:gone]
     last = max(at for at, (kind, _) in enumerate(before) if kind == "rename")
     assert ("sync", tmp_path / "root/train") in before[last:]
     flushed = {path.name for kind, path in before[:last] if kind == "sync"}
@@ -274,7 +274,7 @@ fetching.fetch_dataset("DIV2K", [sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[
 """
 
 
-@pytest.mark.parametrize("hook", ["import_dataset", "_verified", "discard"])
+@pytest.mark.parametrize("hook", ["import_dataset", "_verified", "discard_download"])
 def test_a_fetch_killed_anywhere_loses_nothing_and_the_next_leaves_nothing(hook, archive, tmp_path):
     root, downloads = tmp_path / "root", tmp_path / "downloads"
     with serve(Site(archive.read_bytes())) as site:
@@ -282,7 +282,7 @@ def test_a_fetch_killed_anywhere_loses_nothing_and_the_next_leaves_nothing(hook,
         done = subprocess.run([*command, str(root), str(downloads)], check=False)
         assert done.returncode == -signal.SIGKILL
         assert digest(downloads / "DIV2K.archive") == digest(archive), "still there"
-        if hook == "discard":
+        if hook == "discard_download":
             assert len(list((root / "train/DIV2K_train_HR").iterdir())) == 3
         else:
             assert not (root / "train/DIV2K_train_HR").exists()

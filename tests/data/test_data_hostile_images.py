@@ -1,4 +1,4 @@
-"""Images and arrays of strangers: bounded, by content, in one line that names the file."""
+"""Untrusted images and arrays: bounded, by content, in one line that names the file."""
 
 import os
 import signal
@@ -14,8 +14,8 @@ from PIL import Image
 
 from dgunet.data.acquisition.importing import import_dataset
 from dgunet.data.check.dataset_check import check_dataset
-from dgunet.data.readers.images import FRAMES, FilePicture, read_rgb
-from dgunet.data.readers.pairing import natural, pictures_in
+from dgunet.data.readers.images import FRAMES, FileImage, read_rgb
+from dgunet.data.readers.pairing import images_in, natural
 from dgunet.data.store.prepare import prepare_dataset
 from dgunet.data.store.writer import load_written
 from dgunet.system.errors import DataError
@@ -24,7 +24,7 @@ from dgunet.system.leftovers import leftovers_below
 
 @pytest.fixture
 def set11(tmp_path):
-    """A root with a Set11 of one good picture, and its folder."""
+    """A root with a Set11 of one good image, and its folder."""
     folder = tmp_path / "root" / "test" / "Set11"
     folder.mkdir(parents=True)
     (folder / "1.png").write_bytes(png())
@@ -62,7 +62,7 @@ def test_the_limit_on_pixels_can_be_raised_and_lowered(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(claiming(20_000, 20_000))
     monkeypatch.setenv("DGUNET_MAX_PIXELS", "400000000")
-    assert FilePicture(path).shape() == (20_000, 20_000, 3)
+    assert FileImage(path).shape() == (20_000, 20_000, 3)
     with pytest.raises(DataError, match=r"a\.png is cut off or damaged"):
         read_rgb(path)
     path.write_bytes(png((16, 16)))
@@ -74,8 +74,8 @@ def test_the_limit_on_pixels_can_be_raised_and_lowered(tmp_path, monkeypatch):
 def test_between_a_warning_and_the_limit_nothing_is_said(tmp_path):
     (tmp_path / "a.png").write_bytes(claiming(10_000, 12_000))
     script = (
-        "import sys; from pathlib import Path; from dgunet.data.readers.images import FilePicture;"
-        "print(FilePicture(Path(sys.argv[1])).shape())"
+        "import sys; from pathlib import Path; from dgunet.data.readers.images import FileImage;"
+        "print(FileImage(Path(sys.argv[1])).shape())"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "a.png")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -120,7 +120,7 @@ def test_digits_that_are_no_number_are_sorted_as_text(set11, tmp_path):
     root, folder = set11
     for name in ("²5", "10", "2", "٣"):
         (folder / f"{name}.png").write_bytes(png())
-    assert list(pictures_in(folder)) == ["1", "2", "10", "²5", "٣"]
+    assert list(images_in(folder)) == ["1", "2", "10", "²5", "٣"]
     assert prepared(root, tmp_path).count == 5
     assert natural("a2b10") == [(0, 0, "a"), (1, 2, ""), (0, 0, "b"), (1, 10, ""), (0, 0, "")]
 
@@ -129,7 +129,7 @@ def test_digits_that_are_no_number_are_sorted_as_text(set11, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_animated_pictures_are_refused_with_their_number_of_frames(suffix, set11, tmp_path):
+def test_animated_images_are_refused_with_their_number_of_frames(suffix, set11, tmp_path):
     root, folder = set11
     frames = [Image.new("RGB", (16, 16), (n, 0, 0)) for n in range(3)]
     frames[0].save(folder / f"2.{suffix}", save_all=True, append_images=frames[1:])
@@ -143,14 +143,14 @@ def test_frames_of_a_tiff_are_not_counted_for_ever(tmp_path):
         read_rgb(tmp_path / "a.tif")
 
 
-def test_a_gif_named_as_a_png_is_no_picture_of_a_set(set11, tmp_path):
+def test_a_gif_named_as_a_png_is_no_image_of_a_set(set11, tmp_path):
     root, folder = set11
     Image.new("L", (16, 16)).save(folder / "2.png", "GIF")
     refused_everywhere(root, tmp_path, r"2\.png is not a readable image")
 
 
 @pytest.mark.parametrize("seed", range(150))
-def test_spoilt_pictures_never_end_in_another_error(seed, tmp_path):
+def test_spoilt_images_never_end_in_another_error(seed, tmp_path):
     random = np.random.default_rng(seed)
     suffix = ["png", "jpg", "tif", "bmp"][seed % 4]
     path = tmp_path / f"a.{suffix}"
@@ -161,7 +161,7 @@ def test_spoilt_pictures_never_end_in_another_error(seed, tmp_path):
     path.write_bytes(content)
     try:
         assert read_rgb(path).dtype == np.uint8
-        FilePicture(path).kind()
+        FileImage(path).kind()
     except DataError as error:
         assert str(path) in str(error)
 
@@ -177,7 +177,7 @@ def dnd(spoil):
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "reported"),
     [
         (np.nan, "1 NaN or infinite values"),
         (np.inf, "1 NaN or infinite values"),
@@ -187,11 +187,11 @@ def dnd(spoil):
         (1.001, r"spans \[.*, 1\.001\]"),
     ],
 )
-def test_pixels_of_dnd_outside_of_0_to_1(value, told, dnd, tmp_path):
+def test_pixels_of_dnd_outside_of_0_to_1(value, reported, dnd, tmp_path):
     root, folder = dnd
     with h5py.File(folder / "images_srgb/0001.mat", "r+") as handle:
         handle["InoisySRGB"][0, 3, 3] = value
-    with pytest.raises(DataError, match=rf"0001\.mat: .*image 0001 .*{told}.* in \[0, 1\]"):
+    with pytest.raises(DataError, match=rf"0001\.mat: .*image 0001 .*{reported}.* in \[0, 1\]"):
         prepared(root, tmp_path, "DND")
     assert any("0001.mat" in f.text for f in check_dataset("DND", root).findings)
 
@@ -203,7 +203,7 @@ def replaced(path, name, make):
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "reported"),
     [
         (lambda h: h.__setitem__("InoisySRGB", h5py.ExternalLink("other.mat", "x")), "is a link"),
         (
@@ -221,10 +221,10 @@ def replaced(path, name, make):
     ],
     ids=["external link", "external file", "group", "huge", "shape"],
 )
-def test_a_file_of_dnd_that_is_none(make, told, dnd, tmp_path):
+def test_a_file_of_dnd_that_is_none(make, reported, dnd, tmp_path):
     root, folder = dnd
     replaced(folder / "images_srgb/0001.mat", "InoisySRGB", make)
-    with pytest.raises(DataError, match=told) as caught:
+    with pytest.raises(DataError, match=reported) as caught:
         prepared(root, tmp_path, "DND")
     assert "\n" not in str(caught.value)
 

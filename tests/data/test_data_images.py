@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dgunet.data.readers.images import FilePicture, read_grey, read_rgb
+from dgunet.data.readers.images import FileImage, read_grey, read_rgb
 from dgunet.system.errors import DataError
 
 
@@ -45,8 +45,8 @@ def test_the_shape_is_known_without_the_pixels(tmp_path, colours):
     path = tmp_path / "a.png"
     Image.fromarray(colours).save(path)
     path.write_bytes(path.read_bytes()[:60])
-    assert FilePicture(path).shape() == (17, 23, 3)
-    assert FilePicture(path, grey=True).shape() == (17, 23, 1)
+    assert FileImage(path).shape() == (17, 23, 3)
+    assert FileImage(path, grey=True).shape() == (17, 23, 1)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp"])

@@ -47,7 +47,7 @@ def test_archives_with_folders_around(kind, sample_root, tmp_path):
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["test"]
 
 
-def test_a_set_under_another_name_is_told_by_its_number_of_pairs(
+def test_a_set_under_another_name_is_recognised_by_its_number_of_pairs(
     sample_root, tmp_path, monkeypatch
 ):
     shutil.copytree(sample_root / "test/Rain100H", tmp_path / "some" / "folder")
@@ -101,7 +101,7 @@ def test_two_sets_of_one_archive_come_in_one_after_the_other(order, tmp_path):
     realblur(tmp_path / "in")
     for kind in order:
         import_dataset(f"RealBlur-{kind}", tmp_path / "in", tmp_path / "data")
-        with pytest.raises(DataError, match="there already"):
+        with pytest.raises(DataError, match="exists already"):
             import_dataset(f"RealBlur-{kind}", tmp_path / "in", tmp_path / "data")
     for kind in order:
         (pair,) = read_pairs(dataset(f"RealBlur-{kind}"), tmp_path / "data")
@@ -114,7 +114,7 @@ def test_copies_are_kept_under_the_official_name(sample_root, tmp_path):
     assert imported.folder == tmp_path / "data/train/BSD400"
 
 
-def test_pictures_of_two_halves_need_their_name(sample_root, tmp_path, monkeypatch):
+def test_images_of_two_halves_need_their_name(sample_root, tmp_path, monkeypatch):
     """Else the inputs of a set whose targets are incomplete would do."""
     whole = CATALOGUE["Test1200"].model_copy(update={"pairs": 3})
     monkeypatch.setitem(CATALOGUE, "Test1200", whole)
@@ -142,7 +142,7 @@ def test_copies_of_paired_sets_get_the_official_folders(folder, sample_root, tmp
         assert copies == {path.name: path.read_bytes() for path in (source / half).iterdir()}
 
 
-def test_the_wrong_release_is_told_on_the_way_in(sample_root, tmp_path):
+def test_the_wrong_release_is_reported_on_the_way_in(sample_root, tmp_path):
     source = sample_root / "test/GOPRO_Large/test"
     for half, kind in (("input", "blur_gamma"), ("target", "sharp")):
         (tmp_path / "in/GoPro/test" / half).mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_a_missing_partner_is_named_and_nothing_stays(spoil, tmp_path):
     assert not list((tmp_path / "data").iterdir())
 
 
-def test_sizes_that_differ_are_told_before_anything_is_copied(spoil, tmp_path):
+def test_sizes_that_differ_are_reported_before_anything_is_copied(spoil, tmp_path):
     root = spoil("test/Rain100H")
     path = root / "test/Rain100H/target/2.png"
     with Image.open(path) as image:
@@ -180,7 +180,7 @@ def test_sizes_that_differ_are_told_before_anything_is_copied(spoil, tmp_path):
 
 def test_a_set_that_is_there_already_stays(sample_root, tmp_path):
     import_dataset("Set11", sample_root, tmp_path)
-    with pytest.raises(DataError, match="there already"):
+    with pytest.raises(DataError, match="exists already"):
         import_dataset("Set11", sample_root, tmp_path)
 
 
@@ -222,7 +222,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(sample_root, tmp_path):
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(secret)
     shutil.copytree(sample_root / "test/BSD68", tmp_path / "in" / "BSD68")
     (tmp_path / "in/BSD68/test004.png").symlink_to(secret)
-    with pytest.raises(DataError, match=r"test004\.png is a link that leads out"):
+    with pytest.raises(DataError, match=r"test004\.png is a link that points outside"):
         import_dataset("BSD68", tmp_path / "in", tmp_path / "data")
     assert not (tmp_path / "data" / "test").exists()
 
@@ -291,7 +291,7 @@ def test_links_inside_an_archive_become_files(sample_root, tmp_path):
     assert imported.pairs == 4
     assert not any(path.is_symlink() for path in imported.folder.iterdir())
     (folder / "test901.png").symlink_to("nothing.png")
-    with pytest.raises(DataError, match=r"test901\.png is a link to nothing"):
+    with pytest.raises(DataError, match=r"test901\.png is a dangling link"):
         import_dataset("BSD68", tmp_path / "in", tmp_path / "other")
 
 
@@ -345,7 +345,7 @@ def test_of_two_imports_at_once_one_wins(sample_root, tmp_path, monkeypatch):
         return copy(source, place)
 
     monkeypatch.setattr(shutil, "copyfile", copyfile)
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="exists already"):
         import_dataset("Set11", sample_root, tmp_path)
     assert [path.name for path in (tmp_path / "test").iterdir()] == ["Set11"]
     assert len(read_pairs(dataset("Set11"), tmp_path)) == 3

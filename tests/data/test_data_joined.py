@@ -13,18 +13,18 @@ from dgunet.data.batches.joined_store import JoinedStore
 from dgunet.data.batches.training_batches import TrainingBatches
 from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 from dgunet.data.store.pair_store import PairStore
-from dgunet.data.store.writer import LoadedPair
+from dgunet.data.store.records import LoadedPair
 from dgunet.system.errors import DataError
 
 
 def grey(number, dtype=np.uint8):
-    """A picture of one value, by which its crops are known."""
+    """An image of one value, by which its crops are known."""
     value = number if dtype == np.uint8 else np.float32(number / 255)
     return np.full((40, 40, 1), value, dtype)
 
 
 def store(folder, numbers, dtype=np.uint8, layout="raw", **changes):
-    """A set called after its folder, of one picture for each number."""
+    """A set called after its folder, of one image for each number."""
     pairs = [LoadedPair(f"p{n}", None, grey(n, dtype)) for n in numbers]
     write_store(folder, pairs, layout=layout)
     path = folder / "manifest.json"
@@ -38,7 +38,7 @@ def store(folder, numbers, dtype=np.uint8, layout="raw", **changes):
 
 @pytest.fixture
 def joined(tmp_path):
-    """Three grey pictures of eight bits beside two of float32."""
+    """Three grey images of eight bits beside two of float32."""
     return JoinedStore.open(
         [
             store(tmp_path / "BSD400", [10, 20, 30], layout="compact"),
@@ -66,7 +66,7 @@ def test_a_batch_mixes_types_at_one_scale(joined):
     assert seen == {10, 20, 30, 40, 50}
 
 
-def test_an_epoch_has_every_picture_as_often_as_its_crops(joined):
+def test_an_epoch_has_every_image_as_often_as_its_crops(joined):
     batches = TrainingBatches(joined, patch=32, batch=5, seed=1, crops=4)
     epochs = [[i for step in range(4 * e, 4 * e + 4) for i in batches.ids(step)] for e in (0, 1)]
     for epoch in epochs:
@@ -91,9 +91,9 @@ def test_photographs_are_held_out_of_all(joined):
 @pytest.mark.parametrize(
     ("name", "changes", "match"),
     [
-        ("Rain13K", {"task": "derain"}, "is for task 'derain', .* for 'cs'"),
-        ("DIV2K", {"profile": "paper"}, "is for profile 'paper'"),
-        ("other", {"dataset": "BSD400"}, "a set is there twice: BSD400, BSD400"),
+        ("Rain13K", {"task": "derain"}, "has task 'derain', .* has 'cs'"),
+        ("DIV2K", {"profile": "paper"}, "has profile 'paper'"),
+        ("other", {"dataset": "BSD400"}, "a dataset occurs twice: BSD400, BSD400"),
     ],
 )
 def test_sets_that_do_not_go_together_are_refused(tmp_path, name, changes, match):

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from dgunet.data.catalogue.entries import CATALOGUE, dataset
-from dgunet.data.readers.folder_layouts import read_pairs, sets_under
+from dgunet.data.readers.folder_layouts import datasets_under, read_pairs
 from dgunet.data.readers.pairing import natural
 from dgunet.data.store.pair_store import PairStore
 from dgunet.data.store.prepare import prepare_dataset
@@ -47,9 +47,9 @@ def test_every_sample_tree_reads(name, sample_root):
     assert len({pair.id for pair in pairs}) == len(pairs)
     assert [pair.id for pair in pairs] == sorted((pair.id for pair in pairs), key=natural)
     for pair in pairs[:2]:
-        pictures = [p for p in (pair.input, pair.target) if p is not None]
-        images = [picture.load() for picture in pictures]
-        assert [image.shape for image in images] == [picture.shape() for picture in pictures]
+        halves = [p for p in (pair.input, pair.target) if p is not None]
+        images = [half.load() for half in halves]
+        assert [image.shape for image in images] == [half.shape() for half in halves]
         assert images[0].shape == images[-1].shape
         assert images[0].shape[2] == (1 if info.grey else 3)
         assert images[0].dtype == (np.float32 if name == "DND" else np.uint8)
@@ -145,10 +145,10 @@ def test_the_circulating_copies_read_too(sample_root, tmp_path):
     """GoPro as {input,target} with sequence and frame joined gives the same ids and pixels."""
     official = read_pairs(dataset("GoPro"), sample_root)
     for pair in official:
-        for half, picture in (("input", pair.input), ("target", pair.target)):
+        for half, image in (("input", pair.input), ("target", pair.target)):
             path = tmp_path / "GoPro" / half / f"{pair.id}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(picture.path.read_bytes())
+            path.write_bytes(image.path.read_bytes())
     copy = read_pairs(dataset("GoPro"), tmp_path)
     assert [pair.id for pair in copy] == [pair.id for pair in official]
     np.testing.assert_array_equal(copy[1].input.load(), official[1].input.load())
@@ -190,17 +190,17 @@ def test_pairs_side_by_side_are_cut_apart(tmp_path, name, folder, left):
     np.testing.assert_array_equal(record.input, rainy)
     np.testing.assert_array_equal(record.target, clean)
     Image.fromarray(np.hstack([rainy, clean])[:, 1:]).save(path)
-    with pytest.raises(DataError, match=r"7\.png has 59 columns, which make no two halves"):
+    with pytest.raises(DataError, match=r"7\.png has 59 columns, which cannot be halved"):
         prepare(name, tmp_path, tmp_path)
 
 
 def test_sets_are_found_by_their_folders_and_those_in_another_s_only_if_they_read(
     sample_root, tmp_path
 ):
-    assert sets_under(sample_root) == list(CATALOGUE)
-    assert sets_under(tmp_path) == []
+    assert datasets_under(sample_root) == list(CATALOGUE)
+    assert datasets_under(tmp_path) == []
     (tmp_path / "train/DIV2K_train_HR").mkdir(parents=True)
-    assert sets_under(tmp_path) == ["DIV2K"]
+    assert datasets_under(tmp_path) == ["DIV2K"]
 
 
 def test_names_with_spaces_and_unicode(spoil, tmp_path):
@@ -230,7 +230,7 @@ def test_an_accent_pairs_however_it_is_written(tmp_path):
 def test_a_set_that_is_not_there_says_where_it_should_be(tmp_path):
     with pytest.raises(DataError, match=r"Rain100H.*test/Rain100H.*docs/data\.md"):
         prepare("Rain100H", tmp_path, tmp_path)
-    with pytest.raises(DataError, match="unknown data set 'Rain100X'"):
+    with pytest.raises(DataError, match="unknown dataset 'Rain100X'"):
         prepare("Rain100X", tmp_path, tmp_path)
 
 

@@ -16,14 +16,14 @@ from dgunet.data.store import preparation_recipes
 from dgunet.data.store.pair_store import PairStore
 from dgunet.data.store.preparation_recipes import (
     RECIPES,
+    PreparationRecipe,
     RandomPatches,
-    Recipe,
     StudioLuma,
-    Whole,
-    recipe,
+    WholeImages,
+    find_recipe,
 )
 from dgunet.data.store.prepare import prepare_dataset
-from dgunet.data.store.writer import LoadedPair
+from dgunet.data.store.records import LoadedPair
 from dgunet.system.errors import DataError
 
 SCENE = "0001_001_S6_00100_00060_3200_L"
@@ -61,17 +61,17 @@ def test_the_paper_trains_on_one_set_a_task_and_the_code_on_one_more():
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted", "told"),
+    ("name", "wanted", "reported"),
     [
         ("GoPro", "paper", "GoPro-train"),
         ("DIV2K", "paper", "BSD400"),
         ("Rain12", "released", "13K"),
     ],
 )
-def test_a_set_that_a_recipe_does_not_train_on_is_refused(name, wanted, told):
-    assert recipe(dataset(name), "whole").cut == Whole()
-    with pytest.raises(DataError, match=rf"{name} is no training set.*{told}"):
-        recipe(dataset(name), wanted)
+def test_a_set_that_a_recipe_does_not_train_on_is_refused(name, wanted, reported):
+    assert find_recipe(dataset(name), "whole").cut == WholeImages()
+    with pytest.raises(DataError, match=rf"{name} is not a training set.*{reported}"):
+        find_recipe(dataset(name), wanted)
 
 
 # Patches of the released denoising recipe.
@@ -80,7 +80,7 @@ def test_a_set_that_a_recipe_does_not_train_on_is_refused(name, wanted, told):
 @settings(deadline=None, max_examples=25)
 @given(st.text(min_size=1), st.integers(33, 90), st.integers(33, 90))
 def test_patches_stay_inside_and_leave_the_last_place_out(name, height, width):
-    places = RandomPatches(200, 32).places(name, height, width)
+    places = RandomPatches(200, 32).corners(name, height, width)
     assert places.shape == (200, 2)
     assert (places >= 0).all()
     assert places[:, 0].max() <= height - 32 - 1
@@ -88,7 +88,7 @@ def test_patches_stay_inside_and_leave_the_last_place_out(name, height, width):
 
 
 def test_every_other_place_is_equally_likely():
-    places = RandomPatches(60_000, 32).places("a photograph", 32 + 5, 32 + 3)
+    places = RandomPatches(60_000, 32).corners("a photograph", 32 + 5, 32 + 3)
     counts = Counter(map(tuple, places.tolist()))
     assert set(counts) == {(row, column) for row in range(5) for column in range(3)}
     expected = 60_000 / 15
@@ -101,7 +101,7 @@ def test_both_halves_of_a_patch_are_of_one_place():
     cut = RandomPatches(12, 32)
     patches = list(cut(LoadedPair("p", 255 - clean, clean)))
     assert [patch.id for patch in patches] == [f"p_{number:02d}" for number in range(1, 13)]
-    for patch, (top, left) in zip(patches, cut.places("p", 50, 70), strict=True):
+    for patch, (top, left) in zip(patches, cut.corners("p", 50, 70), strict=True):
         np.testing.assert_array_equal(patch.target, clean[top : top + 32, left : left + 32])
         np.testing.assert_array_equal(patch.input, 255 - patch.target)
     other = [patch.target[0, 0].tolist() for patch in cut(LoadedPair("q", 255 - clean, clean))]
@@ -111,7 +111,7 @@ def test_both_halves_of_a_patch_are_of_one_place():
 @pytest.fixture
 def small_patches(monkeypatch):
     """The released denoising recipe at the sample's size."""
-    small = Recipe("released", ("SIDD-train",), RandomPatches(7, 32), crop=16)
+    small = PreparationRecipe("released", ("SIDD-train",), RandomPatches(7, 32), crop=16)
     monkeypatch.setitem(RECIPES, "denoise", (RECIPES["denoise"][0], small))
 
 
@@ -125,7 +125,7 @@ def test_a_store_of_patches(sample_root, tmp_path):
     store = PairStore.open(tmp_path / "s")
     assert {record.shape for record in store} == {(32, 32, 3)}
     image = pairs[0].target.load()
-    top, left = RandomPatches(7, 32).places(pairs[0].id, *image.shape[:2])[4]
+    top, left = RandomPatches(7, 32).corners(pairs[0].id, *image.shape[:2])[4]
     np.testing.assert_array_equal(store[4].target, image[top : top + 32, left : left + 32])
     assert sample_root / store[4].target_source.file == pairs[0].target.path
     many = prepare_dataset(
@@ -216,13 +216,13 @@ def test_the_verb_prepares_by_recipe_and_layout(sample_root, tmp_path, monkeypat
     monkeypatch.setenv("DGUNET_HOME", str(home))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     words = f"prepare Set11 --root {sample_root} --out {out} --layout compact".split()
-    told = CliRunner().invoke(data, words)
-    assert told.exit_code == 0, told.output
+    reported = CliRunner().invoke(data, words)
+    assert reported.exit_code == 0, reported.output
     manifest = PairStore.open(out).manifest
     assert (manifest.recipe, manifest.layout) == ("whole", "compact")
-    assert manifest.digest[:12] in told.output
+    assert manifest.digest[:12] in reported.output
     refused = CliRunner().invoke(data, [*words, "--recipe", "paper"])
-    assert "Set11 is no training set" in str(refused.exception)
+    assert "Set11 is not a training set" in str(refused.exception)
 
 
 def test_names_of_the_verb_are_those_of_the_recipes():

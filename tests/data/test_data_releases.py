@@ -1,15 +1,21 @@
-"""Releases that share a name are told apart, and the wrong one is named."""
+"""Releases that share a name are distinguished, and the wrong one is named."""
 
 import shutil
 
 import pytest
 from PIL import Image
 
-from dgunet.data.catalogue.entries import CATALOGUE, Known, dataset
+from dgunet.data.catalogue.entries import CATALOGUE, KnownRelease, dataset
 from dgunet.data.check.dataset_check import check_dataset
 from dgunet.data.readers.folder_layouts import read_pairs
 from dgunet.data.store import releases
-from dgunet.data.store.releases import Seen, doubts, glance, known_as, partly_known
+from dgunet.data.store.releases import (
+    ReleaseMeasurements,
+    measure_quickly,
+    partly_known,
+    release_doubts,
+    release_name,
+)
 from dgunet.system.errors import DataError
 
 
@@ -18,7 +24,9 @@ def warnings(report):
 
 
 @pytest.mark.parametrize("name", ["GoPro", "GoPro-train"])
-def test_blur_averaged_in_linear_light_is_told_from_the_benchmark_s(name, sample_root, tmp_path):
+def test_blur_averaged_in_linear_light_is_distinguished_from_the_benchmark_s(
+    name, sample_root, tmp_path
+):
     half = "train" if name == "GoPro-train" else "test"
     source = sample_root / half / "GOPRO_Large" / half
     for release in ("blur", "blur_gamma"):
@@ -31,49 +39,53 @@ def test_blur_averaged_in_linear_light_is_told_from_the_benchmark_s(name, sample
     assert warnings(check_dataset(name, tmp_path / "blur")) == []
     (text,) = warnings(check_dataset(name, tmp_path / "blur_gamma"))
     assert "grey levels brighter than their targets, the benchmark's +0.00" in text
-    assert text.endswith("brighter inputs are blur_gamma. Bring blur.")
+    assert text.endswith("brighter inputs are blur_gamma. Use blur.")
 
 
 def test_the_benchmark_of_sidd_is_not_its_validation_set(sample_root, tmp_path):
     (tmp_path / "SIDD").mkdir()
     noisy = sample_root / "test/SIDD/ValidationNoisyBlocksSrgb.mat"
     shutil.copyfile(noisy, tmp_path / "SIDD/BenchmarkNoisyBlocksSrgb.mat")
-    with pytest.raises(DataError, match=r"is SIDD's benchmark.* Bring ValidationNoisyBlocksSrgb"):
+    with pytest.raises(
+        DataError, match=r"is SIDD's benchmark.* Download ValidationNoisyBlocksSrgb"
+    ):
         read_pairs(dataset("SIDD"), tmp_path)
 
 
 def test_copies_cut_to_another_size_are_named():
     info = CATALOGUE["BSD68"]
-    whole = Seen(68, "0" * 64, {"481x321": 60, "321x481": 8})
-    assert doubts(info, whole) == ["its pixels are not those of the known release"]
-    cropped = Seen(68, "0" * 64, {"480x288": 60, "288x480": 8})
-    assert doubts(info, cropped)[0] == (
+    whole = ReleaseMeasurements(68, "0" * 64, {"481x321": 60, "321x481": 8})
+    assert release_doubts(info, whole) == ["its pixels are not those of the known release"]
+    cropped = ReleaseMeasurements(68, "0" * 64, {"480x288": 60, "288x480": 8})
+    assert release_doubts(info, cropped)[0] == (
         "another release: 68 pairs are not 481x321 or 321x481 (480x288, 288x480)"
     )
-    assert doubts(info, Seen(3, "0" * 64, {"96x96": 3})) == [], "the sample is smaller"
+    assert release_doubts(info, ReleaseMeasurements(3, "0" * 64, {"96x96": 3})) == [], (
+        "the sample is smaller"
+    )
 
 
 def test_a_known_release_raises_no_doubt():
     info = CATALOGUE["Rain100H"]
-    seen = Seen(100, info.known[0].digest, {"1x1": 100}, input_psnr=99.0)
-    assert known_as(info, seen) == info.known[0].what
-    assert doubts(info, seen) == []
-    assert len(doubts(info, Seen(100, "0" * 64, {}, input_psnr=12.0))) == 2
+    seen = ReleaseMeasurements(100, info.known[0].digest, {"1x1": 100}, input_psnr=99.0)
+    assert release_name(info, seen) == info.known[0].what
+    assert release_doubts(info, seen) == []
+    assert len(release_doubts(info, ReleaseMeasurements(100, "0" * 64, {}, input_psnr=12.0))) == 2
 
 
 @pytest.fixture
 def known(sample_root, monkeypatch):
-    """Rain100H as if the sample were all of the benchmark's release, known picture by picture."""
+    """Rain100H as if the sample were all of the benchmark's release, known image by image."""
     info = CATALOGUE["Rain100H"]
-    pixels = dict(glance(info, read_pairs(info, sample_root)).pixels)
-    release = Known(digest="0" * 64, what="the three pairs")
+    pixels = dict(measure_quickly(info, read_pairs(info, sample_root)).pixels)
+    release = KnownRelease(digest="0" * 64, what="the three pairs")
     entry = info.model_copy(update={"pairs": 3, "known": (release,), "input_psnr": None})
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
     monkeypatch.setattr(releases, "known_pixels", lambda name: pixels)
 
 
 @pytest.mark.usefixtures("known")
-def test_a_picture_that_differs_from_the_known_release_is_named(spoil):
+def test_an_image_that_differs_from_the_known_release_is_named(spoil):
     root = spoil("test/Rain100H")
     report = check_dataset("Rain100H", root)
     assert report.release == "the three pairs, under other names"
@@ -91,7 +103,7 @@ def test_a_part_is_known_whatever_its_files_are_called(spoil):
     folder = spoil("test/Rain100H") / "test/Rain100H"
     for half in ("input", "target"):
         (folder / half / "3.png").unlink()
-        (folder / half / "1.png").rename(folder / half / "a picture.png")
+        (folder / half / "1.png").rename(folder / half / "an image.png")
     report = check_dataset("Rain100H", folder.parents[1])
     assert report.release == "2 of the three pairs"
     assert warnings(report) == []
@@ -100,22 +112,24 @@ def test_a_part_is_known_whatever_its_files_are_called(spoil):
 def test_of_a_set_known_in_part_only_the_known_names_are_judged(monkeypatch):
     monkeypatch.setattr(releases, "known_pixels", lambda name: {"1": ("a", "b"), "2": ("c", "d")})
     info = CATALOGUE["Rain13K"]
-    seen = Seen(3, "0" * 64, pixels={"1": ("a", "b"), "2": ("c", "x"), "9": ("y", "z")})
-    assert known_as(info, seen) == ""
-    assert doubts(info, seen) == [
+    seen = ReleaseMeasurements(
+        3, "0" * 64, pixels={"1": ("a", "b"), "2": ("c", "x"), "9": ("y", "z")}
+    )
+    assert release_name(info, seen) == ""
+    assert release_doubts(info, seen) == [
         "1 of 3 pairs have other pixels than the known release: 2 (target)"
     ]
     assert partly_known(info, seen).startswith(
         "1 of 3 pairs are known by their pixels: the first 40"
     )
-    assert partly_known(info, Seen(1, pixels={"9": ("y", "z")})) == ""
+    assert partly_known(info, ReleaseMeasurements(1, pixels={"9": ("y", "z")})) == ""
 
 
 @pytest.mark.benchmarks_data
-def test_the_digests_of_pictures_are_those_of_the_real_ones(benchmarks):
+def test_the_digests_of_images_are_those_of_the_real_ones(benchmarks):
     for name, count in (("Rain100L", 100), ("Set11", 11), ("BSD68", 68), ("BSD400", 400)):
         info = CATALOGUE[name]
-        seen = glance(info, read_pairs(info, benchmarks))
+        seen = measure_quickly(info, read_pairs(info, benchmarks))
         assert seen.pixels == releases.known_pixels(name)
         assert (seen.digest, len(seen.pixels)) == (info.known[0].digest, count)
 

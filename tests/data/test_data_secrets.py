@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dgunet.cli import main
-from dgunet.data.acquisition.remotes import shown
+from dgunet.system.address import redact
 from dgunet.system.errors import ConfigError, DataError, DgunetError
 from dgunet.tools.dvc_fetch import fetch_from_dvc, sets_in_dvc
 
@@ -53,14 +53,14 @@ def test_fetching_does_not_tell_the_token(address, dgunet, tmp_path, monkeypatch
 
 
 def test_what_is_shown_of_a_mirror():
-    assert shown(f"https://me:{TOKEN}@host/a.zip?sig={TOKEN}#x") == "https://host/a.zip"
-    assert shown("https://host/a b.zip") == "https://host/a b.zip"
+    assert redact(f"https://me:{TOKEN}@host/a.zip?sig={TOKEN}#x") == "https://host/a.zip"
+    assert redact("https://host/a b.zip") == "https://host/a b.zip"
 
 
 def test_no_error_of_the_package_holds_a_secret():
     error = DgunetError(f"https://me:{TOKEN}@h is away.", f"Ask https://h/?token={TOKEN}")
-    told = (str(error), repr(error), error.message, error.hint, json.dumps(error.args))
-    assert not any(TOKEN in each for each in told)
+    reported = (str(error), repr(error), error.message, error.hint, json.dumps(error.args))
+    assert not any(TOKEN in each for each in reported)
 
 
 def test_a_traceback_that_was_asked_for_holds_none(monkeypatch, capsys):
@@ -71,8 +71,12 @@ def test_a_traceback_that_was_asked_for_holds_none(monkeypatch, capsys):
     monkeypatch.setenv("DGUNET_DEBUG", "1")
     with pytest.raises(SystemExit):
         main()
-    told = capsys.readouterr().err
-    assert "Traceback" in told and "ValueError: https://h broke" in told and TOKEN not in told
+    reported = capsys.readouterr().err
+    assert (
+        "Traceback" in reported
+        and "ValueError: https://h broke" in reported
+        and TOKEN not in reported
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,10 @@ from dgunet.cli import command
 from dgunet.data.catalogue.entries import CATALOGUE, dataset
 from dgunet.data.readers.folder_layouts import read_pairs
 from dgunet.data.store import prepare as preparation
-from dgunet.data.store.pair_store import PairStore, Source
+from dgunet.data.store.pair_store import PairStore
 from dgunet.data.store.prepare import prepare_dataset
-from dgunet.data.store.writer import LoadedPair, plan_shards
+from dgunet.data.store.records import LoadedPair, SourceFile
+from dgunet.data.store.writer import plan_shards
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.files import sha256_file
 
@@ -50,17 +51,17 @@ def test_every_set_comes_back_pixel_for_pixel(name, sample_root, prepared):
     sources = read_pairs(dataset(name), sample_root)
     assert [record.id for record in store] == [pair.id for pair in sources]
     for record, pair in zip(store, sources, strict=True):
-        for stored, picture, source in (
+        for stored, image, source in (
             (record.input, pair.input, record.input_source),
             (record.target, pair.target, record.target_source),
         ):
-            if picture is None:
+            if image is None:
                 assert stored is None
                 assert source is None
                 continue
-            np.testing.assert_array_equal(stored, picture.load())
-            assert sample_root / source.file == picture.path
-            assert source.sha256 == sha256_file(picture.path)
+            np.testing.assert_array_equal(stored, image.load())
+            assert sample_root / source.file == image.path
+            assert source.sha256 == sha256_file(image.path)
     manifest = store.manifest
     info = dataset(name)
     assert (manifest.dataset, manifest.task, manifest.role) == (name, info.task, info.role)
@@ -127,7 +128,7 @@ def test_records_are_read_only(prepared):
 
 def test_floats_and_absent_halves(tmp_path):
     image = np.random.default_rng(0).random((5, 7, 3), dtype=np.float32)
-    source = Source("images_srgb/0001.mat", "0" * 64)
+    source = SourceFile("images_srgb/0001.mat", "0" * 64)
     pair = LoadedPair("0001_01", image, None, source, None)
     write_store(tmp_path / "s", [pair])
     record = PairStore.open(tmp_path / "s")[0]
@@ -242,13 +243,13 @@ def test_pixels_that_are_not_the_digests_are_found_at_first_use(tmp_path, layout
     write_store(tmp_path / "one", one, layout=layout)
     write_store(tmp_path / "other", other, layout=layout)
     PairStore.open(tmp_path / "one").verify()
-    told, wrong = (
+    reported, wrong = (
         json.loads((tmp_path / n / "manifest.json").read_text()) for n in ("one", "other")
     )
     (tmp_path / "other" / "manifest.json").write_text(
-        json.dumps(wrong | {"digest": told["digest"]})
+        json.dumps(wrong | {"digest": reported["digest"]})
     )
-    with pytest.raises(DataError, match=f"names the digest {told['digest']}, the pixels have"):
+    with pytest.raises(DataError, match=f"names the digest {reported['digest']}, the pixels have"):
         PairStore.open(tmp_path / "other")
 
 
@@ -425,7 +426,7 @@ def test_a_file_of_a_store_lies_in_its_folder(name, store_copy):
 
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", "a\nb", "x" * 300, ""])
 def test_a_record_is_not_called_as_no_file_may_be(name, tmp_path):
-    """Its restored picture or box becomes a file of that name."""
+    """Its restored image or box becomes a file of that name."""
     write_store(tmp_path / "store", [LoadedPair(name, None, np.zeros((4, 4, 3), np.uint8))])
     with pytest.raises(DataError, match=r"store holds the record .*, which"):
         PairStore.open(tmp_path / "store")[0]
@@ -442,7 +443,7 @@ def test_a_field_of_a_manifest_has_its_type(name, value, store_copy):
     content = json.loads(path.read_text())
     (content["shards"][0] if name in ("records", "bytes") else content)[name] = value
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as reported:
         PairStore.open(store_copy)
-    assert "\n" not in str(told.value)
-    assert len(str(told.value)) < 500
+    assert "\n" not in str(reported.value)
+    assert len(str(reported.value)) < 500

@@ -15,10 +15,10 @@ from PIL import Image
 from dgunet.data.batches.training_batches import TrainingBatches
 from dgunet.data.sample.photographs import photographs
 from dgunet.data.store import tiles
-from dgunet.data.store.pair_store import PairStore, Source
+from dgunet.data.store.pair_store import PairStore
 from dgunet.data.store.prepare import prepare_dataset
+from dgunet.data.store.records import LoadedPair, SourceFile
 from dgunet.data.store.tiles import SIDE, TiledPixels, encode
-from dgunet.data.store.writer import LoadedPair
 from dgunet.system.errors import DataError
 
 
@@ -78,7 +78,7 @@ def pairs():
     clean = photographs("coffee")[0].pixels()[: SIDE + 40, : SIDE + 20]
     clean = np.rint(clean * 255).astype(np.uint8)
     noisy = np.clip(clean + rng.normal(0, 9, clean.shape), 0, 255).astype(np.uint8)
-    source = Source("input/1.png", "0" * 64)
+    source = SourceFile("input/1.png", "0" * 64)
     return [LoadedPair("1", noisy, clean, source), LoadedPair("2", noisy[:50], clean[:50])]
 
 

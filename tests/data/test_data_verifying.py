@@ -17,7 +17,7 @@ from dgunet.data.catalogue.entries import CATALOGUE, dataset
 from dgunet.data.store import verification, verified_notes
 from dgunet.data.store.pair_store import PairStore
 from dgunet.data.store.prepare import prepare_dataset
-from dgunet.data.store.writer import LoadedPair
+from dgunet.data.store.records import LoadedPair
 from dgunet.system.errors import DataError
 
 
@@ -146,9 +146,9 @@ PairStore.open(sys.argv[1])
 def test_processes_that_open_it_at_once_read_it_once(store):
     command = [sys.executable, "-c", OPENS, str(store)]
     at_once = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    told = [process.communicate(timeout=120)[0] for process in at_once]
+    reported = [process.communicate(timeout=120)[0] for process in at_once]
     assert [process.returncode for process in at_once] == [0, 0, 0]
-    assert "".join(told).count("read") == 1
+    assert "".join(reported).count("read") == 1
 
 
 def seal(store, **changes):
@@ -169,7 +169,7 @@ def seal(store, **changes):
         ({"task": "deblur"}, "task is 'deblur'"),
         ({"role": "train"}, "role is 'train'"),
         ({"profile": "real"}, "profile is 'real'"),
-        ({"profile": "paper"}, "profile is 'paper', the pixels are the sample's"),
+        ({"profile": "paper"}, "profile is 'paper', but the pixels are the sample's"),
         ({"recipe": "other"}, "unknown recipe"),
         ({"digest": "0" * 64}, "names the digest 000"),
         ({"dataset": "Mine", "complete": True}, "complete is True"),
@@ -245,7 +245,7 @@ def test_a_set_called_complete_has_the_pixels_of_the_release(sample_root, tmp_pa
     content = json.loads((out / "manifest.json").read_text())
     del content["doubts"]
     (out / "manifest.json").write_text(json.dumps(content | {"complete": True}))
-    with pytest.raises(DataError, match="complete is true, and it is not: another release"):
+    with pytest.raises(DataError, match="complete is true, but it is not: another release"):
         PairStore.open(out)
 
 
@@ -255,13 +255,13 @@ def test_the_sample_s_pixels_are_known(name, prepared):
     assert digest in verification.sample_digests()
 
 
-def test_progress_is_told_in_megabytes(tmp_path, monkeypatch):
+def test_progress_is_reported_in_megabytes(tmp_path, monkeypatch):
     image = np.zeros((600, 600, 3), np.uint8)
     pairs = [LoadedPair(str(n), image, image) for n in range(3)]
     write_store(tmp_path / "s", pairs, shard_bytes=1)
-    told = []
-    verification.verify(PairStore.open(tmp_path / "s", check=False), lambda *n: told.append(n))
-    assert told == [(2, 6), (4, 6), (6, 6)]
+    reported = []
+    verification.verify(PairStore.open(tmp_path / "s", check=False), lambda *n: reported.append(n))
+    assert reported == [(2, 6), (4, 6), (6, 6)]
 
 
 def test_the_verb_reads_it_each_time(store, reads, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 
 from dgunet.config import load_params
 from dgunet.project import Layout
-from dgunet.steps.prepare import prepare
+from dgunet.steps.prepare import prepare_store
 from dgunet.steps.train import train_network
 
 
@@ -27,7 +27,7 @@ def small(project, params, sample_root, tmp_path_factory):
         patch.setenv("DGUNET_HOME", str(home))
         patch.setenv("DGUNET_TRACKING", "off")
         for name in ("Rain13K", "Rain100L"):
-            prepare(params, name, root=sample_root, out=here.store(name))
+            prepare_store(params.profile, name, root=sample_root, out=here.store(name))
         train_network(
             params, "derain", store=here.store("Rain13K"), out=here.model("derain-DGUNet")
         )

@@ -13,7 +13,8 @@ import pytest
 from training_small import PowerCutError
 
 from dgunet.data.store.pair_store import PairStore
-from dgunet.data.store.writer import LoadedPair, write_manifest, write_shard
+from dgunet.data.store.records import LoadedPair
+from dgunet.data.store.writer import write_manifest, write_shard
 from dgunet.system.errors import CheckpointError
 from dgunet.training import Checkpoints, DivergedError
 from dgunet.training.checkpoints import read_checkpoint

@@ -8,7 +8,7 @@ import pytest
 import torch
 from training_small import CPU, Noise, Recorder, TwoStages, changed, settings
 
-from dgunet.data.batches.holdout import Pictures, hold_out
+from dgunet.data.batches.holdout import ValidationPairs, hold_out
 from dgunet.data.store.pair_store import PairStore
 from dgunet.system.errors import DataError
 from dgunet.training import (
@@ -214,12 +214,12 @@ def test_no_photograph_is_on_both_sides(store, tmp_path, fraction):
 
 
 def test_nothing_left_to_train_on_is_refused(store, tmp_path):
-    with pytest.raises(DataError, match=r"2 photographs; 0\.9 of them .* leaves none"):
+    with pytest.raises(DataError, match=r"2 photographs; holding out 0\.9 of them .* leaves none"):
         hold_out(Store(tmp_path, store, 2), 0.9, seed=1)
 
 
 def test_validation_images_are_cut_from_the_middle(store):
-    whole, cut = Pictures(store, [1], 0), Pictures(store, [1], 8)
+    whole, cut = ValidationPairs(store, [1], 0), ValidationPairs(store, [1], 8)
     height, width, _ = store[1].shape
     top, left = (height - 8) // 2, (width - 8) // 2
     assert whole[0][0].shape == (3, height, width)

@@ -1,1 +1,1 @@
-"""Datasets from elsewhere: download, unpack, search and import."""
+"""Acquisition of datasets: download, unpacking, search and import."""

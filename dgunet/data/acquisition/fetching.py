@@ -1,4 +1,4 @@
-"""Fetching a set: from the first of several mirrors that gives it whole and as expected."""
+"""Fetching of a dataset from the first of several mirrors that provides a valid archive."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
-from dgunet.data.acquisition.downloading import Download, Progress, discard, kept
-from dgunet.data.acquisition.importing import Imported, import_dataset
-from dgunet.data.acquisition.remotes import RemoteError, shown, split_address
+from dgunet.data.acquisition.downloading import (
+    Download,
+    Progress,
+    discard_download,
+    downloaded_digest,
+)
+from dgunet.data.acquisition.importing import ImportResult, import_dataset
+from dgunet.data.acquisition.remotes import RemoteError, split_address
 from dgunet.data.acquisition.unpacking import is_archive
 from dgunet.data.catalogue.entries import DatasetInfo, dataset
 from dgunet.data.readers.folder_layouts import find_present
 from dgunet.system import files
+from dgunet.system.address import redact
 from dgunet.system.errors import DataError
 from dgunet.system.reading import shorten
 
@@ -25,22 +31,29 @@ SCHEMES = ("http", "https", "s3", "file")
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """What a fetch did: the import, where it came from, and why it may be trusted."""
+class FetchResult:
+    """Result of a fetch.
 
-    imported: Imported
+    Attributes:
+        imported: result of the import.
+        source: address or path of the archive.
+        sha256: digest of the archive, "" for a folder or single files.
+        verified: how the dataset was verified, "" if it was not.
+    """
+
+    imported: ImportResult
     source: str
     sha256: str
     verified: str
 
     def lines(self) -> list[str]:
-        """For the command line."""
-        trust = self.verified or (
-            "not verified: the catalogue knows no digest of this set; next time give --sha256"
+        """Lines for the command line."""
+        verification = self.verified or (
+            "not verified: the catalogue has no digest of this dataset; give --sha256 next time"
         )
         archive = [f"archive {self.sha256}"] if self.sha256 else []
         doubts = [remark for remark in self.imported.remarks() if "warning" in remark]
-        return [self.imported.line(), *doubts, f"from {self.source}", *archive, trust]
+        return [self.imported.line(), *doubts, f"from {self.source}", *archive, verification]
 
 
 def fetch_dataset(
@@ -50,27 +63,27 @@ def fetch_dataset(
     downloads: Path,
     *,
     sha256: str = "",
-    observe: Progress = lambda here, total: None,
+    observe: Progress = lambda received, total: None,
     refused: Callable[[str], None] = lambda line: None,
-) -> Fetched:
-    """Bring set ``name`` from the first of ``sources`` that gives it, and lay it out.
+) -> FetchResult:
+    """Fetch dataset ``name`` from the first valid source and import it.
 
-    What was downloaded stays in ``downloads`` until the set lies whole under ``root``, so that the
-    next run goes on where this one stopped. The set appears under its final name only when it is
-    verified: by ``sha256`` of the archive, or else by the digests the catalogue knows.
+    A download stays in ``downloads`` until the dataset is complete under ``root``, so that the next
+    run continues where this one stopped. The dataset appears under its final name only when it has
+    been verified by ``sha256`` of the archive or else by the digests of the catalogue.
 
     Args:
-        name: a catalogue key.
-        sources: addresses of the same archive (http, https, s3, file), or paths of it.
+        name: a catalogue name.
+        sources: addresses of the same archive (http, https, s3, file), or its paths.
         root: the folder of the official trees, e.g. ``data/paper``.
-        downloads: folder for the archive while it comes.
-        sha256: of the archive, hexadecimal; "" if it is not known.
-        observe: called with (bytes that are here, bytes in all or None).
-        refused: called with a line for each source that fails before another is tried.
+        downloads: folder for the archive during the download.
+        sha256: hexadecimal SHA-256 of the archive; "" if it is unknown.
+        observe: called with (bytes received, bytes in all or None).
+        refused: called with one line for each source that fails.
 
     Raises:
-        DataError: for an unknown set, a bad address or digest, a set that is there already, a
-            second fetch of it at the same time, or if no source gives it.
+        DataError: for an unknown dataset, an invalid address or digest, a dataset that exists
+            already, a concurrent fetch of it, or if no source provides it.
         DgunetError: if the disk is too small, full or not writable.
     """
     info = dataset(name)
@@ -82,23 +95,25 @@ def fetch_dataset(
     with only_one(name, downloads):
         for source in sources:
             try:
-                return _from(info, source, root, downloads / f"{name}.archive", sha256, observe)
+                return _fetch_one(
+                    info, source, root, downloads / f"{name}.archive", sha256, observe
+                )
             except RemoteError as error:
-                reasons.append(f"{shown(source)}: {error}".removesuffix("."))
+                reasons.append(f"{redact(source)}: {error}".removesuffix("."))
                 refused(reasons[-1])
     raise DataError(
         f"{name} could not be fetched. {'; '.join(reasons)}.",
-        f"Run the same command again to go on (what came is kept in {downloads}), or name another"
-        " mirror.",
+        f"Run the same command again to continue (downloads are kept in {downloads}), or give"
+        " another mirror.",
     )
 
 
 @contextmanager
 def only_one(name: str, downloads: Path) -> Iterator[None]:
-    """Keep other processes from fetching the same set to the same place.
+    """Hold the lock for fetching dataset ``name`` into ``downloads``.
 
     Raises:
-        DataError: if another one does.
+        DataError: if another process holds it.
     """
     with files.writing(downloads):
         files.make_folder(downloads)
@@ -114,53 +129,59 @@ def only_one(name: str, downloads: Path) -> Iterator[None]:
         yield
 
 
-def _from(
+def _fetch_one(
     info: DatasetInfo, source: str, root: Path, archive: Path, sha256: str, observe: Progress
-) -> Fetched:
+) -> FetchResult:
     local = local_path(source)
     if local is not None:
-        digest = _digest_of(local, sha256)
-        imported, verified = bring_in(info, local, root, sha256)
-        return Fetched(imported, str(local), digest, verified)
-    digest = kept(source, archive, sha256) or Download(source, archive, sha256, observe).run()
+        digest = _local_digest(local, sha256)
+        imported, verified = import_verified(info, local, root, sha256)
+        return FetchResult(imported, str(local), digest, verified)
+    digest = downloaded_digest(source, archive, sha256)
+    digest = digest or Download(source, archive, sha256, observe).run()
     try:
         if not is_archive(archive):
-            raise RemoteError("what it sends is neither a zip nor a tar archive")
-        imported, verified = bring_in(info, archive, root, sha256)
+            raise RemoteError("the file is neither a zip nor a tar archive")
+        imported, verified = import_verified(info, archive, root, sha256)
     except RemoteError:
-        discard(archive)
+        discard_download(archive)
         raise
-    discard(archive)
-    return Fetched(imported, shown(source), digest, verified)
+    discard_download(archive)
+    return FetchResult(imported, redact(source), digest, verified)
 
 
-def bring_in(info: DatasetInfo, source: Path, root: Path, sha256: str) -> tuple[Imported, str]:
-    """Import beside ``root``'s sets, verify, and only then let it appear among them.
+def import_verified(
+    info: DatasetInfo, source: Path, root: Path, sha256: str
+) -> tuple[ImportResult, str]:
+    """Import a dataset into a hidden folder, verify it, and move it to its final name in ``root``.
 
-    When this returns the set is on the disk under its final name, power failures included, so that
-    what it was made of may be removed.
+    On return the dataset is synced to disk under its final name; the archive may be removed.
+
+    Raises:
+        RemoteError: if the source is not the dataset and has no ``sha256``.
+        DataError: if it is not the dataset in spite of its ``sha256``, or exists already.
     """
     with files.writing(root), files.partial_folder(root / "fetch") as work:
         try:
             imported = import_dataset(info.name, source, work)
             verified = "verified by its SHA-256" if sha256 else _verified(info, imported)
         except DataError as error:
-            if sha256:  # it is what was asked for, wherever it came from
+            if sha256:  # the requested archive; another mirror would not differ
                 raise
             raise RemoteError(str(error)) from error
         target = root / imported.folder.relative_to(work)
         files.make_folder(target.parent)
         if target.exists():
-            raise DataError(f"{target} is there already.", "Move the old set away first.")
+            raise DataError(f"{target} exists already.", "Move it away first.")
         files.rename(imported.folder, target)
-    return Imported(**{**vars(imported), "folder": target}), verified
+    return ImportResult(**{**vars(imported), "folder": target}), verified
 
 
-def _verified(info: DatasetInfo, imported: Imported) -> str:
-    """Why a set may be trusted by its pixels; "" if the catalogue knows none of its releases.
+def _verified(info: DatasetInfo, imported: ImportResult) -> str:
+    """How the pixels verify a dataset; "" if the catalogue has no digest of any of its releases.
 
     Raises:
-        DataError: if its pixels are of none of the known releases.
+        DataError: if the pixels are not those of a known release.
     """
     if imported.release:
         return f"verified by its pixels: {imported.release}"
@@ -168,36 +189,38 @@ def _verified(info: DatasetInfo, imported: Imported) -> str:
         return ""
     raise DataError(
         f"its pixels (digest {imported.digest}) are not those of a known release of {info.name}.",
-        "If this is the archive you mean, say so with --sha256.",
+        "If this is the intended archive, confirm it with --sha256.",
     )
 
 
 def local_path(source: str) -> Path | None:
-    """The path that ``source`` means, None for an address elsewhere.
+    """Local path of ``source``, None for a remote address.
 
     Raises:
-        DataError: for an address of another kind.
+        DataError: for an invalid or unsupported address.
     """
     if "://" not in source:
         try:
             return Path(source).expanduser()
         except RuntimeError as error:  # ~somebody
-            raise DataError(f"{shorten(source)} is no path ({error}).", "Write it out.") from error
+            raise DataError(
+                f"{shorten(source)} is not a path ({error}).", "Give the full path."
+            ) from error
     parts = split_address(source)
     if parts.scheme not in SCHEMES or (parts.scheme == "s3" and not parts.path.strip("/")):
         raise DataError(
-            f"{shown(source)} cannot be fetched.",
+            f"{redact(source)} cannot be fetched.",
             "Give http(s)://..., s3://BUCKET/KEY, file://... or a path.",
         )
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
-def _digest_of(path: Path, sha256: str) -> str:
+def _local_digest(path: Path, sha256: str) -> str:
     if not path.exists():
         raise RemoteError("it does not exist")
     if path.is_dir():
         if sha256:
-            raise RemoteError("a folder has no SHA-256; name the archive")
+            raise RemoteError("a folder has no SHA-256; give the archive")
         return ""
     if not path.is_file():
         raise RemoteError("it is not a regular file")
@@ -208,10 +231,10 @@ def _digest_of(path: Path, sha256: str) -> str:
 
 
 def checked_digest(sha256: str) -> str:
-    """``sha256`` as files are compared with it; "" stays "".
+    """Normalise ``sha256`` to 64 lower-case digits; "" stays "".
 
     Raises:
-        DataError: if it is no SHA-256.
+        DataError: if it is not a SHA-256.
     """
     digest = sha256.strip().lower().removeprefix("sha256:")
     if digest and not re.fullmatch(r"[0-9a-f]{64}", digest):
@@ -220,10 +243,10 @@ def checked_digest(sha256: str) -> str:
 
 
 def check_absent(info: DatasetInfo, root: Path) -> None:
-    """Refuse, before anything is fetched, a set that lies under ``root`` already.
+    """Refuse a dataset that exists under ``root``, before anything is fetched.
 
     Raises:
-        DataError: names the folder.
+        DataError: naming the folder.
     """
     if (folder := find_present(info, root)) is not None:
-        raise DataError(f"{folder} is there already.", "Move the old set away first.")
+        raise DataError(f"{folder} exists already.", "Move it away first.")

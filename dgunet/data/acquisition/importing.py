@@ -1,4 +1,4 @@
-"""Bringing a set in: from an archive or a folder, however it is nested, to its official tree."""
+"""Import of a dataset from an archive or a folder, at any depth, into its official tree."""
 
 from __future__ import annotations
 
@@ -6,32 +6,40 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgunet.data.acquisition.members import is_hidden
-from dgunet.data.acquisition.searching import find_set
-from dgunet.data.acquisition.unpacking import TAKEN, check_space, unpack
-from dgunet.data.catalogue.entries import DatasetInfo, Tree, dataset
+from dgunet.data.acquisition.searching import find_dataset
+from dgunet.data.acquisition.unpacking import DATASET_SUFFIXES, check_space, unpack
+from dgunet.data.catalogue.entries import DatasetInfo, DatasetTree, dataset
 from dgunet.data.readers.folder_layouts import find_present
 from dgunet.data.readers.pairing import Pair
-from dgunet.data.store.releases import Seen, doubts, glance, known_as
+from dgunet.data.store.releases import (
+    ReleaseMeasurements,
+    measure_quickly,
+    release_doubts,
+    release_name,
+)
 from dgunet.system import files, leftovers
 from dgunet.system.errors import DataError
+from dgunet.system.hidden_files import has_hidden_part
 from dgunet.system.reading import shorten
 from dgunet.system.safe_paths import inside
 
 INDEXES = {"listed": ("listing",), "dnd": ("info.mat",)}
-"""Files of a layout that are no picture: an option that names one, or the name itself."""
+"""Index files of a layout: the option that names one, or the name itself."""
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What an import did: where the set lies now, how much of it, and which release it is.
+class ImportResult:
+    """Result of an import.
 
     Attributes:
-        dataset, folder: what lies where.
-        pairs, published_pairs, files: how many.
-        release: what the catalogue calls its pixels, "" if it does not know them.
-        doubts: what speaks against the benchmark's release.
-        digest: over the pixels, where the catalogue knows some release's.
+        dataset: catalogue name.
+        folder: folder of the imported dataset.
+        pairs: number of imported pairs.
+        published_pairs: number of pairs of the published dataset.
+        files: number of imported files.
+        release: name of the release with these pixels, "" if it is unknown.
+        doubts: reasons why this is not the benchmark's release.
+        digest: digest of the pixels, if the catalogue has one of any release; otherwise "".
     """
 
     dataset: str
@@ -44,39 +52,39 @@ class Imported:
     digest: str = ""
 
     def line(self) -> str:
-        """One line."""
-        whole = "" if self.pairs == self.published_pairs else f" of {self.published_pairs:,}"
-        return f"{self.dataset}: {self.pairs:,}{whole} pairs, {self.files:,} files in {self.folder}"
+        """Summary in one line."""
+        total = "" if self.pairs == self.published_pairs else f" of {self.published_pairs:,}"
+        return f"{self.dataset}: {self.pairs:,}{total} pairs, {self.files:,} files in {self.folder}"
 
     def remarks(self) -> list[str]:
-        """What is known of its release, a line each."""
+        """Facts about its release, one line each."""
         known = [f"{self.dataset}: {self.release}"] if self.release else []
         return known + [f"{self.dataset}: warning: {doubt}" for doubt in self.doubts]
 
 
-def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -> Imported:
-    """Lay set ``name`` out under ``root/<role>/`` from an archive or a folder.
+def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -> ImportResult:
+    """Import dataset ``name`` from an archive or a folder into ``root/<role>/``.
 
-    The set may lie deep inside ``source`` and in any tree of its catalogue entry. Its files are
-    copied, others are left; a circulating copy of a set of input and target folders gets the
-    official ones. What is imported appears under its final name only when it is whole and every
-    pair has been found. What can be told of its release without reading all of it is told.
+    The dataset may be at any depth of ``source`` and in any tree of its catalogue entry. Only its
+    files are copied. A circulating copy of a dataset with input and target folders is stored in the
+    official folders. The dataset appears under its final name only when it is complete and every
+    pair has been found. Its release is identified as far as that does not need all pixels.
 
     Args:
-        name: a catalogue key.
-        source: a zip or tar archive, or a folder, or a MATLAB file in it.
+        name: a catalogue name.
+        source: a zip or tar archive, a folder, or a MATLAB file in the folder.
         root: the folder of the official trees, e.g. ``data/paper``.
-        part: take a folder of any name that reads as the set, whatever its number of pairs.
+        part: accept a folder of any name with the right layout, whatever its number of pairs.
 
     Raises:
-        DataError: for an unknown set or format, an archive or a list that reaches outside, a link
-            that leads out of the folder, a file that is no picture by its content, a set that is
-            not found or incomplete, one already there, or sizes that differ within a pair.
-        DgunetError: if the disk is full or too small, or ``root`` may not be written.
+        DataError: for an unknown dataset or format, an archive, list or link that points outside
+            the folder, a file that is not an image by its content, a dataset that is not found, is
+            incomplete or exists already, or sizes that differ within a pair.
+        DgunetError: if the disk is full or too small, or ``root`` is not writable.
     """
     info = dataset(name)
     if not source.exists():
-        raise DataError(f"{source} does not exist.", "Name an archive or a folder.")
+        raise DataError(f"{source} does not exist.", "Give an archive or a folder.")
     source = source.absolute()
     if source.suffix == ".mat":
         source = source.parent  # SIDD and DND are several of them
@@ -92,54 +100,63 @@ def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -
 
 def _import_folder(
     info: DatasetInfo, source: Path, root: Path, *, part: bool, shown: Path | None = None
-) -> Imported:
+) -> ImportResult:
     try:
-        tree, folder, pairs = find_set(info, source, part=part)
+        tree, folder, pairs = find_dataset(info, source, part=part)
     except DataError as error:
         if shown is None:
             raise
         raise DataError(error.message.replace(str(source), str(shown)), error.hint) from error
-    wanted = _files_of(tree, folder, pairs)
-    _check_wanted(wanted, source, shown)
-    official = _official_places(info, tree, pairs)
+    needed = _files_of(tree, folder, pairs)
+    _check_files(needed, source, shown)
+    official = _official_paths(info, tree, pairs)
     home = info.trees[0] if official else info.home(tree)
     target = root / info.role / home.folder
     _refuse_present(find_present(info, root) or target)
-    seen = _glanced(info, pairs, source, shown)
-    places = official or {path: path.relative_to(folder) for path in wanted}
-    # What was unpacked for this import is its own.
-    _lay_out(places, target, move=shown is not None)
-    counts = len(pairs), info.pairs, len(wanted)
-    told = known_as(info, seen), tuple(doubts(info, seen)), seen.digest
-    return Imported(info.name, target, *counts, *told)
+    measured = _measured(info, pairs, source, shown)
+    destinations = official or {path: path.relative_to(folder) for path in needed}
+    # Files that were unpacked for this import may be moved.
+    _place_files(destinations, target, move=shown is not None)
+    return ImportResult(
+        info.name,
+        target,
+        len(pairs),
+        info.pairs,
+        len(needed),
+        release_name(info, measured),
+        tuple(release_doubts(info, measured)),
+        measured.digest,
+    )
 
 
-def _check_wanted(wanted: list[Path], source: Path, shown: Path | None) -> None:
-    """Refuse links that lead out of ``source``, and what is no file."""
+def _check_files(needed: list[Path], source: Path, shown: Path | None) -> None:
+    """Refuse links that point outside ``source``, and everything that is not a file."""
     home = source.resolve()
-    for path in wanted:
+    for path in needed:
         if not path.resolve().is_relative_to(home):
             raise DataError(
-                f"{path} is a link that leads out of {shown or source}.",
-                "Replace it by the file it names.",
+                f"{path} is a link that points outside {shown or source}.",
+                "Replace it by the file it refers to.",
             )
         if not path.is_file():
-            what = "a link to nothing" if path.is_symlink() else "not a regular file"
-            raise DataError(f"{path} is {what}.", "Replace it by the file it names.")
+            what = "a dangling link" if path.is_symlink() else "not a regular file"
+            raise DataError(f"{path} is {what}.", "Replace it by the file it refers to.")
 
 
-def _glanced(info: DatasetInfo, pairs: list[Pair], source: Path, shown: Path | None) -> Seen:
+def _measured(
+    info: DatasetInfo, pairs: list[Pair], source: Path, shown: Path | None
+) -> ReleaseMeasurements:
     try:
-        return glance(info, pairs)
+        return measure_quickly(info, pairs)
     except DataError as error:
         name = str(shown or source)
         raise DataError(error.message.replace(str(source), name), error.hint) from error
 
 
-def _official_places(info: DatasetInfo, tree: Tree, pairs: list[Pair]) -> dict[Path, Path]:
-    """Where a copy's pictures lie in the official tree of input and target folders.
+def _official_paths(info: DatasetInfo, tree: DatasetTree, pairs: list[Pair]) -> dict[Path, Path]:
+    """Paths of a copy's images in the official tree of input and target folders.
 
-    Empty for the official tree itself, and for sets that have another one.
+    Empty for the official tree itself, and for datasets whose official tree is another one.
     """
     official = info.trees[0]
     if official.layout != "paired-folders" or tree.layout not in ("paired-folders", "prefixed"):
@@ -154,40 +171,40 @@ def _official_places(info: DatasetInfo, tree: Tree, pairs: list[Pair]) -> dict[P
     }
 
 
-def _files_of(tree: Tree, folder: Path, pairs: list[Pair]) -> list[Path]:
-    pictures = [p.path for pair in pairs for p in (pair.input, pair.target) if p is not None]
+def _files_of(tree: DatasetTree, folder: Path, pairs: list[Pair]) -> list[Path]:
+    images = [p.path for pair in pairs for p in (pair.input, pair.target) if p is not None]
     indexes = [
         folder / str(tree.options.get(index, index)) for index in INDEXES.get(tree.layout, ())
     ]
-    return list(dict.fromkeys(indexes + pictures))
+    return list(dict.fromkeys(indexes + images))
 
 
-def _lay_out(wanted: dict[Path, Path], target: Path, *, move: bool) -> None:
-    """Copy or move files to their places under ``target``: all of them, or none.
+def _place_files(destinations: dict[Path, Path], target: Path, *, move: bool) -> None:
+    """Copy or move files to their destinations under ``target``: all of them, or none.
 
-    Whatever a list, an archive or a record's name says, every place lies under ``target``, and
-    every file is named as a picture, a MATLAB file or a list; nothing is executable.
+    Whatever a list, an archive or the name of a record says, every destination is under ``target``
+    and has the suffix of an image, a MATLAB file or a list; no file is executable.
     """
     if not move:
         parent = next(folder for folder in target.parents if folder.is_dir())
-        check_space(sum(path.stat().st_size for path in wanted), parent, target)
+        check_space(sum(path.stat().st_size for path in destinations), parent, target)
     with files.atomic_folder(target) as work:
-        for path, place in wanted.items():
-            name = place.as_posix()
-            there = inside(work, name, origin=f"the set from {path.parent}", links=False)
-            if there.suffix.lower() not in TAKEN or is_hidden(name):
+        for path, destination in destinations.items():
+            name = destination.as_posix()
+            final = inside(work, name, origin=f"the dataset from {path.parent}", links=False)
+            if final.suffix.lower() not in DATASET_SUFFIXES or has_hidden_part(name):
                 raise DataError(
-                    f"{path} would become {shorten(name)}, which is no name of a picture.",
+                    f"{path} would become {shorten(name)}, which is not the name of an image.",
                     "Rename it.",
                 )
-            there.parent.mkdir(parents=True, exist_ok=True)
+            final.parent.mkdir(parents=True, exist_ok=True)
             if move:
-                path.rename(there)
+                path.rename(final)
             else:
-                shutil.copyfile(path, there)  # the content, not the rights
-        _refuse_present(target)  # another import may have been faster
+                shutil.copyfile(path, final)  # without the permissions
+        _refuse_present(target)  # another import may have finished first
 
 
 def _refuse_present(target: Path) -> None:
     if target.exists():
-        raise DataError(f"{target} is there already.", "Move the old set away first.")
+        raise DataError(f"{target} exists already.", "Move it away first.")

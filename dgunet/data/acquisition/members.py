@@ -1,4 +1,4 @@
-"""The names in an archive's index: checked one by one, and counted, before anything is written."""
+"""Checks of the names in an archive's index before anything is written."""
 
 from __future__ import annotations
 
@@ -10,16 +10,11 @@ from dgunet.system.reading import shorten
 from dgunet.system.safe_paths import check_name
 
 _HINT = "Do not use this archive."
-_BY_HAND = "Unpack it yourself and name the folder of the set."
+_BY_HAND = "Unpack it yourself and give the folder of the dataset."
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder on the way is hidden, or is what macOS adds to archives."""
-    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
-
-
-class Members:
-    """The files and folders of one archive, as its index names them."""
+class ArchiveMembers:
+    """The files and folders of one archive, as named in its index."""
 
     def __init__(self, archive: Path) -> None:
         self.archive = archive
@@ -27,11 +22,11 @@ class Members:
         self._is_folder: dict[str, bool] = {}
 
     def add(self, given: str, *, is_folder: bool) -> str:
-        """The name below the archive's folder that ``given`` means; "" for that folder itself.
+        """Check one entry; return its path below the archive's root, "" for the root itself.
 
         Raises:
-            DataError: for a name that leads outside, is no file's name, or is both a file and a
-                folder; for more entries, folders or levels than are allowed.
+            DataError: for a path that points outside, an invalid file name, a path that is both a
+                file and a folder, or more entries, folders or levels than are allowed.
         """
         self._entries += 1
         if self._entries > ENTRIES.value:
@@ -47,7 +42,7 @@ class Members:
 
         check_name(name, refuse)
         if name.count("/") >= NESTED:
-            raise refuse(f"lies deeper than {NESTED} folders")
+            raise refuse(f"is deeper than {NESTED} folders")
         self._enter(name, is_folder, given)
         return name
 
@@ -64,36 +59,37 @@ class Members:
             raise DataError(
                 f"{self.archive} holds {shorten(name)} as a file and as a folder"
                 f" ({shorten(given)}).",
-                "The archive is damaged: bring it again.",
+                "The archive is damaged: download it again.",
             )
 
     def check_index(self, entries: int) -> None:
         """Refuse an index that is too long to be read.
 
         Args:
-            entries: at least so many.
+            entries: lower bound of the number of entries.
 
         Raises:
-            DataError: if that is more than is allowed.
+            DataError: if it exceeds the limit.
         """
         if entries > ENTRIES.value:
             raise self._too_many(f"more than {ENTRIES.value:,} entries", ENTRIES.hint)
 
     def outside(self, name: str) -> DataError:
-        """The refusal of a member that leaves the folder."""
+        """Error for a member that points outside the folder."""
         return DataError(
             f"{self.archive} holds {shorten(name)}, which would be written outside its folder.",
             _HINT,
         )
 
     def special(self, name: str) -> DataError:
-        """The refusal of a device, pipe or socket."""
+        """Error for a device, pipe or socket."""
         return DataError(
-            f"{self.archive} holds {shorten(name)}, which is a device or a pipe and no file.", _HINT
+            f"{self.archive} holds {shorten(name)}, which is a device or a pipe and not a file.",
+            _HINT,
         )
 
     def too_large(self, most: int) -> DataError:
-        """The refusal of an archive that unpacks to more than ``most`` bytes."""
+        """Error for an archive that unpacks to more than ``most`` bytes."""
         own = self.archive.stat().st_size / 1e9
         return DataError(
             f"{self.archive} has {own:.3g} GB and unpacks to more than {most / 1e9:.3g} GB.",

@@ -1,4 +1,4 @@
-"""Tar archives, read without trusting what they say of themselves."""
+"""Reading of untrusted tar archives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dgunet.data.acquisition.members import Members
+from dgunet.data.acquisition.members import ArchiveMembers
 from dgunet.system.errors import DataError
 
 _OPENERS: dict[bytes, Callable[[Path], Any]] = {
@@ -23,7 +23,7 @@ _OPENERS: dict[bytes, Callable[[Path], Any]] = {
     b"\x5d\0\0": lzma.open,
 }
 _AT_ONCE = 16 << 20
-"""Bytes that the tar reader may ask for in one go; headers with long names take kilobytes."""
+"""Maximum bytes per read of the tar reader; headers with long names take kilobytes."""
 
 
 @contextmanager
@@ -32,36 +32,36 @@ def open_tar(archive: Path, most: int) -> Iterator[tarfile.TarFile]:
 
     Args:
         archive: a regular file.
-        most: bytes that may be unpacked of it, headers and padding included.
+        most: maximum unpacked bytes, including headers and padding.
 
     Raises:
-        DataError: if it is no tar archive; while reading, if it is longer than ``most``.
-        Others: what the decompressors raise for damaged bytes.
+        DataError: if it is not a tar archive; while reading, if it is longer than ``most``.
+        Exception: of any type of the decompressors, if it is damaged.
     """
     with archive.open("rb") as handle:
         start = handle.read(8)
     opener = next((o for magic, o in _OPENERS.items() if start.startswith(magic)), None)
     with archive.open("rb") if opener is None else opener(archive) as stream:
-        bounded: Any = _Bounded(stream, archive, most)
+        bounded: Any = _BoundedStream(stream, archive, most)
         try:
             tar = tarfile.TarFile(fileobj=bounded)
         except tarfile.ReadError as error:
             raise DataError(
                 f"{archive} is neither a folder nor a zip or tar archive.",
-                "Unpack it yourself and name the folder.",
+                "Unpack it yourself and give the folder.",
             ) from error
         with tar:
             yield tar
 
 
-class _Bounded:
-    """A stream that refuses to be read beyond a length, or much of it at once."""
+class _BoundedStream:
+    """A stream that limits its total length and the bytes per read."""
 
     mode = "rb"
 
     def __init__(self, stream: Any, archive: Path, most: int) -> None:
         self._stream, self._archive = stream, archive
-        # Blocks of headers, which no limit on the files' bytes counts.
+        # Allow for header blocks, which the limit on the files' bytes does not count.
         self._most = most + _AT_ONCE
 
     def read(self, size: int = -1) -> bytes:
@@ -71,9 +71,9 @@ class _Bounded:
         self._check(self._stream.tell())
         return content
 
-    def seek(self, place: int, whence: int = 0) -> int:
-        self._check(place)
-        return int(self._stream.seek(place, whence))
+    def seek(self, position: int, whence: int = 0) -> int:
+        self._check(position)
+        return int(self._stream.seek(position, whence))
 
     def tell(self) -> int:
         return int(self._stream.tell())
@@ -81,28 +81,29 @@ class _Bounded:
     def close(self) -> None:
         self._stream.close()
 
-    def _check(self, place: int) -> None:
-        if place > self._most:
-            raise Members(self._archive).too_large(self._most - _AT_ONCE)
+    def _check(self, position: int) -> None:
+        if position > self._most:
+            raise ArchiveMembers(self._archive).too_large(self._most - _AT_ONCE)
 
 
 @dataclass(frozen=True)
-class Link:
+class ArchiveLink:
     """A symbolic or hard link in an archive.
 
     Attributes:
-        name: of the member, below the archive's folder.
-        names: what it names.
-        relative: to the member's folder (a symbolic link), or to the archive's (a hard link).
+        name: path of the link below the archive's root.
+        refers_to: path that the link contains.
+        relative: whether that path is relative to the link's folder (a symbolic link) or to the
+            archive's root (a hard link).
     """
 
     name: str
-    names: str
+    refers_to: str
     relative: bool
 
     @property
     def target(self) -> str | None:
-        """What it names below the archive's folder, by its letters; None if that is outside."""
+        """Normalised target below the archive's root; None if it is outside."""
         base = posixpath.dirname(self.name) if self.relative else ""
-        target = posixpath.normpath(posixpath.join(base, self.names))
+        target = posixpath.normpath(posixpath.join(base, self.refers_to))
         return None if target.startswith(("/", "..")) else target

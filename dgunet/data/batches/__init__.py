@@ -1,1 +1,1 @@
-"""Training batches from prepared stores."""
+"""Training batches and validation pairs from prepared stores."""

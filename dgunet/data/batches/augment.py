@@ -1,7 +1,7 @@
-"""What training does to a patch pair before the network sees it, as the released recipes have it.
+"""Augmentation of training patches as in the authors' released code.
 
-An `Augmentation` draws from the generator of its sample and nothing else. MixUp, which blends the
-samples of a batch, is `dgunet.training.mixup`'s.
+An `Augmentation` draws only from the generator of its sample. MixUp, which blends the samples of a
+batch, is in `dgunet.training.mixup`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from PIL import Image, ImageEnhance
 from dgunet.data.readers.images import Pixels
 
 CODES = 9
-"""The recipe draws an integer from 0 to 8, both ends included; 0 and 8 leave the patch alone."""
+"""The code draws an integer from 0 to 8, both included; 0 and 8 leave the patch unchanged."""
 
 Augmentation = Callable[[Pixels | None, Pixels, np.random.Generator], tuple[Pixels | None, Pixels]]
 """(degraded or None, clean, generator) to (degraded or None, clean), H x W x C as stored."""
@@ -23,7 +23,7 @@ Augmentation = Callable[[Pixels | None, Pixels, np.random.Generator], tuple[Pixe
 def eight_symmetries(
     degraded: Pixels | None, clean: Pixels, generator: np.random.Generator
 ) -> tuple[Pixels | None, Pixels]:
-    """A flip or turn of `dihedral`: none in two of nine cases, each other in one."""
+    """Apply a flip or rotation of `dihedral`: none in two of nine cases, each other one in one."""
     code = int(generator.integers(CODES))
     return None if degraded is None else dihedral(degraded, code), dihedral(clean, code)
 
@@ -31,10 +31,10 @@ def eight_symmetries(
 def four_symmetries(
     degraded: Pixels | None, clean: Pixels, generator: np.random.Generator
 ) -> tuple[Pixels | None, Pixels]:
-    """The released compressive-sensing recipe: rows reversed in half the cases, then transposed.
+    """Augment as the released compressive-sensing code: reverse the rows, transpose.
 
-    Its second flip reverses the only channel and does nothing, so that four of the eight symmetries
-    occur, each in one of four cases.
+    Each happens in half of the cases. The code's second flip reverses the only channel and has no
+    effect, so four of the eight symmetries occur, each in one of four cases.
     """
     code = int(generator.integers(4))
     return None if degraded is None else reflect(degraded, code), reflect(clean, code)
@@ -43,9 +43,10 @@ def four_symmetries(
 def jittered_symmetries(
     degraded: Pixels | None, clean: Pixels, generator: np.random.Generator
 ) -> tuple[Pixels | None, Pixels]:
-    """The released deblurring recipe: `draw_saturation` for both halves, then `eight_symmetries`.
+    """Augment as the released deblurring code: `draw_saturation`, then `eight_symmetries`.
 
-    Its gamma jitter has an exponent of 1 and is left out.
+    Both images of the pair get the same factor. The code's gamma jitter has an exponent of 1 and is
+    omitted.
     """
     factor = draw_saturation(generator)
     if factor != 1:
@@ -60,11 +61,11 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "denoise": eight_symmetries,
     "cs": four_symmetries,
 }
-"""Of the released recipes, by task; the paper says nothing of augmentation."""
+"""Augmentation of the released code by task; the paper does not mention augmentation."""
 
 
 def augmentation(name: str, task: str) -> Augmentation | None:
-    """What ``name`` means for ``task``: nothing, the eight symmetries, or the released recipe's.
+    """Augmentation called ``name`` for ``task``; None for ``none``.
 
     Raises:
         ValueError: for a name other than none, symmetries and released.
@@ -76,11 +77,11 @@ def augmentation(name: str, task: str) -> Augmentation | None:
 
 
 def dihedral(image: Pixels, code: int) -> Pixels:
-    """Flip or turn an image H x W x C by the recipes' code.
+    """Flip or rotate an image H x W x C by an integer code.
 
-    0 and 8: none; 1: rows reversed; 2: columns reversed; 3, 4, 5: one, two, three quarter turns
-    counter-clockwise; 6: rows reversed, then a quarter turn; 7: columns reversed, then a quarter
-    turn.
+    0 and 8: none; 1: rows reversed; 2: columns reversed; 3, 4, 5: rotated by 90, 180, 270 degrees
+    counter-clockwise; 6: rows reversed, then rotated by 90 degrees; 7: columns reversed, then
+    rotated by 90 degrees.
 
     Raises:
         ValueError: for a code outside 0 to 8.
@@ -109,21 +110,21 @@ def reflect(image: Pixels, code: int) -> Pixels:
 
 
 def draw_saturation(generator: np.random.Generator) -> float:
-    """1 in two of three cases, otherwise 1 + (0.2 - 0.4 u) with u uniform: 0.8 to 1.2."""
+    """Saturation factor: 1 in two of three cases, otherwise 1 + (0.2 - 0.4 u), u ~ U(0, 1)."""
     if generator.integers(3):
         return 1.0
     return 1 + (0.2 - 0.4 * float(generator.random()))
 
 
 def saturate(image: Pixels, factor: float) -> Pixels:
-    """An RGB image with its colours moved from grey (0) past what they are (1), as Pillow does it.
+    """Change the saturation of an RGB image as Pillow does; 0 gives grey, 1 the image itself.
 
-    grey + factor (image - grey), cut to 0..255 and to whole levels; grey is Pillow's luma.
+    grey + factor (image - grey), clipped to 0..255, truncated to integers; grey is Pillow's luma.
 
     Raises:
         ValueError: if the image is not uint8 with three channels.
     """
     if image.dtype != np.uint8 or image.shape[-1] != 3:
         raise ValueError(f"{image.dtype} with {image.shape[-1]} channels, expected uint8 with 3")
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    return np.asarray(ImageEnhance.Color(picture).enhance(factor))
+    opened = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(ImageEnhance.Color(opened).enhance(factor))

@@ -1,4 +1,4 @@
-"""Part of a training set kept apart, to see during training how good the network is on others."""
+"""Held-out part of a training set, for validation during training."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import torch
 from dgunet.data.batches.joined_store import Store
 from dgunet.data.batches.training_batches import as_tensor
 from dgunet.data.readers.images import Pixels
-from dgunet.data.store.pair_store import PairRecord
+from dgunet.data.store.records import PairRecord
 from dgunet.system.errors import DataError
 
 _HELD = 4
-"""Keeps this stream apart from those of orders, samples and MixUp."""
+"""Separates this random stream from those of orders, samples and MixUp."""
 
 
 def hold_out(store: Store, fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Numbers of the records to train on, and of those held out.
+    """Split a store into indices of training records and of held-out records.
 
-    Whole photographs are held out: no clean picture is on both sides, however many degraded
-    versions or patches of it the store has; nor is a clip of GoPro, whose frames resemble each
-    other. At least one photograph is held out. The seed and the photographs decide, not their
-    order in the store.
+    Whole photographs are held out: no clean image is on both sides, however many degraded versions
+    or patches of it the store has. For GoPro, whose frames resemble each other, whole clips are
+    held out. At least one photograph is held out. The split depends on the seed and on the
+    photographs, not on their order in the store.
 
     Args:
         store: a prepared training set.
-        fraction: of the photographs, 0 < fraction < 1.
-        seed: of the training run.
+        fraction: share of the photographs to hold out, 0 < fraction < 1.
+        seed: seed of the training run.
 
     Raises:
         DataError: if no photograph would be left to train on.
@@ -38,12 +38,12 @@ def hold_out(store: Store, fraction: float, seed: int) -> tuple[list[int], list[
     count = max(1, round(fraction * len(known)))
     if count >= len(known):
         raise DataError(
-            f"{store.folder} has {len(known)} photographs; {fraction:g} of them held out for "
+            f"{store.folder} has {len(known)} photographs; holding out {fraction:g} of them for "
             "validation leaves none to train on.",
-            "Lower validation.fraction, or leave the validation out.",
+            "Lower validation.fraction, or disable validation.",
         )
     order = np.random.default_rng([_HELD, seed]).permutation(len(known))
-    held = {known[place] for place in order[:count]}
+    held = {known[position] for position in order[:count]}
     sides: tuple[list[int], list[int]] = ([], [])
     for index, source in enumerate(sources):
         sides[source in held].append(index)
@@ -56,23 +56,23 @@ def _photograph(record: PairRecord, task: str) -> str:
     return record.target_source.sha256 if record.target_source else record.id
 
 
-class Pictures:
-    """Pairs of a store to validate on, (input, target) by number, float32 (C, H, W) in [0, 1].
+class ValidationPairs:
+    """Validation pairs of a store: (input, target) by index, float32 (C, H, W) in [0, 1].
 
     Args:
-        store: a prepared set with clean pictures.
-        records: their numbers in the store.
-        crop: side of the square that is cut from the middle; 0, or a larger one than the picture,
-            leaves the picture whole.
+        store: a prepared dataset with clean images.
+        records: indices of the pairs in the store.
+        crop: side of the square that is cut from the centre, in pixels; 0 keeps the whole image,
+            and so does a dimension that is smaller than the crop.
 
     Raises:
-        DataError: if the store has no clean pictures.
+        DataError: if the store has no clean images.
     """
 
     def __init__(self, store: Store, records: Sequence[int], crop: int) -> None:
         if not len(store) or store[0].target is None:
             raise DataError(
-                f"{store.folder} holds no clean images to validate on.", "Use another set."
+                f"{store.folder} holds no clean images to validate on.", "Use another dataset."
             )
         self._store, self._records, self._crop = store, list(records), crop
 

@@ -1,4 +1,4 @@
-"""Several prepared training sets read as one, such as BSD400 beside DIV2K."""
+"""Several prepared training sets read as one, such as BSD400 and DIV2K."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from dgunet.data.store.manifest import StoreManifest
-from dgunet.data.store.pair_store import PairRecord, PairStore
+from dgunet.data.store.pair_store import PairStore
+from dgunet.data.store.records import PairRecord
 from dgunet.system import files
 from dgunet.system.errors import DataError
 
 
 class JoinedStore:
-    """The records of several stores, one store after the other; read as a `PairStore` is.
+    """The records of several stores, one store after the other, with the interface of `PairStore`.
 
-    The stores may differ in layout and in the type of their pixels. The manifest's digest is over
-    the digests of all, in their order; its dataset names them with a plus between.
+    The stores may differ in layout and pixel type. The manifest's digest is computed from the
+    digests of all stores in their order; its dataset joins their names with a plus sign.
 
     Raises:
-        DataError: if the stores are not of one task, or not of one profile, or a set is there
-            twice.
+        DataError: if the stores differ in task or profile, or a dataset occurs twice.
     """
 
     def __init__(self, stores: Sequence[PairStore]) -> None:
@@ -32,17 +32,17 @@ class JoinedStore:
 
     @classmethod
     def open(cls, folders: Sequence[Path]) -> PairStore | JoinedStore:
-        """The stores in ``folders`` as one; a single one as it is.
+        """Open the stores in ``folders`` as one; a single store is returned as it is.
 
         Raises:
-            DataError: if one is missing or damaged, or they do not go together.
+            DataError: if a store is missing or damaged, or the stores cannot be joined.
         """
         stores = [PairStore.open(folder) for folder in folders]
         return stores[0] if len(stores) == 1 else cls(stores)
 
     @property
     def folder(self) -> Path:
-        """Of the first store, for messages."""
+        """Folder of the first store, for messages."""
         return self._stores[0].folder
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class JoinedStore:
 
 
 Store = PairStore | JoinedStore
-"""What batches and held-out parts are taken from."""
+"""Source of training batches and held-out pairs."""
 
 
 def _joined(stores: Sequence[PairStore]) -> StoreManifest:
@@ -68,12 +68,12 @@ def _joined(stores: Sequence[PairStore]) -> StoreManifest:
             ours, theirs = getattr(first, field), getattr(store.manifest, field)
             if ours != theirs:
                 raise DataError(
-                    f"{store.folder} is for {field} {theirs!r}, {stores[0].folder} for {ours!r}.",
-                    "Join sets of one task and one profile.",
+                    f"{store.folder} has {field} {theirs!r}, {stores[0].folder} has {ours!r}.",
+                    "Join datasets of one task and one profile.",
                 )
     names = [manifest.dataset for manifest in manifests]
     if len(set(names)) < len(names):
-        raise DataError(f"a set is there twice: {', '.join(names)}.", "Name every set once.")
+        raise DataError(f"a dataset occurs twice: {', '.join(names)}.", "Name every dataset once.")
     recipes = dict.fromkeys(manifest.recipe for manifest in manifests)
     return replace(
         first,

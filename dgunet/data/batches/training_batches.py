@@ -1,4 +1,4 @@
-"""Training batches: random crops from a store, the same for a seed and a step whoever asks."""
+"""Training batches: random crops from a store, a pure function of seed and step."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from dgunet.data.readers.images import Pixels
 from dgunet.system.errors import DataError
 
 _ORDER, _SAMPLE = 1, 2
-"""Keep the streams of epoch orders and of samples apart."""
+"""Separate the random streams of epoch orders and of samples."""
 
 
 class TrainingBatches:
     """Batches of random crops, a pure function of (seed, step).
 
-    Photographs come in epochs, each once, or ``crops`` times in a random order. Sample j of step t
-    is number t * batch + j of that endless sequence, and a generator of its own draws its crop and
-    its augmentation. So training can resume at any step, and any worker can make any batch.
+    An epoch has every photograph once, or ``crops`` times, in a random order. Sample j of step t is
+    number t * batch + j of the sequence of all epochs, and its own generator draws its crop and its
+    augmentation. So training can resume at any step, and any worker can make any batch.
 
     Args:
         store: a prepared training set, or several joined. One without degraded images
             (compressive sensing) gives the clean patch twice.
-        patch: side of the square crop in pixels; smaller images are mirrored at the right and
-            bottom first.
-        batch: samples a step.
-        seed: of the training run.
-        augment: what is done to a patch pair, see `dgunet.data.batches.augment`; None is nothing.
-        records: numbers of the store's records to draw from; all of them without it.
-        crops: how often an epoch has each record, at places of their own.
-        workers: threads that make the next step's samples while the caller uses this one's; 0
-            makes every sample when it is asked for. The samples are the same.
+        patch: side of the square crop in pixels; smaller images are first padded by reflection at
+            the right and bottom.
+        batch: samples per step.
+        seed: seed of the training run.
+        augment: augmentation of a patch pair, see `dgunet.data.batches.augment`; None for none.
+        records: indices of the store's records to draw from; None for all of them.
+        crops: crops of every record in an epoch, at independent positions.
+        workers: threads that prepare the next step's samples while the caller uses this one's; 0
+            makes every sample on request. The samples do not depend on it.
 
     Raises:
         DataError: if the store is empty or has no clean images.
@@ -67,28 +67,28 @@ class TrainingBatches:
         self._records = np.asarray(range(len(store)) if records is None else records, np.int64)
         self._crops = crops
         self._epoch = (-1, np.empty(0, np.int64))
-        self._ahead = Ahead(self._ready, workers)
+        self._prefetcher = SamplePrefetcher(self._sample_tensors, workers)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Batch number ``step`` from 0: (input, target), float32 (B, C, H, W) in [0, 1]."""
         return self.part(step, range(self.batch))
 
     def part(self, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Only the samples at ``places`` of batch ``step``, in that order, as `__call__`."""
-        samples = self._ahead.take(step, places)
+        """As `__call__`, but only the samples at ``places`` (positions in the batch), in order."""
+        samples = self._prefetcher.take(step, places)
         return torch.stack([pair[0] for pair in samples]), torch.stack(
             [pair[1] for pair in samples]
         )
 
     def ids(self, step: int) -> list[str]:
-        """The store's ids of the photographs in batch ``step``, by place."""
-        places = (step * self.batch + place for place in range(self.batch))
-        return [self.store[self._index(position)].id for position in places]
+        """Ids of the records in batch ``step``, by position."""
+        numbers = (step * self.batch + position for position in range(self.batch))
+        return [self.store[self._index(number)].id for number in numbers]
 
-    def sample(self, step: int, place: int) -> tuple[Pixels, Pixels]:
-        """Patch ``place`` of batch ``step``: (input, target), H x W x C as stored."""
-        record = self.store[self._index(step * self.batch + place)]
-        generator = np.random.default_rng([_SAMPLE, self.seed, step, place])
+    def sample(self, step: int, position: int) -> tuple[Pixels, Pixels]:
+        """Sample ``position`` of batch ``step``: (input, target), H x W x C as stored."""
+        record = self.store[self._index(step * self.batch + position)]
+        generator = np.random.default_rng([_SAMPLE, self.seed, step, position])
         height, width, _ = record.shape
         top = int(generator.integers(max(height - self.patch, 0) + 1))
         left = int(generator.integers(max(width - self.patch, 0) + 1))
@@ -99,8 +99,8 @@ class TrainingBatches:
             degraded, clean = self.augment(degraded, clean, generator)
         return (clean if degraded is None else degraded), clean
 
-    def _ready(self, step: int, place: int) -> tuple[Tensor, Tensor]:
-        degraded, clean = self.sample(step, place)
+    def _sample_tensors(self, step: int, position: int) -> tuple[Tensor, Tensor]:
+        degraded, clean = self.sample(step, position)
         target = as_tensor([clean])[0]
         return (target if degraded is clean else as_tensor([degraded])[0]), target
 
@@ -111,29 +111,29 @@ class TrainingBatches:
         filled: Pixels = patch
         return filled
 
-    def _index(self, position: int) -> int:
+    def _index(self, number: int) -> int:
         count = len(self._records)
-        epoch, place = divmod(position, count * self._crops)
-        known = self._epoch  # as one, because another thread may be in another epoch
+        epoch, position = divmod(number, count * self._crops)
+        known = self._epoch  # read once, because another thread may be in another epoch
         if known[0] != epoch:
             generator = np.random.default_rng([_ORDER, self.seed, epoch])
             order = generator.permutation(count * self._crops) % count
             known = self._epoch = (epoch, self._records[order])
-        return int(known[1][place])
+        return int(known[1][position])
 
 
 T = TypeVar("T")
 
 
-class Ahead(Generic[T]):
-    """Samples made before they are asked for: those of the next step, at the places of this one.
+class SamplePrefetcher(Generic[T]):
+    """Makes the samples of the next step in advance, at the positions of the current one.
 
-    What was made is kept until the caller goes on to another step, so that a sample that is asked
-    for twice is made once. No more than the samples of two steps are kept.
+    Samples are kept until the caller goes on to another step, so that a sample that is requested
+    twice is made once. At most the samples of two steps are kept.
 
     Args:
-        make: gives the sample of a step and a place; a pure function that threads may call.
-        workers: how many threads; 0 makes every sample when it is asked for.
+        make: returns the sample of a step and a position; a pure, thread-safe function.
+        workers: number of threads; 0 makes every sample on request.
     """
 
     def __init__(self, make: Callable[[int, int], T], workers: int) -> None:
@@ -141,31 +141,29 @@ class Ahead(Generic[T]):
         self._pool = ThreadPoolExecutor(workers, "samples") if workers else None
         self._made: dict[tuple[int, int], Future[T]] = {}
 
-    def take(self, step: int, places: Sequence[int]) -> list[T]:
-        """The samples of ``step`` at ``places``, in that order; raises what making them raises."""
+    def take(self, step: int, positions: Sequence[int]) -> list[T]:
+        """Samples of ``step`` at ``positions``, in that order; raises what ``make`` raises."""
         if self._pool is None:
-            return [self._make(step, place) for place in places]
+            return [self._make(step, position) for position in positions]
         for key in [key for key in self._made if key[0] not in (step, step + 1)]:
             self._made.pop(key).cancel()
-        self._begin(step, places)
-        samples = [self._made[step, place].result() for place in places]
-        self._begin(step + 1, places)
+        self._begin(step, positions)
+        samples = [self._made[step, position].result() for position in positions]
+        self._begin(step + 1, positions)
         return samples
 
-    def _begin(self, step: int, places: Sequence[int]) -> None:
+    def _begin(self, step: int, positions: Sequence[int]) -> None:
         assert self._pool is not None
-        for place in places:
-            if (step, place) not in self._made:
-                self._made[step, place] = self._pool.submit(self._make, step, place)
+        for position in positions:
+            if (step, position) not in self._made:
+                self._made[step, position] = self._pool.submit(self._make, step, position)
 
 
 def as_tensor(patches: list[Pixels]) -> Tensor:
-    """Images of one size, H x W x C as stored, as float32 (B, C, H, W) in [0, 1]."""
+    """Convert images of one size, H x W x C as stored, to float32 (B, C, H, W) in [0, 1]."""
     height, width, channels = patches[0].shape
     batch = np.empty((len(patches), channels, height, width), np.float32)
-    for place, patch in zip(batch, patches, strict=True):
-        # One pass instead of a copy and a conversion: a third of the time.
-        np.divide(
-            patch.transpose(2, 0, 1), np.float32(255 if patch.dtype == np.uint8 else 1), place
-        )
+    for slot, patch in zip(batch, patches, strict=True):
+        # One pass instead of a copy and a conversion takes a third of the time.
+        np.divide(patch.transpose(2, 0, 1), np.float32(255 if patch.dtype == np.uint8 else 1), slot)
     return torch.from_numpy(batch)

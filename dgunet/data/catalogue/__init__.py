@@ -1,1 +1,1 @@
-"""Every dataset of the paper as data."""
+"""Catalogue of the paper's datasets."""

@@ -1,6 +1,6 @@
-"""The catalogue: every set the paper trains or tests on, as data.
+"""The catalogue: every dataset that the paper trains or tests on.
 
-The facts live in ``catalogue.yaml``; this module only checks their types and hands them out.
+The facts are in ``catalogue.yaml``; this module loads them and checks their types.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dgunet.system.errors import DataError
 from dgunet.terms import Role, Task
 
 
-class Tree(BaseModel):
-    """One way a set lies on disk: a folder, the layout that reads it, the layout's options."""
+class DatasetTree(BaseModel):
+    """One arrangement of a dataset on disk: a folder, its layout, and the layout's options."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,8 +26,8 @@ class Tree(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class Known(BaseModel):
-    """A release that can be told by its pixels: the digest of its store, and what it is."""
+class KnownRelease(BaseModel):
+    """A release that is identified by its pixels: digest of its store, and description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,8 +35,8 @@ class Known(BaseModel):
     what: str
 
 
-class Part(BaseModel):
-    """A published set that gives some of its pairs to a training set put together from several."""
+class ContributingDataset(BaseModel):
+    """A published dataset that contributes pairs to a training set composed of several."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,7 +46,7 @@ class Part(BaseModel):
 
 
 class DatasetInfo(BaseModel):
-    """One catalogue entry; the head of ``catalogue.yaml`` says what each field means."""
+    """One catalogue entry; the head of ``catalogue.yaml`` describes the fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,7 +58,7 @@ class DatasetInfo(BaseModel):
     images: int = Field(gt=0)
     protocol: str
     tables: tuple[int, ...]
-    trees: tuple[Tree, ...] = Field(min_length=1)
+    trees: tuple[DatasetTree, ...] = Field(min_length=1)
     naming: str
     pairing: str
     variants: str
@@ -67,8 +67,8 @@ class DatasetInfo(BaseModel):
     url: str
     twelfth: str = ""
     further: str = ""
-    parts: tuple[Part, ...] = ()
-    known: tuple[Known, ...] = ()
+    parts: tuple[ContributingDataset, ...] = ()
+    known: tuple[KnownRelease, ...] = ()
     input_psnr: float | None = None
     input_lift: float | None = None
     lift_means: str = ""
@@ -81,39 +81,39 @@ class DatasetInfo(BaseModel):
         """Whether the network of this task works on one channel (compressive sensing)."""
         return self.task == "cs"
 
-    def home(self, tree: Tree) -> Tree:
-        """The tree in which files that lie as ``tree`` are kept: the first that reads alike."""
+    def home(self, tree: DatasetTree) -> DatasetTree:
+        """Tree in which an import of ``tree`` is stored: the first with its layout and options."""
         return next(
             own for own in self.trees if (own.layout, own.options) == (tree.layout, tree.options)
         )
 
-    def candidates(self, root: Path) -> list[tuple[Tree, Path]]:
-        """The places under ``root`` where the set may lie, in order of preference."""
+    def candidates(self, root: Path) -> list[tuple[DatasetTree, Path]]:
+        """Possible folders of the dataset under ``root`` with their trees, preferred ones first."""
         return [
             (tree, base / tree.folder) for tree in self.trees for base in (root / self.role, root)
         ]
 
 
-def _read() -> dict[str, DatasetInfo]:
+def _load_entries() -> dict[str, DatasetInfo]:
     text = (resources.files(__package__) / "catalogue.yaml").read_text(encoding="utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     entries = yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
     return {name: DatasetInfo(name=name, **entry) for name, entry in entries.items()}
 
 
-_ENTRIES = _read()
+_ENTRIES = _load_entries()
 
 CATALOGUE: dict[str, DatasetInfo] = {n: e for n, e in _ENTRIES.items() if not e.further}
-"""What the tables are made with: the twelve test sets in the paper's order, then the training sets.
+"""Datasets behind the tables: the twelve test sets in the paper's order, then the training sets.
 
-All of them have a sample."""
+The sample data has all of them."""
 
 FURTHER: dict[str, DatasetInfo] = {n: e for n, e in _ENTRIES.items() if e.further}
-"""Sets beside those: what the training sets were put together from, or only the code uses."""
+"""Further datasets: sources of the training sets, and those that only the released code uses."""
 
 
 def dataset(name: str) -> DatasetInfo:
-    """The entry of ``name``, in `CATALOGUE` or `FURTHER`.
+    """Look up the entry ``name`` in `CATALOGUE` or `FURTHER`.
 
     Raises:
         DataError: for an unknown name; the message lists the known ones.
@@ -121,5 +121,5 @@ def dataset(name: str) -> DatasetInfo:
     known = FURTHER | CATALOGUE
     if name not in known:
         names = ", ".join([*CATALOGUE, *FURTHER])
-        raise DataError(f"unknown data set {name!r}.", f"Known sets: {names}.")
+        raise DataError(f"unknown dataset {name!r}.", f"Known datasets: {names}.")
     return known[name]

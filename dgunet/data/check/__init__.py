@@ -1,1 +1,1 @@
-"""What a dataset on disk really is, and where datasets overlap."""
+"""Dataset check: contents of the datasets on disk, and overlaps between them."""

@@ -1,4 +1,4 @@
-"""What the doctor takes down of every pair of a set, by as many processes as processors."""
+"""Examination of every pair of a dataset, on all processors if the dataset is large."""
 
 from __future__ import annotations
 
@@ -12,23 +12,31 @@ from pathlib import Path
 import numpy as np
 
 from dgunet.data.check.fingerprints import Fingerprint, fingerprint
-from dgunet.data.readers.images import Picture, Pixels
+from dgunet.data.readers.images import LazyImage, Pixels
 from dgunet.data.readers.pair_direction import roughness
 from dgunet.data.readers.pairing import Pair, check_shapes
-from dgunet.data.store.pair_store import pixel_digest
+from dgunet.data.store.records import pixel_digest
+from dgunet.imaging.colour import matlab_luma
+from dgunet.imaging.psnr import psnr
 from dgunet.system.errors import DataError
 from dgunet.system.parent_process import end_with_parent
 
 LARGE = 256 << 20
-"""Bytes of files from which on starting processes pays."""
+"""Bytes of files from which several processes are used."""
 
 CHUNK = 8
-"""Pairs that a process is given at once."""
+"""Pairs per task of a process."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Input against target: PSNR on Y in dB, brighter by how many grey levels, more detail."""
+    """Comparison of input and target.
+
+    Attributes:
+        psnr: PSNR on Y in dB.
+        lift: mean(input) - mean(target) in grey levels.
+        rougher: whether the input has more detail.
+    """
 
     psnr: float
     lift: float
@@ -36,18 +44,18 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Examined:
-    """What is kept of one pair; of one that does not read, only the ``error``.
+class PairExamination:
+    """Result for one pair; only ``error`` is set if it cannot be read.
 
     Attributes:
-        id: of the pair.
-        error: what is wrong with it, and the hint.
+        id: id of the pair.
+        error: the error and its hint.
         size: "WxH".
-        kinds: of its files, e.g. ``PNG RGB``.
+        kinds: format and colour mode of its files, e.g. ``PNG RGB``.
         digests: `pixel_digest` of input and target.
-        colourless: whether three equal channels are shown.
+        colourless: whether its three channels are equal.
         compared: None without an input or a target.
-        fingerprint: of the clean half, or else of the degraded one; None unless it is uint8.
+        fingerprint: of the clean image, or else of the degraded one; None unless it is uint8.
     """
 
     id: str
@@ -62,12 +70,12 @@ class Examined:
 
 def examine_all(
     pairs: Sequence[Pair], *, workers: int | None = None, observe: Callable[[int], None]
-) -> Iterator[Examined]:
-    """Read every pair; what is found does not depend on the number of processes.
+) -> Iterator[PairExamination]:
+    """Examine every pair; the results do not depend on the number of processes.
 
     Args:
-        pairs: of one set.
-        workers: processes; None takes one a processor if the files are large.
+        pairs: pairs of one dataset.
+        workers: number of processes; None means one per processor if the files are large.
         observe: called with the number of pairs that were read.
     """
     if workers is None:
@@ -78,7 +86,7 @@ def examine_all(
             yield examine(pair)
             observe(done)
         return
-    # Not forked: the parent may hold threads of MLflow.
+    # Not forked: the parent may have threads of MLflow.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, end_with_parent, (os.getpid(),)) as pool:
         try:
@@ -90,18 +98,18 @@ def examine_all(
             raise
 
 
-def examine(pair: Pair) -> Examined:
-    """Read one pair."""
+def examine(pair: Pair) -> PairExamination:
+    """Read and measure one pair."""
     try:
         height, width, _ = check_shapes(pair)
         kinds = tuple(half.kind() for half in (pair.input, pair.target) if half is not None)
         degraded = None if pair.input is None else pair.input.load()
         clean = None if pair.target is None else pair.target.load()
     except DataError as error:
-        return Examined(pair.id, error=str(error))
+        return PairExamination(pair.id, error=str(error))
     shown = clean if clean is not None else degraded
     assert shown is not None
-    return Examined(
+    return PairExamination(
         pair.id,
         size=f"{width}x{height}",
         kinds=kinds,
@@ -115,11 +123,11 @@ def examine(pair: Pair) -> Examined:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # a link to nothing: reading it says so
+    except OSError:  # a dangling link; reading it gives the error
         return 0
 
 
-def _halves(pairs: Sequence[Pair]) -> Iterator[Picture]:
+def _halves(pairs: Sequence[Pair]) -> Iterator[LazyImage]:
     return (half for pair in pairs for half in (pair.input, pair.target) if half is not None)
 
 
@@ -128,9 +136,6 @@ def _is_colourless(image: Pixels) -> bool:
 
 
 def _compare(degraded: Pixels, clean: Pixels) -> Comparison:
-    from dgunet.imaging.colour import matlab_luma
-    from dgunet.imaging.psnr import psnr
-
     return Comparison(
         psnr=psnr(matlab_luma(degraded), matlab_luma(clean), 255.0, identical=100.0),
         lift=float(degraded.mean() - clean.mean()),

@@ -1,15 +1,15 @@
-"""Finding the same photograph in two sets, even where one holds only a crop of it.
+"""Finding the same photograph in two datasets, even if one has only a crop of it.
 
 An image is described by 64-bit hashes of small windows around its corners. The same content gives
-the same hashes wherever the crop's border lies, so two images that show the same scene at the same
-scale share many hashes, all displaced alike. Hashing every window once makes a search linear in the
-number of images.
+the same hashes wherever the border of a crop is, so two images of the same scene at the same scale
+share many hashes with one common displacement. Every window is hashed once, so that a search is
+linear in the number of images.
 
-A resized copy has other windows. It is found by its outline: a thumbnail of the whole picture
-without its coarse shades, compared by correlation.
+The windows of a resized copy are different. It is found by its outline: a thumbnail of the whole
+image without its low frequencies, compared by correlation.
 
-Windows and outlines are symmetric about their middle, so that the description of a mirrored or
-turned copy follows from the picture's own; see `turned`.
+Windows and outlines are symmetric about their centre, so that the description of a mirrored or
+rotated copy follows from the image's own; see `turned`.
 """
 
 from __future__ import annotations
@@ -25,51 +25,52 @@ from dgunet.data.batches.augment import dihedral
 from dgunet.data.readers.images import Pixels
 
 SPACING = 11
-"""A corner is the strongest point of the square of this side around it, in pixels."""
+"""A corner has the strongest response in the square of this side around it, in pixels."""
 
 FAINTEST = 1e-6
-"""Smallest eigenvalue of the structure tensor that still makes a corner."""
+"""Threshold of a corner's smaller eigenvalue of the structure tensor."""
 
 WINDOW = 32
 """Side of the window around a corner in pixels."""
 
 CELLS = 8
-"""So many values a side describe the window; each gives one bit: above their mean or not."""
+"""Values per side that describe a window; each gives one bit: above their mean or not."""
 
 CHANGES = 5
-"""Neighbouring bits that differ, along rows and along columns, at least."""
+"""Minimum number of neighbouring bits that differ, along rows and along columns each."""
 
 REACH = 5
-"""A value is the average of a square of this side; odd, so that it has a middle."""
+"""Side of the square whose average is one value; odd, so that it has a central pixel."""
 
 VOTES = 6
-"""So many windows displaced alike (within `SLACK`) make two images show the same photograph.
+"""Number of equally displaced windows (within `SLACK`) that identify a photograph.
 
-Different pictures of Rain100L, Set11, BSD68, BSD400 and a part of Rain13K reach 3, upright or
-turned; the 75 of Rain100L that are crops of BSD400's have 10 and more.
+Different images of Rain100L, Set11, BSD68, BSD400 and a part of Rain13K reach 3, upright or
+rotated; the 75 of Rain100L that are crops of BSD400's have 10 and more.
 """
 
 SLACK = 2
+"""Tolerance of a displacement in pixels."""
 
 SYMMETRIES = 8
-"""Ways that a picture can be flipped or turned; see `turned`."""
+"""Flips and rotations of an image; see `turned`."""
 
 COMMON = 24
-"""A hash in more images than this (a plain edge, a flat sky) says nothing and is left out."""
+"""A hash with more windows than this (a straight edge, a clear sky) is ignored."""
 
 THUMBNAIL = 32
-"""Side of the outline in pixels."""
+"""Side of an outline in pixels."""
 
 SHADES = 3.0
-"""Standard deviation of the Gaussian whose average is taken off the thumbnail, in its pixels."""
+"""Standard deviation of the Gaussian blur subtracted from the thumbnail, in its pixels."""
 
 PLAIN = 3.0
-"""RMS in grey levels below which an outline is too faint to tell anything."""
+"""RMS in grey levels below which an outline is too faint to be compared."""
 
 ALIKE = 0.9
-"""Correlation of two outlines that makes a copy.
+"""Correlation of two outlines from which on they are copies.
 
-Among the 619 real pictures of Rain100L, Set11, BSD68, BSD400 and a part of Rain13K, and 10 of GoPro
+Among the 619 real images of Rain100L, Set11, BSD68, BSD400 and a part of Rain13K, and 10 of GoPro
 and SIDD, different ones reach 0.70. Copies as JPEG (quality 75) have 0.98 at 0.5 to 2 times the
 size, 0.92 at 0.4; at 0.3 some are missed (0.83).
 """
@@ -77,7 +78,7 @@ size, 0.92 at 0.4; at 0.3 some are missed (0.83).
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What is kept of one image.
+    """Description of one image for the search of copies.
 
     Attributes:
         corners: n x 2, int32: row, column.
@@ -91,7 +92,7 @@ class Fingerprint:
 
 
 def fingerprint(image: Pixels) -> Fingerprint:
-    """Describe an image H x W x C, uint8; images smaller than a window have nothing."""
+    """Describe an image H x W x C, uint8; the result is empty for one smaller than a window."""
     grey = image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
     half = WINDOW // 2
@@ -99,7 +100,7 @@ def fingerprint(image: Pixels) -> Fingerprint:
         nothing = np.zeros(THUMBNAIL**2, np.float32)
         return Fingerprint(np.empty((0, 2), np.int32), np.empty(0, np.uint64), nothing)
     smooth = cv2.GaussianBlur(grey, (0, 0), 1.5)
-    # Every choice is local, so that a crop keeps the corners of the whole.
+    # Every decision is local, so that a crop keeps the corners of the whole image.
     response = cv2.cornerMinEigenVal(smooth, 5)
     peaks = response == cv2.dilate(response, np.ones((SPACING, SPACING), np.uint8))
     peaks &= response > FAINTEST
@@ -114,13 +115,13 @@ def fingerprint(image: Pixels) -> Fingerprint:
     cells = averaged[rows, columns].reshape(-1, CELLS * CELLS)
     bits = cells > cells.mean(axis=1, keepdims=True)
     hashes = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
-    # A window of one level, or of one straight edge, is everywhere.
-    telling = (cells.std(axis=1) > 4.0) & _varied(bits.reshape(-1, CELLS, CELLS))
-    return Fingerprint(corners[telling], hashes[telling], _outline(grey))
+    # Windows of one level or of one straight edge occur everywhere.
+    distinctive = (cells.std(axis=1) > 4.0) & _varied(bits.reshape(-1, CELLS, CELLS))
+    return Fingerprint(corners[distinctive], hashes[distinctive], _outline(grey))
 
 
 def _varied(bits: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which windows (n x CELLS x CELLS) change both from row to row and from column to column."""
+    """Windows (n x CELLS x CELLS) that change both from row to row and from column to column."""
     down = (bits[:, 1:] != bits[:, :-1]).sum(axis=(1, 2))
     across = (bits[:, :, 1:] != bits[:, :, :-1]).sum(axis=(1, 2))
     varied: NDArray[np.bool_] = (down >= CHANGES) & (across >= CHANGES)
@@ -137,9 +138,9 @@ def _outline(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def turned(image: Fingerprint, code: int) -> Fingerprint:
-    """The fingerprint of the image flipped or turned by a code of `dihedral`, 0 to 7.
+    """Fingerprint of the image flipped or rotated by a code of `dihedral`, 0 to 7.
 
-    Corners are displaced alike, by what depends on the size of the image.
+    All corners have the same additional displacement, which depends on the size of the image.
     """
     bits = np.unpackbits(image.hashes.view(np.uint8)).reshape(-1, CELLS, CELLS)
     moved = np.ascontiguousarray(dihedral(bits.transpose(1, 2, 0), code).transpose(2, 0, 1))
@@ -151,7 +152,7 @@ def turned(image: Fingerprint, code: int) -> Fingerprint:
 
 
 def _matrix(code: int) -> NDArray[np.int32]:
-    """What a code does to (row, column), apart from a displacement; read off a marked square."""
+    """Matrix of a code on (row, column) without displacement, derived from a numbered square."""
     marked = dihedral(np.arange(9, dtype=np.uint8).reshape(3, 3, 1), code)[..., 0]
     middle = np.argwhere(marked == 4)[0]
     down, right = (np.argwhere(marked == value)[0] - middle for value in (7, 5))
@@ -159,46 +160,46 @@ def _matrix(code: int) -> NDArray[np.int32]:
 
 
 def closest(image: Fingerprint, outlines: NDArray[np.float32]) -> int | None:
-    """The row of ``outlines`` (n x THUMBNAIL^2) that is a copy of ``image`` at any size, if any."""
+    """Row of ``outlines`` (n x THUMBNAIL^2) that is a copy of ``image`` at any size, or None."""
     if not len(outlines):
         return None
-    likeness = outlines @ image.outline
-    best = int(likeness.argmax())
-    return best if likeness[best] >= ALIKE else None
+    correlations = outlines @ image.outline
+    best = int(correlations.argmax())
+    return best if correlations[best] >= ALIKE else None
 
 
 def outlines(images: Sequence[Fingerprint]) -> NDArray[np.float32]:
-    """The outlines of images as rows, for `closest`."""
+    """Outlines of the images as rows, for `closest`."""
     return np.array([image.outline for image in images], np.float32).reshape(-1, THUMBNAIL**2)
 
 
-class Index:
-    """Fingerprints by their hashes: `add` images, then ask which of them another one `matches`.
+class FingerprintIndex:
+    """Fingerprints by their hashes: `add` images, then look for those that `matches` another one.
 
-    Sorted arrays of 20 bytes a window: a few hundred windows a photograph of half a megapixel.
+    Sorted arrays of 20 bytes per window; half a megapixel has a few hundred windows.
     """
 
     def __init__(self) -> None:
         self._keys: list[str] = []
         self._images: list[Fingerprint] = []
-        self._table = _Table.of(())
+        self._table = _WindowTable.of(())
 
     def add(self, key: str, image: Fingerprint) -> None:
-        """Remember ``image`` as ``key``."""
+        """Add ``image`` as ``key``."""
         self._keys.append(key)
         self._images.append(image)
 
     def matches(self, image: Fingerprint) -> dict[str, int]:
-        """The images that show the same photograph, with the number of windows that agree."""
+        """Images that show the same photograph, with the number of windows that agree."""
         if self._table.images < len(self._images):
-            self._table = _Table.of(self._images)
+            self._table = _WindowTable.of(self._images)
         found = self._table.agreements(image)
         return {self._keys[number]: count for number, count in found if count >= VOTES}
 
     def copies(self, image: Fingerprint) -> dict[str, tuple[int, int]]:
-        """As `matches`, of the image turned every way: windows that agree, and the code.
+        """As `matches` for every flip and rotation: number of windows that agree, and the code.
 
-        An image that matches in several ways is there with the best.
+        Of several matches with one image the best is returned.
         """
         found: dict[str, tuple[int, int]] = {}
         for code in range(SYMMETRIES):
@@ -209,7 +210,7 @@ class Index:
 
 
 @dataclass(frozen=True)
-class _Table:
+class _WindowTable:
     """The windows of all images, sorted by their hashes."""
 
     images: int
@@ -218,7 +219,7 @@ class _Table:
     corners: NDArray[np.int32]
 
     @classmethod
-    def of(cls, images: Sequence[Fingerprint]) -> _Table:
+    def of(cls, images: Sequence[Fingerprint]) -> _WindowTable:
         nothing = [np.empty(0, np.uint64)], [np.empty((0, 2), np.int32)]
         hashes = np.concatenate([image.hashes for image in images] or nothing[0])
         corners = np.concatenate([image.corners for image in images] or nothing[1])
@@ -229,16 +230,16 @@ class _Table:
         return cls(len(images), hashes[order], numbers[order], corners[order])
 
     def agreements(self, image: Fingerprint) -> list[tuple[int, int]]:
-        """Images by number that share windows with ``image``, and how many are displaced alike."""
+        """Images (by number) that share windows with ``image``, and how many agree."""
         first = np.searchsorted(self.hashes, image.hashes, "left")
         counts = np.searchsorted(self.hashes, image.hashes, "right") - first
         counts[counts > COMMON] = 0
         if not counts.any():
             return []
         ends = np.cumsum(counts)
-        places = np.arange(ends[-1]) + np.repeat(first - ends + counts, counts)
-        numbers = self.numbers[places]
-        moves = self.corners[places] - np.repeat(image.corners, counts, axis=0)
+        positions = np.arange(ends[-1]) + np.repeat(first - ends + counts, counts)
+        numbers = self.numbers[positions]
+        moves = self.corners[positions] - np.repeat(image.corners, counts, axis=0)
         shared = np.bincount(numbers, minlength=self.images)
         return [
             (int(number), _agreement(moves[numbers == number]))
@@ -247,7 +248,7 @@ class _Table:
 
 
 def _agreement(moves: NDArray[np.int32]) -> int:
-    """How many of the displacements (n x 2) are like the commonest one."""
+    """How many of the displacements (n x 2) are within `SLACK` of the most frequent one."""
     different, counts = np.unique(moves, axis=0, return_counts=True)
     alike = np.abs(moves - different[counts.argmax()]).max(axis=1) <= SLACK
     return int(alike.sum())
@@ -256,10 +257,10 @@ def _agreement(moves: NDArray[np.int32]) -> int:
 def groups(images: Iterable[tuple[str, Fingerprint]]) -> list[list[str]]:
     """Partition images into those that show the same photograph, in order of first appearance.
 
-    Mirrored and turned copies are the same photograph.
+    Mirrored and rotated copies are the same photograph.
     """
     known = list(images)
-    index = Index()
+    index = FingerprintIndex()
     for key, image in known:
         index.add(key, image)
     group: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The doctor's report as one HTML page without external files."""
+"""The report of a dataset check as one HTML page without external files."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from importlib import resources
 
 from jinja2 import Environment
 
-from dgunet.data.check.dataset_check import Overlap, Report
+from dgunet.data.check.reports import DatasetReport, Overlap
 
 
-def page(reports: list[Report], overlaps: list[Overlap]) -> str:
-    """The page; every text from disk is escaped."""
+def html_page(reports: list[DatasetReport], overlaps: list[Overlap]) -> str:
+    """Render the page; all text from disk is escaped."""
     source = (resources.files(__package__) / "page.html.j2").read_text(encoding="utf-8")
     template = Environment(autoescape=True).from_string(source)
     return template.render(reports=reports, overlaps=overlaps)

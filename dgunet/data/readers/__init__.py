@@ -1,1 +1,1 @@
-"""Reading the official folders: layouts, pairs and image files."""
+"""Readers of the official folder trees: layouts, pairs and image files."""

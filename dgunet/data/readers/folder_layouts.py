@@ -1,6 +1,6 @@
-"""How the sets lie on disk: one reader a layout, from a folder to pairs that are not decoded yet.
+"""Folder layouts of the datasets: one reader per layout, from a folder to pairs not decoded yet.
 
-Pairs are matched by name, never by their place in a listing.
+Pairs are matched by name, never by their position in a listing.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-from dgunet.data.catalogue.entries import CATALOGUE, FURTHER, DatasetInfo, Tree
+from dgunet.data.catalogue.entries import CATALOGUE, FURTHER, DatasetInfo, DatasetTree
 from dgunet.data.readers.dnd_files import dnd_boxes
-from dgunet.data.readers.images import FilePicture, HalfPicture
+from dgunet.data.readers.images import FileImage, HalfImage
 from dgunet.data.readers.matlab import sidd_blocks
 from dgunet.data.readers.pair_lists import read_list
 from dgunet.data.readers.pairing import (
     Pair,
     folders_in,
+    images_in,
     match,
     natural,
-    pictures_in,
-    refuse_lonely,
+    refuse_unpaired,
 )
 from dgunet.system.errors import DataError
 
 
-def find_tree(info: DatasetInfo, root: Path) -> tuple[Tree, Path]:
-    """The tree of ``info`` that lies under ``root``, and its folder.
+def find_tree(info: DatasetInfo, root: Path) -> tuple[DatasetTree, Path]:
+    """Find the tree of ``info`` under ``root``, and its folder.
 
-    Where trees share a folder's name, it is the first that reads.
+    If trees share a folder, the first one that can be read is chosen.
 
     Raises:
-        DataError: if none of the known trees is there; says where it was looked for.
+        DataError: if there is none of the known trees; the message names the expected folder.
     """
     candidates = info.candidates(root)
     present = [(tree, folder) for tree, folder in candidates if folder.is_dir()]
@@ -43,15 +43,16 @@ def find_tree(info: DatasetInfo, root: Path) -> tuple[Tree, Path]:
     official, folder = candidates[0]
     raise DataError(
         f"{info.name} is not under {root}: there is no folder {folder}.",
-        f"Expected there: {official.folder} with {info.naming}. `dvc pull data` brings the sample;"
-        " docs/data.md says how to add the real archives.",
+        f"Expected there: {official.folder} with {info.naming}. `dvc pull data` fetches the sample;"
+        " docs/data.md describes how to add the real archives.",
     )
 
 
 def find_present(info: DatasetInfo, root: Path) -> Path | None:
-    """The folder under ``root`` where an earlier import put ``info``, None if there is none.
+    """Folder under ``root`` with an earlier import of ``info``, None if there is none.
 
-    A folder that several sets share, such as RealBlur, counts only if it reads as this one.
+    A folder that several datasets share, such as RealBlur, counts only if it can be read as this
+    one.
     """
     others = {
         tree.folder
@@ -66,45 +67,45 @@ def find_present(info: DatasetInfo, root: Path) -> Path | None:
     return None
 
 
-def sets_under(root: Path) -> list[str]:
-    """The sets that lie under ``root``, in the catalogue's order.
+def datasets_under(root: Path) -> list[str]:
+    """Names of the datasets under ``root``, in the catalogue's order.
 
-    A set beside the sixteen that shares its folder with one of them counts only if it reads.
+    A further dataset that shares its folder with one of the sixteen counts only if it can be read.
     """
 
-    def there(info: DatasetInfo) -> bool:
+    def is_present(info: DatasetInfo) -> bool:
         return any(
             folder.is_dir()
-            and (not info.further or tree.folder not in usual or _reads(info, tree, folder))
+            and (not info.further or tree.folder not in common or _reads(info, tree, folder))
             for tree, folder in info.candidates(root)
         )
 
-    usual = {tree.folder for info in CATALOGUE.values() for tree in info.trees}
-    return [info.name for info in (*CATALOGUE.values(), *FURTHER.values()) if there(info)]
+    common = {tree.folder for info in CATALOGUE.values() for tree in info.trees}
+    return [info.name for info in (*CATALOGUE.values(), *FURTHER.values()) if is_present(info)]
 
 
-def _reads(info: DatasetInfo, tree: Tree, folder: Path) -> bool:
+def _reads(info: DatasetInfo, tree: DatasetTree, folder: Path) -> bool:
     try:
         return bool(LAYOUTS[tree.layout](folder, info.grey, **tree.options))
     except DataError:
         return False
 
 
-def read_pairs(info: DatasetInfo, root: Path, *, lonely: bool = False) -> list[Pair]:
-    """All pairs of a set, in natural order of their ids, none decoded.
+def read_pairs(info: DatasetInfo, root: Path, *, unpaired: bool = False) -> list[Pair]:
+    """All pairs of a dataset in natural order of their ids, none decoded.
 
     Args:
-        info: of the set.
+        info: catalogue entry of the dataset.
         root: the folder of the official trees.
-        lonely: give pictures without a partner too, as pairs that lack a half.
+        unpaired: also return images without a counterpart, as pairs with ``lacks``.
 
     Raises:
-        DataError: if the set is missing or empty, or a picture has no partner.
+        DataError: if the dataset is missing or empty, or an image has no counterpart.
     """
     tree, folder = find_tree(info, root)
     pairs = LAYOUTS[tree.layout](folder, info.grey, **tree.options)
-    if not lonely:
-        refuse_lonely(pairs)
+    if not unpaired:
+        refuse_unpaired(pairs)
     if not pairs:
         raise DataError(f"{info.name}: no image in {folder}.", f"Expected: {info.naming}.")
     pairs.sort(key=lambda pair: natural(pair.id))
@@ -112,7 +113,7 @@ def read_pairs(info: DatasetInfo, root: Path, *, lonely: bool = False) -> list[P
         if first.id == second.id:
             raise DataError(
                 f"{info.name}: two pairs are called {first.id} in {folder}.",
-                "Two releases are mixed: bring the set again from the archive.",
+                "Two releases are mixed: import the dataset again from the archive.",
             )
     return pairs
 
@@ -120,7 +121,7 @@ def read_pairs(info: DatasetInfo, root: Path, *, lonely: bool = False) -> list[P
 def _paired_folders(
     folder: Path, grey: bool, input: str = "input", target: str = "target"
 ) -> list[Pair]:
-    return match(pictures_in(folder / input), pictures_in(folder / target), grey=grey)
+    return match(images_in(folder / input), images_in(folder / target), grey=grey)
 
 
 def _sequences(
@@ -131,19 +132,19 @@ def _sequences(
         raise DataError(f"there is no folder {base}.", "The archive has train and test.")
     pairs: list[Pair] = []
     for sequence in folders_in(base):
-        inputs, targets = pictures_in(sequence / input), pictures_in(sequence / target)
+        inputs, targets = images_in(sequence / input), images_in(sequence / target)
         pairs += match(inputs, targets, prefix=f"{sequence.name}-", grey=grey)
     return pairs
 
 
 def _split_inputs(folder: Path, grey: bool, inputs: list[str], target: str) -> list[Pair]:
-    targets = pictures_in(folder / target)
+    targets = images_in(folder / target)
     pairs: list[Pair] = []
-    for part in inputs:
-        degraded = pictures_in(folder / part)
-        # The clean folder also serves the training half: keep what this part asks for.
-        wanted = {name: path for name, path in targets.items() if name in degraded}
-        pairs += match(degraded, wanted, grey=grey)
+    for subfolder in inputs:
+        degraded = images_in(folder / subfolder)
+        # The clean folder also has the targets of the training half.
+        matching = {name: path for name, path in targets.items() if name in degraded}
+        pairs += match(degraded, matching, grey=grey)
     return pairs
 
 
@@ -154,7 +155,7 @@ def _listed(folder: Path, grey: bool, listing: str) -> list[Pair]:
 def _repeated(folder: Path, grey: bool, parts: list[str], input: str, target: str) -> list[Pair]:
     pairs: list[Pair] = []
     for part in parts:
-        inputs, targets = (pictures_in(folder / part / half) for half in (input, target))
+        inputs, targets = (images_in(folder / part / half) for half in (input, target))
         # N_1, N_2, ... are degraded versions of N.
         partners = {name: targets[n] for name in inputs if (n := name.split("_")[0]) in targets}
         pairs += match(inputs, partners, prefix=f"{part}-", grey=grey)
@@ -162,23 +163,23 @@ def _repeated(folder: Path, grey: bool, parts: list[str], input: str, target: st
 
 
 def _prefixed(folder: Path, grey: bool, input: str, target: str) -> list[Pair]:
-    """``input`` and ``target`` are what names begin with; a folder may stand before it."""
+    """``input`` and ``target`` are prefixes of file names, after an optional folder."""
     inputs, targets = (
         {
             name.removeprefix(prefix): path
-            for name, path in pictures_in(folder / place if place else folder).items()
+            for name, path in images_in(folder / subfolder if subfolder else folder).items()
             if name.startswith(prefix)
         }
-        for place, _, prefix in (half.rpartition("/") for half in (input, target))
+        for subfolder, _, prefix in (half.rpartition("/") for half in (input, target))
     )
     return match(inputs, targets, grey=grey)
 
 
 def _side_by_side(folder: Path, grey: bool, input: str) -> list[Pair]:
-    """Both halves in one picture; ``input`` says which is the degraded one, left or right."""
+    """Both images of a pair in one file; ``input`` says which half is degraded, left or right."""
     return [
-        Pair(name, HalfPicture(path, left=input == "left"), HalfPicture(path, left=input != "left"))
-        for name, path in pictures_in(folder).items()
+        Pair(name, HalfImage(path, left=input == "left"), HalfImage(path, left=input != "left"))
+        for name, path in images_in(folder).items()
     ]
 
 
@@ -188,7 +189,7 @@ def _sidd_scenes(folder: Path, grey: bool) -> list[Pair]:
         raise DataError(f"there is no folder {base}.", "SIDD-Medium keeps its scenes in Data.")
     pairs: list[Pair] = []
     for scene in folders_in(base):
-        files = pictures_in(scene)
+        files = images_in(scene)
         noisy, clean = (
             {n.replace(f"{kind}_SRGB", "SRGB"): p for n, p in files.items() if f"{kind}_SRGB" in n}
             for kind in ("NOISY", "GT")
@@ -207,14 +208,14 @@ def _sidd_blocks(folder: Path, grey: bool) -> list[Pair]:
         raise DataError(
             f"{other} is SIDD's benchmark, which has no clean images; the tables need its"
             " validation blocks.",
-            f"Bring {name}.mat and ValidationGtBlocksSrgb.mat; this file is SIDD-benchmark.",
+            f"Download {name}.mat and ValidationGtBlocksSrgb.mat; this file is SIDD-benchmark.",
         )
     noisy = sidd_blocks(folder / f"{name}.mat", name)
     clean = sidd_blocks(folder / "ValidationGtBlocksSrgb.mat", "ValidationGtBlocksSrgb")
     if noisy.keys() != clean.keys():
         raise DataError(
             f"{folder}: {len(noisy)} noisy and {len(clean)} clean blocks.",
-            "The two files belong to different releases: bring both again.",
+            "The two files belong to different releases: download both again.",
         )
     return [Pair(key, block, clean[key]) for key, block in noisy.items()]
 
@@ -229,7 +230,7 @@ def _dnd(folder: Path, grey: bool) -> list[Pair]:
 
 
 def _grey_images(folder: Path, grey: bool) -> list[Pair]:
-    return [Pair(name, None, FilePicture(path, grey)) for name, path in pictures_in(folder).items()]
+    return [Pair(name, None, FileImage(path, grey)) for name, path in images_in(folder).items()]
 
 
 LAYOUTS: dict[str, Callable[..., list[Pair]]] = {
@@ -246,4 +247,4 @@ LAYOUTS: dict[str, Callable[..., list[Pair]]] = {
     "dnd": _dnd,
     "grey-images": _grey_images,
 }
-"""Readers by the name the catalogue gives them."""
+"""Readers by their name in the catalogue."""

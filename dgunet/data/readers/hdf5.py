@@ -1,18 +1,18 @@
-"""HDF5 files of strangers: their links and values may name any other file of the machine."""
+"""Safe access to untrusted HDF5 files, whose links and values may refer to any other file."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def own(group: Any, name: str) -> Any:
-    """A part of an HDF5 file that lies in this file: a link may name another one.
+def own_item(group: Any, name: str) -> Any:
+    """Group or dataset ``name`` of ``group``, which must be stored in the same file.
 
     Raises:
-        KeyError: if there is none.
-        ValueError: if it, or its values, lie in another file.
+        KeyError: if it does not exist.
+        ValueError: if it is a link, or its values are stored in another file.
     """
-    import h5py
+    import h5py  # here, because only the MATLAB datasets need it
 
     link = group.get(name, getlink=True)
     if link is not None and not isinstance(link, h5py.HardLink):
@@ -22,10 +22,10 @@ def own(group: Any, name: str) -> Any:
 
 
 def own_data(data: Any) -> Any:
-    """A dataset whose values lie in this file.
+    """``data`` itself, a dataset whose values must be stored in the same file.
 
     Raises:
-        ValueError: if they lie in another one.
+        ValueError: if they are stored in another file.
     """
     if data.external or data.is_virtual:
         raise ValueError(f"{data.name} takes its values from another file")

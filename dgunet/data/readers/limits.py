@@ -1,6 +1,6 @@
-"""How much an archive or an image of strangers may ask for, and the variables that allow more.
+"""Resource limits for untrusted archives and images, and the variables that raise them.
 
-The largest real sets stay far below: Rain13K has 27,424 files, RealBlur about 500 folders, none
+The largest real datasets are far below: Rain13K has 27,424 files, RealBlur about 500 folders, none
 takes 50 GB, and the largest photographs (SIDD) have 16 million pixels.
 """
 
@@ -16,17 +16,22 @@ from dgunet.system.reading import shorten
 
 @dataclass(frozen=True)
 class Limit:
-    """One bound: the environment variable that replaces it, and its usual value."""
+    """One limit.
+
+    Attributes:
+        variable: environment variable that replaces the default.
+        usual: default value.
+    """
 
     variable: str
     usual: int
 
     @property
     def value(self) -> int:
-        """The bound that holds now.
+        """Current value of the limit.
 
         Raises:
-            ConfigError: if the variable is no whole number from 1 to 10^15.
+            ConfigError: if the variable is not a whole number from 1 to 10^15.
         """
         text = os.environ.get(self.variable, "").strip()
         if not text:
@@ -34,7 +39,7 @@ class Limit:
         if not re.fullmatch(r"[1-9][0-9]{0,14}", text):
             raise ConfigError(
                 f"the environment variable {self.variable} is {shorten(text)}.",
-                f"Give a whole number from 1 to 10^15; the usual one is {self.usual}.",
+                f"Give a whole number from 1 to 10^15; the default is {self.usual}.",
             )
         return int(text)
 
@@ -45,30 +50,30 @@ class Limit:
 
     @property
     def hint(self) -> str:
-        """How to allow more."""
-        return f"If you trust it, allow more with the environment variable {self.variable}=NUMBER."
+        """How to raise the limit."""
+        return f"If you trust it, raise the limit: set {self.variable}=NUMBER in the environment."
 
 
 ENTRIES = Limit("DGUNET_MAX_ENTRIES", 200_000)
 """Files and folders in an archive."""
 
 FOLDERS = Limit("DGUNET_MAX_FOLDERS", 10_000)
-"""Folders in an archive, and folders that are searched for a set."""
+"""Folders in an archive, and folders that are searched for a dataset."""
 
 UNPACKED_GB = Limit("DGUNET_MAX_UNPACKED_GB", 200)
-"""What an archive may become, in gigabytes (10^9 bytes)."""
+"""Unpacked size of an archive in gigabytes (10^9 bytes)."""
 
 UNPACKED_RATIO = 100
-"""Without the variable, an archive may also become at most so many times its own size, or 1 GB."""
+"""Unless the variable is set, maximum ratio of unpacked to packed size (beyond 1 GB)."""
 
 PIXELS = Limit("DGUNET_MAX_PIXELS", 178_956_970)
 """Pixels of one image; Pillow's own limit."""
 
 NESTED = 32
-"""Folders within folders in an archive; sets are searched for much less deep."""
+"""Depth of folders in an archive; the search for a dataset is much less deep."""
 
 
 def unpacked_limit(archive_bytes: int) -> int:
-    """Bytes that an archive of that size may become."""
+    """Maximum unpacked size in bytes of an archive of that size."""
     most = UNPACKED_GB.value * 10**9
     return most if UNPACKED_GB.is_raised else min(most, max(10**9, UNPACKED_RATIO * archive_bytes))

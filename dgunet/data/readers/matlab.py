@@ -1,4 +1,4 @@
-"""SIDD's blocks, which come as arrays in MATLAB files."""
+"""Reader of SIDD's blocks, which are arrays in MATLAB files."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgunet.data.readers.hdf5 import own
+from dgunet.data.readers.hdf5 import own_item
 from dgunet.data.readers.images import Pixels
 from dgunet.system.errors import DataError
 
-AGAIN = "The file is damaged or of another release: bring it again from the archive."
+DOWNLOAD_AGAIN = "The file is damaged or of another release: download it again."
 
 SIDD_BYTES = range(1, 1 << 32)
-"""Bytes of one file's blocks; the published ones take 251,658,240."""
+"""Accepted sizes of one file's blocks in bytes; the published ones have 251,658,240."""
 
 
 @dataclass(frozen=True)
-class ArrayPicture:
-    """A part of an array inside a MATLAB file; ``read`` decodes it (and pickles, for workers)."""
+class ArrayImage:
+    """A part of an array in a MATLAB file; ``read`` decodes it and can be pickled for workers."""
 
     path: Path
     size: tuple[int, int, int]
     read: Callable[[], Pixels]
 
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) as the file's index says."""
+        """(H, W, C) from the file's index."""
         return self.size
 
     def kind(self) -> str:
-        """``MATLAB RGB``; the arrays of both sets have three channels."""
+        """``MATLAB RGB``; the arrays of both datasets have three channels."""
         return "MATLAB RGB"
 
     def load(self) -> Pixels:
-        """The pixels of this part."""
+        """Decode the pixels of this part."""
         return self.read()
 
 
-def sidd_blocks(path: Path, variable: str) -> dict[str, ArrayPicture]:
-    """The blocks of one SIDD validation file by ``SSSS_BBBB`` (scene, block, from 1).
+def sidd_blocks(path: Path, variable: str) -> dict[str, ArrayImage]:
+    """Blocks of one SIDD file by id ``SSSS_BBBB`` (scene, block, both from 1).
 
     The variable is uint8 (scenes, blocks, H, W, 3), in a file of MATLAB 5 or 7.3.
 
@@ -55,7 +55,7 @@ def sidd_blocks(path: Path, variable: str) -> dict[str, ArrayPicture]:
     height, width, channels = size
 
     return {
-        f"{s + 1:04d}_{b + 1:04d}": ArrayPicture(
+        f"{s + 1:04d}_{b + 1:04d}": ArrayImage(
             path, (height, width, channels), partial(_sidd_block, path, variable, s, b)
         )
         for s in range(scenes)
@@ -72,13 +72,15 @@ def _sidd_shape(path: Path, variable: str) -> tuple[int, ...]:
     refuse_missing(path)
     try:
         found = _variables(path)
-    except Exception as error:  # scipy raises what its parser stumbles over
-        raise DataError(f"{path} is not a readable MATLAB file ({error}).", AGAIN) from error
+    except Exception as error:  # scipy's parser may raise anything
+        raise DataError(
+            f"{path} is not a readable MATLAB file ({error}).", DOWNLOAD_AGAIN
+        ) from error
     shape, kind = found.get(variable, ((), "nothing"))
     if kind != "uint8" or len(shape) != 5 or shape[-1] != 3 or math.prod(shape) not in SIDD_BYTES:
         raise DataError(
             f"{path}: {variable} is {kind} {shape}, expected uint8 (scenes, blocks, H, W, 3).",
-            AGAIN,
+            DOWNLOAD_AGAIN,
         )
     return tuple(shape)
 
@@ -90,47 +92,48 @@ def _sidd_array(path: Path, variable: str, stamp: int) -> NDArray[np.uint8]:
         if array.shape != _sidd_shape(path, variable) or array.dtype != np.uint8:
             raise ValueError(f"{variable} is {array.dtype} {array.shape}")
     except Exception as error:  # a truncated stream fails in zlib, in struct or in numpy
-        raise DataError(f"{path} is cut off or damaged ({error}).", AGAIN) from error
+        raise DataError(f"{path} is cut off or damaged ({error}).", DOWNLOAD_AGAIN) from error
     return array
 
 
 def read_variable(path: Path, variable: str) -> NDArray[Any]:
-    """A numeric array of a file of MATLAB 5 (scipy) or 7.3 (HDF5), in MATLAB's order of axes.
+    """Read a numeric array of a MATLAB 5 (scipy) or 7.3 (HDF5) file, in MATLAB's axis order.
 
     Raises:
         KeyError: if the file has no such array.
-        Exception: whatever the parsers stumble over in a damaged file.
+        Exception: of any type, if the file is damaged.
     """
-    import h5py
+    import h5py  # here, because only the MATLAB datasets need it
     from scipy.io import loadmat
 
     if not h5py.is_hdf5(path):
         array: NDArray[Any] = loadmat(path, variable_names=[variable])[variable]
         return array
     with h5py.File(path, "r") as handle:
-        if not isinstance(found := own(handle, variable), h5py.Dataset):
-            raise KeyError(f"{variable} is no array")
+        if not isinstance(found := own_item(handle, variable), h5py.Dataset):
+            raise KeyError(f"{variable} is not an array")
         return np.array(found).T  # MATLAB is column-major
 
 
 def _variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and kind of every variable."""
-    import h5py
+    """Shape and type of every variable."""
+    import h5py  # here, because only the MATLAB datasets need it
     from scipy.io import whosmat
 
     if not h5py.is_hdf5(path):
         return {name: (shape, kind) for name, shape, kind in whosmat(path)}
     with h5py.File(path, "r") as handle:
-        found = {name: own(handle, name) for name in handle}
+        found = {name: own_item(handle, name) for name in handle}
         arrays = {name: item for name, item in found.items() if isinstance(item, h5py.Dataset)}
         return {name: (item.shape[::-1], str(item.dtype)) for name, item in arrays.items()}
 
 
 def stamp_of(path: Path) -> int:
-    """What tells a rewritten file from the cached one."""
+    """Modification time in ns, which distinguishes a rewritten file from the cached one."""
     return path.stat().st_mtime_ns
 
 
 def refuse_missing(path: Path) -> None:
+    """Raise `DataError` if ``path`` is not a file."""
     if not path.is_file():
-        raise DataError(f"{path} does not exist.", "The set is incomplete: bring it again.")
+        raise DataError(f"{path} does not exist.", "The dataset is incomplete: download it again.")

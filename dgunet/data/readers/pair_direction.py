@@ -1,4 +1,4 @@
-"""Which half of a pair is the degraded one, told by the pixels."""
+"""Detection of swapped pairs: which image of a pair is the degraded one, by its pixels."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from dgunet.data.readers.images import Pixels
 
 
 def roughness(image: Pixels) -> float:
-    """Mean absolute difference of horizontal neighbours, on every fourth row."""
+    """Mean absolute difference of horizontal neighbours in every fourth row."""
     steps = np.abs(np.diff(image[::4].astype(np.float32), axis=1))
     return float(steps.sum() / max(steps.size, 1))
 
 
 def looks_swapped(task: str, rougher: float) -> bool:
-    """Whether the share of inputs with more detail than their targets speaks for a swap.
+    """Whether inputs and targets are probably swapped.
 
-    Blur takes detail away; rain and noise add some.
+    Blur removes detail; rain and noise add some.
+
+    Args:
+        task: task of the dataset.
+        rougher: share of pairs whose input has more detail than the target, 0 to 1.
     """
     return rougher > 0.8 if task == "deblur" else rougher < 0.2

@@ -1,6 +1,6 @@
-"""Pictures that belong together, matched by name and not decoded yet.
+"""Pairs of images, matched by file name and not decoded yet.
 
-Names are sorted so that 2 comes before 10.
+Names are in natural order: 2 comes before 10.
 """
 
 from __future__ import annotations
@@ -11,51 +11,57 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgunet.data.readers.images import SUFFIXES, FilePicture, Picture
+from dgunet.data.readers.images import SUFFIXES, FileImage, LazyImage
 from dgunet.system.errors import DataError
 from dgunet.system.reading import shorten
 from dgunet.system.safe_paths import check_name
 
-INCOMPLETE = "The set is incomplete or mixed: bring it again from the archive."
+INCOMPLETE = "The dataset is incomplete or mixed: import it again from the archive."
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One record to be: degraded and clean picture; either may be absent by the set's nature.
+    """A degraded and a clean image that will become one record.
 
-    ``lacks`` names the half that is absent though the set should have it.
+    Attributes:
+        id: name of the pair.
+        input: degraded image; None if the dataset has none.
+        target: clean image; None if the dataset has none.
+        lacks: the half that is missing although the dataset should have it; "" if none is.
     """
 
     id: str
-    input: Picture | None
-    target: Picture | None
+    input: LazyImage | None
+    target: LazyImage | None
     lacks: str = ""
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
     """Sorting key under which ``2.png`` comes before ``10.png``."""
-    parts = re.split(r"([0-9]+)", name)  # other scripts' digits are letters here
+    parts = re.split(r"([0-9]+)", name)  # digits of other scripts count as letters
     return [(0, 0, part) if at % 2 == 0 else (1, int(part), "") for at, part in enumerate(parts)]
 
 
-def pictures_in(folder: Path) -> dict[str, Path]:
-    """The image files of one folder by name without suffix, in natural order.
+def images_in(folder: Path) -> dict[str, Path]:
+    """Image files of a folder by name without suffix, in natural order.
 
-    Names are composed (NFC): an accent may be a character of its own in one half of a set.
+    Names are normalised to NFC, because the halves of a dataset may encode accents differently.
 
     Raises:
-        DataError: if the folder is missing, two files share a name, or a name is not UTF-8 or holds
-            characters that no record's name may have.
+        DataError: if the folder is missing, two files share a name, or a name is not UTF-8 or has
+            characters that are not allowed in the name of a record.
     """
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}.", "The set is incomplete: bring it again.")
+        raise DataError(
+            f"there is no folder {folder}.", "The dataset is incomplete: import it again."
+        )
     found: dict[str, Path] = {}
-    pictures = [
+    images = [
         path
         for path in folder.iterdir()
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     ]
-    for path in sorted(pictures, key=lambda path: natural(path.name)):
+    for path in sorted(images, key=lambda path: natural(path.name)):
         check_file_name(path)
         name = unicodedata.normalize("NFC", path.stem)
         if name in found:
@@ -68,10 +74,10 @@ def pictures_in(folder: Path) -> dict[str, Path]:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders in ``folder``, sorted; hidden ones are left out.
+    """Folders in ``folder``, sorted, without hidden ones.
 
     Raises:
-        DataError: for a name as in `pictures_in`.
+        DataError: for the same names as `images_in`.
     """
     found = sorted(
         path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
@@ -82,10 +88,10 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def check_file_name(path: Path) -> None:
-    """Refuse a file or folder whose name cannot become a record's.
+    """Refuse a file or folder whose name is not allowed as the name of a record.
 
     Raises:
-        DataError: names the folder and the name.
+        DataError: naming the folder and the name.
     """
 
     def refuse(why: str) -> DataError:
@@ -97,16 +103,16 @@ def check_file_name(path: Path) -> None:
 def match(
     inputs: dict[str, Path], targets: dict[str, Path], *, prefix: str = "", grey: bool = False
 ) -> list[Pair]:
-    """Pair two listings by name; a picture without its partner makes a pair that lacks a half."""
+    """Pair two listings by name; an image without counterpart gives a pair with ``lacks``."""
 
-    def picture(found: dict[str, Path], name: str) -> FilePicture | None:
-        return FilePicture(found[name], grey) if name in found else None
+    def image(found: dict[str, Path], name: str) -> FileImage | None:
+        return FileImage(found[name], grey) if name in found else None
 
     return [
-        Pair(prefix + name, picture(inputs, name), picture(targets, name), _lacks(name, targets))
+        Pair(prefix + name, image(inputs, name), image(targets, name), _lacks(name, targets))
         for name in inputs
     ] + [
-        Pair(prefix + name, None, picture(targets, name), "degraded input")
+        Pair(prefix + name, None, image(targets, name), "degraded input")
         for name in targets
         if name not in inputs
     ]
@@ -116,37 +122,37 @@ def _lacks(name: str, targets: dict[str, Path]) -> str:
     return "" if name in targets else "clean target"
 
 
-def lonely_text(pair: Pair) -> str:
-    """Which picture has no partner; of a pair that lacks a half."""
-    picture = pair.input or pair.target
-    assert picture is not None
-    return f"{picture.path} has no {pair.lacks}"
+def unpaired_text(pair: Pair) -> str:
+    """Description of the image without counterpart in a pair that lacks a half."""
+    image = pair.input or pair.target
+    assert image is not None
+    return f"{image.path} has no {pair.lacks}"
 
 
-def refuse_lonely(pairs: Iterable[Pair]) -> None:
+def refuse_unpaired(pairs: Iterable[Pair]) -> None:
     """Refuse pairs that lack a half.
 
     Raises:
-        DataError: naming the first picture without partner, and how many more there are.
+        DataError: naming the first image without counterpart, and the number of others.
     """
-    lonely = sorted((pair for pair in pairs if pair.lacks), key=lambda pair: natural(pair.id))
-    if lonely:
-        more = f" (and {len(lonely) - 1} more)" if len(lonely) > 1 else ""
-        raise DataError(f"{lonely_text(lonely[0])}{more}.", INCOMPLETE)
+    unpaired = sorted((pair for pair in pairs if pair.lacks), key=lambda pair: natural(pair.id))
+    if unpaired:
+        more = f" (and {len(unpaired) - 1} more)" if len(unpaired) > 1 else ""
+        raise DataError(f"{unpaired_text(unpaired[0])}{more}.", INCOMPLETE)
 
 
 def check_shapes(pair: Pair) -> tuple[int, int, int]:
-    """The (H, W, C) both pictures of a pair share, from their headers.
+    """(H, W, C) of both images of a pair, from their headers.
 
     Raises:
         DataError: if they differ, naming both files and sizes.
     """
-    pictures = [picture for picture in (pair.input, pair.target) if picture is not None]
-    shapes = [picture.shape() for picture in pictures]
+    images = [image for image in (pair.input, pair.target) if image is not None]
+    shapes = [image.shape() for image in images]
     if len(set(shapes)) > 1:
-        (a, b), (first, second) = shapes, pictures
+        (a, b), (first, second) = shapes, images
         raise DataError(
             f"{first.path} is {a[1]}x{a[0]} and its partner {second.path} {b[1]}x{b[0]}.",
-            "The two do not belong together: bring the set again.",
+            "The two do not belong together: import the dataset again.",
         )
     return shapes[0]

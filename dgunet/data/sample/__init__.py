@@ -1,1 +1,1 @@
-"""The generated sample data."""
+"""Generator of the sample data."""

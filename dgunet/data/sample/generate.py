@@ -1,7 +1,7 @@
-"""The sample data: small pictures laid out exactly as the official archives are.
+"""Generation of the sample data: small images in exactly the folder trees of the official archives.
 
-`generate_sample` makes them from photographs free of rights (`photographs.py`) and seeded
-degradations (`degrade.py`). Training and testing use different photographs.
+`generate_sample` makes them from free photographs (`photographs.py`) and seeded degradations
+(`degrade.py`). Training and testing use different photographs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image
 from dgunet.data.sample.degrade import (
     GAMMA,
     Array,
-    Rain,
+    RainLayer,
     add_rain,
     add_sensor_noise,
     camera_path,
@@ -27,7 +27,7 @@ from dgunet.data.sample.photographs import Photograph, credits_table, photograph
 from dgunet.system import files
 
 SEED = 20220611
-"""Of every random choice; each set draws from a stream of its own."""
+"""Seed of every random choice; each dataset draws from its own stream."""
 
 TEST = photographs("astronaut", "chelsea")
 TRAIN = photographs("coffee", "rocket", "retina", "hubble")
@@ -35,39 +35,39 @@ GREY_TEST = photographs("camera", "astronaut", "chelsea")
 GREY_TRAIN = photographs("brick", "gravel", "grass", "coffee", "rocket", "retina")
 
 MARGIN = 16
-"""Cut off around a blurred picture, where the moving camera would see mirrored content."""
+"""Border of a blurred image that is cut off, in pixels; it contains mirrored content."""
 
 
-class Cutter:
-    """Cuts crops out of photographs for one set, from a stream that its name seeds."""
+class CropSource:
+    """Random crops of photographs for one dataset, seeded with its name."""
 
     def __init__(self, name: str, sources: list[Photograph]) -> None:
         self.rng = np.random.default_rng([SEED, zlib.crc32(name.encode())])
         self._pixels = [photograph.pixels() for photograph in sources]
 
     def cut(self, number: int, height: int, width: int) -> Array:
-        """Crop of photograph ``number`` (counted round): the most detailed of six random places."""
+        """Crop photograph ``number`` (modulo their count), the most detailed of six crops."""
         image = self._pixels[number % len(self._pixels)]
-        crops = []
+        candidates = []
         for _ in range(6):
             top = int(self.rng.integers(image.shape[0] - height + 1))
             left = int(self.rng.integers(image.shape[1] - width + 1))
-            crops.append(image[top : top + height, left : left + width])
-        return max(crops, key=lambda crop: float(np.abs(np.diff(crop, axis=1)).mean()))
+            candidates.append(image[top : top + height, left : left + width])
+        return max(candidates, key=lambda crop: float(np.abs(np.diff(crop, axis=1)).mean()))
 
     def between(self, low: float, high: float) -> float:
-        """A random number between the two."""
+        """A uniform random number between ``low`` and ``high``."""
         return float(self.rng.uniform(low, high))
 
 
 def generate_sample(out: Path) -> None:
-    """Write the sample archives to ``out/train`` and ``out/test``; replaces ``out`` as a whole.
+    """Write the sample datasets to ``out/train`` and ``out/test``; ``out`` is replaced as a whole.
 
-    About 3 MB; the pixels are a function of this module's seed alone.
+    About 3 MB; the pixels depend only on `SEED`.
 
     Raises:
         DataError: if scikit-image or one of its photographs is missing.
-        DgunetError: if ``out`` cannot be written.
+        DgunetError: if ``out`` is not writable.
     """
     with files.atomic_folder(out) as work:
         _derain(work)
@@ -124,25 +124,25 @@ RAIN = {
     ),
     "Rain13K": ("train", ".jpg", [(96, 96)] * 24, (7, 15), (0.010, 0.026), (0.50, 0.90)),
 }
-"""Deraining sets: role, suffix, sizes, and ranges of streak length, density, and opacity."""
+"""Deraining datasets: role, suffix, sizes, ranges of streak length, density and opacity."""
 
 
 def _derain(work: Path) -> None:
     for name, (role, suffix, sizes, lengths, densities, opacities) in RAIN.items():
-        cutter = Cutter(name, TEST if role == "test" else TRAIN)
+        crops = CropSource(name, TEST if role == "test" else TRAIN)
         for number, (height, width) in enumerate(sizes):
-            clean = cutter.cut(number, height, width)
+            clean = crops.cut(number, height, width)
             layers = [
-                Rain(
-                    length=int(cutter.rng.integers(lengths[0], lengths[1] + 1)),
-                    angle=cutter.between(-25, 25),
-                    density=cutter.between(*densities),
-                    opacity=cutter.between(*opacities),
+                RainLayer(
+                    length=int(crops.rng.integers(lengths[0], lengths[1] + 1)),
+                    angle=crops.between(-25, 25),
+                    density=crops.between(*densities),
+                    opacity=crops.between(*opacities),
                 )
                 # Heavy rain falls in more than one direction.
                 for _ in range(2 if name == "Rain100H" else 1)
             ]
-            rainy = add_rain(clean, layers, cutter.rng)
+            rainy = add_rain(clean, layers, crops.rng)
             folder = work / role / name
             _save(folder / "input" / f"{number + 1}{suffix}", rainy)
             _save(folder / "target" / f"{number + 1}{suffix}", clean)
@@ -157,12 +157,12 @@ SEQUENCES = {
 
 def _gopro(work: Path) -> None:
     for role, names in SEQUENCES.items():
-        cutter = Cutter(f"GoPro-{role}", TEST if role == "test" else TRAIN)
-        for place, name in enumerate(names):
+        crops = CropSource(f"GoPro-{role}", TEST if role == "test" else TRAIN)
+        for number, name in enumerate(names):
             folder = work / role / "GOPRO_Large" / role / name
             for frame in range(2 if role == "test" else 4):
-                sharp = cutter.cut(place, 96 + 2 * MARGIN, 96 + 2 * MARGIN)
-                path = _path(cutter, 5.0, 8.0)
+                sharp = crops.cut(number, 96 + 2 * MARGIN, 96 + 2 * MARGIN)
+                path = _path(crops, 5.0, 8.0)
                 file = f"{frame + 1:06d}.png"
                 _save(folder / "blur" / file, _inside(motion_blur(sharp, path, gamma=1.0)))
                 _save(folder / "blur_gamma" / file, _inside(motion_blur(sharp, path, gamma=GAMMA)))
@@ -170,28 +170,28 @@ def _gopro(work: Path) -> None:
 
 
 def _hide(folder: Path) -> None:
-    cutter = Cutter("HIDE", TEST)
+    crops = CropSource("HIDE", TEST)
     shots = [
         ("test-close-ups", "1fromGOPR0950"),
         ("test-close-ups", "12fromGOPR1086"),
         ("test-long-shot", "5fromGOPR1044"),
     ]
     for number, (part, name) in enumerate(shots):
-        sharp = cutter.cut(number, 96 + 2 * MARGIN, 96 + 2 * MARGIN)
-        blurred = motion_blur(sharp, _path(cutter, 5.0, 9.0), gamma=1.0)
+        sharp = crops.cut(number, 96 + 2 * MARGIN, 96 + 2 * MARGIN)
+        blurred = motion_blur(sharp, _path(crops, 5.0, 9.0), gamma=1.0)
         _save(folder / "test" / part / f"{name}.png", _inside(blurred))
         _save(folder / "GT" / f"{name}.png", _inside(sharp))
 
 
 def _realblur(folder: Path) -> None:
-    """Another exposure and a trace of noise, which is why its protocol aligns before it scores."""
-    cutter = Cutter("RealBlur-J", TEST)
+    """Another exposure and weak noise, as in the real dataset, whose protocol aligns the images."""
+    crops = CropSource("RealBlur-J", TEST)
     lines = []
     for number, scene in enumerate(["scene003", "scene050"]):
         for shot in (1, 2):
-            sharp = cutter.cut(number, 104 + 2 * MARGIN, 104 + 2 * MARGIN)
-            blurred = 0.97 * motion_blur(sharp, _path(cutter, 4.0, 7.0))
-            noisy = add_sensor_noise(blurred, 1e-5, 1e-6, cutter.rng)
+            sharp = crops.cut(number, 104 + 2 * MARGIN, 104 + 2 * MARGIN)
+            blurred = 0.97 * motion_blur(sharp, _path(crops, 4.0, 7.0))
+            noisy = add_sensor_noise(blurred, 1e-5, 1e-6, crops.rng)
             base = f"RealBlur-J_ECC_IMCORR_centroid_itensity_ref/{scene}"
             pair = f"{base}/gt/gt_{shot}.png", f"{base}/blur/blur_{shot}.png"
             _save(folder / pair[0], _inside(sharp))
@@ -206,56 +206,56 @@ SCENES += ["0064_003_GP_01600_03200_3200_N", "0200_010_GP_01600_03200_5500_N"]
 
 
 def _sidd_train(folder: Path) -> None:
-    cutter = Cutter("SIDD-train", TRAIN)
-    for place, scene in enumerate(SCENES):
+    crops = CropSource("SIDD-train", TRAIN)
+    for number, scene in enumerate(SCENES):
         for shot in ("010", "011"):
-            clean = cutter.cut(place, 96, 128)
-            _save(folder / scene / f"{scene[:4]}_NOISY_SRGB_{shot}.PNG", _noisy(clean, cutter))
+            clean = crops.cut(number, 96, 128)
+            _save(folder / scene / f"{scene[:4]}_NOISY_SRGB_{shot}.PNG", _noisy(clean, crops))
             _save(folder / scene / f"{scene[:4]}_GT_SRGB_{shot}.PNG", clean)
 
 
 def _sidd_test(folder: Path) -> None:
-    cutter = Cutter("SIDD", TEST)
-    clean = [[cutter.cut(scene, 64, 64) for _ in range(3)] for scene in range(2)]
-    noisy = [[_noisy(block, cutter) for block in row] for row in clean]
+    crops = CropSource("SIDD", TEST)
+    clean = [[crops.cut(scene, 64, 64) for _ in range(3)] for scene in range(2)]
+    noisy = [[_noisy(block, crops) for block in row] for row in clean]
     write_sidd_blocks(folder, _bytes(np.array(noisy)), _bytes(np.array(clean)))
 
 
 def _dnd_test(folder: Path) -> None:
-    cutter = Cutter("DND", TEST)
-    images = [_noisy(cutter.cut(number, 130, 162), cutter) for number in range(2)]
-    # Twenty boxes an image, as the official index has; a grid that leaves a border of one pixel.
+    crops = CropSource("DND", TEST)
+    images = [_noisy(crops.cut(number, 130, 162), crops) for number in range(2)]
+    # Twenty boxes per image, as in the official index; a grid with a border of one pixel.
     grid = [(2 + 32 * row, 2 + 32 * column) for row in range(4) for column in range(5)]
     boxes = np.array([(r, c, r + 31, c + 31) for r, c in grid])
     write_dnd(folder, [image.astype(np.float32) for image in images], boxes)
 
 
 def _grey(work: Path) -> None:
-    cutter = Cutter("Set11", GREY_TEST)
+    crops = CropSource("Set11", GREY_TEST)
     for number, name in enumerate(["camera", "astronaut", "chelsea"]):
-        image = _grey_image(cutter.cut(number, 96, 96))
+        image = _grey_image(crops.cut(number, 96, 96))
         if name == "chelsea":
-            # Two files of the official set are palette images with a grey palette.
+            # Two files of the official dataset are palette images with a grey palette.
             image.putpalette([level for level in range(256) for _ in range(3)])
         _write(work / "test" / "Set11" / f"{name}.tif", image)
-    cutter = Cutter("BSD68", GREY_TEST)
+    crops = CropSource("BSD68", GREY_TEST)
     for number, (height, width) in enumerate([(97, 129), (129, 97), (97, 129)]):
-        image = _grey_image(cutter.cut(number, height, width))
+        image = _grey_image(crops.cut(number, height, width))
         _write(work / "test" / "BSD68" / f"test{number + 1:03d}.png", image)
-    cutter = Cutter("BSD400", GREY_TRAIN)
+    crops = CropSource("BSD400", GREY_TRAIN)
     for number in range(18):
-        image = _grey_image(cutter.cut(number, 90, 90))
+        image = _grey_image(crops.cut(number, 90, 90))
         _write(work / "train" / "BSD400" / f"test_{number + 1:03d}.png", image)
 
 
-def _path(cutter: Cutter, shortest: float, longest: float) -> Array:
-    length = cutter.between(shortest, longest)
-    return camera_path(length, cutter.between(-20, 20), cutter.between(-2, 2), frames=9)
+def _path(crops: CropSource, shortest: float, longest: float) -> Array:
+    length = crops.between(shortest, longest)
+    return camera_path(length, crops.between(-20, 20), crops.between(-2, 2), frames=9)
 
 
-def _noisy(clean: Array, cutter: Cutter) -> Array:
-    shot, read = cutter.between(0.004, 0.010), cutter.between(0.0005, 0.002)
-    return add_sensor_noise(clean, shot, read, cutter.rng)
+def _noisy(clean: Array, crops: CropSource) -> Array:
+    shot, read = crops.between(0.004, 0.010), crops.between(0.0005, 0.002)
+    return add_sensor_noise(clean, shot, read, crops.rng)
 
 
 def _inside(image: Array) -> Array:

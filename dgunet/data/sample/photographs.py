@@ -1,4 +1,4 @@
-"""The photographs behind the sample data: free of rights, shipped by scikit-image's wheel."""
+"""Source photographs of the sample data: free of rights, part of scikit-image's wheel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dgunet.system.errors import DataError
 
 @dataclass(frozen=True)
 class Photograph:
-    """One photograph: its file, its rights, and by how much the sample shrinks it."""
+    """One photograph: its file, its licence, and the factor by which the sample reduces it."""
 
     name: str
     file: str
@@ -27,10 +27,10 @@ class Photograph:
     reduce: int
 
     def pixels(self) -> NDArray[np.float64]:
-        """H x W x 3 in [0, 1], reduced by averaging ``reduce`` x ``reduce`` blocks.
+        """Load the image, H x W x 3 in [0, 1], reduced by averaging ``reduce`` x ``reduce`` blocks.
 
         Raises:
-            DataError: if the installed scikit-image does not ship the file.
+            DataError: if the installed scikit-image does not contain the file.
         """
         path = _folder() / self.file
         if not path.is_file():
@@ -40,7 +40,7 @@ class Photograph:
 
 
 def _folder() -> Path:
-    # By path: importing skimage.data would set up a downloader.
+    # Located without importing skimage.data, which would set up a downloader.
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:
         raise DataError("scikit-image is not installed.", "Install requirements.lock.")
@@ -142,7 +142,7 @@ PHOTOGRAPHS = (
         2,
     ),
 )
-"""All of them; each serves training or testing, never both."""
+"""All photographs; each is used for training or for testing, never for both."""
 
 
 def photographs(*names: str) -> list[Photograph]:
@@ -152,7 +152,7 @@ def photographs(*names: str) -> list[Photograph]:
 
 
 def credits_table() -> str:
-    """The photographs, their authors and rights, as a Markdown table."""
+    """Markdown table of the photographs with their authors and licences."""
     lines = ["| photograph | used for | author | licence | origin |", "|---|---|---|---|---|"]
     lines += [
         f"| {p.name} | {p.role} | {p.author} | {p.licence} | {p.origin} |" for p in PHOTOGRAPHS

@@ -1,1 +1,1 @@
-"""The prepared store: preparation, its files, its manifest, its verification."""
+"""Prepared stores: preparation, file format, reading and verification."""

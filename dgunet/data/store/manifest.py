@@ -1,4 +1,4 @@
-"""What ``manifest.json`` says of a prepared store."""
+"""``manifest.json``: the description of a prepared store."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dgunet.system.reading import read_mapping, shorten
 from dgunet.system.safe_paths import safe_file_name
 
 VERSION = 1
-"""Of the stores' layout; one of another version is refused."""
+"""Version of the store format; a store of another version is refused."""
 
 _NUMBERS = ("count", "published_count", "version", "records", "bytes")
 
 LayoutName = Literal["raw", "compact"]
 
-AGAIN = "Prepare the set again: `dgunet data prepare NAME`, or `dvc repro`."
+PREPARE_AGAIN = "Prepare the dataset again: `dgunet data prepare NAME`, or `dvc repro`."
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,23 @@ class Shard:
 
 @dataclass(frozen=True)
 class StoreManifest:
-    """What ``manifest.json`` says of a store.
+    """Content of ``manifest.json``.
 
-    ``digest`` is the SHA-256 over the records' ids, shapes and pixels, in order: it does not depend
-    on how the records are spread over files. ``complete`` is true when a real set has its published
-    number of pairs and nothing speaks against its release (``doubts``); a store of the sample
-    profile never is. ``layout`` is written down only where it is not ``raw``, ``doubts`` only where
-    there are some.
+    Attributes:
+        dataset: catalogue name.
+        task, role, protocol: as in the catalogue.
+        profile: ``sample`` or ``paper``.
+        digest: SHA-256 over the records' ids, shapes and pixels, in order; it does not depend on
+            how the records are distributed over files.
+        count: number of records.
+        published_count: number of records of the published dataset.
+        complete: whether a real dataset has its published number of pairs and no ``doubts``; always
+            false in the sample profile.
+        recipe: name of the preparation recipe.
+        version: `VERSION`.
+        shards: the files.
+        layout: ``raw`` or ``compact``; written only if it is ``compact``.
+        doubts: reasons why this is not the benchmark's release; written only if there are any.
     """
 
     dataset: str
@@ -57,15 +67,17 @@ class StoreManifest:
     doubts: tuple[str, ...] = ()
 
     def content(self) -> dict[str, Any]:
-        """What ``manifest.json`` holds."""
-        usual = {"layout": "raw", "doubts": ()}
+        """The JSON object of ``manifest.json``."""
+        defaults = {"layout": "raw", "doubts": ()}
         return {
-            k: value for k, value in asdict(self).items() if k not in usual or usual[k] != value
+            name: value
+            for name, value in asdict(self).items()
+            if name not in defaults or defaults[name] != value
         }
 
     @classmethod
     def read(cls, folder: Path) -> StoreManifest:
-        """The manifest of the store in ``folder``.
+        """Read and check the manifest of the store in ``folder``.
 
         Raises:
             DataError: if there is no store, or it is of another version or damaged.
@@ -75,37 +87,37 @@ class StoreManifest:
             content = read_mapping(path)
         except FileNotFoundError:
             raise DataError(
-                f"{folder} is not a prepared store: {path} is missing.", AGAIN
+                f"{folder} is not a prepared store: {path} is missing.", PREPARE_AGAIN
             ) from None
         except DataError as error:
-            raise DataError(f"{path} is damaged ({error.message}).", AGAIN) from error
+            raise DataError(f"{path} is damaged ({error.message}).", PREPARE_AGAIN) from error
         try:
             if content.get("version") != VERSION:
                 raise DataError(
                     f"{path}: store version {content.get('version')}, this program reads"
                     f" version {VERSION}.",
-                    AGAIN,
+                    PREPARE_AGAIN,
                 )
             shards = tuple(Shard(**shard) for shard in content.pop("shards"))
             for shard in shards:
                 safe_file_name(shard.file, origin=str(path))
-            told = tuple(content.pop("doubts", ()))
-            manifest = cls(**content, shards=shards, doubts=told)
-            _check_kinds(manifest)
+            doubts = tuple(content.pop("doubts", ()))
+            manifest = cls(**content, shards=shards, doubts=doubts)
+            _check_types(manifest)
             for shard in shards:
-                _check_kinds(shard)
+                _check_types(shard)
             return manifest
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DataError(f"{path} is damaged ({error}).", AGAIN) from error
+            raise DataError(f"{path} is damaged ({error}).", PREPARE_AGAIN) from error
 
 
-def _check_kinds(part: StoreManifest | Shard) -> None:
-    """Refuse a field of another type than it has.
+def _check_types(entry: StoreManifest | Shard) -> None:
+    """Refuse a field whose value has the wrong type or is out of range.
 
     Raises:
         TypeError: naming the field and its value.
     """
-    for name, value in vars(part).items():
+    for name, value in vars(entry).items():
         if name in _NUMBERS:
             fits = type(value) is int and 0 <= value < 2**63
         elif name == "complete":

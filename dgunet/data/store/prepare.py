@@ -1,4 +1,4 @@
-"""From an official tree to a prepared store: `prepare_dataset`."""
+"""Preparation of a dataset: from its official folder tree to a store, `prepare_dataset`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ from filelock import FileLock, Timeout
 
 from dgunet.data.catalogue.entries import DatasetInfo, dataset
 from dgunet.data.readers.folder_layouts import find_tree, read_pairs
-from dgunet.data.readers.images import Picture
+from dgunet.data.readers.images import LazyImage
 from dgunet.data.readers.pair_direction import looks_swapped
 from dgunet.data.readers.pairing import Pair, check_shapes
 from dgunet.data.store.manifest import VERSION, LayoutName, StoreManifest
-from dgunet.data.store.pair_store import Source, content_digest
-from dgunet.data.store.preparation_recipes import Cut, Recipe, RecipeName, StudioLuma, Whole
-from dgunet.data.store.preparation_recipes import recipe as find_recipe
-from dgunet.data.store.releases import Seen, doubts
+from dgunet.data.store.preparation_recipes import (
+    PreparationRecipe,
+    RecipeName,
+    RecordCut,
+    StudioLuma,
+    WholeImages,
+    find_recipe,
+)
+from dgunet.data.store.records import LoadedPair, SourceFile, content_digest
+from dgunet.data.store.releases import ReleaseMeasurements, release_doubts
 from dgunet.data.store.writer import (
     SHARD_BYTES,
-    LoadedPair,
-    Written,
+    WrittenShard,
     load_written,
     plan_shards,
     save_written,
@@ -43,28 +48,29 @@ from dgunet.system.reading import read_text
 Observe = Callable[[int, int], None]
 """Called with (pairs written, pairs in all): after each pair, or after each file if in parallel."""
 
-
 LEAST = {"raw": 1.0, "compact": 1 / 3}
-"""Share of the raw pixels' bytes that a layout needs: the real sets took 0.34 to 0.75 in tiles."""
-
+"""Least share of the raw pixels' bytes that a layout needs; the real datasets took 0.34 to 0.75 in
+tiles."""
 
 _NOTES = 2
-"""Version of what is remembered of a finished file."""
+"""Version of the notes about finished files."""
+
+Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Job:
-    """One file of a store to be written by one worker."""
+class ShardJob:
+    """One file of a store, to be written by one worker."""
 
     path: Path
     pairs: tuple[Pair, ...]
     root: Path
-    cut: Cut
+    cut: RecordCut
     layout: LayoutName
 
     @property
-    def record(self) -> Path:
-        """Where a finished file is remembered for a later run."""
+    def note(self) -> Path:
+        """Note of the finished file, for a run that continues this one."""
         return self.path.with_suffix(".json")
 
 
@@ -80,54 +86,48 @@ def prepare_dataset(
     shard_bytes: int = SHARD_BYTES,
     observe: Observe | None = None,
 ) -> StoreManifest:
-    """Check the tree of set ``name`` under ``root`` and write its store to ``out``.
+    """Check the folder tree of dataset ``name`` under ``root`` and write its store to ``out``.
 
-    The same input gives byte-identical files, whatever the number of workers. ``out`` appears only
-    when it is whole; an interrupted run goes on after its last finished file. A set that is not the
-    benchmark's release is prepared all the same: its manifest says why, and never ``complete``.
+    The same input gives byte-identical files for any number of workers. ``out`` appears only when
+    it is complete; an interrupted run continues after its last finished file. A release other than
+    the benchmark's is prepared too: its manifest gives the reason and is never ``complete``.
+
+    The nine arguments are independent: what is prepared (the first six), and how the work is done.
 
     Args:
-        name: a catalogue key.
-        root: the folder that holds the official trees, e.g. ``data/sample``.
-        out: the store's folder; replaced if it is there.
+        name: a catalogue name.
+        root: the folder of the official trees, e.g. ``data/sample``.
+        out: the store's folder; an existing one is replaced.
         profile: ``sample`` or ``paper``; a sample store is never complete.
-        recipe: of `dgunet.data.store.preparation_recipes`; ``whole`` keeps every picture as it is.
+        recipe: of `dgunet.data.store.preparation_recipes`; ``whole`` keeps every image as it is.
         layout: of `dgunet.data.store.pair_store`; the digest is the same for both.
-        workers: processes, at most one a file; None takes one a processor.
-        shard_bytes: pixels after which a new file begins.
-        observe: progress.
+        workers: number of processes, at most one per file; None means one per processor.
+        shard_bytes: bytes of pixels after which a new file begins.
+        observe: receives the progress.
 
     Raises:
-        DataError: if the set is unknown, missing, incomplete, mixed up or corrupt, if the recipe
-            does not use it, or if another preparation writes to ``out``.
-        DgunetError: if the disk is too small or full, or ``out`` may not be written.
+        DataError: if the dataset is unknown, missing, incomplete, mixed up or corrupt, if the
+            recipe does not use it, or if another process is preparing ``out``.
+        DgunetError: if the disk is too small or full, or ``out`` is not writable.
     """
     info = dataset(name)
-    way = find_recipe(info, recipe)
-    pairs = [way.picture(pair) for pair in read_pairs(info, root)]
+    chosen = find_recipe(info, recipe)
+    pairs = [chosen.with_luma(pair) for pair in read_pairs(info, root)]
     shapes = [check_shapes(pair) for pair in pairs]
-    sizes = [_bytes(*one, way.cut) for one in zip(pairs, shapes, strict=True)]
-    with (
-        _alone(out),
-        _work_folder(out, _identity(info, way, layout, pairs, root, shard_bytes)) as work,
-    ):
+    sizes = [_bytes(*one, chosen.cut) for one in zip(pairs, shapes, strict=True)]
+    identity = _identity(info, chosen, layout, pairs, root, shard_bytes)
+    with _exclusive(out), _work_folder(out, identity) as work:
+        parts = [tuple(pairs[part.start : part.stop]) for part in plan_shards(sizes, shard_bytes)]
         jobs = [
-            Job(
-                work / f"pairs-{number:05d}.arrow",
-                tuple(pairs[part.start : part.stop]),
-                root,
-                way.cut,
-                layout,
-            )
-            for number, part in enumerate(plan_shards(sizes, shard_bytes))
+            ShardJob(work / f"pairs-{number:05d}.arrow", part, root, chosen.cut, layout)
+            for number, part in enumerate(parts)
         ]
         _check_space(round(sum(sizes) * LEAST[layout]), work, out)
         written = _write(jobs, workers or os.cpu_count() or 1, observe or (lambda *_: None))
         _refuse_swapped(info, find_tree(info, root)[1], written)
-        doubted = _doubts(info, way, shapes, written)
+        doubts = _doubts(info, chosen, shapes, written)
         with files.atomic_folder(out) as final:
-            for job in jobs:
-                job.path.rename(final / job.path.name)
+            _move_shards(jobs, final)
             return write_manifest(
                 final,
                 written,
@@ -135,51 +135,56 @@ def prepare_dataset(
                 task=info.task,
                 role=info.role,
                 profile=profile,
-                published_count=info.pairs * way.cut.count,
-                complete=profile != "sample" and len(pairs) == info.pairs and not doubted,
+                published_count=info.pairs * chosen.cut.count,
+                complete=profile != "sample" and len(pairs) == info.pairs and not doubts,
                 protocol=info.protocol,
-                recipe=way.name,
+                recipe=chosen.name,
                 layout=layout,
-                doubts=doubted,
+                doubts=doubts,
             )
 
 
-def _bytes(pair: Pair, shape: tuple[int, int, int], cut: Cut) -> int:
-    """Bytes of the records of a pair of that shape."""
+def _move_shards(jobs: Sequence[ShardJob], folder: Path) -> None:
+    for job in jobs:
+        job.path.rename(folder / job.path.name)
+
+
+def _bytes(pair: Pair, shape: Shape, cut: RecordCut) -> int:
+    """Bytes of pixels in the records of a pair with that shape."""
     height, width, channels = shape
     images = (pair.input is not None) + (pair.target is not None)
     coloured = isinstance(pair.target, StudioLuma) and not pair.target.is_grey()
-    wide = 4 if pair.target is None or coloured else 1
-    return cut.pixels(height, width) * channels * images * wide
+    item_bytes = 4 if pair.target is None or coloured else 1
+    return cut.pixels(height, width) * channels * images * item_bytes
 
 
 def _identity(
     info: DatasetInfo,
-    way: Recipe,
+    recipe: PreparationRecipe,
     layout: LayoutName,
     pairs: list[Pair],
     root: Path,
     shard_bytes: int,
 ) -> str:
-    """What must be the same for an interrupted run to be continued."""
+    """Digest of everything that must be unchanged for an interrupted run to be continued."""
     sources = {
-        picture.path: picture.path.stat()
+        image.path: image.path.stat()
         for pair in pairs
-        for picture in (pair.input, pair.target)
-        if picture is not None
+        for image in (pair.input, pair.target)
+        if image is not None
     }
     described = [
         (path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns)
         for path, stat in sources.items()
     ]
     return files.sha256_json(
-        [VERSION, _NOTES, repr(way), layout, info.name, shard_bytes, described]
+        [VERSION, _NOTES, repr(recipe), layout, info.name, shard_bytes, described]
     )
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the lock of ``out``; it is freed by the operating system if the process dies."""
+def _exclusive(out: Path) -> Iterator[None]:
+    """Hold the lock of ``out``; the operating system releases it if the process dies."""
     with files.writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out.parent / f".{out.name}.lock")
@@ -198,10 +203,10 @@ def _alone(out: Path) -> Iterator[None]:
 
 @contextmanager
 def _work_folder(out: Path, identity: str) -> Iterator[Path]:
-    """The folder of finished files beside ``out``; kept if there is something to go on from."""
+    """Folder of finished files beside ``out``; kept if a later run can continue from it."""
     work = out.parent / f".{out.name}.work"
     mark = work / "identity"
-    if not _holds(mark, identity):
+    if not _has_identity(mark, identity):
         shutil.rmtree(work, ignore_errors=True)
         files.write_text(mark, identity)
     try:
@@ -215,28 +220,28 @@ def _work_folder(out: Path, identity: str) -> Iterator[Path]:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _holds(mark: Path, identity: str) -> bool:
+def _has_identity(mark: Path, identity: str) -> bool:
     try:
         return read_text(mark) == identity
-    except (FileNotFoundError, DataError):  # a damaged mark is none
+    except (FileNotFoundError, DataError):  # a damaged file has no identity
         return False
 
 
 def _check_space(need: int, work: Path, out: Path) -> None:
-    """Refuse before starting what could not be finished."""
+    """Refuse before starting what the disk cannot hold."""
     free = shutil.disk_usage(work).free
     done = sum(path.stat().st_size for path in work.glob("*.arrow"))
     if need - done > free:
-        raise DgunetError(  # no DataError: what is finished stays for the next run
+        raise DgunetError(  # not a DataError, which would remove the finished files
             f"{out} needs at least {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free.",
             "Free some space, or choose another --out.",
         )
 
 
-def _write(jobs: list[Job], workers: int, observe: Observe) -> list[Written]:
-    """Write the files that are not there yet; in this process if one worker is enough."""
+def _write(jobs: list[ShardJob], workers: int, observe: Observe) -> list[WrittenShard]:
+    """Write the files that do not exist yet, in this process if one worker is enough."""
     total = sum(len(job.pairs) for job in jobs)
-    results = {job.path: load_written(job.record) for job in jobs}
+    results = {job.path: load_written(job.note) for job in jobs}
     left = [job for job in jobs if results[job.path] is None]
     done = total - sum(len(job.pairs) for job in left)
     if min(workers, len(left)) <= 1:
@@ -244,7 +249,7 @@ def _write(jobs: list[Job], workers: int, observe: Observe) -> list[Written]:
             results[job.path] = _write_one(job, lambda count: observe(done + count, total))  # noqa: B023
             done += len(job.pairs)
     else:
-        # Not forked: the parent may hold threads of MLflow or torch.
+        # Not forked: the parent may have threads of MLflow or torch.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(
             min(workers, len(left)), context, end_with_parent, (os.getpid(),)
@@ -262,11 +267,11 @@ def _write(jobs: list[Job], workers: int, observe: Observe) -> list[Written]:
     return [written for written in results.values() if written is not None]
 
 
-def _write_one(job: Job, observe: Callable[[int], None] | None = None) -> Written:
+def _write_one(job: ShardJob, observe: Callable[[int], None] | None = None) -> WrittenShard:
     pairs = _decoded(job.pairs, job.root, observe or (lambda _: None))
     records = (record for pair in pairs for record in job.cut(pair))
     written = write_shard(job.path, records, job.layout)
-    save_written(written, job.record)
+    save_written(written, job.note)
     return written
 
 
@@ -275,41 +280,42 @@ def _decoded(
 ) -> Iterator[LoadedPair]:
     digests: dict[Path, str] = {}
 
-    def source(picture: Picture | None) -> Source | None:
-        if picture is None:
+    def source(image: LazyImage | None) -> SourceFile | None:
+        if image is None:
             return None
-        if picture.path not in digests:
-            digests[picture.path] = files.sha256_file(picture.path)
-        return Source(picture.path.relative_to(root).as_posix(), digests[picture.path])
+        if image.path not in digests:
+            digests[image.path] = files.sha256_file(image.path)
+        return SourceFile(image.path.relative_to(root).as_posix(), digests[image.path])
 
     for done, pair in enumerate(pairs, start=1):
         degraded, clean = (
-            None if picture is None else np.ascontiguousarray(picture.load())
-            for picture in (pair.input, pair.target)
+            None if image is None else np.ascontiguousarray(image.load())
+            for image in (pair.input, pair.target)
         )
         yield LoadedPair(pair.id, degraded, clean, source(pair.input), source(pair.target))
         observe(done)
 
 
 def _doubts(
-    info: DatasetInfo, way: Recipe, shapes: list[tuple[int, int, int]], written: list[Written]
+    info: DatasetInfo, recipe: PreparationRecipe, shapes: list[Shape], written: list[WrittenShard]
 ) -> tuple[str, ...]:
-    """What speaks against the benchmark's release, of pictures that are kept as they are."""
-    if not isinstance(way.cut, Whole) or way.luma != "file":
+    """Reasons why this is not the benchmark's release, if the images are kept as they are."""
+    if not isinstance(recipe.cut, WholeImages) or recipe.luma != "file":
         return ()
     sizes = Counter(f"{width}x{height}" for height, width, _ in shapes)
-    compared = sum(part.compared for part in written)
-    lift = sum(part.lift for part in written) / compared if compared else None
-    digest = content_digest(line for part in written for line in part.lines)
-    return tuple(doubts(info, Seen(len(shapes), digest, sizes, input_lift=lift)))
+    compared = sum(shard.compared for shard in written)
+    lift = sum(shard.lift for shard in written) / compared if compared else None
+    digest = content_digest(line for shard in written for line in shard.lines)
+    measured = ReleaseMeasurements(len(shapes), digest, sizes, input_lift=lift)
+    return tuple(release_doubts(info, measured))
 
 
-def _refuse_swapped(info: DatasetInfo, folder: Path, written: list[Written]) -> None:
-    compared = sum(part.compared for part in written)
-    rougher = sum(part.rougher for part in written)
+def _refuse_swapped(info: DatasetInfo, folder: Path, written: list[WrittenShard]) -> None:
+    compared = sum(shard.compared for shard in written)
+    rougher = sum(shard.rougher for shard in written)
     if compared and looks_swapped(info.task, rougher / compared):
         raise DataError(
             f"{folder}: input and target look swapped: {rougher} of {compared} inputs have more"
             " detail than their targets.",
-            "Rename the two folders.",
+            "Swap the names of the two folders.",
         )

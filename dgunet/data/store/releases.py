@@ -1,4 +1,4 @@
-"""Which release of a set lies on disk, told by what was measured while reading it."""
+"""Identification of a dataset's release by measurements of its files and pixels."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from importlib import resources
 
 from dgunet.data.catalogue.entries import DatasetInfo
 from dgunet.data.readers.pairing import Pair, check_shapes, natural
-from dgunet.data.store.pair_store import content_digest, joined_line, pixel_digest
+from dgunet.data.store.records import content_digest, joined_line, pixel_digest
 
 PSNR_TOLERANCE = 0.05
-"""dB by which a release's mean input PSNR may differ from the benchmark's."""
+"""Tolerance in dB of the mean input PSNR against the benchmark's."""
 
 LIFT_TOLERANCE = 0.3
-"""Grey levels by which the mean brightness of inputs may differ from the benchmark's.
+"""Tolerance in grey levels of the mean brightness of inputs against the benchmark's.
 
 Two real pairs of GoPro's blur have -0.02 and 0.03; the sample's blur has 0.02 and its blur_gamma
 2.1. Averaging those two sharp frames along 5 pixels in linear light brightens them by 0.5 and 1.2.
 """
 
-GLANCED = 8
-"""Pairs that a `glance` decodes to measure their brightness."""
+SAMPLED_PAIRS = 8
+"""Pairs that `measure_quickly` decodes to measure their brightness."""
 
 DIGITS = 16
-"""Of the SHA-256 of an image's pixels, kept for each in ``pixels.csv``."""
+"""Leading digits of the SHA-256 of an image's pixels that ``pixels.csv`` holds."""
 
 PixelKey = tuple[str, str]
-"""The first `DIGITS` of the SHA-256 of the pixels of input and target, "-" for an absent half."""
+"""First `DIGITS` digits of the SHA-256 of the pixels of input and target; "-" if it is absent."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What was measured.
+class ReleaseMeasurements:
+    """Measurements that distinguish releases of a dataset.
 
     Attributes:
-        pairs: how many there are.
-        digest: of the store that the set would give; "" if a file does not decode.
+        pairs: number of pairs.
+        digest: digest of the store that would be prepared; "" if a file does not decode.
         sizes: number of pairs by "WxH".
-        input_psnr: mean over the pairs on Y in dB, None without inputs or targets.
-        input_lift: mean brightness of inputs minus that of targets in grey levels, None likewise.
-        pixels: by id, of the pairs that decode; empty if they were not looked at one by one.
+        input_psnr: mean PSNR of the inputs on Y in dB; None without inputs or targets.
+        input_lift: mean brightness of inputs minus that of targets in grey levels; None likewise.
+        pixels: keys by id of the pairs that decode; empty if pixels were not read one by one.
     """
 
     pairs: int
@@ -55,67 +55,74 @@ class Seen:
 
 
 def pixel_key(degraded: str, clean: str) -> PixelKey:
-    """What `known_pixels` knows of a pair, from the `pixel_digest` of both images."""
+    """Key of a pair in `known_pixels`, from the `pixel_digest` of both images."""
     return degraded[-64:][:DIGITS], clean[-64:][:DIGITS]
 
 
 @cache
 def known_pixels(name: str) -> dict[str, PixelKey]:
-    """Pairs of the benchmark's release of a set by id; all of them, some, or none."""
+    """Known pairs of the benchmark's release of a dataset by id: all, some, or none of them."""
     text = (resources.files(__package__) / "pixels.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines())
     return {row["id"]: (row["input"], row["target"]) for row in rows if row["set"] == name}
 
 
-def known_as(info: DatasetInfo, seen: Seen) -> str:
-    """What the catalogue calls a release of these pixels, "" if it does not know them.
+def release_name(info: DatasetInfo, measured: ReleaseMeasurements) -> str:
+    """Catalogue name of the release with these pixels; "" if it is unknown.
 
-    A part of a set whose every pair is known is known as that part, whatever its files are called.
+    If the catalogue knows every pair of a dataset, a subset of them is recognised too, whatever its
+    files are called.
     """
-    if whole := {known.digest: known.what for known in info.known}.get(seen.digest, ""):
+    if whole := {known.digest: known.what for known in info.known}.get(measured.digest, ""):
         return whole
     known = known_pixels(info.name)
-    if len(known) < info.pairs or not seen.pixels or len(seen.pixels) < seen.pairs:
+    if len(known) < info.pairs or not measured.pixels or len(measured.pixels) < measured.pairs:
         return ""
-    if not set(seen.pixels.values()) <= set(known.values()):
+    if not set(measured.pixels.values()) <= set(known.values()):
         return ""
     what = info.known[0].what
-    return f"{seen.pairs} of {what}" if seen.pairs < info.pairs else f"{what}, under other names"
+    return (
+        f"{measured.pairs} of {what}"
+        if measured.pairs < info.pairs
+        else f"{what}, under other names"
+    )
 
 
-def doubts(info: DatasetInfo, seen: Seen) -> list[str]:
-    """What speaks against this being the benchmark's release, one line each.
+def release_doubts(info: DatasetInfo, measured: ReleaseMeasurements) -> list[str]:
+    """Reasons why this is not the benchmark's release, one line each.
 
-    A part of a set is judged only by what every part of it has.
+    For a subset of a dataset, only properties that every subset has are compared.
     """
-    if known_as(info, seen):
+    if release_name(info, measured):
         return []
     found = []
     if (
         info.input_lift is not None
-        and seen.input_lift is not None
-        and abs(seen.input_lift - info.input_lift) > LIFT_TOLERANCE
+        and measured.input_lift is not None
+        and abs(measured.input_lift - info.input_lift) > LIFT_TOLERANCE
     ):
         found.append(
-            f"another release: inputs are {seen.input_lift:+.2f} grey levels brighter than their"
-            f" targets, the benchmark's {info.input_lift:+.2f}. {info.lift_means}"
+            f"another release: inputs are {measured.input_lift:+.2f} grey levels brighter than"
+            f" their targets, the benchmark's {info.input_lift:+.2f}. {info.lift_means}"
         )
-    others = {size: n for size, n in seen.sizes.items() if info.sizes and size not in info.sizes}
-    if others and seen.pairs == info.pairs:
+    others = {
+        size: n for size, n in measured.sizes.items() if info.sizes and size not in info.sizes
+    }
+    if others and measured.pairs == info.pairs:
         found.append(
             f"another release: {sum(others.values())} pairs are not {' or '.join(info.sizes)}"
             f" ({', '.join(list(others)[:3])})"
         )
-    strangers = _strangers(info, seen)
-    if strangers:
+    unknown = _unknown_pairs(info, measured)
+    if unknown:
         found.append(
-            f"{len(strangers)} of {len(seen.pixels)} pairs have other pixels than the known"
-            f" release: {', '.join(strangers[:5])}{', ...' if len(strangers) > 5 else ''}"
+            f"{len(unknown)} of {len(measured.pixels)} pairs have other pixels than the known"
+            f" release: {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
         )
-    elif info.known and seen.pairs == info.pairs and seen.digest:
+    elif info.known and measured.pairs == info.pairs and measured.digest:
         found.append("its pixels are not those of the known release")
-    expected, psnr = info.input_psnr, seen.input_psnr
-    if expected is None or psnr is None or seen.pairs != info.pairs:
+    expected, psnr = info.input_psnr, measured.input_psnr
+    if expected is None or psnr is None or measured.pairs != info.pairs:
         return found
     if abs(psnr - expected) > PSNR_TOLERANCE:
         found.append(
@@ -124,19 +131,21 @@ def doubts(info: DatasetInfo, seen: Seen) -> list[str]:
     return found
 
 
-def _strangers(info: DatasetInfo, seen: Seen) -> list[str]:
-    """Pairs that are not of the known release in a set that has some that are."""
+def _unknown_pairs(info: DatasetInfo, measured: ReleaseMeasurements) -> list[str]:
+    """Pairs that are not in the known release, if at least one other pair is."""
     known = known_pixels(info.name)
     every = set(known.values())
-    same = [name for name, key in seen.pixels.items() if key in every]
+    same = [name for name, key in measured.pixels.items() if key in every]
     if not same:
         return []
     halves = [{key[half] for key in every} for half in (0, 1)]
-    # Of a set that is known in part, only the pairs of those names can be told.
-    judged = seen.pixels if len(known) >= info.pairs else {n: seen.pixels.get(n) for n in known}
+    # If only some pairs of a release are known, only those names can be compared.
+    compared = (
+        measured.pixels if len(known) >= info.pairs else {n: measured.pixels.get(n) for n in known}
+    )
     return [
         f"{name} ({_differs(key, halves)})"
-        for name, key in judged.items()
+        for name, key in compared.items()
         if key is not None and key not in every
     ]
 
@@ -147,24 +156,24 @@ def _differs(key: PixelKey, halves: Sequence[set[str]]) -> str:
     return " and ".join(other) or "halves of different pairs"
 
 
-def partly_known(info: DatasetInfo, seen: Seen) -> str:
-    """How many pairs of a set that is known only in part have the known pixels; "" for others."""
+def partly_known(info: DatasetInfo, measured: ReleaseMeasurements) -> str:
+    """How many pairs have known pixels, if the catalogue knows only some pairs; otherwise ""."""
     known = known_pixels(info.name)
     if len(known) >= info.pairs:
         return ""
-    same = sum(key in set(known.values()) for key in seen.pixels.values())
+    same = sum(key in set(known.values()) for key in measured.pixels.values())
     return (
-        f"{same} of {seen.pairs} pairs are known by their pixels: {info.known_pixels}"
+        f"{same} of {measured.pairs} pairs are known by their pixels: {info.known_pixels}"
         if same
         else ""
     )
 
 
-def glance(info: DatasetInfo, pairs: Sequence[Pair]) -> Seen:
-    """What can be told of a set without reading all of it.
+def measure_quickly(info: DatasetInfo, pairs: Sequence[Pair]) -> ReleaseMeasurements:
+    """Measure a dataset without reading all of it.
 
-    Sizes come from the files' headers. Only a set of a known release is decoded whole; of one told
-    by its brightness, a few pairs.
+    Sizes come from the files' headers. A dataset with a known release is decoded completely; if the
+    release shows in the brightness, a few pairs are.
 
     Raises:
         DataError: for a file that cannot be read, or sizes that differ within a pair.
@@ -175,15 +184,15 @@ def glance(info: DatasetInfo, pairs: Sequence[Pair]) -> Seen:
         height, width, _ = check_shapes(pair)
         sizes[f"{width}x{height}"] += 1
     if info.known:
-        return _look(pairs, sizes)
+        return _measure_pixels(pairs, sizes)
     lift = None
     if info.input_lift is not None:
-        few = pairs[:: max(len(pairs) // GLANCED, 1)][:GLANCED]
+        few = pairs[:: max(len(pairs) // SAMPLED_PAIRS, 1)][:SAMPLED_PAIRS]
         lift = sum(_lift(pair) for pair in few) / len(few)
-    return Seen(len(pairs), "", dict(sizes.most_common()), input_lift=lift)
+    return ReleaseMeasurements(len(pairs), "", dict(sizes.most_common()), input_lift=lift)
 
 
-def _look(pairs: Sequence[Pair], sizes: Counter[str]) -> Seen:
+def _measure_pixels(pairs: Sequence[Pair], sizes: Counter[str]) -> ReleaseMeasurements:
     lines, pixels = [], {}
     for pair in pairs:
         digests = (
@@ -193,7 +202,9 @@ def _look(pairs: Sequence[Pair], sizes: Counter[str]) -> Seen:
         degraded, clean = digests
         lines.append(joined_line(pair.id, degraded, clean))
         pixels[pair.id] = pixel_key(degraded, clean)
-    return Seen(len(pairs), content_digest(lines), dict(sizes.most_common()), pixels=pixels)
+    return ReleaseMeasurements(
+        len(pairs), content_digest(lines), dict(sizes.most_common()), pixels=pixels
+    )
 
 
 def _lift(pair: Pair) -> float:

@@ -1,9 +1,10 @@
-"""One image as losslessly compressed tiles, of which a crop decodes only those it touches.
+"""One image as losslessly compressed tiles; a crop decodes only the tiles it touches.
 
-Before zstd a tile is taken apart into planes, and predicted: green may be taken from red and blue,
-and every plane may be differenced down and across, all modulo 256. Each tile has the choice that
-leaves the least entropy, and says it in its first byte. Photographs take less space than as PNG;
-where every colour has noise of its own, about as much (`benchmarks/store_crops.py`).
+Before zstd compression a tile is split into planes and predicted: green may be subtracted from red
+and blue, and every plane may be differenced vertically and horizontally, all modulo 256. The
+combination with the least entropy is chosen for each tile and stored in its first byte. Photographs
+take less space than as PNG, or about as much if the noise of the colours is independent
+(`benchmarks/store_crops.py`).
 """
 
 from __future__ import annotations
@@ -21,20 +22,24 @@ from dgunet.data.readers.images import Pixels
 from dgunet.system.errors import DataError
 
 SIDE = 256
-"""Of a tile, in pixels; those at the right and bottom are cut off."""
+"""Side of a tile in pixels; tiles at the right and bottom border are smaller."""
 
 GREEN, DOWN, ACROSS = 1, 2, 4
-"""Bits of a tile's first byte: which predictions its planes are what is left of."""
+"""Bits of a tile's first byte: the predictions that were subtracted from its planes."""
 
 _LEVEL = 3
-"""Of zstd; higher levels gain a percent."""
+"""Compression level of zstd; higher levels save one percent."""
 
 
 @dataclass(frozen=True)
 class TiledPixels:
-    """An image H x W x C in compressed tiles, row by row; ``image[rows, columns]`` decodes a crop.
+    """An image H x W x C in compressed tiles; ``image[rows, columns]`` decodes a crop.
 
-    ``name`` is said when a tile is damaged.
+    Attributes:
+        tiles: compressed tiles, row by row.
+        shape: (H, W, C).
+        dtype: type of the pixels.
+        name: description of the image for error messages.
     """
 
     tiles: Sequence[Any]
@@ -43,7 +48,7 @@ class TiledPixels:
     name: str
 
     def __getitem__(self, crop: tuple[slice, slice]) -> Pixels:
-        """The rectangle of two slices without a step, read-only.
+        """Decode the rectangle of two slices without a step; the result is read-only.
 
         Raises:
             DataError: if a tile is damaged.
@@ -63,7 +68,7 @@ class TiledPixels:
         return cut
 
     def whole(self) -> Pixels:
-        """The image, read-only.
+        """Decode the image; the result is read-only.
 
         Raises:
             DataError: if a tile is damaged.
@@ -71,7 +76,7 @@ class TiledPixels:
         return self[:, :]
 
     def _tile(self, row: int, column: int, rows: int, columns: int) -> Pixels:
-        """The first ``rows`` and ``columns`` of the tile at a place, or as many as it has."""
+        """Decode at most the first ``rows`` and ``columns`` of the tile at (row, column)."""
         height, width, channels = self.shape
         number = row // SIDE * -(-width // SIDE) + column // SIDE
         size = (min(SIDE, height - row), min(SIDE, width - column), channels)
@@ -80,12 +85,12 @@ class TiledPixels:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DataError(
                 f"{self.name} is damaged ({error}).",
-                "Prepare the set again: `dgunet data prepare NAME --layout compact`.",
+                "Prepare the dataset again: `dgunet data prepare NAME --layout compact`.",
             ) from error
 
 
 def encode(image: Pixels) -> list[bytes]:
-    """The tiles of an image H x W x C, row by row, for `TiledPixels`."""
+    """Compress an image H x W x C to the tiles of `TiledPixels`."""
     height, width, _ = image.shape
     return [
         encode_tile(image[row : row + SIDE, column : column + SIDE])
@@ -95,27 +100,27 @@ def encode(image: Pixels) -> list[bytes]:
 
 
 def encode_tile(tile: Pixels) -> bytes:
-    """Compress one tile; the bytes depend on its pixels alone."""
+    """Compress one tile; the bytes are a function of its pixels."""
     planes = _planes(tile)
-    ways = range(8) if _has_colours(tile.shape, tile.dtype) else range(0, 8, GREEN + 1)
-    way = min(ways, key=lambda way: _entropy(_residual(planes, way)))
-    compressed: bytes = _codec().compress(_residual(planes, way).tobytes(), asbytes=True)
-    return bytes([way]) + compressed
+    choices = range(8) if _has_colours(tile.shape, tile.dtype) else range(0, 8, GREEN + 1)
+    prediction = min(choices, key=lambda bits: _entropy(_residual(planes, bits)))
+    compressed: bytes = _codec().compress(_residual(planes, prediction).tobytes(), asbytes=True)
+    return bytes([prediction]) + compressed
 
 
-def _residual(planes: NDArray[np.uint8], way: int) -> NDArray[np.uint8]:
+def _residual(planes: NDArray[np.uint8], prediction: int) -> NDArray[np.uint8]:
     left = planes.copy()
-    if way & GREEN:
+    if prediction & GREEN:
         left[0::2] -= planes[1]
-    if way & DOWN:
+    if prediction & DOWN:
         left[:, 1:] -= left[:, :-1].copy()
-    if way & ACROSS:
+    if prediction & ACROSS:
         left[:, :, 1:] -= left[:, :, :-1].copy()
     return left
 
 
 def _entropy(planes: NDArray[np.uint8]) -> float:
-    """Bits to code the bytes one by one, plane by plane."""
+    """Bits needed to code the bytes independently, plane by plane."""
     counts = np.stack([np.bincount(plane.ravel(), minlength=256) for plane in planes])
     total = counts.sum(axis=1, keepdims=True)
     return -float((counts * np.log2(np.maximum(counts, 1) / total)).sum())
@@ -124,7 +129,7 @@ def _entropy(planes: NDArray[np.uint8]) -> float:
 def decode_tile(
     data: Any, shape: tuple[int, int, int], dtype: np.dtype[Any], rows: int, columns: int
 ) -> Pixels:
-    """The first ``rows`` and ``columns`` of the tile of ``shape`` that `encode_tile` compressed.
+    """Decode the first ``rows`` and ``columns`` of a tile of ``shape`` from `encode_tile`.
 
     Raises:
         OSError: if ``data`` is damaged.
@@ -135,20 +140,20 @@ def decode_tile(
     data = memoryview(data)
     if not len(data) or data[0] > GREEN | DOWN | ACROSS:
         raise ValueError("its first byte is wrong")
-    way = data[0]
+    prediction = data[0]
     raw = np.frombuffer(_codec().decompress(data[1:], height * width * count), np.uint8)
     planes = raw.reshape(count, height, width)[:, :rows, :columns].copy()
-    if way & ACROSS:
+    if prediction & ACROSS:
         _running_sums(planes.swapaxes(1, 2))
-    if way & DOWN:
+    if prediction & DOWN:
         _running_sums(planes)
-    if way & GREEN:
+    if prediction & GREEN:
         planes[0::2] += planes[1]
     return np.stack(list(planes), axis=-1).view(dtype)
 
 
 def _running_sums(planes: NDArray[np.uint8]) -> None:
-    """Sums along axis 1 modulo 256, in place, by doubling: three times as fast as `np.cumsum`."""
+    """Cumulative sums along axis 1 modulo 256, in place, by doubling; faster than `np.cumsum`."""
     step = 1
     while step < planes.shape[1]:
         planes[:, step:] += planes[:, :-step]
@@ -156,7 +161,7 @@ def _running_sums(planes: NDArray[np.uint8]) -> None:
 
 
 def _planes(tile: Pixels) -> NDArray[np.uint8]:
-    """The bytes of a tile as planes: one a channel, or one a byte of a wider type."""
+    """Bytes of a tile as planes: one per channel, or one per byte of a wider type."""
     return np.ascontiguousarray(tile).view(np.uint8).transpose(2, 0, 1)
 
 

@@ -1,11 +1,12 @@
-"""Is a prepared store still what was prepared? Asked at its first use, and after a change of it.
+"""Verification that a prepared store still holds what was prepared.
 
-A note outside the store (`dgunet.data.store.verified_notes`) says for which sizes, times and inodes
-of its files it was found whole. As long as these stay, a store is taken as it is; otherwise every
-byte is read again.
+A store is verified at its first use and after a change of its files. A note outside the store
+(`dgunet.data.store.verified_notes`) records for which sizes, times and inodes of its files the
+verification succeeded. While these stay the same the store is used as it is; otherwise every byte
+is read again.
 
-What this cannot notice: pixels that were changed together with all digests of the manifest, in a
-set whose pixels the catalogue does not know. Only a signature could.
+One change cannot be detected without a signature: pixels that were changed together with all
+digests of the manifest, in a dataset whose pixels the catalogue does not know.
 """
 
 from __future__ import annotations
@@ -19,110 +20,116 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from dgunet.data.catalogue.entries import CATALOGUE, FURTHER, DatasetInfo
 from dgunet.data.store import verified_notes
-from dgunet.data.store.manifest import AGAIN, StoreManifest
+from dgunet.data.store.manifest import PREPARE_AGAIN, StoreManifest
+from dgunet.data.store.preparation_recipes import (
+    PreparationRecipe,
+    RecipeName,
+    WholeImages,
+    find_recipe,
+)
+from dgunet.data.store.records import PairRecord, content_digest, digest_line
+from dgunet.data.store.releases import ReleaseMeasurements, release_doubts
+from dgunet.data.store.store_reader import StoreReader
 from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.reading import shorten
 
-if TYPE_CHECKING:
-    from dgunet.data.store.pair_store import PairRecord, PairStore
-    from dgunet.data.store.preparation_recipes import Recipe, RecipeName
-
 AT_ONCE = 4
-"""Files that are verified at the same time, at most one a processor."""
+"""Maximum number of files that are verified at the same time, at most one per processor."""
 
-Tell = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 """Called with (megabytes verified, megabytes in all)."""
 
 
 @contextmanager
-def _silent(title: str) -> Iterator[Tell]:
+def _silent(title: str) -> Iterator[ReportProgress]:
     yield lambda done, total: None
 
 
-progress: Callable[[str], AbstractContextManager[Tell]] = _silent
-"""Shows the progress of a verification under a title; entry points put their own here."""
+progress: Callable[[str], AbstractContextManager[ReportProgress]] = _silent
+"""Display of a verification's progress under a title. Entry points replace it for their process."""
 
 
-def ensure_whole(store: PairStore) -> None:
-    """Verify ``store`` unless its files are those of the last time.
+def ensure_verified(store: StoreReader) -> None:
+    """Verify ``store`` unless its files are unchanged since the last verification.
 
-    Processes that open one store at the same time verify it once; the others wait.
+    Of processes that open a store at the same time, one verifies it and the others wait.
 
     Raises:
         DataError: as `verify`.
     """
-    here = store.folder.resolve()
+    folder = store.folder.resolve()
     names = ["manifest.json", *(shard.file for shard in store.manifest.shards)]
-    state = verified_notes.state_of(here, names)
-    if verified_notes.is_known(here, state):
+    state = verified_notes.state_of(folder, names)
+    if verified_notes.is_known(folder, state):
         return
-    with verified_notes.turn(here):
-        if not verified_notes.is_known(here, state):
-            with progress(f"verify {store.folder.name}") as tell:
-                verify(store, tell)
-            if verified_notes.state_of(here, names) == state:  # else it changed while it was read
-                verified_notes.remember(here, state)
+    with verified_notes.exclusive(folder):
+        if not verified_notes.is_known(folder, state):
+            with progress(f"verify {store.folder.name}") as report:
+                verify(store, report)
+            if verified_notes.state_of(folder, names) == state:  # unchanged while it was read
+                verified_notes.remember(folder, state)
 
 
-def verify(store: PairStore, tell: Tell = lambda done, total: None) -> None:
-    """Read every file of ``store``, decode every record, and compare all that can be computed.
+def verify(store: StoreReader, report: ReportProgress = lambda done, total: None) -> None:
+    """Read every file of ``store``, decode every record, and recompute all digests.
 
     Raises:
-        DataError: naming the first file whose SHA-256 is not the manifest's or that is damaged;
-            for records other than those of ``manifest.digest``; for pixels of the sample under
-            another profile; and for a set that is called complete with the pixels of another
+        DataError: if a file is damaged or its SHA-256 is not the manifest's (the first such file
+            is named); if the records do not have ``manifest.digest``; if another profile has the
+            pixels of the sample; if a dataset that is marked complete has the pixels of another
             release.
     """
-    from dgunet.data.store.pair_store import content_digest
-
     manifest, path = store.manifest, store.folder / "manifest.json"
     size = sum(shard.bytes for shard in manifest.shards)
-    done, whole = 0, _Part()
+    done, contents = 0, _VerifiedContents()
     with ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1)) as pool:
-        jobs = [pool.submit(_shard, store, number) for number in range(len(manifest.shards))]
+        jobs = [pool.submit(_verify_shard, store, number) for number in range(len(manifest.shards))]
         try:
             for shard, job in zip(manifest.shards, jobs, strict=True):
-                whole.join(job.result())
+                contents.join(job.result())
                 done += shard.bytes
-                tell(done >> 20, size >> 20)
+                report(done >> 20, size >> 20)
         finally:
             pool.shutdown(cancel_futures=True)
-    if len(whole.names) != len(whole.lines):
-        raise DataError(f"{store.folder} has two records of one name.", AGAIN)
-    if (digest := content_digest(whole.lines)) != manifest.digest:
+    if len(contents.names) != len(contents.lines):
+        raise DataError(f"{store.folder} has two records of one name.", PREPARE_AGAIN)
+    if (digest := content_digest(contents.lines)) != manifest.digest:
         raise DataError(
-            f"{path} names the digest {manifest.digest}, the pixels have {digest}.", AGAIN
+            f"{path} names the digest {manifest.digest}, the pixels have {digest}.", PREPARE_AGAIN
         )
     if manifest.profile != "sample" and digest in sample_digests():
         raise DataError(
-            f"{path}: profile is {manifest.profile!r}, the pixels are the sample's.", AGAIN
+            f"{path}: profile is {manifest.profile!r}, but the pixels are the sample's.",
+            PREPARE_AGAIN,
         )
     if manifest.complete:
-        _refuse_another_release(manifest, whole, path)
+        _refuse_another_release(manifest, contents, path)
 
 
 def check_manifest(manifest: StoreManifest, folder: Path) -> None:
-    """Refuse a manifest that says of a known set what the catalogue does not.
+    """Refuse a manifest whose facts about a known dataset differ from the catalogue's.
 
     Raises:
         DataError: naming the field, its value and the right one.
     """
     path = folder / "manifest.json"
 
-    def refuse(name: str, wanted: object) -> DataError:
-        told = shorten(getattr(manifest, name))
-        return DataError(f"{path}: {name} is {told}, it should be {shorten(wanted)}.", AGAIN)
+    def refuse(name: str, expected: object) -> DataError:
+        found = shorten(getattr(manifest, name))
+        return DataError(
+            f"{path}: {name} is {found}, it should be {shorten(expected)}.", PREPARE_AGAIN
+        )
 
     if manifest.profile not in ("sample", "paper"):
         raise refuse("profile", "sample or paper")
-    whole = manifest.profile == "paper" and manifest.count == manifest.published_count
+    has_all_pairs = manifest.profile == "paper" and manifest.count == manifest.published_count
     info = (CATALOGUE | FURTHER).get(manifest.dataset)
-    if manifest.complete and (info is None or not whole or manifest.doubts):
+    if manifest.complete and (info is None or not has_all_pairs or manifest.doubts):
         raise refuse("complete", False)
     if info is None:
         return
@@ -130,23 +137,31 @@ def check_manifest(manifest: StoreManifest, folder: Path) -> None:
         "task": info.task,
         "role": info.role,
         "protocol": info.protocol,
-        "published_count": info.pairs * _way(manifest, info).cut.count,
+        "published_count": info.pairs * _recipe_of(manifest, info).cut.count,
     }
-    for name, wanted in facts.items():
-        if getattr(manifest, name) != wanted:
-            raise refuse(name, wanted)
+    for name, expected in facts.items():
+        if getattr(manifest, name) != expected:
+            raise refuse(name, expected)
 
 
 @cache
 def sample_digests() -> frozenset[str]:
-    """Of the stores of the sample's sets, prepared whole."""
+    """Digests of the stores of the sample's datasets, prepared as whole images."""
     text = (resources.files(__package__) / "samples.csv").read_text(encoding="utf-8")
     return frozenset(line.partition(",")[2] for line in text.split()[1:])
 
 
 @dataclass
-class _Part:
-    """What some files have: their records' lines of the digest, names and sizes, and their lift."""
+class _VerifiedContents:
+    """What was read from one or several files of a store.
+
+    Attributes:
+        lines: the records' lines of the digest.
+        names: ids of the records.
+        sizes: number of records by "WxH".
+        lift: sum over ``compared`` pairs of mean(input) - mean(target), in grey levels.
+        compared: number of pairs whose brightness was compared.
+    """
 
     lines: list[str] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
@@ -154,7 +169,8 @@ class _Part:
     lift: float = 0.0
     compared: int = 0
 
-    def join(self, other: _Part) -> None:
+    def join(self, other: _VerifiedContents) -> None:
+        """Append the contents of the next file."""
         self.lines += other.lines
         self.names |= other.names
         self.sizes += other.sizes
@@ -162,8 +178,7 @@ class _Part:
         self.compared += other.compared
 
     def add(self, record: PairRecord, *, lifted: bool) -> None:
-        from dgunet.data.store.pair_store import digest_line
-
+        """Append one record; ``lifted`` also compares the brightness of its images."""
         degraded, clean = record.input, record.target
         self.lines.append(digest_line(record.id, degraded, clean))
         self.names.add(record.id)
@@ -174,43 +189,45 @@ class _Part:
             self.compared += 1
 
 
-def _shard(store: PairStore, number: int) -> _Part:
-    """Hash one file, then its records while it is in memory."""
+def _verify_shard(store: StoreReader, number: int) -> _VerifiedContents:
+    """Hash one file, then decode its records while the file is in the page cache."""
     shard = store.manifest.shards[number]
     path = store.folder / shard.file
     if files.sha256_file(path) != shard.sha256:
-        raise DataError(f"{path} is not what was prepared: its SHA-256 differs.", AGAIN)
-    part = _Part()
+        raise DataError(f"{path} is not what was prepared: its SHA-256 differs.", PREPARE_AGAIN)
+    contents = _VerifiedContents()
     info = (CATALOGUE | FURTHER).get(store.manifest.dataset)
     lifted = store.manifest.complete and info is not None and info.input_lift is not None
     try:
         for record in store.records_of(number):
-            part.add(record, lifted=lifted)
+            contents.add(record, lifted=lifted)
     except DgunetError:
         raise
-    except Exception as error:  # Arrow and NumPy raise what a mangled record leads them to
-        raise DataError(f"{path} is damaged ({shorten(str(error))}).", AGAIN) from error
-    if len(part.lines) != shard.records:
-        raise DataError(f"{path} holds {len(part.lines)} records, not {shard.records}.", AGAIN)
-    return part
+    except Exception as error:  # a malformed record makes Arrow and NumPy raise anything
+        raise DataError(f"{path} is damaged ({shorten(str(error))}).", PREPARE_AGAIN) from error
+    if len(contents.lines) != shard.records:
+        raise DataError(
+            f"{path} holds {len(contents.lines)} records, not {shard.records}.", PREPARE_AGAIN
+        )
+    return contents
 
 
-def _refuse_another_release(manifest: StoreManifest, whole: _Part, path: Path) -> None:
-    """What preparation looked at before it called a set complete, looked at again."""
-    from dgunet.data.store.preparation_recipes import Whole
-    from dgunet.data.store.releases import Seen, doubts
-
+def _refuse_another_release(
+    manifest: StoreManifest, contents: _VerifiedContents, path: Path
+) -> None:
+    """Repeat the checks that preparation makes before it marks a dataset as complete."""
     info = (CATALOGUE | FURTHER)[manifest.dataset]
-    way = _way(manifest, info)
-    if not isinstance(way.cut, Whole) or way.luma != "file":
+    recipe = _recipe_of(manifest, info)
+    if not isinstance(recipe.cut, WholeImages) or recipe.luma != "file":
         return
-    lift = whole.lift / whole.compared if whole.compared else None
-    found = doubts(info, Seen(manifest.count, manifest.digest, whole.sizes, input_lift=lift))
-    if found:
-        raise DataError(f"{path}: complete is true, and it is not: {found[0]}.", AGAIN)
+    lift = contents.lift / contents.compared if contents.compared else None
+    measured = ReleaseMeasurements(manifest.count, manifest.digest, contents.sizes, input_lift=lift)
+    if found := release_doubts(info, measured):
+        raise DataError(
+            f"{path}: complete is true, but it is not: {found[0].rstrip('.')}.", PREPARE_AGAIN
+        )
 
 
-def _way(manifest: StoreManifest, info: DatasetInfo) -> Recipe:
-    from dgunet.data.store.preparation_recipes import recipe
-
-    return recipe(info, cast("RecipeName", manifest.recipe))  # an unknown one is refused there
+def _recipe_of(manifest: StoreManifest, info: DatasetInfo) -> PreparationRecipe:
+    # `find_recipe` refuses an unknown name.
+    return find_recipe(info, cast("RecipeName", manifest.recipe))

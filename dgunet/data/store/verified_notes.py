@@ -1,6 +1,6 @@
-"""Notes of the stores that were found whole, kept outside of them: a store is an output of DVC.
+"""Notes of successful verifications, kept outside the stores because a store is an output of DVC.
 
-A note names the sizes, times and inodes that the files of a store had then.
+A note holds the sizes, times and inodes that the files of a store had when it was verified.
 """
 
 from __future__ import annotations
@@ -17,24 +17,26 @@ from dgunet.system.errors import DgunetError
 from dgunet.system.reading import read_mapping
 
 CACHE = "DGUNET_CACHE"
-"""The environment variable that names the folder of the notes, in place of the user's cache."""
+"""Environment variable with the folder of the notes; the default is the user's cache."""
 
 MOST_NOTES = 1000
+"""Maximum number of notes; the oldest are removed."""
 
 NOTE_BYTES = 16 << 20
+"""Maximum size of a note that is read."""
 
 State = list[list[str | int]]
-"""For each file its name, size, times of change (content and inode, in ns) and inode."""
+"""For each file: name, size, times of the last change of content and of inode in ns, inode."""
 
 _seen: dict[Path, State] = {}
-"""What this process found whole, for where no note can be kept."""
+"""Stores that this process has verified, for machines where no note can be written."""
 
 
-def folder() -> Path:
-    """Of the notes: in ``DGUNET_CACHE``, or in ``dgunet`` of the user's cache.
+def notes_folder() -> Path:
+    """Folder of the notes: below ``DGUNET_CACHE``, or below ``dgunet`` in the user's cache.
 
     Raises:
-        FileNotFoundError: for a user without a home.
+        FileNotFoundError: for a user without a home directory.
     """
     if named := os.environ.get(CACHE):
         return Path(named) / "verified"
@@ -45,7 +47,7 @@ def folder() -> Path:
 
 
 def state_of(store: Path, names: Sequence[str]) -> State:
-    """What changes when one of the files ``names`` in ``store`` is changed or replaced."""
+    """State of the files ``names`` in ``store``, which differs after a change or a replacement."""
     found: State = []
     for name in names:
         status = (store / name).stat()
@@ -55,32 +57,35 @@ def state_of(store: Path, names: Sequence[str]) -> State:
 
 
 def is_known(store: Path, state: State) -> bool:
-    """Whether ``store`` (an absolute path) was found whole in this state."""
+    """Whether ``store`` (an absolute path) was verified in this state."""
     if _seen.get(store) == state:
         return True
     try:
-        told = read_mapping(_note(store), limit=NOTE_BYTES)
+        note = read_mapping(_note(store), limit=NOTE_BYTES)
     except (OSError, DgunetError):
         return False
-    return bool(told.get("store") == _name(store) and told.get("files") == state)
+    return bool(note.get("store") == _name(store) and note.get("files") == state)
 
 
 def remember(store: Path, state: State) -> None:
-    """Note that ``store`` is whole in this state; without a place for notes, in this process."""
+    """Note that ``store`` was verified in this state; in memory only if no file can be written."""
     _seen[store] = state
     try:
-        _prune(folder())
+        _prune(notes_folder())
         files.write_json(_note(store), {"store": _name(store), "files": state})
     except (OSError, DgunetError):
         return
 
 
 @contextmanager
-def turn(store: Path) -> Iterator[None]:
-    """Wait until no other process verifies ``store``; without a place for locks, go ahead."""
+def exclusive(store: Path) -> Iterator[None]:
+    """Hold the lock for verifying ``store``, waiting for other processes.
+
+    Without a folder for locks, verification goes ahead unlocked.
+    """
     lock = None
     try:
-        files.make_folder(folder())
+        files.make_folder(notes_folder())
         lock = FileLock(_note(store).with_suffix(".lock"))
         lock.acquire()
     except (OSError, NotImplementedError):
@@ -93,7 +98,7 @@ def turn(store: Path) -> Iterator[None]:
 
 
 def _note(store: Path) -> Path:
-    return folder() / f"{files.sha256_bytes(os.fsencode(store))[:32]}.json"
+    return notes_folder() / f"{files.sha256_bytes(os.fsencode(store))[:32]}.json"
 
 
 def _name(store: Path) -> str:
@@ -101,7 +106,7 @@ def _name(store: Path) -> str:
 
 
 def _prune(notes: Path) -> None:
-    """Forget the oldest notes when there are too many."""
+    """Remove the oldest notes beyond `MOST_NOTES`."""
     if not notes.is_dir():
         return
     found = sorted(notes.glob("*.json"), key=lambda path: path.stat().st_mtime)

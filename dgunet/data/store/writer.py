@@ -1,4 +1,4 @@
-"""The prepared store, written: file by file, so that an interrupted preparation can go on."""
+"""Writing of prepared stores, file by file, so that an interrupted preparation can continue."""
 
 from __future__ import annotations
 
@@ -13,34 +13,26 @@ import pyarrow as pa
 from dgunet.data.readers.images import Pixels
 from dgunet.data.readers.pair_direction import roughness
 from dgunet.data.store.manifest import VERSION, LayoutName, Shard, StoreManifest
-from dgunet.data.store.pair_store import Source, content_digest, digest_line, schema
+from dgunet.data.store.records import LoadedPair, content_digest, digest_line, schema
 from dgunet.data.store.tiles import encode
 from dgunet.system import files
 from dgunet.system.errors import DataError
 from dgunet.system.reading import read_mapping
 
 SHARD_BYTES = 256 << 20
-"""A file is closed once it holds so many bytes of pixels: few files, yet work for several."""
+"""Bytes of pixels after which a file is closed: few files, but enough for several processes."""
 
 
 @dataclass(frozen=True)
-class LoadedPair:
-    """A decoded pair on its way into a store; see `PairRecord`."""
+class WrittenShard:
+    """One finished file: its manifest entry, and measurements for the checks of the whole store.
 
-    id: str
-    input: Pixels | None
-    target: Pixels | None
-    input_source: Source | None = None
-    target_source: Source | None = None
-
-
-@dataclass(frozen=True)
-class Written:
-    """One finished file: what the manifest says of it, and what the whole store needs to know.
-
-    lines: of the digest, see `digest_line`. compared, rougher: pairs with both halves, and those
-    whose input has more detail than the target. lift: by how many grey levels these inputs are
-    brighter than their targets, in all.
+    Attributes:
+        shard: entry of the manifest.
+        lines: `digest_line` of every record.
+        compared: number of pairs with both images.
+        rougher: number of those whose input has more detail than the target.
+        lift: sum over those pairs of mean(input) - mean(target), in grey levels.
     """
 
     shard: Shard
@@ -51,7 +43,7 @@ class Written:
 
 
 def plan_shards(sizes: Sequence[int], limit: int = SHARD_BYTES) -> list[range]:
-    """Spread records of ``sizes`` bytes over files: consecutive, each closed at ``limit`` bytes."""
+    """Distribute records of ``sizes`` bytes over files in order, each closed at ``limit`` bytes."""
     shards: list[range] = []
     start = held = 0
     for index, size in enumerate(sizes):
@@ -62,8 +54,10 @@ def plan_shards(sizes: Sequence[int], limit: int = SHARD_BYTES) -> list[range]:
     return shards
 
 
-def write_shard(path: Path, pairs: Iterable[LoadedPair], layout: LayoutName = "raw") -> Written:
-    """Write one file of a store, one pair in memory at a time; it appears when it is whole.
+def write_shard(
+    path: Path, pairs: Iterable[LoadedPair], layout: LayoutName = "raw"
+) -> WrittenShard:
+    """Write one file of a store with one pair in memory at a time; it appears only when complete.
 
     Raises:
         DgunetError: if the disk is full or the folder may not be written.
@@ -84,42 +78,44 @@ def write_shard(path: Path, pairs: Iterable[LoadedPair], layout: LayoutName = "r
                 rougher += roughness(pair.input) > roughness(pair.target)
                 lift += float(pair.input.mean() - pair.target.mean())
     shard = Shard(path.name, len(lines), path.stat().st_size, files.sha256_file(path))
-    return Written(shard, tuple(lines), compared, rougher, lift)
+    return WrittenShard(shard, tuple(lines), compared, rougher, lift)
 
 
-def write_manifest(folder: Path, written: Sequence[Written], **description: Any) -> StoreManifest:
-    """Write ``manifest.json``; ``description`` is what the pixels of the files do not tell."""
-    lines = [line for part in written for line in part.lines]
+def write_manifest(
+    folder: Path, written: Sequence[WrittenShard], **description: Any
+) -> StoreManifest:
+    """Write ``manifest.json``; ``description`` has the fields that do not follow from the files."""
+    lines = [line for file in written for line in file.lines]
     manifest = StoreManifest(
         **description,
         digest=content_digest(lines),
         count=len(lines),
         version=VERSION,
-        shards=tuple(part.shard for part in written),
+        shards=tuple(file.shard for file in written),
     )
     files.write_json(folder / "manifest.json", manifest.content())
     return manifest
 
 
-def save_written(written: Written, path: Path) -> None:
-    """Remember a finished file for a later run."""
+def save_written(written: WrittenShard, path: Path) -> None:
+    """Note a finished file beside it, for a run that continues this one."""
     files.write_json(path, asdict(written))
 
 
-def load_written(path: Path) -> Written | None:
-    """What `save_written` remembered, if its file is still there as it was."""
+def load_written(path: Path) -> WrittenShard | None:
+    """Read the note of `save_written`; None if it or its file is missing, damaged or changed."""
     try:
         content = read_mapping(path)
         shard = Shard(**content["shard"])
         lift = float(content["lift"])
-        written = Written(
+        written = WrittenShard(
             shard, tuple(content["lines"]), int(content["compared"]), int(content["rougher"]), lift
         )
-        whole = all(isinstance(line, str) for line in written.lines)
+        valid = all(isinstance(line, str) for line in written.lines)
     except (FileNotFoundError, DataError, KeyError, TypeError, ValueError, OverflowError):
-        return None  # a damaged note is none: the file is written again
+        return None  # the file is written again
     data = path.with_suffix(".arrow")
-    if not whole or shard.file != data.name or shard.records != len(written.lines):
+    if not valid or shard.file != data.name or shard.records != len(written.lines):
         return None
     return written if data.is_file() and files.sha256_file(data) == shard.sha256 else None
 

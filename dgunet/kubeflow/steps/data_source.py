@@ -1,4 +1,4 @@
-"""Where a step of a pipeline takes its data from: a folder, or a DVC remote at a commit."""
+"""Data source of a pipeline step: a folder, or a DVC remote at a commit."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 def is_folder(source: str) -> bool:
     """Whether ``source`` is a folder of official trees and not a repository with DVC.
 
-    A repository on this machine is named as ``file:///path``.
+    A repository on this machine is given as ``file:///path``.
     """
     return "://" not in source and not source.startswith("git@")
 
 
 def check_source(source: str, version: str) -> None:
-    """Refuse a source whose content the cache of a pipeline could not tell.
+    """Refuse a source whose content is not identified, because pipelines cache their steps.
 
     Raises:
-        ConfigError: for a repository without a whole commit, or a folder without a version.
+        ConfigError: for a repository without a full commit, or a folder without a version.
     """
     if not is_folder(source) and not COMMIT.fullmatch(version):
         raise ConfigError(
@@ -44,17 +44,17 @@ def check_source(source: str, version: str) -> None:
 
 @contextmanager
 def trees(params: Params, name: str, source: str, version: str) -> Iterator[Path]:
-    """The folder of official trees that holds set ``name``; a fetched one goes after the block.
+    """Yield the folder of official trees with dataset ``name``; a fetched one is temporary.
 
     Args:
-        params: whose profile names the folder in a repository, ``data/<profile>``.
-        name: a catalogue key.
+        params: parameters; the profile gives the folder in a repository, ``data/<profile>``.
+        name: a catalogue name.
         source: a folder of official trees, or the address of a git repository with DVC.
-        version: of the data: the commit, or any word for a folder.
+        version: version of the data: a commit, or any word for a folder.
 
     Raises:
         ConfigError: as `check_source`.
-        DataError: if the set is not there, not whole, or not what its MD5 says.
+        DataError: if the dataset does not exist, is incomplete, or differs from its MD5.
     """
     check_source(source, version)
     if is_folder(source):
@@ -67,18 +67,20 @@ def trees(params: Params, name: str, source: str, version: str) -> Iterator[Path
 
 
 def at_hand(params: Params, names: Sequence[str], source: str, version: str) -> list[str]:
-    """Those of the sets ``names`` that the source has, in their order; nothing is fetched.
+    """Those datasets of ``names`` that the source has, in their order; nothing is fetched.
 
     Raises:
         ConfigError: as `check_source`.
-        DataError: for an unknown set, or a source that cannot be read.
+        DataError: for an unknown dataset, or a source that cannot be read.
     """
     check_source(source, version)
     infos = [dataset(name) for name in names]
     if is_folder(source):
         if not Path(source).is_dir():
-            raise DataError(f"no folder {source}.", "Mount the data, or name a DVC repository.")
-        there = [any(path.is_dir() for _, path in i.candidates(Path(source))) for i in infos]
-        return [name for name, found in zip(names, there, strict=True) if found]
+            raise DataError(
+                f"there is no folder {source}.", "Mount the data, or give a DVC repository."
+            )
+        present = [any(path.is_dir() for _, path in i.candidates(Path(source))) for i in infos]
+        return [name for name, found in zip(names, present, strict=True) if found]
     address = source.removeprefix("file://")
     return sets_in_dvc(names, address, version, folder=f"data/{params.profile}")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from dgunet.data.acquisition.downloading import Download
 from dgunet.data.acquisition.fetching import local_path
-from dgunet.data.acquisition.remotes import RemoteError, shown
+from dgunet.data.acquisition.remotes import RemoteError
 from dgunet.network import load_network, save_network
 from dgunet.network.official import import_official
 from dgunet.system import files
+from dgunet.system.address import redact
 from dgunet.system.errors import CheckpointError, ConfigError
 from dgunet.terms import check_task
 
@@ -45,10 +46,10 @@ def load_weights(address: str, sha256: str, task: str, out: Path) -> dict[str, s
             save_network(network, weights, origin)
     if network.config.task != task:
         raise CheckpointError(
-            f"{shown(address)} holds a network for {network.config.task}, not {task}.",
+            f"{redact(address)} holds a network for {network.config.task}, not {task}.",
             "Name its task.",
         )
-    told = {"source": shown(address), "source_sha256": sha256, "variant": network.config.variant}
+    told = {"source": redact(address), "source_sha256": sha256, "variant": network.config.variant}
     return told | {"checkpoint_sha256": files.sha256_file(weights)} | origin
 
 
@@ -60,7 +61,7 @@ def _bring(address: str, sha256: str, scratch: Path) -> Path:
             Download(address, file, sha256, lambda here, total: None).run()
         except RemoteError as error:
             raise CheckpointError(
-                f"{shown(address)} could not be fetched: {error}.", "Check address and digest."
+                f"{redact(address)} could not be fetched: {error}.", "Check address and digest."
             ) from error
         return file
     file = path

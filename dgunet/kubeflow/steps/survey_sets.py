@@ -1,4 +1,4 @@
-"""Which test sets of a task a data source has; the tables say "not run" for the others."""
+"""Survey of the test sets of a task in a data source; the tables show "not run" for the others."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from dgunet.terms import check_task
 def survey(
     params: Params, task: str, sets: Sequence[str], source: str, version: str
 ) -> tuple[list[str], str]:
-    """The sets of ``task`` among ``sets`` that are there, and a Markdown page about all.
+    """Datasets of ``task`` among ``sets`` that the source has, and a Markdown page about them.
 
     Raises:
         ConfigError: for an unknown task, or a source without a version.
-        DataError: for an unknown set, a source that cannot be read, or if no set is there.
+        DataError: for an unknown dataset, a source that cannot be read, or if it has none of them.
     """
     check_task(task)
-    wanted = [name for name in sets if dataset(name).task == task]
-    found = at_hand(params, wanted, source, version)
+    requested = [name for name in sets if dataset(name).task == task]
+    found = at_hand(params, requested, source, version)
     if not found:
         raise DataError(
-            f"{source} has none of the {task} test sets {', '.join(wanted) or '(none asked for)'}.",
-            "Bring at least one of them, or leave the task out.",
+            f"{source} has none of the {task} test sets"
+            f" {', '.join(requested) or '(none requested)'}.",
+            "Add at least one of them, or omit the task.",
         )
-    rows = [f"| {name} | {'yes' if name in found else 'absent'} |" for name in wanted]
-    head = [f"# Test sets of {task}", "", f"{source} at {version}", "", "| set | there |"]
+    rows = [f"| {name} | {'yes' if name in found else 'absent'} |" for name in requested]
+    head = [f"# Test sets of {task}", "", f"{source} at {version}", "", "| dataset | present |"]
     return found, "\n".join([*head, "|---|---|", *rows, ""])

@@ -1,4 +1,4 @@
-"""The doctor's report as an MLflow run: counts, tables, page; the exit code stays."""
+"""The dataset check as an MLflow run: counts, tables, page; the exit status stays the same."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The doctor: finds what is wrong, which release it is, repetitions, and leakage."""
+"""Dataset check: errors, releases, repeated photographs and leakage between datasets."""
 
 import json
 
@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from dgunet.cli.data_commands import data
 from dgunet.data.batches.augment import dihedral
 from dgunet.data.catalogue.entries import CATALOGUE
-from dgunet.data.check.dataset_check import Overlap, check_dataset, find_overlaps, write_report
-from dgunet.data.check.fingerprints import Index, fingerprint, groups, turned
+from dgunet.data.check.dataset_check import check_dataset, find_overlaps, write_report
+from dgunet.data.check.fingerprints import FingerprintIndex, fingerprint, groups, turned
+from dgunet.data.check.reports import Overlap
 from dgunet.data.sample.photographs import photographs
 from dgunet.data.store.prepare import prepare_dataset
 from dgunet.system.errors import DataError
@@ -30,7 +31,7 @@ def save(path, image):
 
 
 def test_a_crop_is_found_in_its_whole_and_other_photographs_are_not():
-    index = Index()
+    index = FingerprintIndex()
     for name in ("astronaut", "coffee", "gravel", "grass"):
         index.add(name, fingerprint(photograph(name)))
     crop = photograph("astronaut")[37:167, 51:201]
@@ -39,7 +40,7 @@ def test_a_crop_is_found_in_its_whole_and_other_photographs_are_not():
 
 
 def test_a_grey_and_recompressed_copy_is_found(tmp_path):
-    index = Index()
+    index = FingerprintIndex()
     index.add("coffee", fingerprint(photograph("coffee")))
     Image.fromarray(photograph("coffee")).convert("L").save(tmp_path / "a.jpg", quality=90)
     copy = np.asarray(Image.open(tmp_path / "a.jpg"))[..., None]
@@ -54,7 +55,7 @@ def test_crops_that_overlap_are_one_group():
 
 @pytest.mark.parametrize("code", range(8))
 def test_mirrored_and_turned_crops_are_found(code):
-    index = Index()
+    index = FingerprintIndex()
     for name in ("astronaut", "coffee", "gravel"):
         index.add(name, fingerprint(photograph(name)))
     crop = fingerprint(np.ascontiguousarray(dihedral(photograph("coffee")[21:190, 33:260], code)))
@@ -68,7 +69,7 @@ def test_mirrored_and_turned_crops_are_found(code):
 def test_small_and_plain_images_have_no_fingerprint():
     for image in (np.zeros((20, 20, 3), np.uint8), np.full((90, 90, 1), 7, np.uint8)):
         assert len(fingerprint(image).hashes) == 0
-        assert Index().matches(fingerprint(image)) == {}
+        assert FingerprintIndex().matches(fingerprint(image)) == {}
 
 
 # One set.
@@ -99,7 +100,7 @@ def test_every_damaged_file_is_listed_not_only_the_first(spoil):
     assert report.digest == ""
 
 
-def test_every_picture_without_partner_is_listed_and_the_others_are_read(spoil, monkeypatch):
+def test_every_image_without_counterpart_is_listed_and_the_others_are_read(spoil, monkeypatch):
     root = spoil("test/Rain100H")
     folder = root / "test/Rain100H"
     (folder / "input/1.png").unlink()
@@ -110,7 +111,7 @@ def test_every_picture_without_partner_is_listed_and_the_others_are_read(spoil, 
     assert "input/3.png has no clean target" in errors[1]
     assert (report.pairs, sum(report.sizes.values())) == (1, 1)
     monkeypatch.setattr("dgunet.data.check.dataset_check.LISTED", 1)
-    assert "1 more pictures have no partner" in check_dataset("Rain100H", root).findings[1].text
+    assert "1 more images have no counterpart" in check_dataset("Rain100H", root).findings[1].text
 
 
 def test_formats_and_colour_modes_are_counted(spoil):
@@ -151,7 +152,7 @@ def test_another_number_of_pairs_is_explained(sample_root, monkeypatch):
 def test_a_missing_set_and_an_unknown_name(tmp_path):
     report = check_dataset("GoPro", tmp_path)
     assert not report.healthy
-    with pytest.raises(DataError, match="unknown data set"):
+    with pytest.raises(DataError, match="unknown dataset"):
         check_dataset("GoPro2", tmp_path)
 
 
@@ -198,7 +199,7 @@ def _swap_sidd(folder):
     savemat(folder / f"{clean}.mat", {clean: arrays[noisy]})
 
 
-def test_another_release_is_told_by_its_input_quality(sample_root, monkeypatch):
+def test_another_release_is_recognised_by_its_input_quality(sample_root, monkeypatch):
     entry = CATALOGUE["Rain100H"].model_copy(update={"pairs": 3})
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
     texts = [finding.text for finding in check_dataset("Rain100H", sample_root).findings]
@@ -253,17 +254,17 @@ def test_a_mirrored_leak_and_a_turned_repetition_are_found(tmp_path):
     assert reports[1].distinct == 2
     (overlap,) = find_overlaps(reports)
     assert {test for test, _ in overlap.turned} == {"lena", "other"}
-    assert "2 of them mirrored or turned" in overlap.text()
+    assert "2 of them mirrored or rotated" in overlap.text()
 
 
 def test_the_report_goes_to_json_and_to_a_page_that_escapes(tmp_path, sample_root):
     report = check_dataset("Set11", sample_root)
-    report.say("note", "<script>")
+    report.add("note", "<script>")
     report.repeated = [["<b>", "one"], ["three", "four"]]
-    leak = Overlap("BSD400", "Set11", tuple((f"picture {n}", "<i>") for n in range(5)), 11)
+    leak = Overlap("BSD400", "Set11", tuple((f"image {n}", "<i>") for n in range(5)), 11)
     assert leak.text() == (
-        "5 of 11 photographs of Set11 are also in BSD400 (picture 0 = <i>, picture 1 = <i>,"
-        " picture 2 = <i>, ...), where they are 1"
+        "5 of 11 photographs of Set11 are also in BSD400 (image 0 = <i>, image 1 = <i>,"
+        " image 2 = <i>, ...), where they are 1"
     )
     write_report([report], [leak], tmp_path / "r.json")
     content = json.loads((tmp_path / "r.json").read_text())
@@ -276,7 +277,7 @@ def test_the_report_goes_to_json_and_to_a_page_that_escapes(tmp_path, sample_roo
     assert "&lt;script&gt;" in page
     assert not any(tag in page for tag in ("<script>", "<b>one", "= <i>"))
     assert "&lt;b&gt; = one; three = four" in page
-    assert "picture 4 = &lt;i&gt;" in page, "all of them, not three"
+    assert "image 4 = &lt;i&gt;" in page, "all of them, not three"
     assert report.digest[:16] in page
 
 

@@ -1,0 +1,139 @@
+"""Commands that add a dataset to the project: ``dgunet data import | fetch``.
+
+The signature of a command lists all of its options, which makes some functions long.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from dgunet.data.acquisition.fetching import FetchResult
+
+DatasetName = Annotated[str, typer.Argument(help="a dataset of `dgunet data list`, e.g. Rain100H")]
+TreesRoot = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads the annotation
+    typer.Option(help="folder of the official trees [default: data/paper]"),
+]
+
+
+def import_archive(
+    name: DatasetName,
+    source: Annotated[Path, typer.Argument(help="a zip or tar archive, or a folder")],
+    part: Annotated[
+        bool, typer.Option("--part", help="accept a folder that has only some of the pairs")
+    ] = False,
+    root: TreesRoot = None,
+) -> None:
+    """Import a dataset from an archive or a folder, at any depth of it.
+
+    Example: dgunet data import Rain100H ~/Downloads/Rain100H.zip
+    Example: dgunet data import Rain13K ~/a-few-rainy-images --part
+    """
+    from dgunet.data.acquisition.importing import import_dataset
+    from dgunet.project import Layout
+
+    imported = import_dataset(name, source, root or Layout.here().data("paper"), part=part)
+    for line in (imported.line(), *imported.remarks()):
+        typer.echo(line)
+
+
+def fetch(
+    name: DatasetName,
+    sources: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="URL...", help="mirrors of one archive: http(s), s3, file or paths"),
+    ] = None,
+    sha256: Annotated[
+        str, typer.Option(help="SHA-256 of the archive; another archive is refused")
+    ] = "",
+    single: Annotated[
+        bool,
+        typer.Option("--files", help="the URLs are the dataset's files, not mirrors of an archive"),
+    ] = False,
+    dvc: Annotated[
+        str, typer.Option(metavar="REPO", help="git repository with DVC, instead of URLs")
+    ] = "",
+    rev: Annotated[str, typer.Option(help="with --dvc: commit, tag or branch")] = "",
+    dvc_folder: Annotated[
+        str, typer.Option(help="with --dvc: the folder there that holds train/ and test/")
+    ] = "data/paper",
+    root: TreesRoot = None,
+    downloads: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="folder for the archive during the download [default: build/downloads]"),
+    ] = None,
+) -> None:
+    """Download a dataset, verify it and import it; an interrupted download can be continued.
+
+    The mirrors are tried in turn. Without --sha256, if the catalogue knows the pixels of a release,
+    only that release is accepted. The credentials of s3 are AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY, its server is AWS_ENDPOINT_URL.
+
+    With --dvc the dataset comes from the DVC remote of a repository at --rev, and is verified with
+    the .dvc file of that revision.
+
+    Example: dgunet data fetch Rain100H https://a.example.org/Rain100H.zip s3://mirror/Rain100H.zip
+    Example: dgunet data fetch SIDD --files https://a.example.org/ValidationNoisyBlocksSrgb.mat
+    https://a.example.org/ValidationGtBlocksSrgb.mat#sha256=...
+    Example: dgunet data fetch GoPro --dvc https://git.example.org/derain.git --rev v1.2
+    """
+    from dgunet.project import Layout
+    from dgunet.system.errors import ConfigError
+    from dgunet.tools.dvc_fetch import fetch_from_dvc
+
+    if bool(sources) == bool(dvc) or bool(dvc) != bool(rev):
+        raise ConfigError(
+            "the source is not clear.", "Give one or more URLs, or --dvc REPO and --rev REV."
+        )
+    here = Layout.here()
+    root = root or here.data("paper")
+    if dvc:
+        with _progress_bar(name, " files") as observe:
+            fetched = fetch_from_dvc(name, dvc, rev, root, folder=dvc_folder, observe=observe)
+    else:
+        downloads = downloads or here.home / "build" / "downloads"
+        fetched = _download(name, sources or [], root, downloads, sha256, single=single)
+    for line in fetched.lines():
+        typer.echo(line)
+
+
+def _download(
+    name: str, sources: list[str], root: Path, downloads: Path, sha256: str, *, single: bool
+) -> FetchResult:
+    from dgunet.data.acquisition.fetching import fetch_dataset
+    from dgunet.data.acquisition.loose_files import fetch_files
+
+    with _progress_bar(name, "B") as observe:
+        if single:
+            return fetch_files(name, sources, root, downloads, observe=observe)
+        return fetch_dataset(
+            name,
+            sources,
+            root,
+            downloads,
+            sha256=sha256,
+            observe=observe,
+            refused=lambda line: typer.echo(f"refused: {line}", err=True),
+        )
+
+
+@contextmanager
+def _progress_bar(name: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on a terminal; elsewhere a line every half minute."""
+    from tqdm import tqdm
+
+    pause = 0.1 if sys.stderr.isatty() else 30
+    with tqdm(desc=name, unit=unit, unit_scale=True, mininterval=pause, delay=0.5) as bar:
+
+        def observe(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield observe
