@@ -30,8 +30,8 @@ from typing import Any
 import torch
 
 from dgunet.network import DGUNet, preset
+from dgunet.network.devices import pick_device
 from dgunet.training import TrainingConfig, train, world
-from dgunet.training.loop import pick_device
 
 WAYS: dict[str, dict[str, object]] = {
     "plain": {},

@@ -41,11 +41,11 @@ def evaluate(
 
     from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
-    from dgunet.steps.evaluate import evaluate as run
+    from dgunet.steps.evaluate import evaluate_test_set
     from dgunet.tracking.run_links import run_of
 
     check_pins(code=code_version, image=image_digest, protocols=protocols)
-    (summary,) = run(
+    (summary,) = evaluate_test_set(
         parse_params(params),
         dataset,
         variant=variant,

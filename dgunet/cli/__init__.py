@@ -12,6 +12,7 @@ import typer
 
 from dgunet import __version__
 from dgunet.cli.boundary import debugging, shown_traceback, told_failure
+from dgunet.system.logs import log_to_stderr
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells give it."""
@@ -60,6 +61,7 @@ def main() -> None:
     traceback comes first, and the libraries' warnings are shown.
     """
     _tame()
+    log_to_stderr()
     try:
         command()()
     except SystemExit as stop:

@@ -77,7 +77,7 @@ def restore(
     from dgunet.cli.boundary import told_failure
     from dgunet.evaluation.memory import settle_threads
     from dgunet.network import load_network
-    from dgunet.training.loop import pick_device
+    from dgunet.network.devices import pick_device
     from dgunet.user_images.restoring import find_pictures, output_paths, restore_file
 
     pictures = find_pictures(images, lambda line: typer.echo(shown(line)))
@@ -230,7 +230,7 @@ def metrics(
     Example: dgunet selftest metrics
     """
     from dgunet.evaluation.selftest import check_metrics
-    from dgunet.training.loop import pick_device
+    from dgunet.network.devices import pick_device
 
     checks = list(check_metrics(str(pick_device(device))))
     for check in checks:

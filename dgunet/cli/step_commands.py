@@ -122,9 +122,9 @@ def evaluate(
     Example: dgunet evaluate --checkpoint my.safetensors --out results
     """
     from dgunet.config import load_params
+    from dgunet.evaluation.network_evaluation import EvaluationOptions
     from dgunet.project import Layout
-    from dgunet.steps.evaluate import Options
-    from dgunet.steps.evaluate import evaluate as run
+    from dgunet.steps.evaluate import evaluate_test_set
     from dgunet.steps.evaluation_plan import evaluations
     from dgunet.system.errors import ConfigError
 
@@ -132,12 +132,12 @@ def evaluate(
         raise ConfigError(f"--fallback-tile {fallback_tile}.", "Give 64 or more, or 0.")
     here = Layout.here()
     params = load_params(params_file or here.params)
-    options = Options(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
+    options = EvaluationOptions(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
     wanted = evaluations(
         sets, here, variant=variant, checkpoint=checkpoint, ratio=ratio, stores=stores, out=out
     )
     for each in wanted:
-        for summary in run(
+        for summary in evaluate_test_set(
             params,
             each.dataset,
             variant=each.variant,

@@ -95,9 +95,6 @@ _SCHEMA = pa.schema(
         ("tile", pa.int32()),
     ]
 )
-_TIMING_SCHEMA = pa.schema(
-    [("id", pa.string()), *((name, pa.float64()) for name in ("read", "restore", "score"))]
-)
 
 
 def array_sha256(array: Array) -> str:
@@ -113,7 +110,9 @@ def array_sha256(array: Array) -> str:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write the per-image table; the same rows give the same bytes."""
-    _write_table(path, [asdict(row) for row in rows], _SCHEMA)
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_SCHEMA)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="snappy")
 
 
 def write_rows_csv(path: Path, rows: Iterable[Row]) -> None:
@@ -125,16 +124,6 @@ def write_rows_csv(path: Path, rows: Iterable[Row]) -> None:
         writer = csv.DictWriter(handle, _SCHEMA.names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
-
-
-def write_timings(path: Path, timings: Iterable[Timing]) -> None:
-    """Write seconds per image; not reproducible, so kept apart from the tracked table."""
-    _write_table(path, [asdict(timing) for timing in timings], _TIMING_SCHEMA)
-
-
-def _write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="snappy")
 
 
 def parse_row(content: object) -> Row:

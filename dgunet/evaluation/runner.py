@@ -15,7 +15,7 @@ from dgunet.evaluation.image_steps import BOXES, Settings, Store, Work, picture_
 from dgunet.evaluation.protocols import Protocol
 from dgunet.evaluation.restoration import Network
 from dgunet.evaluation.row_journal import Journal, Note
-from dgunet.evaluation.rows import Entry, Row, mean, write_rows, write_timings
+from dgunet.evaluation.rows import Entry, Row, Timing, mean, write_rows
 from dgunet.evaluation.summary import EvaluationSummary, finite
 from dgunet.system import leftovers
 from dgunet.system.errors import DataError, EvaluationError
@@ -27,7 +27,6 @@ __all__ = [
     "Settings",
     "alone",
     "evaluate_shard",
-    "evaluate_store",
     "merge_rows",
     "merge_shards",
     "score_shard",
@@ -40,68 +39,6 @@ OnRow = Callable[[Row, int, int], None]
 
 def _say_nothing(line: str) -> None:
     pass
-
-
-def evaluate_store(
-    network: Network,
-    store: Store,
-    protocol: Protocol,
-    out: Path,
-    *,
-    row: str | None = None,
-    variant: str = "DGUNet",
-    ratio: int | None = None,
-    checkpoint_sha256: str = "",
-    keep_images: int = 0,
-    tile: int | None = None,
-    fallback_tile: int | None = None,
-    faithful: bool = True,
-    timings: Path | None = None,
-    on_row: OnRow | None = None,
-    note: Note = _say_nothing,
-) -> EvaluationSummary:
-    """Restore and score every image of ``store``.
-
-    Writes ``out/per_image.parquet``, ``out/summary.json`` and ``out/restored/*.png`` (for DND
-    also ``out/bundled/*.mat``), all of them the same bytes for the same input. Reading,
-    restoring and scoring overlap; memory does not grow with the number of images. A killed
-    evaluation resumes where it stopped.
-
-    Args:
-        network: maps (1, C, H, W) in [0, 1] to the stage outputs, the result last.
-        store: the prepared set.
-        protocol: of the set's table column.
-        out: folder of the results.
-        row: see `Settings`; defaults to ``variant``.
-        variant: see `Settings`.
-        ratio: see `Settings`.
-        checkpoint_sha256: see `Settings`; empty means unknown, and nothing is resumed.
-        keep_images: see `Settings`.
-        tile: see `Settings`.
-        fallback_tile: see `Settings`.
-        faithful: see `Settings`.
-        timings: where to write seconds per image, or None; such a file is never reproducible.
-        on_row: called as ``on_row(row, done, total)`` after each image, in order.
-        note: called with one line for each row of a killed run that is damaged, and scored again.
-
-    Raises:
-        DataError: for an empty set or a record without the image that the protocol needs.
-        EvaluationError: when a result cannot be scored, an image does not fit into memory, or
-            another process evaluates into ``out``.
-    """
-    settings = Settings(
-        row=row or variant,
-        variant=variant,
-        ratio=ratio,
-        checkpoint_sha256=checkpoint_sha256,
-        keep_images=keep_images,
-        tile=tile,
-        fallback_tile=fallback_tile,
-        faithful=faithful,
-    )
-    with alone(out):
-        score_shard(network, store, protocol, out, settings, on_row=on_row, note=note)
-        return merge_rows(store, protocol, out, settings, timings=timings)
 
 
 def evaluate_shard(
@@ -122,7 +59,8 @@ def evaluate_shard(
 
     Raises:
         ValueError: for a shard number outside 0 to n - 1.
-        EvaluationError: as `evaluate_store`; also if another process scores the same shard.
+        EvaluationError: as `score_shard`; also if another process evaluates into ``out``, or
+            scores the same shard.
     """
     part, parts = shard
     with sharing(out, f"{part}-of-{parts}"):
@@ -140,7 +78,26 @@ def score_shard(
     on_row: OnRow | None = None,
     note: Note = _say_nothing,
 ) -> None:
-    """`evaluate_shard` for a caller that holds ``out`` by `alone`, or whose parent does."""
+    """Score a shard for a caller that holds ``out`` by `alone`, or whose parent process does.
+
+    Reading, restoring and scoring overlap; memory does not grow with the number of images. Rows
+    of a killed run of the same evaluation are used again.
+
+    Args:
+        network: maps (1, C, H, W) in [0, 1] to the stage outputs, the result last.
+        store: the prepared set.
+        protocol: of the set's table column.
+        out: folder of the results; restored images are kept in ``out/restored``.
+        settings: of the evaluation; without a checkpoint's SHA-256 no earlier row is used.
+        shard: ``(i, n)``: every n-th image from the i-th on.
+        on_row: called as ``on_row(row, done, total)`` after each image, in order.
+        note: called with one line for each row of a killed run that is damaged, and scored again.
+
+    Raises:
+        ValueError: for a shard number outside 0 to n - 1.
+        DataError: for an empty set or a record without the image that the protocol needs.
+        EvaluationError: when a result cannot be scored or an image does not fit into memory.
+    """
     part, parts = shard
     if not 0 <= part < parts:
         raise ValueError(f"shard {part} of {parts} does not exist")
@@ -191,17 +148,15 @@ def merge_shards(
     protocol: Protocol,
     out: Path,
     settings: Settings,
-    *,
-    timings: Path | None = None,
 ) -> EvaluationSummary:
-    """Make the tables of ``out`` from the journals of all shards; see `evaluate_store`.
+    """Make the tables of ``out`` from the journals of all shards; see `merge_rows`.
 
     Raises:
         EvaluationError: when images are missing, because a shard has not finished, or while a
             process evaluates into ``out``.
     """
     with alone(out):
-        return merge_rows(store, protocol, out, settings, timings=timings)
+        return merge_rows(store, protocol, out, settings)[0]
 
 
 def merge_rows(
@@ -209,10 +164,20 @@ def merge_rows(
     protocol: Protocol,
     out: Path,
     settings: Settings,
-    *,
-    timings: Path | None = None,
-) -> EvaluationSummary:
-    """`merge_shards` for a caller that holds ``out`` by `alone`."""
+) -> tuple[EvaluationSummary, list[Timing]]:
+    """Make the tables from the journals of all shards, for a caller that holds ``out`` by `alone`.
+
+    Writes ``out/per_image.parquet`` and ``out/summary.json`` (for DND also ``out/bundled/*.mat``),
+    the same bytes for the same rows, and removes the journals.
+
+    Returns:
+        The summary, and the seconds by image in the order of the set, which differ from run to
+        run and are in none of the files.
+
+    Raises:
+        EvaluationError: when images are missing, because a shard has not finished.
+        DataError: if a restored box of DND was changed or is missing.
+    """
     journal = Journal(out / ROWS, _key(store, protocol, settings), "0-of-1")
     entries = journal.entries()
     missing = [index for index in range(len(store)) if index not in entries]
@@ -231,14 +196,12 @@ def merge_rows(
         stale.unlink()
     if not protocol.scores_locally:
         bundle_boxes(out / BOXES, out / "bundled", {row.id: row.restored_sha256 for row in rows})
-    if timings is not None:
-        write_timings(timings, [timing for _, _, timing in ordered])
     summary = _summary(store.manifest, protocol, settings, rows, sha256_file(table))
     write_json(out / "summary.json", summary.to_dict())
     for folder in (out, out / "restored"):
         leftovers.remove_dead(folder)
     journal.remove()
-    return summary
+    return summary, [timing for _, _, timing in ordered]
 
 
 @cache

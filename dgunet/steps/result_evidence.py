@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from dgunet.data.store.manifest import StoreManifest
+from dgunet.evaluation.parity import is_published, published_networks
 from dgunet.evaluation.results import SUMMARY
 from dgunet.evaluation.summary import EvaluationSummary, selection
+from dgunet.network import DGUNetConfig
 from dgunet.network.header import read_header
 from dgunet.project import Layout, model_key
 from dgunet.system.errors import CheckpointError, DgunetError, EvaluationError
@@ -89,7 +91,7 @@ class Evidence:
                 origin,
                 f"{weights} says",
                 selection=(told.selection, selection(about["extra"])),
-                parity=(told.parity, told.parity and _is_papers(about["config"], told)),
+                parity=(told.parity, told.parity and _is_published(about["config"], told)),
             )
             return
         runs = self._runs.get(told.per_image_sha256, [])
@@ -136,14 +138,11 @@ def _metadata(weights: Path) -> dict[str, Any]:
         ) from None
 
 
-def _is_papers(config: dict[str, Any], told: EvaluationSummary) -> bool:
-    """Whether the network is one that fills the row of the paper's table."""
-    from dgunet.network import DGUNetConfig
-    from dgunet.steps.evaluate import is_one_of, papers_networks
-
-    changes = ABLATIONS[told.row].changes if told.row in ABLATIONS else {}
-    papers = papers_networks(told.task, told.variant, told.ratio, **changes)
-    return is_one_of(DGUNetConfig.from_dict(config), papers)
+def _is_published(config: dict[str, Any], summary: EvaluationSummary) -> bool:
+    """Whether the network of ``config`` fills the row of the paper's table."""
+    changes = ABLATIONS[summary.row].changes if summary.row in ABLATIONS else {}
+    published = published_networks(summary.task, summary.variant, summary.ratio, **changes)
+    return is_published(DGUNetConfig.from_dict(config), published)
 
 
 def _is_of(run: RunInfo, told: EvaluationSummary) -> bool:

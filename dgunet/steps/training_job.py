@@ -20,6 +20,7 @@ from dgunet.data.batches.holdout import Pictures, hold_out
 from dgunet.data.batches.joined_store import JoinedStore
 from dgunet.data.batches.training_batches import TrainingBatches
 from dgunet.data.store.pair_store import PairStore
+from dgunet.network.devices import pick_device
 from dgunet.recipes.naming import recipe_name
 from dgunet.system import files
 from dgunet.system.errors import CheckpointError, DataError
@@ -47,7 +48,6 @@ from dgunet.training import (
     world,
 )
 from dgunet.training.checkpoint_mirror import VARIABLE, Copies
-from dgunet.training.loop import pick_device
 from dgunet.training.outcome import Selection, write_outcome
 
 

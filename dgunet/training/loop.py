@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from dgunet.system.errors import ConfigError, DgunetError
-from dgunet.system.reading import shorten
+from dgunet.network.devices import pick_device, thread_count
+from dgunet.system.errors import DgunetError
 from dgunet.training.checkpoints import Checkpoints, Snapshot
 from dgunet.training.curve import StepReport, TrainingResult
 from dgunet.training.distributed import World
@@ -41,52 +41,12 @@ DUE = 1
 """Below the numbers of the signals that stop: a checkpoint is old enough for another."""
 
 
-DEVICES = ("auto", "cpu", "cuda")
-"""What every device option and setting takes."""
-
-
 class DivergedError(DgunetError):
     """The loss or a gradient is no longer a finite number; ``step`` says where."""
 
     def __init__(self, message: str, hint: str, step: int) -> None:
         super().__init__(message, hint)
         self.step = step
-
-
-def pick_device(wanted: str) -> str:
-    """Resolve ``auto`` to the GPU if there is one.
-
-    Raises:
-        DgunetError: for another name than `DEVICES` has, or if a GPU is asked for and there is
-            none.
-    """
-    if wanted not in DEVICES:
-        raise ConfigError(
-            f"device {shorten(wanted)} is unknown.",
-            f"Use one of {', '.join(DEVICES)}; which GPU is for CUDA_VISIBLE_DEVICES to say.",
-        )
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise DgunetError(
-            "device is 'cuda', but torch sees no GPU here.",
-            "Use auto or cpu (in params.yaml: runtime.device).",
-        )
-    return "cuda" if available and wanted in ("auto", "cuda") else "cpu"
-
-
-@contextmanager
-def thread_count(threads: int) -> Iterator[None]:
-    """Run the block with ``threads`` CPU threads (0: as it is), then restore.
-
-    Sums are split over threads, so the last bits of a training run depend on their number.
-    """
-    before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def train(

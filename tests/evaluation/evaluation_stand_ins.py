@@ -7,6 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from dgunet.evaluation.folder_turns import alone
+from dgunet.evaluation.image_steps import Settings
+from dgunet.evaluation.runner import merge_rows, score_shard
+
 
 @dataclass
 class MemoryStore:
@@ -88,3 +92,18 @@ def box_store(images=2, boxes=20):
         for box in range(boxes)
     ]
     return MemoryStore(made, dataset="DND", task="denoise")
+
+
+def evaluate_with_timings(
+    network, store, protocol, out, *, on_row=None, note=lambda line: None, **settings
+):
+    """Score every image of ``store`` into ``out``; gives the summary and seconds by image."""
+    settings = Settings(**{"row": settings.get("variant", "DGUNet")} | settings)
+    with alone(out):
+        score_shard(network, store, protocol, out, settings, on_row=on_row, note=note)
+        return merge_rows(store, protocol, out, settings)
+
+
+def evaluate_store(*arguments, **settings):
+    """As `evaluate_with_timings`, without the seconds."""
+    return evaluate_with_timings(*arguments, **settings)[0]

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import scipy.io
-from evaluation_stand_ins import box_store
+from evaluation_stand_ins import box_store, evaluate_store
 
 from dgunet.evaluation.dnd import (
     apply_score,
@@ -19,7 +19,7 @@ from dgunet.evaluation.dnd import (
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.restoration import identity
 from dgunet.evaluation.rows import array_sha256
-from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store, merge_shards
+from dgunet.evaluation.runner import Settings, evaluate_shard, merge_shards
 from dgunet.system.errors import DataError, EvaluationError
 
 

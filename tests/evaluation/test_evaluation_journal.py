@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from evaluation_stand_ins import Smooth
+from evaluation_stand_ins import Smooth, evaluate_store
 
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.row_journal import Journal
 from dgunet.evaluation.rows import Row, Timing, parse_row
-from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store
+from dgunet.evaluation.runner import Settings, evaluate_shard
 from dgunet.system.line_files import format_line, parse_line
 
 RAIN = protocol("rain-y")

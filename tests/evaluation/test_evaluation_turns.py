@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from evaluation_stand_ins import Smooth
+from evaluation_stand_ins import Smooth, evaluate_store
 
 from dgunet.evaluation.folder_turns import alone, sharing
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store, merge_shards
+from dgunet.evaluation.runner import Settings, evaluate_shard, merge_shards
 from dgunet.system.errors import EvaluationError
 from dgunet.system.leftovers import partial_name
 
@@ -22,9 +22,8 @@ SLOW = """
 import sys, torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from evaluation_stand_ins import MemoryStore, Smooth, records
+from evaluation_stand_ins import MemoryStore, Smooth, evaluate_store, records
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.runner import evaluate_store
 torch.set_num_threads(1)
 
 class Waits(Smooth):

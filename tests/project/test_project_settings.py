@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dgunet.config import load_params, parse_params
+from dgunet.network.devices import DEVICES, pick_device
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import parse_yaml, read_text, shorten
-from dgunet.training.loop import DEVICES, pick_device
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")

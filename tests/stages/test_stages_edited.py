@@ -12,7 +12,7 @@ from dgunet import network
 from dgunet.config import load_params
 from dgunet.project import Layout
 from dgunet.steps import report as reporting
-from dgunet.steps.evaluate import evaluate
+from dgunet.steps.evaluate import evaluate_test_set
 from dgunet.steps.report import result_folders, write_project_report
 from dgunet.steps.tables import read_results, tables
 from dgunet.system.files import sha256_file
@@ -29,7 +29,7 @@ def evaluated(small, params, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DGUNET_HOME", str(home))
         patch.setenv("DGUNET_TRACKING", "off")
-        evaluate(
+        evaluate_test_set(
             params,
             "Rain100L",
             models={None: here.model("derain-DGUNet") / "network.safetensors"},

@@ -7,9 +7,10 @@ import pytest
 import torch
 from training_small import Noise, TwoStages
 
+from dgunet.network.devices import pick_device
 from dgunet.system.errors import DgunetError
 from dgunet.training import TrainingConfig, stage_losses, train
-from dgunet.training.loop import DivergedError, pick_device
+from dgunet.training.loop import DivergedError
 
 CONFIG = TrainingConfig(iterations=40, learning_rate=1e-2, warmup=4)
 
