@@ -32,15 +32,15 @@ def report(
     from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.dnd_records import write_records
-    from dgunet.steps.report import report as run
+    from dgunet.steps.report import make_report
     from dgunet.tracking import project_home
 
     check_pins(code=code_version)
     folders = [Path(result.path) for result in [*(results or ()), *(ablations or ())]]
     with TemporaryDirectory() as scratch:
         records = write_records(dnd_records, Path(scratch))
-        count = run(
-            parse_params(params),
+        count = make_report(
+            parse_params(params).profile,
             results=folders,
             out=Path(page.path),
             home=project_home(),

@@ -34,14 +34,14 @@ def tables(
     from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.dnd_records import write_records
-    from dgunet.steps.tables import tables as run
+    from dgunet.steps.tables import make_tables
 
     check_pins(code=code_version)
     out = Path(tables.path)
     folders = [Path(result.path) for result in [*(results or ()), *(ablations or ())]]
     with TemporaryDirectory() as scratch:
         records = write_records(dnd_records, Path(scratch))
-        made = run(parse_params(params), results=folders, out=out, records=records)
+        made = make_tables(parse_params(params).profile, results=folders, out=out, records=records)
     pages = [path.read_text(encoding="utf-8") for path in sorted(out.glob("table*.md"))]
     Path(preview.path).write_text("\n\n".join(pages), encoding="utf-8")
     tables.metadata.update({f"table{t.number}_data": t.data_digest or "" for t in made})

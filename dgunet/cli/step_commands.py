@@ -187,12 +187,14 @@ def tables(params_file: ParamsOption = None) -> None:
     from dgunet.config import load_params
     from dgunet.project import Layout
     from dgunet.steps.report import result_folders
-    from dgunet.steps.tables import tables as run
+    from dgunet.steps.tables import make_tables
 
     here = Layout.here()
     params = load_params(params_file or here.params)
     results = result_folders(params, here)
-    run(params, results=results, out=here.tables, records=here.records, project=here)
+    make_tables(
+        params.profile, results=results, out=here.tables, records=here.records, project=here
+    )
     typer.echo(f"tables in {here.tables}")
 
 

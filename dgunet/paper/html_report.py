@@ -131,9 +131,6 @@ def _place(
 
 def _facts(cells: Sequence[Cell], link: RunLink) -> tuple[tuple[str, str], ...]:
     behind = cells[0].provenance
-    commit = link.commit or "not recorded"
-    if link.dirty:
-        commit += " with uncommitted changes"
     known = [
         *((cell.metric, _full(cell)) for cell in cells),
         ("State", "; ".join(dict.fromkeys(_state(cell) for cell in cells))),
@@ -142,12 +139,20 @@ def _facts(cells: Sequence[Cell], link: RunLink) -> tuple[tuple[str, str], ...]:
         ("Images", f"{behind.images} of {behind.published_images}"),
         ("Result", behind.key if behind.ratio is None else f"{behind.key}, {behind.ratio} %"),
         ("Protocol", f"{behind.protocol}, version {behind.protocol_version}"),
-        ("Code commit", commit),
+        ("Code commit", _commit(link)),
         ("Data digest", behind.data_digest),
         ("Checkpoint", behind.checkpoint_sha256),
         ("Per-image metrics", behind.per_image_sha256),
     ]
     return tuple((name, value) for name, value in known if value)
+
+
+def _commit(link: RunLink) -> str:
+    if not link.commit or link.commit == "unknown":
+        return "not recorded"
+    if link.dirty is None:
+        return f"{link.commit} (uncommitted changes not recorded)"
+    return f"{link.commit} with uncommitted changes" if link.dirty else link.commit
 
 
 def _full(cell: Cell) -> str:

@@ -1,6 +1,7 @@
 """A project whose results were edited: the tables, the report and `explain` refuse, in one line."""
 
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -14,8 +15,9 @@ from dgunet.project import Layout
 from dgunet.steps import report as reporting
 from dgunet.steps.evaluate import evaluate_test_set
 from dgunet.steps.report import result_folders, write_project_report
-from dgunet.steps.tables import read_results, tables
+from dgunet.steps.tables import make_tables, read_results
 from dgunet.system.files import sha256_file
+from dgunet.tracking.index import from_mlflow
 
 CELL = ("explain", 1, "DGUNet (sample, not comparable)", "Rain100L PSNR")
 
@@ -36,14 +38,16 @@ def evaluated(small, params, tmp_path_factory):
             store=here.store("Rain100L"),
             out=here.evaluation("Rain100L", "DGUNet"),
         )
-        make_tables(here)
+        tables_of(here)
     return here
 
 
-def make_tables(here):
+def tables_of(here):
     params = load_params(here.params)
     results = result_folders(params, here)
-    return tables(params, results=results, out=here.tables, records=here.records, project=here)
+    return make_tables(
+        params.profile, results=results, out=here.tables, records=here.records, project=here
+    )
 
 
 @pytest.fixture
@@ -274,15 +278,33 @@ def summary_of(here):
     return (here.evaluation("Rain100L", "DGUNet") / "summary.json").read_text()
 
 
-@pytest.mark.parametrize(("tag", "words"), [("true", True), ("false", False), ("unknown", False)])
-def test_clean_code_is_not_called_dirty(here, monkeypatch, tag, words):
-    """The tag of a run is a text, and "false" is a true one."""
-    info = SimpleNamespace(
-        run_id="r1", experiment_id="1", commit="abc123", dirty=tag, tracking_uri="sqlite:///x"
+@pytest.mark.parametrize(
+    ("tag", "page_says", "explained"),
+    [
+        ("true", "abc123 with uncommitted changes", "true"),
+        ("false", "abc123", "false"),
+        ("unknown", "abc123 (uncommitted changes not recorded)", "unknown"),
+    ],
+)
+def test_the_text_of_mlflow_s_tag_decides_whether_code_is_called_dirty(
+    here, monkeypatch, tag, page_says, explained
+):
+    """The tag of a run is a text, and the text "false" is true for Python."""
+    run = SimpleNamespace(
+        info=SimpleNamespace(
+            run_id="r1", experiment_id="1", run_name="evaluate", status="FINISHED", start_time=0
+        ),
+        data=SimpleNamespace(
+            tags={"git.commit": "abc123", "git.dirty": tag}, params={}, metrics={}
+        ),
     )
+    info = from_mlflow(run, "dgunet/derain", "sqlite:///x")
     monkeypatch.setattr(reporting, "lookup", lambda key, home: info)
     monkeypatch.setattr(reporting, "run_url", lambda info: None)
     write_project_report(here)
     page = (here.home / "build/report.html").read_text()
-    assert "abc123" in page
-    assert ("with uncommitted changes" in page) is words
+    commits = re.findall(r"Code commit</dt>\s*<dd>([^<]*)</dd>", page)
+    assert set(commits) - {"not recorded"} == {page_says}, "the average of sets has no one run"
+    assert ("with uncommitted changes" in page) is (tag == "true")
+    (fact,) = re.findall(r"^dirty +(.*)$", reporting.explain_text(here, *CELL[1:]), re.MULTILINE)
+    assert fact == explained
