@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
+from dgunet.evaluation.file_fields import check_fields
+from dgunet.evaluation.folder_turns import ROWS
 from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.evaluation.rows import AGAIN, PSNR_RANGE, SSIM_RANGE, Row, mean, parse_rows
 from dgunet.evaluation.summary import SELECTION, Digest, EvaluationSummary, Word, finite
@@ -29,7 +31,7 @@ Psnr = Annotated[FiniteFloat, Field(ge=PSNR_RANGE[0], le=PSNR_RANGE[1])] | None
 Ssim = Annotated[FiniteFloat, Field(ge=SSIM_RANGE[0], le=SSIM_RANGE[1])] | None
 
 
-class _Form(BaseModel):
+class _SummaryFields(BaseModel):
     """The fields of a summary, each by itself; `_differences` looks at them together."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -66,7 +68,7 @@ def find_results(folder: Path) -> list[Path]:
     """
     found = {path.parent for path in folder.rglob(SUMMARY)}
     for table in folder.rglob(TABLE):
-        if table.parent not in found and not (table.parent / ".rows").is_dir():
+        if table.parent not in found and not (table.parent / ROWS).is_dir():
             raise EvaluationError(f"{table.parent / SUMMARY} is missing.", AGAIN)
     return sorted(found)
 
@@ -120,13 +122,8 @@ def check_summary(content: dict[str, Any], origin: str) -> EvaluationSummary:
     Raises:
         EvaluationError: naming ``origin``, the field and its value.
     """
-    try:
-        return EvaluationSummary(**_Form.model_validate(content).model_dump())
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = shorten(str(first["loc"][0]))[1:-1]
-        value = "" if first["type"] == "missing" else f" is {shorten(first['input'])}"
-        raise EvaluationError(f"{origin}: {field}{value}: {first['msg']}.", AGAIN) from error
+    form = check_fields(_SummaryFields, content, origin, hint=AGAIN)
+    return EvaluationSummary(**form.model_dump())
 
 
 def _differences(told: EvaluationSummary, rows: list[Row]) -> Iterator[tuple[str, Any, str]]:

@@ -6,22 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from dgunet.evaluation.dnd import ServerScore
+from dgunet.evaluation.file_fields import check_fields
 from dgunet.evaluation.summary import Digest, Word
 from dgunet.system.errors import EvaluationError
 from dgunet.system.files import sha256_file
-from dgunet.system.reading import read_mapping, shorten
+from dgunet.system.reading import read_mapping
 from dgunet.system.safe_paths import inside, safe_file_name
 from dgunet.terms import Variant
 
 SCORE_BYTES = 1 << 20
 
-MEND = "Enter it again with `dgunet dnd record`."
+AGAIN = "Enter it again with `dgunet dnd record`."
 
 
-class _Form(BaseModel):
+class _ScoreFields(BaseModel):
     """The fields of a record and their ranges; DND scores in sRGB lie well inside."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -55,7 +56,7 @@ def read_scores(folder: Path) -> list[ServerScore]:
         evidence = inside(folder, score.evidence, origin=str(path), kind=EvaluationError)
         if evidence.is_file() and sha256_file(evidence) != score.evidence_sha256:
             raise EvaluationError(
-                f"{path}: evidence_sha256 is not that of {evidence}.", f"{MEND} Keep the mail."
+                f"{path}: evidence_sha256 is not that of {evidence}.", f"{AGAIN} Keep the mail."
             )
         key = score.per_image_sha256
         if key in scores:
@@ -72,13 +73,6 @@ def check_score(content: Mapping[str, Any], origin: str) -> ServerScore:
     Raises:
         EvaluationError: naming the first field that is missing, unknown or out of range.
     """
-    try:
-        score = ServerScore(**_Form.model_validate(dict(content)).model_dump())
-    except ValidationError as error:
-        first = error.errors()[0]
-        value = "" if first["type"] == "missing" else f" is {shorten(first['input'])}"
-        raise EvaluationError(
-            f"{origin}: {shorten(str(first['loc'][0]))[1:-1]}{value}: {first['msg']}.", MEND
-        ) from error
+    score = ServerScore(**check_fields(_ScoreFields, content, origin, hint=AGAIN).model_dump())
     safe_file_name(score.evidence, origin=origin, kind=EvaluationError)
     return score

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from dgunet.evaluation.file_fields import check_fields
 from dgunet.evaluation.summary import SELECTION, Word
 from dgunet.system.errors import ConfigError, DataError
 from dgunet.system.files import sha256_json
-from dgunet.system.reading import shorten
 from dgunet.terms import EvaluationState, Profile
 
 Place = tuple[str, str, int | None]
@@ -114,16 +114,9 @@ def combined_digest(summaries: Iterable[Summary]) -> str:
 
 
 def _checked(content: Mapping[str, Any]) -> Summary:
-    try:
-        return Summary.model_validate(dict(content))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        name = f"{content.get('dataset', 'an unnamed set')}, {content.get('row', 'no row')}"
-        value = "" if first["type"] == "missing" else f" ({shorten(first['input'])})"
-        raise DataError(
-            f"the summary of {name}: {key}{value}: {first['msg']}.", "Evaluate that set again."
-        ) from error
+    name = f"{content.get('dataset', 'an unnamed set')}, {content.get('row', 'no row')}"
+    origin, hint = f"the summary of {name}", "Evaluate that set again."
+    return check_fields(Summary, content, origin, hint=hint, kind=DataError)
 
 
 def _refuse_two_digests(summaries: Iterable[Summary]) -> None:

@@ -91,10 +91,7 @@ class Evidence:
                 origin,
                 f"{weights} says",
                 selection=(summary.selection, selection(metadata["extra"])),
-                parity=(
-                    summary.parity,
-                    summary.parity and _is_published(metadata["config"], summary),
-                ),
+                parity=(summary.parity, parity),
             )
             return
         runs = self._runs.get(summary.per_image_sha256, [])

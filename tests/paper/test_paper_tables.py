@@ -193,7 +193,7 @@ def test_the_data_digest_follows_the_data_of_the_table(summary: Make) -> None:
     assert digests[0][1] == digests[2][1] and digests[0][2] != digests[2][2]
 
 
-def test_what_is_refused_names_the_place_and_the_mend(summary: Make) -> None:
+def test_what_is_refused_names_the_cell_and_the_remedy(summary: Make) -> None:
     for summaries, error, words in [
         ([summary("GoPro", profile="sample")], ConfigError, "GoPro, DGUNet+ has profile 'sample'"),
         ([summary("GoPro", row="stages-9")], ConfigError, "GoPro has places for: DGUNet; DGUNet+"),
@@ -204,8 +204,8 @@ def test_what_is_refused_names_the_place_and_the_mend(summary: Make) -> None:
         ),
         ([summary("GoPro") | {"dataset": "Gopro"}], ConfigError, "the sets BSD68, DND, GoPro"),
         ([summary("GoPro"), summary("GoPro")], DataError, "two summaries of GoPro"),
-        ([summary("GoPro", psnr=float("inf"))], DataError, r"GoPro, DGUNet\+: psnr \(inf\)"),
-        ([summary("GoPro", complete="yes")], DataError, r"complete \('yes'\)"),
+        ([summary("GoPro", psnr=float("inf"))], DataError, r"GoPro, DGUNet\+: psnr is inf"),
+        ([summary("GoPro", complete="yes")], DataError, r"complete is 'yes'"),
         (
             [summary("GoPro"), summary("GoPro", row="DGUNet", data_digest="other")],
             DataError,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import psutil  # type: ignore[import-untyped]
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dgunet.imaging.strips import side_by_side
 from dgunet.tracking import Run
 from dgunet.tracking.reports.progress import Tell
 from dgunet.training import StepReport, ValidationReport
@@ -101,11 +100,6 @@ class Watch:
         for number, (degraded, target) in enumerate(self._pictures, start=1):
             with torch.no_grad():
                 restored = self._network(degraded[None].to(device))[-1][0].clamp(0, 1)
-            strip = side_by_side([degraded, restored.cpu(), target])
+            images = (degraded, restored.cpu(), target)
+            strip = side_by_side([image.permute(1, 2, 0).float().numpy() for image in images])
             self._run.log_image(strip, f"samples/{number}/step-{done:09d}.png")
-
-
-def side_by_side(images: Sequence[Tensor]) -> NDArray[np.float32]:
-    """Images (C, H, W) in [0, 1] as one, H x W x C: degraded, restored, clean."""
-    strip: NDArray[np.float32] = torch.cat(list(images), dim=2).permute(1, 2, 0).float().numpy()
-    return strip
