@@ -14,8 +14,8 @@ from dgunet.system import files, leftovers
 from dgunet.system.errors import DgunetError
 from dgunet.system.line_files import append_line, format_line, open_log, read_lines
 
-LOCKS = "lock"
-"""How the names of the locks beside the rows begin; see `dgunet.evaluation.folder_turns`."""
+LOCK = "lock"
+"""Name of the lock beside the journals; see `dgunet.evaluation.folder_turns`."""
 
 Note = Callable[[str], None]
 """Is told what was ignored, one line each."""
@@ -62,7 +62,7 @@ class Journal:
     def remove(self) -> None:
         """Drop the journal of a finished evaluation; the locks beside it stay."""
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if not path.name.startswith(LOCKS):
+            if path.name != LOCK:
                 leftovers.remove(path)
 
     def _read(self, path: Path, note: Note) -> Iterator[Entry]:

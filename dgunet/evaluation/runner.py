@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from dgunet.evaluation.dnd import box_is, bundle_boxes
-from dgunet.evaluation.folder_turns import ROWS, alone, sharing
+from dgunet.evaluation.folder_turns import ROWS
 from dgunet.evaluation.image_steps import BOXES, Settings, Store, Work, picture_path, stream
 from dgunet.evaluation.protocols import Protocol
 from dgunet.evaluation.restoration import Network
@@ -22,16 +22,6 @@ from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import sha256_file, sha256_json, sha256_source, tree_digest, write_json
 from dgunet.terms import EvaluationState
 
-__all__ = [
-    "EvaluationSummary",
-    "Settings",
-    "alone",
-    "evaluate_shard",
-    "merge_rows",
-    "merge_shards",
-    "score_shard",
-]
-
 CODE = ("evaluation", "network")
 
 OnRow = Callable[[Row, int, int], None]
@@ -39,32 +29,6 @@ OnRow = Callable[[Row, int, int], None]
 
 def _say_nothing(line: str) -> None:
     pass
-
-
-def evaluate_shard(
-    network: Network,
-    store: Store,
-    protocol: Protocol,
-    out: Path,
-    settings: Settings,
-    *,
-    shard: tuple[int, int] = (0, 1),
-    on_row: OnRow | None = None,
-    note: Note = _say_nothing,
-) -> None:
-    """Score every n-th image from the i-th on, ``shard = (i, n)``, into a journal in ``out``.
-
-    Processes may share ``out``, each with a shard of its own; `merge_shards` makes the tables once
-    all are done.
-
-    Raises:
-        ValueError: for a shard number outside 0 to n - 1.
-        EvaluationError: as `score_shard`; also if another process evaluates into ``out``, or
-            scores the same shard.
-    """
-    part, parts = shard
-    with sharing(out, f"{part}-of-{parts}"):
-        score_shard(network, store, protocol, out, settings, shard=shard, on_row=on_row, note=note)
 
 
 def score_shard(
@@ -141,22 +105,6 @@ def count_done(
     """Images that the shards of an evaluation in ``out`` have scored so far."""
     done = Journal(out / ROWS, _key(store, protocol, settings), "").entries(note)
     return sum(index < len(store) for index in done)
-
-
-def merge_shards(
-    store: Store,
-    protocol: Protocol,
-    out: Path,
-    settings: Settings,
-) -> EvaluationSummary:
-    """Make the tables of ``out`` from the journals of all shards; see `merge_rows`.
-
-    Raises:
-        EvaluationError: when images are missing, because a shard has not finished, or while a
-            process evaluates into ``out``.
-    """
-    with alone(out):
-        return merge_rows(store, protocol, out, settings)[0]
 
 
 def merge_rows(

@@ -107,3 +107,15 @@ def evaluate_with_timings(
 def evaluate_store(*arguments, **settings):
     """As `evaluate_with_timings`, without the seconds."""
     return evaluate_with_timings(*arguments, **settings)[0]
+
+
+def score_rows(network, store, protocol, out, settings, shard=(0, 1)):
+    """Score a shard as an evaluation that is killed before its rows are merged."""
+    with alone(out):
+        score_shard(network, store, protocol, out, settings, shard=shard)
+
+
+def merge(store, protocol, out, settings):
+    """Make the tables from the rows of all shards; gives the summary."""
+    with alone(out):
+        return merge_rows(store, protocol, out, settings)[0]

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from evaluation_stand_ins import Smooth, evaluate_store
+from evaluation_stand_ins import Smooth, evaluate_store, score_rows
 
+from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.row_journal import Journal
 from dgunet.evaluation.rows import Row, Timing, parse_row
-from dgunet.evaluation.runner import Settings, evaluate_shard
 from dgunet.system.line_files import format_line, parse_line
 
 RAIN = protocol("rain-y")
@@ -18,7 +18,7 @@ KNOWN = {"checkpoint_sha256": "c" * 64, "keep_images": 1}
 @pytest.fixture
 def killed(rain_store, tmp_path):
     """The journal of an evaluation that scored all five images and did not come to the tables."""
-    evaluate_shard(Smooth(), rain_store, RAIN, tmp_path / "killed", Settings(row="DGUNet", **KNOWN))
+    score_rows(Smooth(), rain_store, RAIN, tmp_path / "killed", Settings(row="DGUNet", **KNOWN))
     return tmp_path / "killed" / ".rows" / "0-of-1.jsonl"
 
 

@@ -18,7 +18,9 @@ from evaluation_stand_ins import (
     Smooth,
     evaluate_store,
     evaluate_with_timings,
+    merge,
     records,
+    score_rows,
 )
 from PIL import Image
 
@@ -29,8 +31,6 @@ from dgunet.evaluation.rows import array_sha256
 from dgunet.evaluation.runner import (
     Settings,
     count_done,
-    evaluate_shard,
-    merge_shards,
 )
 from dgunet.system.errors import DataError, EvaluationError
 
@@ -198,10 +198,10 @@ def test_two_shards_give_the_table_of_one(rain_store, tmp_path):
         Smooth(), rain_store, RAIN, tmp_path / "one", checkpoint_sha256="c" * 64, keep_images=2
     )
     for part in (1, 0):
-        evaluate_shard(Smooth(), rain_store, RAIN, tmp_path / "two", SHARED, shard=(part, 2))
+        score_rows(Smooth(), rain_store, RAIN, tmp_path / "two", SHARED, shard=(part, 2))
         done = count_done(rain_store, RAIN, tmp_path / "two", SHARED)
         assert done == (2 if part else 5)
-    merge_shards(rain_store, RAIN, tmp_path / "two", SHARED)
+    merge(rain_store, RAIN, tmp_path / "two", SHARED)
     for name in ("per_image.parquet", "summary.json", "restored/2.png"):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
@@ -255,9 +255,9 @@ def test_a_process_killed_for_want_of_memory_is_one_line():
 
 
 def test_merging_before_the_end_names_what_is_missing(rain_store, tmp_path):
-    evaluate_shard(Smooth(), rain_store, RAIN, tmp_path, SHARED, shard=(0, 2))
+    score_rows(Smooth(), rain_store, RAIN, tmp_path, SHARED, shard=(0, 2))
     with pytest.raises(EvaluationError, match=r"2 of 5 images .* first 2"):
-        merge_shards(rain_store, RAIN, tmp_path, SHARED)
+        merge(rain_store, RAIN, tmp_path, SHARED)
 
 
 def test_records_are_read_a_few_ahead_and_not_all_at_once(tmp_path):
