@@ -35,7 +35,7 @@ REPETITIONS = 40
 
 
 def image_pair(height, width, seed=0):
-    """A smooth uint8 RGB picture and a noisy one."""
+    """A smooth uint8 RGB image and a noisy one."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
     target = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)

@@ -16,7 +16,7 @@ def gather(
 
     Args:
         results: what evaluate steps wrote.
-        gathered: a folder each; restored pictures stay where they are.
+        gathered: a folder each; restored images stay where they are.
     """
     from pathlib import Path
 

@@ -60,7 +60,7 @@ class Settings:
         variant: "DGUNet" or "DGUNet+".
         ratio: compressive-sensing ratio in percent, or None.
         checkpoint_sha256: of the weights; a resumed evaluation must have the same.
-        keep_images: restored pictures kept as PNG, from the start of the set.
+        keep_images: restored images kept as PNG, from the start of the set.
         tile: side of overlapping tiles, or None for whole images. Tiles change the result
             (``parity`` becomes False).
         fallback_tile: side of the tiles of an image that does not fit into memory whole; None
@@ -212,14 +212,14 @@ class Work:
 
     def _keep(self, read: Read, restored: Array) -> None:
         if read.index < self.settings.keep_images:
-            picture = round_to_uint8(restored)
-            picture = picture[..., 0] if picture.shape[2] == 1 else picture
-            with atomic_path(picture_path(self.out, read.id)) as path:
-                Image.fromarray(picture).save(path)
+            image = round_to_uint8(restored)
+            image = image[..., 0] if image.shape[2] == 1 else image
+            with atomic_path(kept_image_path(self.out, read.id)) as path:
+                Image.fromarray(image).save(path)
 
 
-def picture_path(out: Path, record: str) -> Path:
-    """Where the restored picture of ``record`` is kept.
+def kept_image_path(out: Path, record: str) -> Path:
+    """Where the restored image of ``record`` is kept.
 
     Raises:
         DataError: for a record whose name is none for a file.

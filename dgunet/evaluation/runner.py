@@ -11,7 +11,7 @@ from torch import nn
 
 from dgunet.evaluation.dnd import box_is, bundle_boxes
 from dgunet.evaluation.folder_turns import ROWS
-from dgunet.evaluation.image_steps import BOXES, Settings, Store, Work, picture_path, stream
+from dgunet.evaluation.image_steps import BOXES, Settings, Store, Work, kept_image_path, stream
 from dgunet.evaluation.protocols import Protocol
 from dgunet.evaluation.restoration import Network
 from dgunet.evaluation.row_journal import Journal, Note
@@ -90,7 +90,7 @@ def _usable(work: Work, entry: Entry, note: Note) -> bool:
     if row.id != name or row.protocol != work.protocol.name:
         note(f"{work.out / ROWS}: the row of {name} is another image's; it is scored again.")
         return False
-    if index < work.settings.keep_images and not picture_path(work.out, name).is_file():
+    if index < work.settings.keep_images and not kept_image_path(work.out, name).is_file():
         return False
     return work.protocol.scores_locally or box_is(work.out / BOXES, name, row.restored_sha256)
 
@@ -139,7 +139,7 @@ def merge_rows(
     rows = [row for _, row, _ in ordered]
     table = out / "per_image.parquet"
     write_rows(table, rows)
-    kept = {picture_path(out, row.id) for row in rows[: settings.keep_images]}
+    kept = {kept_image_path(out, row.id) for row in rows[: settings.keep_images]}
     for stale in set((out / "restored").glob("*.png")) - kept:
         stale.unlink()
     if not protocol.scores_locally:

@@ -100,7 +100,7 @@ def formula_pair(protocol: Protocol) -> tuple[Array, Array]:
     alignment needs texture).
     """
     size = (96, 128) if protocol.name == "realblur-aligned" else (24, 40)
-    target = _picture(*size, protocol.channels)
+    target = _scene(*size, protocol.channels)
     rows, columns, channels = np.indices(target.shape, dtype=np.uint64)
     seeds = (rows * 7919 + columns * 104729 + channels * 1299709 + 17) * 2654435761
     noise = ((seeds >> np.uint64(13)) % 25).astype(np.int64) - 12
@@ -114,7 +114,7 @@ def formula_pair(protocol: Protocol) -> tuple[Array, Array]:
     return restored.astype(np.uint8), target
 
 
-def _picture(height: int, width: int, channels: int) -> NDArray[np.uint8]:
+def _scene(height: int, width: int, channels: int) -> NDArray[np.uint8]:
     """Slanted waves and a grid of bright squares."""
     rows, columns, channel = np.indices((height, width, channels), dtype=np.int64)
     wave = np.abs((9 * rows + 5 * columns + 70 * channel + rows * columns // 6) % 320 - 160)

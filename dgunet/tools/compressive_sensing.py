@@ -15,13 +15,13 @@ from dgunet.network import DGUNet, load_network
 from dgunet.system.errors import ConfigError, DataError
 from dgunet.system.files import check_file, write_bytes
 from dgunet.user_images.encoding import format_of
-from dgunet.user_images.restoring import Picture, read_picture, write_picture
+from dgunet.user_images.restoring import UserImage, read_image, write_image
 
 _LUMA = (0.299, 0.587, 0.114)
 
 
-def measure(picture: Path, checkpoint: Path, out: Path) -> tuple[int, ...]:
-    """Measure ``picture`` with the sampling matrix of ``checkpoint``; write them to ``out``.
+def measure(image: Path, checkpoint: Path, out: Path) -> tuple[int, ...]:
+    """Measure ``image`` with the sampling matrix of ``checkpoint``; write them to ``out``.
 
     The file is a float32 .npy. The sides are filled up with zeros to whole blocks.
 
@@ -29,13 +29,13 @@ def measure(picture: Path, checkpoint: Path, out: Path) -> tuple[int, ...]:
         The shape (M, rows of blocks, columns of blocks).
 
     Raises:
-        DataError: if the picture cannot be read.
+        DataError: if the image cannot be read.
         ConfigError: if the network has no sampling matrix.
     """
     check_file(out)
     network = _sensing_network(checkpoint)
     with torch.no_grad():
-        y = network.measure(read_input(picture, 1))[0].float().numpy()
+        y = network.measure(read_input(image, 1))[0].float().numpy()
     buffer = io.BytesIO()
     np.save(buffer, y)
     write_bytes(out, buffer.getvalue())
@@ -48,16 +48,16 @@ def reconstruct(
     out: Path,
     size: tuple[int | None, int | None] = (None, None),
 ) -> tuple[int, int]:
-    """Reconstruct the picture behind ``measurements`` and write it to ``out``, 8 bits, grey.
+    """Reconstruct the image behind ``measurements`` and write it to ``out``, 8 bits, grey.
 
     Args:
         measurements: .npy of (M, rows of blocks, columns of blocks), as `measure` writes it.
         checkpoint: the network whose sampling matrix took them.
-        out: picture to write; the suffix chooses the format.
+        out: image to write; the suffix chooses the format.
         size: height and width to crop to; None keeps all that was measured.
 
     Returns:
-        Height and width of the picture.
+        Height and width of the image.
 
     Raises:
         DataError: if the measurements cannot be read, or do not fit the network.
@@ -74,25 +74,25 @@ def reconstruct(
     if height > whole[0] or width > whole[1]:
         raise ConfigError(
             f"size {height} x {width}, but {measurements} covers {whole[0]} x {whole[1]} pixels.",
-            "Give the height and width of the picture that was measured.",
+            "Give the height and width of the image that was measured.",
         )
     with torch.no_grad():
         restored = network.from_measurements(y, (height, width))[-1][0]
     pixels = restored.float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    write_picture(out, Picture(pixels.permute(1, 2, 0).numpy()))
+    write_image(out, UserImage(pixels.permute(1, 2, 0).numpy()))
     return height, width
 
 
 def read_input(path: Path, channels: int) -> Tensor:
-    """The picture at ``path`` as a network sees it: (1, ``channels``, H, W) in [0, 1].
+    """The image at ``path`` as a network sees it: (1, ``channels``, H, W) in [0, 1].
 
-    A grey picture is three equal channels to a colour network, a colour picture its luma to a
+    A grey image is three equal channels to a colour network, a colour image its luma to a
     grey one.
 
     Raises:
         DataError: for a missing or damaged file.
     """
-    y = to_tensor(read_picture(path).pixels)
+    y = to_tensor(read_image(path).pixels)
     if channels == 1 and y.shape[1] == 3:
         return (y * torch.tensor(_LUMA).view(3, 1, 1)).sum(1, keepdim=True)
     return y.expand(-1, channels, -1, -1)
@@ -108,7 +108,7 @@ def read_measurements(path: Path, network: DGUNet) -> Tensor:
     if m == 0:
         raise DataError(
             f"{path} cannot be measurements: the network has no sampling matrix.",
-            "Give it a picture.",
+            "Give it an image.",
         )
     hint = f"Save float values of shape ({m}, rows of blocks, columns of blocks) with numpy.save."
     try:

@@ -1,4 +1,4 @@
-"""What the unfolded iterations do: numbers and pictures by stage, and the learned operators."""
+"""What the unfolded iterations do: numbers and images by stage, and the learned operators."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def inspect_input(
     """Write what every stage makes of ``source``: the strip and the numbers, into ``out``.
 
     Args:
-        source: a picture in any common format, or compressive measurements (.npy).
+        source: an image in any common format, or compressive measurements (.npy).
         checkpoint: weights of ours.
         out: folder for ``stages.png`` and ``stages.json``.
         track: make it an MLflow run too, with the stage as the step.

@@ -1,4 +1,4 @@
-"""One decoded picture, upright, with what is carried along: opacity, metadata, profile, notes."""
+"""One decoded image, upright, with what is carried along: opacity, metadata, profile, notes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ AlphaKind = Literal["straight", "premultiplied", "unknown"]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A decoded picture, upright.
+class UserImage:
+    """A decoded image, upright.
 
     Attributes:
         pixels: uint8 or uint16, shape (H, W, 1) or (H, W, 3).
@@ -35,7 +35,7 @@ class Picture:
     alpha_kind: AlphaKind = "straight"
     notes: tuple[str, ...] = ()
 
-    def noted(self, note: str, **changes: object) -> Picture:
+    def noted(self, note: str, **changes: object) -> UserImage:
         """A copy with ``changes`` and one more note."""
         return replace(self, notes=(*self.notes, note), **changes)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Decoding a picture by its content, whatever its name says: one reader for each format."""
+"""Decoding an image by its content, whatever its name says: one reader for each format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dgunet.evaluation.restoration import TooLargeError
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import DataError, DgunetError, exhausts_memory
 from dgunet.system.reading import open_regular
-from dgunet.user_images.decoded import Picture, upright, widened
+from dgunet.user_images.decoded import UserImage, upright, widened
 from dgunet.user_images.metadata import exif_of, resolution, watched
 from dgunet.user_images.tiff import SIGNATURES, read_tiff
 
@@ -34,7 +34,7 @@ _MODES = {
 _KEPT_COLOURS = ("RGB", "RGBA", "P", "PA", "L", "LA")
 
 
-def read_picture(path: Path) -> Picture:
+def read_image(path: Path) -> UserImage:
     """Decode ``path`` with its orientation applied; deeper pixels than 8 bits become 16-bit.
 
     A palette becomes RGB; CMYK becomes RGB, without its profile; 1, 2 and 4 bits become 8, and 9 to
@@ -56,25 +56,25 @@ def read_picture(path: Path) -> Picture:
         if exhausts_memory(error):
             raise TooLargeError(
                 f"{path}: there is no memory to decode it ({_size(path)}).",
-                "Give this process more memory, or cut the picture into parts.",
+                "Give this process more memory, or cut the image into parts.",
             ) from error
         reason = str(error) or type(error).__name__
         raise DataError(f"{path} is {UNREADABLE} ({reason}).", MEND) from error
 
 
-def _read_other(path: Path) -> Picture:
+def _read_other(path: Path) -> UserImage:
     with watched() as warned, open_image(path, FORMATS, unreadable=UNREADABLE, hint=MEND) as image:
         exif, orientation, notes = exif_of(image)
         keeps_profile = image.mode in _KEPT_COLOURS or image.mode.startswith("I")
         icc = image.info.get("icc_profile")
         if icc and not keeps_profile:
             icc, notes = None, (*notes, "its profile of other colours was left out")
-        facts = Picture(np.empty(0), None, exif, icc or None, resolution(image.info.get("dpi")))
+        facts = UserImage(np.empty(0), None, exif, icc or None, resolution(image.info.get("dpi")))
         samples, more = _deep(path, image) or _shallow(image)
     notes = tuple(dict.fromkeys((*warned, *notes)))
     whole = upright(samples, orientation)
     pixels, alpha = (whole[..., :-1], whole[..., -1]) if whole.shape[2] in (2, 4) else (whole, None)
-    return Picture(
+    return UserImage(
         np.ascontiguousarray(pixels), alpha, facts.exif, facts.icc, facts.dpi, notes=(*notes, *more)
     )
 

@@ -1,4 +1,4 @@
-"""Which metadata a picture keeps: what describes it (dates, places, camera), never its layout."""
+"""Which metadata an image keeps: what describes it (dates, places, camera), never its layout."""
 
 from __future__ import annotations
 

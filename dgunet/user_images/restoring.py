@@ -1,4 +1,4 @@
-"""A user's own pictures: any common format in, the same format out, upright and whole."""
+"""A user's own images: any common format in, the same format out, upright and whole."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from dgunet.evaluation.memory import estimate, require_memory
 from dgunet.evaluation.restoration import Network, TooLargeError, restore_image
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import EvaluationError, exhausts_memory
-from dgunet.user_images.decoded import Picture
-from dgunet.user_images.decoding import read_picture
-from dgunet.user_images.encoding import fitted, write_picture
-from dgunet.user_images.folders import find_pictures, output_paths
+from dgunet.user_images.decoded import UserImage
+from dgunet.user_images.decoding import read_image
+from dgunet.user_images.encoding import fitted, write_image
+from dgunet.user_images.folders import find_images, output_paths
 
 __all__ = [
-    "Picture",
-    "find_pictures",
+    "UserImage",
+    "find_images",
     "output_paths",
-    "read_picture",
+    "read_image",
     "restore_file",
-    "restore_picture",
-    "write_picture",
+    "restore_user_image",
+    "write_image",
 ]
 
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -39,54 +39,54 @@ def restore_file(
     channels: int = 3,
     self_ensemble: bool = False,
     tile: int | None = None,
-) -> Picture:
-    """Read, restore and write one picture; what the new format cannot hold is refused at once.
+) -> UserImage:
+    """Read, restore and write one image; what the new format cannot hold is refused at once.
 
     Args:
-        network, channels, self_ensemble, tile: as for `restore_picture`.
-        source: the picture.
+        network, channels, self_ensemble, tile: as for `restore_user_image`.
+        source: the image.
         target: where the restored one goes; its suffix chooses the format.
 
     Returns:
-        The restored picture with the notes of all conversions.
+        The restored image with the notes of all conversions.
 
     Raises:
-        DataError: for a picture that cannot be read, or not be written in that format.
+        DataError: for an image that cannot be read, or not be written in that format.
         EvaluationError: if it does not fit into memory, or the network fails.
     """
-    picture = read_picture(source)
-    fitted(picture, target)  # refuses before the network has worked
-    restored = restore_picture(
-        network, picture, str(source), channels=channels, self_ensemble=self_ensemble, tile=tile
+    image = read_image(source)
+    fitted(image, target)  # refuses before the network has worked
+    restored = restore_user_image(
+        network, image, str(source), channels=channels, self_ensemble=self_ensemble, tile=tile
     )
-    return replace(restored, notes=write_picture(target, restored))
+    return replace(restored, notes=write_image(target, restored))
 
 
-def restore_picture(
+def restore_user_image(
     network: Network,
-    picture: Picture,
+    image: UserImage,
     name: str,
     *,
     channels: int = 3,
     self_ensemble: bool = False,
     tile: int | None = None,
-) -> Picture:
-    """Restore a picture of any size with its depth, alpha and metadata kept.
+) -> UserImage:
+    """Restore an image of any size with its depth, alpha and metadata kept.
 
     Args:
         network: maps (1, ``channels``, H, W) to the stage outputs, the result last.
-        picture: as `read_picture` gives it.
+        image: as `read_image` gives it.
         name: for messages.
-        channels: of the network. A grey picture is shown to an RGB network as three equal
-            channels and comes back as their mean; a colour picture is shown to a grey network
+        channels: of the network. A grey image is shown to an RGB network as three equal
+            channels and comes back as their mean; a colour image is shown to a grey network
             as its luma and comes back grey.
         self_ensemble: average over the eight flips and rotations, at eight times the cost.
-        tile: side of tiles for a picture that does not fit; seams and statistics differ.
+        tile: side of tiles for an image that does not fit; seams and statistics differ.
 
     Raises:
-        EvaluationError: when the picture does not fit into memory, or the network fails.
+        EvaluationError: when the image does not fit into memory, or the network fails.
     """
-    given = picture.pixels
+    given = image.pixels
     with _told_for(name, network, (*given.shape[:2], channels)):
         shown = _shown(given, channels)
         if tile is None:
@@ -97,9 +97,9 @@ def restore_picture(
         top = float(np.iinfo(given.dtype).max)
         whole = np.rint(np.clip(restored, 0.0, 1.0).astype(np.float64) * top).astype(given.dtype)
     if whole.shape == given.shape:
-        return replace(picture, pixels=whole)
-    # The profile of a colour picture says nothing about grey.
-    return picture.noted("the network is for grey: colour became grey", pixels=whole, icc=None)
+        return replace(image, pixels=whole)
+    # The profile of a colour image says nothing about grey.
+    return image.noted("the network is for grey: colour became grey", pixels=whole, icc=None)
 
 
 def _shown(given: Array, channels: int) -> Array:

@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import DataError
-from dgunet.user_images.decoded import AlphaKind, Picture, upright, widened
+from dgunet.user_images.decoded import AlphaKind, UserImage, upright, widened
 from dgunet.user_images.metadata import (
     DAMAGED,
     GENERAL,
@@ -41,7 +41,7 @@ _AGAIN = "Save it again as RGB or grey, 8 or 16 bits."
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is raised
 
 
-def read_tiff(path: Path, most_pixels: float) -> Picture:
+def read_tiff(path: Path, most_pixels: float) -> UserImage:
     """Decode a TIFF or BigTIFF.
 
     Strips and tiles, interleaved or planar, of any compression that tifffile knows; grey, RGB, a
@@ -68,7 +68,7 @@ def read_tiff(path: Path, most_pixels: float) -> Picture:
         colours, alpha, more = _colours(page, path, _samples(page))
         keeps_profile = page.photometric in (0, 1, 2, 3)
         icc = _tag(page, _ICC) if keeps_profile else None
-        picture = Picture(
+        image = UserImage(
             upright(colours, orientation),
             None if alpha is None else upright(alpha, orientation)[..., 0],
             exif,
@@ -77,13 +77,13 @@ def read_tiff(path: Path, most_pixels: float) -> Picture:
             _ALPHA[_alpha_kind(page)],
             (*notes, *damage, *more),
         )
-        return picture
+        return image
 
 
-def write_tiff(path: Path, picture: Picture) -> None:
+def write_tiff(path: Path, image: UserImage) -> None:
     """Encode losslessly (deflate), one page, interleaved strips, with profile and metadata."""
-    whole = picture.whole()
-    exif = read_block(picture.exif)
+    whole = image.whole()
+    exif = read_block(image.exif)
     parts = {int(tag): exif.get_ifd(tag) for tag in (IFD.Exif, IFD.GPSInfo) if exif.get_ifd(tag)}
     general = [
         (tag, 2, 0, str(exif[tag]).encode() + b"\0", True)
@@ -94,14 +94,14 @@ def write_tiff(path: Path, picture: Picture) -> None:
     tifffile.imwrite(
         path,
         whole if whole.shape[2] > 1 else whole[..., 0],
-        photometric="rgb" if picture.pixels.shape[2] == 3 else "minisblack",
+        photometric="rgb" if image.pixels.shape[2] == 3 else "minisblack",
         planarconfig="contig" if whole.shape[2] > 1 else None,
-        extrasamples=None if picture.alpha is None else [codes[picture.alpha_kind]],
+        extrasamples=None if image.alpha is None else [codes[image.alpha_kind]],
         compression="adobe_deflate",
         predictor=True,
-        iccprofile=picture.icc,
-        resolution=picture.dpi,
-        resolutionunit="inch" if picture.dpi else None,
+        iccprofile=image.icc,
+        resolution=image.dpi,
+        resolutionunit="inch" if image.dpi else None,
         software=False,
         metadata=None,
         byteorder="<",

@@ -1,4 +1,4 @@
-"""Stores, networks and pictures small enough to compute in milliseconds."""
+"""Stores, networks and images small enough to compute in milliseconds."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -62,7 +62,7 @@ class Smooth(nn.Module):
 
 
 def pair(seed, height=24, width=32, channels=3):
-    """A smooth uint8 picture and a noisy version of it."""
+    """A smooth uint8 image and a noisy version of it."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width] / 24.0
     waves = [np.sin(rows * (c + 1) + seed) * np.cos(columns * (c + 2)) for c in range(channels)]

@@ -137,7 +137,7 @@ def test_a_line_of_another_form_with_a_right_sum_is_not_taken(killed, resume, ch
     assert "2" in seen and len(seen) <= 2
 
 
-def test_a_kept_picture_that_is_gone_is_made_again(killed, resume, tmp_path):
+def test_a_kept_image_that_is_gone_is_made_again(killed, resume, tmp_path):
     (tmp_path / "killed" / "restored" / "1.png").unlink()
     assert resume()[0] == ["1"]
 

@@ -84,7 +84,7 @@ def test_rows_hold_each_image_scored_under_the_protocol(rain_store, tmp_path):
     assert array_sha256(kept) == rows[0]["restored_sha256"]
 
 
-def test_pictures_of_an_earlier_evaluation_do_not_stay(rain_store, tmp_path):
+def test_images_of_an_earlier_evaluation_do_not_stay(rain_store, tmp_path):
     evaluate_store(identity, rain_store, RAIN, tmp_path, keep_images=3)
     evaluate_store(identity, rain_store, RAIN, tmp_path, keep_images=1)
     assert [p.name for p in (tmp_path / "restored").iterdir()] == ["1.png"]

@@ -188,7 +188,7 @@ def tree_of(name, keep=""):
 
 def pictures(folder, sample):
     from dgunet.data.readers.images import read_grey, read_rgb
-    from dgunet.user_images.restoring import read_picture
+    from dgunet.user_images.restoring import read_image
 
     rng = np.random.default_rng(0)
     colour = rng.integers(0, 256, (24, 31, 3), np.uint8)
@@ -210,7 +210,7 @@ def pictures(folder, sample):
 
         told = []
         for name in names:
-            for reader in (read_rgb, read_grey, read_picture):
+            for reader in (read_rgb, read_grey, read_image):
                 try:
                     reader(f / name)
                 except DgunetError as error:  # each reader is asked

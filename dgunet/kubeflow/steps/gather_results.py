@@ -14,7 +14,7 @@ NEEDED = (SUMMARY, TABLE)
 
 
 def gather(results: Iterable[Path], out: Path) -> list[str]:
-    """Copy numbers, not pictures, of every evaluation under ``results`` into a folder each.
+    """Copy numbers, not images, of every evaluation under ``results`` into a folder each.
 
     Returns:
         The folders' names: ``<set>-<row>``, with ``-r<ratio>`` for compressive sensing.

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from dgunet.data.store.pair_store import PairStore
-from dgunet.evaluation.image_steps import picture_path
+from dgunet.evaluation.image_steps import kept_image_path
 from dgunet.imaging.arrays import Array
 from dgunet.imaging.strips import as_rgb8, side_by_side
 
@@ -26,7 +26,7 @@ def strips(results: Path, store: Path) -> Iterator[tuple[str, Array]]:
     pairs = PairStore.open(store)
     for index in range(len(pairs)):
         record = pairs[index]
-        path = picture_path(results, record.id)
+        path = kept_image_path(results, record.id)
         if path.is_file():
             with Image.open(path) as file:
                 restored = np.asarray(file)
