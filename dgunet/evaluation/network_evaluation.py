@@ -12,9 +12,10 @@ from pathlib import Path
 
 from dgunet.data.store.pair_store import PairStore
 from dgunet.evaluation.image_steps import Settings
+from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.parity import is_published, refuse_another_row
 from dgunet.evaluation.processes import evaluate_in_processes
-from dgunet.evaluation.protocols import Protocol, protocol
+from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.row_journal import Note
 from dgunet.evaluation.rows import Timing
 from dgunet.evaluation.runner import merge_rows, score_shard

@@ -11,10 +11,17 @@ from torch import nn
 
 from dgunet.evaluation.dnd import box_is, bundle_boxes
 from dgunet.evaluation.folder_turns import ROWS
-from dgunet.evaluation.image_steps import BOXES, Settings, Store, Work, kept_image_path, stream
-from dgunet.evaluation.protocols import Protocol
+from dgunet.evaluation.image_steps import (
+    BOXES,
+    ImageSteps,
+    PreparedSet,
+    Settings,
+    kept_image_path,
+    stream,
+)
+from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.restoration import Network
-from dgunet.evaluation.row_journal import Journal, Note
+from dgunet.evaluation.row_journal import Note, RowJournal
 from dgunet.evaluation.rows import Entry, Row, Timing, mean, write_rows
 from dgunet.evaluation.summary import EvaluationSummary, finite
 from dgunet.system import leftovers
@@ -33,7 +40,7 @@ def _say_nothing(line: str) -> None:
 
 def score_shard(
     network: Network,
-    store: Store,
+    store: PreparedSet,
     protocol: Protocol,
     out: Path,
     settings: Settings,
@@ -67,48 +74,48 @@ def score_shard(
         raise ValueError(f"shard {part} of {parts} does not exist")
     if not len(store):
         raise DataError(f"the prepared set {store.manifest.dataset} is empty.", "Prepare it again.")
-    journal = Journal(out / ROWS, _key(store, protocol, settings), f"{part}-of-{parts}")
+    journal = RowJournal(out / ROWS, _key(store, protocol, settings), f"{part}-of-{parts}")
     if not settings.checkpoint_sha256:
         leftovers.remove(journal.path)
     mine = range(part, len(store), parts)
-    work = Work(network, store, protocol, out, settings)
+    steps = ImageSteps(network, store, protocol, out, settings)
     done = journal.entries(note)
-    todo = [index for index in mine if not (index in done and _usable(work, done[index], note))]
+    todo = [index for index in mine if not (index in done and _usable(steps, done[index], note))]
     if isinstance(network, nn.Module):
         network.eval()
     with journal.appending() as handle:
-        for count, entry in enumerate(stream(work, todo), start=len(mine) - len(todo) + 1):
+        for count, entry in enumerate(stream(steps, todo), start=len(mine) - len(todo) + 1):
             journal.append(handle, entry)
             if on_row is not None:
                 on_row(entry[1], count, len(mine))
 
 
-def _usable(work: Work, entry: Entry, note: Note) -> bool:
-    """Whether an earlier run's row is of the image at its place, and its files are there."""
+def _usable(steps: ImageSteps, entry: Entry, note: Note) -> bool:
+    """Whether an earlier run's row is of the image at its index, and its kept files exist."""
     index, row, _ = entry
-    name = work.store[index].id
-    if row.id != name or row.protocol != work.protocol.name:
-        note(f"{work.out / ROWS}: the row of {name} is another image's; it is scored again.")
+    name = steps.store[index].id
+    if row.id != name or row.protocol != steps.protocol.name:
+        note(f"{steps.out / ROWS}: the row of {name} is of another image; it is scored again.")
         return False
-    if index < work.settings.keep_images and not kept_image_path(work.out, name).is_file():
+    if index < steps.settings.keep_images and not kept_image_path(steps.out, name).is_file():
         return False
-    return work.protocol.scores_locally or box_is(work.out / BOXES, name, row.restored_sha256)
+    return steps.protocol.scores_locally or box_is(steps.out / BOXES, name, row.restored_sha256)
 
 
 def count_done(
-    store: Store,
+    store: PreparedSet,
     protocol: Protocol,
     out: Path,
     settings: Settings,
     note: Note = _say_nothing,
 ) -> int:
     """Images that the shards of an evaluation in ``out`` have scored so far."""
-    done = Journal(out / ROWS, _key(store, protocol, settings), "").entries(note)
+    done = RowJournal(out / ROWS, _key(store, protocol, settings), "").entries(note)
     return sum(index < len(store) for index in done)
 
 
 def merge_rows(
-    store: Store,
+    store: PreparedSet,
     protocol: Protocol,
     out: Path,
     settings: Settings,
@@ -126,7 +133,7 @@ def merge_rows(
         EvaluationError: when images are missing, because a shard has not finished.
         DataError: if a restored box of DND was changed or is missing.
     """
-    journal = Journal(out / ROWS, _key(store, protocol, settings), "0-of-1")
+    journal = RowJournal(out / ROWS, _key(store, protocol, settings), "0-of-1")
     entries = journal.entries()
     missing = [index for index in range(len(store)) if index not in entries]
     if missing:
@@ -154,14 +161,14 @@ def merge_rows(
 
 @cache
 def code_digest() -> str:
-    """Digest of the code that decides a row, so that no run resumes what other code began."""
+    """Digest of the code that decides a row: rows of other code are not resumed."""
     package = Path(__file__).parents[1]
     return sha256_json(
-        {room: tree_digest(package / room, "*.py", digest=sha256_source) for room in CODE}
+        {name: tree_digest(package / name, "*.py", digest=sha256_source) for name in CODE}
     )
 
 
-def _key(store: Store, protocol: Protocol, settings: Settings) -> str:
+def _key(store: PreparedSet, protocol: Protocol, settings: Settings) -> str:
     return sha256_json(
         {
             "code": code_digest(),

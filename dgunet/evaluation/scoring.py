@@ -12,7 +12,7 @@ import numpy as np
 
 from dgunet.data.readers.images import SUFFIXES, read_grey, read_rgb
 from dgunet.data.readers.matlab import read_variable, sidd_blocks
-from dgunet.evaluation.protocols import Protocol
+from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.rows import Row, array_sha256
 from dgunet.imaging.arrays import Array, require_finite
 from dgunet.imaging.npy_files import read_npy
@@ -187,7 +187,7 @@ def _block_pairs(restored: Path, target: Path) -> Iterator[tuple[str, Load, Load
         raise EvaluationError(
             f"{restored} has no variable Idenoised.", "It holds (40, 32, 256, 256, 3) blocks."
         ) from error
-    except Exception as error:  # scipy raises what its parser stumbles over
+    except Exception as error:  # scipy's parser raises errors of any type
         raise EvaluationError(
             f"{restored} is no readable MATLAB file ({error}).", "Save it again."
         ) from error

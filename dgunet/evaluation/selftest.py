@@ -1,4 +1,4 @@
-"""Proof on the user's machine: every protocol on images made by a formula, against constants.
+"""Self-test on the user's machine: every protocol on images of a formula, against constants.
 
 The constants come from slow references that share no code with the package; a test computes
 them again.
@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from dgunet.evaluation.batched import score_batch
-from dgunet.evaluation.protocols import PROTOCOLS, Protocol, Score
+from dgunet.evaluation.metric_protocol import Protocol, Score
+from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import EvaluationError
 
@@ -26,7 +27,7 @@ ALIGNED_TOLERANCE = 5e-3
 
 
 @dataclass(frozen=True)
-class Check:
+class MetricCheck:
     """One metric of one protocol against its constant; ``ok`` when within ``tolerance``.
 
     ``where`` is ``array``, or the device on which tensors were scored.
@@ -50,7 +51,7 @@ class Check:
         return self.deviation <= self.tolerance
 
 
-def check_metrics(device: str = "cpu") -> Iterator[Check]:
+def check_metrics(device: str = "cpu") -> Iterator[MetricCheck]:
     """Score the formula's images under every protocol that scores locally.
 
     Args:
@@ -79,7 +80,7 @@ def check_metrics(device: str = "cpu") -> Iterator[Check]:
         for where, score in scores.items():
             for metric in ("psnr", "ssim"):
                 value = getattr(score, metric)
-                yield Check(protocol.name, where, metric, value, constants[metric], close)
+                yield MetricCheck(protocol.name, where, metric, value, constants[metric], close)
 
 
 def _score_on(device: str, protocol: Protocol, restored: Array, target: Array) -> Score:

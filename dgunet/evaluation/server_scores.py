@@ -1,4 +1,4 @@
-"""The records of DND's mailed scores, read back: typed by people, so every field is looked at."""
+"""Records of DND's mailed scores. People write them by hand, so every field is checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AGAIN = "Enter it again with `dgunet dnd record`."
 
 
 class _ScoreFields(BaseModel):
-    """The fields of a record and their ranges; DND scores in sRGB lie well inside."""
+    """Types and ranges of a record's fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -40,14 +40,15 @@ class _ScoreFields(BaseModel):
 
 
 def read_scores(folder: Path) -> list[ServerScore]:
-    """The mailed scores in ``folder``, one for each ``dnd-*.json``.
+    """Read the mailed scores in ``folder``, one for each ``dnd-*.json``.
 
-    The kept evidence is compared with its digest where it lies beside its record; a pipeline's
-    step has the records alone.
+    The evidence is compared with its digest where it is beside its record; the steps of a pipeline
+    have only the records.
 
     Raises:
-        EvaluationError: naming the file and the field: no JSON object, an unknown or missing
-            field, a value out of range, other evidence, or two records of the same results.
+        EvaluationError: naming the file and the field, for a file that is not a JSON object, an
+            unknown or missing field, a value out of range, changed evidence, or two records of
+            the same results.
     """
     scores: dict[str, ServerScore] = {}
     origins: dict[str, Path] = {}
@@ -68,7 +69,7 @@ def read_scores(folder: Path) -> list[ServerScore]:
 
 
 def check_score(content: Mapping[str, Any], origin: str) -> ServerScore:
-    """The score in ``content``; ``origin`` is named in errors.
+    """Check the fields of a score; ``origin`` is named in errors.
 
     Raises:
         EvaluationError: naming the first field that is missing, unknown or out of range.

@@ -122,7 +122,7 @@ def test_the_submission_holds_the_fifty_files(evaluated, tmp_path):
 
 def test_a_sample_cannot_be_submitted(tmp_path):
     evaluate_store(identity, box_store(), protocol("dnd-server"), tmp_path)
-    with pytest.raises(EvaluationError, match="holds 2 files, the server takes 50"):
+    with pytest.raises(EvaluationError, match="has 2 files, the server takes 50"):
         zip_submission(tmp_path, tmp_path / "a.zip")
     scipy.io.savemat(tmp_path / "few.mat", {"Idenoised": np.full(19, "box", object)})
     for image in range(1, 51):

@@ -7,7 +7,7 @@ from evaluation_stand_ins import Smooth, evaluate_store, score_rows
 
 from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.row_journal import Journal
+from dgunet.evaluation.row_journal import RowJournal
 from dgunet.evaluation.rows import Row, Timing, parse_row
 from dgunet.system.line_files import format_line, parse_line
 
@@ -154,7 +154,7 @@ def test_something_else_under_a_journals_name_is_in_nobody_s_way(killed, resume,
 def test_a_row_survives_its_journal_exactly(tmp_path):
     row = Row("a/\u00e9", float("inf"), 1.0, -0.1, None, "rain-y", 1, 3, 4, "0" * 64, 16)
     entry = (7, row, Timing("a/\u00e9", 0.1, 2e-17, 1e300))
-    journal = Journal(tmp_path, "k", "0-of-1")
+    journal = RowJournal(tmp_path, "k", "0-of-1")
     with journal.appending() as handle:
         journal.append(handle, entry)
     assert journal.entries() == {7: entry}

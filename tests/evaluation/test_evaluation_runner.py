@@ -25,7 +25,8 @@ from evaluation_stand_ins import (
 from PIL import Image
 
 from dgunet.evaluation import processes
-from dgunet.evaluation.protocols import Score, protocol
+from dgunet.evaluation.metric_protocol import Score
+from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.restoration import identity, restore_image
 from dgunet.evaluation.rows import array_sha256
 from dgunet.evaluation.runner import (
