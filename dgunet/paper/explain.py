@@ -1,4 +1,4 @@
-"""What one cell of a generated table rests on."""
+"""The provenance of one cell of a generated table."""
 
 from __future__ import annotations
 

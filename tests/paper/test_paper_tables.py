@@ -196,11 +196,11 @@ def test_the_data_digest_follows_the_data_of_the_table(summary: Make) -> None:
 def test_what_is_refused_names_the_cell_and_the_remedy(summary: Make) -> None:
     for summaries, error, words in [
         ([summary("GoPro", profile="sample")], ConfigError, "GoPro, DGUNet+ has profile 'sample'"),
-        ([summary("GoPro", row="stages-9")], ConfigError, "GoPro has places for: DGUNet; DGUNet+"),
+        ([summary("GoPro", row="stages-9")], ConfigError, "GoPro has cells for: DGUNet; DGUNet+"),
         (
             [summary("Set11", ratio=30)],
             ConfigError,
-            "no table has a place for Set11, DGUNet+, 30 %",
+            "no table has a cell for Set11, DGUNet+, 30 %",
         ),
         ([summary("GoPro") | {"dataset": "Gopro"}], ConfigError, "the sets BSD68, DND, GoPro"),
         ([summary("GoPro"), summary("GoPro")], DataError, "two summaries of GoPro"),
