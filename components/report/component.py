@@ -1,4 +1,4 @@
-"""The tables as one HTML page that a browser opens without anything else."""
+"""The tables as one self-contained HTML page."""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -20,11 +20,11 @@ def report(
 
     Args:
         params: the text of params.yaml.
-        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" while it is silent.
-        code_version: what `dgunet pipeline versions` says; the step refuses other code.
-        page: the six tables, each number with what it rests on.
-        results: what evaluate or gather steps wrote, for Tables 1-4.
-        ablations: what ablate steps wrote, for Tables 5 and 6.
+        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" while there are none.
+        code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
+        page: the six tables, each value with its provenance.
+        results: outputs of evaluate or gather steps, for Tables 1-4.
+        ablations: outputs of ablate steps, for Tables 5 and 6.
     """
     from pathlib import Path
     from tempfile import TemporaryDirectory

@@ -17,16 +17,16 @@ def tables(
     results: dsl.Input[List[dsl.Dataset]] = None,  # noqa: UP006
     ablations: dsl.Input[List[dsl.Dataset]] = None,  # noqa: UP006
 ):
-    """Make Tables 1-6; what was not run says so.
+    """Make Tables 1-6; cells without a run are marked "not run".
 
     Args:
         params: the text of params.yaml.
-        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" while it is silent.
-        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" while there are none.
+        code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         tables: CSV, Markdown, LaTeX and Parquet files.
         preview: all tables as one Markdown page.
-        results: what evaluate or gather steps wrote, for Tables 1-4.
-        ablations: what ablate steps wrote, for Tables 5 and 6.
+        results: outputs of evaluate or gather steps, for Tables 1-4.
+        ablations: outputs of ablate steps, for Tables 5 and 6.
     """
     from pathlib import Path
     from tempfile import TemporaryDirectory

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dgunet.imaging.strips import side_by_side
 from dgunet.tracking import Run
-from dgunet.tracking.reports.progress import Tell
+from dgunet.tracking.reports.progress import ReportProgress
 from dgunet.training import StepReport, ValidationReport
 
 TIMES = 4
@@ -38,7 +38,7 @@ class Watch:
     def __init__(
         self,
         run: Run,
-        tell: Tell,
+        tell: ReportProgress,
         *,
         name: str,
         batch: int,
