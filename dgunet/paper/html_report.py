@@ -18,10 +18,10 @@ from dgunet.terms import CellState
 MEANINGS: dict[CellState, str] = {
     "published": "printed in the paper",
     "measured": "the whole benchmark, scored under the protocol at parity with the paper",
-    "partial": "not the whole benchmark, or another protocol; the number is in the details",
+    "partial": "not the whole benchmark, or another protocol; the value is in the details",
     "sample": "a run on the sample images; not comparable with the paper",
-    "not run": "no result yet",
-    "waiting for the server": "the ground truth is secret; the benchmark's server scores it",
+    "not run": "no result",
+    "waiting for the server": "only the benchmark's server has the ground truth and scores it",
     "not in the paper": "the paper's table has no such column",
 }
 

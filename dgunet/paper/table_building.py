@@ -8,12 +8,9 @@ from typing import Any
 from dgunet.paper import cell_positions, published
 from dgunet.paper.cell_positions import Line, Slot
 from dgunet.paper.cells import Cell, absent_cell, our_cell, published_cell
-from dgunet.paper.formats import write_tables
 from dgunet.paper.generated_table import GeneratedTable
 from dgunet.paper.published import CellKey, PublishedTable
 from dgunet.paper.summaries import ResultKey, Summary, combined_digest, read_summaries
-
-__all__ = ["GeneratedTable", "build_tables", "write_tables"]
 
 Runs = dict[ResultKey, Summary]
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from dgunet.paper import cell_positions
 from dgunet.paper.cells import Cell
 from dgunet.paper.formats import to_markdown
-from dgunet.paper.table_building import GeneratedTable, build_tables
+from dgunet.paper.generated_table import GeneratedTable
+from dgunet.paper.table_building import build_tables
 from dgunet.system.errors import ConfigError, DataError
 
 Campaign = Callable[[str], list[dict[str, Any]]]

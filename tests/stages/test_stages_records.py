@@ -11,7 +11,8 @@ from made_results import digest, edit, write_result
 from dgunet.evaluation.server_scores import read_scores
 from dgunet.kubeflow.steps.dnd_records import read_records, submission_page, write_records
 from dgunet.kubeflow.steps.gather_results import gather_results
-from dgunet.paper.table_building import build_tables, write_tables
+from dgunet.paper.formats import write_tables
+from dgunet.paper.table_building import build_tables
 from dgunet.system.errors import ConfigError, DataError, DgunetError, EvaluationError
 from dgunet.system.files import sha256_file
 from dgunet.system.leftovers import partial_name
