@@ -64,10 +64,10 @@ def restore(
 ) -> None:
     """Restore your own images: any size, any common format, 8 or 16 bits.
 
-    An image keeps its format, orientation, descriptive metadata and transparency; a format that
-    cannot be written becomes PNG. The content decides how a file is read, the suffix how it is
-    written. Every conversion is reported, and every written file is read back. If an image fails,
-    the others are still restored and the exit status is 1.
+    The restored image is upright, in its own format, with its descriptive metadata and
+    transparency; a format that cannot be written becomes PNG. The content decides how a file is
+    read, the suffix how it is written. Every conversion is reported, and every written file is
+    read back. If an image fails, the others are still restored and the exit status is 1.
 
     Example: dgunet restore photo.jpg --task derain --out restored
     Example: dgunet restore "holiday/*.png" scans --checkpoint mine.safetensors --out restored

@@ -1,4 +1,4 @@
-"""Encoding an image by the suffix of its new name, and reading it back before it counts."""
+"""Encoding an image by the suffix of its new name, and verification by reading it back."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from dgunet.user_images.decoding import read_image
 from dgunet.user_images.tiff import write_tiff
 
 LOSS = 8.0
-"""Largest mean difference, in levels of 255, between what a lossy format was given and gives back.
+"""Largest allowed mean difference, in levels of 255, after a lossy format.
 
-Noise, the worst there is, loses 3 in a JPEG of quality 95.
+Noise, the worst case, loses 3 levels in a JPEG of quality 95.
 """
 
 
 @dataclass(frozen=True)
 class Format:
-    """What a file format holds; ``options`` are for Pillow."""
+    """The capabilities of a file format; ``options`` are for Pillow."""
 
     name: str
     deep: bool = False
@@ -58,10 +58,10 @@ WRITABLE = {
 
 
 def format_of(path: Path) -> Format:
-    """The format that the suffix of ``path`` names.
+    """The format for the suffix of ``path``.
 
     Raises:
-        DataError: if it names none that can be written.
+        DataError: if no such format can be written.
     """
     found = WRITABLE.get(path.suffix.lower())
     if found is None:
@@ -72,13 +72,13 @@ def format_of(path: Path) -> Format:
     return found
 
 
-def fitted(image: UserImage, path: Path) -> UserImage:
-    """``image`` as the format of ``path`` holds it; every loss is a note.
+def fit_to_format(image: UserImage, path: Path) -> UserImage:
+    """Convert ``image`` to what the format of ``path`` can hold, with a note for every loss.
 
-    16 bits become the nearest of 8; what is fully opaque loses its opacity.
+    16 bits become the nearest of 8 bits; an opacity that is full everywhere is removed.
 
     Raises:
-        DataError: for transparency in a format that has none.
+        DataError: for transparency in a format without it.
     """
     form = format_of(path)
     if image.alpha is not None and form.name != "TIFF":
@@ -86,8 +86,8 @@ def fitted(image: UserImage, path: Path) -> UserImage:
     if image.alpha is not None and not form.alpha:
         if not _is_opaque(image.alpha):
             raise DataError(
-                f"{path} would lose its transparency: {form.name} holds none.",
-                "Give the image the suffix .png, .tif or .webp.",
+                f"{path} would lose its transparency: {form.name} has none.",
+                "Use the suffix .png, .tif or .webp.",
             )
         image = image.noted("its opacity, full everywhere, was left out", alpha=None)
     if image.pixels.dtype == np.uint16 and not form.deep:
@@ -102,7 +102,7 @@ def fitted(image: UserImage, path: Path) -> UserImage:
     if form.name == "JPEG" and len(image.exif) > 65533:
         image = image.noted("metadata was left out: JPEG holds less", exif=b"")
     if form.name == "PNG" and image.pixels.dtype == np.uint16 and not _is_profile(image.icc):
-        image = image.noted("its profile is none and was left out", icc=None)
+        image = image.noted("its colour profile is invalid and was left out", icc=None)
     return image
 
 
@@ -118,21 +118,21 @@ def _with_straight_alpha(image: UserImage, alpha: Array, form: Format) -> UserIm
 
 
 def write_image(path: Path, image: UserImage) -> tuple[str, ...]:
-    """Encode to ``path`` by its suffix, under a temporary name first, and read it back there.
+    """Encode to ``path`` by its suffix, under a temporary name that is first read back.
 
     JPEG has quality 95 without chroma subsampling; WebP is lossless; TIFF is compressed without
     loss. Metadata and profile are written where the format has them.
 
     Returns:
-        The notes of ``image`` and of what was converted for the format.
+        The notes of ``image`` and of the conversions for the format.
 
     Raises:
-        DataError: if the format does not hold the image, the encoder fails, or what it wrote is
-            not what it was given; there is no new file then.
-        TooLargeError: if there is no memory for it.
+        DataError: if the format cannot hold the image, the encoder fails, or the written file
+            reads back differently; no file is left then.
+        TooLargeError: if there is not enough memory.
     """
     form = format_of(path)
-    image = fitted(image, path)
+    image = fit_to_format(image, path)
     with atomic_path(path) as temporary:
         try:
             _encode(temporary, image, form)
@@ -141,13 +141,13 @@ def write_image(path: Path, image: UserImage) -> tuple[str, ...]:
             text = error.message.replace(str(temporary), str(path))
             raise DataError(f"{path} was not written: {text}", error.hint) from error
         except OSError as error:
-            if error.errno is not None:  # the disk's; encoders raise it without a number
+            if error.errno is not None:  # of the disk; encoders raise OSError without a number
                 raise
             raise _failed(path, form, error) from error
-        except Exception as error:  # encoders refuse sizes and values in any way
+        except Exception as error:  # encoders raise errors of any type for sizes and values
             if exhausts_memory(error):
                 raise TooLargeError(
-                    f"{path}: there is no memory to encode it.",
+                    f"{path}: there is not enough memory to encode it.",
                     "Give this process more memory, or cut the image into parts.",
                 ) from error
             raise _failed(path, form, error) from error
@@ -174,7 +174,7 @@ def _encode(path: Path, image: UserImage, form: Format) -> None:
 
 
 def _deep_png(image: UserImage) -> bytes:
-    """A 16-bit PNG, its profile, resolution and metadata in front of the pixels."""
+    """Encode a 16-bit PNG with profile, resolution and metadata before the pixels."""
     whole = np.ascontiguousarray(image.whole())
     encoded = imagecodecs.png_encode(whole if whole.shape[2] > 1 else whole[..., 0], level=6)
     chunks = b""
@@ -195,7 +195,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _is_profile(icc: bytes | None) -> bool:
-    """Whether PNG readers take it: libpng drops others with the whole block."""
+    """Whether PNG readers accept it: libpng drops the whole block of others."""
     return not icc or icc[36:40] == b"acsp"
 
 
@@ -204,7 +204,7 @@ def _is_opaque(alpha: Array) -> bool:
 
 
 def _read_back(path: Path, meant: UserImage, form: Format) -> None:
-    """Refuse a written file that does not give back what was meant.
+    """Refuse a written file that reads back differently from the intended image.
 
     Raises:
         DataError: naming what differs.
@@ -237,6 +237,6 @@ def _agree(again: Array, meant: Array, form: Format) -> bool:
 
 def _same_alpha(again: Array | None, meant: Array | None, form: Format) -> bool:
     if again is None or meant is None:
-        # Some encoders leave an opacity out that is full everywhere.
+        # Some encoders omit an opacity that is full everywhere.
         return all(one is None or _is_opaque(one) for one in (again, meant))
     return _agree(again, meant, form)

@@ -1,4 +1,4 @@
-"""Which files are restored, and where each goes."""
+"""The files to restore, and the path of each restored image."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from dgunet.user_images.encoding import WRITABLE
 READABLE = frozenset(WRITABLE) | {".gif", ".ppm", ".pgm", ".pnm", ".jp2", ".jfif", ".tga"}
 
 
-def find_images(inputs: Iterable[str], tell: Callable[[str], None] | None = None) -> list[Path]:
-    """Files, the images of folders, and glob patterns, in the order given, sorted within.
+def find_images(inputs: Iterable[str], note: Callable[[str], None] | None = None) -> list[Path]:
+    """Resolve files, folders and glob patterns to image files, in the given order.
 
     Args:
-        inputs: of folders, what is hidden, and what has no suffix of an image, is left out.
-        tell: called with a line for each folder of which files were left out.
+        inputs: paths and patterns; in folders, hidden files and files without an image suffix are
+            left out, and the rest is sorted.
+        note: called with one line for each folder of which files were left out.
 
     Raises:
         DataError: for an input that names no image.
@@ -28,7 +29,7 @@ def find_images(inputs: Iterable[str], tell: Callable[[str], None] | None = None
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            some = _images_of(path, tell)
+            some = _images_of(path, note)
         elif path.exists() or path.is_symlink():
             some = [path]
         else:
@@ -44,23 +45,23 @@ def find_images(inputs: Iterable[str], tell: Callable[[str], None] | None = None
     return list(found)
 
 
-def _images_of(folder: Path, tell: Callable[[str], None] | None) -> list[Path]:
+def _images_of(folder: Path, note: Callable[[str], None] | None) -> list[Path]:
     files = sorted(path for path in folder.iterdir() if not path.is_dir())
     hidden = [path for path in files if is_hidden(path, folder)]
     found = [p for p in files if p.suffix.lower() in READABLE and not is_hidden(p, folder)]
-    if tell is not None and len(found) < len(files):
-        tell(left_out(folder, len(files) - len(found), len(hidden)))
+    if note is not None and len(found) < len(files):
+        note(left_out(folder, len(files) - len(found), len(hidden)))
     return found
 
 
 def output_paths(images: list[Path], out: Path, *, force: bool) -> list[Path]:
-    """Where each restored image goes: its name in ``out``, PNG where its format cannot be kept.
+    """The path of each restored image: its name in ``out``, as PNG where its format cannot be kept.
 
-    An image that becomes PNG beside another of that name keeps its old suffix too: ``a.gif.png``.
+    If another image already has this PNG name, the old suffix is kept as well: ``a.gif.png``.
 
     Raises:
         DataError: for two images of one name, an existing file without ``force``, an output that
-            is its own input, or an ``out`` that is no folder.
+            is its own input, or an ``out`` that is not a folder.
     """
     check_folder(out)
     planned: dict[Path, Path] = {}

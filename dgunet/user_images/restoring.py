@@ -1,4 +1,4 @@
-"""A user's own images: any common format in, the same format out, upright and whole."""
+"""Restoration of a user's own images: any common format, written in the same format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dgunet.imaging.arrays import Array
 from dgunet.system.errors import EvaluationError, exhausts_memory
 from dgunet.user_images.decoded import UserImage
 from dgunet.user_images.decoding import read_image
-from dgunet.user_images.encoding import fitted, write_image
+from dgunet.user_images.encoding import fit_to_format, write_image
 from dgunet.user_images.folders import find_images, output_paths
 
 __all__ = [
@@ -40,22 +40,22 @@ def restore_file(
     self_ensemble: bool = False,
     tile: int | None = None,
 ) -> UserImage:
-    """Read, restore and write one image; what the new format cannot hold is refused at once.
+    """Read, restore and write one image; refuses early what the new format cannot hold.
 
     Args:
         network, channels, self_ensemble, tile: as for `restore_user_image`.
         source: the image.
-        target: where the restored one goes; its suffix chooses the format.
+        target: path of the restored image; its suffix selects the format.
 
     Returns:
         The restored image with the notes of all conversions.
 
     Raises:
-        DataError: for an image that cannot be read, or not be written in that format.
+        DataError: for an image that cannot be read, or cannot be written in that format.
         EvaluationError: if it does not fit into memory, or the network fails.
     """
     image = read_image(source)
-    fitted(image, target)  # refuses before the network has worked
+    fit_to_format(image, target)  # refuses before the restoration
     restored = restore_user_image(
         network, image, str(source), channels=channels, self_ensemble=self_ensemble, tile=tile
     )
@@ -75,35 +75,36 @@ def restore_user_image(
 
     Args:
         network: maps (1, ``channels``, H, W) to the stage outputs, the result last.
-        image: as `read_image` gives it.
+        image: as `read_image` returns it.
         name: for messages.
-        channels: of the network. A grey image is shown to an RGB network as three equal
-            channels and comes back as their mean; a colour image is shown to a grey network
-            as its luma and comes back grey.
+        channels: of the network. For an RGB network a grey image becomes three equal channels,
+            and the result is their mean; for a grey network a colour image becomes its luma, and
+            the result is grey.
         self_ensemble: average over the eight flips and rotations, at eight times the cost.
-        tile: side of tiles for an image that does not fit; seams and statistics differ.
+        tile: side in pixels of tiles for an image that does not fit into memory; the result
+            differs, since the network's statistics are those of a tile.
 
     Raises:
         EvaluationError: when the image does not fit into memory, or the network fails.
     """
     given = image.pixels
-    with _told_for(name, network, (*given.shape[:2], channels)):
-        shown = _shown(given, channels)
+    with _errors_with(name, network, (*given.shape[:2], channels)):
+        network_input = _network_input(given, channels)
         if tile is None:
-            require_memory(network, shown.shape)
-        restored = restore_image(network, shown, self_ensemble=self_ensemble, tile=tile)
+            require_memory(network, network_input.shape)
+        restored = restore_image(network, network_input, self_ensemble=self_ensemble, tile=tile)
         if channels == 3 and given.shape[2] == 1:
             restored = restored.mean(axis=2, keepdims=True, dtype=np.float64)
         top = float(np.iinfo(given.dtype).max)
         whole = np.rint(np.clip(restored, 0.0, 1.0).astype(np.float64) * top).astype(given.dtype)
     if whole.shape == given.shape:
         return replace(image, pixels=whole)
-    # The profile of a colour image says nothing about grey.
+    # The profile of a colour image does not apply to grey.
     return image.noted("the network is for grey: colour became grey", pixels=whole, icc=None)
 
 
-def _shown(given: Array, channels: int) -> Array:
-    """What the network sees of pixels (H, W, 1) or (H, W, 3)."""
+def _network_input(given: Array, channels: int) -> Array:
+    """Convert pixels (H, W, 1) or (H, W, 3) to the network's channels."""
     if channels == 3 and given.shape[2] == 1:
         return np.repeat(given, 3, axis=2)
     if channels == 1 and given.shape[2] == 3:
@@ -113,8 +114,8 @@ def _shown(given: Array, channels: int) -> Array:
 
 
 @contextmanager
-def _told_for(name: str, network: Network, shape: tuple[int, ...]) -> Iterator[None]:
-    """Put ``name``, and the estimate where memory ran out, before what is raised within."""
+def _errors_with(name: str, network: Network, shape: tuple[int, ...]) -> Iterator[None]:
+    """Add ``name`` to errors raised within, and the estimate where memory ran out."""
     try:
         yield
     except TooLargeError as error:

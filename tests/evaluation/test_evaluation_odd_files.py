@@ -24,7 +24,7 @@ from dgunet.network import DGUNet, preset, save_network
 from dgunet.system.errors import DataError, EvaluationError, exhausts_memory
 from dgunet.user_images import encoding
 from dgunet.user_images.decoded import UserImage
-from dgunet.user_images.metadata import DAMAGED, descriptive
+from dgunet.user_images.metadata import DAMAGED, descriptive_exif
 from dgunet.user_images.restoring import read_image, restore_file, write_image
 
 
@@ -218,7 +218,7 @@ def test_what_is_whole_of_damaged_metadata_is_kept(tmp_path):
 def test_a_value_that_cannot_be_written_costs_only_itself(tag, value):
     given = Image.Exif()
     given[0x010F], given[tag] = "Maker", value
-    block, orientation, notes = descriptive(given)
+    block, orientation, notes = descriptive_exif(given)
     kept = Image.Exif()
     kept.load(block)
     assert dict(kept) == {0x010F: "Maker"} and orientation == 1 and notes == (DAMAGED,)
@@ -341,7 +341,9 @@ def test_no_memory_to_decode_is_told_with_the_size(tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("dgunet.user_images.decoding._shallow", none)
-    with pytest.raises(TooLargeError, match=r"a\.png: there is no memory to decode it \(32x24"):
+    with pytest.raises(
+        TooLargeError, match=r"a\.png: there is not enough memory to decode it \(32x24"
+    ):
         read_image(tmp_path / "a.png")
 
 

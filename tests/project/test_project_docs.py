@@ -114,7 +114,7 @@ def undeclared(stage, root=ROOT):
             declared = any(path.is_relative_to(dep) for dep in named)
             spared = any(path.is_relative_to(other) for other in given)
             found[file] = declared or spared
-            if (declared or not spared) and path.as_posix() not in SEAMS.get(verb, ()):
+            if declared or not spared:
                 todo += imported(file)
     return sorted(str(file.relative_to(root)) for file, fine in found.items() if not fine)
 
@@ -163,14 +163,9 @@ TOLD = (
 
 ONLY = {
     "prepare": ("dgunet/config/params.py", "dgunet/project.py"),
-    "tables": ("dgunet/config/params.py", "dgunet/project.py"),
-    "evaluate": ("dgunet/training/__init__.py",),
+    "tables": ("dgunet/project.py",),
 }
-"""Here only the profile is taken from the parameters, and the layout names MLflow's experiment;
-evaluation imports the training room for its loop's device and threads."""
-
-SEAMS = {"evaluate": ("dgunet/training/loop.py",)}
-"""Named, but what they import is not theirs: the device and the threads are looked up there."""
+"""Here only the profile is taken from the parameters, and the layout names MLflow's experiment."""
 
 STAGES = [
     "prepare",
