@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+
+if TYPE_CHECKING:
+    from dgunet.network import DGUNet
 
 selftest = typer.Typer(
     name="selftest", help="Check on this machine that the numbers are right.", no_args_is_help=True
@@ -72,13 +75,10 @@ def restore(
     Example: dgunet restore photo.jpg --task derain --out restored
     Example: dgunet restore "holiday/*.png" scans --checkpoint mine.safetensors --out restored
     """
-    import time
-
-    from dgunet.cli.boundary import told_failure
     from dgunet.evaluation.memory import settle_threads
     from dgunet.network import load_network
     from dgunet.network.devices import pick_device
-    from dgunet.user_images.restoring import find_images, output_paths, restore_file
+    from dgunet.user_images.restoring import find_images, output_paths
 
     sources = find_images(images, lambda line: typer.echo(shown(line)))
     pairs = list(zip(sources, output_paths(sources, out, force=force or skip), strict=True))
@@ -89,34 +89,44 @@ def restore(
         typer.echo(f"note: {note}")
     network, _ = load_network(checkpoint or _own_weights(task, variant, ratio))
     network.to(pick_device(device)).eval()
-    failed = 0
-    for source, target in pairs:
-        start = time.perf_counter()
-        try:
-            restored = restore_file(
-                network,
-                source,
-                target,
-                channels=network.config.channels,
-                self_ensemble=ensemble,
-                tile=tile,
-            )
-        except BrokenPipeError:
-            raise
-        except Exception as error:  # one image's failure is one line
-            failed += 1
-            line = told_failure(error)[0].removeprefix("error: ")
-            named = "" if shown(source) in line else f"{shown(source)}: "
-            typer.echo(f"dgunet: error: {named}{line}", err=True)
-            continue
-        height, width = restored.pixels.shape[:2]
-        took = time.perf_counter() - start
-        typer.echo(f"{shown(source)} -> {shown(target)} ({width}x{height}, {took:.1f} s)")
-        for note in restored.notes:
-            typer.echo(f"{shown(source)}: note: {note}")
+    failed = sum(not _restored(network, *pair, ensemble, tile) for pair in pairs)
     if failed:
         typer.echo(f"{failed} of {len(pairs)} images were not restored", err=True)
         raise typer.Exit(1)
+
+
+def _restored(
+    network: DGUNet, source: Path, target: Path, ensemble: bool, tile: int | None
+) -> bool:
+    """Restore one image and print one line; False if it failed."""
+    import time
+
+    from dgunet.cli.boundary import told_failure
+    from dgunet.user_images.restoring import restore_file
+
+    start = time.perf_counter()
+    try:
+        restored = restore_file(
+            network,
+            source,
+            target,
+            channels=network.config.channels,
+            self_ensemble=ensemble,
+            tile=tile,
+        )
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # the other images are still restored
+        line = told_failure(error)[0].removeprefix("error: ")
+        named = "" if shown(source) in line else f"{shown(source)}: "
+        typer.echo(f"dgunet: error: {named}{line}", err=True)
+        return False
+    height, width = restored.pixels.shape[:2]
+    took = time.perf_counter() - start
+    typer.echo(f"{shown(source)} -> {shown(target)} ({width}x{height}, {took:.1f} s)")
+    for note in restored.notes:
+        typer.echo(f"{shown(source)}: note: {note}")
+    return True
 
 
 def shown(text: object) -> str:

@@ -70,7 +70,7 @@ class Protocol:
 
     @property
     def scores_locally(self) -> bool:
-        """False when only a server holds the targets."""
+        """False when only a server has the targets."""
         return self._score is not None
 
     def quantise(self, restored: Array) -> Array:

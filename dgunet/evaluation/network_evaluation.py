@@ -1,6 +1,6 @@
 """Evaluation of one network on one prepared test set, from the weights file to the summary.
 
-Reports to nobody: the caller logs what `run_evaluation` returns.
+It logs nothing: the caller reports what `run_evaluation` returns.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ TWELFTH_COLUMN = "RealBlur-J (12th set, not in the paper's table)"
 _ABLATION_OF = {
     column: name for name, ablation in ABLATIONS.items() for column in ablation.columns.values()
 }
-"""Columns of Tables 5 and 6 -> ablation; the full DGUNet+ stands in both tables."""
+"""Columns of Tables 5 and 6 -> ablation; the full DGUNet+ is in both tables."""
 
 _SUFFIX = {"published": "published", "reproduced": "reproduced", "sample": "sample, not comparable"}
 

@@ -141,6 +141,24 @@ def test_a_summary_that_is_no_text_is_one_line(here, refused):
     refused(str(path), "UTF-8")
 
 
+def test_a_score_of_other_results_is_one_line_of_the_command(here, dgunet):
+    """What the library logs, the command line prints."""
+    names = ("checkpoint_sha256", "data_digest", "per_image_sha256", "bundle_sha256")
+    score = {name: digest(name) for name in (*names, "evidence_sha256")} | {
+        "row": "DGUNet",
+        "variant": "DGUNet",
+        "psnr": 40.0,
+        "ssim": 0.95,
+        "evidence": "mail.eml",
+    }
+    here.records.mkdir()
+    (here.records / "dnd-DGUNet.json").write_text(json.dumps(score))
+    told = dgunet("tables")
+    assert told.returncode == 0, told.stderr
+    (line,) = [line for line in told.stderr.splitlines() if "was given to other results" in line]
+    assert line.startswith("dgunet: the server's score of DGUNet ")
+
+
 def edit_cell(here, **changes):
     """Change the cell of `CELL` in ``cells.parquet``, and nothing else."""
     path = here.tables / "cells.parquet"
