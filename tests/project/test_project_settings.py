@@ -210,7 +210,7 @@ def test_a_misspelt_device_is_refused_with_the_choices(name):
     ("arguments", "says"),
     [
         (("selftest", "metrics", "--device", "cude"), "'cude' is unknown. Use one of auto, cpu"),
-        (("evaluate", "--fallback-tile", "5"), "--fallback-tile 5. Give 64 or more, or 0."),
+        (("evaluate", "--fallback-tile", "5"), "--fallback-tile is 5. Give 64 or more, or 0."),
         (("checkpoint", "info", "/dev/zero"), "/dev/zero is not a regular file"),
         (("checkpoint", "info", "."), ". is not a regular file"),
         (("pipeline", "status", "local-../../x"), "no local run local-../../x"),
