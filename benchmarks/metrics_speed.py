@@ -2,13 +2,13 @@
 
     python benchmarks/metrics_speed.py [--out benchmarks/results/metrics_speed.json]
 
-Each protocol is timed on one 512x384 image pair, then its rival: process CPU time with all
-threads added up, least of the repetitions (what other processes disturbed least). The rival
-computes the same numbers: scikit-image's own functions where they match the protocol, and for the
-volume SSIM, which scikit-image does not offer, the same formula with SciPy's Gaussian filter (the
-function that scikit-image calls). scikit-image's Y differs where it falls on a half, hence its
-deviation under ``rain-y``. Memory is what a 6000x4000 pair needs beyond the pair itself, in a
-process of its own (Linux: the peak is reset before scoring).
+Each protocol is timed on one 512x384 image pair, then its baseline: process CPU time summed over
+threads, the minimum of the repetitions. The baseline computes the same numbers: scikit-image's own
+functions where they match the protocol, and for the volume SSIM, which scikit-image does not offer,
+the same formula with SciPy's Gaussian filter (the function that scikit-image calls). scikit-image's
+Y differs where it is exactly at a half, hence its deviation under ``rain-y``. The keys ``rival``
+and ``rival_ms`` of the results stand for the baseline. Memory is what a 6000x4000 pair needs beyond
+the pair itself, in a process of its own (Linux: the peak is reset before scoring).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REPETITIONS = 40
 
 
 def image_pair(height, width, seed=0):
-    """A smooth uint8 RGB picture and a noisy one."""
+    """A smooth uint8 RGB image and a noisy one."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
     target = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -44,7 +44,7 @@ def image_pair(height, width, seed=0):
 
 
 def scored_pair(name, height, width):
-    """As the protocol scores it."""
+    """The image pair in the types that the protocol scores."""
     restored, target = image_pair(height, width)
     if name == "cs-y":
         return restored[..., :1].astype(np.float64), target[..., :1].copy()
@@ -88,7 +88,7 @@ def sampling(x, y):
     )
 
 
-RIVALS = {
+BASELINES = {
     "rain-y": ("scikit-image", rain),
     "gopro-rgb": ("scikit-image PSNR, SciPy volume SSIM", lambda x, y: volume(x, y, 255.0)),
     "sidd-blocks": (
@@ -107,14 +107,14 @@ def seconds(function):
 
 def speed(name):
     x, y = scored_pair(name, 384, 512)
-    rules, (rival, other) = protocol(name), RIVALS[name]
+    rules, (baseline, other) = protocol(name), BASELINES[name]
     score, expected = rules.score(x, y), other(x, y)
     ours, theirs = (
         min(seconds(lambda call=call: call(x, y)) for _ in range(REPETITIONS))
         for call in (rules.score, other)
     )
     return {
-        "rival": rival,
+        "rival": baseline,
         "ms": round(ours * 1e3, 2),
         "rival_ms": round(theirs * 1e3, 2),
         "ratio": round(theirs / ours, 2),
@@ -166,8 +166,8 @@ def main():
             "scipy": scipy.__version__,
             "scikit-image": skimage.__version__,
         },
-        "speed_512x384": {name: speed(name) for name in RIVALS},
-        "memory_6000x4000": {name: memory(name) for name in RIVALS},
+        "speed_512x384": {name: speed(name) for name in BASELINES},
+        "memory_6000x4000": {name: memory(name) for name in BASELINES},
     }
     text = json.dumps(result, indent=2)
     print(text)

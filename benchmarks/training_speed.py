@@ -31,7 +31,7 @@ import torch
 
 from dgunet.config import RuntimeSettings, TrainingSettings
 from dgunet.network import DGUNet, preset
-from dgunet.network.device import pick_device
+from dgunet.network.devices import pick_device
 from dgunet.training import LaunchedProcess, StepReport, ValidationReport, joined_processes, train
 
 WAYS: dict[str, dict[str, object]] = {

@@ -26,12 +26,12 @@ def evaluate(
         dataset: a test set of the catalogue.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
-        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         image_digest: digest of the image; the step refuses another.
         protocols: every metric protocol with its version; the step refuses others.
         store: the prepared test set.
-        model: what the train step wrote, or a folder that holds network.safetensors.
-        results: per-image metrics and their summary; digests are in the metadata.
+        model: output of the train step, or a folder with network.safetensors.
+        results: per-image metrics and their summary, with digests in the metadata.
         metrics: PSNR (dB) and SSIM of the restored and of the degraded images.
 
     Returns:
@@ -41,11 +41,11 @@ def evaluate(
 
     from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
-    from dgunet.steps.evaluate import evaluate as run
+    from dgunet.steps.evaluate import evaluate_test_set
     from dgunet.tracking.run_links import run_of
 
     check_pins(code=code_version, image=image_digest, protocols=protocols)
-    (summary,) = run(
+    (summary,) = evaluate_test_set(
         parse_params(params),
         dataset,
         variant=variant,

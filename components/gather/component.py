@@ -1,4 +1,4 @@
-"""Several results as one, so that loops within loops can be gathered."""
+"""Several results in one folder, so that nested loops can be collected."""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -15,12 +15,12 @@ def gather(
     """Put the summaries and per-image metrics of several evaluations into one folder.
 
     Args:
-        results: what evaluate steps wrote.
-        gathered: a folder each; restored pictures stay where they are.
+        results: outputs of evaluate steps.
+        gathered: one folder per result; restored images are not copied.
     """
     from pathlib import Path
 
-    from dgunet.kubeflow.steps.gather_results import gather as run
+    from dgunet.kubeflow.steps.gather_results import gather_results
 
-    names = run([Path(result.path) for result in results], Path(gathered.path))
+    names = gather_results([Path(result.path) for result in results], Path(gathered.path))
     gathered.metadata.update(evaluations=len(names), names=" ".join(names))

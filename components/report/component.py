@@ -1,4 +1,4 @@
-"""The tables as one HTML page that a browser opens without anything else."""
+"""The tables as one self-contained HTML page."""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -20,11 +20,11 @@ def report(
 
     Args:
         params: the text of params.yaml.
-        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" while it is silent.
-        code_version: what `dgunet pipeline versions` says; the step refuses other code.
-        page: the six tables, each number with what it rests on.
-        results: what evaluate or gather steps wrote, for Tables 1-4.
-        ablations: what ablate steps wrote, for Tables 5 and 6.
+        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" while there are none.
+        code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
+        page: the six tables, each value with its provenance.
+        results: outputs of evaluate or gather steps, for Tables 1-4.
+        ablations: outputs of ablate steps, for Tables 5 and 6.
     """
     from pathlib import Path
     from tempfile import TemporaryDirectory
@@ -32,15 +32,15 @@ def report(
     from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.dnd_records import write_records
-    from dgunet.steps.report import report as run
+    from dgunet.steps.report import make_report
     from dgunet.tracking import project_home
 
     check_pins(code=code_version)
     folders = [Path(result.path) for result in [*(results or ()), *(ablations or ())]]
     with TemporaryDirectory() as scratch:
         records = write_records(dnd_records, Path(scratch))
-        count = run(
-            parse_params(params),
+        count = make_report(
+            parse_params(params).profile,
             results=folders,
             out=Path(page.path),
             home=project_home(),

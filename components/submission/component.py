@@ -1,4 +1,4 @@
-"""What to do with results whose targets stay on a benchmark's server (DND)."""
+"""Instructions for results whose targets are on a benchmark's server (DND)."""
 
 from kfp import dsl
 
@@ -10,11 +10,11 @@ def submission(
     results: dsl.Input[dsl.Dataset],
     page: dsl.Output[dsl.Markdown],
 ):
-    """Say which files go to the server and how the mailed score comes back into the tables.
+    """Describe which files to send and how the mailed score gets into the tables.
 
     Args:
-        results: what the evaluate step wrote.
-        page: the steps, with the digest that ties the score to these results.
+        results: output of the evaluate step.
+        page: the instructions, with the digest that binds the score to these results.
     """
     from pathlib import Path
 

@@ -17,16 +17,16 @@ def tables(
     results: dsl.Input[List[dsl.Dataset]] = None,  # noqa: UP006
     ablations: dsl.Input[List[dsl.Dataset]] = None,  # noqa: UP006
 ):
-    """Make Tables 1-6; what was not run says so.
+    """Make Tables 1-6; cells without a run are marked "not run".
 
     Args:
         params: the text of params.yaml.
-        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" while it is silent.
-        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" while there are none.
+        code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         tables: CSV, Markdown, LaTeX and Parquet files.
         preview: all tables as one Markdown page.
-        results: what evaluate or gather steps wrote, for Tables 1-4.
-        ablations: what ablate steps wrote, for Tables 5 and 6.
+        results: outputs of evaluate or gather steps, for Tables 1-4.
+        ablations: outputs of ablate steps, for Tables 5 and 6.
     """
     from pathlib import Path
     from tempfile import TemporaryDirectory
@@ -34,14 +34,14 @@ def tables(
     from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.dnd_records import write_records
-    from dgunet.steps.tables import tables as run
+    from dgunet.steps.tables import make_tables
 
     check_pins(code=code_version)
     out = Path(tables.path)
     folders = [Path(result.path) for result in [*(results or ()), *(ablations or ())]]
     with TemporaryDirectory() as scratch:
         records = write_records(dnd_records, Path(scratch))
-        made = run(parse_params(params), results=folders, out=out, records=records)
+        made = make_tables(parse_params(params).profile, results=folders, out=out, records=records)
     pages = [path.read_text(encoding="utf-8") for path in sorted(out.glob("table*.md"))]
     Path(preview.path).write_text("\n\n".join(pages), encoding="utf-8")
     tables.metadata.update({f"table{t.number}_data": t.data_digest or "" for t in made})

@@ -1,18 +1,21 @@
-"""Verbs of the evaluation room: restore, score, protocols, selftest, dnd."""
+"""Commands of the evaluation: restore, score, protocols, selftest, dnd."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+if TYPE_CHECKING:
+    from dgunet.network import DGUNet
+
 selftest = typer.Typer(
-    name="selftest", help="Prove on this machine that the numbers are right.", no_args_is_help=True
+    name="selftest", help="Check on this machine that the numbers are right.", no_args_is_help=True
 )
 dnd = typer.Typer(
     name="dnd",
-    help="DND, whose targets only its server holds: submit, and enter the mailed score.",
+    help="DND, whose targets only its server has: submit results, enter the mailed score.",
     no_args_is_help=True,
 )
 
@@ -23,7 +26,7 @@ Evaluation = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's verbs to ``app``."""
+    """Add this module's commands to ``app``."""
     app.command()(restore)
     app.command()(score)
     app.command()(protocols)
@@ -32,8 +35,8 @@ def register(app: typer.Typer) -> None:
 
 
 def restore(
-    images: Annotated[list[str], typer.Argument(help="pictures, folders or quoted patterns")],
-    out: Annotated[Path, typer.Option(help="folder of the restored pictures")],
+    images: Annotated[list[str], typer.Argument(help="images, folders or quoted patterns")],
+    out: Annotated[Path, typer.Option(help="folder of the restored images")],
     checkpoint: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads the annotation
         typer.Option(help="weights [default: the project's own for --task]"),
@@ -54,73 +57,80 @@ def restore(
     tile: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(
-            min=64, max=65_536, help="tile side, for pictures that do not fit into memory whole"
+            min=64, max=65_536, help="tile side, for images that do not fit into memory whole"
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="overwrite existing pictures")] = False,
+    force: Annotated[bool, typer.Option("--force", help="overwrite existing images")] = False,
     skip: Annotated[
-        bool, typer.Option("--skip-existing", help="go on where an earlier call stopped")
+        bool, typer.Option("--skip-existing", help="leave out images that are restored already")
     ] = False,
 ) -> None:
-    """Restore your own pictures: any size, any common format, 8 or 16 bits.
+    """Restore your own images: any size, any common format, 8 or 16 bits.
 
-    The picture comes back upright in its own format with its descriptive metadata; transparency is
-    kept. A format that cannot be written becomes PNG. The content decides how a file is read, its
-    suffix how it is written; what is converted on the way is told, and every file written is read
-    back. A picture that fails is told, the others are restored, and the exit status is 1.
+    The restored image is upright, in its own format, with its descriptive metadata and
+    transparency; a format that cannot be written becomes PNG. The content decides how a file is
+    read, the suffix how it is written. Every conversion is reported, and every written file is
+    read back. If an image fails, the others are still restored and the exit status is 1.
 
     Example: dgunet restore photo.jpg --task derain --out restored
     Example: dgunet restore "holiday/*.png" scans --checkpoint mine.safetensors --out restored
     """
-    import time
-
-    from dgunet.cli.boundary import told_failure
     from dgunet.evaluation.memory import settle_threads
     from dgunet.network import load_network
-    from dgunet.network.device import pick_device
-    from dgunet.user_images.restoring import find_pictures, output_paths, restore_file
+    from dgunet.network.devices import pick_device
+    from dgunet.user_images.restoring import find_images, output_paths
 
-    pictures = find_pictures(images, lambda line: typer.echo(shown(line)))
-    pairs = list(zip(pictures, output_paths(pictures, out, force=force or skip), strict=True))
+    sources = find_images(images, lambda line: typer.echo(shown(line)))
+    pairs = list(zip(sources, output_paths(sources, out, force=force or skip), strict=True))
     if skip:
-        pairs = [(picture, target) for picture, target in pairs if not target.exists()]
-        typer.echo(f"{len(pictures) - len(pairs)} of {len(pictures)} pictures are there already")
+        pairs = [(source, target) for source, target in pairs if not target.exists()]
+        typer.echo(f"{len(sources) - len(pairs)} of {len(sources)} images exist already")
     if note := settle_threads():
         typer.echo(f"note: {note}")
     network, _ = load_network(checkpoint or _own_weights(task, variant, ratio))
     network.to(pick_device(device)).eval()
-    failed = 0
-    for picture, target in pairs:
-        start = time.perf_counter()
-        try:
-            restored = restore_file(
-                network,
-                picture,
-                target,
-                channels=network.config.channels,
-                self_ensemble=ensemble,
-                tile=tile,
-            )
-        except BrokenPipeError:
-            raise
-        except Exception as error:  # one picture's failure is its own line
-            failed += 1
-            line = told_failure(error)[0].removeprefix("error: ")
-            named = "" if shown(picture) in line else f"{shown(picture)}: "
-            typer.echo(f"dgunet: error: {named}{line}", err=True)
-            continue
-        height, width = restored.pixels.shape[:2]
-        took = time.perf_counter() - start
-        typer.echo(f"{shown(picture)} -> {shown(target)} ({width}x{height}, {took:.1f} s)")
-        for note in restored.notes:
-            typer.echo(f"{shown(picture)}: note: {note}")
+    failed = sum(not _restored(network, *pair, ensemble, tile) for pair in pairs)
     if failed:
-        typer.echo(f"{failed} of {len(pairs)} pictures were not restored", err=True)
+        typer.echo(f"{failed} of {len(pairs)} images were not restored", err=True)
         raise typer.Exit(1)
 
 
+def _restored(
+    network: DGUNet, source: Path, target: Path, ensemble: bool, tile: int | None
+) -> bool:
+    """Restore one image and print one line; False if it failed."""
+    import time
+
+    from dgunet.cli.boundary import told_failure
+    from dgunet.user_images.restoring import restore_file
+
+    start = time.perf_counter()
+    try:
+        restored = restore_file(
+            network,
+            source,
+            target,
+            channels=network.config.channels,
+            self_ensemble=ensemble,
+            tile=tile,
+        )
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # the other images are still restored
+        line = told_failure(error)[0].removeprefix("error: ")
+        named = "" if shown(source) in line else f"{shown(source)}: "
+        typer.echo(f"dgunet: error: {named}{line}", err=True)
+        return False
+    height, width = restored.pixels.shape[:2]
+    took = time.perf_counter() - start
+    typer.echo(f"{shown(source)} -> {shown(target)} ({width}x{height}, {took:.1f} s)")
+    for note in restored.notes:
+        typer.echo(f"{shown(source)}: note: {note}")
+    return True
+
+
 def shown(text: object) -> str:
-    """``text`` as a terminal of UTF-8 prints it; a name that is none gets question marks."""
+    """Give ``text`` with a question mark for every character that a terminal cannot print."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
@@ -130,7 +140,7 @@ def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
     from dgunet.terms import check_task
 
     if task is None:
-        raise ConfigError("no weights are named.", "Give --checkpoint FILE or --task NAME.")
+        raise ConfigError("no weights are given.", "Give --checkpoint FILE or --task NAME.")
     if (check_task(task) == "cs") != (ratio is not None):
         raise ConfigError(f"task {task!r} with ratio {ratio}.", "--ratio goes with --task cs.")
     weights = Layout.here().model(model_key(task, variant, ratio)) / "network.safetensors"
@@ -157,9 +167,9 @@ def score(
         typer.Option("--mlflow", metavar="NAME", help="make it an MLflow run of this name"),
     ] = None,
 ) -> None:
-    """Score anybody's restored images under one of the paper's protocols.
+    """Score restored images of any method under one of the paper's protocols.
 
-    Images pair by their name without suffix. Hidden files and folders are left out, and counted.
+    Images pair by their name without suffix. Hidden files and folders are left out and counted.
 
     Example: dgunet score results/Rain100L Rain100L/target --protocol rain-y
     Example: dgunet score Idenoised.mat ValidationGtBlocksSrgb.mat --protocol sidd-blocks
@@ -168,26 +178,26 @@ def score(
     from dgunet.evaluation.rows import Row, mean, write_rows, write_rows_csv
     from dgunet.evaluation.scoring import score_results
     from dgunet.system.errors import ConfigError
-    from dgunet.tools.external_scoring import score as tracked
+    from dgunet.tools.external_scoring import score_and_report
 
     rules = named(protocol)
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"--out is {out}.", "Name a .parquet or a .csv file.")
 
-    def told(line: str) -> None:
+    def note(line: str) -> None:
         typer.echo(shown(line))
 
-    def tell(row: Row) -> None:
+    def show(row: Row) -> None:
         typer.echo(f"{row.id}: {row.psnr:.4f} dB, SSIM {row.ssim:.6f}")
 
     rows = []
     if name is None:
-        for row in score_results(restored, target, rules, partial=partial, told=told):
+        for row in score_results(restored, target, rules, partial=partial, note=note):
             rows.append(row)
-            tell(row)
+            show(row)
     else:
-        rows = tracked(
-            restored, target, protocol, name=name, partial=partial, observe=tell, told=told
+        rows = score_and_report(
+            restored, target, protocol, name=name, partial=partial, on_row=show, note=note
         )
     if out is not None:
         (write_rows if out.suffix == ".parquet" else write_rows_csv)(out, rows)
@@ -202,7 +212,7 @@ def protocols(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="for documents")] = False,
 ) -> None:
-    """Print what each metric protocol does, to the last rounding.
+    """Print the complete definition of each metric protocol.
 
     Example: dgunet protocols rain-y
     """
@@ -222,15 +232,15 @@ def protocols(
 @selftest.command()
 def metrics(
     device: Annotated[
-        str, typer.Option(help="auto, cpu or cuda: where tensors are scored as well")
+        str, typer.Option(help="auto, cpu or cuda: the device that scores tensors as well")
     ] = "auto",
 ) -> None:
-    """Compare every protocol with constants from slow references; exit 1 if one differs.
+    """Compare every protocol with constants from slow references; exit status 1 if one differs.
 
     Example: dgunet selftest metrics
     """
     from dgunet.evaluation.selftest import check_metrics
-    from dgunet.network.device import pick_device
+    from dgunet.network.devices import pick_device
 
     checks = list(check_metrics(str(pick_device(device))))
     for check in checks:
@@ -274,8 +284,8 @@ def record(
 ) -> None:
     """Enter the score that DND's server mailed, with its evidence.
 
-    The record names the weights, the data and the bundle it belongs to; keep it, and the copy
-    of the evidence beside it, under version control.
+    The record names the weights, the data and the bundle that the score belongs to. Keep it and
+    the copy of the evidence beside it under version control.
 
     Example: dgunet dnd record build/evaluation/DND-DGUNet --psnr 40.00 --ssim 0.960
     --evidence mail.eml

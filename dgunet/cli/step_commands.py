@@ -75,7 +75,8 @@ def evaluate(
     sets: Annotated[
         str,
         typer.Option(
-            "--sets", help="test sets, comma-separated, or 'all' (with --checkpoint: of its task)"
+            "--sets",
+            help="test sets, comma-separated, or 'all' (with --checkpoint: all of its task)",
         ),
     ] = "all",
     variant: Annotated[
@@ -117,29 +118,29 @@ def evaluate(
 ) -> None:
     """Restore and score test sets, each under the protocol of its table column.
 
-    A killed evaluation goes on where it stopped when the same command is given again. All sets
-    and weights are looked for before the first image is restored.
+    A killed evaluation resumes where it stopped when the same command is run again. Missing
+    test sets and weights are reported before the first image is restored.
 
     Example: dgunet evaluate --sets Rain100L,Rain100H
     Example: dgunet evaluate --checkpoint my.safetensors --out results
     """
     from dgunet.config import load_params
+    from dgunet.evaluation.network_evaluation import EvaluationOptions
     from dgunet.project import Layout
-    from dgunet.steps.evaluate import Options
-    from dgunet.steps.evaluate import evaluate as run
-    from dgunet.steps.evaluation_plan import evaluations
+    from dgunet.steps.evaluate import evaluate_test_set
+    from dgunet.steps.evaluation_plan import plan_evaluations
     from dgunet.system.errors import ConfigError
 
     if 0 < fallback_tile < 64:
-        raise ConfigError(f"--fallback-tile {fallback_tile}.", "Give 64 or more, or 0.")
+        raise ConfigError(f"--fallback-tile is {fallback_tile}.", "Give 64 or more, or 0.")
     here = Layout.here()
     params = load_params(params_file or here.params)
-    options = Options(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
-    wanted = evaluations(
+    options = EvaluationOptions(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
+    wanted = plan_evaluations(
         sets, here, variant=variant, checkpoint=checkpoint, ratio=ratio, stores=stores, out=out
     )
     for each in wanted:
-        for summary in run(
+        for summary in evaluate_test_set(
             params,
             each.dataset,
             variant=each.variant,
@@ -182,24 +183,26 @@ def ablate(
 
 
 def tables(params_file: ParamsOption = None) -> None:
-    """Make Tables 1-6 from the results there are; what was not run says so.
+    """Make Tables 1-6 from the available results; cells without a run are marked "not run".
 
     Writes CSV, Markdown, LaTeX and Parquet to build/tables.
     """
     from dgunet.config import load_params
     from dgunet.project import Layout
     from dgunet.steps.report import result_folders
-    from dgunet.steps.tables import tables as run
+    from dgunet.steps.tables import make_tables
 
     here = Layout.here()
     params = load_params(params_file or here.params)
     results = result_folders(params, here)
-    run(params, results=results, out=here.tables, records=here.records, project=here)
+    make_tables(
+        params.profile, results=results, out=here.tables, records=here.records, project=here
+    )
     typer.echo(f"tables in {here.tables}")
 
 
 def report() -> None:
-    """Write the HTML report and say where the tables, the report and the runs are."""
+    """Write the HTML report; print where the tables, the report and the runs are."""
     from dgunet.project import Layout
     from dgunet.steps.report import write_project_report
 
@@ -211,7 +214,7 @@ def explain(
     row: Annotated[str, typer.Argument(help="e.g. 'DGUNet'")],
     column: Annotated[str, typer.Argument(help="e.g. 'Rain100H PSNR'")],
 ) -> None:
-    """Show where one table cell comes from: run, commit, data, checkpoint, protocol.
+    """Show the provenance of one table cell: run, commit, data, checkpoint, protocol.
 
     Example: dgunet explain 1 DGUNet "Rain100L PSNR"
     """

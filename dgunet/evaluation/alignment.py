@@ -1,4 +1,4 @@
-"""RealBlur's scoring: gain, homography and mask before PSNR and SSIM, as its script does."""
+"""Scoring of RealBlur: gain, homography and mask before PSNR and SSIM, as its script does."""
 
 from __future__ import annotations
 

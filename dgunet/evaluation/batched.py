@@ -1,7 +1,7 @@
-"""The same protocols over batches of tensors, where the tensors are: CPU or GPU, float64.
+"""The protocols over batches of tensors in float64, on the device of the tensors.
 
-For validation during training and for scoring on the device that restores; the numbers are those
-of `protocols` (within 1e-9 in the tests, which run on a GPU where there is one).
+For validation during training and for scoring on the device that restores. The numbers agree with
+`protocols` to 1e-9 in the tests, which run on a GPU where there is one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dgunet.evaluation.protocols import Protocol
+from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.ssim import SsimDefinition
 from dgunet.system.errors import EvaluationError
 
@@ -72,7 +72,7 @@ def _scored(restored: Tensor, target: Tensor, protocol: Protocol) -> tuple[Tenso
 def _matlab_luma(levels: Tensor) -> Tensor:
     weights = levels.new_tensor([65.481, 128.553, 24.966]) / 255.0
     luma = (levels * weights[:, None, None]).sum(1, keepdim=True)
-    # As in `colour.matlab_luma`: exact values lie 1/255000 apart.
+    # As in `colour.matlab_luma`: exact values are 1/255000 apart.
     return (luma + (16.5 + 1e-9)).floor()
 
 

@@ -1,4 +1,4 @@
-"""DND: its targets stay on a server. Results go out bundled; the mailed score comes back in.
+"""DND, whose targets are on a server: bundles for its upload, and records of its mailed scores.
 
 The server takes one MATLAB file per image, ``0001.mat`` to ``0050.mat``, each with the twenty
 restored boxes as a cell array ``Idenoised``, ``israw`` and ``eval_version``.
@@ -33,16 +33,16 @@ from dgunet.system.files import (
 from dgunet.system.reading import shorten
 
 IMAGES, BOXES = 50, 20
-_AGAIN = "Run the same evaluation again: it restores that box anew."
+_AGAIN = "Run the same evaluation again: it restores that box again."
 _BOX = re.compile("([0-9]{1,9})_([0-9]{1,9})")
 _HEADER = b"MATLAB 5.0 MAT-file, restored boxes of one DND image".ljust(116)
 
 
 def write_box(folder: Path, record: str, restored: Array) -> None:
-    """Keep one restored box until all are there.
+    """Keep one restored box until all are restored.
 
     Args:
-        folder: where the boxes of one evaluation wait.
+        folder: of the boxes of one evaluation.
         record: ``NNNN_BB``, image and box from 1.
         restored: float32 in [0, 1], shape (H, W, 3), not rounded.
 
@@ -55,7 +55,7 @@ def write_box(folder: Path, record: str, restored: Array) -> None:
 
 
 def box_is(folder: Path, record: str, sha256: str) -> bool:
-    """Whether the box of ``record`` waits in ``folder`` as it was restored (`array_sha256`)."""
+    """Whether ``folder`` has the box of ``record`` with this `array_sha256`."""
     try:
         return array_sha256(_read_box(folder / f"{record}.npy")) == sha256
     except DataError:
@@ -63,7 +63,7 @@ def box_is(folder: Path, record: str, sha256: str) -> bool:
 
 
 def bundle_boxes(boxes: Path, out: Path, records: Mapping[str, str]) -> None:
-    """Make the server's files from all boxes, whole or not at all; the boxes are then removed.
+    """Make the server's files from all boxes, all or none, and remove the boxes.
 
     Args:
         boxes: folder that `write_box` filled.
@@ -71,7 +71,7 @@ def bundle_boxes(boxes: Path, out: Path, records: Mapping[str, str]) -> None:
         records: by the set's record names, the `array_sha256` of the box.
 
     Raises:
-        DataError: for a name that is no ``NNNN_BB``, a box that is missing or another one, or a
+        DataError: for a name that is no ``NNNN_BB``, a box that is missing or was changed, or a
             gap in the numbers.
     """
     images: dict[str, list[str]] = {}
@@ -80,14 +80,14 @@ def bundle_boxes(boxes: Path, out: Path, records: Mapping[str, str]) -> None:
     with atomic_folder(out) as work:
         for image, names in images.items():
             cells = np.empty(len(names), object)
-            for place, name in enumerate(sorted(names, key=lambda n: int(n.partition("_")[2]))):
-                if int(name.partition("_")[2]) != place + 1:
+            for index, name in enumerate(sorted(names, key=lambda n: int(n.partition("_")[2]))):
+                if int(name.partition("_")[2]) != index + 1:
                     raise DataError(
-                        f"image {image} of DND lacks box {place + 1}.", "Prepare the set again."
+                        f"image {image} of DND lacks box {index + 1}.", "Prepare the set again."
                     )
                 path = boxes / f"{name}.npy"
-                cells[place] = _read_box(path)
-                if array_sha256(cells[place]) != records[name]:
+                cells[index] = _read_box(path)
+                if array_sha256(cells[index]) != records[name]:
                     raise DataError(f"the restored box {path} was changed.", _AGAIN)
             (work / f"{int(image):04d}.mat").write_bytes(_matlab(cells))
     shutil.rmtree(boxes, ignore_errors=True)
@@ -134,7 +134,7 @@ def zip_submission(evaluation: Path, out: Path) -> str:
     expected = [f"{number:04d}.mat" for number in range(1, IMAGES + 1)]
     if [path.name for path in files] != expected:
         raise EvaluationError(
-            f"{evaluation / 'bundled'} holds {len(files)} files, the server takes {IMAGES}.",
+            f"{evaluation / 'bundled'} has {len(files)} files, the server takes {IMAGES}.",
             "Evaluate the whole DND set; a sample cannot be submitted.",
         )
     with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
@@ -150,7 +150,7 @@ def zip_submission(evaluation: Path, out: Path) -> str:
 def _boxes_in(path: Path) -> tuple[int, ...]:
     try:
         shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
-    except Exception as error:  # scipy raises what its parser stumbles over
+    except Exception as error:  # scipy's parser raises errors of any type
         raise EvaluationError(
             f"{path} is no readable MATLAB file ({error}).", "Evaluate the whole DND set again."
         ) from error

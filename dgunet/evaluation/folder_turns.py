@@ -1,7 +1,7 @@
-"""One evaluation at a time in a folder of results; those that share it by shards go together.
+"""One evaluation at a time in a folder of results.
 
-The locks lie in ``.rows`` of the folder and go with it, so that nothing of them is among the
-results that DVC tracks. The operating system frees them when their process dies.
+The lock is a file in ``.rows`` of the folder and is removed with it, so that DVC does not track it.
+The operating system frees it when its process ends.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dgunet.evaluation.row_journal import LOCKS
+from dgunet.evaluation.row_journal import LOCK
 from dgunet.system import files
 from dgunet.system.errors import EvaluationError
 
 ROWS = ".rows"
-"""The folder of the journal in a folder of results."""
+"""Folder of the journals within a folder of results."""
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
-"""What file systems say that know no locks; there an evaluation goes on without one."""
+"""Errors of file systems without locks; an evaluation there proceeds without one."""
 
 
 @contextmanager
@@ -33,44 +33,18 @@ def alone(out: Path) -> Iterator[None]:
         EvaluationError: if another process evaluates into it; names that process.
     """
     with files.writing(out):
-        handle = _acquire(out, LOCKS, fcntl.LOCK_EX)
+        handle = _acquire(out)
     try:
         yield
     finally:
-        folder = out / ROWS
         with suppress(OSError):
-            # While it is held, and its own last: nobody can have taken a shard's meanwhile.
-            for path in sorted(folder.glob(f"{LOCKS}*"), reverse=True):
-                path.unlink(missing_ok=True)
-            folder.rmdir()
+            (out / ROWS / LOCK).unlink(missing_ok=True)
+            (out / ROWS).rmdir()
         os.close(handle)
 
 
-@contextmanager
-def sharing(out: Path, part: str) -> Iterator[None]:
-    """Hold the shard ``part`` of an evaluation in ``out``; other shards may go on beside it.
-
-    Raises:
-        EvaluationError: if another process evaluates all of it, or the same shard.
-    """
-    with files.writing(out):
-        every = _acquire(out, LOCKS, fcntl.LOCK_SH)
-        try:
-            own = _acquire(out, f"{LOCKS}-{part}", fcntl.LOCK_EX)
-        except BaseException:
-            os.close(every)
-            raise
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            (out / ROWS / f"{LOCKS}-{part}").unlink(missing_ok=True)
-        os.close(own)
-        os.close(every)
-
-
-def _acquire(out: Path, name: str, mode: int) -> int:
-    path = out / ROWS / name
+def _acquire(out: Path) -> int:
+    path = out / ROWS / LOCK
     while True:
         files.make_folder(path.parent)
         try:
@@ -78,7 +52,7 @@ def _acquire(out: Path, name: str, mode: int) -> int:
         except FileNotFoundError:  # its last holder removed the folder just now
             continue
         try:
-            _lock(handle, mode, out)
+            _lock(handle, out)
             if _is_still(handle, path):
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
@@ -89,9 +63,9 @@ def _acquire(out: Path, name: str, mode: int) -> int:
         os.close(handle)
 
 
-def _lock(handle: int, mode: int, out: Path) -> None:
+def _lock(handle: int, out: Path) -> None:
     try:
-        fcntl.flock(handle, mode | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         who = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
         raise EvaluationError(

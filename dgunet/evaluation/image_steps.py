@@ -17,7 +17,8 @@ from PIL import Image
 
 from dgunet.evaluation.dnd import write_box
 from dgunet.evaluation.memory import require_memory
-from dgunet.evaluation.protocols import Protocol, Score, round_to_uint8
+from dgunet.evaluation.metric_protocol import Protocol, Score
+from dgunet.evaluation.protocols import round_to_uint8
 from dgunet.evaluation.restoration import (
     Network,
     TooLargeError,
@@ -37,7 +38,7 @@ BOXES = ".boxes"
 _AHEAD = 2
 
 
-class Store(Interface):
+class PreparedSet(Interface):
     """A prepared test set.
 
     Its manifest has ``dataset``, ``task``, ``profile``, ``digest``, ``published_count`` and
@@ -53,22 +54,22 @@ class Store(Interface):
 
 @dataclass(frozen=True)
 class Settings:
-    """What makes one evaluation different from another on the same set.
+    """The settings that distinguish evaluations of the same prepared set.
 
     Attributes:
-        row: the row of the paper's table: the variant or an ablation's key.
+        row: the row of the paper's table: the variant, or an ablation's key.
         variant: "DGUNet" or "DGUNet+".
         ratio: compressive-sensing ratio in percent, or None.
-        checkpoint_sha256: of the weights; a resumed evaluation must have the same.
-        keep_images: restored pictures kept as PNG, from the start of the set.
+        checkpoint_sha256: SHA-256 of the weights; rows of other weights are not resumed.
+        keep_images: restored images kept as PNG, from the start of the set.
         tile: side of overlapping tiles, or None for whole images. Tiles change the result
             (``parity`` becomes False).
         fallback_tile: side of the tiles of an image that does not fit into memory whole; None
             refuses such an image instead.
         faithful: whether the network is the paper's; a result of another one has no parity.
-        selection: how the weights were chosen; see `EvaluationSummary`.
-        budget: bytes that the restoration of one image may take, or None for what is free when
-            its turn comes.
+        selection: how the weights were selected; see `EvaluationSummary`.
+        budget: bytes that the restoration of one image may take; None for the memory that is free
+            when the image is restored.
     """
 
     row: str
@@ -84,8 +85,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Restored:
-    """A raw result (H, W, C), and the degraded input as the protocol scores it."""
+class RestoredImage:
+    """The raw output (H, W, C), and the degraded input as the protocol scores it."""
 
     image: Array
     baseline: Array | None
@@ -94,8 +95,8 @@ class Restored:
 
 
 @dataclass(frozen=True)
-class Read:
-    """One decoded record: what the network gets and what the result is compared with."""
+class ReadImage:
+    """One decoded record: the network's input (H, W, C) and the target, or None without one."""
 
     index: int
     id: str
@@ -105,17 +106,17 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Work:
+class ImageSteps:
     """The three steps of one image; `stream` lets them overlap."""
 
     network: Network
-    store: Store
+    store: PreparedSet
     protocol: Protocol
     out: Path
     settings: Settings
 
-    def read(self, index: int) -> Read:
-        """Decode; for sampling, the clean luma is what is sampled."""
+    def read(self, index: int) -> ReadImage:
+        """Decode record ``index``; compressive sensing samples the luma of the target."""
         start = time.perf_counter()
         record = self.store[index]
         target = None if record.target is None else np.asarray(record.target)
@@ -129,18 +130,18 @@ class Work:
             degraded = np.asarray(record.input)
         if self.protocol.scores_locally and target is None:
             raise DataError(f"{record.id} has no target image.", "Prepare the set again.")
-        return Read(index, record.id, degraded, target, time.perf_counter() - start)
+        return ReadImage(index, record.id, degraded, target, time.perf_counter() - start)
 
-    def restore(self, read: Read) -> Restored:
-        """Restore whole, or in tiles if they were asked for or the image does not fit."""
+    def restore(self, read: ReadImage) -> RestoredImage:
+        """Restore whole, or in tiles if requested or if the image does not fit into memory."""
         start = time.perf_counter()
         try:
             restored, tile = self._whole_or_tiled(read)
         except EvaluationError as error:
             raise EvaluationError(f"{read.id}: {error.message}", error.hint) from error
-        return Restored(restored, self._baseline(read), tile, time.perf_counter() - start)
+        return RestoredImage(restored, self._baseline(read), tile, time.perf_counter() - start)
 
-    def _whole_or_tiled(self, read: Read) -> tuple[Array, int | None]:
+    def _whole_or_tiled(self, read: ReadImage) -> tuple[Array, int | None]:
         asked, fallback = self.settings.tile, self.settings.fallback_tile
         if asked is None and self.protocol.tile is None:
             try:
@@ -149,10 +150,10 @@ class Work:
             except TooLargeError:
                 if fallback is None:
                     raise
-            asked = fallback  # outside the handler, whose error keeps memory
+            asked = fallback  # outside the handler: its error keeps tensors alive
         return self._restored(read, asked), asked
 
-    def _restored(self, read: Read, tile: int | None) -> Array:
+    def _restored(self, read: ReadImage, tile: int | None) -> Array:
         return restore_image(
             self.network,
             read.degraded,
@@ -161,7 +162,7 @@ class Work:
             tile=tile,
         )
 
-    def _baseline(self, read: Read) -> Array | None:
+    def _baseline(self, read: ReadImage) -> Array | None:
         """The degraded input as the protocol scores it; for sampling, Phi^T y."""
         if self.protocol.channels == 3:
             return read.degraded
@@ -173,8 +174,8 @@ class Work:
             x0 = in_blocks(lambda y: operator.adjoint(operator(y)), luma, self.protocol.tile)
         return np.ascontiguousarray(x0[0].permute(1, 2, 0).cpu().numpy())
 
-    def score(self, read: Read, result: Restored) -> Entry:
-        """Score result and input, keep what is to be kept, and give the row."""
+    def score(self, read: ReadImage, result: RestoredImage) -> Entry:
+        """Score output and input, keep the image where requested, and give the row."""
         start = time.perf_counter()
         restored, baseline = result.image, result.baseline
         scored = self.protocol.quantise(restored)
@@ -202,7 +203,7 @@ class Work:
         took = time.perf_counter() - start
         return read.index, row, Timing(read.id, read.seconds, result.seconds, took)
 
-    def _score(self, scored: Array, read: Read) -> Score | None:
+    def _score(self, scored: Array, read: ReadImage) -> Score | None:
         if read.target is None or not self.protocol.scores_locally:
             return None
         try:
@@ -210,36 +211,36 @@ class Work:
         except EvaluationError as error:
             raise EvaluationError(f"{read.id}: {error.message}", error.hint) from error
 
-    def _keep(self, read: Read, restored: Array) -> None:
+    def _keep(self, read: ReadImage, restored: Array) -> None:
         if read.index < self.settings.keep_images:
-            picture = round_to_uint8(restored)
-            picture = picture[..., 0] if picture.shape[2] == 1 else picture
-            with atomic_path(picture_path(self.out, read.id)) as path:
-                Image.fromarray(picture).save(path)
+            image = round_to_uint8(restored)
+            image = image[..., 0] if image.shape[2] == 1 else image
+            with atomic_path(kept_image_path(self.out, read.id)) as path:
+                Image.fromarray(image).save(path)
 
 
-def picture_path(out: Path, record: str) -> Path:
-    """Where the restored picture of ``record`` is kept.
+def kept_image_path(out: Path, record: str) -> Path:
+    """The path at which the restored image of ``record`` is kept.
 
     Raises:
-        DataError: for a record whose name is none for a file.
+        DataError: for a record whose name is not allowed as a file name.
     """
     name = f"{record.replace('/', '__')}.png"
     return out / "restored" / safe_file_name(name, origin="the prepared set")
 
 
-def stream(work: Work, indices: list[int]) -> Iterator[Entry]:
-    """Entries in order: the next images are read and the last ones scored during a restoration."""
-    reads: deque[Future[Read]] = deque()
+def stream(steps: ImageSteps, indices: list[int]) -> Iterator[Entry]:
+    """Yield entries in order; while one image is restored, others are read and scored."""
+    reads: deque[Future[ReadImage]] = deque()
     scores: deque[Future[Entry]] = deque()
     waiting = deque(indices)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(2) as scorers:
         try:
             while waiting or reads:
                 while waiting and len(reads) < _AHEAD:
-                    reads.append(reader.submit(work.read, waiting.popleft()))
+                    reads.append(reader.submit(steps.read, waiting.popleft()))
                 read = reads.popleft().result()
-                scores.append(scorers.submit(work.score, read, work.restore(read)))
+                scores.append(scorers.submit(steps.score, read, steps.restore(read)))
                 while len(scores) > _AHEAD or (scores and scores[0].done()):
                     yield scores.popleft().result()
             while scores:

@@ -1,4 +1,4 @@
-"""Whether a whole image fits: measured on a small probe before a large image is tried."""
+"""Memory needed to restore a whole image, measured on a small probe, and the free memory."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from dgunet.evaluation.restoration import Network, TooLargeError, device_of
 from dgunet.system.errors import exhausts_memory
 
 _PROBE = 64
-# Convolution libraries take workspace that no tensor shows: 1.46 and 1.51 times as much in all
+# Convolution libraries allocate workspace that is in no tensor: 1.46 and 1.51 times as much in all
 # for the released deraining DGUNet and deblurring DGUNet+ on a CPU.
 _WORKSPACE = 1.6
-# No variant of the paper exceeds this; below it nothing needs measuring.
+# No variant of the paper exceeds this; images that fit by this bound need no measurement.
 _MOST_BYTES_PER_PIXEL = 30_000
 # Stack and heap that a new thread reserves of the address space.
 _THREAD = 136 * 2**20
@@ -32,10 +32,10 @@ _unmeasured: WeakSet[nn.Module] = WeakSet()
 
 
 def require_memory(network: Network, shape: tuple[int, ...], budget: int | None = None) -> None:
-    """Refuse an image whose whole restoration would not fit.
+    """Refuse an image that does not fit into memory when it is restored whole.
 
     Args:
-        network: the network about to restore it; plain functions are not checked.
+        network: restores the image; plain functions are not checked.
         shape: (H, W, C) of the image.
         budget: bytes that the restoration may take; None for what is free now.
 
@@ -58,10 +58,10 @@ def require_memory(network: Network, shape: tuple[int, ...], budget: int | None 
 
 
 def estimate(network: Network, shape: tuple[int, ...]) -> float | None:
-    """Bytes that restoring an image (H, W, C) whole takes; None if nobody can tell.
+    """Estimate the bytes that restoring an image (H, W, C) whole takes; None if unknown.
 
-    Nobody can for a plain function, and where there is not even the memory for the small probe,
-    which is tried once: modules whose import was interrupted stay half imported.
+    Unknown for a plain function, and where the memory does not suffice for the small probe. The
+    probe is tried once: modules whose import was interrupted stay half imported.
     """
     if not isinstance(network, nn.Module) or network in _unmeasured:
         return None
@@ -75,7 +75,7 @@ def estimate(network: Network, shape: tuple[int, ...]) -> float | None:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that new tensors on ``device`` may take: the machine's, or less in a container.
+    """Bytes that new tensors on ``device`` may take: the machine's, or less in a container.
 
     On a CPU a limit of this process (``ulimit -v``, ``ulimit -d``) counts too.
     """
@@ -87,7 +87,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def process_bytes() -> Iterator[int]:
-    """What the limits of this process on its address space and its data leave."""
+    """Bytes left by the limits of this process on its address space and its data."""
     try:
         import resource
     except ImportError:  # Windows has none
@@ -104,10 +104,10 @@ def process_bytes() -> Iterator[int]:
 
 
 def settle_threads() -> str:
-    """Start the threads of the CPU while this process has the memory for them, or do with one.
+    """Start the CPU threads while this process has the memory for them, or use only one.
 
-    A process with a limit (``ulimit -v``) that reaches it while a thread is started is ended by
-    the thread library, without an error that anybody could catch.
+    The thread library ends a process that reaches its limit (``ulimit -v``) while it starts a
+    thread; no error can be caught.
 
     Returns:
         A note if one thread is used instead of several, else "".
@@ -126,11 +126,11 @@ def settle_threads() -> str:
 def container_bytes(
     groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")
 ) -> Iterator[int]:
-    """What the memory limits of this process's control groups leave, one number a limit.
+    """Bytes left by the memory limits of this process's control groups, one number per limit.
 
-    A container is killed at its own limit, which the machine's free memory does not show. Both
-    versions of control groups are read; the limit of a group above counts as well. File pages that
-    the kernel would drop first are free.
+    A container is killed at its own limit, whatever memory the machine has. Both versions of
+    control groups are read, and limits of parent groups count. Inactive file pages count as free,
+    since the kernel drops them first.
     """
     try:
         lines = groups.read_text(encoding="utf-8").splitlines()
@@ -181,7 +181,7 @@ def bytes_per_pixel(network: nn.Module, channels: int) -> float:
 
 
 class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the storages made under it, drops those that die, remembers the peak."""
+    """Tracks the bytes of living storages and their peak."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""One evaluation shared by several processes, each with a device of its own."""
+"""One evaluation shared by several processes, spread over the GPUs or the CPU threads."""
 
 from __future__ import annotations
 
@@ -43,23 +43,22 @@ def evaluate_in_processes(
 
     Args:
         weights: what `dgunet.network.load_network` reads.
-        store: the prepared set; the processes map its files, and do not check them again.
+        store: the prepared set; the processes map its files without checking them again.
         out: folder of the results.
         settings: of the evaluation.
-        processes: how many share the images. On ``cuda`` they take the GPUs in turn; on ``cpu``
-            each takes its share of the threads this process may use. Those that share a device
-            share its memory.
+        processes: their number. On ``cuda`` they are spread over the GPUs; on ``cpu`` each gets an
+            equal share of the threads. Processes on one device share its memory.
         device: ``cpu`` or ``cuda``.
         on_progress: called as ``on_progress(done, total)`` with images, every few seconds.
         note: called with one line for each row of a killed run that is damaged, and scored again.
 
     Raises:
-        DgunetError: whatever one of them could not do; the rows of the others are kept, and the
-            same call goes on from there.
+        DgunetError: the first error of one of them; all finished rows are kept, and the same call
+            resumes from them.
     """
     threads = max(1, torch.get_num_threads() // processes)
     if device == "cpu":
-        # Once, before they begin: what is free later depends on what the others just do.
+        # Once, before they start: later the free memory depends on the other processes.
         settings = replace(settings, budget=free_bytes(torch.device(device)) // processes)
     rules = protocol(store.manifest.protocol)
     count_done(store, rules, out, settings, note)
@@ -85,8 +84,8 @@ def _result(shard: Future[None]) -> None:
         shard.result()
     except BrokenProcessPool as error:
         raise EvaluationError(
-            "a process that scored images was killed, most likely for want of memory.",
-            "Use fewer --processes; the same command goes on where this one stopped.",
+            "a process that scored images was killed, most likely because memory ran out.",
+            "Use fewer --processes; the same command resumes where this one stopped.",
         ) from error
 
 
@@ -100,14 +99,14 @@ def _evaluate(
     threads: int,
 ) -> None:
     torch.set_num_threads(threads)
-    place = device
+    own_device = device
     if device == "cuda":
         part, parts = shard
         gpus = torch.cuda.device_count()
-        place = f"cuda:{part % gpus}"
+        own_device = f"cuda:{part % gpus}"
         if (neighbours := -(-parts // gpus)) > 1:
-            whole = torch.cuda.get_device_properties(place).total_memory
+            whole = torch.cuda.get_device_properties(own_device).total_memory
             settings = replace(settings, budget=whole // neighbours)
     network, _ = load_network(weights)
     rules = protocol(store.manifest.protocol)
-    score_shard(network.to(place), store, rules, out, settings, shard=shard)
+    score_shard(network.to(own_device), store, rules, out, settings, shard=shard)

@@ -1,11 +1,11 @@
-"""A protocol in words, for the terminal and for the documentation."""
+"""A protocol as text, for the terminal and for the documentation."""
 
 from __future__ import annotations
 
 import textwrap
 from typing import Any
 
-from dgunet.evaluation.protocols import Protocol
+from dgunet.evaluation.metric_protocol import Protocol
 
 _LABELS = {
     "tables": "tables",

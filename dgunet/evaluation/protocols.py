@@ -1,136 +1,26 @@
 """The metric protocols behind the paper's tables, as named and versioned objects.
 
-The paper says "PSNR" and "SSIM" throughout; its released evaluation scripts compute something
-different for every task. A protocol states all of it, and its version is stored with every
-number. Bump ``version`` whenever a definition changes.
+The paper says "PSNR" and "SSIM" throughout; its released evaluation scripts compute them
+differently for every task. A protocol states every choice, and its version is stored with every
+number. Increase ``version`` whenever a definition changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
-
 import numpy as np
 
 from dgunet.evaluation.alignment import aligned_scores
+from dgunet.evaluation.metric_protocol import Protocol, Score
 from dgunet.evaluation.ssim import SsimDefinition, ssim
 from dgunet.imaging.arrays import (
     Array,
-    require_finite,
     require_floats,
     require_same_size,
     require_uint8,
 )
 from dgunet.imaging.colour import matlab_luma, opencv_luma
 from dgunet.imaging.psnr import psnr
-from dgunet.system.errors import ConfigError, EvaluationError
-from dgunet.system.files import sha256_json
-
-
-@dataclass(frozen=True)
-class Score:
-    """One image's quality: PSNR in dB (``inf`` for identical images) and SSIM (at most 1)."""
-
-    psnr: float
-    ssim: float
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How one column of the paper's tables was made.
-
-    ``quantise`` turns a network's output into the array that is scored; ``score`` compares such
-    an array with its target. Both are pure functions over (height, width, channels) arrays.
-
-    Attributes:
-        name: key of ``PROTOCOLS``.
-        version: grows when a definition changes.
-        tables: the paper's tables that use it.
-        reads: what is read and how it is rounded.
-        colour: colour conversion before scoring.
-        data_range: the peak of PSNR and the L of SSIM.
-        psnr: definition, and the answer for identical images.
-        ssim: window, constants, border, averaging over the map.
-        averaging: from images to the cell of a table.
-        padding: what is added before the network and removed after it.
-        clipping: of the network's output.
-        source: where the definition comes from.
-        silent: what the paper leaves open and the released code decides.
-        self_ensemble: whether the released test restores with the x8 self-ensemble.
-        tile: side of the square tiles that the released test restores one by one, or None
-            for whole images.
-        channels: of the scored array; 3 is RGB, 1 is luma.
-        window: the SSIM definition in numbers, or None when nothing is computed here.
-    """
-
-    name: str
-    version: int
-    tables: str
-    reads: str
-    colour: str
-    data_range: float
-    psnr: str
-    ssim: str
-    averaging: str
-    padding: str
-    clipping: str
-    source: str
-    silent: str
-    self_ensemble: bool
-    tile: int | None
-    channels: int
-    window: SsimDefinition | None
-    _quantise: Callable[[Array], Array] = field(repr=False, compare=False)
-    _score: Callable[[Array, Array], Score] | None = field(repr=False, compare=False)
-
-    @property
-    def scores_locally(self) -> bool:
-        """False when only a server holds the targets."""
-        return self._score is not None
-
-    def quantise(self, restored: Array) -> Array:
-        """The array that is scored.
-
-        Args:
-            restored: float, shape (H, W, C); values outside [0, 1] are clipped.
-
-        Raises:
-            EvaluationError: for integers, NaN or infinite values.
-        """
-        require_finite("restored", restored)
-        return self._quantise(restored)
-
-    def score(self, restored: Array, target: Array) -> Score:
-        """Compare a quantised restored image with its target.
-
-        Args:
-            restored: as ``quantise`` returns it: uint8 (H, W, 3) for the RGB protocols,
-                float32 in [0, 1] for ``sidd-blocks``, float64 in [0, 255] for ``cs-y``.
-            target: uint8, shape (H, W, 3); for ``cs-y`` also (H, W, 1).
-
-        Raises:
-            EvaluationError: for any other type, layout, range or size, for NaN, and under
-                ``dnd-server``, whose targets only its server holds.
-        """
-        if self._score is None:
-            raise EvaluationError(
-                f"protocol {self.name} has no local score.",
-                "Bundle the results (dgunet dnd bundle), send them to the benchmark's server, and "
-                "enter the mailed score with dgunet dnd record.",
-            )
-        return self._score(restored, target)
-
-    def describe(self) -> dict[str, Any]:
-        """All stated facts, ready for JSON."""
-        hidden = {"_quantise", "_score", "window"}
-        facts = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
-        return facts | {"window": asdict(self.window) if self.window else None}
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of ``describe()``: two numbers compare only when these agree."""
-        return sha256_json(self.describe())
+from dgunet.system.errors import ConfigError
 
 
 def round_to_uint8(restored: Array) -> Array:

@@ -1,7 +1,7 @@
-"""An evaluation read back: everything that can be computed again is, and must be what it says.
+"""Evaluations read back: all that can be computed again is, and must agree with the files.
 
-What this cannot notice: a ``per_image.parquet`` whose rows were changed together with the digest
-and the means in ``summary.json``. Only a signature, or restoring the images again, could.
+Not detected: rows of ``per_image.parquet`` that were changed together with the digest and the means
+in ``summary.json``. That takes a signature, or restoring the images again.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
+from dgunet.evaluation.file_fields import check_fields
+from dgunet.evaluation.folder_turns import ROWS
 from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.evaluation.rows import AGAIN, PSNR_RANGE, SSIM_RANGE, Row, mean, parse_rows
 from dgunet.evaluation.summary import SELECTION, Digest, EvaluationSummary, Word, finite
@@ -29,8 +31,8 @@ Psnr = Annotated[FiniteFloat, Field(ge=PSNR_RANGE[0], le=PSNR_RANGE[1])] | None
 Ssim = Annotated[FiniteFloat, Field(ge=SSIM_RANGE[0], le=SSIM_RANGE[1])] | None
 
 
-class _Form(BaseModel):
-    """The fields of a summary, each by itself; `_differences` looks at them together."""
+class _SummaryFields(BaseModel):
+    """Types and ranges of a summary's fields; `_differences` compares them with each other."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -58,25 +60,24 @@ class _Form(BaseModel):
 
 
 def find_results(folder: Path) -> list[Path]:
-    """The folders of finished evaluations in ``folder`` and below, in order; itself included.
+    """Find the folders of finished evaluations in ``folder`` and below, itself included, in order.
 
     Raises:
-        EvaluationError: for a per-image table whose summary is gone (one whose evaluation is under
-            way has rows beside it).
+        EvaluationError: for a per-image table without a summary, unless its evaluation is running
+            or was killed.
     """
     found = {path.parent for path in folder.rglob(SUMMARY)}
     for table in folder.rglob(TABLE):
-        if table.parent not in found and not (table.parent / ".rows").is_dir():
+        if table.parent not in found and not (table.parent / ROWS).is_dir():
             raise EvaluationError(f"{table.parent / SUMMARY} is missing.", AGAIN)
     return sorted(found)
 
 
 def read_result(folder: Path) -> EvaluationSummary:
-    """The summary of the evaluation in ``folder``, checked against its per-image table.
+    """Read the summary of the evaluation in ``folder`` and check it against its per-image table.
 
-    The table must have the digest that the summary names and hold the protocol, the number of
-    images and exactly the means that the summary tells; the state must follow from these, and what
-    is said of the test set must be what the catalogue says.
+    The table must have the summary's digest, protocol, number of images and exactly its means. The
+    state must follow from these, and the facts of the test set must be those of the catalogue.
 
     Raises:
         DataError: if there is no ``summary.json``.
@@ -92,16 +93,16 @@ def read_result_and_rows(folder: Path) -> tuple[EvaluationSummary, list[Row]]:
     try:
         content = read_bytes(table, kind=EvaluationError)
     except FileNotFoundError:
-        raise EvaluationError(f"{table} is missing, and {path} rests on it.", AGAIN) from None
+        raise EvaluationError(f"{table} is missing, which {path} summarises.", AGAIN) from None
     if (digest := sha256_bytes(content)) != summary.per_image_sha256:
         raise EvaluationError(
             f"{path}: per_image_sha256 is {summary.per_image_sha256}, {table} has {digest}.", AGAIN
         )
     rows = parse_rows(content, str(table))
     for field, wanted, why in _differences(summary, rows):
-        if (told := getattr(summary, field)) != wanted:
+        if (stated := getattr(summary, field)) != wanted:
             raise EvaluationError(
-                f"{path}: {field} is {shorten(told)}, {why} {shorten(wanted)}.", AGAIN
+                f"{path}: {field} is {shorten(stated)}, {why} {shorten(wanted)}.", AGAIN
             )
     return summary, rows
 
@@ -120,26 +121,21 @@ def check_summary(content: dict[str, Any], origin: str) -> EvaluationSummary:
     Raises:
         EvaluationError: naming ``origin``, the field and its value.
     """
-    try:
-        return EvaluationSummary(**_Form.model_validate(content).model_dump())
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = shorten(str(first["loc"][0]))[1:-1]
-        value = "" if first["type"] == "missing" else f" is {shorten(first['input'])}"
-        raise EvaluationError(f"{origin}: {field}{value}: {first['msg']}.", AGAIN) from error
+    form = check_fields(_SummaryFields, content, origin, hint=AGAIN)
+    return EvaluationSummary(**form.model_dump())
 
 
-def _differences(told: EvaluationSummary, rows: list[Row]) -> Iterator[tuple[str, Any, str]]:
-    """(field, the only right value, where it comes from) for all that can be computed again."""
-    info = (CATALOGUE | FURTHER).get(told.dataset)
+def _differences(summary: EvaluationSummary, rows: list[Row]) -> Iterator[tuple[str, Any, str]]:
+    """(field, its only right value, the source of that value) for all that can be computed."""
+    info = (CATALOGUE | FURTHER).get(summary.dataset)
     yield "dataset", info.name if info else None, "which the catalogue does not know:"
     assert info is not None
     yield "task", info.task, "the catalogue has"
     yield "published_images", info.pairs, "the catalogue has"
     yield "protocol", info.protocol, "the catalogue has"
-    if told.row.startswith("DGUNet"):
-        yield "row", told.variant, "its variant is"
-    ratio = (told.ratio or "a ratio") if info.task == "cs" else None
+    if summary.row.startswith("DGUNet"):
+        yield "row", summary.variant, "its variant is"
+    ratio = (summary.ratio or "a ratio") if info.task == "cs" else None
     yield "ratio", ratio, f"a result of {info.task} has"
     yield "images", len(rows), f"{TABLE} has"
     for name in ("protocol", "protocol_version"):
@@ -147,14 +143,18 @@ def _differences(told: EvaluationSummary, rows: list[Row]) -> Iterator[tuple[str
             yield name, value, f"{TABLE} has"
     for name in ("psnr", "ssim", "input_psnr", "input_ssim"):
         yield name, finite(mean(getattr(row, name) for row in rows)), f"the rows of {TABLE} give"
-    whole = told.profile == "paper" and len(rows) == info.pairs
-    yield "complete", told.complete and whole, f"{len(rows)} images of profile {told.profile} are"
-    state: EvaluationState = "measured" if told.complete else "partial"
+    whole = summary.profile == "paper" and len(rows) == info.pairs
+    yield (
+        "complete",
+        summary.complete and whole,
+        f"{len(rows)} images of profile {summary.profile} are",
+    )
+    state: EvaluationState = "measured" if summary.complete else "partial"
     if not PROTOCOLS[info.protocol].scores_locally:
         state = "waiting for the server"
     yield "state", state, "its other fields say"
     tiled = any(row.tile is not None for row in rows)
-    yield "parity", told.parity and not tiled, f"with tiles in {TABLE} it is"
-    chosen = told.selection.removeprefix("test-set ")
-    known = chosen in CATALOGUE or not told.selection.startswith("test-set ")
-    yield "selection", told.selection if known else None, "which names no set of the catalogue:"
+    yield "parity", summary.parity and not tiled, f"with tiles in {TABLE} it is"
+    chosen = summary.selection.removeprefix("test-set ")
+    known = chosen in CATALOGUE or not summary.selection.startswith("test-set ")
+    yield "selection", summary.selection if known else None, "which names no set of the catalogue:"

@@ -1,4 +1,4 @@
-"""The journal of an evaluation: rows on disk as they come, so that a killed run resumes."""
+"""The journal of an evaluation: finished rows on disk, so that a killed run resumes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from dgunet.system import files, leftovers
 from dgunet.system.errors import DgunetError
 from dgunet.system.line_files import append_line, format_line, open_log, read_lines
 
-LOCKS = "lock"
-"""How the names of the locks beside the rows begin; see `dgunet.evaluation.folder_turns`."""
+LOCK = "lock"
+"""Name of the lock beside the journals; see `dgunet.evaluation.folder_turns`."""
 
 Note = Callable[[str], None]
-"""Is told what was ignored, one line each."""
+"""Called with one line for everything that was ignored."""
 
 
-class Journal:
-    """Rows on disk as they come, one file per process, so that a killed run resumes.
+class RowJournal:
+    """Finished rows on disk, one file per process, so that a killed run resumes.
 
     A file starts with the key of its evaluation (checkpoint, data, protocol, settings); rows of
-    another key are ignored. Every line carries a check sum: one that a kill cut off, that was
-    changed, or that holds something else than a row is ignored too, and its image is scored again.
+    another key are ignored. Every line has a checksum: a line that was cut off or changed, or that
+    is not a row, is ignored as well, and its image is scored again.
     """
 
     def __init__(self, folder: Path, key: str, part: str) -> None:
@@ -60,25 +60,25 @@ class Journal:
         append_line(handle, _content(entry))
 
     def remove(self) -> None:
-        """Drop the journal of a finished evaluation; the locks beside it stay."""
+        """Remove the journals of a finished evaluation; the lock beside them stays."""
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if not path.name.startswith(LOCKS):
+            if path.name != LOCK:
                 leftovers.remove(path)
 
     def _read(self, path: Path, note: Note) -> Iterator[Entry]:
         try:
-            told = read_lines(path)
+            lines = read_lines(path)
         except DgunetError as error:
             note(f"{error.message} Its images are scored again.")
             return
-        for number, why in told.damaged:
+        for number, why in lines.damaged:
             what = "all its images are" if number == 1 else "its image is"
             note(f"{path}, line {number}: {why}; {what} scored again.")
-        if any(number == 1 for number, _ in told.damaged) or told.entries[:1] != [
+        if any(number == 1 for number, _ in lines.damaged) or lines.entries[:1] != [
             {"key": self.key}
         ]:
             return
-        for content in told.entries[1:]:
+        for content in lines.entries[1:]:
             try:
                 yield _entry(content)
             except ValueError as error:
@@ -93,16 +93,16 @@ def _content(entry: Entry) -> dict[str, Any]:
 def _entry(content: Mapping[str, Any]) -> Entry:
     index = content.get("index")
     if set(content) != {"index", "row", "timing"} or type(index) is not int or index < 0:
-        raise ValueError("a line is no row of an evaluation")
+        raise ValueError("a line is not a row of an evaluation")
     return index, parse_row(content["row"]), _timing(content["timing"])
 
 
 def _timing(content: object) -> Timing:
     names = {field.name for field in fields(Timing)}
     if not isinstance(content, Mapping) or set(content) != names:
-        raise ValueError("the seconds of an image are of another form")
+        raise ValueError("the timing of an image has other fields")
     if not isinstance(content["id"], str) or not all(
         isinstance(content[name], float) and math.isfinite(content[name]) for name in names - {"id"}
     ):
-        raise ValueError("the seconds of an image are no numbers")
+        raise ValueError("the timing of an image is not numeric")
     return Timing(**content)

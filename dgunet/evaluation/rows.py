@@ -1,4 +1,4 @@
-"""The per-image table: its rows, the Parquet file, and reading it back without trusting it."""
+"""The per-image table: its rows, the Parquet file, and its checked reading."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from dgunet.system.files import atomic_path
 from dgunet.system.reading import shorten
 
 PSNR_RANGE = (-100.0, 200.0)
-"""dB that a finite PSNR can have: 8-bit images, float32 blocks and aligned ones lie well inside."""
+"""Range of a finite PSNR in dB, wider than any protocol can give."""
 
 SSIM_RANGE = (-1.0, 1.0 + 1e-9)
-"""A sum of rounded numbers may pass 1 by its last digit."""
+"""Range of SSIM; a mean of rounded numbers may exceed 1 by its last digit."""
 
 SIDE = 1 << 20
-"""Pixels that no side of an image reaches."""
+"""Upper bound in pixels, exclusive, for a side of an image."""
 
 MOST_ROWS = 1_000_000
-"""Images that no test set has."""
+"""Upper bound for the images of a test set."""
 
 DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -95,9 +95,6 @@ _SCHEMA = pa.schema(
         ("tile", pa.int32()),
     ]
 )
-_TIMING_SCHEMA = pa.schema(
-    [("id", pa.string()), *((name, pa.float64()) for name in ("read", "restore", "score"))]
-)
 
 
 def array_sha256(array: Array) -> str:
@@ -113,7 +110,9 @@ def array_sha256(array: Array) -> str:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write the per-image table; the same rows give the same bytes."""
-    _write_table(path, [asdict(row) for row in rows], _SCHEMA)
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_SCHEMA)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="snappy")
 
 
 def write_rows_csv(path: Path, rows: Iterable[Row]) -> None:
@@ -127,25 +126,15 @@ def write_rows_csv(path: Path, rows: Iterable[Row]) -> None:
         writer.writerows(asdict(row) for row in rows)
 
 
-def write_timings(path: Path, timings: Iterable[Timing]) -> None:
-    """Write seconds per image; not reproducible, so kept apart from the tracked table."""
-    _write_table(path, [asdict(timing) for timing in timings], _TIMING_SCHEMA)
-
-
-def _write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="snappy")
-
-
 def parse_row(content: object) -> Row:
-    """A row from the values by name that another process or an earlier run left.
+    """Check the values of a row, as another process or an earlier run wrote them.
 
     Raises:
         ValueError: naming the first field that is missing, unknown, of another type or out of
             range.
     """
     if not isinstance(content, Mapping):
-        raise ValueError("the row is no object")
+        raise ValueError("the row is not an object")
     names = [field.name for field in fields(Row)]
     if odd := set(content) ^ set(names):
         raise ValueError(f"the field {shorten(min(map(str, odd)))} is missing or unknown")
@@ -189,18 +178,18 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 
 
 def parse_rows(content: bytes, origin: str) -> list[Row]:
-    """The rows of a per-image table that `write_rows` wrote.
+    """Parse a per-image table that `write_rows` wrote.
 
     Raises:
-        EvaluationError: naming ``origin`` and the row, if it is no such table, an id is there
-            twice, or a value is of another type or out of range.
+        EvaluationError: naming ``origin`` and the row, if it is no such table, an id occurs twice,
+            or a value is of another type or out of range.
     """
     try:
         file = pq.ParquetFile(io.BytesIO(content))
         if not file.schema_arrow.equals(_SCHEMA) or file.metadata.num_rows > MOST_ROWS:
             raise ValueError("it has other columns than a per-image table")
         lines = file.read().to_pylist()
-    except Exception as error:  # pyarrow raises what its parsers stumble over
+    except Exception as error:  # pyarrow's parsers raise errors of any type
         raise EvaluationError(f"{origin} is damaged ({shorten(str(error))}).", AGAIN) from error
     rows: list[Row] = []
     seen: set[str] = set()
@@ -211,7 +200,7 @@ def parse_rows(content: bytes, origin: str) -> list[Row]:
             raise EvaluationError(f"{origin}, row {number}: {error}.", AGAIN) from error
         if row.id in seen:
             raise EvaluationError(
-                f"{origin}, row {number}: the image {shorten(row.id)} is there twice.", AGAIN
+                f"{origin}, row {number}: the image {shorten(row.id)} occurs twice.", AGAIN
             )
         seen.add(row.id)
         rows.append(row)
@@ -227,4 +216,4 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 
 Entry = tuple[int, Row, Timing]
-"""An image's place in the set, its row and its seconds."""
+"""Index of an image in the set, its row and its seconds."""

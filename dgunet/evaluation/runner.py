@@ -10,28 +10,24 @@ from typing import Any
 from torch import nn
 
 from dgunet.evaluation.dnd import box_is, bundle_boxes
-from dgunet.evaluation.folder_turns import ROWS, alone, sharing
-from dgunet.evaluation.image_steps import BOXES, Settings, Store, Work, picture_path, stream
-from dgunet.evaluation.protocols import Protocol
+from dgunet.evaluation.folder_turns import ROWS
+from dgunet.evaluation.image_steps import (
+    BOXES,
+    ImageSteps,
+    PreparedSet,
+    Settings,
+    kept_image_path,
+    stream,
+)
+from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.restoration import Network
-from dgunet.evaluation.row_journal import Journal, Note
-from dgunet.evaluation.rows import Entry, Row, mean, write_rows, write_timings
+from dgunet.evaluation.row_journal import Note, RowJournal
+from dgunet.evaluation.rows import Entry, Row, Timing, mean, write_rows
 from dgunet.evaluation.summary import EvaluationSummary, finite
 from dgunet.system import leftovers
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import sha256_file, sha256_json, sha256_source, tree_digest, write_json
 from dgunet.terms import EvaluationState
-
-__all__ = [
-    "EvaluationSummary",
-    "Settings",
-    "alone",
-    "evaluate_shard",
-    "evaluate_store",
-    "merge_rows",
-    "merge_shards",
-    "score_shard",
-]
 
 CODE = ("evaluation", "network")
 
@@ -42,178 +38,102 @@ def _say_nothing(line: str) -> None:
     pass
 
 
-def evaluate_store(
+def score_shard(
     network: Network,
-    store: Store,
+    store: PreparedSet,
     protocol: Protocol,
     out: Path,
+    settings: Settings,
     *,
-    row: str | None = None,
-    variant: str = "DGUNet",
-    ratio: int | None = None,
-    checkpoint_sha256: str = "",
-    keep_images: int = 0,
-    tile: int | None = None,
-    fallback_tile: int | None = None,
-    faithful: bool = True,
-    timings: Path | None = None,
+    shard: tuple[int, int] = (0, 1),
     on_row: OnRow | None = None,
     note: Note = _say_nothing,
-) -> EvaluationSummary:
-    """Restore and score every image of ``store``.
+) -> None:
+    """Score a shard for a caller that holds ``out`` by `alone`, or whose parent process does.
 
-    Writes ``out/per_image.parquet``, ``out/summary.json`` and ``out/restored/*.png`` (for DND
-    also ``out/bundled/*.mat``), all of them the same bytes for the same input. Reading,
-    restoring and scoring overlap; memory does not grow with the number of images. A killed
-    evaluation resumes where it stopped.
+    Reading, restoring and scoring overlap; memory does not grow with the number of images. Rows
+    of a killed run of the same evaluation are used again.
 
     Args:
         network: maps (1, C, H, W) in [0, 1] to the stage outputs, the result last.
         store: the prepared set.
         protocol: of the set's table column.
-        out: folder of the results.
-        row: see `Settings`; defaults to ``variant``.
-        variant: see `Settings`.
-        ratio: see `Settings`.
-        checkpoint_sha256: see `Settings`; empty means unknown, and nothing is resumed.
-        keep_images: see `Settings`.
-        tile: see `Settings`.
-        fallback_tile: see `Settings`.
-        faithful: see `Settings`.
-        timings: where to write seconds per image, or None; such a file is never reproducible.
+        out: folder of the results; restored images are kept in ``out/restored``.
+        settings: of the evaluation; without a checkpoint's SHA-256 no earlier row is used.
+        shard: ``(i, n)``: every n-th image from the i-th on.
         on_row: called as ``on_row(row, done, total)`` after each image, in order.
         note: called with one line for each row of a killed run that is damaged, and scored again.
 
     Raises:
-        DataError: for an empty set or a record without the image that the protocol needs.
-        EvaluationError: when a result cannot be scored, an image does not fit into memory, or
-            another process evaluates into ``out``.
-    """
-    settings = Settings(
-        row=row or variant,
-        variant=variant,
-        ratio=ratio,
-        checkpoint_sha256=checkpoint_sha256,
-        keep_images=keep_images,
-        tile=tile,
-        fallback_tile=fallback_tile,
-        faithful=faithful,
-    )
-    with alone(out):
-        score_shard(network, store, protocol, out, settings, on_row=on_row, note=note)
-        return merge_rows(store, protocol, out, settings, timings=timings)
-
-
-def evaluate_shard(
-    network: Network,
-    store: Store,
-    protocol: Protocol,
-    out: Path,
-    settings: Settings,
-    *,
-    shard: tuple[int, int] = (0, 1),
-    on_row: OnRow | None = None,
-    note: Note = _say_nothing,
-) -> None:
-    """Score every n-th image from the i-th on, ``shard = (i, n)``, into a journal in ``out``.
-
-    Processes may share ``out``, each with a shard of its own; `merge_shards` makes the tables once
-    all are done.
-
-    Raises:
         ValueError: for a shard number outside 0 to n - 1.
-        EvaluationError: as `evaluate_store`; also if another process scores the same shard.
+        DataError: for an empty set or a record without the image that the protocol needs.
+        EvaluationError: when a result cannot be scored or an image does not fit into memory.
     """
-    part, parts = shard
-    with sharing(out, f"{part}-of-{parts}"):
-        score_shard(network, store, protocol, out, settings, shard=shard, on_row=on_row, note=note)
-
-
-def score_shard(
-    network: Network,
-    store: Store,
-    protocol: Protocol,
-    out: Path,
-    settings: Settings,
-    *,
-    shard: tuple[int, int] = (0, 1),
-    on_row: OnRow | None = None,
-    note: Note = _say_nothing,
-) -> None:
-    """`evaluate_shard` for a caller that holds ``out`` by `alone`, or whose parent does."""
     part, parts = shard
     if not 0 <= part < parts:
         raise ValueError(f"shard {part} of {parts} does not exist")
     if not len(store):
         raise DataError(f"the prepared set {store.manifest.dataset} is empty.", "Prepare it again.")
-    journal = Journal(out / ROWS, _key(store, protocol, settings), f"{part}-of-{parts}")
+    journal = RowJournal(out / ROWS, _key(store, protocol, settings), f"{part}-of-{parts}")
     if not settings.checkpoint_sha256:
         leftovers.remove(journal.path)
     mine = range(part, len(store), parts)
-    work = Work(network, store, protocol, out, settings)
+    steps = ImageSteps(network, store, protocol, out, settings)
     done = journal.entries(note)
-    todo = [index for index in mine if not (index in done and _usable(work, done[index], note))]
+    todo = [index for index in mine if not (index in done and _usable(steps, done[index], note))]
     if isinstance(network, nn.Module):
         network.eval()
     with journal.appending() as handle:
-        for count, entry in enumerate(stream(work, todo), start=len(mine) - len(todo) + 1):
+        for count, entry in enumerate(stream(steps, todo), start=len(mine) - len(todo) + 1):
             journal.append(handle, entry)
             if on_row is not None:
                 on_row(entry[1], count, len(mine))
 
 
-def _usable(work: Work, entry: Entry, note: Note) -> bool:
-    """Whether an earlier run's row is of the image at its place, and its files are there."""
+def _usable(steps: ImageSteps, entry: Entry, note: Note) -> bool:
+    """Whether an earlier run's row is of the image at its index, and its kept files exist."""
     index, row, _ = entry
-    name = work.store[index].id
-    if row.id != name or row.protocol != work.protocol.name:
-        note(f"{work.out / ROWS}: the row of {name} is another image's; it is scored again.")
+    name = steps.store[index].id
+    if row.id != name or row.protocol != steps.protocol.name:
+        note(f"{steps.out / ROWS}: the row of {name} is of another image; it is scored again.")
         return False
-    if index < work.settings.keep_images and not picture_path(work.out, name).is_file():
+    if index < steps.settings.keep_images and not kept_image_path(steps.out, name).is_file():
         return False
-    return work.protocol.scores_locally or box_is(work.out / BOXES, name, row.restored_sha256)
+    return steps.protocol.scores_locally or box_is(steps.out / BOXES, name, row.restored_sha256)
 
 
 def count_done(
-    store: Store,
+    store: PreparedSet,
     protocol: Protocol,
     out: Path,
     settings: Settings,
     note: Note = _say_nothing,
 ) -> int:
     """Images that the shards of an evaluation in ``out`` have scored so far."""
-    done = Journal(out / ROWS, _key(store, protocol, settings), "").entries(note)
+    done = RowJournal(out / ROWS, _key(store, protocol, settings), "").entries(note)
     return sum(index < len(store) for index in done)
 
 
-def merge_shards(
-    store: Store,
+def merge_rows(
+    store: PreparedSet,
     protocol: Protocol,
     out: Path,
     settings: Settings,
-    *,
-    timings: Path | None = None,
-) -> EvaluationSummary:
-    """Make the tables of ``out`` from the journals of all shards; see `evaluate_store`.
+) -> tuple[EvaluationSummary, list[Timing]]:
+    """Make the tables from the journals of all shards, for a caller that holds ``out`` by `alone`.
+
+    Writes ``out/per_image.parquet`` and ``out/summary.json`` (for DND also ``out/bundled/*.mat``),
+    the same bytes for the same rows, and removes the journals.
+
+    Returns:
+        The summary, and the seconds by image in the order of the set, which differ from run to
+        run and are in none of the files.
 
     Raises:
-        EvaluationError: when images are missing, because a shard has not finished, or while a
-            process evaluates into ``out``.
+        EvaluationError: when images are missing, because a shard has not finished.
+        DataError: if a restored box of DND was changed or is missing.
     """
-    with alone(out):
-        return merge_rows(store, protocol, out, settings, timings=timings)
-
-
-def merge_rows(
-    store: Store,
-    protocol: Protocol,
-    out: Path,
-    settings: Settings,
-    *,
-    timings: Path | None = None,
-) -> EvaluationSummary:
-    """`merge_shards` for a caller that holds ``out`` by `alone`."""
-    journal = Journal(out / ROWS, _key(store, protocol, settings), "0-of-1")
+    journal = RowJournal(out / ROWS, _key(store, protocol, settings), "0-of-1")
     entries = journal.entries()
     missing = [index for index in range(len(store)) if index not in entries]
     if missing:
@@ -226,31 +146,29 @@ def merge_rows(
     rows = [row for _, row, _ in ordered]
     table = out / "per_image.parquet"
     write_rows(table, rows)
-    kept = {picture_path(out, row.id) for row in rows[: settings.keep_images]}
+    kept = {kept_image_path(out, row.id) for row in rows[: settings.keep_images]}
     for stale in set((out / "restored").glob("*.png")) - kept:
         stale.unlink()
     if not protocol.scores_locally:
         bundle_boxes(out / BOXES, out / "bundled", {row.id: row.restored_sha256 for row in rows})
-    if timings is not None:
-        write_timings(timings, [timing for _, _, timing in ordered])
     summary = _summary(store.manifest, protocol, settings, rows, sha256_file(table))
     write_json(out / "summary.json", summary.to_dict())
     for folder in (out, out / "restored"):
         leftovers.remove_dead(folder)
     journal.remove()
-    return summary
+    return summary, [timing for _, _, timing in ordered]
 
 
 @cache
 def code_digest() -> str:
-    """Digest of the code that decides a row, so that no run resumes what other code began."""
+    """Digest of the code that decides a row: rows of other code are not resumed."""
     package = Path(__file__).parents[1]
     return sha256_json(
-        {room: tree_digest(package / room, "*.py", digest=sha256_source) for room in CODE}
+        {name: tree_digest(package / name, "*.py", digest=sha256_source) for name in CODE}
     )
 
 
-def _key(store: Store, protocol: Protocol, settings: Settings) -> str:
+def _key(store: PreparedSet, protocol: Protocol, settings: Settings) -> str:
     return sha256_json(
         {
             "code": code_digest(),

@@ -1,4 +1,4 @@
-"""Anybody's restored images against their targets, under the paper's protocols."""
+"""Restored images of any method against their targets, under the paper's protocols."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from dgunet.data.readers.images import SUFFIXES, read_grey, read_rgb
 from dgunet.data.readers.matlab import read_variable, sidd_blocks
-from dgunet.evaluation.protocols import Protocol
+from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.rows import Row, array_sha256
 from dgunet.imaging.arrays import Array, require_finite
 from dgunet.imaging.npy_files import read_npy
@@ -23,6 +23,7 @@ from dgunet.system.reading import shorten
 Load = Callable[[], Array]
 _AT_ONCE = 2
 _BEYOND = 1.0
+"""How far floats may exceed [0, 1]: a network's raw output does so a little."""
 _SIDD_TARGETS = "ValidationGtBlocksSrgb"
 
 
@@ -32,7 +33,7 @@ def score_results(
     protocol: Protocol,
     *,
     partial: bool = False,
-    told: Callable[[str], None] = lambda line: None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Row]:
     """Score two folders, or two SIDD ``.mat`` files, pair by pair in natural order.
 
@@ -47,7 +48,7 @@ def score_results(
         target: folder of targets, or ``ValidationGtBlocksSrgb.mat``.
         protocol: how to score.
         partial: accept targets without a restored image.
-        told: called with a line for each folder of which files are left out.
+        note: called with one line for each folder of which files are left out.
 
     Raises:
         EvaluationError: for folders that do not pair, or a pair that cannot be scored.
@@ -55,14 +56,14 @@ def score_results(
     """
     if not protocol.scores_locally:
         raise EvaluationError(
-            f"protocol {protocol.name} has no local score.", "Only its server holds the targets."
+            f"protocol {protocol.name} has no local score.", "Only its server has the targets."
         )
     blocks = restored.suffix == ".mat" and target.suffix == ".mat"
     pairs = (
         _block_pairs(restored, target)
         if blocks
         else _paired(
-            _images(restored, {".npy"}, told), _images(target, set(), told), protocol, partial
+            _images(restored, {".npy"}, note), _images(target, set(), note), protocol, partial
         )
     )
 
@@ -111,7 +112,7 @@ def _as_scored(given: Array, protocol: Protocol) -> Array:
             return np.asarray(given / np.float32(255), np.float32)
         return given
     require_finite("restored", given)
-    # A network's raw output goes a little beyond; values that reach farther have another unit.
+    # Values farther outside are of another unit.
     if given.size and (given.min() < -_BEYOND or given.max() > 1.0 + _BEYOND):
         raise EvaluationError(
             f"the restored image spans [{given.min():g}, {given.max():g}], floats are in [0, 1].",
@@ -120,21 +121,21 @@ def _as_scored(given: Array, protocol: Protocol) -> Array:
     return protocol.quantise(given)
 
 
-def _images(folder: Path, more: set[str], told: Callable[[str], None]) -> dict[str, Path]:
+def _images(folder: Path, more: set[str], note: Callable[[str], None]) -> dict[str, Path]:
     """The images of ``folder`` by their path without suffix; hidden ones are left out."""
     if not folder.is_dir():
         raise EvaluationError(
-            f"{folder} is no folder.", "Give a folder of images (or two .mat files for SIDD)."
+            f"{folder} is not a folder.", "Give a folder of images (or two .mat files for SIDD)."
         )
     found: dict[str, Path] = {}
     files = sorted(path for path in folder.rglob("*") if not path.is_dir())
     hidden = {path for path in files if is_hidden(path, folder)}
     taken = [p for p in files if p not in hidden and p.suffix.lower() in SUFFIXES | more]
     if len(taken) < len(files):
-        told(left_out(folder, len(files) - len(taken), len(hidden)))
+        note(left_out(folder, len(files) - len(taken), len(hidden)))
     for path in taken:
         if not path.is_file():
-            raise EvaluationError(f"{path} is not a regular file.", "Put an image in its place.")
+            raise EvaluationError(f"{path} is not a regular file.", "Replace it by an image file.")
         name = path.relative_to(folder).with_suffix("").as_posix()
         _check_utf8(path, name)
         if name in found:
@@ -186,12 +187,12 @@ def _block_pairs(restored: Path, target: Path) -> Iterator[tuple[str, Load, Load
         raise EvaluationError(
             f"{restored} has no variable Idenoised.", "It holds (40, 32, 256, 256, 3) blocks."
         ) from error
-    except Exception as error:  # scipy raises what its parser stumbles over
+    except Exception as error:  # scipy's parser raises errors of any type
         raise EvaluationError(
             f"{restored} is no readable MATLAB file ({error}).", "Save it again."
         ) from error
-    last, picture = list(truths.items())[-1]
-    shape = (*map(int, last.split("_")), *picture.shape())
+    last, image = list(truths.items())[-1]
+    shape = (*map(int, last.split("_")), *image.shape())
     if given.shape != shape:
         # Another order of the same blocks would pair them wrongly.
         raise EvaluationError(
@@ -203,10 +204,8 @@ def _block_pairs(restored: Path, target: Path) -> Iterator[tuple[str, Load, Load
         return lambda: block
 
     return (
-        (name, loader(block), picture.load)
-        for block, (name, picture) in zip(
-            given.reshape(-1, *shape[2:]), truths.items(), strict=True
-        )
+        (name, loader(block), image.load)
+        for block, (name, image) in zip(given.reshape(-1, *shape[2:]), truths.items(), strict=True)
     )
 
 

@@ -1,4 +1,4 @@
-"""Proof on the user's machine: every protocol on images made by a formula, against constants.
+"""Self-test on the user's machine: every protocol on images of a formula, against constants.
 
 The constants come from slow references that share no code with the package; a test computes
 them again.
@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from dgunet.evaluation.batched import score_batch
-from dgunet.evaluation.protocols import PROTOCOLS, Protocol, Score
+from dgunet.evaluation.metric_protocol import Protocol, Score
+from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import EvaluationError
 
@@ -26,7 +27,7 @@ ALIGNED_TOLERANCE = 5e-3
 
 
 @dataclass(frozen=True)
-class Check:
+class MetricCheck:
     """One metric of one protocol against its constant; ``ok`` when within ``tolerance``.
 
     ``where`` is ``array``, or the device on which tensors were scored.
@@ -50,7 +51,7 @@ class Check:
         return self.deviation <= self.tolerance
 
 
-def check_metrics(device: str = "cpu") -> Iterator[Check]:
+def check_metrics(device: str = "cpu") -> Iterator[MetricCheck]:
     """Score the formula's images under every protocol that scores locally.
 
     Args:
@@ -79,7 +80,7 @@ def check_metrics(device: str = "cpu") -> Iterator[Check]:
         for where, score in scores.items():
             for metric in ("psnr", "ssim"):
                 value = getattr(score, metric)
-                yield Check(protocol.name, where, metric, value, constants[metric], close)
+                yield MetricCheck(protocol.name, where, metric, value, constants[metric], close)
 
 
 def _score_on(device: str, protocol: Protocol, restored: Array, target: Array) -> Score:
@@ -100,7 +101,7 @@ def formula_pair(protocol: Protocol) -> tuple[Array, Array]:
     alignment needs texture).
     """
     size = (96, 128) if protocol.name == "realblur-aligned" else (24, 40)
-    target = _picture(*size, protocol.channels)
+    target = _scene(*size, protocol.channels)
     rows, columns, channels = np.indices(target.shape, dtype=np.uint64)
     seeds = (rows * 7919 + columns * 104729 + channels * 1299709 + 17) * 2654435761
     noise = ((seeds >> np.uint64(13)) % 25).astype(np.int64) - 12
@@ -114,7 +115,7 @@ def formula_pair(protocol: Protocol) -> tuple[Array, Array]:
     return restored.astype(np.uint8), target
 
 
-def _picture(height: int, width: int, channels: int) -> NDArray[np.uint8]:
+def _scene(height: int, width: int, channels: int) -> NDArray[np.uint8]:
     """Slanted waves and a grid of bright squares."""
     rows, columns, channel = np.indices((height, width, channels), dtype=np.int64)
     wave = np.abs((9 * rows + 5 * columns + 70 * channel + rows * columns // 6) % 320 - 160)

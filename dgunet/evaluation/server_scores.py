@@ -1,4 +1,4 @@
-"""The records of DND's mailed scores, read back: typed by people, so every field is looked at."""
+"""Records of DND's mailed scores. People write them by hand, so every field is checked."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from dgunet.evaluation.dnd import ServerScore
+from dgunet.evaluation.file_fields import check_fields
 from dgunet.evaluation.summary import Digest, Word
 from dgunet.system.errors import EvaluationError
 from dgunet.system.files import sha256_file
-from dgunet.system.reading import read_mapping, shorten
+from dgunet.system.reading import read_mapping
 from dgunet.system.safe_paths import inside, safe_file_name
 from dgunet.terms import Variant
 
 SCORE_BYTES = 1 << 20
 
-MEND = "Enter it again with `dgunet dnd record`."
+AGAIN = "Enter it again with `dgunet dnd record`."
 
 
-class _Form(BaseModel):
-    """The fields of a record and their ranges; DND scores in sRGB lie well inside."""
+class _ScoreFields(BaseModel):
+    """Types and ranges of a record's fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -39,14 +40,15 @@ class _Form(BaseModel):
 
 
 def read_scores(folder: Path) -> list[ServerScore]:
-    """The mailed scores in ``folder``, one for each ``dnd-*.json``.
+    """Read the mailed scores in ``folder``, one for each ``dnd-*.json``.
 
-    The kept evidence is compared with its digest where it lies beside its record; a pipeline's
-    step has the records alone.
+    The evidence is compared with its digest where it is beside its record; the steps of a pipeline
+    have only the records.
 
     Raises:
-        EvaluationError: naming the file and the field: no JSON object, an unknown or missing
-            field, a value out of range, other evidence, or two records of the same results.
+        EvaluationError: naming the file and the field, for a file that is not a JSON object, an
+            unknown or missing field, a value out of range, changed evidence, or two records of
+            the same results.
     """
     scores: dict[str, ServerScore] = {}
     origins: dict[str, Path] = {}
@@ -55,7 +57,7 @@ def read_scores(folder: Path) -> list[ServerScore]:
         evidence = inside(folder, score.evidence, origin=str(path), kind=EvaluationError)
         if evidence.is_file() and sha256_file(evidence) != score.evidence_sha256:
             raise EvaluationError(
-                f"{path}: evidence_sha256 is not that of {evidence}.", f"{MEND} Keep the mail."
+                f"{path}: evidence_sha256 is not that of {evidence}.", f"{AGAIN} Keep the mail."
             )
         key = score.per_image_sha256
         if key in scores:
@@ -67,18 +69,11 @@ def read_scores(folder: Path) -> list[ServerScore]:
 
 
 def check_score(content: Mapping[str, Any], origin: str) -> ServerScore:
-    """The score in ``content``; ``origin`` is named in errors.
+    """Check the fields of a score; ``origin`` is named in errors.
 
     Raises:
         EvaluationError: naming the first field that is missing, unknown or out of range.
     """
-    try:
-        score = ServerScore(**_Form.model_validate(dict(content)).model_dump())
-    except ValidationError as error:
-        first = error.errors()[0]
-        value = "" if first["type"] == "missing" else f" is {shorten(first['input'])}"
-        raise EvaluationError(
-            f"{origin}: {shorten(str(first['loc'][0]))[1:-1]}{value}: {first['msg']}.", MEND
-        ) from error
+    score = ServerScore(**check_fields(_ScoreFields, content, origin, hint=AGAIN).model_dump())
     safe_file_name(score.evidence, origin=origin, kind=EvaluationError)
     return score

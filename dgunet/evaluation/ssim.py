@@ -153,7 +153,7 @@ def _with_halo(image: Array, rows: slice, columns: slice, reach: int, edge: int)
 
 
 class _Scratch(threading.local):
-    """Memory used again for every block, a few MB a thread: fresh pages cost as much as filters."""
+    """Memory reused for every block, a few MB per thread: new pages cost as much as the filters."""
 
     def __init__(self) -> None:
         self._memory: dict[str, Float] = {}
@@ -214,7 +214,7 @@ def _filter(plane: Array, definition: SsimDefinition) -> Array:
 
 
 def _similarity(averages: Float, definition: SsimDefinition) -> Float:
-    """The formula, with numerator and denominator both multiplied by four; in place.
+    """The SSIM formula, numerator and denominator both multiplied by four; in place.
 
     With M = s^2, N = d^2, P = var(x + y), Q = var(x - y):
     4 mean_x mean_y = M - N, 2 (mean_x^2 + mean_y^2) = M + N, 4 cov = P - Q and

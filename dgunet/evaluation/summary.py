@@ -1,4 +1,4 @@
-"""What one evaluation says: the ``summary.json`` that fills one cell of a table, or does not."""
+"""The summary of one evaluation, ``summary.json``, from which a cell of a table is made."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """A SHA-256 in the files of results."""
 
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9+.-]{1,64}$")]
-"""A name in these files: nothing that LaTeX, HTML or a file system would act on."""
+"""A name in these files, without characters that LaTeX, HTML or file systems interpret."""
 
 SELECTION = r"^(unknown|last|held-out|test-set [A-Za-z0-9+.-]{1,64})$"
-"""The ways in which weights are chosen; `EvaluationSummary.selection` is one of them."""
+"""The ways of model selection; `EvaluationSummary.selection` is one of them."""
 
 
 @dataclass(frozen=True)
 class EvaluationSummary:
-    """The means of one evaluation with all that is needed to trust them.
+    """The means of one evaluation, and what they were computed from.
 
     Attributes:
         profile: "sample" or "paper": whose data.
@@ -34,16 +34,16 @@ class EvaluationSummary:
         ratio: compressive-sensing ratio in percent, or None.
         images: images scored.
         published_images: images in the published set.
-        complete: True only when these agree and the store vouches for the set.
+        complete: True only when these agree and the prepared set is the published release.
         state: "measured", "partial" (fills no cell) or "waiting for the server" (DND).
         data_digest: SHA-256 of the prepared set.
         checkpoint_sha256: of the weights file.
         protocol: name of the protocol.
         protocol_version: its version.
-        selection: how the weights were chosen: "last" of the training, best on a "held-out" part,
-            best on a "test-set <name>", or "unknown".
-        parity: False when the restoration was not the published one: tiles, or a network that
-            is not the paper's.
+        selection: how the weights were selected: "last" step of the training, best on a "held-out"
+            part of the training set, best on a "test-set <name>", or "unknown".
+        parity: False when the restoration was not the published one: in tiles, or by a network
+            that is not the paper's.
         psnr: mean in dB; None when not measured or infinite.
         ssim: mean, or None.
         input_psnr: mean of the degraded inputs, or None.
@@ -78,7 +78,7 @@ class EvaluationSummary:
         return asdict(self)
 
     def line(self) -> str:
-        """One line for people."""
+        """One line for the terminal."""
         name = self.row if self.ratio is None else f"{self.row} {self.ratio}%"
         score = f"{_shown(self.psnr, '.2f')} dB / {_shown(self.ssim, '.4f')}"
         given = f"{_shown(self.input_psnr, '.2f')} / {_shown(self.input_ssim, '.4f')}"
@@ -89,9 +89,9 @@ class EvaluationSummary:
         )
 
 
-def selection(told: Mapping[str, str]) -> str:
-    """How a network's weights were chosen, from the metadata of its file."""
-    return f"{told.get('selection', 'unknown')} {told.get('selection.set', '')}".strip()
+def selection(metadata: Mapping[str, str]) -> str:
+    """How a network's weights were selected, from the metadata of its file."""
+    return f"{metadata.get('selection', 'unknown')} {metadata.get('selection.set', '')}".strip()
 
 
 def finite(value: float | None) -> float | None:

@@ -1,1 +1,1 @@
-"""Arrays of pixels: checks, colour conversion and PSNR, below both data and evaluation."""
+"""Arrays of pixels: checks, colour conversion, PSNR, strips; used by data and evaluation."""

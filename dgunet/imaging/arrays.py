@@ -1,4 +1,4 @@
-"""What a metric accepts: every array is checked before a number is made of it."""
+"""Checks of the arrays that the metrics accept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHANNELS = {1: "grey", 2: "grey with alpha", 3: "colour", 4: "colour with alpha
 
 
 def describe(array: Array) -> str:
-    """One phrase on the shape and type of ``array``, for messages."""
+    """Describe shape and type of ``array`` for a message."""
     return f"shape {tuple(array.shape)}, {array.dtype}"
 
 
@@ -67,7 +67,7 @@ def require_finite(name: str, array: Array) -> None:
         bad = array.size - int(np.count_nonzero(np.isfinite(array)))
         raise EvaluationError(
             f"the {name} image holds {bad} NaN or infinite values of {array.size}.",
-            "Find where the network or the file lost them; they cannot be scored.",
+            "Check the network or the file that they come from; they cannot be scored.",
         )
 
 
@@ -81,7 +81,7 @@ def require_same_size(restored: Array, target: Array) -> None:
         raise EvaluationError(
             f"the restored image has shape {tuple(restored.shape)}, "
             f"its target {tuple(target.shape)}.",
-            "Both must show the same pixels; nothing is cropped or resized here.",
+            "Both must have the same size; nothing is cropped or resized here.",
         )
 
 

@@ -16,7 +16,7 @@ def matlab_luma(image: Array) -> NDArray[np.uint8]:
     """Y of MATLAB's ``rgb2ycbcr`` for uint8: studio swing BT.601, rounded half up to uint8.
 
     ``Y = floor(16 + (65.481 R + 128.553 G + 24.966 B) / 255 + 1/2)``, exact for all 256^3
-    colours. MATLAB itself was not run; 194 of the colours lie exactly on a half.
+    colours. MATLAB itself was not run; 194 of the colours are exactly at a half.
 
     Args:
         image: uint8 RGB, shape (H, W, 3).
@@ -32,7 +32,7 @@ def matlab_luma(image: Array) -> NDArray[np.uint8]:
     for row in range(0, image.shape[0], _STRIP_ROWS):
         strip = slice(row, row + _STRIP_ROWS)
         exact = cv2.transform(image[strip].astype(np.float64), _STUDIO_SWING)
-        # Exact values lie 1/255000 apart, so 1e-9 only undoes rounding just below a half.
+        # Exact values are 1/255000 apart, so 1e-9 only undoes rounding just below a half.
         luma[strip] = exact.reshape(luma[strip].shape) + (16.5 + 1e-9)
     return luma
 

@@ -1,10 +1,9 @@
-"""Reading ``.npy`` files of strangers: the header is believed only as far as the file reaches."""
+"""Reading untrusted ``.npy`` files: the header must agree with the size of the file."""
 
 from __future__ import annotations
 
 import math
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,18 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from dgunet.system.errors import DataError, DgunetError
+from dgunet.system.reading import open_regular
 
 _HINT = "Save it again with numpy.save."
 
 
 def read_npy(path: Path, *, kind: type[DgunetError] = DataError, hint: str = _HINT) -> NDArray[Any]:
-    """The array in ``path``, in memory; its size is compared with the file's before.
+    """Read the array in ``path`` into memory, after comparing its stated size with the file's.
 
     Args:
         path: of a regular file in numpy's own format, not an archive of several (``.npz``).
-        kind: of the error.
-        hint: what to do about it.
+        kind: class of the error.
+        hint: what to do about an error.
 
     Raises:
         FileNotFoundError: if nothing is there.
@@ -31,17 +31,14 @@ def read_npy(path: Path, *, kind: type[DgunetError] = DataError, hint: str = _HI
             claims another size than the file has.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise kind(f"{path} is not a regular file.", hint)
-        with path.open("rb") as handle:
+        with open_regular(path, kind=kind) as handle:
             version = npy.read_magic(handle)
             header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, _, dtype = header(handle)
             if dtype.hasobject:
                 raise ValueError("it holds objects, not numbers")
             claimed = math.prod(shape) * dtype.itemsize
-            here = status.st_size - handle.tell()
+            here = os.fstat(handle.fileno()).st_size - handle.tell()
             if claimed != here or min(shape, default=1) < 0:
                 raise ValueError(
                     f"its header claims {dtype} {shape}, {claimed:,} bytes, and {here:,} follow"
@@ -53,5 +50,5 @@ def read_npy(path: Path, *, kind: type[DgunetError] = DataError, hint: str = _HI
     except MemoryError as error:
         raise MemoryError(str(path)) from error
     except Exception as error:  # the header is a Python literal: its parser raises many things
-        told = " ".join(str(error).split())[:300]
-        raise kind(f"{path} is no array of numpy ({told}).", hint) from error
+        reason = " ".join(str(error).split())[:300]
+        raise kind(f"{path} is no array of numpy ({reason}).", hint) from error

@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratio: one formula, several peaks and several answers for "identical"."""
+"""Peak signal-to-noise ratio, for several peaks and values for identical images."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def psnr(first: Array, second: Array, peak: float, *, identical: float = math.in
         first: array of any shape.
         second: array of the same shape.
         peak: largest possible value (255 for uint8, 1 for unit floats).
-        identical: the answer when the images are equal. The MATLAB functions give
-            infinity; the released compressive-sensing code gives 100.
+        identical: the value for equal images. The MATLAB functions return infinity; the
+            released compressive-sensing code returns 100.
     """
     mean = squared_error(first, second) / first.size
     return identical if mean == 0.0 else 10.0 * math.log10(peak * peak / mean)

@@ -1,4 +1,4 @@
-"""Where our results stand in each of the paper's tables, and under which labels."""
+"""Positions and labels of our results in each of the paper's tables."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ TWELFTH_COLUMN = "RealBlur-J (12th set, not in the paper's table)"
 _ABLATION_OF = {
     column: name for name, ablation in ABLATIONS.items() for column in ablation.columns.values()
 }
-"""Columns of Tables 5 and 6 -> ablation; the full DGUNet+ stands in both tables."""
+"""Columns of Tables 5 and 6 -> ablation; the full DGUNet+ is in both tables."""
 
 _SUFFIX = {"published": "published", "reproduced": "reproduced", "sample": "sample, not comparable"}
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One place of ours in a table, for every metric of that table.
+    """One position of our results in a table, for every metric of that table.
 
     Attributes:
         row, column: labels in the generated table.
-        place_row, place_column: labels of the same place in the paper's table.
+        paper_row, paper_column: labels of the same position in the paper's table.
         datasets: the test set scored there; five of them for the average of Table 1.
         key: "DGUNet", "DGUNet+" or an ablation key.
         ratio: compressive sensing ratio in percent, or None.
@@ -37,8 +37,8 @@ class Slot:
 
     row: str
     column: str
-    place_row: str
-    place_column: str
+    paper_row: str
+    paper_column: str
     datasets: tuple[str, ...]
     key: str
     ratio: int | None = None
@@ -60,7 +60,7 @@ def columns(table: PublishedTable) -> tuple[str, ...]:
 
 
 def slots(table: PublishedTable, line: Line) -> list[Slot]:
-    """Every place of ours in ``table``, in the table's order, for one line of results."""
+    """Every position of our results in ``table``, in its order, for one line of results."""
     if table.methods == "none":
         name = label("PSNR", line)
         return [
@@ -76,8 +76,8 @@ def slots(table: PublishedTable, line: Line) -> list[Slot]:
     ]
 
 
-def places() -> set[tuple[str, str, int | None]]:
-    """Every (data set, key, ratio) that some table has a place for."""
+def result_keys() -> set[tuple[str, str, int | None]]:
+    """Every (test set, row, ratio) that a table has a cell for."""
     every = [slot for table in published.tables() for slot in slots(table, "reproduced")]
     return {(name, slot.key, slot.ratio) for slot in every for name in slot.datasets}
 

@@ -16,13 +16,13 @@ from dgunet.paper.published import PublishedCell, Rank
 from dgunet.paper.summaries import Summary, combined_digest
 from dgunet.terms import CellState
 
-Judged = tuple[CellState, str]
+StateAndReason = tuple[CellState, str]
 """A state and, where it needs one, the reason in a few words."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a value rests on; None where there is no run behind the cell.
+    """What a value was computed from; None where there is no run.
 
     ``key`` and ``ratio`` name the result ("DGUNet+", "stages-9"; percent), the digests are
     hexadecimal SHA-256.
@@ -47,12 +47,12 @@ class Cell:
     """One value of one table.
 
     Attributes:
-        table, row, column, metric: its place.
+        table, row, column, metric: its position.
         source: "published", "reproduced" or "sample".
         value: full precision (PSNR in dB), or None.
         shown: what the tables print.
-        state: see :data:`CellState`; ``note`` says why, where that is not plain.
-        published: the paper's printed value at the same place; None for a sample's cell.
+        state: see `CellState`; ``note`` gives the reason where the state needs one.
+        published: the paper's printed value at the same position; None for a sample's cell.
         rank: bold ("best") or underlined ("second") in the paper.
         reference: the published method's citation number.
         provenance: what the value rests on.
@@ -97,7 +97,7 @@ def published_cell(table: int, row: str, column: str, printed: PublishedCell) ->
 
 
 def absent_cell(table: int, row: str, column: str, metric: str, reference: int | None) -> Cell:
-    """A published method's place in a column that the paper's table does not have."""
+    """A published method's cell in a column that the paper's table does not have."""
     return Cell(
         table=table,
         row=row,
@@ -123,12 +123,12 @@ def our_cell(
     """A value of ours, or the reason why there is none.
 
     Args:
-        found: the summaries at hand for the slot's test sets, in their order; some may be missing.
-        printed: the paper's value at the same place, None where the paper has none.
+        found: the available summaries of the slot's test sets, in their order.
+        printed: the paper's value at the same position, None where the paper has none.
         decimals: how many the paper prints; the value is rounded half to even.
     """
     value = _mean(found, len(slot.datasets), metric)
-    state, note = _judge(found, slot, metric)
+    state, note = _state_of_cell(found, slot, metric)
     return Cell(
         table=table,
         row=slot.row,
@@ -139,7 +139,7 @@ def our_cell(
         shown=_shown(value, state, note, decimals),
         state=state,
         note=note,
-        # A sample's number stands beside no published one: the two do not compare.
+        # A sample's value has no published value beside it: they are not comparable.
         published=printed.printed if printed and line == "reproduced" else None,
         provenance=_provenance(slot, found),
     )
@@ -150,22 +150,22 @@ def _mean(found: Sequence[Summary], expected: int, metric: str) -> float | None:
     return fsum(values) / expected if expected and len(values) == expected else None
 
 
-def _judge(found: Sequence[Summary], slot: Slot, metric: str) -> Judged:
+def _state_of_cell(found: Sequence[Summary], slot: Slot, metric: str) -> StateAndReason:
     expected = len(slot.datasets)
     if not found:
         return "not run", ""
     if len(found) < expected:
         return "partial", f"{len(found)} of {expected} sets"
     states = [_state(summary, metric) for summary in found]
-    unlike = [judged for judged in states if judged[0] not in ("measured", "sample")]
-    if unlike:
-        return unlike[0] if expected == 1 else ("partial", "not all sets are complete")
+    unmeasured = [each for each in states if each[0] not in ("measured", "sample")]
+    if unmeasured:
+        return unmeasured[0] if expected == 1 else ("partial", "not all sets are complete")
     if len({(s.checkpoint_sha256, s.protocol, s.protocol_version) for s in found}) > 1:
         return "partial", "the sets differ in checkpoint or protocol"
     return states[0]
 
 
-def _state(summary: Summary, metric: str) -> Judged:
+def _state(summary: Summary, metric: str) -> StateAndReason:
     if summary.state == "waiting for the server":
         return "waiting for the server", ""
     if summary.value(metric) is None:

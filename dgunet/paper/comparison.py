@@ -1,9 +1,9 @@
-"""Is one network better than another on a test set? Paired, image by image, with an interval.
+"""Comparison of a network with a baseline on a test set: paired by image, with an interval.
 
-Both networks restore the same images, so the difference is taken per image before it is averaged;
-what makes one image harder than another drops out. The interval of the mean difference is the
-bias-corrected and accelerated (BCa) bootstrap of Efron, "Better Bootstrap Confidence Intervals",
-Journal of the American Statistical Association 82 (1987), as SciPy computes it.
+Both networks restore the same images. The difference in PSNR is taken per image and then averaged,
+so the difficulty of an image cancels. The interval of the mean difference is the bias-corrected and
+accelerated (BCa) bootstrap of Efron, "Better Bootstrap Confidence Intervals", Journal of the
+American Statistical Association 82 (1987), as SciPy computes it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from dgunet.system.errors import EvaluationError
 Verdict = Literal["better", "worse", "no difference shown", "too few images"]
 
 FEWEST_IMAGES = 10
-"""Below this no verdict. In a simulation (600 samples of normal and of exponential differences) the
-nominal 95 % were 84 to 79 % with 5 images, 91 to 89 % with 11, and 93 to 91 % with 20."""
+"""With fewer images there is no verdict.
+
+In a simulation (600 samples of normal and of exponential differences) the nominal 95 % were 84 to
+79 % with 5 images, 91 to 89 % with 11, and 93 to 91 % with 20.
+"""
 
 RESAMPLES = 9999
 SEED = 20220618
@@ -31,22 +34,22 @@ SEED = 20220618
 
 @dataclass(frozen=True)
 class SetComparison:
-    """What one test set says about two networks.
+    """The comparison of a network with a baseline on one test set.
 
     Attributes:
         dataset: the test set.
         images: pairs compared.
-        candidate, reference: mean PSNR in dB over these.
-        difference: mean of candidate minus reference, in dB.
-        low, high: the interval of that mean, in dB.
-        confidence: of this interval.
-        verdict: what follows from it.
+        candidate, baseline: mean PSNR in dB over these.
+        difference: mean of candidate minus baseline, in dB.
+        low, high: ends of the interval of this mean, in dB.
+        confidence: of the interval.
+        verdict: what the interval shows.
     """
 
     dataset: str
     images: int
     candidate: float
-    reference: float
+    baseline: float
     difference: float
     low: float
     high: float
@@ -58,45 +61,47 @@ def compare_sets(
     tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
     *,
     confidence: float = 0.95,
-    reference_column: str = "psnr",
+    baseline_column: str = "psnr",
 ) -> list[SetComparison]:
-    """Compare two networks on several test sets.
+    """Compare a network with a baseline on several test sets.
 
-    The intervals hold together: each has the confidence ``1 - (1 - confidence) / sets``
-    (Bonferroni), so that more sets give no more chances of a false "better".
+    The confidence holds for all intervals together: each has the confidence
+    ``1 - (1 - confidence) / sets`` (Bonferroni), so that a false "better" does not become more
+    likely with the number of sets.
 
     Args:
-        tables: per-image tables of candidate and reference by test set; columns ``id``, ``psnr``,
+        tables: per-image tables of candidate and baseline by test set; columns ``id``, ``psnr``,
             ``protocol`` and ``protocol_version``.
-        confidence: that no interval of all misses its true mean.
-        reference_column: ``input_psnr`` compares with the degraded images themselves.
+        confidence: that all intervals contain their true means.
+        baseline_column: ``input_psnr`` compares with the degraded images themselves.
 
     Raises:
-        EvaluationError: if there is no set, or a set's tables are of other images or protocols.
+        EvaluationError: if there is no test set, or the two tables of one differ in images or
+            protocol.
     """
     if not tables:
         raise EvaluationError("there is no test set to compare on.", "Evaluate both networks.")
     each = 1 - (1 - confidence) / len(tables)
     return [
-        _compare(name, candidate, reference, each, reference_column)
-        for name, (candidate, reference) in tables.items()
+        _compare(name, candidate, baseline, each, baseline_column)
+        for name, (candidate, baseline) in tables.items()
     ]
 
 
 def is_better(compared: Sequence[SetComparison]) -> bool:
-    """Better on at least one set, and on every other set at least not shown to be different."""
+    """Whether the verdict is "better" on at least one set, and "worse" or unknown on none."""
     verdicts = {comparison.verdict for comparison in compared}
     return "better" in verdicts and verdicts <= {"better", "no difference shown"}
 
 
 def as_table(compared: Sequence[SetComparison]) -> pd.DataFrame:
-    """The comparison for people: one line a test set, numbers as text."""
+    """The comparison for display: one line per test set, numbers as text."""
     return pd.DataFrame(
         {
             "set": c.dataset,
             "images": c.images,
             "candidate": f"{c.candidate:.2f}",
-            "reference": f"{c.reference:.2f}",
+            "reference": f"{c.baseline:.2f}",
             "difference (dB)": f"{c.difference:+.3f}",
             f"{100 * c.confidence:.3g} % interval": f"{c.low:+.3f} to {c.high:+.3f}",
             "verdict": c.verdict,
@@ -108,28 +113,28 @@ def as_table(compared: Sequence[SetComparison]) -> pd.DataFrame:
 def _compare(
     name: str,
     candidate: pd.DataFrame,
-    reference: pd.DataFrame,
+    baseline: pd.DataFrame,
     confidence: float,
-    reference_column: str,
+    baseline_column: str,
 ) -> SetComparison:
     for column in ("protocol", "protocol_version"):
-        ours, theirs = set(candidate[column]), set(reference[column])
+        ours, theirs = set(candidate[column]), set(baseline[column])
         if ours != theirs:
             raise EvaluationError(
                 f"{name}: {column} {_names(ours)} on one side and {_names(theirs)} on the other.",
                 "Score both under one protocol.",
             )
     pairs = candidate[["id", "psnr"]].merge(
-        reference[["id", reference_column]].set_axis(["id", "reference"], axis=1),
+        baseline[["id", baseline_column]].set_axis(["id", "baseline"], axis=1),
         on="id",
         validate="one_to_one",
     )
-    if not len(pairs) == len(candidate) == len(reference):
+    if not len(pairs) == len(candidate) == len(baseline):
         raise EvaluationError(
-            f"{name}: {len(candidate)} and {len(reference)} images, {len(pairs)} in common.",
+            f"{name}: {len(candidate)} and {len(baseline)} images, {len(pairs)} in common.",
             "Score both on the same images.",
         )
-    scores = pairs[["psnr", "reference"]].to_numpy(np.float64)
+    scores = pairs[["psnr", "baseline"]].to_numpy(np.float64)
     if not np.isfinite(scores).all():
         raise EvaluationError(
             f"{name} has images without a finite PSNR.", "Leave this set out of the comparison."

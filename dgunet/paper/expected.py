@@ -1,4 +1,4 @@
-"""What the paper prints for one of its trainings, to hold a new one against."""
+"""The paper's printed values for one of its trainings, to compare a new training with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def expected(task: str, variant: str, ratio: int | None = None) -> dict[str, str
     return {
         slot.datasets[0]: cell.printed
         for slot in slots(table, "published")
-        if (slot.key, slot.ratio) == (variant, ratio) and slot.place_column != AVERAGE
-        if (cell := table.cells.get((slot.place_row, slot.place_column, "PSNR"))) is not None
+        if (slot.key, slot.ratio) == (variant, ratio) and slot.paper_column != AVERAGE
+        if (cell := table.cells.get((slot.paper_row, slot.paper_column, "PSNR"))) is not None
         and cell.value is not None
     }

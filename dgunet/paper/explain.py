@@ -1,4 +1,4 @@
-"""What one cell of a generated table rests on."""
+"""The provenance of one cell of a generated table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def explain_cell(cells: pd.DataFrame, table: int, row: str, column: str) -> dict
     """Everything known about one cell: value, state, published value and provenance.
 
     Args:
-        cells: from :func:`dgunet.paper.formats.read_cells` or ``cells_frame``.
+        cells: from :func:`dgunet.paper.written_tables.read_cells` or ``cells_frame``.
         table: 1 to 6.
         row: a row's label, such as "DGUNet+ (reproduced)".
         column: a column's label and its metric, such as "Rain100L PSNR"; the metric may be left

@@ -14,17 +14,8 @@ from tabulate import tabulate
 
 from dgunet.paper.cells import Cell
 from dgunet.paper.generated_table import SAMPLE_NOTICE, GeneratedTable, Heading, shown
-from dgunet.paper.written_tables import CELLS, INDEX, SCHEMA, as_frame, read_cells
+from dgunet.paper.written_tables import CELLS, INDEX, SCHEMA, as_frame
 from dgunet.system.files import atomic_path, sha256_file, sha256_json, write_json, write_text
-
-__all__ = [
-    "cells_frame",
-    "latex_escape",
-    "read_cells",
-    "to_latex",
-    "to_markdown",
-    "write_tables",
-]
 
 _LATEX = str.maketrans(
     {

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dgunet.paper.cells import Cell
-from dgunet.paper.published import Place
+from dgunet.paper.published import CellKey
 
 SAMPLE_NOTICE = "SAMPLE PROFILE - not comparable with the paper"
 
@@ -38,9 +38,9 @@ class GeneratedTable:
         corner: head of the first column.
         profile: "sample" or "paper".
         data_digest: one SHA-256 over the data behind this table's values, "none" without any.
-        notes: where the paper's print needs an explanation.
+        notes: explanations of the paper's print.
         rows, columns, metrics: labels in order.
-        cells: every cell by its place.
+        cells: every cell by row, column and metric.
         joined: whether one column shows "PSNR/SSIM", as Table 4 does.
     """
 
@@ -54,7 +54,7 @@ class GeneratedTable:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     metrics: tuple[str, ...]
-    cells: dict[Place, Cell]
+    cells: dict[CellKey, Cell]
     joined: bool
 
     @property
@@ -80,7 +80,7 @@ class GeneratedTable:
         ]
 
     def at(self, row: str, heading: Heading) -> list[Cell]:
-        """The cells that one place of the wide view shows: one, or PSNR and SSIM joined."""
+        """The cells at one position of the wide view: one, or PSNR and SSIM joined."""
         return [self.cells[row, column, metric] for column, metric in heading.parts]
 
     def frame(self) -> pd.DataFrame:
@@ -106,6 +106,6 @@ class GeneratedTable:
 
 
 def shown(cells: list[Cell]) -> str:
-    """What one place prints; a pair with one and the same word says it once."""
+    """The text of one position; a pair without values and with equal texts has it once."""
     texts = [cell.shown for cell in cells]
     return texts[0] if len(set(texts)) == 1 and cells[0].value is None else "/".join(texts)

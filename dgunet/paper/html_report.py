@@ -1,4 +1,4 @@
-"""The six tables as one HTML page, each number of ours a click away from what it rests on."""
+"""The six tables as one HTML page; a click on a value of ours shows its provenance."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from dgunet.terms import CellState
 MEANINGS: dict[CellState, str] = {
     "published": "printed in the paper",
     "measured": "the whole benchmark, scored under the protocol at parity with the paper",
-    "partial": "not the whole benchmark, or another protocol; the number is in the details",
-    "sample": "a run on the sample pictures; not comparable with the paper",
-    "not run": "no result yet",
-    "waiting for the server": "the ground truth is secret; the benchmark's server scores it",
+    "partial": "not the whole benchmark, or another protocol; the value is in the details",
+    "sample": "a run on the sample images; not comparable with the paper",
+    "not run": "no result",
+    "waiting for the server": "only the benchmark's server has the ground truth and scores it",
     "not in the paper": "the paper's table has no such column",
 }
 
 
 @dataclass(frozen=True)
-class Place:
-    """One place of a table as the page shows it; ``facts`` is empty where no run stands behind."""
+class PageCell:
+    """One position of a table on the page; ``facts`` is empty where there is no run."""
 
     text: str
     source: str
@@ -42,13 +42,13 @@ class Place:
 
 @dataclass(frozen=True)
 class RunLink:
-    """The run behind a result.
+    """The run provenance a result.
 
     Attributes:
-        run_id: of MLflow; None or "" while it does not have the run.
-        run_url: its page; only web addresses become links.
+        run_id: in MLflow; None or "" while it does not have the run.
+        run_url: the run's page; only web addresses become links.
         commit: of the code, "unknown" where there was no repository.
-        dirty: whether tracked files differed from the commit; None where nobody knows.
+        dirty: whether tracked files differed from the commit; None where this is unknown.
     """
 
     run_id: str | None = None
@@ -62,7 +62,7 @@ def write_report(tables: Sequence[GeneratedTable], links: Mapping[str, RunLink],
 
     Args:
         tables: as :func:`dgunet.paper.table_building.build_tables` gives them.
-        links: the run behind a result, by the result's ``per_image_sha256`` or, failing that,
+        links: the run provenance a result, by the result's ``per_image_sha256`` or, failing that,
             its ``checkpoint_sha256``. May be empty.
         out: path of the HTML file.
 
@@ -96,7 +96,7 @@ def _section(table: GeneratedTable, links: Mapping[str, RunLink]) -> dict[str, A
         "headings": headings,
         "groups": _groups(headings),
         "lines": [
-            (row, [_place(table, row, heading, links) for heading in headings])
+            (row, [_page_cell(table, row, heading, links) for heading in headings])
             for row in table.rows
         ],
     }
@@ -107,22 +107,22 @@ def _groups(headings: Sequence[Heading]) -> list[tuple[str, int]]:
     return list(Counter(heading.top for heading in headings).items())
 
 
-def _place(
+def _page_cell(
     table: GeneratedTable, row: str, heading: Heading, links: Mapping[str, RunLink]
-) -> Place:
+) -> PageCell:
     cells = table.at(row, heading)
     first = cells[0]
-    behind = first.provenance
-    link = links.get(behind.per_image_sha256 or "") or links.get(behind.checkpoint_sha256 or "")
-    link = link or RunLink()
+    provenance = first.provenance
+    keys = [provenance.per_image_sha256, provenance.checkpoint_sha256]
+    link = next((links[key] for key in keys if key and key in links), RunLink())
     url = link.run_url or ""
-    return Place(
+    return PageCell(
         text=shown(cells),
         source=first.source,
         state=first.state,
         rank=first.rank,
         name=f"Table {table.number}, {row}, {heading.flat}",
-        facts=_facts(cells, link) if behind.profile else (),
+        facts=_facts(cells, link) if provenance.profile else (),
         run_id=link.run_id or "",
         # Only web addresses become links; anything else stays text.
         run_url=url if url.startswith(("http://", "https://")) else "",
@@ -130,24 +130,31 @@ def _place(
 
 
 def _facts(cells: Sequence[Cell], link: RunLink) -> tuple[tuple[str, str], ...]:
-    behind = cells[0].provenance
-    commit = link.commit or "not recorded"
-    if link.dirty:
-        commit += " with uncommitted changes"
+    provenance = cells[0].provenance
+    ratio = "" if provenance.ratio is None else f", {provenance.ratio} %"
+    result = f"{provenance.key}{ratio}" if provenance.key else None
     known = [
         *((cell.metric, _full(cell)) for cell in cells),
         ("State", "; ".join(dict.fromkeys(_state(cell) for cell in cells))),
-        ("Data set", behind.dataset),
-        ("Profile", behind.profile),
-        ("Images", f"{behind.images} of {behind.published_images}"),
-        ("Result", behind.key if behind.ratio is None else f"{behind.key}, {behind.ratio} %"),
-        ("Protocol", f"{behind.protocol}, version {behind.protocol_version}"),
-        ("Code commit", commit),
-        ("Data digest", behind.data_digest),
-        ("Checkpoint", behind.checkpoint_sha256),
-        ("Per-image metrics", behind.per_image_sha256),
+        ("Dataset", provenance.dataset),
+        ("Profile", provenance.profile),
+        ("Images", f"{provenance.images} of {provenance.published_images}"),
+        ("Result", result),
+        ("Protocol", f"{provenance.protocol}, version {provenance.protocol_version}"),
+        ("Code commit", _commit(link)),
+        ("Data digest", provenance.data_digest),
+        ("Checkpoint", provenance.checkpoint_sha256),
+        ("Per-image metrics", provenance.per_image_sha256),
     ]
     return tuple((name, value) for name, value in known if value)
+
+
+def _commit(link: RunLink) -> str:
+    if not link.commit or link.commit == "unknown":
+        return "not recorded"
+    if link.dirty is None:
+        return f"{link.commit} (uncommitted changes not recorded)"
+    return f"{link.commit} with uncommitted changes" if link.dirty else link.commit
 
 
 def _full(cell: Cell) -> str:

@@ -1,4 +1,4 @@
-"""Our values beside the paper's, in short: as Markdown for a run's description, and as charts."""
+"""Our values beside the paper's: as Markdown for a run's description, and as charts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ DESCRIPTION_CHARACTERS = 7800
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One place of a table: what the paper prints, and what we have.
+class ComparedCells:
+    """One position of a table: the paper's values and ours.
 
     Attributes:
         name: row and column in one, such as "Rain100H, DGUNet".
@@ -36,26 +36,26 @@ class Pair:
 
     @property
     def ours(self) -> str:
-        """Our values, or why there are none."""
+        """Our values, or the state where there are none."""
         return shown(list(self.cells))
 
     @property
     def empty(self) -> bool:
-        """Whether we have nothing there."""
+        """Whether we have no value there."""
         return all(cell.value is None for cell in self.cells)
 
 
-def pairs(table: GeneratedTable) -> list[Pair]:
-    """Every place of ours in ``table``, in its order, from the line of its own profile."""
+def compared_cells(table: GeneratedTable) -> list[ComparedCells]:
+    """Every position of our results in ``table``, in its order, for the table's profile."""
     line: Line = "sample" if table.profile == "sample" else "reproduced"
-    ours, theirs = _places(table, line), _places(table, "published")
-    return [Pair(name, cells, theirs.get(name, ())) for name, cells in ours.items()]
+    ours, theirs = _cells_by_name(table, line), _cells_by_name(table, "published")
+    return [ComparedCells(name, cells, theirs.get(name, ())) for name, cells in ours.items()]
 
 
 def describe(tables: Sequence[GeneratedTable], limit: int = DESCRIPTION_CHARACTERS) -> str:
     """The tables as Markdown of at most ``limit`` characters: the paper's values and ours.
 
-    Places where nothing was run are counted, not listed. Tables that do not fit are named.
+    Positions without a run are counted, not listed. Tables that do not fit are named.
     """
     notice = next((table.notice for table in tables if table.notice), "")
     text = f"**{notice}**\n" if notice else ""
@@ -70,8 +70,8 @@ def describe(tables: Sequence[GeneratedTable], limit: int = DESCRIPTION_CHARACTE
 
 
 def chart(table: GeneratedTable) -> Figure:
-    """The first metric of every place that has a value; beside it the paper's, if comparable."""
-    known = [pair for pair in pairs(table) if not pair.empty]
+    """Chart of the first metric wherever we have a value, with the paper's if comparable."""
+    known = [pair for pair in compared_cells(table) if not pair.empty]
     figure = Figure(figsize=(8, 1.6 + 0.3 * max(len(known), 3)), layout="constrained")
     axes = figure.add_subplot()
     height = range(len(known))
@@ -93,7 +93,7 @@ def chart(table: GeneratedTable) -> Figure:
 
 
 def _section(table: GeneratedTable) -> str:
-    every = pairs(table)
+    every = compared_cells(table)
     known = [pair for pair in every if not pair.empty]
     absent = len(every) - len(known)
     lines = [f"\n**Table {table.number}: {table.title}** ({'/'.join(table.metrics)})\n"]
@@ -101,12 +101,12 @@ def _section(table: GeneratedTable) -> str:
         lines += ["| | paper | ours | state |", "|---|---|---|---|"]
         lines += [f"| {p.name} | {p.published} | {p.ours} | {p.cells[0].state} |" for p in known]
     if absent:
-        lines.append(f"\n{absent} of {len(every)} places have no value yet.")
+        lines.append(f"\n{absent} of {len(every)} entries have no value yet.")
     return "\n".join(lines) + "\n"
 
 
-def _places(table: GeneratedTable, source: Line) -> dict[str, tuple[Cell, ...]]:
-    """The cells of one source by place, one for each metric in the table's order."""
+def _cells_by_name(table: GeneratedTable, source: Line) -> dict[str, tuple[Cell, ...]]:
+    """The cells of one source by name, one for each metric in the table's order."""
     found: dict[str, dict[str, Cell]] = {}
     for cell in table.cells.values():
         if cell.source == source:
@@ -118,7 +118,7 @@ def _places(table: GeneratedTable, source: Line) -> dict[str, tuple[Cell, ...]]:
 
 
 def _name(row: str, column: str) -> str:
-    """The place's name without "(reproduced)" and the like, which is said elsewhere."""
+    """Row and column without the suffix "(reproduced)" and the like."""
     first, second = row.partition(" (")[0], column.partition(" (")[0]
     if first == "PSNR":  # Tables 5 and 6 have this one row
         return second

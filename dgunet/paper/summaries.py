@@ -1,24 +1,24 @@
-"""The evaluation room's summaries as the tables read them: checked, or refused by name."""
+"""Summaries of evaluations as the tables read them, checked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from dgunet.evaluation.file_fields import check_fields
 from dgunet.evaluation.summary import SELECTION, Word
 from dgunet.system.errors import ConfigError, DataError
 from dgunet.system.files import sha256_json
-from dgunet.system.reading import shorten
 from dgunet.terms import EvaluationState, Profile
 
-Place = tuple[str, str, int | None]
-"""Where a summary belongs: data set, result row (variant or ablation key), CS ratio in percent."""
+ResultKey = tuple[str, str, int | None]
+"""Test set, row (variant or ablation key), and compressive-sensing ratio in percent or None."""
 
 
 class Summary(BaseModel):
-    """One evaluated test set, from its ``summary.json``; other keys are left alone.
+    """One evaluated test set, from its ``summary.json``; other keys are ignored.
 
     Attributes:
         profile: "sample" or "paper".
@@ -28,7 +28,7 @@ class Summary(BaseModel):
         images, published_images: how many were scored, how many the benchmark has.
         complete: whether all of the benchmark's images were scored.
         parity: whether the protocol is the one behind the paper's numbers.
-        selection: how the weights were chosen; "test-set <name>" where a test set was used for it.
+        selection: how the weights were selected; "test-set <name>" where a test set was used.
         psnr (dB), ssim: mean over the images; None where no ground truth is at hand.
         data_digest, checkpoint_sha256, per_image_sha256: what was scored, by what, image by image.
     """
@@ -54,13 +54,13 @@ class Summary(BaseModel):
     per_image_sha256: str | None
 
     @property
-    def place(self) -> Place:
-        """Where this summary belongs."""
+    def key(self) -> ResultKey:
+        """Test set, row and ratio."""
         return self.dataset, self.row, self.ratio
 
     @property
     def chosen_on(self) -> str | None:
-        """The test set that the weights were chosen on, if one was."""
+        """The test set that the weights were selected on, or None."""
         return self.selection.removeprefix("test-set ") if "test-set" in self.selection else None
 
     def value(self, metric: str) -> float | None:
@@ -69,40 +69,41 @@ class Summary(BaseModel):
 
 
 def read_summaries(
-    summaries: Iterable[Mapping[str, Any]], *, profile: str, places: Iterable[Place]
-) -> dict[Place, Summary]:
-    """Check ``summaries`` and order them by the place they belong to.
+    summaries: Iterable[Mapping[str, Any]], *, profile: str, keys: Iterable[ResultKey]
+) -> dict[ResultKey, Summary]:
+    """Check ``summaries`` and sort them by test set, row and ratio.
 
     Args:
         summaries: the parsed ``summary.json`` of each evaluated test set.
         profile: the profile the tables are for; summaries of another one are refused.
-        places: every place the six tables have.
+        keys: of all results that the six tables have a cell for.
 
     Raises:
-        ConfigError: unknown profile, a summary of another profile, a place that no table has.
-        DataError: a key is missing or wrong, two summaries for one place, or one test set
-            scored on two different data digests.
+        ConfigError: for an unknown profile, a summary of another profile, or a result that no
+            table has a cell for.
+        DataError: if a field is missing or wrong, two summaries are of one result, or one test
+            set was scored on two versions of its data.
     """
     if profile not in ("sample", "paper"):
         raise ConfigError(f"profile is {profile!r}.", "Use 'sample' or 'paper'.")
-    known = set(places)
-    found: dict[Place, Summary] = {}
+    known = set(keys)
+    found: dict[ResultKey, Summary] = {}
     for content in summaries:
         summary = _checked(content)
-        name = _name(summary.place)
+        name = _name(summary.key)
         if summary.profile != profile:
             raise ConfigError(
                 f"the summary of {name} has profile {summary.profile!r}, the tables are for "
                 f"{profile!r}.",
                 "Evaluate it again under this profile, or make the tables of that one.",
             )
-        if summary.place not in known:
-            raise ConfigError(f"no table has a place for {name}.", _mend(summary.place, known))
-        if summary.place in found:
+        if summary.key not in known:
+            raise ConfigError(f"no table has a cell for {name}.", _known_rows(summary.key, known))
+        if summary.key in found:
             raise DataError(
-                f"there are two summaries of {name}.", "Keep the one that the table shall show."
+                f"there are two summaries of {name}.", "Keep the one that belongs into the table."
             )
-        found[summary.place] = summary
+        found[summary.key] = summary
     _refuse_two_digests(found.values())
     return dict(sorted(found.items(), key=lambda item: _name(item[0])))
 
@@ -114,16 +115,9 @@ def combined_digest(summaries: Iterable[Summary]) -> str:
 
 
 def _checked(content: Mapping[str, Any]) -> Summary:
-    try:
-        return Summary.model_validate(dict(content))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        name = f"{content.get('dataset', 'an unnamed set')}, {content.get('row', 'no row')}"
-        value = "" if first["type"] == "missing" else f" ({shorten(first['input'])})"
-        raise DataError(
-            f"the summary of {name}: {key}{value}: {first['msg']}.", "Evaluate that set again."
-        ) from error
+    name = f"{content.get('dataset', 'an unnamed set')}, {content.get('row', 'no row')}"
+    origin, hint = f"the summary of {name}", "Evaluate that set again."
+    return check_fields(Summary, content, origin, hint=hint, kind=DataError)
 
 
 def _refuse_two_digests(summaries: Iterable[Summary]) -> None:
@@ -138,14 +132,14 @@ def _refuse_two_digests(summaries: Iterable[Summary]) -> None:
             )
 
 
-def _name(place: Place) -> str:
-    dataset, row, ratio = place
+def _name(key: ResultKey) -> str:
+    dataset, row, ratio = key
     return f"{dataset}, {row}" + ("" if ratio is None else f", {ratio:02d} %")
 
 
-def _mend(place: Place, known: set[Place]) -> str:
-    dataset = place[0]
+def _known_rows(key: ResultKey, known: set[ResultKey]) -> str:
+    dataset = key[0]
     rows = sorted({_name(other).partition(", ")[2] for other in known if other[0] == dataset})
     if rows:
-        return f"{dataset} has places for: {'; '.join(rows)}."
+        return f"{dataset} has cells for: {'; '.join(rows)}."
     return f"The tables know the sets {', '.join(sorted({other[0] for other in known}))}."

@@ -8,15 +8,11 @@ from typing import Any
 from dgunet.paper import cell_positions, published
 from dgunet.paper.cell_positions import Line, Slot
 from dgunet.paper.cells import Cell, absent_cell, our_cell, published_cell
-from dgunet.paper.formats import write_tables
 from dgunet.paper.generated_table import GeneratedTable
-from dgunet.paper.published import Place, PublishedTable
-from dgunet.paper.summaries import Place as Run
-from dgunet.paper.summaries import Summary, combined_digest, read_summaries
+from dgunet.paper.published import CellKey, PublishedTable
+from dgunet.paper.summaries import ResultKey, Summary, combined_digest, read_summaries
 
-__all__ = ["GeneratedTable", "build_tables", "write_tables"]
-
-Runs = dict[Run, Summary]
+Runs = dict[ResultKey, Summary]
 
 
 def build_tables(summaries: Iterable[Mapping[str, Any]], *, profile: str) -> list[GeneratedTable]:
@@ -24,7 +20,7 @@ def build_tables(summaries: Iterable[Mapping[str, Any]], *, profile: str) -> lis
 
     Under the paper profile, our "(reproduced)" lines are filled by complete runs at parity with
     the paper's protocol. Under the sample profile they stay "not run", and the sample's numbers
-    stand in lines of their own, labelled "(sample, not comparable)".
+    are in lines of their own, labelled "(sample, not comparable)".
 
     Args:
         summaries: the parsed ``summary.json`` of each evaluated test set, in any order.
@@ -33,7 +29,7 @@ def build_tables(summaries: Iterable[Mapping[str, Any]], *, profile: str) -> lis
     Raises:
         ConfigError, DataError: see :func:`dgunet.paper.summaries.read_summaries`.
     """
-    runs = read_summaries(summaries, profile=profile, places=cell_positions.places())
+    runs = read_summaries(summaries, profile=profile, keys=cell_positions.result_keys())
     return [_build(table, runs, profile) for table in published.tables()]
 
 
@@ -45,7 +41,7 @@ def _build(table: PublishedTable, runs: Runs, profile: str) -> GeneratedTable:
         reach = runs if (line == "sample") == (profile == "sample") else {}
         for slot in cell_positions.slots(table, line):
             cells += _our_cells(table, slot, line, reach)
-    places = {(cell.row, cell.column, cell.metric): cell for cell in cells}
+    by_key = {(cell.row, cell.column, cell.metric): cell for cell in cells}
     rows = tuple(dict.fromkeys(cell.row for cell in cells))
     columns = tuple(dict.fromkeys(cell.column for cell in cells))
     return GeneratedTable(
@@ -60,7 +56,7 @@ def _build(table: PublishedTable, runs: Runs, profile: str) -> GeneratedTable:
         columns=columns,
         metrics=table.metrics,
         cells={
-            (row, column, metric): places[row, column, metric]
+            (row, column, metric): by_key[row, column, metric]
             for row in rows
             for column in columns
             for metric in table.metrics
@@ -80,14 +76,14 @@ def _published_cells(table: PublishedTable) -> list[Cell]:
                     name = cell_positions.published_label(row, reference)
                     cells.append(absent_cell(table.number, name, column, metric, reference))
                 else:
-                    at = _published_place(table, (row, column, metric))
+                    at = _published_labels(table, (row, column, metric))
                     cells.append(published_cell(table.number, *at, printed))
     return cells
 
 
-def _published_place(table: PublishedTable, place: Place) -> tuple[str, str]:
-    row, column, _ = place
-    reference = table.cells[place].reference
+def _published_labels(table: PublishedTable, key: CellKey) -> tuple[str, str]:
+    row, column, _ = key
+    reference = table.cells[key].reference
     if table.methods == "rows":
         return cell_positions.published_label(row, reference), column
     if table.methods == "columns":
@@ -105,7 +101,7 @@ def _our_cells(table: PublishedTable, slot: Slot, line: Line, runs: Runs) -> lis
             metric,
             line,
             found,
-            table.cells.get((slot.place_row, slot.place_column, metric)),
+            table.cells.get((slot.paper_row, slot.paper_column, metric)),
             table.decimals[metric],
         )
         for metric in table.metrics
@@ -122,7 +118,7 @@ def _behind(table: PublishedTable, runs: Runs) -> list[Summary]:
 
 
 def _choices(behind: list[Summary]) -> list[str]:
-    """A number of weights that were chosen on a test set must not pass for one that was not."""
+    """Notes on weights that were selected on a test set."""
     rows: dict[str, list[str]] = {}
     for summary in behind:
         if summary.chosen_on:

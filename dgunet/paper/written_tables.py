@@ -1,7 +1,7 @@
 """Tables read back from their folder: each file has the SHA-256 that ``index.json`` names.
 
-What this cannot notice: a file that was changed together with its digest in ``index.json``.
-`dgunet.steps.report` therefore computes a cell anew where the evaluations are at hand.
+Not detected: a file that was changed together with its digest in ``index.json``. Therefore
+`dgunet.steps.report` computes a cell again where its evaluations are available.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ def as_frame(cells: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def _compare(path: Path, found: str, told: str) -> None:
-    if found != told:
-        raise DataError(f"{path} has the SHA-256 {found}, {INDEX} beside it says {told}.", AGAIN)
+def _compare(path: Path, found: str, stated: str) -> None:
+    if found != stated:
+        raise DataError(f"{path} has the SHA-256 {found}, {INDEX} beside it has {stated}.", AGAIN)
 
 
 def _digests(folder: Path) -> dict[str, str]:

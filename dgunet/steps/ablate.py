@@ -7,9 +7,11 @@ from typing import Any
 
 from dgunet import network
 from dgunet.config import Params
+from dgunet.evaluation.network_evaluation import EvaluationRequest
+from dgunet.evaluation.parity import published_networks
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.project import ablation_experiment
-from dgunet.steps.evaluate import evaluate_network, papers_networks
+from dgunet.steps.evaluate import evaluate_and_report, options_from
 from dgunet.steps.tracked_training import train_in_run, training_inputs, training_run
 from dgunet.terms import ABLATION_SET, ABLATION_TASK, ABLATION_VARIANT, RunTags, ablation
 from dgunet.tracking.reports.progress import show_verification
@@ -51,13 +53,14 @@ def run_ablation(
         weights = train_in_run(prepared, run)
         if not inputs.process.leads:
             return None
-        return evaluate_network(
-            params,
-            ABLATION_SET,
+        request = EvaluationRequest(
+            dataset=ABLATION_SET,
+            profile=params.profile,
             row=name,
-            papers=papers_networks(ABLATION_TASK, ABLATION_VARIANT, **variant.changes),
+            published=published_networks(ABLATION_TASK, ABLATION_VARIANT, **variant.changes),
             weights=weights,
             store=test_store,
             out=out,
-            run=run,
+            options=options_from(params),
         )
+        return evaluate_and_report(request, run)

@@ -1,4 +1,4 @@
-"""Which evaluations one command asks for: all that they need is looked for before the first."""
+"""The evaluations that one command requests; missing files are found before the first starts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dgunet.terms import CS_RATIOS
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class PlannedEvaluation:
     """One test set and the networks to score on it.
 
     Attributes:
-        dataset: its name.
+        dataset: name of the test set.
         variant: ``DGUNet`` or ``DGUNet+``.
         models: weights by compressive-sensing ratio; other tasks have the one key ``None``.
         store: the prepared set.
@@ -31,7 +31,7 @@ class Evaluation:
     out: Path
 
 
-def evaluations(
+def plan_evaluations(
     sets: str,
     here: Layout,
     *,
@@ -40,23 +40,23 @@ def evaluations(
     ratio: int | None = None,
     stores: Path | None = None,
     out: Path | None = None,
-) -> list[Evaluation]:
-    """What ``--sets`` means with these options, in the catalogue's order.
+) -> list[PlannedEvaluation]:
+    """Resolve ``--sets`` and the other options to evaluations, in the catalogue's order.
 
     Args:
-        sets: names separated by commas, or ``all``: the twelve, or with a checkpoint those of its
-            task.
-        here: the project's folders.
-        variant: of the networks; without it the checkpoint's, or ``DGUNet``.
-        checkpoint: weights to score, in place of the project's own.
-        ratio: of compressive sensing; without it the checkpoint's, or all five.
-        stores: folder of the prepared sets, in place of the project's.
-        out: folder of the results, in place of the project's.
+        sets: names separated by commas, or ``all``: the twelve test sets, or with a checkpoint
+            those of its task.
+        here: folders of the project.
+        variant: of the networks; None for the checkpoint's, or ``DGUNet``.
+        checkpoint: weights to score; None for the project's own.
+        ratio: of compressive sensing; None for the checkpoint's, or all five.
+        stores: folder of the prepared sets; None for the project's.
+        out: folder of the results; None for the project's.
 
     Raises:
-        DataError: for an unknown set, or naming all sets that are not prepared.
-        CheckpointError: naming all weights that are missing, or for sets of another task.
-        ConfigError: for a ratio without a set of compressive sensing.
+        DataError: for an unknown test set, or naming all that are not prepared.
+        CheckpointError: naming all missing weights, or for test sets of another task.
+        ConfigError: for a ratio without a test set of compressive sensing.
     """
     names = test_sets(sets)
     if checkpoint is not None:
@@ -66,14 +66,14 @@ def evaluations(
             raise CheckpointError(
                 f"{checkpoint} is a network for {config.task}; {', '.join(others)} "
                 f"{'are' if len(others) > 1 else 'is'} for {CATALOGUE[others[0]].task}.",
-                "Name sets of its task, or --sets all for every one of them.",
+                "Name test sets of its task, or use --sets all for all of them.",
             )
         names = [name for name in names if name not in others]
         variant, ratio = variant or config.variant, ratio or config.ratio
     if ratio is not None and not any(CATALOGUE[name].task == "cs" for name in names):
         raise ConfigError(
-            f"--ratio {ratio} goes with compressive sensing, not with {', '.join(names)}.",
-            "Leave it out, or name Set11 or BSD68.",
+            f"--ratio {ratio} is for compressive sensing, not for {', '.join(names)}.",
+            "Omit it, or name Set11 or BSD68.",
         )
     wanted = [
         _one(name, here, variant or "DGUNet", checkpoint, ratio, stores, out) for name in names
@@ -91,10 +91,10 @@ def _one(
     ratio: int | None,
     stores: Path | None,
     out: Path | None,
-) -> Evaluation:
+) -> PlannedEvaluation:
     task = CATALOGUE[name].task
     ratios = ((ratio,) if ratio is not None else CS_RATIOS) if task == "cs" else (None,)
-    return Evaluation(
+    return PlannedEvaluation(
         name,
         variant,
         {
@@ -106,23 +106,23 @@ def _one(
     )
 
 
-def _refuse_missing_stores(wanted: list[Evaluation]) -> None:
+def _refuse_missing_stores(wanted: list[PlannedEvaluation]) -> None:
     here = [each for each in wanted if (each.store / "manifest.json").is_file()]
     missing = [f"{each.dataset} ({each.store})" for each in wanted if each not in here]
     if missing:
-        rest = f", or take those that are: --sets {','.join(e.dataset for e in here)}"
+        rest = f", or evaluate those that are: --sets {','.join(e.dataset for e in here)}"
         raise DataError(
             f"{len(missing)} of {len(wanted)} test sets are not prepared: {', '.join(missing)}.",
             f"Prepare them with `dgunet data prepare NAME`{rest if here else ''}.",
         )
 
 
-def _refuse_missing_weights(wanted: list[Evaluation]) -> None:
+def _refuse_missing_weights(wanted: list[PlannedEvaluation]) -> None:
     needed = dict.fromkeys(path for each in wanted for path in each.models.values())
     missing = [path for path in needed if not path.is_file()]
     if missing:
         raise CheckpointError(
             f"{len(missing)} of {len(needed)} weights files are missing: "
             f"{', '.join(map(str, missing))}.",
-            "Train them with `dgunet train`, or name --checkpoint FILE.",
+            "Train them with `dgunet train`, or give --checkpoint FILE.",
         )

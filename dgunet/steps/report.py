@@ -1,4 +1,4 @@
-"""What a person reads at the end: the HTML report, and where everything is."""
+"""What a person reads at the end: the HTML report, and the facts behind one cell."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from dgunet.tracking.run_selection import run_url
 
 
 def result_folders(params: Params, here: Layout) -> list[Path]:
-    """Where the results of the parameters' networks lie, present or not."""
+    """The folders of the results of all networks that ``params`` name, present or not."""
     return [here.evaluation(name, v) for name in test_sets("all") for v in params.variants] + [
         here.ablation(name) for name in ABLATIONS
     ]
 
 
-def report(
-    params: Params,
+def make_report(
+    profile: str,
     *,
     results: Iterable[Path],
     out: Path,
@@ -42,101 +42,114 @@ def report(
 ) -> int:
     """Write the tables of ``results`` as one HTML page; returns how many evaluations it shows.
 
-    ``home`` knows the MLflow runs behind them, ``records`` holds the scores that DND's server
-    mailed, and what lies in ``project`` is compared with the results.
+    Args:
+        profile: "sample" or "paper": the profile that the evaluations must have.
+        results: folders of evaluations.
+        out: path of the HTML file.
+        home: the project whose index knows the MLflow runs behind the results.
+        records: folder of the scores that DND's server mailed.
+        project: its prepared sets, weights and runs are compared with the results.
 
     Raises:
-        EvaluationError: if a result or a record is not what it says; see `read_results`.
+        EvaluationError: if a result or a record was changed; see `read_results`.
     """
     summaries = with_server_scores(read_results(results, project), records)
-    made = build_tables(summaries, profile=params.profile)
-    write_report(made, links(summaries, home), out)
+    made = build_tables(summaries, profile=profile)
+    write_report(made, run_links(summaries, home), out)
     return len(summaries)
 
 
 def write_project_report(here: Layout) -> str:
-    """Write ``build/report.html`` from the results there are; returns the closing words."""
+    """Write ``build/report.html`` from the results there are; returns the lines to print."""
     params = load_params(here.params)
     out = here.home / "build" / "report.html"
-    results = result_folders(params, here)
-    count = report(
-        params, results=results, out=out, home=here.home, records=here.records, project=here
+    count = make_report(
+        params.profile,
+        results=result_folders(params, here),
+        out=out,
+        home=here.home,
+        records=here.records,
+        project=here,
     )
-    store = Store.at(here.home)
     sample = params.profile == "sample"
     lines = [
         f"{count} evaluations, profile {params.profile}"
         + (": SAMPLE numbers, not comparable with the paper" if sample else ""),
         f"tables   {here.tables}  (CSV, Markdown, LaTeX, Parquet)",
         f"report   {out}",
-        f"runs     {store.uri}",
+        f"runs     {Store.at(here.home).uri}",
         "open the runs with: make mlflow",
     ]
     return "\n".join(lines)
 
 
-def links(summaries: list[dict[str, Any]], home: Path) -> dict[str, RunLink]:
-    """The run behind each result, by the hash of its per-image file."""
+def run_links(summaries: list[dict[str, Any]], home: Path) -> dict[str, RunLink]:
+    """The run behind each result, by the SHA-256 of its per-image table."""
     found = {}
     for summary in summaries:
         key = summary["per_image_sha256"]
         if key and (info := lookup(key, home)):
-            found[key] = _link(info)
+            found[key] = run_link(info)
     return found
 
 
-def _link(info: RunInfo) -> RunLink:
-    """The one place where a run's tags, which are texts, become what the report shows."""
-    dirty = {"true": True, "false": False}.get(info.dirty.lower())
+def run_link(info: RunInfo) -> RunLink:
+    """What the page and ``explain`` show of a run.
+
+    The one place where the tag ``git.dirty``, a text in MLflow, becomes a truth value.
+    """
+    dirty = {"true": True, "false": False}.get(str(info.dirty).lower())
     return RunLink(info.run_id, run_url(info), info.commit, dirty)
 
 
 def explain_text(here: Layout, table: int, row: str, column: str) -> str:
-    """Everything behind one table cell, a fact a line.
+    """Everything behind one table cell, one fact per line.
 
-    The cell is what the written tables have. Where the evaluation behind it is at hand, it is
-    computed again from that and must be the same.
+    The cell is read from the written tables. Where the evaluation behind it is at hand, the cell is
+    computed again from it, and both must agree.
 
     Raises:
-        DgunetError: if there are no tables yet, they were changed, or no such cell; the message
-            lists the names.
+        DgunetError: if there are no tables yet, they were changed, or they have no such cell; the
+            message lists the names.
     """
     path = here.tables / CELLS
     if not path.is_file():
         raise DataError(f"no tables in {here.tables}.", "Make them with: dgunet tables")
     check_tables(here.tables)
     cell = explain_cell(read_cells(path), table, row, column)
-    _refuse_another(cell, _anew(here, cell), path)
+    _refuse_difference(cell, _computed_again(here, cell), path)
     facts: dict[str, Any] = dict(cell)
     key = str(cell["per_image_sha256"])
     if DIGEST.fullmatch(key) and (info := lookup(key, here.home)):
+        link = run_link(info)
+        dirty = "unknown" if link.dirty is None else str(link.dirty).lower()
         facts |= {
-            "run_id": info.run_id,
-            "run_url": run_url(info),
-            "commit": info.commit,
-            "dirty": info.dirty,
+            "run_id": link.run_id,
+            "run_url": link.run_url,
+            "commit": link.commit,
+            "dirty": dirty,
         }
     return "\n".join(f"{key:20s} {value}" for key, value in facts.items() if value is not None)
 
 
-def _anew(here: Layout, told: dict[str, Any]) -> dict[str, Any]:
-    """The cell ``told`` as the results at hand of its profile give it now."""
-    profile = told["tables_profile"]
+def _computed_again(here: Layout, cell: dict[str, Any]) -> dict[str, Any]:
+    """The same cell as the results at hand of its profile give it now."""
+    profile = cell["tables_profile"]
     found = read_results(result_folders(load_params(here.params), here), here)
     summaries = with_server_scores((s for s in found if s["profile"] == profile), here.records)
     cells = cells_frame(build_tables(summaries, profile=profile))
-    return explain_cell(cells, told["table"], told["row"], f"{told['column']} {told['metric']}")
+    return explain_cell(cells, cell["table"], cell["row"], f"{cell['column']} {cell['metric']}")
 
 
-def _refuse_another(told: dict[str, Any], anew: dict[str, Any], path: Path) -> None:
-    if anew["state"] == "not run" or re.fullmatch(r"\d+ of \d+ sets", anew["note"] or ""):
+def _refuse_difference(written: dict[str, Any], computed: dict[str, Any], path: Path) -> None:
+    if computed["state"] == "not run" or re.fullmatch(r"\d+ of \d+ sets", computed["note"] or ""):
         return  # evaluations behind it are on another machine
-    of_all = ("tables_data_digest", "tables_profile", "title")
-    for name, value in told.items():
-        if name not in of_all and anew[name] != value:
+    of_all_tables = ("tables_data_digest", "tables_profile", "title")
+    for name, value in written.items():
+        if name not in of_all_tables and computed[name] != value:
             raise DataError(
-                f"{path}: Table {told['table']}, {told['row']}, {told['column']} "
-                f"{told['metric']}: {name} is {shorten(value)}, the evaluation at hand gives "
-                f"{shorten(anew[name])}.",
+                f"{path}: Table {written['table']}, {written['row']}, {written['column']} "
+                f"{written['metric']}: {name} is {shorten(value)}, the evaluation at hand gives "
+                f"{shorten(computed[name])}.",
                 "Make the tables again with `dgunet tables`.",
             )

@@ -1,13 +1,12 @@
-"""Results to the six tables, and to one MLflow run that holds them all."""
+"""Results of evaluations to the six tables, and one MLflow run that holds them all."""
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dgunet.config import Params
 from dgunet.evaluation.dnd import apply_score
 from dgunet.evaluation.results import find_results, read_result
 from dgunet.evaluation.server_scores import read_scores
@@ -21,12 +20,14 @@ from dgunet.system import files
 from dgunet.terms import DATA_TAG, RunTags
 from dgunet.tracking import start_run
 
+logger = logging.getLogger(__name__)
+
 
 def read_results(folders: Iterable[Path], project: Layout | None = None) -> list[dict[str, Any]]:
-    """The summary of every evaluation in ``folders``, checked; a missing folder was not run.
+    """Read and check the summary of every evaluation in ``folders``; missing folders have none.
 
-    Each is compared with its per-image table, and with what else is at hand in ``project``: the
-    prepared set, the weights, and the record of the run that made it.
+    Each is compared with its per-image table and, where they are in ``project``, with the prepared
+    set, the weights and the record of the run that made it.
 
     Raises:
         EvaluationError: naming the file, the field and both values.
@@ -34,10 +35,10 @@ def read_results(folders: Iterable[Path], project: Layout | None = None) -> list
     evidence = Evidence(project) if project else None
     summaries = []
     for folder in folders:
-        for place in find_results(folder):
-            summary = read_result(place)
+        for result in find_results(folder):
+            summary = read_result(result)
             if evidence is not None:
-                evidence.check(summary, place)
+                evidence.check(summary, result)
             summaries.append(summary.to_dict())
     return summaries
 
@@ -45,12 +46,12 @@ def read_results(folders: Iterable[Path], project: Layout | None = None) -> list
 def with_server_scores(
     summaries: Iterable[dict[str, Any]], records: Path | None
 ) -> list[dict[str, Any]]:
-    """``summaries``, DND's with the mailed score if ``records`` has the one it was given to.
+    """Give ``summaries``, those of DND with the server's score where ``records`` has one.
 
-    A score of other weights or data is left out, and said so.
+    A score of other weights or data is left out with a warning.
 
     Raises:
-        EvaluationError: for a record that is no such score, or two of the same results.
+        EvaluationError: for an invalid record, or two records of the same results.
     """
     scores = read_scores(records) if records else []
     known = {score.per_image_sha256: score for score in scores}
@@ -59,16 +60,17 @@ def with_server_scores(
         score = known.pop(summary["per_image_sha256"], None)
         scored.append(apply_score(summary, score) if score else summary)
     for score in known.values():
-        print(
-            f"dgunet: the server's score of {score.row} was given to other results than those at "
-            f"hand (per-image table {score.per_image_sha256[:12]}); it is not shown",
-            file=sys.stderr,
+        logger.warning(
+            "the server's score of %s was given to other results than those at hand (per-image "
+            "table %s); it is not shown",
+            score.row,
+            score.per_image_sha256[:12],
         )
     return scored
 
 
-def tables(
-    params: Params,
+def make_tables(
+    profile: str,
     *,
     results: Iterable[Path],
     out: Path,
@@ -77,30 +79,31 @@ def tables(
 ) -> list[GeneratedTable]:
     """Make Tables 1-6 from the evaluations in ``results`` and write them to ``out``.
 
-    ``records`` holds the scores that DND's server mailed, as ``dgunet dnd record`` enters them.
-    What lies in ``project`` is compared with the results; nothing of it reaches the tables.
+    Also writes ``metrics.json``, the measured means by test set and row, for ``dvc metrics``.
 
-    Also writes ``metrics.json``, the measured means by set and row, for ``dvc metrics``.
+    Args:
+        profile: "sample" or "paper": the profile that the evaluations must have.
+        results: folders of evaluations; see `read_results`.
+        out: folder of the tables.
+        records: folder of the scores that DND's server mailed, as ``dgunet dnd record`` enters
+            them.
+        project: its prepared sets, weights and runs are compared with the results; they
+            contribute nothing to the tables.
 
     Raises:
         ConfigError: if an evaluation was made under another profile.
-        DataError: if one set was scored on two versions of its data.
-        EvaluationError: if a result is not what it says; see `read_results`.
+        DataError: if one test set was scored on two versions of its data.
+        EvaluationError: if a result was changed; see `read_results`.
     """
-    tags = RunTags("tables", params.profile).to_dict()
+    tags = RunTags("tables", profile).to_dict()
     with start_run(
-        EXPERIMENTS["tables"], f"tables ({params.profile})", tags=tags, params={}, closing=True
+        EXPERIMENTS["tables"], f"tables ({profile})", tags=tags, params={}, closing=True
     ) as run:
         summaries = with_server_scores(read_results(results, project), records)
-        made = build_tables(summaries, profile=params.profile)
+        made = build_tables(summaries, profile=profile)
         write_tables(made, out)
         files.write_json(out / "metrics.json", metrics(summaries))
-        run.set_tags(
-            {
-                DATA_TAG: digest_of(made),
-                "mlflow.note.content": describe(made),
-            }
-        )
+        run.set_tags({DATA_TAG: digest_of(made), "mlflow.note.content": describe(made)})
         run.log_metrics({"evaluations": len(summaries)})
         for table in made:
             run.log_table(table.frame(), f"tables/table{table.number}.json")
@@ -111,18 +114,18 @@ def tables(
 
 
 def digest_of(made: Iterable[GeneratedTable]) -> str:
-    """One digest for the data behind all tables."""
+    """One SHA-256 for the data behind all tables."""
     return files.sha256_json({str(table.number): table.data_digest for table in made})
 
 
 def metrics(summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Means by set, row and ratio, as nested numbers."""
+    """Means by test set, row and compressive-sensing ratio, as nested numbers."""
     nested: dict[str, Any] = {}
     for summary in summaries:
-        place = nested.setdefault(summary["dataset"], {}).setdefault(summary["row"], {})
+        means = nested.setdefault(summary["dataset"], {}).setdefault(summary["row"], {})
         if summary["ratio"] is not None:
-            place = place.setdefault(f"{summary['ratio']}%", {})
+            means = means.setdefault(f"{summary['ratio']}%", {})
         for key in ("psnr", "ssim", "input_psnr", "input_ssim"):
             if summary[key] is not None:
-                place[key] = summary[key]
+                means[key] = summary[key]
     return nested

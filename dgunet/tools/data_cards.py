@@ -58,13 +58,13 @@ def _cells(info: DatasetInfo) -> list[str]:
             slot
             for slot in slots(table, "reproduced")
             if info.name in slot.datasets
-            and any(place[:2] == (slot.place_row, slot.place_column) for place in table.cells)
+            and any(place[:2] == (slot.paper_row, slot.paper_column) for place in table.cells)
         ]
         rows, columns = (
             ", ".join(dict.fromkeys(names))
             for names in (
-                (slot.place_row for slot in ours),
-                (slot.place_column for slot in ours),
+                (slot.paper_row for slot in ours),
+                (slot.paper_column for slot in ours),
             )
         )
         metrics = "" if table.methods == "none" else f"; {', '.join(table.metrics)}"

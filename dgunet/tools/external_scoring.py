@@ -1,4 +1,4 @@
-"""Anybody's restored images under one of the paper's protocols, as an MLflow run."""
+"""Restored images of any method scored under one of the paper's protocols, as an MLflow run."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from dgunet.terms import DATA_TAG, PROTOCOL_TAG, RunTags
 from dgunet.tracking import start_run
 
 
-def score(
+def score_and_report(
     restored: Path,
     target: Path,
     protocol_name: str,
     *,
     name: str,
     partial: bool = False,
-    observe: Callable[[Row], None] = lambda row: None,
-    told: Callable[[str], None] = lambda line: None,
+    on_row: Callable[[Row], None] = lambda row: None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:
-    """Score ``restored`` against ``target`` and tell MLflow means, per-image table and digests.
+    """Score ``restored`` against ``target``; log means, per-image table and digests to MLflow.
 
     Args:
-        restored: folder of images, or a SIDD ``.mat``.
+        restored: folder of images, or a SIDD ``.mat`` file.
         target: folder of targets, or SIDD's ground truth.
-        protocol_name: of `dgunet.evaluation.protocols`.
+        protocol_name: a name of `dgunet.evaluation.protocols`.
         name: of the run.
         partial: accept targets without a restored image.
-        observe: called after each image.
-        told: called with a line on files that are left out.
+        on_row: called after each image.
+        note: called with one line for each folder of which files are left out.
 
     Raises:
         EvaluationError: when an image has no partner or cannot be scored.
@@ -58,9 +58,9 @@ def score(
             target.name, tags[DATA_TAG], source_uri=target.as_posix(), context="evaluation"
         )
         rows = []
-        for row in score_results(restored, target, rules, partial=partial, told=told):
+        for row in score_results(restored, target, rules, partial=partial, note=note):
             rows.append(row)
-            observe(row)
+            on_row(row)
         means = {"psnr": mean(row.psnr for row in rows), "ssim": mean(row.ssim for row in rows)}
         run.log_metrics({key: value for key, value in means.items() if value is not None})
         run.log_metrics({"images": len(rows)})

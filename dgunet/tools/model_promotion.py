@@ -103,7 +103,7 @@ def promote(registry: Registry, version: Version, *, dry_run: bool = False) -> P
     _refuse_unequal(ours, theirs)
     tables = {name: (_table(registry, ours[name]), _table(registry, theirs[name])) for name in ours}
     column = "psnr" if rival else "input_psnr"
-    compared = compare_sets(tables, reference_column=column)
+    compared = compare_sets(tables, baseline_column=column)
     outcome = Promotion(version, rival, compared, is_better(compared))
     if outcome.promoted and not dry_run:
         registry.set_alias(version, BEST, because=outcome.text())

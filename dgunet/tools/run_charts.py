@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 
 def setting_chart(runs: pd.DataFrame, setting: str, metric: str, *, title: str = "") -> Figure:
-    """``metric`` over the numeric ``setting``, a labelled point a run.
+    """Chart of ``metric`` over the numeric ``setting``, one labelled point per run.
 
     Args:
-        runs: as `dgunet.tracking.run_frames.runs_frame` gives them; runs without one of both are
-            left out.
+        runs: as `dgunet.tracking.run_frames.runs_frame` gives them; runs that lack
+            either are left out.
         setting: a column, such as ``stages``, ``scales`` or ``parameters``.
         metric: a column, such as ``psnr``.
         title: above the chart.
@@ -33,7 +33,12 @@ def setting_chart(runs: pd.DataFrame, setting: str, metric: str, *, title: str =
 
 
 def curves_chart(points: pd.DataFrame, *, title: str = "") -> Figure:
-    """A metric over the steps, a line a run; ``points`` as `dgunet.tracking.run_frames.history`."""
+    """Chart of a metric over the steps, one line per run.
+
+    Args:
+        points: as `dgunet.tracking.run_frames.history` gives them.
+        title: above the chart.
+    """
     metric = next(name for name in points.columns if name not in ("name", "step"))
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.add_subplot()

@@ -1,4 +1,4 @@
-"""What the unfolded iterations do: numbers and pictures by stage, and the learned operators."""
+"""Inspection of the unfolded iterations: numbers and images by stage, the learned operators."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ STRIP, NUMBERS = "stages.png", "stages.json"
 def inspect_input(
     source: Path, checkpoint: Path, out: Path, *, track: bool = False
 ) -> list[StageReport]:
-    """Write what every stage makes of ``source``: the strip and the numbers, into ``out``.
+    """Write the output of every stage for ``source`` into ``out``: images and numbers.
 
     Args:
-        source: a picture in any common format, or compressive measurements (.npy).
-        checkpoint: weights of ours.
+        source: an image in any common format, or compressive measurements (.npy).
+        checkpoint: weights that ``save_network`` wrote.
         out: folder for ``stages.png`` and ``stages.json``.
-        track: make it an MLflow run too, with the stage as the step.
+        track: also log an MLflow run, with the stage as the step.
 
     Raises:
         DataError: if ``source`` cannot be read, or does not fit the network.
-        CheckpointError: if ``checkpoint`` is none of ours.
+        CheckpointError: if ``checkpoint`` was not written by ``save_network``.
         EvaluationError: if a stage gives NaN or infinity.
     """
     check_folder(out)
@@ -60,7 +60,7 @@ def inspect_input(
         if not (report.v.isfinite().all() and report.x.isfinite().all()):
             raise EvaluationError(
                 f"{checkpoint}: stage {report.stage} gives NaN or infinity for {source}.",
-                "Its training diverged; take an earlier checkpoint.",
+                "Its training diverged; use an earlier checkpoint.",
             )
     with atomic_path(out / STRIP) as temporary:
         stage_strip(reports, observed).save(temporary)
@@ -94,7 +94,7 @@ def _track(
 
 
 def stages_chart(reports: Sequence[StageReport]) -> Figure:
-    """Step size, data residual and adjointness gap, stage by stage."""
+    """Chart of step size, data residual and adjointness gap by stage."""
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     for axes, (field, label) in zip(figure.subplots(1, 3), QUANTITIES.items(), strict=True):
         known = [(r.stage, getattr(r, field)) for r in reports if getattr(r, field) is not None]
@@ -107,10 +107,10 @@ def stages_chart(reports: Sequence[StageReport]) -> Figure:
 
 
 def impulse_response(network: DGUNet, x: torch.Tensor, stage: int) -> NDArray[np.float32]:
-    """How the learned A of a stage answers to one pixel that brightens, at the centre of ``x``.
+    """Response of the learned A of a stage to a change of the pixel at the centre of ``x``.
 
-    The derivative of F_A of Eq. (7) at ``x`` in the direction of that pixel, in all channels
-    alike, averaged over the channels, less the pixel itself: 0 everywhere for A = identity.
+    The derivative of F_A of Eq. (7) at ``x`` in the direction of that pixel (equal in all
+    channels), averaged over the channels, minus the pixel itself: 0 everywhere for A = identity.
 
     Args:
         network: with a learned operator.
@@ -121,7 +121,7 @@ def impulse_response(network: DGUNet, x: torch.Tensor, stage: int) -> NDArray[np
         float32 (H, W).
 
     Raises:
-        ValueError: for a network whose operator is not learned, or that has no gradient step.
+        ValueError: for a network without a learned operator or without a gradient step.
     """
     gradient = _step_of(network, stage)
     if gradient is None or gradient.f_a is None:
@@ -134,7 +134,7 @@ def impulse_response(network: DGUNet, x: torch.Tensor, stage: int) -> NDArray[np
 
 
 def _step_of(network: DGUNet, stage: int) -> FlexibleGradientDescent | None:
-    """The gradient step of a stage; stages 2 to K-1 of a DGUNet share theirs."""
+    """The gradient step of a stage; stages 2 to K-1 of a DGUNet share one."""
     if stage == 1:
         return network.first.gradient
     if stage == network.config.stages:
@@ -145,7 +145,7 @@ def _step_of(network: DGUNet, stage: int) -> FlexibleGradientDescent | None:
 
 
 def operators_chart(network: DGUNet, x: torch.Tensor, *, side: int = 9) -> Figure:
-    """The centre of `impulse_response` for every stage, on one scale."""
+    """Chart of the centre of `impulse_response` for every stage, on one colour scale."""
     stages = network.config.stages
     rows, columns = x.shape[2] // 2, x.shape[3] // 2
     half = side // 2

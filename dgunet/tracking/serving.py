@@ -49,9 +49,9 @@ class RestorationModel:
     def restore(self, picture: str | Path | NDArray[Any]) -> NDArray[Any]:
         """Restore one picture; see `predict`."""
         if isinstance(picture, str | Path):
-            from dgunet.user_images.restoring import read_picture
+            from dgunet.user_images.restoring import read_image
 
-            return self._restore_pixels(read_picture(Path(picture)).pixels, str(picture))
+            return self._restore_pixels(read_image(Path(picture)).pixels, str(picture))
         pixels = np.asarray(picture)
         if np.issubdtype(pixels.dtype, np.floating):
             planes = np.atleast_3d(pixels).transpose(2, 0, 1)[None]
@@ -61,10 +61,10 @@ class RestorationModel:
         return restored.reshape(pixels.shape)
 
     def _restore_pixels(self, pixels: NDArray[Any], name: str) -> NDArray[Any]:
-        from dgunet.user_images.restoring import Picture, restore_picture
+        from dgunet.user_images.restoring import UserImage, restore_user_image
 
         channels = self.network.config.channels
-        shown = restore_picture(self.network, Picture(pixels), name, channels=channels)
+        shown = restore_user_image(self.network, UserImage(pixels), name, channels=channels)
         return np.asarray(shown.pixels)
 
     def _restore_batch(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -31,7 +31,7 @@ from torch import Tensor
 from dgunet.data.batches.augment import augmentation
 from dgunet.data.batches.training_batches import TrainingBatches
 from dgunet.network import DGUNet, load_network, save_network
-from dgunet.network.device import pick_device
+from dgunet.network.devices import pick_device
 from dgunet.system import files
 from dgunet.system.errors import CheckpointError
 from dgunet.training.batches import Batches

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from dgunet.config import RuntimeSettings, TrainingSettings
-from dgunet.network.device import pick_device, thread_count
+from dgunet.network.devices import pick_device, thread_count
 from dgunet.system.errors import DgunetError
 from dgunet.training.batches import Batches
 from dgunet.training.checkpoints import Checkpoints, Snapshot

@@ -15,7 +15,7 @@ from dgunet.data.batches.holdout import ValidationPairs, hold_out
 from dgunet.data.batches.joined_store import JoinedStore, Store
 from dgunet.data.store.pair_store import PairStore
 from dgunet.network import DGUNetConfig
-from dgunet.network.device import pick_device
+from dgunet.network.devices import pick_device
 from dgunet.system import files
 from dgunet.system.errors import DataError
 from dgunet.training.checkpoint_mirror import CheckpointMirror

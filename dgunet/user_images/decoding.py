@@ -1,4 +1,4 @@
-"""Decoding a picture by its content, whatever its name says: one reader for each format."""
+"""Decoding an image by its content, whatever its suffix: one reader for each format."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from dgunet.evaluation.restoration import TooLargeError
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import DataError, DgunetError, exhausts_memory
 from dgunet.system.reading import open_regular
-from dgunet.user_images.decoded import Picture, upright, widened
-from dgunet.user_images.metadata import exif_of, resolution, watched
+from dgunet.user_images.decoded import UserImage, upright, widened
+from dgunet.user_images.metadata import damage_warnings, exif_of, resolution
 from dgunet.user_images.tiff import SIGNATURES, read_tiff
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "AVIF", "GIF", "PPM", "JPEG2000", "TGA")
-"""Read with Pillow, 8 bits; of PNG, PPM and JPEG 2000 deeper pixels with imagecodecs and numpy."""
+"""Read with Pillow as 8 bits; deeper PNG, PPM and JPEG 2000 with imagecodecs and numpy."""
 
 UNREADABLE = "no readable image"
-MEND = f"Save it again as one of {', '.join(('TIFF', *FORMATS))}."
+HINT = f"Save it again as one of {', '.join(('TIFF', *FORMATS))}."
 
 _MODES = {
     **dict.fromkeys(("1", "L", "LA"), "L"),
@@ -34,15 +34,15 @@ _MODES = {
 _KEPT_COLOURS = ("RGB", "RGBA", "P", "PA", "L", "LA")
 
 
-def read_picture(path: Path) -> Picture:
-    """Decode ``path`` with its orientation applied; deeper pixels than 8 bits become 16-bit.
+def read_image(path: Path) -> UserImage:
+    """Decode ``path`` and apply its orientation; more than 8 bits become 16.
 
-    A palette becomes RGB; CMYK becomes RGB, without its profile; 1, 2 and 4 bits become 8, and 9 to
-    15 bits become 16. The notes of the result tell.
+    A palette becomes RGB; CMYK becomes RGB without its profile; 1, 2 and 4 bits become 8, and 9 to
+    15 bits become 16. The notes of the result state these conversions.
 
     Raises:
         DataError: for a missing or damaged file, several frames, or floating-point pixels.
-        TooLargeError: if there is no memory for the pixels.
+        TooLargeError: if there is not enough memory for the pixels.
     """
     try:
         with open_regular(path) as handle:
@@ -52,37 +52,40 @@ def read_picture(path: Path) -> Picture:
         raise
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", "Check the path.") from None
-    except Exception as error:  # a damaged file makes decoders fail in any way
+    except Exception as error:  # decoders raise errors of any type for damaged files
         if exhausts_memory(error):
             raise TooLargeError(
-                f"{path}: there is no memory to decode it ({_size(path)}).",
-                "Give this process more memory, or cut the picture into parts.",
+                f"{path}: there is not enough memory to decode it ({_size(path)}).",
+                "Give this process more memory, or cut the image into parts.",
             ) from error
         reason = str(error) or type(error).__name__
-        raise DataError(f"{path} is {UNREADABLE} ({reason}).", MEND) from error
+        raise DataError(f"{path} is {UNREADABLE} ({reason}).", HINT) from error
 
 
-def _read_other(path: Path) -> Picture:
-    with watched() as warned, open_image(path, FORMATS, unreadable=UNREADABLE, hint=MEND) as image:
+def _read_other(path: Path) -> UserImage:
+    with (
+        damage_warnings() as warned,
+        open_image(path, FORMATS, unreadable=UNREADABLE, hint=HINT) as image,
+    ):
         exif, orientation, notes = exif_of(image)
         keeps_profile = image.mode in _KEPT_COLOURS or image.mode.startswith("I")
         icc = image.info.get("icc_profile")
         if icc and not keeps_profile:
             icc, notes = None, (*notes, "its profile of other colours was left out")
-        facts = Picture(np.empty(0), None, exif, icc or None, resolution(image.info.get("dpi")))
+        facts = UserImage(np.empty(0), None, exif, icc or None, resolution(image.info.get("dpi")))
         samples, more = _deep(path, image) or _shallow(image)
     notes = tuple(dict.fromkeys((*warned, *notes)))
     whole = upright(samples, orientation)
     pixels, alpha = (whole[..., :-1], whole[..., -1]) if whole.shape[2] in (2, 4) else (whole, None)
-    return Picture(
+    return UserImage(
         np.ascontiguousarray(pixels), alpha, facts.exif, facts.icc, facts.dpi, notes=(*notes, *more)
     )
 
 
 def _deep(path: Path, image: Image.Image) -> tuple[Array, tuple[str, ...]] | None:
-    """16-bit samples (H, W, C) of a file that has more than 8 bits; None for another.
+    """Decode a file of more than 8 bits to 16-bit samples (H, W, C); None for other files.
 
-    Pillow would narrow them without a word.
+    Pillow would reduce them to 8 bits silently.
     """
     if image.format == "PNG":
         content = path.read_bytes()
@@ -139,7 +142,7 @@ def _scaled(bits: int) -> str:
 
 
 def _shallow(image: Image.Image) -> tuple[Array, tuple[str, ...]]:
-    """8-bit samples (H, W, C)."""
+    """Decode to 8-bit samples (H, W, C)."""
     if image.mode not in _MODES:
         raise ValueError("its pixels are 32-bit; 8 and 16 bits are supported")
     notes = {
@@ -156,7 +159,7 @@ def _shallow(image: Image.Image) -> tuple[Array, tuple[str, ...]]:
 
 
 def _avif_bits(image: Image.Image) -> int:
-    """The depth that an AVIF's ``pixi`` box tells; 8 if it has none."""
+    """The depth in bits of an AVIF's ``pixi`` box; 8 without one."""
     with Path(str(image.filename)).open("rb") as handle:  # type: ignore[attr-defined]
         found = re.search(rb"pixi\0{4}[\x01-\x04](.)", handle.read(65536), re.DOTALL)
     return found[1][0] if found else 8

@@ -1,4 +1,4 @@
-"""Encoding a picture by the suffix of its new name, and reading it back before it counts."""
+"""Encoding an image by the suffix of its new name, and verification by reading it back."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from dgunet.evaluation.restoration import TooLargeError
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import DataError, DgunetError, exhausts_memory
 from dgunet.system.files import atomic_path
-from dgunet.user_images.decoded import Picture, narrowed, straightened
-from dgunet.user_images.decoding import read_picture
+from dgunet.user_images.decoded import UserImage, narrowed, straightened
+from dgunet.user_images.decoding import read_image
 from dgunet.user_images.tiff import write_tiff
 
 LOSS = 8.0
-"""Largest mean difference, in levels of 255, between what a lossy format was given and gives back.
+"""Largest allowed mean difference, in levels of 255, after a lossy format.
 
-Noise, the worst there is, loses 3 in a JPEG of quality 95.
+Noise, the worst case, loses 3 levels in a JPEG of quality 95.
 """
 
 
 @dataclass(frozen=True)
 class Format:
-    """What a file format holds; ``options`` are for Pillow."""
+    """The capabilities of a file format; ``options`` are for Pillow."""
 
     name: str
     deep: bool = False
@@ -58,10 +58,10 @@ WRITABLE = {
 
 
 def format_of(path: Path) -> Format:
-    """The format that the suffix of ``path`` names.
+    """The format for the suffix of ``path``.
 
     Raises:
-        DataError: if it names none that can be written.
+        DataError: if no such format can be written.
     """
     found = WRITABLE.get(path.suffix.lower())
     if found is None:
@@ -72,86 +72,86 @@ def format_of(path: Path) -> Format:
     return found
 
 
-def fitted(picture: Picture, path: Path) -> Picture:
-    """``picture`` as the format of ``path`` holds it; every loss is a note.
+def fit_to_format(image: UserImage, path: Path) -> UserImage:
+    """Convert ``image`` to what the format of ``path`` can hold, with a note for every loss.
 
-    16 bits become the nearest of 8; what is fully opaque loses its opacity.
+    16 bits become the nearest of 8 bits; an opacity that is full everywhere is removed.
 
     Raises:
-        DataError: for transparency in a format that has none.
+        DataError: for transparency in a format without it.
     """
     form = format_of(path)
-    if picture.alpha is not None and form.name != "TIFF":
-        picture = _with_straight_alpha(picture, picture.alpha, form)
-    if picture.alpha is not None and not form.alpha:
-        if not _is_opaque(picture.alpha):
+    if image.alpha is not None and form.name != "TIFF":
+        image = _with_straight_alpha(image, image.alpha, form)
+    if image.alpha is not None and not form.alpha:
+        if not _is_opaque(image.alpha):
             raise DataError(
-                f"{path} would lose its transparency: {form.name} holds none.",
-                "Give the picture the suffix .png, .tif or .webp.",
+                f"{path} would lose its transparency: {form.name} has none.",
+                "Use the suffix .png, .tif or .webp.",
             )
-        picture = picture.noted("its opacity, full everywhere, was left out", alpha=None)
-    if picture.pixels.dtype == np.uint16 and not form.deep:
-        alpha = None if picture.alpha is None else narrowed(picture.alpha)
+        image = image.noted("its opacity, full everywhere, was left out", alpha=None)
+    if image.pixels.dtype == np.uint16 and not form.deep:
+        alpha = None if image.alpha is None else narrowed(image.alpha)
         note = f"16 bits were scaled to 8: {form.name} holds no more"
-        picture = picture.noted(note, pixels=narrowed(picture.pixels), alpha=alpha)
-    if picture.pixels.shape[2] == 1 and not form.grey:
-        picture = replace(picture, pixels=np.repeat(picture.pixels, 3, axis=2))
-    if not form.metadata and (picture.icc or picture.exif):
+        image = image.noted(note, pixels=narrowed(image.pixels), alpha=alpha)
+    if image.pixels.shape[2] == 1 and not form.grey:
+        image = replace(image, pixels=np.repeat(image.pixels, 3, axis=2))
+    if not form.metadata and (image.icc or image.exif):
         note = f"metadata and profile were left out: {form.name} holds none"
-        picture = picture.noted(note, icc=None, exif=b"")
-    if form.name == "JPEG" and len(picture.exif) > 65533:
-        picture = picture.noted("metadata was left out: JPEG holds less", exif=b"")
-    if form.name == "PNG" and picture.pixels.dtype == np.uint16 and not _is_profile(picture.icc):
-        picture = picture.noted("its profile is none and was left out", icc=None)
-    return picture
+        image = image.noted(note, icc=None, exif=b"")
+    if form.name == "JPEG" and len(image.exif) > 65533:
+        image = image.noted("metadata was left out: JPEG holds less", exif=b"")
+    if form.name == "PNG" and image.pixels.dtype == np.uint16 and not _is_profile(image.icc):
+        image = image.noted("its colour profile is invalid and was left out", icc=None)
+    return image
 
 
-def _with_straight_alpha(picture: Picture, alpha: Array, form: Format) -> Picture:
-    if picture.alpha_kind == "unknown":
+def _with_straight_alpha(image: UserImage, alpha: Array, form: Format) -> UserImage:
+    if image.alpha_kind == "unknown":
         note = f"a further sample of unknown meaning was left out: {form.name} holds none"
-        return picture.noted(note, alpha=None, alpha_kind="straight")
-    if picture.alpha_kind == "premultiplied":
+        return image.noted(note, alpha=None, alpha_kind="straight")
+    if image.alpha_kind == "premultiplied":
         note = "colours were divided by their opacity"
-        straight = straightened(picture.pixels, alpha)
-        return picture.noted(note, pixels=straight, alpha_kind="straight")
-    return picture
+        straight = straightened(image.pixels, alpha)
+        return image.noted(note, pixels=straight, alpha_kind="straight")
+    return image
 
 
-def write_picture(path: Path, picture: Picture) -> tuple[str, ...]:
-    """Encode to ``path`` by its suffix, under a temporary name first, and read it back there.
+def write_image(path: Path, image: UserImage) -> tuple[str, ...]:
+    """Encode to ``path`` by its suffix, under a temporary name that is first read back.
 
     JPEG has quality 95 without chroma subsampling; WebP is lossless; TIFF is compressed without
     loss. Metadata and profile are written where the format has them.
 
     Returns:
-        The notes of ``picture`` and of what was converted for the format.
+        The notes of ``image`` and of the conversions for the format.
 
     Raises:
-        DataError: if the format does not hold the picture, the encoder fails, or what it wrote is
-            not what it was given; there is no new file then.
-        TooLargeError: if there is no memory for it.
+        DataError: if the format cannot hold the image, the encoder fails, or the written file
+            reads back differently; no file is left then.
+        TooLargeError: if there is not enough memory.
     """
     form = format_of(path)
-    picture = fitted(picture, path)
+    image = fit_to_format(image, path)
     with atomic_path(path) as temporary:
         try:
-            _encode(temporary, picture, form)
-            _read_back(temporary, picture, form)
+            _encode(temporary, image, form)
+            _read_back(temporary, image, form)
         except DgunetError as error:
             text = error.message.replace(str(temporary), str(path))
             raise DataError(f"{path} was not written: {text}", error.hint) from error
         except OSError as error:
-            if error.errno is not None:  # the disk's; encoders raise it without a number
+            if error.errno is not None:  # of the disk; encoders raise OSError without a number
                 raise
             raise _failed(path, form, error) from error
-        except Exception as error:  # encoders refuse sizes and values in any way
+        except Exception as error:  # encoders raise errors of any type for sizes and values
             if exhausts_memory(error):
                 raise TooLargeError(
-                    f"{path}: there is no memory to encode it.",
-                    "Give this process more memory, or cut the picture into parts.",
+                    f"{path}: there is not enough memory to encode it.",
+                    "Give this process more memory, or cut the image into parts.",
                 ) from error
             raise _failed(path, form, error) from error
-    return picture.notes
+    return image.notes
 
 
 def _failed(path: Path, form: Format, error: Exception) -> DataError:
@@ -159,32 +159,32 @@ def _failed(path: Path, form: Format, error: Exception) -> DataError:
     return DataError(f"{path} cannot be written as {form.name} ({reason}).", "Choose PNG or TIFF.")
 
 
-def _encode(path: Path, picture: Picture, form: Format) -> None:
+def _encode(path: Path, image: UserImage, form: Format) -> None:
     if form.name == "TIFF":
-        write_tiff(path, picture)
-    elif picture.pixels.dtype == np.uint16:
-        path.write_bytes(_deep_png(picture))
+        write_tiff(path, image)
+    elif image.pixels.dtype == np.uint16:
+        path.write_bytes(_deep_png(image))
     else:
-        whole = picture.whole()
-        image = Image.fromarray(whole[..., 0] if whole.shape[2] == 1 else whole)
-        facts = {"dpi": picture.dpi} if picture.dpi else {}
+        whole = image.whole()
+        encoded = Image.fromarray(whole[..., 0] if whole.shape[2] == 1 else whole)
+        facts = {"dpi": image.dpi} if image.dpi else {}
         if form.metadata:
-            facts |= {"exif": picture.exif, "icc_profile": picture.icc}  # type: ignore[dict-item]
-        image.save(path, format=form.name, **facts, **form.options)
+            facts |= {"exif": image.exif, "icc_profile": image.icc}  # type: ignore[dict-item]
+        encoded.save(path, format=form.name, **facts, **form.options)
 
 
-def _deep_png(picture: Picture) -> bytes:
-    """A 16-bit PNG, its profile, resolution and metadata in front of the pixels."""
-    whole = np.ascontiguousarray(picture.whole())
+def _deep_png(image: UserImage) -> bytes:
+    """Encode a 16-bit PNG with profile, resolution and metadata before the pixels."""
+    whole = np.ascontiguousarray(image.whole())
     encoded = imagecodecs.png_encode(whole if whole.shape[2] > 1 else whole[..., 0], level=6)
     chunks = b""
-    if picture.icc:
-        chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc))
-    if picture.dpi:
-        across, down = (round(value / 0.0254) for value in picture.dpi)
+    if image.icc:
+        chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(image.icc))
+    if image.dpi:
+        across, down = (round(value / 0.0254) for value in image.dpi)
         chunks += _chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
-    if picture.exif:
-        chunks += _chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0"))
+    if image.exif:
+        chunks += _chunk(b"eXIf", image.exif.removeprefix(b"Exif\0\0"))
     head = 8 + 25  # signature and header
     return bytes(encoded[:head]) + chunks + bytes(encoded[head:])
 
@@ -195,7 +195,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _is_profile(icc: bytes | None) -> bool:
-    """Whether PNG readers take it: libpng drops others with the whole block."""
+    """Whether PNG readers accept it: libpng drops the whole block of others."""
     return not icc or icc[36:40] == b"acsp"
 
 
@@ -203,13 +203,13 @@ def _is_opaque(alpha: Array) -> bool:
     return bool((alpha == np.iinfo(alpha.dtype).max).all())
 
 
-def _read_back(path: Path, meant: Picture, form: Format) -> None:
-    """Refuse a written file that does not give back what was meant.
+def _read_back(path: Path, meant: UserImage, form: Format) -> None:
+    """Refuse a written file that reads back differently from the intended image.
 
     Raises:
         DataError: naming what differs.
     """
-    again = read_picture(path)
+    again = read_image(path)
     problem = ""
     if again.pixels.shape != meant.pixels.shape or again.pixels.dtype != meant.pixels.dtype:
         problem = f"{again.pixels.dtype} {again.pixels.shape}, not {meant.pixels.dtype} "
@@ -237,6 +237,6 @@ def _agree(again: Array, meant: Array, form: Format) -> bool:
 
 def _same_alpha(again: Array | None, meant: Array | None, form: Format) -> bool:
     if again is None or meant is None:
-        # Some encoders leave an opacity out that is full everywhere.
+        # Some encoders omit an opacity that is full everywhere.
         return all(one is None or _is_opaque(one) for one in (again, meant))
     return _agree(again, meant, form)

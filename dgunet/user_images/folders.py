@@ -1,4 +1,4 @@
-"""Which files are restored, and where each goes."""
+"""The files to restore, and the path of each restored image."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from dgunet.user_images.encoding import WRITABLE
 READABLE = frozenset(WRITABLE) | {".gif", ".ppm", ".pgm", ".pnm", ".jp2", ".jfif", ".tga"}
 
 
-def find_pictures(inputs: Iterable[str], tell: Callable[[str], None] | None = None) -> list[Path]:
-    """Files, the pictures of folders, and glob patterns, in the order given, sorted within.
+def find_images(inputs: Iterable[str], note: Callable[[str], None] | None = None) -> list[Path]:
+    """Resolve files, folders and glob patterns to image files, in the given order.
 
     Args:
-        inputs: of folders, what is hidden, and what has no suffix of a picture, is left out.
-        tell: called with a line for each folder of which files were left out.
+        inputs: paths and patterns; in folders, hidden files and files without an image suffix are
+            left out, and the rest is sorted.
+        note: called with one line for each folder of which files were left out.
 
     Raises:
-        DataError: for an input that names no picture.
+        DataError: for an input that names no image.
     """
     found: dict[Path, None] = {}
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            some = _pictures_of(path, tell)
+            some = _images_of(path, note)
         elif path.exists() or path.is_symlink():
             some = [path]
         else:
@@ -36,7 +37,7 @@ def find_pictures(inputs: Iterable[str], tell: Callable[[str], None] | None = No
             some = sorted(Path(p) for p in matches if Path(p).is_file())
         if not some:
             raise DataError(
-                f"{text} names no picture.",
+                f"{text} names no image.",
                 f"Give files, folders or patterns; folders are searched for "
                 f"{' '.join(sorted(READABLE))}.",
             )
@@ -44,41 +45,41 @@ def find_pictures(inputs: Iterable[str], tell: Callable[[str], None] | None = No
     return list(found)
 
 
-def _pictures_of(folder: Path, tell: Callable[[str], None] | None) -> list[Path]:
+def _images_of(folder: Path, note: Callable[[str], None] | None) -> list[Path]:
     files = sorted(path for path in folder.iterdir() if not path.is_dir())
     hidden = [path for path in files if is_hidden(path, folder)]
     found = [p for p in files if p.suffix.lower() in READABLE and not is_hidden(p, folder)]
-    if tell is not None and len(found) < len(files):
-        tell(left_out(folder, len(files) - len(found), len(hidden)))
+    if note is not None and len(found) < len(files):
+        note(left_out(folder, len(files) - len(found), len(hidden)))
     return found
 
 
-def output_paths(pictures: list[Path], out: Path, *, force: bool) -> list[Path]:
-    """Where each restored picture goes: its name in ``out``, PNG where its format cannot be kept.
+def output_paths(images: list[Path], out: Path, *, force: bool) -> list[Path]:
+    """The path of each restored image: its name in ``out``, as PNG where its format cannot be kept.
 
-    A picture that becomes PNG beside another of that name keeps its old suffix too: ``a.gif.png``.
+    If another image already has this PNG name, the old suffix is kept as well: ``a.gif.png``.
 
     Raises:
-        DataError: for two pictures of one name, an existing file without ``force``, an output that
-            is its own input, or an ``out`` that is no folder.
+        DataError: for two images of one name, an existing file without ``force``, an output that
+            is its own input, or an ``out`` that is not a folder.
     """
     check_folder(out)
     planned: dict[Path, Path] = {}
-    given = set(pictures)
-    for picture in pictures:
-        name = picture.name
-        if picture.suffix.lower() not in WRITABLE:
-            taken = picture.with_suffix(".png") in given
-            name = f"{picture.name}.png" if taken else f"{picture.stem}.png"
+    given = set(images)
+    for image in images:
+        name = image.name
+        if image.suffix.lower() not in WRITABLE:
+            taken = image.with_suffix(".png") in given
+            name = f"{image.name}.png" if taken else f"{image.stem}.png"
         target = out / name
         if target in planned:
             raise DataError(
-                f"{picture} and {planned[target]} would both become {target}.",
+                f"{image} and {planned[target]} would both become {target}.",
                 "Restore them into different folders.",
             )
-        if target.exists() and picture.exists() and target.samefile(picture):
-            raise DataError(f"{target} is the picture itself.", "Choose another --out.")
+        if target.exists() and image.exists() and target.samefile(image):
+            raise DataError(f"{target} is the image itself.", "Choose another --out.")
         if target.exists() and not force:
             raise DataError(f"{target} exists.", "Choose another --out, or overwrite with --force.")
-        planned[target] = picture
+        planned[target] = image
     return list(planned)

@@ -1,4 +1,4 @@
-"""Which metadata a picture keeps: what describes it (dates, places, camera), never its layout."""
+"""The metadata that an image keeps: descriptions (dates, location, camera), never its layout."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from PIL.ExifTags import IFD
 
 ORIENTATION = 0x0112
 DAMAGED = "damaged EXIF metadata was left out"
-_TELLS_DAMAGE = re.compile(r"EXIF|orrupt|Truncated|Tag data|Metadata")
-# Texts, camera, dates, resolution. A TIFF has its layout in the same list: that is never kept.
+_DAMAGE_WARNING = re.compile(r"EXIF|orrupt|Truncated|Tag data|Metadata")
+# Texts, camera, dates, resolution. The layout of a TIFF is in the same list and is never kept.
 GENERAL = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298)
-# Exposure, dates, lens. The maker's note is not kept: it holds positions in the old file.
+# Exposure, dates, lens. The maker's note is not kept: it contains positions in the old file.
 CAMERA = (
     *(0x829A, 0x829D, 0x8822, 0x8827, 0x8830, 0x8831, 0x8832, 0x9000, 0x9003, 0x9004),
     *(0x9010, 0x9011, 0x9012, *range(0x9201, 0x920B), 0x9286, 0x9290, 0x9291, 0x9292),
@@ -27,10 +27,10 @@ CAMERA = (
 GPS = tuple(range(32))
 
 
-def descriptive(given: Image.Exif) -> tuple[bytes, int, tuple[str, ...]]:
-    """What of ``given`` is kept, as an EXIF block; its orientation, 1 to 8; notes.
+def descriptive_exif(given: Image.Exif) -> tuple[bytes, int, tuple[str, ...]]:
+    """The kept part of ``given`` as an EXIF block, its orientation (1 to 8), and notes.
 
-    A value that cannot be read or written again is left out, with a note; never an error.
+    A value that cannot be read or written again is left out with a note.
     """
     damaged = False
     kept = Image.Exif()
@@ -40,7 +40,7 @@ def descriptive(given: Image.Exif) -> tuple[bytes, int, tuple[str, ...]]:
         try:
             values: Mapping[int, Any] = given if part is None else given.get_ifd(part)
             good = _good(values, allowed)
-        except Exception:  # Pillow's parser fails in any way at a changed byte
+        except Exception:  # Pillow's parser raises errors of any type for damaged blocks
             damaged = True
             continue
         damaged |= len(good) < sum(tag in values for tag in allowed)
@@ -56,27 +56,27 @@ def descriptive(given: Image.Exif) -> tuple[bytes, int, tuple[str, ...]]:
 
 
 def exif_of(image: Image.Image) -> tuple[bytes, int, tuple[str, ...]]:
-    """`descriptive` of an image that Pillow opened."""
+    """`descriptive_exif` of an image that Pillow opened."""
     try:
         given = image.getexif()
     except Exception:  # as above
         return b"", 1, (DAMAGED,)
-    return descriptive(given)
+    return descriptive_exif(given)
 
 
 @contextmanager
-def watched() -> Iterator[list[str]]:
-    """Keep Pillow's warnings off the screen; gives a list that holds `DAMAGED` if one tells so."""
+def damage_warnings() -> Iterator[list[str]]:
+    """Capture Pillow's warnings; the yielded list contains `DAMAGED` if one reports damage."""
     found: list[str] = []
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield found
-    if any(_TELLS_DAMAGE.search(str(one.message)) for one in said):
+    if any(_DAMAGE_WARNING.search(str(one.message)) for one in caught):
         found.append(DAMAGED)
 
 
 def resolution(values: Any) -> tuple[float, float] | None:
-    """A pair of pixels per inch, or None for what is none; formats hold less than 65,536."""
+    """Check a pair of pixels per inch; None if invalid (formats hold less than 65,536)."""
     try:
         across, down = (float(value) for value in values)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
@@ -86,7 +86,7 @@ def resolution(values: Any) -> tuple[float, float] | None:
 
 
 def read_block(block: bytes) -> Image.Exif:
-    """The EXIF block that `descriptive` made."""
+    """Parse an EXIF block that `descriptive_exif` made."""
     exif = Image.Exif()
     exif.load(block)
     return exif
@@ -100,12 +100,12 @@ def _good(values: Mapping[int, Any], allowed: tuple[int, ...]) -> dict[int, Any]
 def _value(values: Mapping[int, Any], tag: int, default: Any = None) -> Any:
     try:
         return values.get(tag, default)
-    except Exception:  # values are parsed when they are asked for
+    except Exception:  # values are parsed on access
         return None
 
 
 def _fits(tag: int, value: Any) -> bool:
-    """Whether Pillow writes this value and reads it again."""
+    """Whether Pillow can write this value and read it again."""
     alone = Image.Exif()
     alone[tag] = value
     return _block(alone) is not None

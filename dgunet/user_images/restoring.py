@@ -1,4 +1,4 @@
-"""A user's own pictures: any common format in, the same format out, upright and whole."""
+"""Restoration of a user's own images: any common format, written in the same format."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from dgunet.evaluation.memory import estimate, require_memory
 from dgunet.evaluation.restoration import Network, TooLargeError, restore_image
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import EvaluationError, exhausts_memory
-from dgunet.user_images.decoded import Picture
-from dgunet.user_images.decoding import read_picture
-from dgunet.user_images.encoding import fitted, write_picture
-from dgunet.user_images.folders import find_pictures, output_paths
+from dgunet.user_images.decoded import UserImage
+from dgunet.user_images.decoding import read_image
+from dgunet.user_images.encoding import fit_to_format, write_image
+from dgunet.user_images.folders import find_images, output_paths
 
 __all__ = [
-    "Picture",
-    "find_pictures",
+    "UserImage",
+    "find_images",
     "output_paths",
-    "read_picture",
+    "read_image",
     "restore_file",
-    "restore_picture",
-    "write_picture",
+    "restore_user_image",
+    "write_image",
 ]
 
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -39,71 +39,72 @@ def restore_file(
     channels: int = 3,
     self_ensemble: bool = False,
     tile: int | None = None,
-) -> Picture:
-    """Read, restore and write one picture; what the new format cannot hold is refused at once.
+) -> UserImage:
+    """Read, restore and write one image; refuses early what the new format cannot hold.
 
     Args:
-        network, channels, self_ensemble, tile: as for `restore_picture`.
-        source: the picture.
-        target: where the restored one goes; its suffix chooses the format.
+        network, channels, self_ensemble, tile: as for `restore_user_image`.
+        source: the image.
+        target: path of the restored image; its suffix selects the format.
 
     Returns:
-        The restored picture with the notes of all conversions.
+        The restored image with the notes of all conversions.
 
     Raises:
-        DataError: for a picture that cannot be read, or not be written in that format.
+        DataError: for an image that cannot be read, or cannot be written in that format.
         EvaluationError: if it does not fit into memory, or the network fails.
     """
-    picture = read_picture(source)
-    fitted(picture, target)  # refuses before the network has worked
-    restored = restore_picture(
-        network, picture, str(source), channels=channels, self_ensemble=self_ensemble, tile=tile
+    image = read_image(source)
+    fit_to_format(image, target)  # refuses before the restoration
+    restored = restore_user_image(
+        network, image, str(source), channels=channels, self_ensemble=self_ensemble, tile=tile
     )
-    return replace(restored, notes=write_picture(target, restored))
+    return replace(restored, notes=write_image(target, restored))
 
 
-def restore_picture(
+def restore_user_image(
     network: Network,
-    picture: Picture,
+    image: UserImage,
     name: str,
     *,
     channels: int = 3,
     self_ensemble: bool = False,
     tile: int | None = None,
-) -> Picture:
-    """Restore a picture of any size with its depth, alpha and metadata kept.
+) -> UserImage:
+    """Restore an image of any size with its depth, alpha and metadata kept.
 
     Args:
         network: maps (1, ``channels``, H, W) to the stage outputs, the result last.
-        picture: as `read_picture` gives it.
+        image: as `read_image` returns it.
         name: for messages.
-        channels: of the network. A grey picture is shown to an RGB network as three equal
-            channels and comes back as their mean; a colour picture is shown to a grey network
-            as its luma and comes back grey.
+        channels: of the network. For an RGB network a grey image becomes three equal channels,
+            and the result is their mean; for a grey network a colour image becomes its luma, and
+            the result is grey.
         self_ensemble: average over the eight flips and rotations, at eight times the cost.
-        tile: side of tiles for a picture that does not fit; seams and statistics differ.
+        tile: side in pixels of tiles for an image that does not fit into memory; the result
+            differs, since the network's statistics are those of a tile.
 
     Raises:
-        EvaluationError: when the picture does not fit into memory, or the network fails.
+        EvaluationError: when the image does not fit into memory, or the network fails.
     """
-    given = picture.pixels
-    with _told_for(name, network, (*given.shape[:2], channels)):
-        shown = _shown(given, channels)
+    given = image.pixels
+    with _errors_with(name, network, (*given.shape[:2], channels)):
+        network_input = _network_input(given, channels)
         if tile is None:
-            require_memory(network, shown.shape)
-        restored = restore_image(network, shown, self_ensemble=self_ensemble, tile=tile)
+            require_memory(network, network_input.shape)
+        restored = restore_image(network, network_input, self_ensemble=self_ensemble, tile=tile)
         if channels == 3 and given.shape[2] == 1:
             restored = restored.mean(axis=2, keepdims=True, dtype=np.float64)
         top = float(np.iinfo(given.dtype).max)
         whole = np.rint(np.clip(restored, 0.0, 1.0).astype(np.float64) * top).astype(given.dtype)
     if whole.shape == given.shape:
-        return replace(picture, pixels=whole)
-    # The profile of a colour picture says nothing about grey.
-    return picture.noted("the network is for grey: colour became grey", pixels=whole, icc=None)
+        return replace(image, pixels=whole)
+    # The profile of a colour image does not apply to grey.
+    return image.noted("the network is for grey: colour became grey", pixels=whole, icc=None)
 
 
-def _shown(given: Array, channels: int) -> Array:
-    """What the network sees of pixels (H, W, 1) or (H, W, 3)."""
+def _network_input(given: Array, channels: int) -> Array:
+    """Convert pixels (H, W, 1) or (H, W, 3) to the network's channels."""
     if channels == 3 and given.shape[2] == 1:
         return np.repeat(given, 3, axis=2)
     if channels == 1 and given.shape[2] == 3:
@@ -113,8 +114,8 @@ def _shown(given: Array, channels: int) -> Array:
 
 
 @contextmanager
-def _told_for(name: str, network: Network, shape: tuple[int, ...]) -> Iterator[None]:
-    """Put ``name``, and the estimate where memory ran out, before what is raised within."""
+def _errors_with(name: str, network: Network, shape: tuple[int, ...]) -> Iterator[None]:
+    """Add ``name`` to errors raised within, and the estimate where memory ran out."""
     try:
         yield
     except TooLargeError as error:

@@ -1,4 +1,4 @@
-"""TIFF, read and written with tifffile: every common layout to upright samples and back."""
+"""TIFF, read and written with tifffile, for all common layouts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import DataError
-from dgunet.user_images.decoded import AlphaKind, Picture, upright, widened
+from dgunet.user_images.decoded import AlphaKind, UserImage, upright, widened
 from dgunet.user_images.metadata import (
     DAMAGED,
     GENERAL,
-    descriptive,
+    damage_warnings,
+    descriptive_exif,
     read_block,
     resolution,
-    watched,
 )
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -33,15 +33,15 @@ _DESCRIPTION = 0x010E
 _RESOLUTION = (0x011A, 0x011B, 0x0128)
 _ICC = 34675
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
-"""Photometric interpretation that is supported, and its number of colour samples."""
+"""Number of colour samples by supported photometric interpretation."""
 _JPEG = (7, 33007)
 _ALPHA: dict[int, AlphaKind] = {0: "unknown", 1: "premultiplied", 2: "straight"}
 _AGAIN = "Save it again as RGB or grey, 8 or 16 bits."
 
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is raised
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # faults that matter are raised
 
 
-def read_tiff(path: Path, most_pixels: float) -> Picture:
+def read_tiff(path: Path, most_pixels: float) -> UserImage:
     """Decode a TIFF or BigTIFF.
 
     Strips and tiles, interleaved or planar, of any compression that tifffile knows; grey, RGB, a
@@ -53,7 +53,7 @@ def read_tiff(path: Path, most_pixels: float) -> Picture:
 
     Raises:
         DataError: for several pages (smaller previews apart), floating point and other layouts.
-        Exception: whatever tifffile stumbles over in a damaged file.
+        Exception: any error of tifffile for a damaged file.
     """
     with tifffile.TiffFile(path) as tif:
         page, notes = _main_page(tif, path)
@@ -68,7 +68,7 @@ def read_tiff(path: Path, most_pixels: float) -> Picture:
         colours, alpha, more = _colours(page, path, _samples(page))
         keeps_profile = page.photometric in (0, 1, 2, 3)
         icc = _tag(page, _ICC) if keeps_profile else None
-        picture = Picture(
+        image = UserImage(
             upright(colours, orientation),
             None if alpha is None else upright(alpha, orientation)[..., 0],
             exif,
@@ -77,13 +77,13 @@ def read_tiff(path: Path, most_pixels: float) -> Picture:
             _ALPHA[_alpha_kind(page)],
             (*notes, *damage, *more),
         )
-        return picture
+        return image
 
 
-def write_tiff(path: Path, picture: Picture) -> None:
+def write_tiff(path: Path, image: UserImage) -> None:
     """Encode losslessly (deflate), one page, interleaved strips, with profile and metadata."""
-    whole = picture.whole()
-    exif = read_block(picture.exif)
+    whole = image.whole()
+    exif = read_block(image.exif)
     parts = {int(tag): exif.get_ifd(tag) for tag in (IFD.Exif, IFD.GPSInfo) if exif.get_ifd(tag)}
     general = [
         (tag, 2, 0, str(exif[tag]).encode() + b"\0", True)
@@ -94,14 +94,14 @@ def write_tiff(path: Path, picture: Picture) -> None:
     tifffile.imwrite(
         path,
         whole if whole.shape[2] > 1 else whole[..., 0],
-        photometric="rgb" if picture.pixels.shape[2] == 3 else "minisblack",
+        photometric="rgb" if image.pixels.shape[2] == 3 else "minisblack",
         planarconfig="contig" if whole.shape[2] > 1 else None,
-        extrasamples=None if picture.alpha is None else [codes[picture.alpha_kind]],
+        extrasamples=None if image.alpha is None else [codes[image.alpha_kind]],
         compression="adobe_deflate",
         predictor=True,
-        iccprofile=picture.icc,
-        resolution=picture.dpi,
-        resolutionunit="inch" if picture.dpi else None,
+        iccprofile=image.icc,
+        resolution=image.dpi,
+        resolutionunit="inch" if image.dpi else None,
         software=False,
         metadata=None,
         byteorder="<",
@@ -112,14 +112,14 @@ def write_tiff(path: Path, picture: Picture) -> None:
 
 
 def _append(path: Path, parts: dict[int, dict[int, Any]]) -> None:
-    """Add the lists of camera and place, which tifffile does not write, at the end of the file.
+    """Append the EXIF and GPS lists, which tifffile does not write, to the file.
 
-    The page's own list moves there too, longer by their positions; the pixels stay where they are.
+    The page's own list moves to the end as well, extended by their positions; the pixels stay.
     """
     with path.open("r+b") as handle:
         head = handle.read(8)
         if not head.startswith(b"II*\0"):
-            return  # a BigTIFF of over 4 GB goes without
+            return  # a BigTIFF of over 4 GB is written without them
         handle.seek(*struct.unpack("<4xI", head))
         (count,) = struct.unpack("<H", handle.read(2))
         entries = [handle.read(12) for _ in range(count)]
@@ -140,7 +140,7 @@ def _append(path: Path, parts: dict[int, dict[int, Any]]) -> None:
 
 
 def _main_page(tif: tifffile.TiffFile, path: Path) -> tuple[Any, tuple[str, ...]]:
-    """The one page at full size; previews and masks are left out with a note."""
+    """The one page of full size; previews and masks are left out with a note."""
     pages: list[Any] = list(itertools.islice(tif.pages, 1000))
     full = [page for page in pages if not page.subfiletype & 5]
     if not full:  # a camera's file: the first page is a preview of what hangs below it
@@ -158,9 +158,9 @@ def _main_page(tif: tifffile.TiffFile, path: Path) -> tuple[Any, tuple[str, ...]
 
 
 def _is_preview(page: Any, other: Any) -> bool:
-    """Whether ``page`` is at most half as wide and high as ``other``, and of its proportions.
+    """Whether ``page`` has at most half the sides of ``other`` and its aspect ratio.
 
-    Not every program marks its previews as such.
+    Not every program marks its previews.
     """
     width, height = page.imagewidth, page.imagelength
     if 2 * width > other.imagewidth or 2 * height > other.imagelength:
@@ -195,7 +195,7 @@ def _refuse_layout(page: Any, path: Path) -> None:
 
 
 def _is_plain_luma(page: Any) -> bool:
-    """YCbCr that JPEG decodes, or 8 bits of full range without subsampling."""
+    """Whether YCbCr is decoded by JPEG, or is 8 bits of full range without subsampling."""
     if page.bitspersample != 8:
         return False
     if page.compression in _JPEG and page.planarconfig == 1:
@@ -225,7 +225,7 @@ def _refuse_gaps(page: Any, path: Path, size: int) -> None:
 
 
 def _samples(page: Any) -> Array:
-    """(H, W, samples), as the file has them."""
+    """Decode the page to (H, W, samples) without conversion."""
     decoded = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # planes, rows, columns, samples
     if decoded.shape[0] > 1:
         return np.moveaxis(decoded[..., 0], 0, -1)
@@ -233,7 +233,7 @@ def _samples(page: Any) -> Array:
 
 
 def _colours(page: Any, path: Path, samples: Array) -> tuple[Array, Array | None, tuple[str, ...]]:
-    """RGB or grey, the further sample, and notes."""
+    """Convert to RGB or grey; gives the further sample and notes as well."""
     bits, kind = page.bitspersample, int(page.photometric)
     if kind == 3:
         return _from_palette(page, path, samples)
@@ -266,7 +266,7 @@ def _from_palette(page: Any, path: Path, samples: Array) -> tuple[Array, None, t
 
 
 def _from_inks(samples: Array) -> Array:
-    """CMYK to RGB by (1 - ink)(1 - black)."""
+    """Convert CMYK to RGB by (1 - ink)(1 - black)."""
     if samples.dtype == np.uint8:
         size = samples.shape[1], samples.shape[0]
         inks = Image.frombytes("CMYK", size, np.ascontiguousarray(samples).tobytes())
@@ -276,7 +276,7 @@ def _from_inks(samples: Array) -> Array:
 
 
 def _alpha_kind(page: Any) -> int:
-    """0 unknown, 1 premultiplied, 2 straight; a further sample that nothing explains is alpha."""
+    """0 unknown, 1 premultiplied, 2 straight; a further sample without a stated meaning is 2."""
     code = int(page.extrasamples[0]) if page.extrasamples else 2
     return code if code in _ALPHA else 0
 
@@ -286,11 +286,11 @@ def _metadata(tif: tifffile.TiffFile, page: Any, path: Path) -> tuple[bytes, int
     exif.bigtiff = tif.is_bigtiff
     exif.endian = tif.byteorder
     try:
-        with path.open("rb") as handle, watched() as warned:
+        with path.open("rb") as handle, damage_warnings() as warned:
             exif.load_from_fp(handle, page.offset)
             # Programs of microscopy keep the layout of the pixels in it, as text.
             exif.pop(_DESCRIPTION, None)
-            block, orientation, notes = descriptive(exif)
+            block, orientation, notes = descriptive_exif(exif)
         return block, orientation, notes or tuple(warned)
     except Exception:  # Pillow's parser fails in any way at a changed byte
         found = _tag(page, 274, 1)

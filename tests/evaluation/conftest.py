@@ -5,11 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
-from evaluation_stand_ins import MemoryStore, box_store, records
+from evaluation_stand_ins import MemoryStore, box_store, evaluate_store, records
 
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.restoration import identity
-from dgunet.evaluation.runner import evaluate_store
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Stores, networks and pictures small enough to compute in milliseconds."""
+"""Stores, networks and images small enough to compute in milliseconds."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -6,6 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from torch import nn
+
+from dgunet.evaluation.folder_turns import alone
+from dgunet.evaluation.image_steps import Settings
+from dgunet.evaluation.runner import merge_rows, score_shard
 
 
 @dataclass
@@ -58,7 +62,7 @@ class Smooth(nn.Module):
 
 
 def pair(seed, height=24, width=32, channels=3):
-    """A smooth uint8 picture and a noisy version of it."""
+    """A smooth uint8 image and a noisy version of it."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width] / 24.0
     waves = [np.sin(rows * (c + 1) + seed) * np.cos(columns * (c + 2)) for c in range(channels)]
@@ -88,3 +92,30 @@ def box_store(images=2, boxes=20):
         for box in range(boxes)
     ]
     return MemoryStore(made, dataset="DND", task="denoise")
+
+
+def evaluate_with_timings(
+    network, store, protocol, out, *, on_row=None, note=lambda line: None, **settings
+):
+    """Score every image of ``store`` into ``out``; gives the summary and seconds by image."""
+    settings = Settings(**{"row": settings.get("variant", "DGUNet")} | settings)
+    with alone(out):
+        score_shard(network, store, protocol, out, settings, on_row=on_row, note=note)
+        return merge_rows(store, protocol, out, settings)
+
+
+def evaluate_store(*arguments, **settings):
+    """As `evaluate_with_timings`, without the seconds."""
+    return evaluate_with_timings(*arguments, **settings)[0]
+
+
+def score_rows(network, store, protocol, out, settings, shard=(0, 1)):
+    """Score a shard as an evaluation that is killed before its rows are merged."""
+    with alone(out):
+        score_shard(network, store, protocol, out, settings, shard=shard)
+
+
+def merge(store, protocol, out, settings):
+    """Make the tables from the rows of all shards; gives the summary."""
+    with alone(out):
+        return merge_rows(store, protocol, out, settings)[0]

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import scipy.io
-from evaluation_stand_ins import box_store
+from evaluation_stand_ins import box_store, evaluate_store, merge, score_rows
 
 from dgunet.evaluation.dnd import (
     apply_score,
@@ -16,10 +16,10 @@ from dgunet.evaluation.dnd import (
     write_box,
     zip_submission,
 )
+from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.restoration import identity
 from dgunet.evaluation.rows import array_sha256
-from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store, merge_shards
 from dgunet.system.errors import DataError, EvaluationError
 
 
@@ -90,14 +90,14 @@ def test_a_box_that_a_killed_evaluation_kept_is_restored_again_if_it_is_not_the_
     known = {"checkpoint_sha256": "c" * 64}
     evaluate_store(identity, store, rules, tmp_path / "whole", **known)
     settings = Settings(row="DGUNet", **known)
-    evaluate_shard(identity, store, rules, tmp_path / "killed", settings)
+    score_rows(identity, store, rules, tmp_path / "killed", settings)
     box = tmp_path / "killed" / ".boxes" / "0002_03.npy"
     content = box.read_bytes()
     box.unlink()
     if spoil != "gone":
         box.write_bytes(content[:-1] + b"\x01" if spoil == "changed" else content[:100])
     with pytest.raises(DataError, match="Run the same evaluation again"):
-        merge_shards(store, rules, tmp_path / "killed", settings)
+        merge(store, rules, tmp_path / "killed", settings)
     seen = []
     evaluate_store(
         identity,
@@ -122,7 +122,7 @@ def test_the_submission_holds_the_fifty_files(evaluated, tmp_path):
 
 def test_a_sample_cannot_be_submitted(tmp_path):
     evaluate_store(identity, box_store(), protocol("dnd-server"), tmp_path)
-    with pytest.raises(EvaluationError, match="holds 2 files, the server takes 50"):
+    with pytest.raises(EvaluationError, match="has 2 files, the server takes 50"):
         zip_submission(tmp_path, tmp_path / "a.zip")
     scipy.io.savemat(tmp_path / "few.mat", {"Idenoised": np.full(19, "box", object)})
     for image in range(1, 51):

@@ -1,4 +1,4 @@
-"""Results and pictures of strangers: arrays that claim too much, pipes, names that are no names."""
+"""Results and images of strangers: arrays that claim too much, pipes, names that are no names."""
 
 import os
 
@@ -11,7 +11,7 @@ from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.scoring import score_results
 from dgunet.imaging.npy_files import read_npy
 from dgunet.system.errors import DataError, EvaluationError
-from dgunet.user_images.restoring import find_pictures, read_picture
+from dgunet.user_images.restoring import find_images, read_image
 
 
 def npy(path, header, content=b"", version=(1, 0)):
@@ -84,21 +84,21 @@ def test_results_under_odd_names(tmp_path):
         scored(tmp_path)
 
 
-def test_own_pictures_that_are_no_files(tmp_path):
+def test_own_images_that_are_no_files(tmp_path):
     os.mkfifo(tmp_path / "9.png")
     with pytest.raises(DataError, match=r"9\.png is not a regular file"):
-        read_picture(find_pictures([str(tmp_path)])[0])
+        read_image(find_images([str(tmp_path)])[0])
     odd = tmp_path / os.fsdecode(b"\xff.png")
     Image.new("RGB", (3, 2)).save(tmp_path / "good.png")
     (tmp_path / "good.png").rename(odd)
-    assert odd in find_pictures([str(tmp_path)])
-    assert read_picture(odd).pixels.shape == (2, 3, 3)
+    assert odd in find_images([str(tmp_path)])
+    assert read_image(odd).pixels.shape == (2, 3, 3)
 
 
 def test_formats_that_start_programs_are_not_read(tmp_path):
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     with pytest.raises(DataError, match="no readable image"):
-        read_picture(tmp_path / "a.png")
+        read_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("record", ["../0001_01", "/tmp/x", "0001_²5", "0001", "0001_01\n", "a\0b"])

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from evaluation_stand_ins import Smooth
+from evaluation_stand_ins import Smooth, evaluate_store, score_rows
 
+from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.row_journal import Journal
+from dgunet.evaluation.row_journal import RowJournal
 from dgunet.evaluation.rows import Row, Timing, parse_row
-from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store
 from dgunet.system.line_files import format_line, parse_line
 
 RAIN = protocol("rain-y")
@@ -18,7 +18,7 @@ KNOWN = {"checkpoint_sha256": "c" * 64, "keep_images": 1}
 @pytest.fixture
 def killed(rain_store, tmp_path):
     """The journal of an evaluation that scored all five images and did not come to the tables."""
-    evaluate_shard(Smooth(), rain_store, RAIN, tmp_path / "killed", Settings(row="DGUNet", **KNOWN))
+    score_rows(Smooth(), rain_store, RAIN, tmp_path / "killed", Settings(row="DGUNet", **KNOWN))
     return tmp_path / "killed" / ".rows" / "0-of-1.jsonl"
 
 
@@ -137,7 +137,7 @@ def test_a_line_of_another_form_with_a_right_sum_is_not_taken(killed, resume, ch
     assert "2" in seen and len(seen) <= 2
 
 
-def test_a_kept_picture_that_is_gone_is_made_again(killed, resume, tmp_path):
+def test_a_kept_image_that_is_gone_is_made_again(killed, resume, tmp_path):
     (tmp_path / "killed" / "restored" / "1.png").unlink()
     assert resume()[0] == ["1"]
 
@@ -154,7 +154,7 @@ def test_something_else_under_a_journals_name_is_in_nobody_s_way(killed, resume,
 def test_a_row_survives_its_journal_exactly(tmp_path):
     row = Row("a/\u00e9", float("inf"), 1.0, -0.1, None, "rain-y", 1, 3, 4, "0" * 64, 16)
     entry = (7, row, Timing("a/\u00e9", 0.1, 2e-17, 1e300))
-    journal = Journal(tmp_path, "k", "0-of-1")
+    journal = RowJournal(tmp_path, "k", "0-of-1")
     with journal.appending() as handle:
         journal.append(handle, entry)
     assert journal.entries() == {7: entry}

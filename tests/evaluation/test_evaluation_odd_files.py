@@ -23,9 +23,9 @@ from dgunet.evaluation.restoration import TooLargeError, identity, restore_image
 from dgunet.network import DGUNet, preset, save_network
 from dgunet.system.errors import DataError, EvaluationError, exhausts_memory
 from dgunet.user_images import encoding
-from dgunet.user_images.decoded import Picture
-from dgunet.user_images.metadata import DAMAGED, descriptive
-from dgunet.user_images.restoring import read_picture, restore_file, write_picture
+from dgunet.user_images.decoded import UserImage
+from dgunet.user_images.metadata import DAMAGED, descriptive_exif
+from dgunet.user_images.restoring import read_image, restore_file, write_image
 
 
 def photo(height=24, width=32, channels=3):
@@ -137,13 +137,13 @@ def test_deep_pnm_is_read_with_all_its_bits(tmp_path, bits, kind):
     )
     (tmp_path / "a.pgm").write_bytes(head + body)
     restored = restore_file(identity, tmp_path / "a.pgm", tmp_path / "b.png")
-    again = read_picture(tmp_path / "b.png").pixels
+    again = read_image(tmp_path / "b.png").pixels
     assert again.dtype == np.uint16
     assert np.array_equal(again, np.rint(values * (65535 / (2**bits - 1))))
     assert (f"{bits} bits were scaled to 16" in restored.notes) == (bits < 16)
     (tmp_path / "a.pgm").write_bytes(head + body[:-9])
     with pytest.raises(DataError, match="no readable image"):
-        read_picture(tmp_path / "a.pgm")
+        read_image(tmp_path / "a.pgm")
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
@@ -154,7 +154,7 @@ def test_jpeg_2000_keeps_its_bits(tmp_path, bits):
     coded = imagecodecs.jpeg2k_encode(values, level=0, reversible=True, bitspersample=bits)
     (tmp_path / "a.jp2").write_bytes(coded)
     restore_file(identity, tmp_path / "a.jp2", tmp_path / "b.png")
-    again = read_picture(tmp_path / "b.png").pixels
+    again = read_image(tmp_path / "b.png").pixels
     assert np.array_equal(again, np.rint(values * (np.iinfo(again.dtype).max / (2**bits - 1))))
 
 
@@ -162,8 +162,8 @@ def test_a_bitmap_of_sixteen_bits_a_pixel_has_five_a_channel(tmp_path):
     head = struct.pack("<2sIHHI", b"BM", 54 + 8 * 4 * 2, 0, 0, 54)
     head += struct.pack("<IiiHHIIiiII", 40, 4, 8, 1, 16, 0, 64, 0, 0, 0, 0)
     (tmp_path / "a.bmp").write_bytes(head + struct.pack("<H", 0b11111 << 10) * 32)
-    picture = read_picture(tmp_path / "a.bmp")
-    assert picture.pixels.dtype == np.uint8 and (picture.pixels == (255, 0, 0)).all()
+    image = read_image(tmp_path / "a.bmp")
+    assert image.pixels.dtype == np.uint8 and (image.pixels == (255, 0, 0)).all()
 
 
 def camera_jpeg():
@@ -218,7 +218,7 @@ def test_what_is_whole_of_damaged_metadata_is_kept(tmp_path):
 def test_a_value_that_cannot_be_written_costs_only_itself(tag, value):
     given = Image.Exif()
     given[0x010F], given[tag] = "Maker", value
-    block, orientation, notes = descriptive(given)
+    block, orientation, notes = descriptive_exif(given)
     kept = Image.Exif()
     kept.load(block)
     assert dict(kept) == {0x010F: "Maker"} and orientation == 1 and notes == (DAMAGED,)
@@ -235,37 +235,37 @@ def test_a_name_of_255_bytes_works(tmp_path, suffix, letter):
 
 
 def test_what_does_not_read_back_is_no_file(tmp_path, monkeypatch):
-    def wrong(path, picture, form):
-        Image.fromarray(picture.pixels[::-1]).save(path, form.name)
+    def wrong(path, image, form):
+        Image.fromarray(image.pixels[::-1]).save(path, form.name)
 
     monkeypatch.setattr(encoding, "_encode", wrong)
     for name in ("a.png", "a.jpg", "a.tif", "a.webp", "a.bmp"):
         with pytest.raises(DataError, match=rf"{name} was not written.*other pixels"):
-            write_picture(tmp_path / name, Picture(photo(64, 64)))
+            write_image(tmp_path / name, UserImage(photo(64, 64)))
     for encode, problem in (
         (lambda path, *_: path.write_bytes(b"nothing"), "no readable image"),
         (lambda path, *_: Image.fromarray(photo(9, 9)).save(path), r"\(9, 9, 3\)"),
     ):
         monkeypatch.setattr(encoding, "_encode", encode)
         with pytest.raises(DataError, match=problem):
-            write_picture(tmp_path / "a.png", Picture(photo(64, 64)))
+            write_image(tmp_path / "a.png", UserImage(photo(64, 64)))
     assert not list(tmp_path.iterdir())
 
 
 def test_noise_passes_the_reading_back_of_lossy_formats(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (65, 63, 3), dtype=np.uint8)
     for name in ("a.jpg", "a.avif"):
-        write_picture(tmp_path / name, Picture(noise))
+        write_image(tmp_path / name, UserImage(noise))
         assert (tmp_path / name).exists()
 
 
 def test_what_an_encoder_refuses_is_one_line(tmp_path):
-    wide = Picture(np.zeros((1, 70000, 3), np.uint8))
+    wide = UserImage(np.zeros((1, 70000, 3), np.uint8))
     for name in ("a.jpg", "a.webp"):
         with pytest.raises(DataError, match=rf"{name} cannot be written"):
-            write_picture(tmp_path / name, wide)
+            write_image(tmp_path / name, wide)
     with pytest.raises(DataError, match="no format that can be written"):
-        write_picture(tmp_path / "r", wide)
+        write_image(tmp_path / "r", wide)
 
 
 class Exhausted(torch.nn.Module):
@@ -341,11 +341,13 @@ def test_no_memory_to_decode_is_told_with_the_size(tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("dgunet.user_images.decoding._shallow", none)
-    with pytest.raises(TooLargeError, match=r"a\.png: there is no memory to decode it \(32x24"):
-        read_picture(tmp_path / "a.png")
+    with pytest.raises(
+        TooLargeError, match=r"a\.png: there is not enough memory to decode it \(32x24"
+    ):
+        read_image(tmp_path / "a.png")
 
 
-def test_under_a_limit_a_large_picture_is_refused_and_the_others_restored(tmp_path, tiny):
+def test_under_a_limit_a_large_image_is_refused_and_the_others_restored(tmp_path, tiny):
     """The limit is set by the shell, as a user or a batch system would."""
     Image.new("RGB", (6000, 5000)).save(tmp_path / "large.png")
     Image.new("RGB", (12000, 9000)).save(tmp_path / "larger.png")
@@ -439,7 +441,7 @@ def test_a_folder_of_odd_files_ends_with_every_good_one(tmp_path, tiny, dgunet):
         assert reason in line
     for name, note in good.items():
         assert note in done.stdout and f"{name} (" in done.stdout
-    assert f"{len(bad)} of {len(good) + len(bad)} pictures were not restored" in done.stderr
+    assert f"{len(bad)} of {len(good) + len(bad)} images were not restored" in done.stderr
     assert "4 files left out (3 hidden, 1 no images)" in done.stdout
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from dgunet.evaluation import ssim as fast
-from dgunet.evaluation.protocols import PROTOCOLS, Score, protocol, round_to_uint8
+from dgunet.evaluation.metric_protocol import Score
+from dgunet.evaluation.protocols import PROTOCOLS, protocol, round_to_uint8
 from dgunet.imaging.colour import matlab_luma, opencv_luma
 from dgunet.system.errors import ConfigError, EvaluationError
 

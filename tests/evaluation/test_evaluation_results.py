@@ -178,7 +178,7 @@ def seal(folder):
         ({"psnr": 1000.0}, "row 3: psnr is 1000"),
         ({"psnr": None}, "psnr is"),
         ({"ssim": -2.0}, "row 3: ssim is"),
-        ({"id": "1"}, "the image '1' is there twice"),
+        ({"id": "1"}, "the image '1' occurs twice"),
         ({"id": ""}, "row 3: id is ''"),
         ({"id": "a\nb"}, "row 3: id is"),
         ({"protocol": "rain-y"}, "protocol is 'cs-y'"),

@@ -114,7 +114,7 @@ def test_a_part_is_scored_only_on_request(tmp_path):
 
 def test_folders_are_needed_and_the_server_is_not_imitated(tmp_path):
     results, targets = folders(tmp_path)
-    with pytest.raises(EvaluationError, match="no folder"):
+    with pytest.raises(EvaluationError, match="is not a folder"):
         list(score_results(results / "1.png", targets, protocol("rain-y")))
     (tmp_path / "empty").mkdir()
     with pytest.raises(EvaluationError, match="holds no image"):
@@ -174,7 +174,7 @@ def test_hidden_files_and_folders_are_left_out_and_counted(tmp_path, where):
         for name in ("Thumbs.db", ".DS_Store", "readme.txt"):
             (both[place] / name).write_bytes(b"?")
     lines = []
-    rows = list(score_results(*both, protocol("rain-y"), told=lines.append))
+    rows = list(score_results(*both, protocol("rain-y"), note=lines.append))
     assert rows == expected
     assert lines == [f"{both[place]}: 6 files left out (5 hidden, 1 no images)" for place in where]
 

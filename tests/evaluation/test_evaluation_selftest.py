@@ -33,8 +33,8 @@ def test_every_metric_of_every_local_protocol_passes():
 
 
 def test_a_shifted_or_missing_value_fails():
-    assert not selftest.Check("rain-y", "array", "psnr", 30.1, 30.0, 1e-6).ok
-    assert not selftest.Check("rain-y", "array", "psnr", float("nan"), 30.0, 1e-6).ok
+    assert not selftest.MetricCheck("rain-y", "array", "psnr", 30.1, 30.0, 1e-6).ok
+    assert not selftest.MetricCheck("rain-y", "array", "psnr", float("nan"), 30.0, 1e-6).ok
 
 
 def test_a_new_version_needs_new_constants(monkeypatch):

@@ -10,12 +10,12 @@ from PIL import Image, ImageCms, TiffImagePlugin
 
 from dgunet.evaluation.restoration import identity
 from dgunet.system.errors import DataError
-from dgunet.user_images.restoring import read_picture, restore_file, write_picture
+from dgunet.user_images.restoring import read_image, restore_file, write_image
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 HEIGHT, WIDTH = 21, 34
 COMPRESSIONS = (None, "lzw", "adobe_deflate", "packbits", "zstd", "lzma")
-# The stored pixels of an upright picture, for each orientation.
+# The stored pixels of an upright image, for each orientation.
 STORED = {
     1: lambda a: a,
     2: np.fliplr,
@@ -230,13 +230,13 @@ def test_a_thumbnail_below_the_page_does_not_count(tmp_path):
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (9, 1), (3, 4), (4, 3)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_tiny_pictures_keep_their_shape(tmp_path, height, width, channels):
+def test_tiny_images_keep_their_shape(tmp_path, height, width, channels):
     pixels = noise(16, channels, height, width)
     plain = pixels if channels > 1 else pixels[..., 0]
     photometric = "rgb" if channels == 3 else "minisblack"
     tifffile.imwrite(tmp_path / "a.tif", plain, photometric=photometric, metadata=None)
     restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
-    again = read_picture(tmp_path / "b.tif").pixels
+    again = read_image(tmp_path / "b.tif").pixels
     assert np.array_equal(again, pixels)
 
 
@@ -298,7 +298,7 @@ def test_a_strip_that_is_missing_is_not_black(tmp_path, compression):
 
 
 def test_a_flipped_bit_gives_pixels_or_one_line(tmp_path):
-    """300 times one to three changed bytes: a picture, or a line that names the file."""
+    """300 times one to three changed bytes: an image, or a line that names the file."""
     buffer = io.BytesIO()
     exif = Image.Exif()
     exif[271], exif[306] = "Maker", "2020:01:02 03:04:05"
@@ -340,8 +340,8 @@ def test_descriptive_metadata_is_kept_and_layout_is_not(tmp_path):
             assert [float(x) for x in found.get_ifd(0x8825)[2]] == [47.0, 22.0, 8.5]
             assert image.info["icc_profile"] == PROFILE
             assert [float(x) for x in image.info["dpi"]] == [300, 150]
-    picture = read_picture(tmp_path / "b.tif")
-    write_picture(tmp_path / "d.jpg", picture)
+    image = read_image(tmp_path / "b.tif")
+    write_image(tmp_path / "d.jpg", image)
     with Image.open(tmp_path / "d.jpg") as image:
         assert image.getexif().get_ifd(0x8825)[1] == "N"
 

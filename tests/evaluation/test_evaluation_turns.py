@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from evaluation_stand_ins import Smooth
+from evaluation_stand_ins import Smooth, evaluate_store, merge, score_rows
 
-from dgunet.evaluation.folder_turns import alone, sharing
+from dgunet.evaluation.folder_turns import alone
+from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.runner import Settings, evaluate_shard, evaluate_store, merge_shards
 from dgunet.system.errors import EvaluationError
 from dgunet.system.leftovers import partial_name
 
@@ -22,9 +22,8 @@ SLOW = """
 import sys, torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from evaluation_stand_ins import MemoryStore, Smooth, records
+from evaluation_stand_ins import MemoryStore, Smooth, evaluate_store, records
 from dgunet.evaluation.protocols import protocol
-from dgunet.evaluation.runner import evaluate_store
 torch.set_num_threads(1)
 
 class Waits(Smooth):
@@ -60,9 +59,9 @@ def test_the_second_evaluation_is_refused_and_names_the_first(evaluating, rain_s
     with pytest.raises(EvaluationError, match=words):
         evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
     with pytest.raises(EvaluationError, match=words):
-        merge_shards(rain_store, RAIN, tmp_path, SETTINGS)
+        merge(rain_store, RAIN, tmp_path, SETTINGS)
     with pytest.raises(EvaluationError, match=words):
-        evaluate_shard(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(0, 2))
+        score_rows(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(0, 2))
     evaluating.communicate("\n\n\n", timeout=60)
     assert evaluating.returncode == 0, "the first is not disturbed"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["per_image.parquet", "summary.json"]
@@ -75,15 +74,11 @@ def test_the_lock_of_a_killed_evaluation_is_free(evaluating, rain_store, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["per_image.parquet", "summary.json"]
 
 
-def test_shards_go_on_beside_each_other_but_not_twice_the_same(rain_store, tmp_path):
-    with sharing(tmp_path, "0-of-2"):
-        evaluate_shard(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(1, 2))
-        with pytest.raises(EvaluationError, match="is being evaluated by"):
-            evaluate_shard(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(0, 2))
-        with pytest.raises(EvaluationError, match="is being evaluated by"):
-            merge_shards(rain_store, RAIN, tmp_path, SETTINGS)
-    evaluate_shard(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(0, 2))
-    merge_shards(rain_store, RAIN, tmp_path, SETTINGS)
+def test_rows_of_shards_stay_until_they_are_merged(rain_store, tmp_path):
+    for part in (1, 0):
+        score_rows(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(part, 2))
+        assert (tmp_path / ".rows").exists()
+    merge(rain_store, RAIN, tmp_path, SETTINGS)
     assert not (tmp_path / ".rows").exists()
 
 

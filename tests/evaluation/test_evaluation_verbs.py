@@ -39,7 +39,7 @@ def weights(tmp_path_factory):
     return path
 
 
-def test_restore_takes_folders_and_leaves_a_picture_for_each(dgunet, weights, tmp_path):
+def test_restore_takes_folders_and_leaves_an_image_for_each(dgunet, weights, tmp_path):
     for name, size in (("a.png", (20, 31)), ("b.jpg", (33, 24))):
         Image.fromarray(pair(0, *size)[0]).save(tmp_path / name)
     out = tmp_path / "out"
@@ -53,16 +53,16 @@ def test_restore_takes_folders_and_leaves_a_picture_for_each(dgunet, weights, tm
     (out / "b.jpg").unlink()
     before = (out / "a.png").stat().st_mtime_ns
     said = dgunet("restore", tmp_path, "--checkpoint", weights, "--out", out, "--skip-existing")
-    assert "1 of 2 pictures are there already" in said
+    assert "1 of 2 images exist already" in said
     assert ((out / "a.png").stat().st_mtime_ns, (out / "b.jpg").exists()) == (before, True)
 
 
-def test_restore_goes_on_after_a_broken_picture_and_fails_at_the_end(dgunet, weights, tmp_path):
+def test_restore_goes_on_after_a_broken_image_and_fails_at_the_end(dgunet, weights, tmp_path):
     (tmp_path / "a.png").write_bytes(b"broken")
     Image.fromarray(pair(0)[0]).save(tmp_path / "b.png")
     out = tmp_path / "out"
     said = dgunet("restore", tmp_path, "--checkpoint", weights, "--out", out, code=1)
-    assert "1 of 2 pictures were not restored" in said
+    assert "1 of 2 images were not restored" in said
     assert [path.name for path in out.iterdir()] == ["b.png"]
 
 

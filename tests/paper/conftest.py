@@ -80,7 +80,7 @@ def campaign(summary: Callable[..., dict[str, Any]]) -> Callable[[str], list[dic
     def make(profile: str) -> list[dict[str, Any]]:
         return [
             summary(*place, profile=profile, **(secret if place[0] == "DND" else {}))
-            for place in sorted(cell_positions.places(), key=repr)
+            for place in sorted(cell_positions.result_keys(), key=repr)
         ]
 
     return make

@@ -27,11 +27,14 @@ def gain(base, mean, spread):
 
 
 def test_pairing_shows_what_means_alone_would_not(base):
-    (told,) = compare_sets({"Rain100H": (table(gain(base, 0.2, 0.1)), table(base))})
-    assert told.verdict == "better" and 0.1 < told.low < told.difference < told.high < 0.3
-    assert base.std() > 10 * told.difference, "the images differ far more than the networks"
+    (compared,) = compare_sets({"Rain100H": (table(gain(base, 0.2, 0.1)), table(base))})
+    assert (
+        compared.verdict == "better"
+        and 0.1 < compared.low < compared.difference < compared.high < 0.3
+    )
+    assert base.std() > 10 * compared.difference, "the images differ far more than the networks"
     (back,) = compare_sets({"Rain100H": (table(base), table(gain(base, 0.2, 0.1)))})
-    assert back.verdict == "worse" and back.low == pytest.approx(-told.high, abs=0.01)
+    assert back.verdict == "worse" and back.low == pytest.approx(-compared.high, abs=0.01)
 
 
 def test_the_interval_agrees_with_the_normal_one_where_that_holds(base):
@@ -67,8 +70,8 @@ def test_better_means_better_somewhere_and_worse_nowhere(base):
 
 
 def test_the_degraded_images_are_a_rival_too(base):
-    (told,) = compare_sets({"a": (table(base), table(base))}, reference_column="input_psnr")
-    assert told.reference == 20.0 and told.verdict == "better"
+    (compared,) = compare_sets({"a": (table(base), table(base))}, baseline_column="input_psnr")
+    assert compared.baseline == 20.0 and compared.verdict == "better"
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from dgunet.paper.explain import explain_cell
-from dgunet.paper.formats import cells_frame, latex_escape, read_cells
+from dgunet.paper.formats import cells_frame, latex_escape, write_tables
 from dgunet.paper.generated_table import SAMPLE_NOTICE
 from dgunet.paper.html_report import RunLink, write_report
-from dgunet.paper.table_building import build_tables, write_tables
+from dgunet.paper.table_building import build_tables
+from dgunet.paper.written_tables import read_cells
 from dgunet.system.errors import DgunetError
 from dgunet.system.files import sha256_file
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dgunet.paper.overview import DESCRIPTION_CHARACTERS, chart, describe, pairs
+from dgunet.paper.overview import DESCRIPTION_CHARACTERS, chart, compared_cells, describe
 from dgunet.paper.table_building import build_tables
 
 Campaign = Callable[[str], list[dict[str, Any]]]
@@ -21,14 +21,14 @@ def test_a_whole_campaign_fits_into_a_description(campaign: Campaign, profile: s
     assert ("SAMPLE PROFILE" in text) == (profile == "sample")
     for table in tables:
         assert f"**Table {table.number}: {table.title}**" in text
-        for pair in pairs(table):
+        for pair in compared_cells(table):
             if not pair.empty:
                 assert f"| {pair.name} | {pair.published} | {pair.ours} |" in text
 
 
 def test_the_paper_s_values_stand_at_the_same_place(campaign: Campaign) -> None:
     tables = build_tables(campaign("paper"), profile="paper")
-    printed = {(t.number, pair.name): pair.published for t in tables for pair in pairs(t)}
+    printed = {(t.number, pair.name): pair.published for t in tables for pair in compared_cells(t)}
     assert printed[1, "Rain100L, DGUNet"] == "37.42/0.969"
     assert printed[4, "Set11 50%, DGUNet+"] == "41.24/0.9837"
     assert printed[5, "9 stages, 3 scales"] == "31.27"
@@ -42,7 +42,7 @@ def test_what_does_not_fit_is_named_and_what_was_not_run_is_counted(campaign: Ca
     assert len(short) <= 2000 and "Table 1" in short
     assert short.rstrip().endswith("6 are in the run's files.")
     nothing = describe(build_tables([], profile="paper"))
-    assert "12 of 12 places have no value yet." in nothing
+    assert "12 of 12 entries have no value yet." in nothing
 
 
 def test_a_sample_s_chart_shows_no_value_of_the_paper(campaign: Campaign) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from dgunet.paper import cell_positions
 from dgunet.paper.cells import Cell
 from dgunet.paper.formats import to_markdown
-from dgunet.paper.table_building import GeneratedTable, build_tables
+from dgunet.paper.generated_table import GeneratedTable
+from dgunet.paper.table_building import build_tables
 from dgunet.system.errors import ConfigError, DataError
 
 Campaign = Callable[[str], list[dict[str, Any]]]
@@ -193,19 +194,19 @@ def test_the_data_digest_follows_the_data_of_the_table(summary: Make) -> None:
     assert digests[0][1] == digests[2][1] and digests[0][2] != digests[2][2]
 
 
-def test_what_is_refused_names_the_place_and_the_mend(summary: Make) -> None:
+def test_what_is_refused_names_the_cell_and_the_remedy(summary: Make) -> None:
     for summaries, error, words in [
         ([summary("GoPro", profile="sample")], ConfigError, "GoPro, DGUNet+ has profile 'sample'"),
-        ([summary("GoPro", row="stages-9")], ConfigError, "GoPro has places for: DGUNet; DGUNet+"),
+        ([summary("GoPro", row="stages-9")], ConfigError, "GoPro has cells for: DGUNet; DGUNet+"),
         (
             [summary("Set11", ratio=30)],
             ConfigError,
-            "no table has a place for Set11, DGUNet+, 30 %",
+            "no table has a cell for Set11, DGUNet+, 30 %",
         ),
         ([summary("GoPro") | {"dataset": "Gopro"}], ConfigError, "the sets BSD68, DND, GoPro"),
         ([summary("GoPro"), summary("GoPro")], DataError, "two summaries of GoPro"),
-        ([summary("GoPro", psnr=float("inf"))], DataError, r"GoPro, DGUNet\+: psnr \(inf\)"),
-        ([summary("GoPro", complete="yes")], DataError, r"complete \('yes'\)"),
+        ([summary("GoPro", psnr=float("inf"))], DataError, r"GoPro, DGUNet\+: psnr is inf"),
+        ([summary("GoPro", complete="yes")], DataError, r"complete is 'yes'"),
         (
             [summary("GoPro"), summary("GoPro", row="DGUNet", data_digest="other")],
             DataError,

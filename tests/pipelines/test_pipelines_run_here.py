@@ -18,7 +18,8 @@ from dgunet.kubeflow import run_records
 from dgunet.kubeflow.local import containers, running
 from dgunet.kubeflow.local.expected_outputs import OutputError, check_outputs
 from dgunet.kubeflow.pipeline.compiling import compiled
-from dgunet.paper.table_building import build_tables, write_tables
+from dgunet.paper.formats import write_tables
+from dgunet.paper.table_building import build_tables
 from dgunet.system.errors import DgunetError
 
 WANTED = {("Rain100L", "DGUNet", 0), ("Set11", "DGUNet", 10)}

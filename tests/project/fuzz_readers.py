@@ -188,7 +188,7 @@ def tree_of(name, keep=""):
 
 def pictures(folder, sample):
     from dgunet.data.readers.images import read_grey, read_rgb
-    from dgunet.user_images.restoring import read_picture
+    from dgunet.user_images.restoring import read_image
 
     rng = np.random.default_rng(0)
     colour = rng.integers(0, 256, (24, 31, 3), np.uint8)
@@ -210,7 +210,7 @@ def pictures(folder, sample):
 
         told = []
         for name in names:
-            for reader in (read_rgb, read_grey, read_picture):
+            for reader in (read_rgb, read_grey, read_image):
                 try:
                     reader(f / name)
                 except DgunetError as error:  # each reader is asked
@@ -272,17 +272,21 @@ def stored(layout):
 def results(folder, sample):
     from dgunet.data.store.pair_store import PairStore
     from dgunet.data.store.prepare import prepare_dataset
+    from dgunet.evaluation.folder_turns import alone
+    from dgunet.evaluation.image_steps import Settings
     from dgunet.evaluation.protocols import protocol
     from dgunet.evaluation.restoration import identity
-    from dgunet.evaluation.runner import evaluate_store
+    from dgunet.evaluation.runner import merge_rows, score_shard
     from dgunet.paper.table_building import build_tables
     from dgunet.steps.tables import read_results
 
     prepare_dataset("Rain100L", sample, folder / "store", profile="sample", workers=1)
     store = PairStore.open(folder / "store")
-    evaluate_store(
-        identity, store, protocol("rain-y"), folder / "results", checkpoint_sha256="0" * 64
-    )
+    rules, out = protocol("rain-y"), folder / "results"
+    settings = Settings(row="DGUNet", checkpoint_sha256="0" * 64)
+    with alone(out):
+        score_shard(identity, store, rules, out, settings)
+        merge_rows(store, rules, out, settings)
 
     def read(f):
         build_tables(read_results([f / "results"]), profile="sample")

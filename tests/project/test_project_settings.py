@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dgunet.config import load_params, parse_params
-from dgunet.network.device import DEVICES, pick_device
+from dgunet.network.devices import DEVICES, pick_device
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import parse_yaml, read_text, shorten
 
@@ -210,7 +210,7 @@ def test_a_misspelt_device_is_refused_with_the_choices(name):
     ("arguments", "says"),
     [
         (("selftest", "metrics", "--device", "cude"), "'cude' is unknown. Use one of auto, cpu"),
-        (("evaluate", "--fallback-tile", "5"), "--fallback-tile 5. Give 64 or more, or 0."),
+        (("evaluate", "--fallback-tile", "5"), "--fallback-tile is 5. Give 64 or more, or 0."),
         (("checkpoint", "info", "/dev/zero"), "/dev/zero is not a regular file"),
         (("checkpoint", "info", "."), ". is not a regular file"),
         (("pipeline", "status", "local-../../x"), "no local run local-../../x"),

@@ -1,6 +1,7 @@
 """A project whose results were edited: the tables, the report and `explain` refuse, in one line."""
 
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -12,10 +13,11 @@ from dgunet import network
 from dgunet.config import load_params
 from dgunet.project import Layout
 from dgunet.steps import report as reporting
-from dgunet.steps.evaluate import evaluate
+from dgunet.steps.evaluate import evaluate_test_set
 from dgunet.steps.report import result_folders, write_project_report
-from dgunet.steps.tables import read_results, tables
+from dgunet.steps.tables import make_tables, read_results
 from dgunet.system.files import sha256_file
+from dgunet.tracking.index import from_mlflow
 
 CELL = ("explain", 1, "DGUNet (sample, not comparable)", "Rain100L PSNR")
 
@@ -29,21 +31,23 @@ def evaluated(small, params, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DGUNET_HOME", str(home))
         patch.setenv("DGUNET_TRACKING", "off")
-        evaluate(
+        evaluate_test_set(
             params,
             "Rain100L",
             models={None: here.model("derain-DGUNet") / "network.safetensors"},
             store=here.store("Rain100L"),
             out=here.evaluation("Rain100L", "DGUNet"),
         )
-        make_tables(here)
+        tables_of(here)
     return here
 
 
-def make_tables(here):
+def tables_of(here):
     params = load_params(here.params)
     results = result_folders(params, here)
-    return tables(params, results=results, out=here.tables, records=here.records, project=here)
+    return make_tables(
+        params.profile, results=results, out=here.tables, records=here.records, project=here
+    )
 
 
 @pytest.fixture
@@ -135,6 +139,24 @@ def test_a_summary_that_is_no_text_is_one_line(here, refused):
     path = here.evaluation("Rain100L", "DGUNet") / "summary.json"
     path.write_bytes(b"\xff\xfe")
     refused(str(path), "UTF-8")
+
+
+def test_a_score_of_other_results_is_one_line_of_the_command(here, dgunet):
+    """What the library logs, the command line prints."""
+    names = ("checkpoint_sha256", "data_digest", "per_image_sha256", "bundle_sha256")
+    score = {name: digest(name) for name in (*names, "evidence_sha256")} | {
+        "row": "DGUNet",
+        "variant": "DGUNet",
+        "psnr": 40.0,
+        "ssim": 0.95,
+        "evidence": "mail.eml",
+    }
+    here.records.mkdir()
+    (here.records / "dnd-DGUNet.json").write_text(json.dumps(score))
+    told = dgunet("tables")
+    assert told.returncode == 0, told.stderr
+    (line,) = [line for line in told.stderr.splitlines() if "was given to other results" in line]
+    assert line.startswith("dgunet: the server's score of DGUNet ")
 
 
 def edit_cell(here, **changes):
@@ -274,15 +296,33 @@ def summary_of(here):
     return (here.evaluation("Rain100L", "DGUNet") / "summary.json").read_text()
 
 
-@pytest.mark.parametrize(("tag", "words"), [("true", True), ("false", False), ("unknown", False)])
-def test_clean_code_is_not_called_dirty(here, monkeypatch, tag, words):
-    """The tag of a run is a text, and "false" is a true one."""
-    info = SimpleNamespace(
-        run_id="r1", experiment_id="1", commit="abc123", dirty=tag, tracking_uri="sqlite:///x"
+@pytest.mark.parametrize(
+    ("tag", "page_says", "explained"),
+    [
+        ("true", "abc123 with uncommitted changes", "true"),
+        ("false", "abc123", "false"),
+        ("unknown", "abc123 (uncommitted changes not recorded)", "unknown"),
+    ],
+)
+def test_the_text_of_mlflow_s_tag_decides_whether_code_is_called_dirty(
+    here, monkeypatch, tag, page_says, explained
+):
+    """The tag of a run is a text, and the text "false" is true for Python."""
+    run = SimpleNamespace(
+        info=SimpleNamespace(
+            run_id="r1", experiment_id="1", run_name="evaluate", status="FINISHED", start_time=0
+        ),
+        data=SimpleNamespace(
+            tags={"git.commit": "abc123", "git.dirty": tag}, params={}, metrics={}
+        ),
     )
+    info = from_mlflow(run, "dgunet/derain", "sqlite:///x")
     monkeypatch.setattr(reporting, "lookup", lambda key, home: info)
     monkeypatch.setattr(reporting, "run_url", lambda info: None)
     write_project_report(here)
     page = (here.home / "build/report.html").read_text()
-    assert "abc123" in page
-    assert ("with uncommitted changes" in page) is words
+    commits = re.findall(r"Code commit</dt>\s*<dd>([^<]*)</dd>", page)
+    assert set(commits) - {"not recorded"} == {page_says}, "the average of sets has no one run"
+    assert ("with uncommitted changes" in page) is (tag == "true")
+    (fact,) = re.findall(r"^dirty +(.*)$", reporting.explain_text(here, *CELL[1:]), re.MULTILINE)
+    assert fact == explained

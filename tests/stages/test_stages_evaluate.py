@@ -7,8 +7,15 @@ import pytest
 
 from dgunet import network
 from dgunet.evaluation import image_steps
+from dgunet.evaluation.network_evaluation import (
+    DEFAULTS,
+    EvaluationOptions,
+    EvaluationRequest,
+    load_evaluation,
+)
+from dgunet.evaluation.parity import published_networks
 from dgunet.evaluation.restoration import TooLargeError
-from dgunet.steps.evaluate import Options, evaluate, papers_networks
+from dgunet.steps.evaluate import evaluate_test_set
 from dgunet.system.errors import CheckpointError, DataError
 
 pytestmark = pytest.mark.usefixtures("silent")
@@ -17,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("silent")
 @pytest.fixture
 def run(params, small, weights):
     def evaluated(out, options, file=weights):
-        (summary,) = evaluate(
+        (summary,) = evaluate_test_set(
             params,
             "Rain100L",
             models={None: file},
@@ -31,15 +38,15 @@ def run(params, small, weights):
 
 
 def test_two_processes_give_the_table_of_one(run, tmp_path):
-    alone = run(tmp_path / "one", Options())
-    shared = run(tmp_path / "two", Options(processes=2))
+    alone = run(tmp_path / "one", DEFAULTS)
+    shared = run(tmp_path / "two", EvaluationOptions(processes=2))
     assert shared == alone
     for name in ("per_image.parquet", "summary.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_tiles_are_flagged_image_by_image(run, tmp_path):
-    summary = run(tmp_path, Options(tile=64))
+    summary = run(tmp_path, EvaluationOptions(tile=64))
     assert not summary.parity
     assert set(pd.read_parquet(tmp_path / "per_image.parquet")["tile"]) == {64}
 
@@ -50,7 +57,7 @@ def test_an_image_that_does_not_fit_is_tiled_and_flagged(run, tmp_path, monkeypa
             raise TooLargeError("too wide")
 
     monkeypatch.setattr(image_steps, "require_memory", refuse)
-    summary = run(tmp_path, Options(fallback_tile=64))
+    summary = run(tmp_path, EvaluationOptions(fallback_tile=64))
     rows = pd.read_parquet(tmp_path / "per_image.parquet")
     assert (rows.loc[rows["width"] > 96, "tile"] == 64).all()
     assert rows.loc[rows["width"] <= 96, "tile"].isna().all()
@@ -58,15 +65,37 @@ def test_an_image_that_does_not_fit_is_tiled_and_flagged(run, tmp_path, monkeypa
 
 
 def test_a_tiny_network_never_has_the_parity_of_the_paper_s(run, tmp_path):
-    summary = run(tmp_path, Options())
+    summary = run(tmp_path, DEFAULTS)
     assert not summary.parity
     assert json.loads((tmp_path / "summary.json").read_text())["parity"] is False
 
 
-@pytest.mark.parametrize("architecture", ["released", "paper"])
-def test_the_paper_s_network_has_parity(run, tmp_path, architecture):
-    config = network.preset("derain", architecture=architecture)
-    assert config in papers_networks("derain", "DGUNet")
+@pytest.mark.parametrize(
+    ("settings", "parity"),
+    [
+        ({"architecture": "released"}, True),
+        ({"architecture": "paper"}, True),
+        ({"architecture": "released", "dormant": False}, True),
+        ({"architecture": "released", "n_feat": 8, "scale": 4, "last_width": 4}, False),
+        ({"architecture": "released", "stages": 5}, False),
+        ({"architecture": "paper", "fusion": "none"}, False),
+    ],
+    ids=str,
+)
+def test_only_a_network_of_the_paper_has_parity(small, tmp_path, settings, parity):
+    weights = tmp_path / "network.safetensors"
+    config = network.preset("derain", **settings)
+    network.save_network(network.DGUNet(config), weights, {"selection": "last"})
+    request = EvaluationRequest(
+        dataset="Rain100L",
+        profile="sample",
+        row="DGUNet",
+        published=published_networks("derain", "DGUNet"),
+        weights=weights,
+        store=small.store("Rain100L"),
+        out=tmp_path / "out",
+    )
+    assert load_evaluation(request).settings.faithful is parity
 
 
 @pytest.mark.parametrize(
@@ -80,12 +109,12 @@ def test_weights_of_another_row_are_refused(run, tmp_path, config, field):
     other = tmp_path / "other.safetensors"
     network.save_network(network.DGUNet(config), other, {})
     with pytest.raises(CheckpointError, match=f"network with {field}"):
-        run(tmp_path / "out", Options(), other)
+        run(tmp_path / "out", DEFAULTS, other)
 
 
 def test_a_store_of_another_set_is_refused(params, small, weights, tmp_path):
     with pytest.raises(DataError, match="holds Rain100L, not Rain100H"):
-        evaluate(
+        evaluate_test_set(
             params,
             "Rain100H",
             models={None: weights},

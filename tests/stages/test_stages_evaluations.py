@@ -6,7 +6,7 @@ import pytest
 
 from dgunet import network
 from dgunet.project import Layout
-from dgunet.steps.evaluation_plan import evaluations
+from dgunet.steps.evaluation_plan import plan_evaluations
 from dgunet.system.errors import CheckpointError, ConfigError, DataError
 
 RAIN = ["Test100", "Rain100H", "Rain100L", "Test2800", "Test1200"]
@@ -31,18 +31,18 @@ def saved(folder, *preset, **changes):
 
 def test_all_with_a_checkpoint_is_every_set_of_its_task_and_variant(here, tmp_path):
     weights = saved(tmp_path, "derain", "DGUNet+")
-    wanted = evaluations("all", here, checkpoint=weights)
+    wanted = plan_evaluations("all", here, checkpoint=weights)
     assert [each.dataset for each in wanted] == RAIN
     assert {each.variant for each in wanted} == {"DGUNet+"}
     assert all(each.models == {None: weights} for each in wanted)
     assert wanted[0].out == here.evaluation("Test100", "DGUNet+")
-    (one,) = evaluations("Rain100L", here, checkpoint=weights, out=Path("results"))
+    (one,) = plan_evaluations("Rain100L", here, checkpoint=weights, out=Path("results"))
     assert one.out == Path("results") / "Rain100L-DGUNet+"
 
 
 def test_a_checkpoint_of_compressive_sensing_says_its_ratio(here, tmp_path):
     weights = saved(tmp_path, "cs", ratio=10)
-    wanted = evaluations("all", here, checkpoint=weights)
+    wanted = plan_evaluations("all", here, checkpoint=weights)
     assert [(each.dataset, each.models) for each in wanted] == [
         ("Set11", {10: weights}),
         ("BSD68", {10: weights}),
@@ -51,20 +51,20 @@ def test_a_checkpoint_of_compressive_sensing_says_its_ratio(here, tmp_path):
 
 def test_sets_of_another_task_are_refused_at_once(here, tmp_path):
     with pytest.raises(CheckpointError, match="is a network for derain; GoPro is for deblur"):
-        evaluations("Rain100L,GoPro", here, checkpoint=saved(tmp_path, "derain"))
+        plan_evaluations("Rain100L,GoPro", here, checkpoint=saved(tmp_path, "derain"))
 
 
 def test_everything_missing_is_named_at_once(here):
     with pytest.raises(CheckpointError, match=r"2 of 2 weights .*derain-DGUNet.*deblur-DGUNet"):
-        evaluations("Rain100L,GoPro,HIDE", here)
+        plan_evaluations("Rain100L,GoPro,HIDE", here)
     for name in ("GoPro", "HIDE"):
         (here.store(name) / "manifest.json").unlink()
     with pytest.raises(DataError, match=r"2 of 3 .*GoPro \(.*, HIDE \(.*--sets Rain100L\."):
-        evaluations("Rain100L,GoPro,HIDE", here)
+        plan_evaluations("Rain100L,GoPro,HIDE", here)
 
 
 def test_a_ratio_needs_a_set_of_compressive_sensing(here):
-    with pytest.raises(ConfigError, match="--ratio 10 goes with compressive sensing"):
-        evaluations("Rain100L", here, ratio=10)
+    with pytest.raises(ConfigError, match="--ratio 10 is for compressive sensing"):
+        plan_evaluations("Rain100L", here, ratio=10)
     with pytest.raises(CheckpointError, match=r"1 of 1 weights .*cs-r10-DGUNet"):
-        evaluations("Set11", here, ratio=10)
+        plan_evaluations("Set11", here, ratio=10)

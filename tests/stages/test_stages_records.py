@@ -10,8 +10,9 @@ from made_results import digest, edit, write_result
 
 from dgunet.evaluation.server_scores import read_scores
 from dgunet.kubeflow.steps.dnd_records import read_records, submission_page, write_records
-from dgunet.kubeflow.steps.gather_results import gather
-from dgunet.paper.table_building import build_tables, write_tables
+from dgunet.kubeflow.steps.gather_results import gather_results
+from dgunet.paper.formats import write_tables
+from dgunet.paper.table_building import build_tables
 from dgunet.system.errors import ConfigError, DataError, DgunetError, EvaluationError
 from dgunet.system.files import sha256_file
 from dgunet.system.leftovers import partial_name
@@ -119,7 +120,7 @@ def test_results_are_gathered_whole_or_not_at_all(tmp_path):
         write_result(tmp_path / "in" / name, dataset, ratio=ratio)
         (tmp_path / "in" / name / "restored").mkdir()
     out = tmp_path / "out"
-    assert gather([tmp_path / "in"], out) == ["Rain100L-DGUNet", "Set11-DGUNet-r10"]
+    assert gather_results([tmp_path / "in"], out) == ["Rain100L-DGUNet", "Set11-DGUNet-r10"]
     assert {p.name for p in out.rglob("*.*")} == {"summary.json", "per_image.parquet"}
     before = {p: p.read_bytes() for p in out.rglob("*.*")}
     path = tmp_path / "in/a/summary.json"
@@ -127,11 +128,11 @@ def test_results_are_gathered_whole_or_not_at_all(tmp_path):
         whole = path.read_bytes()
         edit(path, **changes)
         with pytest.raises(EvaluationError, match=rf"a/summary\.json: {next(iter(changes))} is"):
-            gather([tmp_path / "in"], out)
+            gather_results([tmp_path / "in"], out)
         path.write_bytes(whole)
     assert {p: p.read_bytes() for p in out.rglob("*.*")} == before
-    with pytest.raises(DataError, match="is there twice"):
-        gather([tmp_path / "in", tmp_path / "in"], out)
+    with pytest.raises(DataError, match="there are two results"):
+        gather_results([tmp_path / "in", tmp_path / "in"], out)
 
 
 def test_a_submission_page_is_of_whole_results(tmp_path):

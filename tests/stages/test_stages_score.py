@@ -6,7 +6,7 @@ import mlflow
 import pytest
 
 from dgunet.system import files
-from dgunet.tools.external_scoring import score
+from dgunet.tools.external_scoring import score_and_report
 
 
 @pytest.mark.slow
@@ -17,7 +17,7 @@ def test_scoring_is_a_run_with_its_table(sample_root, tmp_path, monkeypatch):
     shutil.copytree(sample_root / "test" / "Rain100L", folder)
     whole = files.tree_digest(folder / "target")
     (folder / "target" / ".DS_Store").write_bytes(b"left behind")
-    rows = score(folder / "input", folder / "target", "rain-y", name="degraded Rain100L")
+    rows = score_and_report(folder / "input", folder / "target", "rain-y", name="degraded Rain100L")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("dgunet/scores")

@@ -7,7 +7,7 @@ import torch
 from training_small import CPU, Noise, Recorder, TwoStages, changed, settings
 
 from dgunet.config import RuntimeSettings
-from dgunet.network.device import pick_device
+from dgunet.network.devices import pick_device
 from dgunet.system.errors import DgunetError
 from dgunet.training import stage_losses, train
 from dgunet.training.loop import DivergedError

@@ -1,4 +1,4 @@
-"""DND in a pipeline: what to send to its server, and the scores that came back as a parameter."""
+"""DND in a pipeline: what to send to its server, and mailed scores as a parameter."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from dgunet.system.reading import parse_json
 
 
 def submission_page(results: Path) -> str:
-    """A Markdown page for results that wait for the benchmark's server.
+    """Markdown page on how to submit results to the benchmark's server.
 
     Raises:
-        EvaluationError: if the results are not what they say; see `read_result`.
+        EvaluationError: if the results were changed; see `read_result`.
     """
-    told = read_result(results)
-    digest = told.per_image_sha256
+    summary = read_result(results)
+    digest = summary.per_image_sha256
     return (
-        f"# {told.dataset}, {told.row}: the server has the targets\n\n"
+        f"# {summary.dataset}, {summary.row}: the server has the targets\n\n"
         f"Pack their folder `bundled` with `dgunet dnd bundle`. The results are at\n`{results}`.\n"
         f"They belong to the per-image table {digest}.\n\n"
-        "When the score has come, enter it with `dgunet dnd record` (its `--help` says how), "
+        "When the score arrives, enter it with `dgunet dnd record` (its `--help` says how), "
         "commit the file in `records/`, and run the pipeline again: preparation and evaluation "
         "come from the cache, and the tables show the score.\n"
     )
 
 
 def write_records(text: str, folder: Path) -> Path:
-    """Lay the mailed scores out as ``records/`` has them: ``dnd-<n>.json``; returns ``folder``.
+    """Write the mailed scores as files ``dnd-<n>.json``, as in ``records/``; returns ``folder``.
 
     Raises:
         ConfigError: if ``text`` is not a JSON list of records as `check_score` reads them.

@@ -13,27 +13,27 @@ from dgunet.system.errors import DataError
 NEEDED = (SUMMARY, TABLE)
 
 
-def gather(results: Iterable[Path], out: Path) -> list[str]:
-    """Copy numbers, not pictures, of every evaluation under ``results`` into a folder each.
+def gather_results(results: Iterable[Path], out: Path) -> list[str]:
+    """Copy summary and per-image table of every evaluation under ``results`` into a folder each.
 
     Returns:
         The folders' names: ``<set>-<row>``, with ``-r<ratio>`` for compressive sensing.
 
     Raises:
         DataError: if two results are of the same set, row and ratio.
-        EvaluationError: if a result is not what it says; see `read_result`.
+        EvaluationError: if a result was changed; see `read_result`.
     """
     with files.atomic_folder(out) as work:
-        for folder in sorted(place for root in results for place in find_results(root)):
-            told = read_result(folder)
-            ratio = "" if told.ratio is None else f"-r{told.ratio}"
-            place = work / f"{told.dataset}-{told.row}{ratio}"
-            if place.exists():
+        for folder in sorted(found for root in results for found in find_results(root)):
+            summary = read_result(folder)
+            ratio = "" if summary.ratio is None else f"-r{summary.ratio}"
+            target = work / f"{summary.dataset}-{summary.row}{ratio}"
+            if target.exists():
                 raise DataError(
-                    f"{place.name} is there twice (again in {folder}).",
-                    "Ask for every network and every set once.",
+                    f"there are two results {target.name}, the second in {folder}.",
+                    "Request every network and every test set once.",
                 )
-            place.mkdir()
+            target.mkdir()
             for name in NEEDED:
-                shutil.copyfile(folder / name, place / name)
+                shutil.copyfile(folder / name, target / name)
         return sorted(path.name for path in work.iterdir())

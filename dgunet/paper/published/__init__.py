@@ -1,7 +1,7 @@
 """Tables 1 to 6 of the paper as it prints them.
 
-The values lie beside this module as data, one CSV file per table with one printed value per line,
-and stay strings: "0.960" and "-" are what the paper says, 0.96 and NaN are not.
+The values are in CSV files beside this module, one per table with one printed value per line. They
+stay strings, since the paper prints "0.960" and "-", not 0.96 and NaN.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dgunet.system.errors import DgunetError
 
 NUMBERS = (1, 2, 3, 4, 5, 6)
 Rank = Literal["best", "second", ""]
-Place = tuple[str, str, str]
-"""A value's place in its table: row, column, metric."""
+CellKey = tuple[str, str, str]
+"""Row, column and metric of a value in its table."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class PublishedCell:
     """One printed value.
 
     Attributes:
-        row, column, metric: its place; metric is "PSNR" (dB) or "SSIM".
+        row, column, metric: its position; metric is "PSNR" (dB) or "SSIM".
         printed: the value as the paper prints it; "-" where the paper gives none.
         rank: "best" for bold, "second" for underlined, as printed.
         reference: number of the method's citation, None for the authors' own rows.
@@ -54,14 +54,14 @@ class PublishedTable:
         number: 1 to 6.
         title: what it is about, in our words.
         caption: the paper's caption.
-        methods: whether the compared methods stand in the "rows" or in the "columns"; "none" in
+        methods: whether the compared methods are in the "rows" or in the "columns"; "none" in
             the ablations, whose columns are settings of one method.
         corner: what the row labels are, for the head of the first column.
         rows, columns, metrics: labels in the paper's order.
-        cells: every printed value by its place.
+        cells: every printed value by row, column and metric.
         decimals: how many decimals the paper prints, per metric.
         citations: reference numbers that the paper prints for the test sets.
-        notes: where the print needs an explanation.
+        notes: explanations of the print.
     """
 
     number: int
@@ -72,16 +72,16 @@ class PublishedTable:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     metrics: tuple[str, ...]
-    cells: dict[Place, PublishedCell]
+    cells: dict[CellKey, PublishedCell]
     decimals: dict[str, int]
     citations: dict[str, int]
     notes: tuple[str, ...]
 
     def cell(self, row: str, column: str, metric: str = "PSNR") -> PublishedCell:
-        """The printed value at a place.
+        """The printed value at a position.
 
         Raises:
-            DgunetError: the table has no such place; the message lists the labels it has.
+            DgunetError: if the table has no such position; the message lists its labels.
         """
         found = self.cells.get((row, column, metric))
         if found is None:
@@ -102,22 +102,22 @@ def table(number: int) -> PublishedTable:
         DgunetError: the paper has no such table.
     """
     if number not in NUMBERS:
-        raise DgunetError(f"the paper has no Table {number}.", "Ask for one of 1 to 6.")
+        raise DgunetError(f"the paper has no Table {number}.", "Give a number from 1 to 6.")
     cells = [_cell(line) for line in _lines(number)]
-    about = _surroundings()[number]
+    texts = _texts()[number]
     return PublishedTable(
         number=number,
-        title=about["title"],
-        caption=about["caption"],
-        methods=about["methods"],
-        corner=about["corner"],
+        title=texts["title"],
+        caption=texts["caption"],
+        methods=texts["methods"],
+        corner=texts["corner"],
         rows=tuple(dict.fromkeys(cell.row for cell in cells)),
         columns=tuple(dict.fromkeys(cell.column for cell in cells)),
         metrics=tuple(dict.fromkeys(cell.metric for cell in cells)),
         cells={(cell.row, cell.column, cell.metric): cell for cell in cells},
-        decimals=about["decimals"],
-        citations=about["citations"],
-        notes=tuple(about["notes"]),
+        decimals=texts["decimals"],
+        citations=texts["citations"],
+        notes=tuple(texts["notes"]),
     )
 
 
@@ -143,6 +143,6 @@ def _lines(number: int) -> list[dict[str, str]]:
 
 
 @cache
-def _surroundings() -> dict[int, dict[str, Any]]:
+def _texts() -> dict[int, dict[str, Any]]:
     text = files(__name__).joinpath("tables.yaml").read_text(encoding="utf-8")
     return cast(dict[int, dict[str, Any]], yaml.safe_load(text))

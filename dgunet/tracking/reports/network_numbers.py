@@ -1,4 +1,4 @@
-"""A network in numbers, for the charts of MLflow."""
+"""Numeric settings of a network, for the charts of MLflow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dgunet import network
 
 
 def numeric_params(config: network.DGUNetConfig, model: network.DGUNet) -> dict[str, Any]:
-    """What the ablations vary, as numbers that MLflow's charts can put on an axis."""
+    """The settings that the ablations vary, as numbers for the axes of MLflow's charts."""
     return {
         "stages": config.stages,
         "scales": 0 if config.fusion == "none" else config.fusion_scales,

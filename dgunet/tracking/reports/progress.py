@@ -15,53 +15,53 @@ from tqdm import tqdm
 from dgunet.data.store import verification
 
 LINE_SECONDS = 10.0
-"""Without a terminal, at most one line in this time, and one at the end of long work."""
+"""Least seconds between two lines without a terminal; long work has one more at its end."""
 
 
-class Tell(Protocol):
+class ReportProgress(Protocol):
     """Called after every unit of the work."""
 
     def __call__(
         self, done: int, total: int, remark: str = "", facts: Mapping[str, float] | None = None
     ) -> None:
-        """How many are done, of how many, a remark, and numbers to show by name."""
+        """Show the units done, their total, a remark, and further numbers by name."""
 
 
 @contextmanager
-def counting(title: str, unit: str) -> Iterator[Tell]:
-    """Yield a function to call after every ``unit`` of the work."""
-    with _bar(title, unit) if sys.stderr.isatty() else _lines(title, unit) as tell:
-        yield tell
+def counting(title: str, unit: str) -> Iterator[ReportProgress]:
+    """Yield a function that is called after every ``unit`` of the work."""
+    with _bar(title, unit) if sys.stderr.isatty() else _lines(title, unit) as report:
+        yield report
 
 
 def show_verification() -> None:
-    """Show the progress of verifying prepared stores, as all other work of the stages."""
+    """Show the verification of prepared stores in the same way as other work."""
     verification.progress = lambda title: counting(title, "MB")
 
 
 @contextmanager
-def _bar(title: str, unit: str) -> Iterator[Tell]:
+def _bar(title: str, unit: str) -> Iterator[ReportProgress]:
     with tqdm(desc=title, unit=unit) as bar:
 
-        def tell(
+        def report(
             done: int, total: int, remark: str = "", facts: Mapping[str, float] | None = None
         ) -> None:
             bar.total = total
-            said = [remark] * bool(remark) + [f"{k} {v:.5g}" for k, v in (facts or {}).items()]
-            bar.set_postfix_str(", ".join(said), refresh=False)
+            texts = [remark] * bool(remark) + [f"{k} {v:.5g}" for k, v in (facts or {}).items()]
+            bar.set_postfix_str(", ".join(texts), refresh=False)
             bar.update(done - bar.n)
 
-        yield tell
+        yield report
 
 
 @contextmanager
-def _lines(title: str, unit: str) -> Iterator[Tell]:
-    """Each line is an object: work, the unit's number, of, the facts, pace and seconds left."""
+def _lines(title: str, unit: str) -> Iterator[ReportProgress]:
+    """Print JSON objects: the work, units done, their total, numbers, rate and seconds left."""
     started = time.monotonic()
     due = started + LINE_SECONDS
     first = None
 
-    def tell(
+    def report(
         done: int, total: int, remark: str = "", facts: Mapping[str, float] | None = None
     ) -> None:
         nonlocal due, first
@@ -75,11 +75,11 @@ def _lines(title: str, unit: str) -> Iterator[Tell]:
             line |= dict(facts or {}) | {f"{unit}s_per_s": rate, "eta_s": (total - done) / rate}
             print(json.dumps({k: _short(v) for k, v in line.items()}), file=sys.stderr)
 
-    yield tell
+    yield report
 
 
 def _short(value: Any) -> Any:
-    """A number with five digits; JSON knows no infinity and no NaN, so these become text."""
+    """Round a number to five digits; infinity and NaN, which JSON lacks, become text."""
     if not isinstance(value, float):
         return value
     return float(f"{value:.5g}") if math.isfinite(value) else str(value)

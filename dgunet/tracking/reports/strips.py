@@ -1,48 +1,34 @@
-"""Before/after strips: input, restored and target side by side."""
+"""Strips of an evaluation: degraded input, restored image and target side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from dgunet.data.store.pair_store import PairStore
-from dgunet.evaluation.image_steps import picture_path
+from dgunet.evaluation.image_steps import kept_image_path
+from dgunet.imaging.arrays import Array
+from dgunet.imaging.strips import as_rgb8, side_by_side
 
-Pixels = NDArray[np.uint8]
+GAP = 4
+"""Pixels of white between the images."""
 
 
-def strips(results: Path, store: Path) -> Iterator[tuple[str, Pixels]]:
-    """Yield (file name, strip) for each restored picture that an evaluation kept in ``results``.
+def strips(results: Path, store: Path) -> Iterator[tuple[str, Array]]:
+    """Yield (file name, strip) for each restored image that an evaluation kept in ``results``.
 
     A strip is uint8 (H, W, 3): the degraded input if the set has one, the restored image, and
-    the ground truth if the set has one, with a white gap between.
+    the target if the set has one, with `GAP` white pixels between them.
     """
     pairs = PairStore.open(store)
     for index in range(len(pairs)):
         record = pairs[index]
-        path = picture_path(results, record.id)
+        path = kept_image_path(results, record.id)
         if path.is_file():
-            with Image.open(path) as image:
-                middle = np.asarray(image)
-            yield path.name, side_by_side([record.input, middle, record.target])
-
-
-def side_by_side(images: list[NDArray[Any] | None], gap: int = 4) -> Pixels:
-    """Join images of equal height; float images are in [0, 1], grey ones become RGB."""
-    shown = [_rgb(image) for image in images if image is not None]
-    white = np.full((shown[0].shape[0], gap, 3), 255, dtype=np.uint8)
-    parts = [part for image in shown for part in (white, image)][1:]
-    return np.concatenate(parts, axis=1)
-
-
-def _rgb(image: NDArray[Any]) -> Pixels:
-    if image.dtype != np.uint8:
-        image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    if image.ndim == 2:
-        image = image[..., None]
-    return np.broadcast_to(image, (*image.shape[:2], 3)).copy() if image.shape[2] == 1 else image
+            with Image.open(path) as file:
+                restored = np.asarray(file)
+            known = [each for each in (record.input, restored, record.target) if each is not None]
+            yield path.name, side_by_side([as_rgb8(image) for image in known], gap=GAP)

@@ -6,18 +6,17 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import psutil  # type: ignore[import-untyped]
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dgunet.imaging.strips import side_by_side
 from dgunet.network import DGUNet
 from dgunet.recipes.naming import recipe_name
 from dgunet.terms import CHECKPOINT_TAG, DATA_TAG
 from dgunet.tracking import Run
 from dgunet.tracking.reports.network_numbers import numeric_params
-from dgunet.tracking.reports.progress import Tell
+from dgunet.tracking.reports.progress import ReportProgress
 from dgunet.training import StepReport, ValidationReport
 from dgunet.training.job import TrainingOutcome
 from dgunet.training.preparation import PreparedTraining, flat
@@ -37,7 +36,7 @@ class TrainingReport:
         prepared: the training.
     """
 
-    def __init__(self, run: Run, progress: Tell, prepared: PreparedTraining) -> None:
+    def __init__(self, run: Run, progress: ReportProgress, prepared: PreparedTraining) -> None:
         self._run, self._progress, self._prepared = run, progress, prepared
         self._network: nn.Module | None = None
         self._ids: Callable[[int], list[str]] = lambda step: []
@@ -140,11 +139,6 @@ class TrainingReport:
         for number, (degraded, target) in enumerate(self._images, start=1):
             with torch.no_grad():
                 restored = self._network(degraded[None].to(device))[-1][0].clamp(0, 1)
-            strip = tensor_strip([degraded, restored.cpu(), target])
+            images = (degraded, restored.cpu(), target)
+            strip = side_by_side([image.permute(1, 2, 0).float().numpy() for image in images])
             self._run.log_image(strip, f"samples/{number}/step-{done:09d}.png")
-
-
-def tensor_strip(images: Sequence[Tensor]) -> NDArray[np.float32]:
-    """Images (C, H, W) in [0, 1] side by side as one, H x W x C: degraded, restored, clean."""
-    strip: NDArray[np.float32] = torch.cat(list(images), dim=2).permute(1, 2, 0).float().numpy()
-    return strip

@@ -1,4 +1,4 @@
-"""A user's own pictures: formats, depth, orientation, transparency, names, refusals."""
+"""A user's own images: formats, depth, orientation, transparency, names, refusals."""
 
 import cv2
 import numpy as np
@@ -10,12 +10,12 @@ from dgunet.evaluation import memory
 from dgunet.evaluation.restoration import identity
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.user_images.restoring import (
-    Picture,
-    find_pictures,
+    UserImage,
+    find_images,
     output_paths,
-    read_picture,
-    restore_picture,
-    write_picture,
+    read_image,
+    restore_user_image,
+    write_image,
 )
 
 ORIENTATION = 0x0112
@@ -28,17 +28,17 @@ def photo(height=17, width=23, channels=3):
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".webp", ".ppm"])
 def test_lossless_formats_come_back_unchanged(tmp_path, suffix):
     Image.fromarray(photo()).save(tmp_path / f"a{suffix}", lossless=True)
-    read = read_picture(tmp_path / f"a{suffix}")
+    read = read_image(tmp_path / f"a{suffix}")
     kept = ".png" if suffix == ".ppm" else suffix
-    write_picture(tmp_path / f"b{kept}", restore_picture(identity, read, "a"))
+    write_image(tmp_path / f"b{kept}", restore_user_image(identity, read, "a"))
     assert np.array_equal(np.asarray(Image.open(tmp_path / f"b{kept}")), photo())
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".avif"])
 def test_lossy_formats_come_back_as_near_copies(tmp_path, suffix):
     Image.fromarray(photo(64, 64)).save(tmp_path / "a.jpg", quality=95)
-    read = read_picture(tmp_path / "a.jpg")
-    write_picture(tmp_path / f"b{suffix}", read)
+    read = read_image(tmp_path / "a.jpg")
+    write_image(tmp_path / f"b{suffix}", read)
     copy = np.asarray(Image.open(tmp_path / f"b{suffix}"), int)
     assert np.abs(copy - read.pixels).mean() < 2
 
@@ -49,9 +49,9 @@ def test_sixteen_bits_survive_to_the_last_one(tmp_path, suffix, channels):
     rng = np.random.default_rng(0)
     deep = rng.integers(0, 65536, (9, 14, channels), dtype=np.uint16)
     assert cv2.imwrite(str(tmp_path / f"a{suffix}"), deep)
-    read = read_picture(tmp_path / f"a{suffix}")
+    read = read_image(tmp_path / f"a{suffix}")
     assert read.pixels.dtype == np.uint16
-    write_picture(tmp_path / f"b{suffix}", restore_picture(identity, read, "a"))
+    write_image(tmp_path / f"b{suffix}", restore_user_image(identity, read, "a"))
     again = cv2.imread(str(tmp_path / f"b{suffix}"), cv2.IMREAD_UNCHANGED)
     if channels == 1:
         # Three equal channels averaged in float32: at most the last of 65,536 levels.
@@ -66,7 +66,7 @@ def test_orientation_is_applied_once_and_other_metadata_kept(tmp_path, orientati
     upright = photo()
     rows = np.arange(upright.size).reshape(upright.shape) % 251
     upright = rows.astype(np.uint8)
-    # The stored pixels that orientation 1 to 8 turns into the upright picture.
+    # The stored pixels that orientation 1 to 8 turns into the upright image.
     inverse = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}[orientation]
     turns = {
         1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
@@ -90,12 +90,12 @@ def test_orientation_is_applied_once_and_other_metadata_kept(tmp_path, orientati
         )
         assert ok
         path.write_bytes(encoded.tobytes())
-    read = read_picture(path)
+    read = read_image(path)
     assert np.array_equal(read.pixels, upright.astype(np.uint16) * 257 if deep else upright)
-    write_picture(tmp_path / "b.png", read)
+    write_image(tmp_path / "b.png", read)
     with Image.open(tmp_path / "b.png") as image:
         assert image.getexif().get(ORIENTATION, 1) == 1
-        assert np.array_equal(read_picture(tmp_path / "b.png").pixels, read.pixels)
+        assert np.array_equal(read_image(tmp_path / "b.png").pixels, read.pixels)
         assert image.getexif()[0x010F] == "Maker"
 
 
@@ -103,8 +103,8 @@ def test_transparency_and_colour_profile_are_kept(tmp_path):
     rgba = np.dstack([photo(), np.arange(17 * 23, dtype=np.uint16).reshape(17, 23) % 256])
     profile = b"a colour profile"
     Image.fromarray(rgba.astype(np.uint8)).save(tmp_path / "a.png", icc_profile=profile)
-    restored = restore_picture(Smooth(), read_picture(tmp_path / "a.png"), "a")
-    write_picture(tmp_path / "b.png", restored)
+    restored = restore_user_image(Smooth(), read_image(tmp_path / "a.png"), "a")
+    write_image(tmp_path / "b.png", restored)
     with Image.open(tmp_path / "b.png") as image:
         assert image.info["icc_profile"] == profile
         again = np.asarray(image)
@@ -114,10 +114,10 @@ def test_transparency_and_colour_profile_are_kept(tmp_path):
 
 def test_sixteen_bits_keep_their_colour_profile(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    write_picture(tmp_path / "a.png", Picture(photo().astype(np.uint16) * 257, icc=profile))
-    assert read_picture(tmp_path / "a.png").icc == profile
-    write_picture(tmp_path / "b.png", Picture(photo().astype(np.uint16), icc=b"damaged"))
-    assert read_picture(tmp_path / "b.png").icc is None
+    write_image(tmp_path / "a.png", UserImage(photo().astype(np.uint16) * 257, icc=profile))
+    assert read_image(tmp_path / "a.png").icc == profile
+    write_image(tmp_path / "b.png", UserImage(photo().astype(np.uint16), icc=b"damaged"))
+    assert read_image(tmp_path / "b.png").icc is None
 
 
 def test_a_telephone_s_jpeg_is_its_first_frame(tmp_path):
@@ -126,47 +126,47 @@ def test_a_telephone_s_jpeg_is_its_first_frame(tmp_path):
     frames[0].save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=frames[1:])
     with Image.open(tmp_path / "a.jpg") as image:
         assert image.n_frames == 2
-    assert read_picture(tmp_path / "a.jpg").pixels.shape == (64, 48, 3)
+    assert read_image(tmp_path / "a.jpg").pixels.shape == (64, 48, 3)
 
 
 def test_a_profile_of_other_colours_is_dropped(tmp_path):
     Image.fromarray(photo()).convert("CMYK").save(tmp_path / "a.tif", icc_profile=b"of inks")
-    assert read_picture(tmp_path / "a.tif").icc is None
-    coloured = Picture(photo(), icc=b"of three colours")
-    assert restore_picture(identity, coloured, "a").icc == coloured.icc
-    assert restore_picture(identity, coloured, "a", channels=1).icc is None
+    assert read_image(tmp_path / "a.tif").icc is None
+    coloured = UserImage(photo(), icc=b"of three colours")
+    assert restore_user_image(identity, coloured, "a").icc == coloured.icc
+    assert restore_user_image(identity, coloured, "a", channels=1).icc is None
 
 
-def test_a_picture_of_absurd_size_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+def test_an_image_of_absurd_size_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     Image.fromarray(photo()).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(DataError, match=r"a\.png is too large"):
-        read_picture(tmp_path / "a.png")
+        read_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("mode", ["P", "CMYK", "1", "LA", "L"])
 def test_other_colour_modes_become_rgb_or_grey(tmp_path, mode):
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     Image.fromarray(photo()).convert(mode).save(path)
-    read = read_picture(path)
+    read = read_image(path)
     assert read.pixels.shape[2] == (3 if mode in ("P", "CMYK") else 1)
     assert (read.alpha is not None) == (mode == "LA")
 
 
 def test_grey_stays_grey_through_a_colour_network():
     grey = photo(channels=1)
-    restored = restore_picture(identity, Picture(grey), "a")
+    restored = restore_user_image(identity, UserImage(grey), "a")
     assert np.array_equal(restored.pixels, grey)
 
 
 def test_colour_becomes_grey_for_a_grey_network():
-    restored = restore_picture(identity, Picture(photo()), "a", channels=1)
+    restored = restore_user_image(identity, UserImage(photo()), "a", channels=1)
     luma = photo() @ np.array([0.299, 0.587, 0.114])
     assert restored.pixels.shape == (17, 23, 1)
     assert np.abs(restored.pixels[..., 0] - luma).max() <= 0.51
 
 
-def test_damaged_floating_point_and_moving_pictures_are_refused(tmp_path):
+def test_damaged_floating_point_and_moving_images_are_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG not really")
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "b.tif")
     frames = [Image.fromarray(photo()), Image.fromarray(photo()[::-1])]
@@ -182,25 +182,29 @@ def test_damaged_floating_point_and_moving_pictures_are_refused(tmp_path):
         ("e.png", "does not exist"),
     ):
         with pytest.raises(DataError, match=message):
-            read_picture(tmp_path / name)
+            read_image(tmp_path / name)
 
 
-def test_a_picture_too_large_for_memory_names_the_way_out(monkeypatch):
+def test_an_image_too_large_for_memory_names_the_way_out(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
     with pytest.raises(EvaluationError, match=r"a\.png: .*--tile"):
-        restore_picture(Smooth(), Picture(photo()), "a.png")
-    assert restore_picture(Smooth(), Picture(photo()), "a.png", tile=64).pixels.shape == (17, 23, 3)
+        restore_user_image(Smooth(), UserImage(photo()), "a.png")
+    assert restore_user_image(Smooth(), UserImage(photo()), "a.png", tile=64).pixels.shape == (
+        17,
+        23,
+        3,
+    )
 
 
 def test_files_folders_and_patterns_are_found_once(tmp_path):
     for name in ("b.png", "a.JPG", "note.txt"):
         (tmp_path / name).write_bytes(b"")
     folder = [tmp_path / "a.JPG", tmp_path / "b.png"]
-    assert find_pictures([str(tmp_path)]) == folder
-    assert find_pictures([str(tmp_path / "b*"), str(tmp_path)]) == folder[::-1]
+    assert find_images([str(tmp_path)]) == folder
+    assert find_images([str(tmp_path / "b*"), str(tmp_path)]) == folder[::-1]
     for nothing in (tmp_path / "*.gif", tmp_path / "c.png"):
-        with pytest.raises(DataError, match="names no picture"):
-            find_pictures([str(nothing)])
+        with pytest.raises(DataError, match="names no image"):
+            find_images([str(nothing)])
 
 
 def test_outputs_never_overwrite_or_collide(tmp_path):
@@ -215,5 +219,5 @@ def test_outputs_never_overwrite_or_collide(tmp_path):
     assert output_paths([source], out, force=True) == [out / "a.png"]
     with pytest.raises(DataError, match="would both become"):
         output_paths([source, tmp_path / "sub" / "a.png"], out, force=True)
-    with pytest.raises(DataError, match="picture itself"):
+    with pytest.raises(DataError, match="image itself"):
         output_paths([out / "a.png"], out, force=True)

@@ -1,0 +1,196 @@
+"""Evaluation of one network on one prepared test set, from the weights file to the summary.
+
+It logs nothing: the caller reports what `run_evaluation` returns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgunet.data.store.pair_store import PairStore
+from dgunet.evaluation.image_steps import Settings
+from dgunet.evaluation.metric_protocol import Protocol
+from dgunet.evaluation.parity import is_published, refuse_another_row
+from dgunet.evaluation.processes import evaluate_in_processes
+from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.row_journal import Note
+from dgunet.evaluation.rows import Timing
+from dgunet.evaluation.runner import merge_rows, score_shard
+from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection
+from dgunet.network import DGUNet, DGUNetConfig, load_network
+from dgunet.network.devices import pick_device, thread_count
+from dgunet.system.errors import CheckpointError, DataError
+from dgunet.system.files import sha256_file
+from dgunet.system.reading import shorten
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How an evaluation is carried out; of these only the tiles make it lose parity.
+
+    Attributes:
+        tile: side in pixels of the tiles that every image is cut into; None restores whole images.
+        fallback_tile: side in pixels of the tiles for an image that does not fit into memory
+            whole; None refuses such an image.
+        processes: number of processes that share the images.
+        keep_images: number of restored images kept as PNG, from the start of the set.
+        device: "auto", "cpu" or "cuda".
+        threads: CPU threads; 0 leaves the number unchanged.
+    """
+
+    tile: int | None = None
+    fallback_tile: int | None = 512
+    processes: int = 1
+    keep_images: int = 0
+    device: str = "auto"
+    threads: int = 0
+
+
+DEFAULTS = EvaluationOptions()
+"""Whole images, tiles of 512 pixels where one does not fit, one process."""
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """One network, one prepared test set, and the row of the table that the result is for.
+
+    Attributes:
+        dataset: the test set's name.
+        profile: "sample" or "paper"; the prepared set must be of this profile.
+        row: the row of the table: the variant, or an ablation's key.
+        published: the networks that fill this row, see `parity.published_networks`; the result
+            of another network, such as the sample's small ones, has no parity.
+        weights: file of the weights.
+        store: folder of the prepared set.
+        out: folder of the results.
+        options: tiles, processes, device.
+    """
+
+    dataset: str
+    profile: str
+    row: str
+    published: Sequence[DGUNetConfig]
+    weights: Path
+    store: Path
+    out: Path
+    options: EvaluationOptions = DEFAULTS
+
+
+@dataclass(frozen=True)
+class LoadedEvaluation:
+    """A request whose weights and prepared set were loaded and fit each other."""
+
+    request: EvaluationRequest
+    network: DGUNet
+    pairs: PairStore
+    protocol: Protocol
+    settings: Settings
+    device: str
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """The summary of an evaluation, and seconds by image in the order of the set."""
+
+    summary: EvaluationSummary
+    timings: Sequence[Timing]
+
+
+def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
+    """Open the prepared set, load the network, and check that both are those of ``request``.
+
+    Raises:
+        DataError: if the prepared set is missing, of another dataset or of another profile.
+        CheckpointError: if the weights are missing, unreadable, of another task, variant or
+            ratio, or name an unknown way of model selection.
+        DgunetError: if the device is unknown or missing.
+    """
+    pairs = PairStore.open(request.store)
+    manifest = pairs.manifest
+    if manifest.dataset != request.dataset:
+        raise DataError(
+            f"{request.store} holds {manifest.dataset}, not {request.dataset}.",
+            "Prepare the dataset again.",
+        )
+    if manifest.profile != request.profile:
+        raise DataError(
+            f"{request.store} is of the profile {manifest.profile!r}, the parameters are of "
+            f"{request.profile!r}.",
+            "Prepare the dataset under this profile, or change `profile` in params.yaml.",
+        )
+    network, metadata = load_network(request.weights)
+    wanted = request.published[0]
+    refuse_another_row(network.config, wanted, request.weights)
+    settings = Settings(
+        row=request.row,
+        variant=wanted.variant,
+        ratio=wanted.ratio,
+        checkpoint_sha256=sha256_file(request.weights),
+        keep_images=request.options.keep_images,
+        tile=request.options.tile,
+        fallback_tile=request.options.fallback_tile,
+        faithful=is_published(network.config, request.published),
+        selection=_known_selection(metadata, request.weights),
+    )
+    rules, device = protocol(manifest.protocol), pick_device(request.options.device)
+    return LoadedEvaluation(request, network, pairs, rules, settings, device)
+
+
+def run_evaluation(
+    loaded: LoadedEvaluation,
+    *,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    note: Note = lambda line: None,
+) -> EvaluationResult:
+    """Score every image and write per-image table and summary into ``loaded.request.out``.
+
+    The caller holds this folder by `dgunet.evaluation.folder_turns.alone`. A killed evaluation
+    resumes where it stopped when it is run again.
+
+    Args:
+        loaded: what `load_evaluation` returned.
+        on_progress: called as ``on_progress(done, total)`` with numbers of images.
+        note: called with one line for each row of a killed run that is damaged, and scored again.
+
+    Raises:
+        DataError: for an empty set or a record without the image that the protocol needs.
+        EvaluationError: when a result cannot be scored or an image does not fit into memory.
+    """
+    out, options = loaded.request.out, loaded.request.options
+    with thread_count(options.threads):
+        if options.processes > 1:
+            evaluate_in_processes(
+                loaded.request.weights,
+                loaded.pairs,
+                out,
+                loaded.settings,
+                processes=options.processes,
+                device=loaded.device,
+                on_progress=on_progress,
+                note=note,
+            )
+        else:
+            score_shard(
+                loaded.network.to(loaded.device),
+                loaded.pairs,
+                loaded.protocol,
+                out,
+                loaded.settings,
+                on_row=lambda _, done, total: on_progress(done, total),
+                note=note,
+            )
+        return EvaluationResult(*merge_rows(loaded.pairs, loaded.protocol, out, loaded.settings))
+
+
+def _known_selection(metadata: Mapping[str, str], weights: Path) -> str:
+    """How the weights were selected, from the metadata of their file."""
+    chosen = selection(metadata)
+    if not re.fullmatch(SELECTION, chosen):
+        raise CheckpointError(
+            f"{weights} states the model selection {shorten(chosen)}.",
+            "Known ways are last, held-out, test-set NAME and unknown: train it again.",
+        )
+    return chosen

@@ -1,0 +1,50 @@
+"""The device a network runs on, and the number of CPU threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from dgunet.system.errors import ConfigError, DgunetError
+from dgunet.system.reading import shorten
+
+DEVICES = ("auto", "cpu", "cuda")
+"""Values of every device option and of ``runtime.device``."""
+
+
+def pick_device(wanted: str) -> str:
+    """Resolve ``auto`` to ``cuda`` where torch sees a GPU, else to ``cpu``.
+
+    Raises:
+        ConfigError: for a name that is not in `DEVICES`.
+        DgunetError: if ``cuda`` is requested and there is no GPU.
+    """
+    if wanted not in DEVICES:
+        raise ConfigError(
+            f"device {shorten(wanted)} is unknown.",
+            f"Use one of {', '.join(DEVICES)}; select one of several GPUs by CUDA_VISIBLE_DEVICES.",
+        )
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise DgunetError(
+            "device is 'cuda', but torch sees no GPU here.",
+            "Use auto or cpu (in params.yaml: runtime.device).",
+        )
+    return "cuda" if available and wanted in ("auto", "cuda") else "cpu"
+
+
+@contextmanager
+def thread_count(threads: int) -> Iterator[None]:
+    """Run the block with ``threads`` CPU threads (0: unchanged), then restore the number.
+
+    Sums are split over threads, so the last bits of a result depend on their number.
+    """
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
