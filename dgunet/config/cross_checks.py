@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from pydantic_core import PydanticCustomError
 
-from dgunet.network.config import FIELDS, check_field, preset
+from dgunet.network.config import preset
+from dgunet.network.structure import FIELDS, check_field
 from dgunet.system.errors import ConfigError
-from dgunet.system.reading import shorten
+from dgunet.system.reading import shorten, shorten_bare
 from dgunet.terms import TASKS
 
 OVERRIDES = tuple(
@@ -84,4 +85,4 @@ def _no_field(name: str) -> str:
     if name in FIELDS:
         return f"{name} follows from the task, the variant and the ratio, and is no choice"
     near = get_close_matches(name[:80], OVERRIDES, n=1)
-    return f"{shorten(name)[1:-1]} is not a field" + (f" (did you mean {near[0]}?)" if near else "")
+    return f"{shorten_bare(name)} is not a field" + (f" (did you mean {near[0]}?)" if near else "")

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from dgunet.system.reading import shorten
+from dgunet.system.reading import shorten, shorten_bare
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 """The name of a data set: never a path."""
@@ -79,7 +79,7 @@ def explain(entry: Any, names: Sequence[str]) -> str:
         names: of all fields, to find what a misspelt one may have meant.
     """
     key = ".".join(
-        shorten(part)[1:-1] if isinstance(part, str) else str(part) for part in entry["loc"]
+        shorten_bare(part) if isinstance(part, str) else str(part) for part in entry["loc"]
     )
     if entry["type"] == "extra_forbidden":
         near = get_close_matches(str(entry["loc"][-1])[:80], names, n=1)

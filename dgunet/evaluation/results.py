@@ -18,7 +18,7 @@ from dgunet.evaluation.rows import AGAIN, PSNR_RANGE, SSIM_RANGE, Row, mean, par
 from dgunet.evaluation.summary import SELECTION, Digest, EvaluationSummary, Word, finite
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import sha256_bytes
-from dgunet.system.reading import read_bytes, read_mapping, shorten
+from dgunet.system.reading import read_bytes, read_mapping, shorten, shorten_bare
 from dgunet.terms import EvaluationState, Profile, Task, Variant
 
 SUMMARY, TABLE = "summary.json", "per_image.parquet"
@@ -124,7 +124,7 @@ def check_summary(content: dict[str, Any], origin: str) -> EvaluationSummary:
         return EvaluationSummary(**_Form.model_validate(content).model_dump())
     except ValidationError as error:
         first = error.errors()[0]
-        field = shorten(str(first["loc"][0]))[1:-1]
+        field = shorten_bare(str(first["loc"][0]))
         value = "" if first["type"] == "missing" else f" is {shorten(first['input'])}"
         raise EvaluationError(f"{origin}: {field}{value}: {first['msg']}.", AGAIN) from error
 

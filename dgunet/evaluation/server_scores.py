@@ -12,7 +12,7 @@ from dgunet.evaluation.dnd import ServerScore
 from dgunet.evaluation.summary import Digest, Word
 from dgunet.system.errors import EvaluationError
 from dgunet.system.files import sha256_file
-from dgunet.system.reading import read_mapping, shorten
+from dgunet.system.reading import read_mapping, shorten, shorten_bare
 from dgunet.system.safe_paths import inside, safe_file_name
 from dgunet.terms import Variant
 
@@ -78,7 +78,7 @@ def check_score(content: Mapping[str, Any], origin: str) -> ServerScore:
         first = error.errors()[0]
         value = "" if first["type"] == "missing" else f" is {shorten(first['input'])}"
         raise EvaluationError(
-            f"{origin}: {shorten(str(first['loc'][0]))[1:-1]}{value}: {first['msg']}.", MEND
+            f"{origin}: {shorten_bare(str(first['loc'][0]))}{value}: {first['msg']}.", MEND
         ) from error
     safe_file_name(score.evidence, origin=origin, kind=EvaluationError)
     return score

@@ -275,6 +275,12 @@ def shorten(value: object, length: int = 80) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
+def shorten_bare(text: str, length: int = 80) -> str:
+    """``text`` for an error: printable, without quotes, cut to ``length`` characters."""
+    printable = repr(text[: 2 * length])[1:-1]
+    return printable if len(printable) <= length else f"{printable[: length - 3]}..."
+
+
 def _brief(length: int) -> reprlib.Repr:
     """Looks only at the first values of lists and mappings, which may hold one text many times."""
     brief = reprlib.Repr()
