@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dgunet.network import DGUNetConfig, preset
-from dgunet.network.describe import describe
+from dgunet.network.describe import describe_network
 from dgunet.paper.expected import expected
 from dgunet.system.errors import ConfigError
 from dgunet.training.settings import TrainingConfig
@@ -153,7 +153,7 @@ class Recipe:
 
 @functools.cache
 def _forward_flops(network: DGUNetConfig, patch: int) -> int:
-    return describe(network, (patch, patch)).flops
+    return describe_network(network, (patch, patch)).flops
 
 
 def logged_rate() -> float:

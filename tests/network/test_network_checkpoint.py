@@ -224,7 +224,7 @@ def test_diverged_weights_are_refused(value: float, tmp_path: Path) -> None:
     state = {k: v.clone() for k, v in official_state(tiny(**SEVEN)).items()}
     state["tail.weight"][0, 0, 0, 0] = value
     path = write(tmp_path / "n.pth", state)
-    with pytest.raises(CheckpointError, match=r"1 keys hold NaN or infinity: tail\.weight"):
+    with pytest.raises(CheckpointError, match=r"1 keys have NaN or infinite values: tail\.weight"):
         import_official(path, config=tiny(**SEVEN).config)
 
 
@@ -302,7 +302,7 @@ def test_recognition(tmp_path: Path) -> None:
     sensing = official_state(DGUNet(preset("cs", ratio=4)))
     block = recognised(sensing, tmp_path, proximal_domain="block")
     assert block == preset("cs", ratio=4, proximal_domain="block")
-    with pytest.raises(CheckpointError, match="holds the sampling matrix"):
+    with pytest.raises(CheckpointError, match="has the sampling matrix"):
         recognised(sensing, tmp_path, task="derain")
     with pytest.raises(CheckpointError, match="lacks the sampling matrix"):
         recognised({"r0": torch.zeros(1)}, tmp_path, task="cs")

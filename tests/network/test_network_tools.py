@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from dgunet.cli import command
 from dgunet.network import load_network, preset, save_network
-from dgunet.network.describe import describe
+from dgunet.network.describe import describe_network
 from dgunet.network.introspect import inspect_network, stage_strip, to_uint8
 from dgunet.network.network_page import network_page
 from dgunet.network.official import export_official
@@ -38,14 +38,14 @@ RELEASED_CONVOLUTIONS = {
 
 @pytest.mark.parametrize(("task", "variant"), RELEASED_CONVOLUTIONS)
 def test_convolution_operations_are_the_released_ones(task: str, variant: str) -> None:
-    counted = describe(preset(task, variant))
+    counted = describe_network(preset(task, variant))
     assert counted.convolution_flops == RELEASED_CONVOLUTIONS[task, variant]
 
 
 def test_operations_by_hand() -> None:
     """Scaling the area scales the convolutions, but for the channel attention's 1 x 1 pixels."""
     config = preset("derain", n_feat=8, scale=4)
-    small, large = describe(config, (64, 64)), describe(config, (64, 128))
+    small, large = describe_network(config, (64, 64)), describe_network(config, (64, 128))
     attention = 2 * 2 * 8 * 2 * config.stages
     assert large.convolution_flops == 2 * small.convolution_flops - attention
     # S S^T, S b^T and the product with S, for 16 vectors and 8 channels in five stages.

@@ -8,7 +8,7 @@ from typing import Any
 
 from dgunet.config import Params, TrainParams
 from dgunet.network import DGUNetConfig, preset
-from dgunet.network.describe import describe
+from dgunet.network.describe import describe_network
 from dgunet.project import model_key
 from dgunet.recipes.trainings import BACKWARD
 from dgunet.terms import ABLATION_TASK, ABLATION_VARIANT, ablation
@@ -63,5 +63,5 @@ def _network(entry: Mapping[str, Any], params: Params) -> Training:
 def _flops(config: DGUNetConfig, knobs: TrainParams) -> int:
     """As `dgunet.recipes.trainings.Recipe.flops`; recomputing costs one more forward pass."""
     passes = 1 + BACKWARD + int(knobs.recompute)
-    one = describe(config, (knobs.patch, knobs.patch)).flops
+    one = describe_network(config, (knobs.patch, knobs.patch)).flops
     return passes * one * knobs.batch * knobs.iterations
