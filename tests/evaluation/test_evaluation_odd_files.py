@@ -440,7 +440,7 @@ def test_a_folder_of_odd_files_ends_with_every_good_one(tmp_path, tiny, dgunet):
     for name, note in good.items():
         assert note in done.stdout and f"{name} (" in done.stdout
     assert f"{len(bad)} of {len(good) + len(bad)} pictures were not restored" in done.stderr
-    assert "4 files left out (3 hidden, 1 no images)" in done.stdout
+    assert "4 files ignored (3 hidden, 1 not images)" in done.stdout
 
 
 @pytest.mark.parametrize("where", ["file", "file/below"])
@@ -448,7 +448,7 @@ def test_restore_into_a_file_is_one_line(tmp_path, tiny, dgunet, where):
     Image.fromarray(photo()).save(tmp_path / "a.png")
     (tmp_path / "file").write_text("mine")
     done = dgunet("restore", tmp_path / "a.png", "--checkpoint", tiny, "--out", tmp_path / where)
-    assert done.returncode == 1 and "is no folder" in done.stderr
+    assert done.returncode == 1 and "is not a folder" in done.stderr
     assert done.stderr.count("\n") == 1 and (tmp_path / "file").read_text() == "mine"
 
 

@@ -164,7 +164,7 @@ def test_measurements_alone_give_the_picture(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "grey.png")
     output = run("measure", tmp_path / "grey.png", "--checkpoint", weights, "--out", y)
-    assert "103 measurements a block, 2 x 2 blocks" in output
+    assert "103 measurements per block, 2 x 2 blocks" in output
     assert np.load(y).shape == (103, 2, 2) and np.load(y).dtype == np.float32
     (tmp_path / "grey.png").unlink()
     arguments = ("reconstruct", y, "--checkpoint", weights, "--out", tmp_path / "x.png")
@@ -190,12 +190,12 @@ def test_places_that_cannot_be_written_are_named_before_any_work(tmp_path: Path)
     file.write_text("mine")
     for words, out, message in [
         (("measure", tmp_path / "grey.png"), folder, r"is a folder\. Name a file\."),
-        (("measure", tmp_path / "grey.png"), file / "y.npy", "is no folder"),
+        (("measure", tmp_path / "grey.png"), file / "y.npy", "is not a folder"),
         (("reconstruct", y), tmp_path / "r", "no format that can be written"),
         (("reconstruct", y), tmp_path / "r.txt", r"r\.txt: \.txt is no format"),
         (("reconstruct", y), folder, "is a folder"),
-        (("inspect", y), file, "is no folder"),
-        (("inspect", y), file / "below", "is no folder"),
+        (("inspect", y), file, "is not a folder"),
+        (("inspect", y), file / "below", "is not a folder"),
     ]:
         with pytest.raises(DgunetError, match=message):
             run(*words, "--checkpoint", sensing, "--out", out)

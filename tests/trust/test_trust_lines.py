@@ -49,7 +49,7 @@ def test_a_torn_line_is_told_and_the_next_writer_goes_on_after_it(log):
         append_line(handle, {"c": 1})
     told = read_lines(log)
     assert told.entries == [*ENTRIES, {"c": 1}]
-    assert told.damaged == [(4, "it has no check sum")]
+    assert told.damaged == [(4, "it has no checksum")]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_any_bytes_are_an_entry_or_a_value_error(line):
 
 def test_a_line_of_an_earlier_version_is_read_where_that_is_allowed():
     assert parse_line(b'{"a": 1}', unchecked=True) == {"a": 1}
-    with pytest.raises(ValueError, match="no check sum"):
+    with pytest.raises(ValueError, match="no checksum"):
         parse_line(b'{"a": 1}')
 
 
