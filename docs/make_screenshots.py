@@ -1,8 +1,8 @@
 """Take the screenshots of docs/images from the results of `make reproduce` in a headless Chromium.
 
-Requires Chromium (Debian: apt-get install chromium). It is controlled with the DevTools protocol, so
-that MLflow's assistant can be closed and long texts expanded before a screenshot is taken. The
-sample's deraining network is registered first, so that there is a registered model to show.
+Requires Chromium (Debian: apt-get install chromium). It is controlled with the DevTools protocol
+to close MLflow's assistant and to expand long texts before a screenshot is taken. The sample's
+deraining network is registered first, so that there is a registered model to show.
 
 Usage: python docs/make_screenshots.py [FILE.png ...]
 """
@@ -57,7 +57,7 @@ box.dispatchEvent(new Event('input', {bubbles: true}));
 
 @dataclass(frozen=True)
 class Shot:
-    """One screenshot: file name, address of the page, size, and scripts to run on the page first."""
+    """One screenshot: file name, address of the page, size, and scripts to run before."""
 
     file: str
     address: str
@@ -192,7 +192,7 @@ class Browser:
             image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(IMAGES / shot.file)
 
     def rest(self, quiet: float = 4, longest: float = 40) -> None:
-        """Wait until the page has not changed for ``quiet`` seconds, ``longest`` seconds at most."""
+        """Wait until the page is unchanged for ``quiet`` seconds, at most ``longest`` seconds."""
         measure = "document.body.innerText.length + document.querySelectorAll('*').length"
         end, before, since = time.monotonic() + longest, None, time.monotonic()
         while time.monotonic() < end:

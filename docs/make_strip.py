@@ -17,7 +17,7 @@ ZOOM = 2
 
 
 def main() -> None:
-    """Write one row per task, enlarged without interpolation, so that the scored pixels are shown."""
+    """Write one row per task, enlarged without interpolation, which shows the scored pixels."""
     rows = []
     for name in SETS:
         results = ROOT / "build" / "evaluation" / f"{name}-DGUNet"

@@ -1,7 +1,7 @@
-"""Run the notebooks on the results of `make reproduce` and write them with outputs to docs/notebooks.
+"""Run the notebooks on the results of `make reproduce` and write them to docs/notebooks.
 
-Each notebook becomes a Markdown page that can be read without Jupyter; the notebooks themselves are
-not changed.
+Each notebook becomes a Markdown page with its outputs that can be read without Jupyter; the
+notebooks themselves are not changed.
 
 Usage: python docs/render_notebooks.py [NAME ...]
 """
