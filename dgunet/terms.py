@@ -31,7 +31,6 @@ Role = Literal["train", "test"]
 TASKS: tuple[Task, ...] = get_args(Task)
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
-PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 CS_RATIOS: tuple[int, ...] = (1, 4, 10, 25, 50)
 """The paper's compressive-sensing ratios in percent (Section 4.5)."""

@@ -61,25 +61,27 @@ def read_header(path: Path) -> Header:
     metadata = facts.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise unreadable(path, "its metadata is not a mapping of strings")
-    room = size - 8 - length
-    return Header({name: _shape(path, name, fact, room) for name, fact in facts.items()}, metadata)
+    data_bytes = size - 8 - length
+    return Header(
+        {name: _shape(path, name, fact, data_bytes) for name, fact in facts.items()}, metadata
+    )
 
 
-def _shape(path: Path, name: str, fact: Any, room: int) -> tuple[int, ...]:
+def _shape(path: Path, name: str, fact: Any, data_bytes: int) -> tuple[int, ...]:
     """Return the shape of one tensor after checking that its data is in the file.
 
     Args:
         path: the file.
         name: of the tensor.
         fact: its entry in the header.
-        room: bytes of data in the file.
+        data_bytes: bytes of data in the file.
     """
     try:
         shape, (start, end) = tuple(fact["shape"]), fact["data_offsets"]
         bits = BITS.get(str(fact["dtype"]), 0)
         sizes = (*shape, start, end)
         good = all(type(size) is int and 0 <= size < 2**48 for size in sizes) and len(shape) <= 8
-        if not good or not start <= end <= room:
+        if not good or not start <= end <= data_bytes:
             raise ValueError
         if bits and math.prod(shape) * bits != 8 * (end - start):
             raise ValueError

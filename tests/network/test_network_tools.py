@@ -156,8 +156,8 @@ def test_export_verb_refuses_unknown_suffixes(tmp_path: Path) -> None:
     assert not (tmp_path / "n.bin").exists()
 
 
-def test_measurements_alone_give_the_picture(tmp_path: Path) -> None:
-    """`measure`, then `reconstruct`, is what the network makes of the picture itself."""
+def test_measurements_alone_give_the_image(tmp_path: Path) -> None:
+    """`measure`, then `reconstruct`, gives what the network makes of the image itself."""
     network = tiny("cs")
     weights, y = tmp_path / "cs.safetensors", tmp_path / "y.npy"
     save_network(network, weights)
@@ -231,10 +231,10 @@ def test_wrong_measurements_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("task", "mode"), [("derain", "L"), ("derain", "RGBA"), ("cs", "RGB")])
-def test_inspect_takes_any_picture(task: str, mode: str, tmp_path: Path) -> None:
+def test_inspect_takes_any_image(task: str, mode: str, tmp_path: Path) -> None:
     save_network(tiny(task), tmp_path / "n.safetensors")
-    Image.new(mode, (20, 17)).save(tmp_path / "picture.png")
-    arguments = ("inspect", tmp_path / "picture.png", "--checkpoint", tmp_path / "n.safetensors")
+    Image.new(mode, (20, 17)).save(tmp_path / "image.png")
+    arguments = ("inspect", tmp_path / "image.png", "--checkpoint", tmp_path / "n.safetensors")
     run(*arguments, "--out", tmp_path / "out")
     assert Image.open(tmp_path / "out/stages.png").size == (4 * 20, 2 * (17 + 14))
 

@@ -1,4 +1,4 @@
-"""Every reader of the project with valid files for it; what is read in full is the reader's word.
+"""All readers of the project, with valid files for each.
 
 A target is a folder of valid files and a function that reads it. A file that a target names is
 damaged and read, and put back.
@@ -22,15 +22,15 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Target:
-    """Files in ``folder`` that are damaged one at a time, and what reads them."""
+    """Files in ``folder`` that are damaged one at a time, and their reader."""
 
     folder: Path
     files: list[str]
     read: object
     allowed: tuple[type[Exception], ...] = ()
-    """Documented exceptions beside `DgunetError`, which the reader's callers handle."""
+    """Documented exceptions other than `DgunetError`, which callers of the reader handle."""
     text: bool = False
-    """The files are JSON or JSON lines; elsewhere the ending says so."""
+    """Whether the files are JSON or JSON lines; otherwise their suffix says so."""
 
 
 def moved(name, *modules):
@@ -105,7 +105,7 @@ def training_checkpoint(folder, sample):
 
 
 def checkpoint_hashed_again(folder, sample):
-    """What no accident makes: damaged, and its hash made to fit."""
+    """Checkpoints with a changed content whose hash is correct."""
     from dgunet.system.files import sha256_bytes
     from dgunet.training.checkpoints import MAGIC, Checkpoints
 
@@ -186,7 +186,7 @@ def tree_of(name, keep=""):
     return make
 
 
-def pictures(folder, sample):
+def images(folder, sample):
     from dgunet.data.readers.images import read_grey, read_rgb
     from dgunet.user_images.restoring import read_picture
 
@@ -208,13 +208,13 @@ def pictures(folder, sample):
     def read(f):
         from dgunet.system.errors import DgunetError
 
-        told = []
+        errors = []
         for name in names:
             for reader in (read_rgb, read_grey, read_picture):
                 try:
                     reader(f / name)
                 except DgunetError as error:  # each reader is asked
-                    told.append(error)
+                    errors.append(error)
 
     return Target(folder, names, read)
 
@@ -395,10 +395,10 @@ TARGETS = {
     "scored folders": scored,
     "scored blocks of SIDD": scored_blocks,
     "list of RealBlur": tree_of("RealBlur-J", "list.txt"),
-    "pictures of a set": tree_of("Rain100L", "1.png"),
+    "images of a dataset": tree_of("Rain100L", "1.png"),
     "blocks of SIDD": tree_of("SIDD"),
     "DND": tree_of("DND"),
-    "pictures": pictures,
+    "images": images,
     "archives": archives,
     "raw store": stored("raw"),
     "compact store": stored("compact"),

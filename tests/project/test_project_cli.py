@@ -1,4 +1,4 @@
-"""The command line teaches, and bad input is one clear line with a non-zero exit."""
+"""Help of the command line; bad input gives one clear line and a non-zero exit status."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ def dgunet(dgunet, tmp_path, monkeypatch):
 
 
 def test_the_installed_command_says_an_error_in_one_line(tmp_path):
-    told = subprocess.run(
+    result = subprocess.run(
         [Path(sys.executable).with_name("dgunet"), "tables"],
         cwd=tmp_path,
         env={key: value for key, value in os.environ.items() if key != "DGUNET_HOME"},
@@ -41,16 +41,16 @@ def test_the_installed_command_says_an_error_in_one_line(tmp_path):
         text=True,
         check=False,
     )
-    assert told.returncode == 1
-    assert told.stderr.startswith("dgunet: error: no params.yaml")
-    assert len(told.stderr.strip().splitlines()) == 1
+    assert result.returncode == 1
+    assert result.stderr.startswith("dgunet: error: no params.yaml")
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_help_lists_the_verbs(dgunet):
-    told = dgunet("--help")
-    assert told.returncode == 0
+    result = dgunet("--help")
+    assert result.returncode == 0
     for verb in VERBS:
-        assert verb in told.stdout
+        assert verb in result.stdout
 
 
 @pytest.mark.parametrize("verb", ["train", "evaluate", "ablate", "explain"])
@@ -74,15 +74,15 @@ def test_help_of_a_verb_gives_an_example(dgunet, verb):
     ],
 )
 def test_bad_input_is_one_line(dgunet, arguments, says):
-    told = dgunet(*arguments)
-    assert told.returncode == 1
-    assert says in told.stderr
-    assert "Traceback" not in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+    result = dgunet(*arguments)
+    assert result.returncode == 1
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_outside_a_project_it_says_so(dgunet, tmp_path):
     (tmp_path / "params.yaml").unlink()
-    told = dgunet("tables")
-    assert told.returncode == 1
-    assert "no params.yaml" in told.stderr
+    result = dgunet("tables")
+    assert result.returncode == 1
+    assert "no params.yaml" in result.stderr

@@ -1,4 +1,4 @@
-"""Reading what others wrote is bounded and ends in one line that names the file."""
+"""Reading of untrusted files is limited, and errors are one line that names the file."""
 
 import os
 
