@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -111,11 +111,11 @@ def sample(
 def prepare(
     name: Name,
     root: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        Path | None,
         typer.Option(help="folder that holds the official trees [default: data/<profile>]"),
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="store to write, replaced if it is there [default: build/prepared/NAME]"),
     ] = None,
     recipe: Annotated[
@@ -127,7 +127,7 @@ def prepare(
         typer.Option(help="raw: crops cost nothing; compact: about PNG's disk, crops decode"),
     ] = LayoutChoice.raw,
     params_file: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--params", help="parameter file [default: the project's params.yaml]"),
     ] = None,
 ) -> None:
@@ -193,7 +193,7 @@ def import_set(
         bool, typer.Option("--part", help="take a folder that has only some of the pairs")
     ] = False,
     root: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="folder of the official trees [default: data/paper]"),
     ] = None,
 ) -> None:
@@ -214,7 +214,7 @@ def import_set(
 def fetch(
     name: Name,
     sources: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Argument(metavar="URL...", help="mirrors of one archive: http(s), s3, file or paths"),
     ] = None,
     sha256: Annotated[str, typer.Option(help="of the archive; it is refused if it differs")] = "",
@@ -230,11 +230,11 @@ def fetch(
         str, typer.Option(help="with --dvc: the folder there that holds train/ and test/")
     ] = "data/paper",
     root: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="folder of the official trees [default: data/paper]"),
     ] = None,
     downloads: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="where the archive lies while it comes [default: build/downloads]"),
     ] = None,
 ) -> None:
@@ -289,22 +289,22 @@ def fetch(
 @data.command()
 def check(
     names: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Argument(help="sets to check [default: all that lie under --root]"),
     ] = None,
     root: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="folder that holds the official trees [default: data/<profile>]"),
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="also write the report here, .html or .json"),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="warnings and overlaps fail too, not only errors")
     ] = False,
     run_name: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option("--mlflow", metavar="NAME", help="make it an MLflow run of this name"),
     ] = None,
 ) -> None:
