@@ -165,7 +165,7 @@ def read_mapping(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError)
 class _Loader(yaml.SafeLoader):
     """Loader with the scalars of YAML 1.2: ``yes`` and ``0123`` are strings, ``1e-4`` a number."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own form
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - declared so by PyYAML
 
 
 for _tag, _form, _first in (

@@ -89,7 +89,10 @@ def authors_weights(folder, sample):
     widths = {"n_feat": 4, "scale": 2, "last_width": 2, "gradient_width": 2}
     network = DGUNet(preset("derain", "DGUNet", **widths))
     export_official(network, folder / "n.pth")
-    read = lambda f: import_official(f / "n.pth", config=network.config)  # noqa: E731
+
+    def read(f):
+        return import_official(f / "n.pth", config=network.config)
+
     return Target(folder, ["n.pth"], read)
 
 
@@ -100,7 +103,10 @@ def training_checkpoint(folder, sample):
     for step in (1, 2):
         made.save({"step": step, "weights": {"a": torch.zeros(9)}})
     made.wait()
-    read = lambda f: Checkpoints(f, {"seed": "1"}, seconds=0).newest()  # noqa: E731
+
+    def read(f):
+        return Checkpoints(f, {"seed": "1"}, seconds=0).newest()
+
     return Target(folder, ["step-000000002.ckpt"], read)
 
 
