@@ -1,21 +1,21 @@
-# One image for every step: base image of the KFP components, image of TrainJobs, and by itself:
+# One image for all steps: base image of the KFP components, image of TrainJobs, or standalone:
 #   docker run --rm -v "$PWD:/data" dgunet:local dgunet restore /data/in.png --out /data/restored ...
 #
-# CUDA or CPU is decided by the torch wheel, not by the base. By default it is the public index's, for
-# CUDA: it brings the CUDA runtime with it (cuBLAS, cuDNN, NCCL) and needs only the host's driver. A
-# base with CUDA would hold all that a second time, and NVIDIA's have no Python 3.11. TORCH=cpu takes
-# the small CPU build, from build/wheels or from PyTorch's own index: `make image` does it all.
-# BASE may be any image with Python 3.11 and its venv module.
+# The torch wheel, not the base image, decides between CUDA and CPU. The default wheel of the public
+# index is for CUDA: it depends on the CUDA runtime (cuBLAS, cuDNN, NCCL) and needs only the driver of
+# the host. A CUDA base image would contain these libraries a second time, and NVIDIA's images have no
+# Python 3.11. TORCH=cpu selects the small CPU build, from build/wheels or from PyTorch's own index;
+# `make image` provides it. BASE may be any image with Python 3.11 and its venv module.
 ARG BASE=python:3.11-slim-bookworm
 
-# 1. Everything of others. It changes with the lock only.
+# 1. Third-party packages. They change only with the lock files.
 FROM ${BASE} AS packages
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python3 -m venv /opt/venv && /opt/venv/bin/python -m pip install --quiet "pip>=26"
 COPY requirements.image.lock ./
 RUN /opt/venv/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements.image.lock
-# The CUDA build is one file everywhere, so it has a hash. The CPU build is known by its version.
+# The CUDA build is the same file everywhere and has a hash. The CPU build is identified by its version.
 ARG TORCH=
 ARG TORCH_INDEX=
 COPY requirements.lock requirements.cuda.lock build/wheel[s]/*.whl ./
@@ -25,17 +25,17 @@ RUN version="$(sed -n 's/^torch==//p' requirements.lock)" \
  && /opt/venv/bin/python -m pip install --quiet --no-deps "$@" \
  && /opt/venv/bin/python -m pip check
 
-# 2. Our code, in a tree of its own that is laid over the packages.
+# 2. The dgunet package, in a separate tree that is copied over the packages.
 FROM packages AS code
 COPY pyproject.toml README.md LICENSE ./
 COPY dgunet ./dgunet
 RUN /opt/venv/bin/python -m pip install --quiet --no-deps --prefix /opt/code .
 
-# 3. What runs: no source tree, no cache, no compiler (the base has none), no rights. Of everything
-# that the image is made of, only the layers below change with a commit.
+# 3. The final image: no source tree, cache or compiler, and no root user. Only the layers below change
+# with a commit.
 FROM ${BASE}
-# The profile is for login shells, as the Trainer's SDK starts them; /etc/gitconfig lets DVC read a
-# mounted repository that belongs to another user than the container's.
+# /etc/profile.d is for login shells, which the Trainer's SDK starts. /etc/gitconfig lets DVC read a
+# mounted repository that belongs to a different user.
 RUN useradd --uid 1000 --home-dir /work --shell /bin/sh dgunet \
  && mkdir --mode 1777 /work \
  && echo 'PATH=/opt/venv/bin:$PATH' > /etc/profile.d/dgunet.sh \
@@ -43,7 +43,7 @@ RUN useradd --uid 1000 --home-dir /work --shell /bin/sh dgunet \
 COPY --from=packages /opt/venv /opt/venv
 COPY params.yaml /work/
 COPY --from=code /opt/code /opt/venv
-# USER and HOME hold for any user id, so that `--user "$(id -u)"` writes files of its caller.
+# USER and HOME are valid for any user ID, so that `--user "$(id -u)"` writes files of the caller.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/work \
     USER=dgunet \
@@ -56,7 +56,7 @@ WORKDIR /work
 USER 1000
 HEALTHCHECK --interval=5m --timeout=60s --start-period=1m CMD ["dgunet", "--version"]
 CMD ["dgunet", "--help"]
-# Last, because they change with every commit.
+# These are last because they change with every commit.
 ARG COMMIT=unknown
 ARG DIRTY=unknown
 ARG LOCK_SHA256=unknown

@@ -1,4 +1,4 @@
-# Everything runs from a fresh clone with Python 3.11 and a package index. `make help` lists targets.
+# All targets work in a fresh clone with Python 3.11 and a package index. `make help` lists them.
 
 PYTHON ?= python3.11
 SHELL := /bin/bash
@@ -10,11 +10,11 @@ BIN := .venv/bin
 ACTIVATE := export PATH="$$PWD/$(BIN):$$PATH" DVC_NO_ANALYTICS=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
 
 .PHONY: help
-help:  ## list every target
+help:  ## list all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: env
-env: $(BIN)/.installed  ## create .venv and install the committed lock
+env: $(BIN)/.installed  ## create .venv and install the locked requirements
 $(BIN)/.installed: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=26"
@@ -24,29 +24,29 @@ $(BIN)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 .PHONY: data
-data: env  ## bring the sample data into data/ (offline, from the committed remote)
+data: env  ## restore the sample data in data/ (offline, from the committed DVC remote)
 	@git rev-parse --git-dir > /dev/null || (echo "DVC needs this tree to be a git repository of" \
 	  "yours. A ZIP download: git init && git add --all && git commit --message import. Another" \
 	  "user's clone: git config --global --add safe.directory '$(CURDIR)'" >&2; exit 1)
 	@$(ACTIVATE); dvc pull --quiet data
 
 .PHONY: reproduce
-reproduce: data  ## the whole chain on the sample data: prepare, train, evaluate, ablate, tables
+reproduce: data  ## run all steps on the sample data: prepare, train, evaluate, ablate, tables
 	@$(ACTIVATE); dgunet tracking init
-	@# One process sends every stage's run to MLflow, on the core that the stages leave free.
+	@# One background process sends the runs of all steps to MLflow, on the core that the steps leave free.
 	@$(ACTIVATE); dgunet tracking sync --follow & sender=$$!; failed=0; \
 	DGUNET_TRACKING=$${DGUNET_TRACKING:-later} dvc repro || failed=$$?; \
 	kill -TERM $$sender; wait $$sender || true; exit $$failed
 	@$(ACTIVATE); dgunet report
 
 .PHONY: test
-test: data  ## lint, types and all tests
+test: data  ## run linter, type checker and all tests
 	@$(ACTIVATE); ruff check . && ruff format --check . && mypy
-	@# One thread each; a third worker uses the time that tests wait for servers and processes.
+	@# One thread per worker; a third worker uses the time in which tests wait for servers and processes.
 	@$(ACTIVATE); OMP_NUM_THREADS=1 pytest -n 3 --dist loadgroup
 
 .PHONY: lint
-lint: env  ## ruff and mypy, with fixes where ruff has them
+lint: env  ## run ruff, with automatic fixes, and mypy
 	@$(ACTIVATE); ruff check --fix . && ruff format . && mypy
 
 .PHONY: mlflow
@@ -54,7 +54,7 @@ mlflow: env  ## open the MLflow UI on this project's store
 	@$(ACTIVATE); dgunet tracking ui
 
 .PHONY: pages
-pages: env  ## render the notebooks and take the screenshots of docs (after reproduce; needs Chromium)
+pages: env  ## render the notebooks and take the screenshots in docs (after reproduce; needs Chromium)
 	@$(ACTIVATE); python docs/render_notebooks.py
 	@$(ACTIVATE); python docs/make_screenshots.py
 
@@ -64,14 +64,14 @@ site: env  ## build the documentation site into build/site
 	@echo "the site is build/site/index.html"
 
 .PHONY: lock
-lock: env  ## write requirements.lock from what is installed in .venv, and the image's from it
+lock: env  ## write requirements.lock from the packages in .venv, and the image's lock from it
 	@$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' \
 	  | LC_ALL=C sort --ignore-case > requirements.lock.new
 	@(sed -n '/^#/p' requirements.lock; cat requirements.lock.new) > requirements.lock.made
 	@mv requirements.lock.made requirements.lock; rm requirements.lock.new
 	@$(ACTIVATE); python -m pipelines.image_lock
 
-# A tree with changes is no commit; the label says so.
+# The label dgunet.dirty says whether the tree differs from the commit.
 IMAGE_FACTS = --build-arg COMMIT="$$(git rev-parse HEAD)" \
   --build-arg DIRTY="$$(test -z "$$(git status --porcelain -- dgunet params.yaml)" && echo false || echo true)" \
   --build-arg LOCK_SHA256="$$(cat requirements*.lock | sha256sum | cut -d' ' -f1)"
@@ -84,28 +84,28 @@ image:  ## build the container image dgunet:local for CPU (needs Docker)
 	@compgen -G "build/wheels/$(subst ==,-,$(TORCH_CPU))-*.whl" > /dev/null || \
 	  $(PYTHON) -m pip download --quiet --no-deps --only-binary :all: --dest build/wheels \
 	  $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") "$(TORCH_CPU)" || \
-	  (echo "This package index has no $(TORCH_CPU). Give PyTorch's index for CPU, whose address" \
-	  "the install page of PyTorch shows: make image TORCH_INDEX=ADDRESS; or make image-cuda." >&2; exit 1)
+	  (echo "This package index has no $(TORCH_CPU). Pass the address of PyTorch's index for CPU (see" \
+	  "PyTorch's install page): make image TORCH_INDEX=ADDRESS; or run make image-cuda." >&2; exit 1)
 	docker build $(DOCKER_BUILD_FLAGS) --tag dgunet:local --build-arg TORCH=cpu $(IMAGE_FACTS) .
 
 .PHONY: image-cuda
-image-cuda:  ## build the container image dgunet:cuda, with CUDA's libraries in it (needs Docker)
+image-cuda:  ## build the container image dgunet:cuda with the CUDA libraries (needs Docker)
 	docker build $(DOCKER_BUILD_FLAGS) --tag dgunet:cuda $(IMAGE_FACTS) .
 
 .PHONY: containers
-containers: data image  ## build the image, then run the image's and the pipelines' tests in containers
+containers: data image  ## build the image, then test the image and the pipelines in containers
 	@$(ACTIVATE); DGUNET_TEST_DOCKER=1 OMP_NUM_THREADS=1 pytest -n 0 tests/containers
 
 .PHONY: integration
-integration: data  ## tests with real servers that are killed half way: S3, MLflow, PostgreSQL if it is there
+integration: data  ## run tests with servers that are killed: S3, MLflow, PostgreSQL if installed
 	@$(ACTIVATE); DGUNET_INTEGRATION=1 OMP_NUM_THREADS=1 pytest -n 0 \
 	  tests/data/test_data_push_killed.py tests/training/test_training_mirror.py \
 	  tests/tracking/test_tracking_s3_killed.py tests/tracking/test_tracking_postgres_s3.py
 
 .PHONY: pipelines
-pipelines: env  ## write what is generated from components and pipelines
+pipelines: env  ## write the files generated from components and pipelines
 	@$(ACTIVATE); python -m pipelines.generate
 
 .PHONY: clean
-clean:  ## remove what the pipeline made, keep .venv and data
+clean:  ## remove all results; keep .venv and data
 	rm -rf build .dgunet mlflow.db* mlruns

@@ -2,8 +2,8 @@
 
 Example: python benchmarks/network_speed.py --size 128 --repeats 5
 
-Ratios against a rival are taken in turn (A B A B) and reported as medians; on a busy machine
-trust the ratios, not the milliseconds.
+Two alternatives are timed in turn (A B A B) and their medians reported: on a busy machine the ratio
+of the two is more reliable than the times themselves.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import torch
 from torch.nn import functional as F
 
 from dgunet.network import DGUNet, preset
-from dgunet.network.describe import describe
+from dgunet.network.describe import describe_network
 from dgunet.network.operators import BlockSampling
 
 
 def milliseconds(call: Callable[[], object]) -> float:
-    """Process time of one call: waiting for other programs does not count."""
+    """Return the process time of one call in milliseconds, without time spent waiting."""
     start = time.process_time()
     call()
     return 1e3 * (time.process_time() - start)
 
 
 def compare(first: Callable[[], object], second: Callable[[], object], repeats: int) -> list[float]:
-    """Medians of both, called in turn after one warm-up each."""
+    """Return the median times of both in milliseconds, called in turn after one warm-up each."""
     first(), second()
     pairs = [(milliseconds(first), milliseconds(second)) for _ in range(repeats)]
     return [statistics.median(column) for column in zip(*pairs, strict=True)]
 
 
 def sampling(size: int, repeats: int) -> None:
-    """Phi^T (Phi x - y) against (Phi^T Phi) x - Phi^T y, the latter with its setup apart."""
+    """Time Phi^T (Phi x - y) and (Phi^T Phi) x - Phi^T y; the product Phi^T Phi separately."""
     print("| Ratio | Phi^T(Phi x - y), ms | (Phi^T Phi) x - Phi^T y, ms | building Phi^T Phi, ms |")
     print("|---|---:|---:|---:|")
     for ratio in (1, 4, 10, 25, 50):
@@ -45,16 +45,16 @@ def sampling(size: int, repeats: int) -> None:
         y = operator(x)
         gram, back = operator.phi.mT @ operator.phi, operator.adjoint(y)
 
-        def ours(x=x, y=y, operator=operator):
+        def two_products(x=x, y=y, operator=operator):
             return operator.adjoint(operator(x) - y)
 
-        def theirs(x=x, gram=gram, back=back, block=operator.block):
+        def precomputed(x=x, gram=gram, back=back, block=operator.block):
             blocks = F.pixel_unshuffle(x, block)
             product = (gram @ blocks.flatten(2)).unflatten(2, blocks.shape[2:])
             return F.pixel_shuffle(product, block) - back
 
-        torch.testing.assert_close(ours(), theirs(), rtol=0, atol=1e-4)
-        a, b = compare(ours, theirs, repeats)
+        torch.testing.assert_close(two_products(), precomputed(), rtol=0, atol=1e-4)
+        a, b = compare(two_products, precomputed, repeats)
         built = statistics.median(
             milliseconds(lambda phi=operator.phi: phi.mT @ phi) for _ in range(repeats)
         )
@@ -62,8 +62,8 @@ def sampling(size: int, repeats: int) -> None:
 
 
 def forward(size: int, repeats: int) -> None:
-    """Whole networks, plain against channels-last."""
-    print("| Network | plain, ms | channels-last, ms | GFLOPs |")
+    """Time whole networks in the default and in the channels-last memory format."""
+    print("| Network | default, ms | channels-last, ms | GFLOPs |")
     print("|---|---:|---:|---:|")
     for task, ratio in (("derain", None), ("cs", 10)):
         config = preset(task, ratio=ratio)
@@ -71,12 +71,12 @@ def forward(size: int, repeats: int) -> None:
         last = DGUNet(config).eval().to(memory_format=torch.channels_last)
         x = torch.rand(1, config.channels, size, size)
         a, b = compare(lambda n=network, x=x: n(x), lambda n=last, x=x: n(x), repeats)
-        flops = describe(config, (size, size)).flops
+        flops = describe_network(config, (size, size)).flops
         print(f"| {task} {config.variant} | {a:.0f} | {b:.0f} | {flops / 1e9:.1f} |")
 
 
 def main() -> None:
-    """Read the arguments and print both tables."""
+    """Parse the arguments and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=128, help="side of the image, multiple of 32")
     parser.add_argument("--repeats", type=int, default=5)

@@ -1,8 +1,7 @@
-"""The terms that every part of the project shares: tasks, variants, ablations, states, run tags.
+"""Terms shared by all packages: tasks, variants, ablations, states and tags of runs.
 
-One place says which tasks, variants, compressive-sensing ratios and ablations the paper has, which
-states an evaluation and a table cell can have, and how the tags of a run are called. Everything
-else imports them from here.
+This module is the only definition of the paper's tasks, variants, compressive-sensing ratios and
+ablations, of the states of evaluations and table cells, and of the names of run tags.
 """
 
 from __future__ import annotations
@@ -21,27 +20,26 @@ Variant = Literal["DGUNet", "DGUNet+"]
 """``DGUNet`` shares the parameters of its middle stages, ``DGUNet+`` does not (Section 3.4)."""
 
 Architecture = Literal["released", "paper"]
-"""The network as the authors' code builds it, or as the text describes it."""
+"""The network as the authors' code builds it, or as the paper's text describes it."""
 
 Profile = Literal["sample", "paper"]
 """Tiny networks on the embedded sample data, or the paper's settings on its data."""
 
 Role = Literal["train", "test"]
-"""What a dataset is for."""
+"""The use of a dataset."""
 
 TASKS: tuple[Task, ...] = get_args(Task)
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
-PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 CS_RATIOS: tuple[int, ...] = (1, 4, 10, 25, 50)
 """The paper's compressive-sensing ratios in percent (Section 4.5)."""
 
 TABLES: Mapping[Task, int] = MappingProxyType({"derain": 1, "deblur": 2, "denoise": 3, "cs": 4})
-"""The table that reports a task."""
+"""The paper's table with the results of each task."""
 
 EvaluationState = Literal["measured", "partial", "waiting for the server"]
-"""Of one evaluation: complete, of a part of the set, or to be scored by DND's server."""
+"""State of an evaluation: complete, on a part of the dataset, or to be scored by DND's server."""
 
 CellState = Literal[
     "published",
@@ -52,17 +50,17 @@ CellState = Literal[
     "waiting for the server",
     "not in the paper",
 ]
-"""Of one cell of a generated table."""
+"""State of a cell of a generated table."""
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """One modified DGUNet+ of Tables 5 and 6.
+    """A modified DGUNet+ of Table 5 or 6.
 
     Attributes:
-        label: what it is, in a few words.
-        changes: the fields of the network's configuration that differ from DGUNet+.
-        columns: the columns of the paper's tables that report it, by table.
+        label: short description.
+        changes: fields of the network configuration that differ from DGUNet+, with their values.
+        columns: name of its column, by number of the paper's table.
     """
 
     label: str
@@ -71,14 +69,14 @@ class Ablation:
 
     @property
     def table(self) -> int:
-        """The first table that reports it."""
+        """Number of the first table that reports it."""
         return min(self.columns)
 
 
 ABLATION_TASK: Task = "derain"
 ABLATION_VARIANT: Variant = "DGUNet+"
 ABLATION_SET = "Rain100H"
-"""All modifications are made on DGUNet+ for deraining, and scored on Rain100H (Section 4.6)."""
+"""The ablations modify DGUNet+ for deraining and are evaluated on Rain100H (Section 4.6)."""
 
 ABLATIONS: Mapping[str, Ablation] = MappingProxyType(
     {
@@ -103,20 +101,23 @@ PROTOCOL_TAG = "protocol"
 PARITY_TAG = "parity"
 STATE_TAG = "state"
 SELECTION_TAG = "selection"
-"""Names of tags that a run gets once its results are known."""
+"""Names of the tags that a run gets with its results."""
 
 
 @dataclass(frozen=True)
 class RunTags:
-    """The tags that say what a run is about, before it has any result.
+    """The tags that identify a run before it has results.
 
     Attributes:
-        stage: the step that made it, such as ``train``.
-        profile: ``sample`` or ``paper``; ``none`` where it belongs to no profile.
-        task, variant, ratio, dataset: of the network and its test or training set.
-        column: of the tables, the test set's name.
-        row: of the tables, the variant's or the ablation's name.
-        tables: the numbers of the tables that report it.
+        stage: the step that created the run, such as ``train``.
+        profile: ``sample`` or ``paper``; ``none`` if the run belongs to no profile.
+        task: task of the network.
+        variant: variant of the network.
+        ratio: sampling ratio in percent, for compressive sensing.
+        dataset: name of the training or test dataset.
+        column: column of the tables: the test dataset.
+        row: row of the tables: the variant or the ablation.
+        tables: numbers of the tables that report the run.
         more: further tags by name.
     """
 
@@ -132,7 +133,7 @@ class RunTags:
     more: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, str]:
-        """The tags by name, texts all of them; what is not known is left out."""
+        """Return the tags by name; values are strings, and unknown ones are omitted."""
         tags = {
             "stage": self.stage,
             "profile": self.profile,
@@ -148,10 +149,10 @@ class RunTags:
 
 
 def check_task(task: str) -> Task:
-    """Return ``task`` if the paper has it.
+    """Return ``task`` if it is one of `TASKS`.
 
     Raises:
-        ConfigError: listing the tasks.
+        ConfigError: for an unknown task; the message lists the tasks.
     """
     for known in TASKS:
         if task == known:
@@ -163,7 +164,7 @@ def ablation(name: str) -> Ablation:
     """Return the ablation called ``name``.
 
     Raises:
-        ConfigError: for an unknown name; the message lists the nine.
+        ConfigError: for an unknown name; the message lists the ablations.
     """
     if name not in ABLATIONS:
         raise ConfigError(f"unknown ablation {name!r}.", f"Ablations are: {', '.join(ABLATIONS)}.")

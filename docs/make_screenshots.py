@@ -1,8 +1,8 @@
-"""Take the pictures of docs/images from the results of `make reproduce`, in a headless Chromium.
+"""Take the screenshots of docs/images from the results of `make reproduce` in a headless Chromium.
 
-Needs Chromium (Debian: apt-get install chromium). It is driven over its DevTools protocol, so that
-MLflow's assistant can be closed and long texts opened before a picture is taken. Registers the
-sample's deraining network first, so that there is a registered model to show.
+Requires Chromium (Debian: apt-get install chromium). It is controlled with the DevTools protocol
+to close MLflow's assistant and to expand long texts before a screenshot is taken. The sample's
+deraining network is registered first, so that there is a registered model to show.
 
 Usage: python docs/make_screenshots.py [FILE.png ...]
 """
@@ -57,7 +57,7 @@ box.dispatchEvent(new Event('input', {bubbles: true}));
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: its file, what it shows, its size, and scripts to run on the page first."""
+    """One screenshot: file name, address of the page, size, and scripts to run before."""
 
     file: str
     address: str
@@ -66,7 +66,7 @@ class Shot:
 
 
 def main() -> None:
-    """Take all pictures, or those that are named."""
+    """Take all screenshots, or those named on the command line."""
     wanted = set(sys.argv[1:])
     with mlflow_ui() as server, Browser() as browser:
         for shot in shots(server):
@@ -76,10 +76,10 @@ def main() -> None:
 
 
 def shots(server: str) -> list[Shot]:
-    """The pictures, with addresses on ``server``."""
+    """Return the screenshots, with addresses on ``server``."""
     layout = Layout.at(ROOT)
     version = register(Registry(layout), "derain", profile="sample", variant="DGUNet")
-    # Runs of pipelines that were tried here have campaigns of their own.
+    # Runs of pipelines have campaigns of their own.
     runs = latest(choose(in_mlflow(layout), Wanted(facts={"campaign": "sample-local"})))
 
     def page(address: str) -> str:
@@ -117,7 +117,7 @@ def shots(server: str) -> list[Shot]:
 
 @contextlib.contextmanager
 def mlflow_ui() -> Iterator[str]:
-    """MLflow's UI on the project's store; gives its address."""
+    """Start MLflow's UI on the project's store and yield its address."""
     command = ["dgunet", "tracking", "ui", "--port", str(PORT)]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -132,13 +132,13 @@ def mlflow_ui() -> Iterator[str]:
 
 
 def answer(address: str, seconds: float, method: str = "GET") -> bytes:
-    """What ``address`` says, as soon as it says something."""
+    """Return the response of ``address``, retrying for ``seconds`` until it responds."""
     end = time.monotonic() + seconds
     while True:
         try:
             request = urllib.request.Request(address, method=method)
-            with urllib.request.urlopen(request, timeout=10) as said:
-                return said.read()
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return response.read()
         except OSError:
             if time.monotonic() > end:
                 raise
@@ -146,7 +146,7 @@ def answer(address: str, seconds: float, method: str = "GET") -> bytes:
 
 
 class Browser:
-    """A Chromium without a window."""
+    """A headless Chromium."""
 
     def __enter__(self) -> "Browser":
         self.profile = Path(tempfile.mkdtemp())
@@ -157,10 +157,10 @@ class Browser:
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        told = self.profile / "DevToolsActivePort"
-        while not told.exists() or not told.read_text(encoding="utf-8"):
+        port_file = self.profile / "DevToolsActivePort"
+        while not port_file.exists() or not port_file.read_text(encoding="utf-8"):
             time.sleep(0.2)
-        tools = f"http://127.0.0.1:{told.read_text(encoding='utf-8').splitlines()[0]}"
+        tools = f"http://127.0.0.1:{port_file.read_text(encoding='utf-8').splitlines()[0]}"
         tab = json.loads(answer(f"{tools}/json/new", 60, "PUT"))
         self.tab = websocket.create_connection(
             tab["webSocketDebuggerUrl"], timeout=120, suppress_origin=True
@@ -175,7 +175,7 @@ class Browser:
         shutil.rmtree(self.profile, ignore_errors=True)
 
     def take(self, shot: Shot) -> None:
-        """Open the page, let it come to rest, and write its picture."""
+        """Open the page, wait until it is stable, and write its screenshot."""
         width, height = shot.size
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", size)
@@ -185,14 +185,14 @@ class Browser:
         for script in shot.scripts:
             self.call("Runtime.evaluate", {"expression": script})
             self.rest()
-        picture = self.call("Page.captureScreenshot", {"format": "png"})["data"]
+        screenshot = self.call("Page.captureScreenshot", {"format": "png"})["data"]
         IMAGES.mkdir(parents=True, exist_ok=True)
-        with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+        with Image.open(io.BytesIO(base64.b64decode(screenshot))) as image:
             # 256 colours are enough for a user interface, and a third of the bytes.
             image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(IMAGES / shot.file)
 
     def rest(self, quiet: float = 4, longest: float = 40) -> None:
-        """Wait until the page's text and drawings stop changing."""
+        """Wait until the page is unchanged for ``quiet`` seconds, at most ``longest`` seconds."""
         measure = "document.body.innerText.length + document.querySelectorAll('*').length"
         end, before, since = time.monotonic() + longest, None, time.monotonic()
         while time.monotonic() < end:
@@ -204,13 +204,13 @@ class Browser:
                 return
 
     def call(self, method: str, params: dict) -> dict:
-        """One command of the DevTools protocol; returns its result."""
+        """Execute a command of the DevTools protocol and return its result."""
         self.calls += 1
         self.tab.send(json.dumps({"id": self.calls, "method": method, "params": params}))
         while True:
-            said = json.loads(self.tab.recv())
-            if said.get("id") == self.calls:
-                return said["result"]
+            message = json.loads(self.tab.recv())
+            if message.get("id") == self.calls:
+                return message["result"]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Make docs/images/strip.png from the results of `make reproduce`: input, restored, true.
+"""Create docs/images/strip.png from the results of `make reproduce`: input, restored, target.
 
 Usage: python docs/make_strip.py
 """
@@ -17,7 +17,7 @@ ZOOM = 2
 
 
 def main() -> None:
-    """One row a task, zoomed without smoothing, so that the pixels are those that were scored."""
+    """Write one row per task, enlarged without interpolation, which shows the scored pixels."""
     rows = []
     for name in SETS:
         results = ROOT / "build" / "evaluation" / f"{name}-DGUNet"

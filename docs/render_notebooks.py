@@ -1,7 +1,7 @@
-"""Run the notebooks on the results of `make reproduce` and write what they show to docs/notebooks.
+"""Run the notebooks on the results of `make reproduce` and write them to docs/notebooks.
 
-Each becomes a Markdown page with its outputs, which can be read without Jupyter; the notebooks
-themselves stay without outputs.
+Each notebook becomes a Markdown page with its outputs that can be read without Jupyter; the
+notebooks themselves are not changed.
 
 Usage: python docs/render_notebooks.py [NAME ...]
 """
@@ -22,7 +22,7 @@ LONGEST_COMMAND_OUTPUT = 4000
 
 
 def main() -> None:
-    """Render the notebooks that are named, or all."""
+    """Render all notebooks, or those named on the command line."""
     names = sys.argv[1:] or sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
     for name in names:
         start = time.monotonic()
@@ -33,10 +33,10 @@ def main() -> None:
 
 
 def render(name: str, cells: list) -> Path:
-    """Write the page of an executed notebook, its pictures beside it; returns its path."""
-    pictures = PAGES / name
-    shutil.rmtree(pictures, ignore_errors=True)
-    pictures.mkdir(parents=True)
+    """Write the page of an executed notebook and its images; return the path of the page."""
+    images = PAGES / name
+    shutil.rmtree(images, ignore_errors=True)
+    images.mkdir(parents=True)
     origin = f"<!-- Made by docs/render_notebooks.py from notebooks/{name}.ipynb. -->"
     parts = [origin]
     for cell in cells:
@@ -44,30 +44,30 @@ def render(name: str, cells: list) -> Path:
             parts.append(cell.source)
         else:
             parts.append(f"```python\n{cell.source}\n```")
-            parts += [shown for output in cell.outputs if (shown := show(output, pictures))]
-    if not any(pictures.iterdir()):
-        pictures.rmdir()
+            parts += [shown for output in cell.outputs if (shown := show(output, images))]
+    if not any(images.iterdir()):
+        images.rmdir()
     page = PAGES / f"{name}.md"
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return page
 
 
-def show(output: dict, pictures: Path) -> str:
-    """One output as Markdown: a picture, a table, or text."""
+def show(output: dict, images: Path) -> str:
+    """Return an output as Markdown: an image, a table, or text."""
     if output["output_type"] == "stream":
         return _text(output["text"]) if output["name"] == "stdout" else ""
     data = output.get("data", {})
     if "image/png" in data:
-        path = pictures / f"{len(list(pictures.iterdir())) + 1}.png"
+        path = images / f"{len(list(images.iterdir())) + 1}.png"
         path.write_bytes(base64.b64decode(data["image/png"]))
-        return f"![output]({pictures.name}/{path.name})"
+        return f"![output]({images.name}/{path.name})"
     if "text/html" in data and "<table" in data["text/html"]:
         return _table(data["text/html"])
     return _text(data.get("text/plain", ""))
 
 
 def _table(html: str) -> str:
-    """The bare table: Markdown pages take no style sheets."""
+    """Return the table without style sheets, which Markdown pages do not support."""
     found = re.search(r"<table.*?</table>", html, re.DOTALL)
     return re.sub(r"\n\s*", "", found[0]).replace("</tr>", "</tr>\n") if found else ""
 

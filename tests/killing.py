@@ -1,9 +1,9 @@
 """Kill a piece of work with SIGKILL at its n-th operation on files or on MLflow.
 
-The work runs in a forked child, so that what the parent imported need not be imported again. A
-point is counted before each operation that changes or opens a file below a folder, at each flush to
-the disk, and before and after each call that is watched: the moments between two points leave the
-same behind as the later of them.
+The work runs in a forked child, so that the parent's imports need not be repeated. A point is
+counted before each operation that changes a file below a folder or opens it for writing, and before
+and after each flush to the disk and each watched call. A kill between two points leaves the same
+files as a kill at the later one.
 
 >>> # killed_at(work, 7, below=folder) is True while the work has a seventh point
 """
@@ -30,7 +30,7 @@ OPERATIONS = {
     "shutil.rmtree": 1,
     "shutil.move": 2,
 }
-"""Audit events, and how many of their first arguments are paths. ``os.replace`` is a rename."""
+"""Audit events, and how many of their first arguments are paths; ``os.replace`` is a rename."""
 
 
 def killed_at(
@@ -54,21 +54,21 @@ def killed_at(
     Raises:
         AssertionError: if the work failed by itself.
     """
-    told, tell = os.pipe()
+    receiver, sender = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(told)
+        os.close(receiver)
         code = 1
         try:
-            _count(point, os.path.realpath(below), watched)
+            KillPoints(below, point).install(watched)
             work()
             code = 0
         except BaseException:
-            os.write(tell, traceback.format_exc().encode()[-60_000:])
+            os.write(sender, traceback.format_exc().encode()[-60_000:])
         finally:
             os._exit(code)
-    os.close(tell)
-    with os.fdopen(told, "rb") as pipe:
+    os.close(sender)
+    with os.fdopen(receiver, "rb") as pipe:
         failure = pipe.read().decode(errors="replace")
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
@@ -80,33 +80,53 @@ def killed_at(
 def points_of(
     work: Callable[[], object], *, below: Path, watched: Iterable[tuple[Any, str]] = ()
 ) -> int:
-    """How many points ``work`` has, found by running it to its end in a child."""
-    told, tell = os.pipe()
+    """Count the points of ``work`` by running it to its end in a child."""
+    receiver, sender = os.pipe()
 
     def counted() -> None:
+        points = KillPoints(below)
+        points.install(watched)
         work()
-        os.write(tell, str(_counter[0]).encode())
+        os.write(sender, str(points.count).encode())
 
-    assert not killed_at(counted, sys.maxsize, below=below, watched=watched)
-    os.close(tell)
-    with os.fdopen(told, "rb") as pipe:
+    assert not killed_at(counted, sys.maxsize, below=below)
+    os.close(sender)
+    with os.fdopen(receiver, "rb") as pipe:
         return int(pipe.read())
 
 
-_counter = [0]
+class KillPoints:
+    """Counts the points of this process, and kills it at one of them.
 
+    Args:
+        below: only operations on files below this folder count.
+        kill_at: the point at which to kill, counted from 1; 0 never kills.
+    """
 
-def _count(point: int, below: str, watched: Iterable[tuple[Any, str]]) -> None:
-    """Let this process kill itself at its ``point``-th point; there is no way back."""
-    _counter[0] = 0
-    inside = f"{below}{os.sep}"
+    def __init__(self, below: Path, kill_at: int = 0) -> None:
+        self.below, self.kill_at, self.count = os.path.realpath(below), kill_at, 0
 
-    def pass_by() -> None:
-        _counter[0] += 1
-        if _counter[0] == point:
+    def install(self, watched: Iterable[tuple[Any, str]] = ()) -> None:
+        """Count from now on until this process ends."""
+        for owner, name in ((os, "fsync"), *watched):
+            setattr(owner, name, self._counted(getattr(owner, name)))
+        sys.addaudithook(self._audit)
+
+    def _pass(self) -> None:
+        self.count += 1
+        if self.count == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+    def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self._pass()
+            result = call(*arguments, **named)
+            self._pass()
+            return result
+
+        return counted
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         paths = OPERATIONS.get(event)
         if not paths or (event == "open" and not _writes(arguments)):
             return
@@ -115,26 +135,13 @@ def _count(point: int, below: str, watched: Iterable[tuple[Any, str]]) -> None:
             if isinstance(path, str | bytes | os.PathLike):
                 handle = handles[place] if event != "open" and place < len(handles) else -1
                 name = _absolute(os.fsdecode(path), handle)
-                if name == below or name.startswith(inside):
-                    pass_by()
+                if name == self.below or name.startswith(f"{self.below}{os.sep}"):
+                    self._pass()
                     return
-
-    def around(call: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any, **named: Any) -> Any:
-            pass_by()
-            answer = call(*arguments, **named)
-            pass_by()
-            return answer
-
-        return counted
-
-    for owner, name in ((os, "fsync"), *watched):
-        setattr(owner, name, around(getattr(owner, name)))
-    sys.addaudithook(hook)
 
 
 def _absolute(name: str, folder: int) -> str:
-    """The path that ``name`` stands for; ``folder`` is a handle it is relative to, or -1."""
+    """Return the absolute path of ``name``, relative to the open folder ``folder`` unless -1."""
     here = os.readlink(f"/proc/self/fd/{folder}") if folder >= 0 else os.getcwd()  # noqa: PTH115, PTH109
     return os.path.normpath(os.path.join(here, name))  # noqa: PTH118
 

@@ -1,7 +1,7 @@
-"""Valid files with something wrong: bytes flipped, cut, repeated, and values of another kind.
+"""Mutations of valid files: bytes flipped, cut or repeated, and JSON values of other types.
 
-`damaged` gives the same bytes for the same seed. Mutations of valid files reach deeper into a
-reader than random bytes, most of which fail at the first check.
+The same seed gives the same bytes. Mutations of valid files reach more code of a reader than random
+bytes, most of which fail at the first check.
 """
 
 import copy
@@ -13,28 +13,35 @@ VALUES = (
     *(float("inf"), "", "x", "x" * 5000, "../../x", "/etc/passwd", "a\0b", "\ud800", "caf\xe9"),
     *([], [[]], {}, {"": {}}, [1] * 100, "9" * 50, "1e400", "true", "null", "2001-01-01"),
 )
-"""What a JSON value is exchanged for."""
+"""Replacements of JSON values."""
 
 NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
-"""What a length or an offset in a binary file is exchanged for."""
+"""Replacements of lengths and offsets in binary files."""
 
 TEXTS = (
     *(b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r\n", b"\n\n", b"\x1b[31m", b"../" * 20, b"[" * 2000),
     *(b'"' * 9, b"NaN", b"1e999", b"-1", b"{}", b"null", b"&a [*a]", b"!!int ''", b"<<: 1"),
 )
-"""What is put into a text."""
+"""Insertions into texts."""
+
+KEYS = ("x", "", "__proto__", "sum")
+"""Additional keys of JSON objects."""
 
 
 def damaged(content: bytes, seed: int, *, as_json: bool = False) -> bytes:
-    """``content`` after one to four mutations drawn from ``seed``.
+    """Return ``content`` after mutations drawn from ``seed``.
 
     Args:
-        as_json: half of the time exchange, drop or repeat a value of the JSON instead, or of one
-            line of JSON lines; the result parses, apart from repeated keys.
+        as_json: in most cases apply `mutate_json` instead of `mutate_bytes`.
     """
     random = Random(seed)
     if as_json and random.random() < 0.6:
-        return _other_json(content, random)
+        return mutate_json(content, random)
+    return mutate_bytes(content, random)
+
+
+def mutate_bytes(content: bytes, random: Random) -> bytes:
+    """Return ``content`` after one to four mutations of its bytes."""
     data = bytearray(content)
     for _ in range(random.randint(1, 4)):
         random.choice(_WAYS)(data, random)
@@ -85,7 +92,7 @@ _WAYS = (_flip, _flip, _flip, _cut, _drop, _insert, _repeat, _overwrite, _overwr
 
 
 def _place(data: bytearray, random: Random) -> int:
-    """A place in ``data``: heads and tails, where formats keep what decides, more often."""
+    """Choose a position, preferably near the start or the end, where formats have their headers."""
     if not data:
         return 0
     kind = random.random()
@@ -96,32 +103,44 @@ def _place(data: bytearray, random: Random) -> int:
     return random.randrange(len(data))
 
 
-def _other_json(content: bytes, random: Random) -> bytes:
+def mutate_json(
+    content: bytes, random: Random, *, values: tuple = VALUES, keys: tuple = KEYS
+) -> bytes:
+    """Replace, drop or repeat values of a JSON text, or of one line of JSON lines.
+
+    The result is JSON, apart from repeated keys.
+
+    Args:
+        values: the replacements of values.
+        keys: the additional keys.
+    """
     lines = content.rstrip(b"\n").split(b"\n")
     try:
         whole = json.loads(content)
-        return _changed(whole, random)
+        return _changed(whole, random, values, keys)
     except ValueError:
         pass
     number = random.randrange(len(lines))
     try:
-        lines[number] = _changed(json.loads(lines[number]), random).replace(b"\n", b" ")
+        lines[number] = _changed(json.loads(lines[number]), random, values, keys).replace(
+            b"\n", b" "
+        )
     except ValueError:
         lines[number] = random.choice(TEXTS)
     return b"\n".join(lines) + b"\n"
 
 
-def _changed(value: object, random: Random) -> bytes:
+def _changed(value: object, random: Random, values: tuple, keys: tuple) -> bytes:
     value = copy.deepcopy(value)
     for _ in range(random.choice((1, 1, 1, 2, 5))):
         places = list(_places(value))
         if not places:
-            return json.dumps(random.choice(VALUES)).encode()
+            return json.dumps(random.choice(values)).encode()
         holder, key = random.choice(places)
         if random.random() < 0.7:
-            holder[key] = copy.deepcopy(random.choice(VALUES))
+            holder[key] = copy.deepcopy(random.choice(values))
         elif isinstance(holder, dict) and random.random() < 0.5:
-            holder[random.choice(("x", "", "__proto__", "sum"))] = holder[key]
+            holder[random.choice(keys)] = holder[key]
         else:
             del holder[key]
     text = json.dumps(value)
@@ -132,7 +151,7 @@ def _changed(value: object, random: Random) -> bytes:
 
 
 def _places(value: object):
-    """(holder, key) of every value inside."""
+    """Yield (container, key) of every nested value."""
     keys = (
         value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
     )

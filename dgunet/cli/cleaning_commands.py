@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def clean(
     folders: Annotated[
-        Optional[list[Path]],  # noqa: UP045 - typer reads the annotation
+        list[Path] | None,
         typer.Argument(help="further folders to look in, such as a --root or --out elsewhere"),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="remove what dead processes left")] = False,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DatasetName = Annotated[str, typer.Argument(help="a dataset of `dgunet data list`, e.g. Rain100H")]
 TreesRoot = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads the annotation
+    Path | None,
     typer.Option(help="folder of the official trees [default: data/paper]"),
 ]
 
@@ -47,7 +47,7 @@ def import_archive(
 def fetch(
     name: DatasetName,
     sources: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Argument(metavar="URL...", help="mirrors of one archive: http(s), s3, file or paths"),
     ] = None,
     sha256: Annotated[
@@ -66,7 +66,7 @@ def fetch(
     ] = "data/paper",
     root: TreesRoot = None,
     downloads: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="folder for the archive during the download [default: build/downloads]"),
     ] = None,
 ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -115,11 +115,11 @@ def sample(
 def prepare(
     name: DatasetName,
     root: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        Path | None,
         typer.Option(help="folder that holds the official trees [default: data/<profile>]"),
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             help="store to write; an existing one is replaced [default: build/prepared/NAME]"
         ),
@@ -135,7 +135,7 @@ def prepare(
         ),
     ] = LayoutChoice.raw,
     params_file: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--params", help="parameter file [default: the project's params.yaml]"),
     ] = None,
 ) -> None:
@@ -206,15 +206,15 @@ data.command()(fetch)
 @data.command()
 def check(
     names: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Argument(help="datasets to check [default: all under --root]"),
     ] = None,
     root: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="folder that holds the official trees [default: data/<profile>]"),
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="also write the report to this file, .html or .json"),
     ] = None,
     strict: Annotated[
@@ -222,7 +222,7 @@ def check(
         typer.Option("--strict", help="fail for warnings and overlaps too, not only for errors"),
     ] = False,
     run_name: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             "--mlflow", metavar="NAME", help="record the check as an MLflow run of this name"
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,16 +38,16 @@ def restore(
     images: Annotated[list[str], typer.Argument(help="images, folders or quoted patterns")],
     out: Annotated[Path, typer.Option(help="folder of the restored images")],
     checkpoint: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        Path | None,
         typer.Option(help="weights [default: the project's own for --task]"),
     ] = None,
     task: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="derain, deblur, denoise or cs, in place of --checkpoint"),
     ] = None,
     variant: Annotated[str, typer.Option(help="with --task: DGUNet or DGUNet+")] = "DGUNet",
     ratio: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(help="with --task cs: percent of measurements, 1 4 10 25 50"),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
@@ -55,7 +55,7 @@ def restore(
         bool, typer.Option("--ensemble", help="average over flips and rotations; 8 times slower")
     ] = False,
     tile: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(
             min=64, max=65_536, help="tile side, for images that do not fit into memory whole"
         ),
@@ -156,14 +156,14 @@ def score(
     target: Annotated[Path, typer.Argument(help="folder of targets, or SIDD's ground-truth .mat")],
     protocol: Protocol,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="write the per-image table here, .parquet or .csv"),
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="accept targets without a restored image")
     ] = False,
     name: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option("--mlflow", metavar="NAME", help="make it an MLflow run of this name"),
     ] = None,
 ) -> None:
@@ -208,7 +208,7 @@ def score(
 
 
 def protocols(
-    name: Annotated[Optional[str], typer.Argument(help="only this one")] = None,  # noqa: UP045
+    name: Annotated[str | None, typer.Argument(help="only this one")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="for documents")] = False,
 ) -> None:
@@ -278,7 +278,7 @@ def record(
     ssim: Annotated[float, typer.Option(help="sRGB SSIM as mailed")],
     evidence: Annotated[Path, typer.Option(help="the saved mail or page")],
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="record to write [default: records/dnd-<row>.json]"),
     ] = None,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ models = typer.Typer(
 
 Task = Annotated[str, typer.Argument(help="derain, deblur, denoise or cs")]
 RatioOption = Annotated[
-    Optional[int],  # noqa: UP045 - typer reads the annotation
+    int | None,
     typer.Option(help="compressive sensing only: percent of measurements, 1 4 10 25 50"),
 ]
 ProfileOption = Annotated[
@@ -79,7 +79,7 @@ def promote(
     task: Task,
     ratio: RatioOption = None,
     version: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="number of the version [default: @candidate]"),
     ] = None,
     profile: ProfileOption = "",

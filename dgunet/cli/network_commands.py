@@ -1,4 +1,4 @@
-"""Verbs of the network: describe, errata, inspect, measure, reconstruct, and checkpoint."""
+"""Network commands: describe, errata, inspect, measure, reconstruct, and checkpoint."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dgunet.system.errors import ConfigError
 
 checkpoint = typer.Typer(
     name="checkpoint",
-    help="Exchange checkpoints with the authors' code, and look into them.",
+    help="Convert checkpoints from and to the authors' format, and show their contents.",
     no_args_is_help=True,
 )
 
-Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint of ours (safetensors).")]
+Checkpoint = Annotated[Path, typer.Argument(help="A dgunet checkpoint (.safetensors).")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's verbs to ``app``."""
+    """Add the network commands to ``app``."""
     app.command("describe")(describe)
     app.command("errata")(errata)
     app.command("inspect")(inspect)
@@ -30,36 +30,40 @@ def register(app: typer.Typer) -> None:
 
 def describe(
     task: Annotated[
-        str | None, typer.Argument(help="derain, deblur, denoise or cs; all by default.")
+        str | None, typer.Argument(help="derain, deblur, denoise or cs [default: all]")
     ] = None,
-    architecture: Annotated[str, typer.Option(help="released or paper.")] = "released",
+    architecture: Annotated[
+        str, typer.Option(help="released (authors' code) or paper (text).")
+    ] = "released",
     height: Annotated[int, typer.Option(help="Image height in pixels.", min=1, max=65_536)] = 256,
     width: Annotated[int, typer.Option(help="Image width in pixels.", min=1, max=65_536)] = 256,
-    page: Annotated[bool, typer.Option("--page", help="Print docs/network.md instead.")] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="Print the page docs/network.md instead.")
+    ] = False,
 ) -> None:
-    """Print parameters and operations of every network of the paper.
+    """Print the number of parameters and operations of the paper's networks.
 
     Example: dgunet describe derain --height 720 --width 1280
     """
-    from dgunet.network import describe as counting
+    from dgunet.network.describe import describe_markdown, describe_network, paper_networks
     from dgunet.network.network_page import network_page
     from dgunet.terms import TASKS
 
     if page:
         typer.echo(network_page(), nl=False)
         return
-    configs = counting.variants(TASKS if task is None else (task,), architecture)
-    descriptions = [counting.describe(config, (height, width)) for config in configs]
+    configs = paper_networks(TASKS if task is None else (task,), architecture)
+    descriptions = [describe_network(config, (height, width)) for config in configs]
     typer.echo(f"{architecture} architecture, one image of {height} x {width} pixels\n")
-    typer.echo(counting.describe_markdown(descriptions), nl=False)
+    typer.echo(describe_markdown(descriptions), nl=False)
 
 
 def errata(
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print docs/errata.md instead of plain text.")
+        bool, typer.Option("--markdown", help="Print the page docs/errata.md instead.")
     ] = False,
 ) -> None:
-    """Print where the paper's text and the authors' code differ, and what dgunet does.
+    """Print the differences between the paper and the authors' code, and what dgunet does.
 
     Example: dgunet errata
     """
@@ -78,23 +82,24 @@ def errata(
 
 @checkpoint.command("import")
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="A .pth or .pkl file of the authors' format.")],
+    file: Annotated[Path, typer.Argument(help="A .pth or .pkl file in the authors' format.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The file to write [default: FILE's name, .safetensors]"),
+        typer.Option("--out", help="Checkpoint to write [default: FILE with .safetensors]"),
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="Needed where deblurring and denoising have the same network."),
+        typer.Option(help="Task; required for DGUNet for deblurring and denoising."),
     ] = None,
     proximal_domain: Annotated[
-        str, typer.Option(help="Compressive sensing: image (second step) or block (first step).")
+        str, typer.Option(help="For cs: image (second training step) or block (first step).")
     ] = "image",
 ) -> None:
-    """Turn a checkpoint of the authors' format into ours, strictly.
+    """Convert a checkpoint in the authors' format to a dgunet checkpoint.
 
-    Every key must be there and have its shape; a file that does not fit is refused with the list.
-    Its name and SHA-256 are kept in the new file, see `dgunet checkpoint info`.
+    The file must have exactly the keys and shapes of one of the authors' networks; otherwise the
+    differences are listed. Its name and SHA-256 are stored in the new file and shown by
+    `dgunet checkpoint info`.
 
     Example: dgunet checkpoint import pretrained_models/DGUNet.pth --out derain.safetensors
     """
@@ -103,7 +108,7 @@ def import_checkpoint(
 
     written = out or file.with_suffix(".safetensors")
     if out is None and written.exists():
-        raise ConfigError(f"{written} exists.", "Name the file to write with --out.")
+        raise ConfigError(f"{written} exists.", "Choose the file to write with --out.")
     network, origin = import_official(file, task=task, proximal_domain=proximal_domain)
     save_network(network, written, origin)
     config = network.config
@@ -118,13 +123,13 @@ def export_checkpoint(
     file: Checkpoint,
     out: Annotated[
         Path,
-        typer.Option("--out", help=".pth or .pkl (authors' format), .onnx, or .pt2 (torch.export)"),
+        typer.Option("--out", help="File: .pth or .pkl (authors), .onnx, or .pt2 (torch.export)."),
     ],
 ) -> None:
-    """Write one of our checkpoints in the authors' format, or for other runtimes.
+    """Convert a dgunet checkpoint to the authors' format, ONNX or torch.export.
 
-    ONNX files and torch.export programs take an image and give the restored one, of any batch
-    and size above the padding (9 pixels a side; 33 for cs).
+    ONNX files and torch.export programs map images to restored images, for any batch size and any
+    side of 9 pixels or more (33 or more for cs).
 
     Example: dgunet checkpoint export derain.safetensors --out DGUNet.pth
     Example: dgunet checkpoint export derain.safetensors --out derain.onnx
@@ -148,7 +153,7 @@ def export_checkpoint(
 
 @checkpoint.command("info")
 def checkpoint_info(file: Checkpoint) -> None:
-    """Print the config, the size and the origin of one of our checkpoints.
+    """Print the configuration, the size and the origin of a dgunet checkpoint.
 
     Example: dgunet checkpoint info derain.safetensors
     """
@@ -164,15 +169,15 @@ def checkpoint_info(file: Checkpoint) -> None:
 
 def inspect(
     source: Annotated[
-        Path, typer.Argument(help="The degraded picture; for cs the clean one, or .npy of measure.")
+        Path, typer.Argument(help="Degraded image; for cs a clean image or measurements (.npy).")
     ],
-    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A checkpoint of ours.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the strip and the numbers.")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A dgunet checkpoint.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the images and the numbers.")],
     log: Annotated[
-        bool, typer.Option("--mlflow", help="Make it an MLflow run, with the stage as the step.")
+        bool, typer.Option("--mlflow", help="Record an MLflow run with the stage as step.")
     ] = False,
 ) -> None:
-    """Show what every stage does to a picture: images, step sizes, residuals, adjointness.
+    """Write images, step size, data residual and adjointness gap of every stage.
 
     Example: dgunet inspect rainy.png --checkpoint derain.safetensors --out build/inspect
     """
@@ -191,33 +196,33 @@ def _number(value: float | None) -> str:
 
 
 def measure(
-    picture: Annotated[Path, typer.Argument(help="A picture in any common format.")],
-    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A cs checkpoint of ours.")],
+    image: Annotated[Path, typer.Argument(help="An image in any common format.")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A dgunet checkpoint for cs.")],
     out: Annotated[Path, typer.Option("--out", help="The .npy file to write.")],
 ) -> None:
-    """Take compressive measurements of a picture with a network's sampling matrix.
+    """Compute compressive measurements of an image with the sampling matrix of a network.
 
-    The file holds float32 (M, rows of blocks, columns of blocks): each block of 32 x 32 pixels,
-    row by row, times the matrix. Sides are filled up with zeros to whole blocks.
+    The file contains a float32 array (M, rows of blocks, columns of blocks): the matrix times each
+    block of 32 x 32 pixels, taken row by row. Sides are padded with zeros to whole blocks.
 
     Example: dgunet measure photo.png --checkpoint cs-r10.safetensors --out photo.npy
     """
     from dgunet.tools.compressive_sensing import measure as take
 
-    shape = take(picture, checkpoint, out)
+    shape = take(image, checkpoint, out)
     typer.echo(
-        f"{picture} -> {out}, {shape[0]} measurements a block, {shape[1]} x {shape[2]} blocks"
+        f"{image} -> {out}, {shape[0]} measurements per block, {shape[1]} x {shape[2]} blocks"
     )
 
 
 def reconstruct(
-    measurements: Annotated[Path, typer.Argument(help="A .npy file as `dgunet measure` writes.")],
-    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A cs checkpoint of ours.")],
-    out: Annotated[Path, typer.Option("--out", help="The picture to write.")],
+    measurements: Annotated[Path, typer.Argument(help="A .npy file of `dgunet measure`.")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A dgunet checkpoint for cs.")],
+    out: Annotated[Path, typer.Option("--out", help="The image to write.")],
     height: Annotated[int | None, typer.Option(help="Rows to keep [default: all]", min=1)] = None,
     width: Annotated[int | None, typer.Option(help="Columns to keep [default: all]", min=1)] = None,
 ) -> None:
-    """Reconstruct a picture from its compressive measurements; the picture itself is not needed.
+    """Reconstruct an image from compressive measurements only.
 
     Example: dgunet reconstruct photo.npy --checkpoint cs-r10.safetensors --out photo.png
     """

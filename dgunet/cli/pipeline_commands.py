@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,15 +21,15 @@ Name = Annotated[
     str, typer.Argument(help="reproduce, train_evaluate, evaluate_checkpoint or ablations")
 ]
 ClusterOption = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads the annotation
+    Path | None,
     typer.Option("--cluster", help="cluster file, a filled-in copy of pipelines/cluster.yaml"),
 ]
 ParamsOption = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--params", help="parameter file [default: the project's params.yaml]"),
 ]
 Asked = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option(
         "-p",
         metavar="NAME=VALUE",
@@ -38,20 +38,20 @@ Asked = Annotated[
 ]
 RunId = Annotated[str, typer.Argument(help="the run's id")]
 Host = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(help="the pipelines API, e.g. https://kubeflow.example.org/pipeline"),
 ]
 Namespace = Annotated[str, typer.Option(help="your profile on a server for several users")]
 TokenFile = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(help="file with a bearer token [default: the variable DGUNET_KFP_TOKEN]"),
 ]
 CookieFile = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(help="file with a session cookie [default: the variable DGUNET_KFP_COOKIE]"),
 ]
 CaFile = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(help="certificates of the server's own authority"),
 ]
 Timeout = Annotated[
@@ -69,7 +69,7 @@ def compile_(
     name: Name,
     cluster: ClusterOption = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="file to write [default: build/pipelines/NAME.yaml]"),
     ] = None,
 ) -> None:
@@ -169,18 +169,18 @@ def submit(
         bool, typer.Option("--dry-run", help="print the plan; ask nobody, change nothing")
     ] = False,
     tflops: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(
             min=0.01, max=1e6, help="TFLOP/s that a GPU sustains, for the plan's GPU-hours"
         ),
     ] = None,
     experiment: Annotated[str, typer.Option(help="made if it is not there")] = "dgunet",
     run_name: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option("--name", help="of the run [default: pipeline, profile and commit]"),
     ] = None,
     pipeline_name: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="of the pipeline on the server [default: its own, dgunet-...]"),
     ] = None,
     namespace: Namespace = "",
@@ -250,7 +250,7 @@ def submit(
 @pipeline.command()
 def status(
     run_id: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Argument(help="the run's id; without one: the last runs on this machine"),
     ] = None,
     host: Host = None,
@@ -284,13 +284,13 @@ def status(
 def logs(
     run_id: RunId,
     step: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="only this step, e.g. train"),
     ] = None,
     host: Host = None,
     namespace: Namespace = "",
     context: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="of the kubeconfig [default: the current one]"),
     ] = None,
     token_file: TokenFile = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STATES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 
-Text = Optional[str]  # noqa: UP045 - typer reads the annotation
+Text = str | None
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def runs(
     table: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(min=1, max=6, help="Only runs of this table of the paper."),
     ] = None,
     campaign: Annotated[Text, typer.Option(help="Only runs of this campaign.")] = None,
@@ -34,11 +34,11 @@ def runs(
     task: Annotated[Text, typer.Option(help="Only derain, deblur, denoise or cs.")] = None,
     status: Annotated[Text, typer.Option(help="Only FINISHED, FAILED, KILLED or RUNNING.")] = None,
     where: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="KEY=VALUE of a tag or parameter; may be given again."),
     ] = None,
     show: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Further column: a metric, parameter or tag; may be given again."),
     ] = None,
     sort: Annotated[str, typer.Option(help="By this metric, parameter or tag.")] = "",

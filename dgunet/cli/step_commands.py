@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 Task = Annotated[str, typer.Argument(help="derain, deblur, denoise or cs")]
 VariantOption = Annotated[str, typer.Option(help="DGUNet (shared stages) or DGUNet+ (independent)")]
 RatioOption = Annotated[
-    Optional[int],  # noqa: UP045 - typer reads the annotation
+    int | None,
     typer.Option(help="compressive sensing only: percent of measurements, 1 4 10 25 50"),
 ]
 ParamsOption = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--params", help="parameter file [default: the project's params.yaml]"),
 ]
 
@@ -34,10 +34,10 @@ def train(
     variant: VariantOption = "DGUNet",
     ratio: RatioOption = None,
     params_file: ParamsOption = None,
-    store: Annotated[Optional[Path], typer.Option(help="prepared training set")] = None,  # noqa: UP045
-    out: Annotated[Optional[Path], typer.Option(help="folder of the trained network")] = None,  # noqa: UP045
+    store: Annotated[Path | None, typer.Option(help="prepared training set")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of the trained network")] = None,
     start: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="initial weights, e.g. of the first step for cs [default: random]"),
     ] = None,
 ) -> None:
@@ -80,25 +80,25 @@ def evaluate(
         ),
     ] = "all",
     variant: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="DGUNet or DGUNet+ [default: the checkpoint's, or DGUNet]"),
     ] = None,
     checkpoint: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="weights to score [default: the project's own, by task and ratio]"),
     ] = None,
     ratio: RatioOption = None,
     params_file: ParamsOption = None,
     stores: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="folder of the prepared sets [default: build/prepared]"),
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="folder of the results [default: build/evaluation]"),
     ] = None,
     tile: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(
             min=64, max=65_536, help="restore in tiles of this side; the result has no parity"
         ),

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from dgunet.config.ranges import INNER, setting_error, unquoted
-from dgunet.network.config import FIELDS, check_field, preset
+from dgunet.config.ranges import INNER, setting_error
+from dgunet.network.config import preset
+from dgunet.network.structure import FIELDS, check_field
 from dgunet.system.errors import ConfigError
-from dgunet.system.reading import shorten
+from dgunet.system.reading import shorten, shorten_bare
 from dgunet.terms import TASKS
 
 OVERRIDES = tuple(
@@ -81,4 +82,4 @@ def _unknown_field(name: str) -> str:
     if name in FIELDS:
         return f"{name} follows from the task, the variant and the ratio, and cannot be set"
     near = get_close_matches(name[:80], OVERRIDES, n=1)
-    return f"{unquoted(name)} is not a field" + (f" (did you mean {near[0]}?)" if near else "")
+    return f"{shorten_bare(name)} is not a field" + (f" (did you mean {near[0]}?)" if near else "")

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
-from dgunet.system.reading import shorten
+from dgunet.system.reading import shorten, shorten_bare
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 """The name of a dataset, which is never a path."""
@@ -88,11 +88,6 @@ def setting_error(text: str, kind: Literal["several", "inner"] = SEVERAL) -> Pyd
     return PydanticCustomError(kind, "{text}", {"text": text})
 
 
-def unquoted(text: str) -> str:
-    """``text``, shortened and with control characters escaped as `repr` does, without quotes."""
-    return shorten(text)[1:-1]
-
-
 def explain(entry: Any, names: Sequence[str]) -> str:
     """One of pydantic's errors as part of a line: the key, the value and what is allowed.
 
@@ -100,7 +95,9 @@ def explain(entry: Any, names: Sequence[str]) -> str:
         entry: an element of ``ValidationError.errors()``.
         names: names of all fields, to suggest one for a misspelt key.
     """
-    key = ".".join(unquoted(part) if isinstance(part, str) else str(part) for part in entry["loc"])
+    key = ".".join(
+        shorten_bare(part) if isinstance(part, str) else str(part) for part in entry["loc"]
+    )
     if entry["type"] == "extra_forbidden":
         near = get_close_matches(str(entry["loc"][-1])[:80], names, n=1)
         return f"{key} is not a parameter" + (f" (did you mean {near[0]}?)" if near else "")

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dgunet.system import files
 from dgunet.system.errors import ConfigError, DgunetError
-from dgunet.system.reading import read_mapping, shorten
+from dgunet.system.reading import read_mapping, shorten, shorten_bare
 
 PREFIX = "local-"
 RUNNING, SUCCEEDED, FAILED, CANCELED = "RUNNING", "SUCCEEDED", "FAILED", "CANCELED"
@@ -109,7 +109,7 @@ def read(home: Path, run_id: str) -> Record:
     if not ID.fullmatch(run_id) or not path.is_file():
         known = [record.run_id for record in last(home, 1)]
         hint = f"The last one is {known[0]}." if known else "None was made here yet."
-        raise ConfigError(f"no local run {shorten(run_id)[1:-1]}.", hint)
+        raise ConfigError(f"no local run {shorten_bare(run_id)}.", hint)
     return _read(path)
 
 
@@ -143,7 +143,7 @@ def _read(path: Path) -> Record:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise DgunetError(
-            f"{path}: {shorten(key)[1:-1]} is wrong ({first['msg']}).", "The file is damaged."
+            f"{path}: {shorten_bare(key)} is wrong ({first['msg']}).", "The file is damaged."
         ) from error
     except ValueError as error:
         raise DgunetError(f"{path}: {error}.", "The file is damaged.") from error

@@ -1,11 +1,7 @@
-"""The network: DGUNet and DGUNet+ as the authors' code builds them, or as the paper describes.
-
-What needs torch is imported when it is first asked for: settings are checked without torch.
-"""
+"""The network: DGUNet and DGUNet+, as the authors' code builds them or as the paper describes."""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from dgunet.network.config import DGUNetConfig, preset
@@ -16,12 +12,16 @@ if TYPE_CHECKING:
 
 __all__ = ["DGUNet", "DGUNetConfig", "load_network", "preset", "save_network"]
 
-_HOMES = {"DGUNet": "dgunet", "load_network": "checkpoint", "save_network": "checkpoint"}
 
-
+# Importing any module of this package runs this file. Names that need torch are therefore imported
+# on first use: params.yaml is checked against `dgunet.network.config` without loading torch.
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    if name == "DGUNet":
+        from dgunet.network.dgunet import DGUNet
+
+        return DGUNet
+    if name in ("load_network", "save_network"):
+        from dgunet.network.checkpoint import load_network, save_network
+
+        return load_network if name == "load_network" else save_network
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

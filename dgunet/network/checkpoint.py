@@ -1,4 +1,4 @@
-"""Our checkpoints: safetensors with the config, and whatever else is asked, in the metadata."""
+"""Checkpoints of this project: safetensors files with the configuration in their metadata."""
 
 from __future__ import annotations
 
@@ -17,30 +17,35 @@ from dgunet.network.dgunet import DGUNet
 from dgunet.network.header import read_header, unreadable
 from dgunet.system.errors import CheckpointError, ConfigError
 from dgunet.system.files import atomic_path
-from dgunet.system.reading import parse_json, shorten
+from dgunet.system.reading import parse_json, shorten_bare
 
 FORMAT = "dgunet-network-1"
 METADATA = "dgunet"
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-"""What weights may be."""
+"""Data types that weights may have."""
 
 _SHOWN = 5
-"""Of each kind of keys that do not fit, so many are listed."""
+"""Number of keys that an error lists of each kind of mismatch."""
 
 
 def unique_parameters(network: DGUNet) -> dict[str, Tensor]:
-    """The network's tensors by name, each once: a shared PReLU under its first name only."""
+    """Return the network's parameters by name; a shared PReLU only under its first name."""
     return {name: parameter.detach() for name, parameter in network.named_parameters()}
 
 
 def save_network(network: DGUNet, path: Path | str, extra: Mapping[str, str] | None = None) -> None:
-    """Write ``network`` to ``path`` as safetensors, atomically and byte for byte reproducibly.
+    """Write ``network`` to ``path`` as safetensors, atomically; equal networks give equal bytes.
 
     The metadata is one JSON value under one name, because safetensors writes several names in an
     order that changes from run to run.
 
     Args:
-        extra: further metadata, any names and texts.
+        network: the network.
+        path: the file to write.
+        extra: further metadata, any strings by any names.
+
+    Raises:
+        DgunetError: if the file cannot be written.
     """
     header = {"format": FORMAT, "config": network.config.to_dict(), "extra": dict(extra or {})}
     metadata = {METADATA: json.dumps(header, sort_keys=True)}
@@ -50,18 +55,22 @@ def save_network(network: DGUNet, path: Path | str, extra: Mapping[str, str] | N
 
 
 def load_network(path: Path | str) -> tuple[DGUNet, dict[str, str]]:
-    """The network saved at ``path``, in evaluation mode on the CPU, and its other metadata.
+    """Load the network saved at ``path``.
 
-    Names and shapes are compared before the network is made, so that a small file never asks for
-    the memory of a large network.
+    Names and shapes are compared before the network is allocated, so that a small file cannot
+    cause the allocation of a large network.
+
+    Returns:
+        The network, in evaluation mode on the CPU, and the ``extra`` metadata it was saved with.
 
     Raises:
-        CheckpointError: if the file is not one of ours, or its tensors do not fit its config.
-        ConfigError: if the config in it has missing or unknown fields, or values out of range.
+        CheckpointError: if :func:`save_network` did not write the file, or its tensors do not fit
+            its configuration.
+        ConfigError: if its configuration has missing or unknown fields, or values out of range.
     """
     path = Path(path)
     header = read_header(path)
-    config, extra = _described(header.metadata, path)
+    config, extra = _parse_metadata(header.metadata, path)
     try:
         checked = DGUNetConfig.from_dict(config)
     except ConfigError as error:
@@ -70,14 +79,14 @@ def load_network(path: Path | str) -> tuple[DGUNet, dict[str, str]]:
         wanted = {n: tuple(p.shape) for n, p in DGUNet(checked).named_parameters()}
     compare_keys(wanted, header.shapes, str(path))
     tensors, _ = read_safetensors(path)
-    _refuse_numbers(tensors, path)
+    _check_dtypes(tensors, path)
     network = DGUNet(checked)
     fill(network, tensors, str(path))
     return network.eval(), extra
 
 
-def _refuse_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights that no training makes, such as whole numbers."""
+def _check_dtypes(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights of a data type that is not in `DTYPES`, such as integers."""
     for name, tensor in tensors.items():
         if tensor.dtype not in DTYPES:
             raise CheckpointError(
@@ -86,15 +95,17 @@ def _refuse_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
             )
 
 
-def _described(metadata: Mapping[str, str], path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The config and the other texts in the metadata of a file of ours."""
+def _parse_metadata(
+    metadata: Mapping[str, str], path: Path
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the configuration and the extra metadata that :func:`save_network` wrote."""
     why = ""
     try:
-        told = parse_json(metadata.get(METADATA, "{}"), "its metadata", kind=CheckpointError)
+        parsed = parse_json(metadata.get(METADATA, "{}"), "its metadata", kind=CheckpointError)
     except CheckpointError as error:
-        told, why = None, f" ({error.message.removesuffix('.')})"
-    if isinstance(told, dict) and told.get("format") == FORMAT:
-        config, extra = told.get("config"), told.get("extra")
+        parsed, why = None, f" ({error.message.removesuffix('.')})"
+    if isinstance(parsed, dict) and parsed.get("format") == FORMAT:
+        config, extra = parsed.get("config"), parsed.get("extra")
         if (
             isinstance(config, dict)
             and isinstance(extra, dict)
@@ -108,10 +119,10 @@ _IMPORT = "For the authors' checkpoints run `dgunet checkpoint import FILE`."
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors and the metadata of the safetensors file at ``path``.
+    """Read all tensors and the metadata of the safetensors file at ``path``.
 
     Raises:
-        CheckpointError: if there is no such file, or it is not a whole safetensors file.
+        CheckpointError: if there is no such file, or it is not a complete safetensors file.
     """
     header = read_header(path)
     try:
@@ -119,17 +130,22 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: handle.get_tensor(name) for name in header.shapes}, header.metadata
     except MemoryError:
         raise
-    except Exception as error:  # the library's own, and torch's for what it cannot hold
+    except Exception as error:  # safetensors' own errors, and torch's for unsupported types
         raise unreadable(path, error) from error
 
 
 def fill(network: DGUNet, tensors: Mapping[str, Tensor], origin: str) -> None:
-    """Copy ``tensors`` into ``network``; names, shapes and coverage must agree exactly.
+    """Copy ``tensors`` into ``network``, whose parameter names and shapes they must match exactly.
 
-    The network takes the dtype of the tensors (float32 and float64 checkpoints both keep theirs).
+    The network is converted to the data type of the tensors if they share one.
+
+    Args:
+        network: the network to change.
+        tensors: one tensor for each parameter, by name.
+        origin: where the tensors come from, for errors.
 
     Raises:
-        CheckpointError: listing missing, unexpected and misshapen keys of ``origin``.
+        CheckpointError: if they do not match; see :func:`compare_keys`.
     """
     compare_keys(shapes(dict(network.named_parameters())), shapes(tensors), origin)
     dtypes = {tensor.dtype for tensor in tensors.values()}
@@ -145,10 +161,15 @@ def compare_keys(
     found: Mapping[str, tuple[int, ...]],
     origin: str,
 ) -> None:
-    """Refuse what was ``found`` unless its names and shapes are exactly ``wanted``.
+    """Check that names and shapes of a checkpoint are those of a network.
+
+    Args:
+        wanted: shapes of the network's parameters, by name.
+        found: shapes of the checkpoint's tensors, by name.
+        origin: the checkpoint, for errors.
 
     Raises:
-        CheckpointError: with missing, unexpected and misshapen keys, the first five of each.
+        CheckpointError: listing the first five missing, unexpected and misshapen keys.
     """
     kinds = (
         [f"missing {key}" for key in wanted if key not in found],
@@ -161,19 +182,14 @@ def compare_keys(
     )
     count = sum(map(len, kinds))
     if count:
-        told = [cut(problem) for problems in kinds for problem in problems[:_SHOWN]]
-        told += [f"and {count - len(told)} more"] if count > len(told) else []
+        listed = [shorten_bare(p, 120) for problems in kinds for p in problems[:_SHOWN]]
+        listed += [f"and {count - len(listed)} more"] if count > len(listed) else []
         raise CheckpointError(
-            f"{origin} does not fit the network ({count} keys): {'; '.join(told)}.",
+            f"{origin} does not fit the network ({count} keys): {'; '.join(listed)}.",
             "Check the task, the variant and the ratio.",
         )
 
 
 def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor, by name."""
+    """Return the shape of every tensor, by name."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def cut(text: str, length: int = 120) -> str:
-    """``text`` for an error, printable and at most ``length`` characters."""
-    return shorten(text, length)[1:-1]

@@ -1,4 +1,4 @@
-"""Parameters and operations of every variant, counted from the network itself."""
+"""Parameters and floating-point operations of networks, counted from the networks themselves."""
 
 from __future__ import annotations
 
@@ -11,16 +11,24 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dgunet.network.config import DGUNetConfig, preset
 from dgunet.network.dgunet import DGUNet
-from dgunet.terms import TASKS, VARIANTS
+from dgunet.terms import CS_RATIOS, TASKS, VARIANTS
 
 
 @dataclass(frozen=True)
 class Description:
-    """What one network costs."""
+    """Size and cost of one network.
+
+    Attributes:
+        config: the network.
+        parameters: number of parameters, dormant ones included; shared ones count once.
+        dormant: number of parameters that no output depends on.
+        convolution_flops: floating-point operations of all convolutions.
+        matrix_flops: floating-point operations of all matrix products.
+        size: height and width of the image in pixels.
+    """
 
     config: DGUNetConfig
     parameters: int
-    """Unique parameters, the dormant ones included."""
     dormant: int
     convolution_flops: int
     matrix_flops: int
@@ -28,18 +36,22 @@ class Description:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of one image, two for a multiplication with addition.
+        """Floating-point operations for one image; a multiplication with addition counts as two.
 
-        Convolutions and matrix products; normalisations, activations and the 16 x 16 solves,
-        well below one percent, are not counted.
+        Convolutions and matrix products are counted. Normalisations, activations and the 16 x 16
+        solves, well below one percent, are not.
         """
         return self.convolution_flops + self.matrix_flops
 
 
-def describe(config: DGUNetConfig, size: tuple[int, int] = (256, 256)) -> Description:
-    """Count the parameters and the operations for one image of ``size`` (height, width).
+def describe_network(config: DGUNetConfig, size: tuple[int, int] = (256, 256)) -> Description:
+    """Count the parameters and the operations for one image.
 
-    Nothing is computed: the network runs on tensors without data.
+    The network runs on tensors without data, so nothing is computed.
+
+    Args:
+        config: the network.
+        size: height and width of the image in pixels.
     """
     with FakeTensorMode(), torch.no_grad(), FlopCounterMode(display=False) as counter:
         network = DGUNet(config).eval()
@@ -57,18 +69,24 @@ def describe(config: DGUNetConfig, size: tuple[int, int] = (256, 256)) -> Descri
     )
 
 
-def variants(tasks: Iterable[str] = TASKS, architecture: str = "released") -> list[DGUNetConfig]:
-    """The configs of the paper's networks for ``tasks``, both variants, all ratios it reports."""
+def paper_networks(
+    tasks: Iterable[str] = TASKS, architecture: str = "released"
+) -> list[DGUNetConfig]:
+    """Return the paper's networks for ``tasks``: both variants, and all ratios that it reports.
+
+    Raises:
+        ConfigError: for an unknown task or architecture.
+    """
     return [
         preset(task, variant, architecture=architecture, ratio=ratio)
         for task in tasks
         for variant in VARIANTS
-        for ratio in ((1, 4, 10, 25, 50) if task == "cs" else (None,))
+        for ratio in (CS_RATIOS if task == "cs" else (None,))
     ]
 
 
 def describe_markdown(descriptions: Iterable[Description]) -> str:
-    """A Markdown table of ``descriptions``."""
+    """Format ``descriptions`` as a Markdown table."""
     lines = [
         "| Task | Network | Parameters | of these unused | GFLOPs | of these matrix products |",
         "|---|---|---:|---:|---:|---:|",

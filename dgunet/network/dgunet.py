@@ -5,8 +5,8 @@ One stage k is a gradient step (Eq. 6 or 7) followed by a proximal mapping (Eq. 
     v^k              = x_hat^{k-1} - rho^k A^T (A x_hat^{k-1} - y)
     x_hat^k, F^k     = prox(v^k, F^{k-1})
 
-Algorithm 1 is printed with its two cases exchanged: it sends an unknown A to Eq. (6) and a known
-one to Eq. (7). Eq. (6) needs A and Eq. (7) learns it, as Section 3.2 says, and so does this module.
+Algorithm 1 is printed with its two cases exchanged: it uses Eq. (6) for an unknown A and Eq. (7)
+for a known one. Eq. (6) needs A and Eq. (7) learns it; this module follows Section 3.2.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ from dgunet.system.errors import ConfigError
 
 
 class StageFeatures(NamedTuple):
-    """F^k of Eq. (9), handed from stage to stage: three scales, finest first, and SAM's f'."""
+    """F^k of Eq. (9), the features that stage k passes to stage k+1.
+
+    Attributes:
+        encoder: encoder features at full, 1/2 and 1/4 resolution, (B, n_feat + (i + 1) * scale,
+            H / 2^i, W / 2^i) at scale i.
+        decoder: decoder features at the same resolutions, (B, n_feat + i * scale, ...).
+        sam: f' of the supervised attention module, (B, n_feat, H, W).
+    """
 
     encoder: list[Tensor]
     decoder: list[Tensor]
@@ -43,18 +50,18 @@ class StageFeatures(NamedTuple):
 
 
 class StageImages(NamedTuple):
-    """The two images of one stage: v^k after the gradient step, x_hat^k after the mapping."""
+    """The images of one stage: v^k after the gradient step, x_hat^k after the mapping."""
 
     v: Tensor
     x: Tensor
 
 
 class Activations:
-    """Hands out the PReLUs of a network under construction, shared as the config says.
+    """The activations of a network under construction, shared as its configuration says.
 
-    The released code shares one slope between all gradient blocks, and one between the channel
-    attention blocks of the first and last stages or of all stages. Here they are shared within
-    one network, never between two.
+    The released code shares one PReLU slope between all gradient blocks, and one between the
+    channel attention blocks of the first and last stages or of all stages. Here, slopes are shared
+    within one network and never between two.
     """
 
     def __init__(self, config: DGUNetConfig) -> None:
@@ -63,13 +70,17 @@ class Activations:
         self._attention = nn.PReLU()
 
     def gradient(self) -> nn.Module:
-        """The activation of a gradient block."""
+        """Return the activation of a gradient block."""
         if self.config.gradient_activation == "relu":
             return nn.ReLU()
         return nn.PReLU() if self.config.prelu_sharing == "none" else self._gradient
 
     def attention(self, *, outer: bool) -> nn.Module:
-        """The activation of a channel attention block of an outer or a middle stage."""
+        """Return the activation of a channel attention block.
+
+        Args:
+            outer: whether the block belongs to the first or the last stage.
+        """
         shared = self.config.prelu_sharing == "all" or (
             outer and self.config.prelu_sharing == "outer"
         )
@@ -102,9 +113,9 @@ def _injection(config: DGUNetConfig) -> nn.Module:
 
 
 class Stage(nn.Module):
-    """Stage k < K: gradient step, then the proximal mapping of Eq. (9).
+    """Stage k < K: a gradient step, then the proximal mapping of Eq. (9).
 
-    The first stage has nothing before it: it neither injects nor fuses.
+    The first stage receives no features: it has neither injection nor fusion.
     """
 
     def __init__(self, config: DGUNetConfig, activations: Activations, *, first: bool) -> None:
@@ -121,7 +132,14 @@ class Stage(nn.Module):
     def forward(
         self, x: Tensor, y: Tensor, operator: LinearOperator | None, memory: StageFeatures | None
     ) -> tuple[StageImages, StageFeatures]:
-        """(v^k, x_hat^k) and F^k from x_hat^{k-1}, y and F^{k-1}."""
+        """Compute (v^k, x_hat^k) and F^k.
+
+        Args:
+            x: x_hat^{k-1}, (B, C, H, W) with H and W multiples of 8.
+            y: the observation, of the shape of ``x``; measurements where the operator is known.
+            operator: the known operator A, or None if it is learned.
+            memory: F^{k-1}; None for the first stage.
+        """
         v = x if self.gradient is None else self.gradient(x, y, operator)
         z = self.shallow(v)
         if self.inject is not None and memory is not None:
@@ -133,10 +151,10 @@ class Stage(nn.Module):
 
 
 class LastStage(nn.Module):
-    """Stage K: no features are handed on, and the output image has a skip of its own.
+    """Stage K: it passes no features on, and its output has a skip connection.
 
     "reduced" (code): gradient step, shallow features, injection and one convolution to the image.
-    "full" (text): encoder and decoder as in every other stage, then a convolution to the image.
+    "full" (text): encoder and decoder as in the other stages, then a convolution to the image.
     """
 
     def __init__(self, config: DGUNetConfig, activations: Activations) -> None:
@@ -160,7 +178,15 @@ class LastStage(nn.Module):
         memory: StageFeatures,
         start: Tensor,
     ) -> StageImages:
-        """(v^K, x_hat^K) from x_hat^{K-1}, y, F^{K-1} and the initial estimate x_hat^0."""
+        """Compute (v^K, x_hat^K).
+
+        Args:
+            x: x_hat^{K-1}, (B, C, H, W) with H and W multiples of 8.
+            y: the observation, of the shape of ``x``; measurements where the operator is known.
+            operator: the known operator A, or None if it is learned.
+            memory: F^{K-1}.
+            start: the initial estimate x_hat^0, (B, C, H, W).
+        """
         v = x if self.gradient is None else self.gradient(x, y, operator)
         z = self.inject(self.shallow(v), memory.sam)
         if self.encoder is not None and self.decoder is not None:
@@ -172,15 +198,19 @@ class LastStage(nn.Module):
 class DGUNet(nn.Module):
     """The network of Fig. 2: DGUNet with shared middle stages, DGUNet+ with independent ones.
 
-    Any image size is taken: the image is padded inside and the outputs are cropped. Learned
-    operator: to multiples of 8, at the right and the bottom, by reflection (repeating the end of
-    the mirror image where it is too short), and to 8 x 16 at least where the encoder normalises.
-    Block sampling: to multiples of the block, with zeros, as the published evaluation does but
-    without its extra block. An image that fits already is not padded.
+    Images may have any size: they are padded at the right and the bottom, and the outputs are
+    cropped. With a learned operator, sides are padded to multiples of 8 by reflection (repeating
+    the last mirrored row or column where the image is too small), and to 8 x 16 at least if the
+    encoder normalises. With block sampling, sides are padded to multiples of the block with zeros,
+    as in the published evaluation but without its additional block. Sides that are multiples
+    already are not padded.
+
+    Args:
+        config: the structure of the network.
 
     Raises:
-        ConfigError: for float16 input or autocast, which the subspace projection and the
-            instance statistics leave range and precision of; use bfloat16.
+        ConfigError: by the forward pass, for float16 input or autocast: the subspace projection
+            and the instance statistics exceed its range and precision. Use bfloat16.
     """
 
     def __init__(self, config: DGUNetConfig) -> None:
@@ -200,35 +230,51 @@ class DGUNet(nn.Module):
             self.dormant = _dormant(config, activations, middle)
 
     def forward(self, y: Tensor) -> list[Tensor]:
-        """[x_hat^1, ..., x_hat^K], the order of Algorithm 1; the last is the result, unclamped.
+        """Restore images.
 
         Args:
-            y: the degraded image (B, C, H, W), values in [0, 1]; for compressive sensing the
-                clean grey image (B, 1, H, W), which is sampled here.
+            y: degraded images (B, C, H, W) with values in [0, 1]; for compressive sensing the
+                clean grey images (B, 1, H, W), which are measured first.
+
+        Returns:
+            [x_hat^1, ..., x_hat^K], each (B, C, H, W), in the order of Algorithm 1. The last is
+            the result; values are not clamped to [0, 1].
+
+        Raises:
+            ConfigError: if the shape does not fit the network, or the type is float16.
         """
         return [images.x for images in self.unfold(y)]
 
     def measure(self, x: Tensor) -> Tensor:
-        """Measurements of images: (B, 1, H, W) -> (B, M, rows of blocks, columns of blocks).
+        """Measure images with the known operator: y = A x.
 
-        The sides are filled up with zeros to whole blocks, as :meth:`forward` does.
+        Args:
+            x: images (B, 1, H, W) with values in [0, 1]; sides are padded with zeros to multiples
+                of the block, as in :meth:`forward`.
+
+        Returns:
+            Measurements (B, M, H / block, W / block), with the padded sides.
 
         Raises:
             ConfigError: if the network has no known operator.
         """
         if self.operator is None:
             raise ConfigError(
-                "This network has a learned operator.", "Only compressive sensing measures."
+                "This network has a learned operator.",
+                "Only networks for compressive sensing take measurements.",
             )
         measured: Tensor = self.operator(self._pad(x))
         return measured
 
     def from_measurements(self, y: Tensor, size: tuple[int, int] | None = None) -> list[Tensor]:
-        """[x_hat^1, ..., x_hat^K] from compressive measurements instead of the image.
+        """Reconstruct images from compressive measurements.
 
         Args:
-            y: measurements (B, M, H/block, W/block) as :meth:`measure` gives them.
-            size: height and width to crop to; by default all that was measured.
+            y: measurements (B, M, H / block, W / block) as :meth:`measure` returns them.
+            size: height and width to crop to; by default nothing is cropped.
+
+        Returns:
+            [x_hat^1, ..., x_hat^K] as :meth:`forward`.
 
         Raises:
             ConfigError: if the network has no known operator, or ``y`` does not fit it.
@@ -236,7 +282,7 @@ class DGUNet(nn.Module):
         return [images.x for images in self.unfold_measurements(y, size)]
 
     def unfold(self, y: Tensor) -> list[StageImages]:
-        """As ``forward``, with v^k beside x_hat^k for every stage."""
+        """As :meth:`forward`, but return v^k and x_hat^k of every stage."""
         if y.ndim != 4 or y.shape[1] != self.config.channels:
             raise ConfigError(
                 f"input of shape {tuple(y.shape)}.",
@@ -251,7 +297,7 @@ class DGUNet(nn.Module):
     def unfold_measurements(
         self, y: Tensor, size: tuple[int, int] | None = None
     ) -> list[StageImages]:
-        """As ``from_measurements``, with v^k beside x_hat^k for every stage."""
+        """As :meth:`from_measurements`, but return v^k and x_hat^k of every stage."""
         if self.operator is None or y.ndim != 4 or y.shape[1] != self.config.measurements:
             raise ConfigError(
                 f"measurements of shape {tuple(y.shape)}.",
@@ -270,7 +316,7 @@ class DGUNet(nn.Module):
         return _crop(images, size) if size is not None else images
 
     def _stages(self, y: Tensor, start: Tensor) -> list[StageImages]:
-        """Algorithm 1 from x_hat^0 = ``start``; sizes must fit already."""
+        """Run Algorithm 1 from x_hat^0 = ``start``, whose sides are padded already."""
         _refuse_float16(start)
         images, memory = self.first(start, y, self.operator, None)
         outputs = [images]
@@ -284,7 +330,7 @@ class DGUNet(nn.Module):
     def _pad(self, y: Tensor) -> Tensor:
         h, w = y.shape[2], y.shape[3]
         m = self.config.multiple
-        # Written as blocks * m - size, so that torch.export sees multiples of m.
+        # In this form torch.export infers that the padded sides are multiples of m.
         down, right = (h + m - 1) // m * m - h, (w + m - 1) // m * m - w
         if self.operator is not None:
             return F.pad(y, (0, right, 0, down))
@@ -294,10 +340,10 @@ class DGUNet(nn.Module):
 
 
 def _extend(y: Tensor, dim: int, amount: int) -> Tensor:
-    """``y`` with ``amount`` more rows or columns at the end, mirrored.
+    """Pad ``y`` by ``amount`` at the end of dimension ``dim`` by reflection.
 
-    Where the mirror image ends before the padding does, its end is repeated. By index instead of
-    ``F.pad``, whose reflection cannot be exported for sizes left open.
+    Where the image is shorter than the padding, the last mirrored row or column is repeated. This
+    indexes instead of calling ``F.pad``, whose reflection cannot be exported with dynamic sizes.
     """
     if not torch.compiler.is_exporting() and amount == 0:
         return y
@@ -312,37 +358,37 @@ def _refuse_float16(x: Tensor) -> None:
     dtype = torch.get_autocast_dtype(x.device.type) if autocast else x.dtype
     if torch.float16 in (dtype, x.dtype):
         raise ConfigError(
-            "float16 is not supported: the Gram matrix of the subspace projection falls below its"
-            " range (entries near 1 / (H W)).",
+            "float16 is not supported: the Gram matrix of the subspace projection has entries near"
+            " 1 / (H W), below the range of float16.",
             "Use bfloat16 autocast or float32.",
         )
 
 
 def _crop(images: list[StageImages], size: tuple[int, int]) -> list[StageImages]:
-    """The upper left ``size`` of every image."""
+    """Crop every image to its upper left ``size`` (height, width)."""
     h, w = size
     if not torch.compiler.is_exporting():
         return [StageImages(v[..., :h, :w], x[..., :h, :w]) for v, x in images]
-    # Slices of sizes left open cannot be exported, index lists can.
+    # With dynamic sizes, slices cannot be exported and index lists can.
     rows, columns = (torch.arange(side, device=images[0].x.device) for side in size)
     cropped = ((i.index_select(2, rows).index_select(3, columns) for i in pair) for pair in images)
     return [StageImages(*pair) for pair in cropped]
 
 
 def _tile(blocks: Tensor, b: int, rows: int, columns: int) -> Tensor:
-    """Blocks (b * rows * columns, C, s, s), row by row -> images (b, C, rows * s, columns * s)."""
+    """Join blocks (b * rows * columns, C, s, s), row by row, to images (b, C, rows * s, ...)."""
     c, s = blocks.shape[1], blocks.shape[2]
     grid = blocks.view(b, rows, columns, c, s, s).permute(0, 3, 1, 4, 2, 5)
     return grid.reshape(b, c, rows * s, columns * s)
 
 
 def _dormant(config: DGUNetConfig, activations: Activations, middle: int) -> nn.ModuleDict:
-    """The parameters that the released code registers and never uses.
+    """Create the parameters that the released code registers and never uses.
 
-    They are kept, frozen, so that parameter counts and checkpoint keys agree with the released
-    ones: a concatenation beside the shared middle stage's projection; for compressive sensing,
-    the additive fusion of the first stage and a three-channel pair of gradient blocks in every
-    middle stage.
+    They are frozen and only make parameter counts and checkpoint keys equal to the released ones:
+    a concatenation beside the projection of the shared middle stage; for compressive sensing, the
+    additive fusion of the first stage and a pair of three-channel gradient blocks in every middle
+    stage.
     """
     modules: dict[str, nn.Module] = {}
     if config.operator == "learned":

@@ -1,7 +1,7 @@
-"""Where the paper and the released code differ, as data: what each says, and what we do.
+"""Differences between the paper and the released code, as data, and how this project handles them.
 
-A row with a field names the one field of :class:`DGUNetConfig` by which the ``paper`` and the
-``released`` architecture differ there; the tests hold table and presets together.
+Where a difference concerns the network, its row names the field of :class:`DGUNetConfig` in which
+the ``paper`` and the ``released`` architecture differ; tests compare the table with the presets.
 """
 
 from __future__ import annotations
@@ -11,17 +11,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Erratum:
-    """One difference."""
+    """One difference between the paper and the released code.
+
+    Attributes:
+        topic: what differs.
+        paper: what the paper says.
+        code: what the released code does.
+        evidence: what shows the difference: keys and shapes of the authors' state dict, or a
+            section of the paper.
+        field: the field of DGUNetConfig that selects one of the two; None if the network does not
+            differ.
+        settled: what this project does, for rows without a field.
+    """
 
     topic: str
     paper: str
     code: str
     evidence: str
-    """What shows it: keys and shapes of the authors' state dict, or a place in the paper."""
     field: str | None = None
-    """Field of DGUNetConfig that switches between the two; None where no network differs."""
     settled: str = ""
-    """For rows without a field: what this project does."""
 
 
 ERRATA: tuple[Erratum, ...] = (
@@ -38,8 +46,8 @@ ERRATA: tuple[Erratum, ...] = (
         "Algorithm 1, start",
         "x_hat^0 = y",
         "restoration y; sensing Phi^T y",
-        "Section 3.2; measurements are no image, so y cannot be x_hat^0",
-        settled="as the code, in both architectures",
+        "Section 3.2; measurements are not an image, so y cannot be x_hat^0",
+        settled="as in the code, in both architectures",
     ),
     Erratum(
         "Residual blocks of Eq. (7)",
@@ -114,7 +122,7 @@ ERRATA: tuple[Erratum, ...] = (
     ),
     Erratum(
         "Skip around the last stage",
-        "a global pathway from the mapping's input to its output, that is v^K",
+        "a global pathway from the input of the mapping to its output, that is v^K",
         "restoration adds the degraded image y; sensing adds v^K",
         "golden outputs of stage 7",
         field="last_skip",
@@ -153,7 +161,7 @@ ERRATA: tuple[Erratum, ...] = (
         "H^k in the text, H^{k-1} in Eq. (8)",
         "features of stage k-1 modulate stage k",
         "Eq. (9) takes F^{k-1}",
-        settled="H is made of stage k-1's features, in both architectures",
+        settled="H is computed from the features of stage k-1, in both architectures",
     ),
     # Sharing.
     Erratum(
@@ -193,63 +201,63 @@ ERRATA: tuple[Erratum, ...] = (
         "deraining, deblurring: Charbonnier + 0.05 edge; denoising: Charbonnier of clamped images;"
         " sensing: mean squared error of clamped images",
         "training scripts",
-        settled="the training room offers both",
+        settled="the recipes offer both (`dgunet.recipes`)",
     ),
     Erratum(
         "Learning rate and length",
         "2e-4, 4e5 iterations, 256 x 256, batch 16 for three tasks",
         "2e-4, 1e-4, 1e-4; 214,250, 396,000 and 480,000 iterations; denoising 128 x 128",
         "training configurations",
-        settled="recipes of the training room",
+        settled="one recipe for each training (`dgunet.recipes`)",
     ),
     Erratum(
         "Augmentation and weight decay",
         '"the same strategy as MPRNet"',
         "denoising: MixUp, Adam L2 1e-8, a longer cosine; deblurring: saturation jitter",
         "training scripts",
-        settled="recipes of the training room",
+        settled="one recipe for each training (`dgunet.recipes`)",
     ),
     Erratum(
         "Sensing training",
         "BSD400, batch 128, 200 epochs",
         "DIV2K and BSD400, batch 32, 400 epochs, then 100 of fine-tuning",
         "training scripts and the authors' answer in their issue 5",
-        settled="recipes of the training room",
+        settled="one recipe for each training (`dgunet.recipes`)",
     ),
     Erratum(
         "Self-ensemble in denoising",
         "not mentioned",
         "average over eight flips and rotations for SIDD and DND",
         "test scripts",
-        settled="a named choice of the evaluation protocols",
+        settled="an option of the evaluation protocols",
     ),
     Erratum(
         "SSIM",
-        "which one is not stated",
+        "the definition is not stated",
         "four different ones: 2-D Gaussian on Y, 3-D Gaussian on RGB, masked, 7 x 7 uniform",
         "evaluation scripts",
-        settled="one named protocol for each",
+        settled="one evaluation protocol for each",
     ),
     Erratum(
         "Model selection",
         "not stated",
         "best epoch on the test sets Rain100L, GoPro and Set11",
         "training scripts",
-        settled="the training room validates on held-out training pairs unless told otherwise",
+        settled="held-out training pairs by default; other selections can be configured",
     ),
     Erratum(
         "Table 5",
         "columns run into each other",
         "(stages, scales): (9,3) 31.27, (7,3) 31.06, (5,3) 30.87, (3,3) 30.68, (7,2) 30.43,"
         " (7,1) 29.67",
-        "names of the authors' left-over files and logs",
+        "names of files and logs that remain in the authors' repository",
         settled="`stages` and `fusion_scales`; fewer scales keep the finest",
     ),
     Erratum(
         "Table 6, without ISFF",
         "inter-stage feature fusion removed",
-        "the left-over file also drops the SAM features and their merge",
-        "Section 4.6; 30.09 dB without any fusion stands above 29.67 dB with one scale",
+        "the file in the authors' repository also removes the SAM features and their merge",
+        "Section 4.6; 30.09 dB without fusion is higher than 29.67 dB with one scale",
         settled='`fusion="none"` removes Eq. (8) only, as the text says',
     ),
     Erratum(
@@ -257,7 +265,7 @@ ERRATA: tuple[Erratum, ...] = (
         "33.46",
         "the five printed numbers give 33.452",
         "Table 1",
-        settled="averages are taken of unrounded means",
+        settled="averages are computed from unrounded means",
     ),
     Erratum(
         "Number of test sets",
@@ -269,24 +277,24 @@ ERRATA: tuple[Erratum, ...] = (
     Erratum(
         "Training time",
         "three days on two V100",
-        "29 minutes an epoch, 250 epochs: five days",
+        "29 minutes per epoch, 250 epochs: five days",
         "the authors' deraining log",
-        settled="measured, never quoted",
+        settled="only measured times are reported",
     ),
 )
 """Every difference known, in the order of the paper."""
 
 
 def errata_markdown() -> str:
-    """The table as a Markdown page."""
+    """Format the table as a Markdown page."""
     lines = [
         "# Errata: the paper and its code",
         "",
-        "Generated by `dgunet errata --markdown`; do not edit. A row with a field is a switch of"
-        ' the network: `preset(..., architecture="paper")` and `"released"` differ in exactly'
-        " these fields.",
+        "Generated by `dgunet errata --markdown`; do not edit. Where the last column names a field,"
+        ' `preset(..., architecture="paper")` and `preset(..., architecture="released")` differ in'
+        " that field of the configuration, and in no others.",
         "",
-        "| # | Topic | The paper says | The code does | Evidence | Field, or what we do |",
+        "| # | Topic | Paper | Code | Evidence | Field, or what dgunet does |",
         "|---|---|---|---|---|---|",
     ]
     for number, row in enumerate(ERRATA, start=1):

@@ -1,4 +1,4 @@
-"""The network for other runtimes: ``torch.export`` programs and ONNX files, any image size."""
+"""Export of networks as ``torch.export`` programs and ONNX files with dynamic image sizes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,25 @@ from dgunet.system.files import atomic_path
 
 
 class Restoration(nn.Module):
-    """The network as one image to one image: the last stage's output, unclamped."""
+    """A network that returns the output of the last stage only, unclamped."""
 
     def __init__(self, network: DGUNet) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Restore images (B, C, H, W) with values in [0, 1]; the result has the same shape."""
         return self.network(image)[-1]  # type: ignore[no-any-return]
 
 
 def export_program(network: DGUNet) -> ExportedProgram:
-    """The network as a ``torch.export`` program of one image to one image.
+    """Export the network as a ``torch.export`` program from images to restored images.
 
-    Batch, height and width stay open; sides must exceed one multiple of the padding: 9 pixels or
-    more for restoration, 33 for compressive sensing.
+    Batch size, height and width are dynamic. Sides must be larger than the multiple they are padded
+    to: 9 pixels or more for restoration, 33 or more for compressive sensing.
+
+    Raises:
+        ConfigError: for a network that maps blocks (``proximal_domain="block"``).
     """
     network, image, dims = _prepared(network)
     with torch.no_grad():
@@ -40,7 +43,7 @@ def export_program(network: DGUNet) -> ExportedProgram:
 
 
 def save_program(network: DGUNet, path: Path | str) -> None:
-    """Write :func:`export_program`'s program to ``path``, for ``torch.export.load``."""
+    """Write the program of :func:`export_program` to ``path``, for ``torch.export.load``."""
     program = export_program(network)
     with atomic_path(Path(path)) as temporary:
         torch.export.save(program, temporary)
@@ -49,11 +52,12 @@ def save_program(network: DGUNet, path: Path | str) -> None:
 def export_onnx(network: DGUNet, path: Path | str) -> None:
     """Write the network as an ONNX file with input "image" and output "restored".
 
-    Sizes stay open as in :func:`export_program`. ONNX has no linear solver, so the 16 x 16
-    systems of the subspace projection are unrolled into elementary operations there.
+    Sizes are dynamic as in :func:`export_program`. ONNX has no linear solver, so the 16 x 16
+    systems of the subspace projection are unrolled into elementary operations.
 
     Raises:
-        ConfigError: if the packages of the ``export`` extra are not installed.
+        ConfigError: if the packages of the ``export`` extra are not installed, or for a network
+            that maps blocks (``proximal_domain="block"``).
     """
     if find_spec("onnxscript") is None:
         raise ConfigError(
@@ -80,11 +84,11 @@ def export_onnx(network: DGUNet, path: Path | str) -> None:
 def _prepared(network: DGUNet) -> tuple[DGUNet, Tensor, dict[int, Dim]]:
     if network.config.proximal_domain == "block":
         raise ConfigError(
-            'a network with proximal_domain="block" cannot be exported with open sizes.',
-            'Export the "image" network; the weights are the same.',
+            'a network with proximal_domain="block" cannot be exported with dynamic sizes.',
+            'Export the network with proximal_domain="image"; it has the same weights.',
         )
     m = network.config.multiple
     dims = {0: Dim("batch", min=1), 2: Dim("height", min=m + 1), 3: Dim("width", min=m + 1)}
-    # An example that is no multiple of the padding, so that nothing is specialised to fitting.
+    # The example's sides are not multiples of the padding, so that the program always pads.
     image = torch.zeros(2, network.config.channels, 41, 107).to(next(network.parameters()))
     return copy.deepcopy(network), image, dims

@@ -13,11 +13,11 @@ class AdditiveFusion(nn.Module):
     """F_hat + Conv(F_enc^{k-1}) + Conv(F_dec^{k-1}) at one scale (Table 6, "w/o SP").
 
     Args:
-        config: gives the widths and the size of the two embedding convolutions.
-        level: encoder scale, 0 = full resolution.
+        config: defines the widths and the kernel size of the two embedding convolutions.
+        level: encoder scale; 0 is full resolution.
 
-    Shapes: the encoder features have ``config.width(level + 1)`` channels, the previous stage's
-    decoder features ``config.width(level)``, all at the same resolution.
+    Shapes: encoder features are (B, config.width(level + 1), h, w) and decoder features
+    (B, config.width(level), h, w), with h and w the sides at this scale.
     """
 
     def __init__(self, config: DGUNetConfig, level: int) -> None:
@@ -27,20 +27,20 @@ class AdditiveFusion(nn.Module):
         self.from_decoder = nn.Conv2d(config.width(level), width, kernel, padding=kernel // 2)
 
     def embed(self, encoder: Tensor, decoder: Tensor) -> Tensor:
-        """H_n^{k-1}, the first line of Eq. (8)."""
+        """Compute H_n^{k-1}, the first line of Eq. (8), from F_enc^{k-1} and F_dec^{k-1}."""
         embedded: Tensor = self.from_encoder(encoder) + self.from_decoder(decoder)
         return embedded
 
     def forward(self, features: Tensor, encoder: Tensor, decoder: Tensor) -> Tensor:
-        """The fused features, shaped as ``features``."""
+        """Compute the fused features, of the shape of ``features`` (F_hat)."""
         return features + self.embed(encoder, decoder)
 
 
 class SpatialAdaptiveFusion(AdditiveFusion):
-    """F_hat * alpha + beta with maps alpha, beta computed from H_n^{k-1}, Eq. (8).
+    """Eq. (8): F_hat * alpha + beta, with maps alpha and beta computed from H_n^{k-1}.
 
-    The text gives the embeddings' size (1x1) but none for Conv_alpha and Conv_beta; they are 3x3
-    as in the released code.
+    The text states the kernel size of the embeddings (1x1) but not of Conv_alpha and Conv_beta;
+    they are 3x3 as in the released code.
     """
 
     def __init__(self, config: DGUNetConfig, level: int) -> None:
@@ -52,7 +52,7 @@ class SpatialAdaptiveFusion(AdditiveFusion):
         self.bounded = config.fusion_gain == "one-plus-sigmoid"
 
     def forward(self, features: Tensor, encoder: Tensor, decoder: Tensor) -> Tensor:
-        """The modulated features, shaped as ``features``."""
+        """Compute the modulated features, of the shape of ``features`` (F_hat)."""
         h = self.embed(encoder, decoder)
         if self.leaky:
             h = F.leaky_relu(h, 0.1)
@@ -64,7 +64,7 @@ class SpatialAdaptiveFusion(AdditiveFusion):
 
 
 def fusions(config: DGUNetConfig) -> nn.ModuleList:
-    """The fusions of one stage's encoder: the ``fusion_scales`` finest scales, or none."""
+    """Create the fusions of one encoder, one for each of its ``fusion_scales`` finest scales."""
     if config.fusion == "none":
         return nn.ModuleList()
     kind = SpatialAdaptiveFusion if config.fusion == "spatial" else AdditiveFusion

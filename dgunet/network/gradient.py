@@ -9,9 +9,12 @@ from dgunet.network.operators import LinearOperator
 
 
 class GradientBlock(nn.Module):
-    """A residual block standing for A or A^T in Eq. (7): z + conv(act(conv(z))).
+    """Residual block in the place of A or A^T in Eq. (7): z + conv(act(conv(z))), 3x3 each.
 
-    Shapes: (B, channels, H, W) -> the same. ``activation`` may be shared between blocks.
+    Args:
+        channels: channels of the image, C.
+        width: hidden channels.
+        activation: the activation; it may be shared between blocks.
     """
 
     def __init__(self, channels: int, width: int, activation: nn.Module) -> None:
@@ -21,7 +24,7 @@ class GradientBlock(nn.Module):
         self.reduce = nn.Conv2d(width, channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        """F(z) for an image ``z``."""
+        """Map ``z`` (B, C, H, W) to the same shape."""
         reduced: Tensor = self.reduce(self.activation(self.expand(z)))
         return z + reduced
 
@@ -33,7 +36,7 @@ class FlexibleGradientDescent(nn.Module):
     blocks, Eq. (7).
 
     Args:
-        blocks: the pair (F_A, F_At), or None when the operator is known.
+        blocks: the pair (F_A, F_At) in the place of A and A^T; None if the operator is known.
     """
 
     def __init__(self, blocks: tuple[GradientBlock, GradientBlock] | None) -> None:
@@ -44,18 +47,27 @@ class FlexibleGradientDescent(nn.Module):
         self.f_a, self.f_at = blocks or (None, None)
 
     def forward(self, x: Tensor, y: Tensor, operator: LinearOperator | None) -> Tensor:
-        """The image v^k (B, C, H, W) from the estimate ``x`` and the observation ``y``."""
+        """Compute v^k (B, C, H, W).
+
+        Args:
+            x: the estimate x_hat^{k-1}, (B, C, H, W).
+            y: the observation: (B, C, H, W) if A is learned, else measurements of ``operator``.
+            operator: the known A; None if it is learned.
+
+        Raises:
+            TypeError: if the step has no learned blocks and no operator is given.
+        """
         residual = self.measure(x, operator) - y
         return x - self.rho * self.back_project(residual, operator)
 
     def measure(self, x: Tensor, operator: LinearOperator | None) -> Tensor:
-        """A x: learned, F_A(x), or the known operator's."""
+        """Compute A x with the learned block F_A, or with the known operator."""
         forward = self.f_a if self.f_a is not None else _known(operator)
         measured: Tensor = forward(x)
         return measured
 
     def back_project(self, residual: Tensor, operator: LinearOperator | None) -> Tensor:
-        """A^T r for a residual r: learned, F_At(r), or the known operator's."""
+        """Compute A^T r of a residual r with the learned block F_At, or with the known operator."""
         if self.f_at is not None:
             image: Tensor = self.f_at(residual)
             return image

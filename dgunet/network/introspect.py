@@ -1,4 +1,4 @@
-"""What the unfolded iterations do: images, step sizes, data residuals, adjointness, per stage."""
+"""Images, step sizes, data residuals and adjointness gaps of every stage of a network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dgunet.network.gradient import FlexibleGradientDescent
 
 @dataclass(frozen=True)
 class StageReport:
-    """Stage k of one run. Without a gradient step the last three are None."""
+    """Values of stage k. Without a gradient step, the last three are None."""
 
     stage: int
     v: Tensor
@@ -27,21 +27,22 @@ class StageReport:
     step_size: float | None
     """rho^k."""
     data_residual: float | None
-    """Root mean square of A^k x_hat^{k-1} - y, what the gradient step of the stage works on."""
+    """Root mean square of A^k x_hat^{k-1} - y, the residual that the gradient step uses."""
     adjointness_gap: float | None
-    """How far A^k and its partner are from adjoint: 0 for an exact pair, about 1 for unrelated
-    maps. See :func:`adjointness_gap`."""
+    """Deviation of the two maps of the gradient step from an adjoint pair: 0 for an exact pair,
+    about 1 for unrelated maps. See :func:`adjointness_gap`."""
 
 
 def inspect_network(
     network: DGUNet, image: Tensor, *, measured: bool = False, seed: int = 0
 ) -> list[StageReport]:
-    """Run ``network`` on ``image`` and report on every stage.
+    """Run ``network`` on ``image`` and return the values of every stage.
 
     Args:
-        image: (B, C, H, W) in [0, 1], as for the network itself; H and W may be anything, and
-            residuals and gaps are taken on the padded image.
-        measured: ``image`` holds compressive measurements (B, M, H/block, W/block) instead.
+        network: the network.
+        image: (B, C, H, W) with values in [0, 1] and any H and W, as for the network itself.
+            Residuals and gaps are computed on the padded image.
+        measured: whether ``image`` holds compressive measurements (B, M, H / block, W / block).
         seed: seed of the random probes of the adjointness gap.
 
     Raises:
@@ -83,12 +84,20 @@ def adjointness_gap(
     probes: int = 4,
     seed: int = 0,
 ) -> float:
-    """The mean over random u, w of |<J u, w> - <u, K w>| / sqrt(|J u| |w| |u| |K w|).
+    """Compute the mean over random u, w of |<J u, w> - <u, K w>| / sqrt(|J u| |w| |u| |K w|).
 
-    J and K are the Jacobians of the two maps of the gradient step, at ``x`` and at ``residual``:
-    Eq. (7) calls the second the transpose of the first, but learns them independently. The
-    inner products of unrelated maps are small against the norms in high dimensions, so the
-    probes w are drawn along J u plus noise of the same norm.
+    J and K are the Jacobians of the two maps of the gradient step, at ``x`` and at ``residual``.
+    Eq. (7) calls the second map the transpose of the first, but both are learned independently. In
+    high dimensions inner products of unrelated vectors are small relative to their norms, so each
+    probe w is J u plus noise of the same norm.
+
+    Args:
+        network: the network, for its known operator.
+        gradient: the gradient step.
+        x: the estimate (B, C, H, W) before the step.
+        residual: A x - y.
+        probes: number of random pairs u, w.
+        seed: seed of the probes.
     """
     generator = torch.Generator().manual_seed(seed)
     total = 0.0
@@ -105,12 +114,12 @@ def adjointness_gap(
 
 
 def stage_strip(reports: list[StageReport], observed: Tensor, *, longest: int = 512) -> Image.Image:
-    """Two rows of pictures: v^1 ... v^K above, x_hat^1 ... x_hat^K below, the input at the left.
+    """Draw two rows of images: input, v^1 ... v^K above; input, x_hat^1 ... x_hat^K below.
 
     Args:
-        reports: of :func:`inspect_network`; the first image of the batch is drawn.
-        observed: the input (B, C, H, W) in [0, 1].
-        longest: larger images are shrunk until no side has more pixels than this.
+        reports: the values of :func:`inspect_network`; the first image of the batch is drawn.
+        observed: the input (B, C, H, W) with values in [0, 1].
+        longest: largest side of a drawn image in pixels; larger images are scaled down.
     """
     label = 14
     rows = [
@@ -129,12 +138,15 @@ def stage_strip(reports: list[StageReport], observed: Tensor, *, longest: int = 
 
 
 def _thumbnail(image: Tensor, longest: int) -> Image.Image:
-    picture = Image.fromarray(to_uint8(image)).convert("RGB")
-    picture.thumbnail((longest, longest), Image.Resampling.BOX)
-    return picture
+    thumbnail = Image.fromarray(to_uint8(image)).convert("RGB")
+    thumbnail.thumbnail((longest, longest), Image.Resampling.BOX)
+    return thumbnail
 
 
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:
-    """The first image of a batch (B, C, H, W) in [0, 1] as HxWx3 or HxW bytes, clamped."""
+    """Convert the first image of a batch (B, C, H, W) to 8 bits: HxWx3, or HxW for one channel.
+
+    Values are clamped to [0, 1], scaled to [0, 255] and rounded.
+    """
     pixels = image[0].detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
     return pixels.permute(1, 2, 0).squeeze(2).cpu().numpy()

@@ -1,6 +1,6 @@
-"""The authors' checkpoints: their keys, which of their networks a file holds, import and export.
+"""Import and export of the authors' checkpoints: their keys, and which network a file contains.
 
-The authors' files are pickles of a state dict whose keys carry a data-parallel prefix, wrapped as
+The authors' files are pickles of a state dict whose keys have a data-parallel prefix, wrapped as
 ``{"state_dict": ...}`` for deraining, deblurring and denoising and bare for compressive sensing.
 """
 
@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from dgunet.network.checkpoint import compare_keys, shapes
-from dgunet.network.config import RATIOS, DGUNetConfig, preset
+from dgunet.network.config import DGUNetConfig, preset
 from dgunet.network.dgunet import DGUNet
 from dgunet.network.official_file import PREFIX, OfficialFile, read_official
 from dgunet.network.size import SCALES
+from dgunet.network.structure import RATIOS
 from dgunet.system.errors import CheckpointError
 from dgunet.system.files import write_bytes
 from dgunet.terms import TASKS
@@ -27,14 +28,14 @@ from dgunet.terms import TASKS
 REPOSITORY = "MC-E/Deep-Generalized-Unfolding-Networks-for-Image-Restoration"
 
 Pairs = Iterator[tuple[str, str]]
-"""(the authors' key, our key), in the order of the authors' state dict."""
+"""(key in the authors' state dict, key in ours), in the order of the authors' state dict."""
 
 
 def official_keys(config: DGUNetConfig) -> list[tuple[str, str]]:
-    """The authors' key for every key of our state dict, in the authors' order.
+    """Return (the authors' key, our key) for every tensor, in the order of their state dict.
 
     Raises:
-        CheckpointError: if ``config`` is no network of the authors' code, widths apart.
+        CheckpointError: if the authors' code has no such network; widths may differ.
     """
     released = preset(config.task, config.variant, ratio=config.ratio)
     free = ("n_feat", "scale", "last_width", "gradient_width", "proximal_domain")
@@ -42,7 +43,7 @@ def official_keys(config: DGUNetConfig) -> list[tuple[str, str]]:
     if changed := [name for name in ours if name not in free and ours[name] != theirs[name]]:
         raise CheckpointError(
             f"the authors' format has no network with {changed[0]}={ours[changed[0]]!r}.",
-            "Export a network of the released architecture, or keep our safetensors.",
+            "Export a network of the released architecture, or use the safetensors file.",
         )
     if config.task == "cs":
         return list(_sensing(config))
@@ -146,7 +147,7 @@ def _shared(config: DGUNetConfig) -> Pairs:
 
 
 def _plus(config: DGUNetConfig) -> Pairs:
-    """DGUNet+ for deraining, deblurring and denoising: every module once per stage."""
+    """DGUNet+ for deraining, deblurring and denoising: every stage has its own modules."""
     stages = ["first", *(f"middle.{i}" for i in range(config.stages - 2)), "last"]
     for k, ours in enumerate(stages):
         yield f"r{k}", f"{ours}.gradient.rho"
@@ -165,7 +166,7 @@ def _plus(config: DGUNetConfig) -> Pairs:
 
 
 def _sensing(config: DGUNetConfig) -> Pairs:
-    """Compressive sensing, both variants; the block and the image network have equal keys."""
+    """Compressive sensing, both variants; block and image networks have the same keys."""
     yield "Phi", "operator.phi"
     yield "r0", "first.gradient.rho"
     yield "r_final", "last.gradient.rho"
@@ -192,22 +193,29 @@ def _sensing(config: DGUNetConfig) -> Pairs:
 def recognise(
     file: OfficialFile, *, task: str | None = None, proximal_domain: str = "image"
 ) -> DGUNetConfig:
-    """Which of the authors' networks ``file`` holds, from its keys and widths.
+    """Determine from keys and widths which of the authors' networks ``file`` contains.
 
     Args:
-        task: needed only where two tasks have the same network (deblurring and denoising DGUNet).
-        proximal_domain: "image" or "block"; the weights of both steps of compressive sensing
-            look alike.
+        file: the checkpoint.
+        task: the task; required only for DGUNet for deblurring and denoising, which are the same
+            network.
+        proximal_domain: "image" or "block"; the weights of both training steps of compressive
+            sensing have the same keys and shapes.
+
+    Returns:
+        The configuration; one that does not fit if no network does, so that the comparison of keys
+        lists the differences.
 
     Raises:
-        CheckpointError: if it is none of them, or more than one.
+        CheckpointError: if several networks are possible, or none for ``task`` or the ratio.
+        ConfigError: for an unknown task or proximal domain.
     """
     tensors = file.tensors
     if ("Phi" in tensors) != (task == "cs") and task is not None:
         raise CheckpointError(
-            f"{file.path} {'holds' if 'Phi' in tensors else 'lacks'} the sampling matrix Phi, so it"
-            f" is no {task} network.",
-            "Leave --task out to have it recognised.",
+            f"{file.path} {'has' if 'Phi' in tensors else 'lacks'} the sampling matrix Phi, so it"
+            f" is not a network for {task}.",
+            "Omit --task to detect the task from the file.",
         )
     if "Phi" in tensors:
         shared = any(key.startswith("stage_model.") for key in tensors)
@@ -228,9 +236,9 @@ def recognise(
     if len(fitting) > 1:
         names = " and ".join(c.task for c in fitting)
         raise CheckpointError(
-            f"{file.path}: {names} {variant} are the same network.", "Say which with --task."
+            f"{file.path}: {names} {variant} are the same network.", "Name the task with --task."
         )
-    # Nothing fits: comparing with one of them lists what is wrong.
+    # If none fits, the comparison with any of them lists the differences.
     return fitting[0] if fitting else configs[0]
 
 
@@ -238,12 +246,13 @@ _FIRST_BLOCK = "stage1_encoder.body.0.conv_1.weight"
 
 
 def _ratio(file: OfficialFile) -> int:
-    rows = file.tensors["Phi"].shape[0] if file.tensors["Phi"].ndim == 2 else 0
+    shape = tuple(file.tensors["Phi"].shape)
+    rows = shape[0] if len(shape) == 2 else 0
     for ratio in RATIOS:
         if preset("cs", ratio=ratio).measurements == rows:
             return ratio
     raise CheckpointError(
-        f"{file.path}: Phi has shape {tuple(file.tensors['Phi'].shape)}, which is no known ratio.",
+        f"{file.path}: Phi has shape {shape}, which belongs to no known ratio.",
         f"The ratios are {', '.join(map(str, RATIOS))} percent of 1024 pixels.",
     )
 
@@ -255,37 +264,39 @@ def import_official(
     proximal_domain: str = "image",
     config: DGUNetConfig | None = None,
 ) -> tuple[DGUNet, dict[str, str]]:
-    """The network in a checkpoint of the authors' format, and a record of where it came from.
+    """Load a checkpoint of the authors' format.
 
     Args:
-        task, proximal_domain: as in :func:`recognise`.
-        config: the network to expect; by default it is recognised.
+        path: the file.
+        task: as in :func:`recognise`.
+        proximal_domain: as in :func:`recognise`.
+        config: the expected network; by default it is recognised.
 
     Returns:
-        The network in evaluation mode, and texts for ``save_network``'s metadata: ``origin``,
-        ``origin_sha256``, ``origin_format``, ``origin_dropped``.
+        The network, in evaluation mode on the CPU, and its origin as metadata for
+        ``save_network``: ``origin``, ``origin_sha256``, ``origin_format``, ``origin_dropped``.
 
     Raises:
-        CheckpointError: listing missing, unexpected and misshapen keys, or keys whose values are
-            not finite, or if unreadable.
+        CheckpointError: if the file is unreadable, its keys or shapes are not those of the network
+            (the message lists them), or values are not finite.
     """
     file = read_official(path)
     config = config or recognise(file, task=task, proximal_domain=proximal_domain)
     table = dict(official_keys(config))
     network = DGUNet(config)
-    # float64 stays float64, so that nothing is lost on the way; all else is float32.
+    # float64 weights keep their precision; all other types become float32.
     network.to(torch.promote_types(torch.float32, _dtype(file.tensors)))
     targets = network.state_dict(keep_vars=True)
     wanted = {theirs: tuple(targets[ours].shape) for theirs, ours in table.items()}
     compare_keys(wanted, shapes(file.tensors), str(path))
     if broken := [key for key, tensor in file.tensors.items() if not tensor.isfinite().all()]:
         raise CheckpointError(
-            f"{path}: {len(broken)} keys hold NaN or infinity: {', '.join(broken)}.",
-            "The training that wrote it had diverged; take an earlier checkpoint of it.",
+            f"{path}: {len(broken)} keys have NaN or infinite values: {', '.join(broken)}.",
+            "The training had diverged; use an earlier checkpoint.",
         )
     with torch.no_grad():
-        # In the file's order: where keys share one parameter, the last wins, as in the authors'
-        # loader.
+        # In the order of the file: of several keys that share one parameter, the last one counts,
+        # as in the authors' loader.
         for theirs, tensor in file.tensors.items():
             targets[table[theirs]].copy_(tensor)
     wrapped = {"": "bare", "state_dict": "wrapped"}.get(file.wrapper, f"under {file.wrapper}")
@@ -299,15 +310,15 @@ def import_official(
 
 
 def _dtype(tensors: Mapping[str, Tensor]) -> torch.dtype:
-    """The widest type among ``tensors``."""
+    """Return the data type that can represent all ``tensors``."""
     return reduce(torch.promote_types, (tensor.dtype for tensor in tensors.values()))
 
 
 def official_state(network: DGUNet) -> dict[str, Tensor]:
-    """The network's tensors under the authors' keys, in their order, without the prefix.
+    """Return the network's tensors under the authors' keys, in their order, without the prefix.
 
     Raises:
-        CheckpointError: if the network is not one of the authors' code.
+        CheckpointError: if the authors' code has no such network.
     """
     state = network.state_dict()
     return {theirs: state[ours].cpu() for theirs, ours in official_keys(network.config)}
@@ -317,7 +328,7 @@ def export_official(network: DGUNet, path: Path | str) -> None:
     """Write ``network`` in the authors' format: prefixed keys, wrapped except for sensing.
 
     Raises:
-        CheckpointError: if the network is not one of the authors' code.
+        CheckpointError: if the authors' code has no such network.
     """
     state = {PREFIX + key: tensor.clone() for key, tensor in official_state(network).items()}
     content = state if network.config.task == "cs" else {"state_dict": state}

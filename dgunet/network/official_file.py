@@ -1,4 +1,4 @@
-"""Reading a pickle of the authors' format: whatever wraps the state dict or prefixes its keys."""
+"""Reader of pickles in the authors' format, with or without wrapper and prefixed keys."""
 
 from __future__ import annotations
 
@@ -14,39 +14,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgunet.network.checkpoint import DTYPES, cut
+from dgunet.network.checkpoint import DTYPES
 from dgunet.network.size import SCALES
 from dgunet.system.errors import CheckpointError
 from dgunet.system.files import sha256_file
+from dgunet.system.reading import shorten, shorten_bare
 
 PREFIX = "module."
 WRAPPERS = ("state_dict", "params_ema", "params")
-"""Keys a state dict lies under, the first found counts: the authors', and BasicSR's two."""
+"""Keys that may hold the state dict, in order of preference: the authors', then BasicSR's two."""
 
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """A checkpoint of the authors' format as read: prefix and wrapper taken off."""
+    """Content of a checkpoint in the authors' format, without wrapper and prefix."""
 
     path: Path
     sha256: str
     tensors: dict[str, Tensor]
     wrapper: str
-    """The key that the state dict lay under; "" for a bare one."""
+    """The key that held the state dict; "" if it was not wrapped."""
     prefix: str
-    """``module.`` as often as every key began with it."""
+    """``module.``, repeated as often as all keys started with it."""
     dropped: tuple[str, ...]
-    """Stage 1 fusion weights of raw training files; the released networks do not have them."""
+    """Keys of the stage 1 fusion weights that raw training files have and released ones lack."""
 
 
 def read_official(path: Path | str) -> OfficialFile:
     """Read a pickle of the authors' format; only tensors and plain containers are unpickled.
 
-    The state dict is bare or lies under one of `WRAPPERS`; all keys may begin with ``module.``,
+    The state dict is bare or the value of one of `WRAPPERS`. All keys may start with ``module.``,
     any number of times.
 
     Raises:
-        CheckpointError: if the file is missing, holds anything else, or mixes prefixes.
+        CheckpointError: if there is no such file, it has other content, or only some of its keys
+            are prefixed.
     """
     path = Path(path)
     hint = "Give a .pth or .pkl file written by the authors' training or by checkpoint export."
@@ -55,13 +57,14 @@ def read_official(path: Path | str) -> OfficialFile:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist.", "Check the path.") from error
-    except pickle.UnpicklingError as error:  # its own words advise to read the file unsafely
+    except pickle.UnpicklingError as error:  # torch's message advises unsafe loading
         raise CheckpointError(
-            f"{path} cannot be read safely: {_foreign(str(error))}.",
+            f"{path} cannot be read safely: {_refusal_reason(str(error))}.",
             "Save the weights alone: torch.save({'state_dict': network.state_dict()}, FILE).",
         ) from error
     except Exception as error:  # a damaged pickle may fail in any of its instructions
-        reason = cut(str(error).splitlines()[0]) if str(error) else type(error).__name__
+        first_line = str(error).partition("\n")[0]
+        reason = shorten_bare(first_line, 120) if first_line else type(error).__name__
         raise CheckpointError(f"{path} cannot be read safely: {reason}.", hint) from error
     wrapper = _wrapper(content)
     state = content[wrapper] if wrapper else content
@@ -69,14 +72,15 @@ def read_official(path: Path | str) -> OfficialFile:
         raise CheckpointError(f"{path} holds no state dict.", hint)
     if below := [key for key, value in state.items() if isinstance(value, Mapping)]:
         raise CheckpointError(
-            f"{path}: {cut(str(below[0]))} is a mapping, not a tensor.",
-            f"If the weights lie under it, save them bare, or under one of {', '.join(WRAPPERS)}.",
+            f"{path}: {shorten_bare(str(below[0]), 120)} is a mapping, not a tensor.",
+            f"If it holds the weights, save them bare, or under one of {', '.join(WRAPPERS)}.",
         )
     for key, value in state.items():
         if not isinstance(key, str):
-            raise CheckpointError(f"{path}: the key {cut(repr(key))} is not a name.", hint)
+            raise CheckpointError(f"{path}: the key {shorten(key)} is not a string.", hint)
         if not isinstance(value, Tensor) or value.dtype not in DTYPES or not _plain(value):
-            raise CheckpointError(f"{path}: {cut(key)} is not a tensor of real numbers.", hint)
+            shown = shorten_bare(key, 120)
+            raise CheckpointError(f"{path}: {shown} is not a tensor of real numbers.", hint)
     prefix = ""
     while all(key.startswith(prefix + PREFIX) for key in state):
         prefix += PREFIX
@@ -89,20 +93,20 @@ def read_official(path: Path | str) -> OfficialFile:
 
 
 def _check_file(path: Path, hint: str) -> None:
-    """Refuse what could block for ever, or unpacks to more than it is."""
+    """Refuse files that could block forever or unpack to more than their size."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise CheckpointError(f"{path} is not a regular file.", hint)
         with zipfile.ZipFile(path) as archive:
             packed = any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist())
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return  # not there, or no zip: torch says so, or reads its older format
+        return  # missing, or not a zip file: torch reports it, or reads its older format
     if packed:
-        raise CheckpointError(f"{path} is compressed, as torch never writes it.", hint)
+        raise CheckpointError(f"{path} is compressed, which torch never writes.", hint)
 
 
 def _plain(tensor: Tensor) -> bool:
-    """Whether the numbers lie in memory as they are: not sparse, and none of them twice."""
+    """Whether the tensor is dense, on the CPU, and no element shares memory with another."""
     return (
         tensor.layout == torch.strided
         and tensor.device.type == "cpu"
@@ -111,19 +115,19 @@ def _plain(tensor: Tensor) -> bool:
 
 
 def _wrapper(content: Any) -> str:
-    """The key under which ``content`` holds the state dict; "" for none of `WRAPPERS`."""
+    """Return the key of `WRAPPERS` under which ``content`` has a state dict; "" for none."""
     found = (key for key in WRAPPERS if isinstance(content, Mapping) and key in content)
     return next((key for key in found if not isinstance(content[key], Tensor)), "")
 
 
-def _foreign(words: str) -> str:
-    """Why torch refuses a pickle: what it holds beside tensors, if torch names it."""
-    found = re.search(r"GLOBAL ([\w.]+)", words)
+def _refusal_reason(message: str) -> str:
+    """Explain why torch refuses a pickle; ``message`` may name an object beside the tensors."""
+    found = re.search(r"GLOBAL ([\w.]+)", message)
     if found is None:
-        return "it is damaged, no checkpoint, or holds more than tensors"
-    kind = {"scalar": "a number of numpy, ", "_reconstruct": "an array of numpy, "}
+        return "it is damaged, not a checkpoint, or contains more than tensors"
+    kind = {"scalar": "a NumPy number, ", "_reconstruct": "a NumPy array, "}
     named = kind.get(found[1].rpartition(".")[2], "") if found[1].startswith("numpy.") else ""
-    return f"beside tensors it holds {named}{cut(found[1])}"
+    return f"beside tensors it contains {named}{shorten_bare(found[1], 120)}"
 
 
 _STALE = frozenset(

@@ -1,7 +1,7 @@
 """The informative proximal mapping (IPMM) of a stage, in the order of Section 3.2.
 
 Channel attention block -> encoder at three scales (with inter-stage fusion) -> decoder ->
-supervised attention module, whose features the next stage takes in by subspace projection.
+supervised attention module, whose features the next stage receives by subspace projection.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ from dgunet.network.size import SCALES, SUBSPACE
 
 
 def conv3x3(channels_in: int, channels_out: int, *, bias: bool = True) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the resolution (zero padding)."""
+    """Return a 3x3 convolution with zero padding, which keeps the resolution."""
     return nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
 
 
 class ChannelAttentionBlock(nn.Module):
-    """CAB: z + u * sigmoid(W2 relu(W1 mean(u))), u = conv(act(conv(z))); channels reduced by 4."""
+    """CAB: z + u * sigmoid(W2 relu(W1 mean(u))) with u = conv(act(conv(z))).
+
+    The mean is over all pixels, and W1 reduces the channels by 4.
+
+    Args:
+        width: number of channels, a multiple of 4.
+        activation: the activation between the two convolutions; it may be shared.
+    """
 
     def __init__(self, width: int, activation: nn.Module) -> None:
         super().__init__()
@@ -33,14 +40,14 @@ class ChannelAttentionBlock(nn.Module):
         self.excite = nn.Conv2d(width // 4, width, 1, bias=False)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Features (B, width, H, W) -> the same shape."""
+        """Map features (B, width, H, W) to features of the same shape."""
         u: Tensor = self.reduce(self.activation(self.expand(z)))
         attention = self.excite(F.relu(self.squeeze(u.mean((2, 3), keepdim=True))))
         return z + u * torch.sigmoid(attention)
 
 
 class ShallowFeatures(nn.Module):
-    """The entrance of the proximal mapping: a convolution from the image, then a CAB."""
+    """First layers of the proximal mapping: a convolution of the image, then a CAB."""
 
     def __init__(self, channels: int, width: int, activation: nn.Module) -> None:
         super().__init__()
@@ -48,7 +55,7 @@ class ShallowFeatures(nn.Module):
         self.attend = ChannelAttentionBlock(width, activation)
 
     def forward(self, v: Tensor) -> Tensor:
-        """Image (B, channels, H, W) -> features (B, width, H, W)."""
+        """Map an image (B, channels, H, W) to features (B, width, H, W)."""
         features: Tensor = self.attend(self.lift(v))
         return features
 
@@ -61,17 +68,17 @@ class HalfInstanceNorm(nn.Module):
         self.norm = nn.InstanceNorm2d(width // 2, affine=True)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Features (B, width, H, W) with H * W > 1 -> the same shape."""
+        """Map features (B, width, H, W) with H * W > 1 to features of the same shape."""
         first, second = z.chunk(2, dim=1)
         return torch.cat([self.norm(first), second], dim=1)
 
 
 class ResidualBlock(nn.Module):
-    """RB of the encoder and the decoder.
+    """Residual block of the encoder and the decoder.
 
-    "plain" (text): conv, ReLU, conv, plus the identity. "leaky" (code): conv, normalisation where
-    asked, LeakyReLU 0.2, conv, LeakyReLU 0.2, plus a 1x1 convolution of the input. Where a plain
-    block changes the number of channels, its identity is a 1x1 convolution too.
+    "plain" (text): conv, ReLU, conv, plus the input. "leaky" (code): conv, half-instance
+    normalisation if ``norm``, LeakyReLU 0.2, conv, LeakyReLU 0.2, plus a 1x1 convolution of the
+    input. A plain block that changes the number of channels also convolves its input (1x1).
     """
 
     def __init__(
@@ -89,7 +96,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        """Features (B, channels_in, H, W) -> (B, channels_out, H, W)."""
+        """Map features (B, channels_in, H, W) to (B, channels_out, H, W)."""
         hidden = self.norm(self.first(z))
         hidden = F.leaky_relu(hidden, 0.2) if self.leaky else F.relu(hidden)
         hidden = self.second(hidden)
@@ -103,8 +110,8 @@ class Encoder(nn.Module):
     """Residual blocks at full, 1/2 and 1/4 resolution and a bottleneck at 1/8.
 
     Args:
-        config: gives widths, block, normalisation and downsampling.
-        fusions: one fusion for each of the finest scales (empty: nothing is fused).
+        config: defines widths, residual block, normalisation and downsampling.
+        fusions: one fusion for each fused scale, finest first; empty to fuse nothing.
     """
 
     def __init__(self, config: DGUNetConfig, fusions: nn.ModuleList) -> None:
@@ -125,11 +132,15 @@ class Encoder(nn.Module):
     def forward(
         self, z: Tensor, previous: tuple[list[Tensor], list[Tensor]] | None
     ) -> tuple[list[Tensor], Tensor]:
-        """Features F_enc at the three scales, finest first, and the bottleneck at 1/8.
+        """Compute the features F_enc^k and the bottleneck.
 
         Args:
-            z: features (B, n_feat, H, W), H and W multiples of 8.
+            z: features (B, n_feat, H, W) with H and W multiples of 8.
             previous: (F_enc^{k-1}, F_dec^{k-1}) of the previous stage, both finest first.
+
+        Returns:
+            F_enc^k at three scales, finest first: (B, n_feat + (i + 1) * scale, H / 2^i, W / 2^i);
+            and the bottleneck (B, n_feat + 3 * scale, H / 8, W / 8).
         """
         features = []
         for level in range(SCALES):
@@ -142,10 +153,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Upsampling, merge with the encoder's features of the same scale, residual block; x 3.
+    """Three times: upsampling, merge with the encoder features of that scale, residual block.
 
-    "concatenate" (code): the skip passes a convolution and is concatenated behind the upsampled
-    features. "add" (figure 2): the skip is added, and the block narrows the channels.
+    "concatenate" (code): the skip is convolved and concatenated to the upsampled features. "add"
+    (Fig. 2): the skip is added, and the residual block reduces the number of channels.
     """
 
     def __init__(self, config: DGUNetConfig) -> None:
@@ -160,7 +171,12 @@ class Decoder(nn.Module):
             self.blocks.append(ResidualBlock(merged, narrow, config, norm=False))
 
     def forward(self, bottleneck: Tensor, encoder: list[Tensor]) -> list[Tensor]:
-        """Features F_dec at the three scales, finest first: widths n_feat, +scale, +2 scale."""
+        """Compute F_dec^k at three scales, finest first: (B, n_feat + i * scale, H / 2^i, W / 2^i).
+
+        Args:
+            bottleneck: (B, n_feat + 3 * scale, H / 8, W / 8).
+            encoder: F_enc^k, finest first.
+        """
         features: list[Tensor] = []
         z = bottleneck
         for up, skip, block, encoded in zip(
@@ -180,10 +196,11 @@ def _upsample(channels_in: int, channels_out: int, config: DGUNetConfig) -> nn.M
 
 
 class SupervisedAttention(nn.Module):
-    """SAM: the stage's image x_hat = v + conv(f), and the features f' for the next stage.
+    """SAM: computes the stage's image x_hat = v + conv(f) and the features f' for the next stage.
 
-    f' = f + conv(f) * sigmoid(conv(x_hat)) with the attention map (text, and compressive sensing
-    code), f' = f + conv(f) without it (deraining, deblurring and denoising code).
+    With the attention map (text; code for compressive sensing) f' = f + conv(f) *
+    sigmoid(conv(x_hat)); without it (code for deraining, deblurring and denoising)
+    f' = f + conv(f). All convolutions are 1x1 without bias.
     """
 
     def __init__(self, config: DGUNetConfig) -> None:
@@ -194,7 +211,12 @@ class SupervisedAttention(nn.Module):
         self.attention = nn.Conv2d(c, n, 1, bias=False) if config.sam_attention else None
 
     def forward(self, f: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """(x_hat, f') from the decoder features ``f`` (B, n_feat, H, W) and the image ``v``."""
+        """Compute x_hat (B, C, H, W) and f' (B, n_feat, H, W).
+
+        Args:
+            f: decoder features (B, n_feat, H, W).
+            v: the image v^k, (B, C, H, W).
+        """
         x: Tensor = v + self.image(f)
         refined = self.features(f)
         if self.attention is not None:
@@ -203,13 +225,13 @@ class SupervisedAttention(nn.Module):
 
 
 class SubspaceProjection(nn.Module):
-    """The previous stage's features, projected on a subspace learned from both stages.
+    """Projection of the previous stage's features b on a subspace learned from both stages.
 
-    S (16 x HW) is a convolution of [x, b], each row divided by its L1 norm; b is replaced by
-    P b with P = S^T (S S^T)^{-1} S, and the output is x + conv([x, P b]).
+    S (16 x HW) is a convolution of [x, b] whose rows are divided by their L1 norms. With the
+    projection P = S^T (S S^T)^{-1} S, the output is x + conv([x, P b]).
 
-    The projection always runs in float32 or better: in bfloat16 the Gram matrix S S^T is wrong
-    by several percent. Its 16 x 16 system is solved, never inverted.
+    The projection always runs in float32 or float64: in bfloat16 the Gram matrix S S^T has errors
+    of several percent. The 16 x 16 system is solved; the matrix is not inverted.
     """
 
     def __init__(self, width: int) -> None:
@@ -217,24 +239,24 @@ class SubspaceProjection(nn.Module):
         self.subspace = conv3x3(2 * width, SUBSPACE)
         self.merge = conv3x3(2 * width, width)
         self.unrolled = False
-        """Solve by unrolled elimination: for ONNX, which has no linear solver."""
+        """Whether to solve by unrolled elimination, for ONNX, which has no linear solver."""
 
     def forward(self, x: Tensor, b: Tensor) -> Tensor:
-        """``x`` with ``b`` injected; all (B, width, H, W)."""
+        """Compute x + conv([x, P b]); ``x``, ``b`` and the result are (B, width, H, W)."""
         with torch.autocast(x.device.type, enabled=False):
             projected = self.project(x.to(self.subspace.weight.dtype), b)
         merged: Tensor = self.merge(torch.cat([x, projected.to(x.dtype)], dim=1))
         return x + merged
 
     def project(self, x: Tensor, b: Tensor) -> Tensor:
-        """P b, in float32 or better."""
+        """Compute P b (B, width, H, W) in float32, or in float64 for a float64 network."""
         s = self.subspace(torch.cat([x, b.to(x.dtype)], dim=1)).flatten(2)
         wide = torch.promote_types(s.dtype, torch.float32)
         s = s.to(wide)
         s = s / (1e-6 + s.abs().sum(dim=2, keepdim=True))
         gram = s @ s.mT
-        # One unit of rounding on the diagonal: below the error of the Gram matrix itself, and it
-        # keeps the system solvable when the rows of S are equal (a constant feature map).
+        # Machine epsilon on the diagonal is below the error of the Gram matrix itself, and keeps
+        # the system solvable when the rows of S are equal (constant feature maps).
         ulp, tiny = torch.finfo(wide).eps, torch.finfo(wide).tiny
         ridge = ulp * gram.diagonal(dim1=1, dim2=2).mean(dim=1) + tiny
         gram = gram + torch.diag_embed(ridge.unsqueeze(1).expand(-1, SUBSPACE))
@@ -245,9 +267,14 @@ class SubspaceProjection(nn.Module):
 
 
 def _eliminate(a: Tensor, b: Tensor) -> Tensor:
-    """Solve ``a z = b`` for symmetric positive definite ``a`` (B, n, n) in elementary operations.
+    """Solve ``a z = b`` by Gauss-Jordan elimination, in elementary operations.
 
-    Gauss-Jordan without pivoting, which positive definite systems do not need.
+    Args:
+        a: symmetric positive definite matrices (B, n, n), which need no pivoting.
+        b: right-hand sides (B, n, m).
+
+    Returns:
+        The solutions z, (B, n, m).
     """
     system = torch.cat([a, b], dim=2)
     for i in range(a.shape[1]):
@@ -258,13 +285,13 @@ def _eliminate(a: Tensor, b: Tensor) -> Tensor:
 
 
 class Concatenation(nn.Module):
-    """The plain way to take in the previous stage's features: conv([x, b]), without projection."""
+    """Injection of the previous stage's features without projection: conv([x, b])."""
 
     def __init__(self, width: int, width_out: int) -> None:
         super().__init__()
         self.merge = conv3x3(2 * width, width_out, bias=False)
 
     def forward(self, x: Tensor, b: Tensor) -> Tensor:
-        """Features (B, width_out, H, W) from ``x`` and ``b``, both (B, width, H, W)."""
+        """Compute features (B, width_out, H, W) from ``x`` and ``b``, both (B, width, H, W)."""
         merged: Tensor = self.merge(torch.cat([x, b], dim=1))
         return merged

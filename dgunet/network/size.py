@@ -1,24 +1,22 @@
-"""How many parameters a network has, from its config alone: asked before anything is allocated."""
+"""Number of parameters of a network, computed from its structure before anything is allocated."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dgunet.network.config import DGUNetConfig
+from dgunet.network.structure import NetworkStructure
 
 SCALES = 3
-"""Resolutions of the encoder above its bottleneck."""
+"""Number of encoder resolutions above the bottleneck: 1, 1/2 and 1/4."""
 
 SUBSPACE = 16
-"""Basis vectors of the subspace projection."""
+"""Number of basis vectors of the subspace projection."""
 
 
-def count_parameters(config: DGUNetConfig) -> int:
-    """Weights and biases of every convolution, norm and sampling matrix, the dormant ones too.
+def count_parameters(config: NetworkStructure) -> int:
+    """Count the weights and biases of all convolutions, norms and the sampling matrix.
 
-    Left out are single numbers: the step sizes and the slopes of the PReLUs.
+    Dormant parameters are included. Scalar parameters (step sizes and PReLU slopes) are not.
     """
     middle = min(1, config.stages - 2) if config.shared else config.stages - 2
     plain = (
@@ -42,26 +40,26 @@ def _gradient_block(channels: int, width: int) -> int:
     return _conv(channels, width, 3) + _conv(width, channels, 3)
 
 
-def _gradient(config: DGUNetConfig) -> int:
+def _gradient(config: NetworkStructure) -> int:
     if not config.gradient or config.operator != "learned":
         return 0
     return 2 * _gradient_block(config.channels, config.gradient_width)
 
 
-def _shallow(config: DGUNetConfig) -> int:
+def _shallow(config: NetworkStructure) -> int:
     n = config.n_feat
     attention = 2 * _conv(n, n, 3, bias=False) + 2 * _conv(n, n // 4, 1, bias=False)
     return _conv(config.channels, n, 3, bias=False) + attention
 
 
-def _residual(config: DGUNetConfig, inputs: int, outputs: int, *, norm: bool) -> int:
+def _residual(config: NetworkStructure, inputs: int, outputs: int, *, norm: bool) -> int:
     total = _conv(inputs, outputs, 3) + _conv(outputs, outputs, 3)
     if config.residual_block == "leaky" or inputs != outputs:
         total += _conv(inputs, outputs, 1)
     return total + (2 * (outputs // 2) if norm else 0)
 
 
-def _encoder(config: DGUNetConfig) -> int:
+def _encoder(config: NetworkStructure) -> int:
     widths = [config.width(level) for level in (0, 1, 2, 3, 3)]
     norm = config.encoder_norm == "half-instance"
     total = sum(_residual(config, a, b, norm=norm) for a, b in pairwise(widths))
@@ -70,7 +68,7 @@ def _encoder(config: DGUNetConfig) -> int:
     return total
 
 
-def _decoder(config: DGUNetConfig) -> int:
+def _decoder(config: NetworkStructure) -> int:
     total = 0
     joined = config.decoder_merge == "concatenate"
     for level in range(SCALES, 0, -1):
@@ -82,17 +80,17 @@ def _decoder(config: DGUNetConfig) -> int:
     return total
 
 
-def _sam(config: DGUNetConfig) -> int:
+def _sam(config: NetworkStructure) -> int:
     n, c = config.n_feat, config.channels
     return n * n + n * c + (c * n if config.sam_attention else 0)
 
 
-def _embedding(config: DGUNetConfig, level: int) -> int:
+def _embedding(config: NetworkStructure, level: int) -> int:
     width, side = config.width(level + 1), config.fusion_kernel
     return _conv(width, width, side) + _conv(config.width(level), width, side)
 
 
-def _fusions(config: DGUNetConfig) -> int:
+def _fusions(config: NetworkStructure) -> int:
     if config.fusion == "none":
         return 0
     total = 0
@@ -111,12 +109,12 @@ def _concatenation(n: int, outputs: int) -> int:
     return _conv(2 * n, outputs, 3, bias=False)
 
 
-def _injection(config: DGUNetConfig) -> int:
+def _injection(config: NetworkStructure) -> int:
     n = config.n_feat
     return _projection(n) if config.injection == "projection" else _concatenation(n, n)
 
 
-def _last(config: DGUNetConfig) -> int:
+def _last(config: NetworkStructure) -> int:
     n, c, full = config.n_feat, config.channels, config.last_stage == "full"
     projected = config.last_injection == "projection"
     width = n if projected or full else n + config.last_width

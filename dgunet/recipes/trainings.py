@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from dgunet.config import TrainingSettings, ValidationSettings
 from dgunet.network import DGUNetConfig, preset
-from dgunet.network.describe import describe
+from dgunet.network.describe import describe_network
 from dgunet.system.errors import ConfigError
 
 BACKWARD = 2
@@ -85,7 +85,7 @@ class Recipe:
 
 @functools.cache
 def _forward_flops(network: DGUNetConfig, patch: int) -> int:
-    return describe(network, (patch, patch)).flops
+    return describe_network(network, (patch, patch)).flops
 
 
 def logged_rate() -> float:

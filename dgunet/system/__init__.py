@@ -1,1 +1,1 @@
-"""Files, folders, locks, processes and untrusted text: what every other package stands on."""
+"""Files, folders, locks, processes and untrusted text: the base of all other packages."""

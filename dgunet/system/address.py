@@ -1,8 +1,8 @@
-"""Addresses of servers and files, which may carry secrets: shown and stored without them.
+"""Addresses of servers and files that may contain secrets, and redaction of texts.
 
-An `Address` shows itself without user, password, query and fragment. `redact` does the same to
-every address in a text, and takes out of it what else looks like a secret (``password=...``), the
-secrets of every `Address` made so far and those that the environment holds, in any wording.
+An `Address` is shown without user, password, query and fragment. `redact` does the same for every
+address in a text. It also removes other text that looks like a secret (``password=...``), and the
+secrets of the environment and of every `Address` created so far, in any encoding.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote
 
 HIDDEN = "***"
-"""Stands where a secret stood."""
+"""Replaces a secret."""
 
 SHORTEST = 6
-"""Characters: a shorter secret is taken out of addresses, but not searched for in other words."""
+"""Shorter secrets (in characters) are removed from addresses but not from other text."""
 
 IN_ENVIRONMENT = (
     "MLFLOW_TRACKING_PASSWORD",
@@ -30,18 +30,18 @@ IN_ENVIRONMENT = (
     "PGPASSWORD",
     "MYSQL_PWD",
 )
-"""Variables whose values are secrets."""
+"""Environment variables whose values are secrets."""
 
 _SECRET_NAME = (
     r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api_?key|access_?key|signature|credential|\bsig)"
 )
 _URL = re.compile(
     r"([A-Za-z][A-Za-z0-9+.\-]{0,30}):(/{2,})"
-    r"((?:(?:(?!://)\S)*@)?"  # what comes before a host may hold quotes, but no space
+    r"((?:(?:(?!://)\S)*@)?"  # user and password may contain quotes, but no space
     r"(?:(?![A-Za-z][A-Za-z0-9+.\-]{0,30}://)[^\s'\"<>`])*)"
 )
 _BARE = re.compile(r"(?<![^\s'\"(\[=,<])[^\s:]{0,200}:(?!//)\S{0,400}@(?!sha256:)(?=[\w\[])")
-"""``user:password@`` without a scheme; not an image's digest after a registry's port."""
+"""``user:password@`` without a scheme, but not the digest of a container image."""
 
 _NAMED = re.compile(
     rf"(?i)(?<!\w)([\w.\-]{{0,40}}{_SECRET_NAME}\w{{0,20}})"
@@ -61,16 +61,16 @@ _known: set[str] = set()
 
 @dataclass(frozen=True)
 class Address:
-    """An address that never shows the user, password or query it may hold.
+    """An address that is shown without user, password, query and fragment.
 
-    ``str``, ``repr`` and formatting give the redacted form; only `reveal` gives the whole one,
-    which goes to the client that connects and nowhere else.
+    ``str``, ``repr`` and formatting return the redacted form. Only `reveal` returns the whole
+    address, for the client that connects.
     """
 
     _whole: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        # A password that is also the name of the database or host tells nothing by itself.
+        # A password that equals the name of the database or host is not removed from other text.
         _known.update(_secrets_in(self._whole) - set(re.split(r"[^\w\-]+", str(self))))
 
     def reveal(self) -> str:
@@ -79,13 +79,13 @@ class Address:
 
     @property
     def scheme(self) -> str:
-        """``https``, ``sqlite`` and the like, in lower case; "" for a path."""
+        """The scheme in lower case, such as ``https`` or ``sqlite``; "" for a path."""
         head, mark, _ = self._whole.partition("://")
         return head.lower() if mark else ""
 
     @property
     def has_secret(self) -> bool:
-        """Whether it holds a password, a token as user, or a query that is named like a secret."""
+        """Whether it contains a password, a token as user, or a query named like a secret."""
         _, mark, rest = self._whole.partition("://")
         user, at, _ = _split(rest)[0].rpartition("@")
         query = parse_qsl(self._whole.partition("?")[2])
@@ -94,7 +94,7 @@ class Address:
 
     @property
     def has_query(self) -> bool:
-        """Whether anything follows a question mark."""
+        """Whether it contains a query."""
         return "?" in self._whole
 
     def __str__(self) -> str:
@@ -112,10 +112,10 @@ class Address:
 
 
 def redact(text: str) -> str:
-    """``text`` without the user, password, query and fragment of every address, and other secrets.
+    """Remove secrets from ``text``, and user, password, query and fragment from its addresses.
 
-    What looks like an address but breaks the rules (a password with an unescaped ``/`` or ``@``) is
-    rather shown too short than too long.
+    Of a malformed address (a password with an unescaped ``/`` or ``@``) too much is removed rather
+    than too little.
 
     >>> redact("no answer from https://me:secret@host:5000/x?token=1")
     'no answer from https://host:5000/x'
@@ -124,7 +124,7 @@ def redact(text: str) -> str:
     """
     held = {os.environ.get(name, "") for name in IN_ENVIRONMENT}
     known = [s for s in sorted(_known | held, key=len, reverse=True) if len(s) >= SHORTEST]
-    text = _without(text, (s for s in known if len(s.split()) > 1))  # its address has a space
+    text = _without(text, (s for s in known if len(s.split()) > 1))  # no address matches them
     return _without(_patterns(text), known)
 
 
@@ -143,23 +143,23 @@ def _patterns(text: str) -> str:
 
 
 def _without_secrets(scheme: str, rest: str) -> str:
-    """What may be shown of an address behind its slashes."""
+    """Return the part of an address after ``://`` that may be shown."""
     authority, mark, tail = _split(rest)
     path = (mark + tail).partition("?")[0].partition("#")[0]
     if "@" in authority:
-        # A second @ in the path: the password may hold the first.
+        # With a second @ in the path, the first one may belong to the password.
         return HIDDEN if "@" in path else authority.rpartition("@")[2] + path
     local = scheme.lower().partition("+")[0] in _LOCAL
     if local or "@" not in rest or ":" not in rest.rpartition("@")[0]:
         return authority + path
     if ":" not in authority or (scheme.lower() in _WEB and _PORT.fullmatch(authority)):
         return HIDDEN if "@" in path else authority + path  # a user or password with a slash?
-    # A password with a slash or a question mark that should have been escaped; databases take it.
+    # A password with an unescaped slash or question mark, which database drivers accept.
     return _without_secrets(scheme, rest.partition("@")[2]) if rest.count("@") == 1 else HIDDEN
 
 
 def _split(rest: str) -> tuple[str, str, str]:
-    """Authority, the character that ends it, and what follows."""
+    """Split at the end of the authority: authority, the character that ends it, the rest."""
     end = re.search(r"[/?#]", rest)
     if end is None:
         return rest, "", ""
@@ -167,7 +167,7 @@ def _split(rest: str) -> tuple[str, str, str]:
 
 
 def _secrets_in(whole: str) -> set[str]:
-    """The password and the secret values of the query, in every form a message may have them."""
+    """Return password and secret query values, in every encoding a message may contain."""
     _, mark, rest = whole.partition("://")
     authority, _, _ = _split(rest if mark else whole)
     login = (authority if "@" in authority else rest or whole).rpartition("@")[0]

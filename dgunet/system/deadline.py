@@ -1,6 +1,6 @@
-"""A limit for a whole answer, however slowly its bytes drip in.
+"""Time limit for a complete response, however slowly its bytes arrive.
 
-The time limits of network libraries hold for the next byte, not for the answer.
+The timeouts of network libraries apply to the next byte and not to the whole response.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 def within(limit: float | Callable[[], float], work: Callable[[], T]) -> T:
-    """The result of ``work``, or whatever it raises.
+    """Run ``work`` in a thread of its own and return its result.
 
-    It is done in a thread of its own. One that is late is left to itself: nobody can stop it, and
-    it does not hold up the end of the process.
+    A thread that exceeds the limit cannot be stopped; it continues as a daemon thread, which does
+    not delay the end of the process.
 
     Args:
-        limit: seconds, or a function that gives them and may give fewer as time goes on.
-        work: what to do; takes nothing.
+        limit: seconds, or a function that returns them; its value may decrease meanwhile.
+        work: a function without arguments.
 
     Raises:
-        TimeoutError: if ``work`` is not done in time.
+        TimeoutError: if ``work`` does not finish in time.
+        BaseException: any exception that ``work`` raises.
     """
     results: list[T] = []
     failures: list[BaseException] = []
@@ -37,7 +38,7 @@ def within(limit: float | Callable[[], float], work: Callable[[], T]) -> T:
     def run() -> None:
         try:
             results.append(context.run(work))
-        except BaseException as error:  # it is the caller's
+        except BaseException as error:  # raised again in the caller's thread
             failures.append(error)
         finally:
             done.set()
@@ -45,9 +46,9 @@ def within(limit: float | Callable[[], float], work: Callable[[], T]) -> T:
     started = time.monotonic()
     threading.Thread(target=run, daemon=True, name="within").start()
     seconds = limit if callable(limit) else lambda: limit
-    while not done.wait(min(_LOOK_SECONDS, max(0.0, started + seconds() - time.monotonic()))):
+    while not done.wait(min(_POLL_SECONDS, max(0.0, started + seconds() - time.monotonic()))):
         if time.monotonic() - started >= seconds():
-            raise TimeoutError(f"no whole answer within {seconds():g} s")
+            raise TimeoutError(f"no complete answer within {seconds():g} s")
     if failures:
         raise failures[0]
     return results[0]

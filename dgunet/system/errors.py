@@ -1,4 +1,4 @@
-"""Errors a user can fix: each names the file or key, the value, and what to do."""
+"""Errors that a user can fix. Messages name the file or key and the value, hints how to fix it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dgunet.system.address import redact
 
 
 class DgunetError(Exception):
-    """A failure the user can act on.
+    """An error that the user can fix.
 
-    The command line prints it as one line and exits with a non-zero status; no traceback.
-    Addresses in it are kept without user, password and query.
+    The command line prints it as one line without a traceback and exits with a non-zero status.
+    User, password and query of addresses are removed from it.
 
     Args:
-        message: what is wrong, naming the file or key and the value.
-        hint: what to do about it, as one sentence.
+        message: what is wrong, with the file or key and the value.
+        hint: how to fix it, as one sentence.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -30,30 +30,31 @@ class ConfigError(DgunetError):
 
 
 class DataError(DgunetError):
-    """A data set is missing, incomplete, corrupt or not what its name says."""
+    """A dataset is missing, incomplete, damaged, or not the one that its name says."""
 
 
 class CheckpointError(DgunetError):
-    """A checkpoint is unreadable or does not fit the network."""
+    """A checkpoint is unreadable, or does not fit the network."""
 
 
 class EvaluationError(DgunetError):
-    """An image or a result cannot be scored under the protocol asked for."""
+    """An image or a result cannot be scored with the requested protocol."""
 
 
 _EXHAUSTED = re.compile(
     r"can't allocate memory|cannot allocate memory|not enough memory|out of memory"
     r"|insufficient memory|bad_alloc|bad allocation|could not create a (primitive|memory)"
-    # What the interpreter says when an extension lost the error of an allocation.
+    # The interpreter's message when an extension loses the error of an allocation.
     r"|returned NULL without setting an exception",
     re.IGNORECASE,
 )
 
 
 def exhausts_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that there is no memory left, in the words of whichever library.
+    """Whether ``error`` reports that there is no memory left.
 
-    torch and OpenCV raise plain errors with a text, Python and numpy a ``MemoryError``.
+    Python and NumPy raise a ``MemoryError``; torch and OpenCV raise general errors, which are
+    recognised by their messages.
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True

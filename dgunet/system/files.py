@@ -1,11 +1,11 @@
-"""Files and folders that are whole or absent, power failures included; digests; clear errors.
+"""Atomic writing of files and folders, digests, and clear errors.
 
-The promise of `atomic_path`, `atomic_folder` and the ``write_`` functions: when they return, the
-new content is on the disk under its final name; before that, a kill or a power failure at any
-moment leaves the old content or the new one under that name, whole. For that, content is flushed to
-the disk before the rename and the folder that holds the name after it, and a folder takes the place
-of another in one step where the system can exchange two names (Linux; elsewhere the old one is
-moved aside for a moment, and `dgunet.system.leftovers` moves it back after a kill).
+When `atomic_path`, `atomic_folder` and the ``write_`` functions return, the new content is on the
+disk under its final name. A kill or a power failure before that leaves either the complete old or
+the complete new content under that name. Content is flushed to the disk before it is renamed, and
+the folder afterwards. A folder replaces another one in one step where the system can exchange two
+names (Linux); elsewhere the old folder is moved aside first, and `dgunet.system.leftovers` moves it
+back after a kill.
 """
 
 from __future__ import annotations
@@ -24,40 +24,41 @@ from typing import Any
 from dgunet.system import leftovers
 from dgunet.system.errors import DgunetError
 
-_MENDS = {
+_EXPLANATIONS = {
     errno.ENOSPC: ("the disk is full", "Free some space and run the same command again."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space and run the same command again."),
     errno.EACCES: ("permission denied", "Choose a folder that you may write to."),
     errno.EPERM: ("operation not permitted", "Choose a folder that you may write to."),
     errno.EROFS: ("the file system is read-only", "Choose a folder that you may write to."),
     errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),
-    errno.ENOTDIR: ("a file stands where a folder should be", "Choose another place."),
-    errno.EISDIR: ("a folder stands where a file should be", "Choose another place."),
-    errno.EEXIST: ("something stands there already", "Choose another place, or move it away."),
-    errno.ENOTEMPTY: ("something stands there already", "Choose another place, or move it away."),
-    errno.EIO: ("the disk reports an error", "Check the disk before you trust what is on it."),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "Choose another path."),
+    errno.EISDIR: ("the path is a folder, not a file", "Choose another path."),
+    errno.EEXIST: ("the path exists already", "Choose another path, or move it away."),
+    errno.ENOTEMPTY: ("the path exists already", "Choose another path, or move it away."),
+    errno.EIO: ("the disk reports an error", "Check the disk and the files on it."),
 }
 
 _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def refused(error: BaseException) -> bool:
-    """Whether the operating system refused to write: no space, no right, or only for reading."""
+    """Whether the operating system refused to write: no space, no permission, or read-only."""
     return isinstance(error, OSError) and error.errno in _REFUSALS
 
 
 def explain(error: OSError) -> tuple[str, str] | None:
-    """What the operating system's error means and what to do about it; None if unknown here."""
-    return _MENDS.get(error.errno or 0)
+    """Return meaning and hint of an error of the operating system; None for other errors."""
+    return _EXPLANATIONS.get(error.errno or 0)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals while writing ``path`` into one clear line.
+    """Convert errors of the operating system while writing ``path`` into a `DgunetError`.
 
     Raises:
-        DgunetError: for a full disk, a quota, a read-only or forbidden folder, a name that is too
-            long or taken by something else.
+        DgunetError: for a full disk or quota, a folder without write permission, a name that is
+            too long, or a path that exists already.
+        OSError: any other error, unchanged.
     """
     try:
         yield
@@ -69,23 +70,31 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def check_folder(path: Path, option: str = "--out") -> None:
-    """Refuse ``path`` as a folder to write into if it, or what it lies in, is a file.
+    """Check that ``path`` can be a folder to write into.
+
+    Args:
+        path: the folder; it need not exist.
+        option: the command line option that names it, for errors.
 
     Raises:
-        DgunetError: naming ``option``.
+        DgunetError: if the path or one of its parents is a file.
     """
-    for place in (path, *path.parents):
-        if place.is_dir():
+    for ancestor in (path, *path.parents):
+        if ancestor.is_dir():
             return
-        if place.exists() or place.is_symlink():
-            raise DgunetError(f"{option} {path}: {place} is no folder.", "Name a folder.")
+        if ancestor.exists() or ancestor.is_symlink():
+            raise DgunetError(f"{option} {path}: {ancestor} is not a folder.", "Name a folder.")
 
 
 def check_file(path: Path, option: str = "--out") -> None:
-    """Refuse ``path`` as a file to write if it is a folder, or lies in a file.
+    """Check that ``path`` can be a file to write.
+
+    Args:
+        path: the file; it need not exist.
+        option: the command line option that names it, for errors.
 
     Raises:
-        DgunetError: naming ``option``.
+        DgunetError: if the path is a folder, or one of its parents is a file.
     """
     if path.is_dir():
         raise DgunetError(f"{option} {path} is a folder.", "Name a file.")
@@ -93,9 +102,9 @@ def check_file(path: Path, option: str = "--out") -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file's content, or a folder's names, to the disk.
+    """Flush the content of a file, or the names in a folder, to the disk.
 
-    A file system that cannot flush a folder (some network ones) is left to its own promises.
+    File systems that cannot flush a folder (some network file systems) are not an error.
     """
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -118,7 +127,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make ``path`` and the folders above it; their names are on the disk when this returns."""
+    """Create ``path`` and its parents; their names are on the disk when this returns."""
     missing = []
     here = path
     while not here.exists():
@@ -128,19 +137,16 @@ def make_folder(path: Path) -> None:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
-            if path.exists():  # and is no folder
+            if path.exists():  # it is a file
                 raise
         else:
-            break  # else another process removed it between two looks
+            break  # otherwise another process removed it meanwhile
     for made in missing:
         sync(made.parent)
 
 
 def rename(source: Path, target: Path) -> None:
-    """Rename a file or folder; the new name is on the disk when this returns.
-
-    The content must have been flushed before.
-    """
+    """Rename a file or folder whose content is flushed; the new name is on the disk afterwards."""
     source.rename(target)
     sync(target.parent)
     if source.parent != target.parent:
@@ -149,10 +155,13 @@ def rename(source: Path, target: Path) -> None:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; rename it into place when the block succeeds.
+    """Yield a temporary path beside ``path``, and rename it to ``path`` when the block succeeds.
 
-    An interruption at any moment leaves either the old file or the new one, never a part.
-    The temporary name keeps the suffix, because image libraries choose the format by it.
+    An interruption at any moment leaves either the complete old or the complete new file. The
+    temporary name keeps the suffix, from which image libraries derive the format.
+
+    Raises:
+        DgunetError: if the file cannot be written; see `writing`.
     """
     with writing(path):
         make_folder(path.parent)
@@ -170,9 +179,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _not_private(path: Path) -> None:
-    """Give a file that a library made for its owner only the rights of any new file beside it.
+    """Give a file that only its owner can read the default permissions of new files.
 
-    safetensors does so, and another user's container could not read the weights.
+    safetensors creates such files, and the containers of other users could not read the weights.
     """
     if path.stat().st_mode & 0o077:
         return
@@ -184,9 +193,13 @@ def _not_private(path: Path) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder; it replaces ``path`` when the block succeeds.
+    """Yield an empty temporary folder, which replaces ``path`` when the block succeeds.
 
-    The replacement is one step: at no moment is there neither the old folder nor the new one.
+    On Linux the replacement is one step, so that either the old or the new folder exists at any
+    moment.
+
+    Raises:
+        DgunetError: if the folder cannot be written; see `writing`.
     """
     with partial_folder(path) as temporary:
         yield temporary
@@ -194,7 +207,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         if not path.exists() and not path.is_symlink():
             rename(temporary, path)
         elif _exchange(temporary, path):
-            sync(path.parent)  # what was there is under the temporary name now
+            sync(path.parent)  # the old folder has the temporary name now
         else:
             old = path.with_name(leftovers.partial_name(path.name, "old"))
             path.rename(old)
@@ -204,9 +217,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def partial_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside ``path`` that is removed at the end, for making ``path`` in.
+    """Yield an empty folder beside ``path`` for building it, and remove that folder afterwards.
 
-    What dead processes left beside ``path`` is removed first.
+    Leftovers of dead processes beside ``path`` are removed first.
     """
     with writing(path):
         make_folder(path.parent)
@@ -223,14 +236,14 @@ _tidied: set[Path] = set()
 
 
 def _tidy(folder: Path, *, every_time: bool = False) -> None:
-    """Remove what dead processes left in ``folder``; files' folders are looked at once."""
+    """Remove leftovers of dead processes from ``folder``, at most once unless ``every_time``."""
     if every_time or folder not in _tidied:
         _tidied.add(folder)
         leftovers.remove_dead(folder)
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Exchange two names in one step; False where the system or file system cannot."""
+    """Exchange two names in one step; return False if the system or file system cannot."""
     call = _renameat2()
     if call is None:
         return False
@@ -258,33 +271,33 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write ``content`` to ``path`` atomically as UTF-8 with Unix line ends."""
+    """Write ``content`` to ``path`` atomically as UTF-8 with Unix line endings."""
     write_bytes(path, content.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` to ``path`` atomically as indented JSON, keys in the order given."""
+    """Write ``content`` to ``path`` atomically as indented JSON; keys keep their order."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def sha256_bytes(content: bytes) -> str:
-    """Hexadecimal SHA-256 of ``content``."""
+    """Return the hexadecimal SHA-256 of ``content``."""
     return hashlib.sha256(content).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of the file at ``path``, read in pieces."""
+    """Return the hexadecimal SHA-256 of the file at ``path``, which is read in chunks."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def sha256_source(path: Path) -> str:
-    """Hexadecimal SHA-256 of a source file with Unix line ends, whatever the clone made of them."""
+    """Return the hexadecimal SHA-256 of a source file after conversion to Unix line endings."""
     return sha256_bytes(path.read_bytes().replace(b"\r\n", b"\n"))
 
 
 def sha256_json(content: Any) -> str:
-    """Hexadecimal SHA-256 of ``content`` as canonical JSON (sorted keys, no spaces)."""
+    """Return the hexadecimal SHA-256 of ``content`` as canonical JSON (sorted keys, no spaces)."""
     return sha256_bytes(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
 
 
@@ -295,9 +308,13 @@ def tree_digest(
     digest: Callable[[Path], str] = sha256_file,
     keep: Callable[[Path], bool] = lambda path: True,
 ) -> str:
-    """SHA-256 over the sorted lines ``<sha256>  <relative path>`` of the files in ``folder``.
+    """Return the SHA-256 of the sorted lines ``<sha256>  <relative path>`` of a folder's files.
 
-    ``pattern`` and ``keep`` choose files, at any depth; ``digest`` is taken of each.
+    Args:
+        folder: the folder.
+        pattern: glob pattern of the files, at any depth.
+        digest: computes the digest of a file.
+        keep: selects files by their path.
     """
     files = sorted(p for p in folder.rglob(pattern) if p.is_file() and keep(p))
     lines = [f"{digest(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]

@@ -1,16 +1,16 @@
-"""Files that programs leave in folders of images beside the images."""
+"""Detection of hidden and system files in folders of images."""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-_LEFT_BEHIND = frozenset({"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini"})
+_SYSTEM_FILES = frozenset({"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini"})
 
 
 def is_hidden(path: Path, folder: Path) -> bool:
-    """Whether ``path``, or a folder on the way to it from ``folder``, is hidden or left behind.
+    """Whether ``path``, or a folder between it and ``folder``, is hidden or a system file.
 
-    Notebooks keep copies in ``.ipynb_checkpoints``, macOS writes ``._1.png`` and ``.DS_Store``.
+    Notebooks keep copies in ``.ipynb_checkpoints``; macOS writes ``._1.png`` and ``.DS_Store``.
     """
     return has_hidden_part(path.relative_to(folder).as_posix())
 
@@ -22,9 +22,9 @@ def has_hidden_part(path: str) -> bool:
 
 def is_hidden_name(name: str) -> bool:
     """Whether a file or folder called ``name`` is hidden or left behind by a program."""
-    return name.startswith(".") or name in _LEFT_BEHIND
+    return name.startswith(".") or name in _SYSTEM_FILES
 
 
 def left_out(folder: Path, count: int, hidden: int) -> str:
-    """One line on files of ``folder`` that were not taken: how many, and how many are hidden."""
-    return f"{folder}: {count} files left out ({hidden} hidden, {count - hidden} no images)"
+    """Return a line on the files of ``folder`` that were ignored: how many, and how many hidden."""
+    return f"{folder}: {count} files ignored ({hidden} hidden, {count - hidden} not images)"

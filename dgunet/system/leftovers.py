@@ -1,7 +1,8 @@
-"""What a killed process leaves half made, told from what a living one is making.
+"""Partial files and folders of killed processes, distinguished from those of running ones.
 
-Everything half made has a name ``.NAME.OWNER.partial``, where OWNER says which process makes it.
-The next run of the same step removes those whose process is gone; ``dgunet clean`` lists the rest.
+A partial file or folder is called ``.NAME.OWNER.partial``, where OWNER identifies the process that
+writes it. The next run of the same step removes those of dead processes; ``dgunet clean`` lists the
+others.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ NAME_BYTES = 255
 """Longest name of a file on Linux's file systems."""
 
 FOREIGN_SECONDS = 24 * 3600.0
-"""What another machine or container makes counts as left behind after so long without a change."""
+"""Partial files of other machines or containers count as left behind after this time unchanged."""
 
 _OWNED = re.compile(
     r"\..*\.(?P<space>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}"
@@ -38,33 +39,33 @@ _UNOWNED = re.compile(
     r"|mlflow\.db\.[0-9a-f]{8}\.partial",
     re.DOTALL,
 )
-"""Names that versions before 0.2 gave; they do not tell whose they are."""
+"""Names of versions before 0.2, which do not identify the process."""
 
 
 def partial_name(name: str, kind: str = "partial", suffix: str = "") -> str:
-    """A name for what this process is making, hidden, unique and short enough for a file system.
+    """Return a hidden, unique name for a file or folder that this process is writing.
 
     Args:
-        name: of what is being made; shortened if it must be.
-        kind: ``partial``, or ``old`` for what a finished one replaces.
-        suffix: its ending, which image libraries choose the format by.
+        name: the final name; it is shortened if the result would exceed `NAME_BYTES`.
+        kind: ``partial``, or ``old`` for a folder that is being replaced.
+        suffix: file name suffix, from which image libraries derive the format.
     """
     tail = f".{_owner(os.getpid())}-{uuid.uuid4().hex[:8]}.{kind}"
     tail += suffix if len(suffix.encode()) <= 16 else ""
-    room = NAME_BYTES - len(tail) - 1 - len(suffix.encode())
-    head = name.encode(errors="surrogateescape")[:room].decode(errors="ignore")
+    available = NAME_BYTES - len(tail) - 1 - len(suffix.encode())
+    head = name.encode(errors="surrogateescape")[:available].decode(errors="ignore")
     return f".{head}{tail}"
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something half made.
+    """A partial file or folder.
 
     Attributes:
-        path: file or folder.
-        dead: its process is gone for certain, or nothing changed for `FOREIGN_SECONDS`.
-        bytes: it takes.
-        changed: seconds since 1970.
+        path: the file or folder.
+        dead: whether its process is certainly gone, or nothing changed for `FOREIGN_SECONDS`.
+        bytes: its size.
+        changed: time of the last change in seconds since 1970.
     """
 
     path: Path
@@ -74,19 +75,19 @@ class Leftover:
 
 
 def leftovers_in(folder: Path) -> Iterator[Leftover]:
-    """Everything half made directly in ``folder``."""
+    """Yield the partial files and folders directly in ``folder``."""
     with suppress(OSError):
         for path in sorted(folder.iterdir()):
-            if path.name.startswith((".", "mlflow.db.")) and (told := _judged(path)):
-                yield told
+            if path.name.startswith((".", "mlflow.db.")) and (found := _leftover(path)):
+                yield found
 
 
 def leftovers_below(top: Path, *, skip: frozenset[str] = frozenset()) -> Iterator[Leftover]:
-    """Everything half made in ``top`` and its folders, links not followed.
+    """Yield the partial files and folders in ``top`` and its subfolders; links are not followed.
 
     Args:
         top: the folder.
-        skip: names of folders that are left out.
+        skip: names of subfolders to ignore.
     """
     for here, folders, _ in os.walk(top):
         found = list(leftovers_in(Path(here)))
@@ -96,9 +97,12 @@ def leftovers_below(top: Path, *, skip: frozenset[str] = frozenset()) -> Iterato
 
 
 def remove_dead(folder: Path) -> list[Path]:
-    """Remove from ``folder`` what dead processes of this machine left; gives what was removed.
+    """Remove the leftovers of dead processes of this machine from ``folder``.
 
-    An old folder that was moved aside and not replaced is moved back instead.
+    An old folder that was moved aside and not yet replaced is moved back instead.
+
+    Returns:
+        The removed files and folders.
     """
     removed = []
     with suppress(OSError):
@@ -116,7 +120,7 @@ def remove_dead(folder: Path) -> list[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder; nothing happens if it is gone."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -125,9 +129,9 @@ def remove(path: Path) -> None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock of the file at ``path``; no file is no lock.
+    """Whether a process holds the lock of the file at ``path``, as `filelock` takes it.
 
-    `filelock` takes the same locks. One that cannot be looked at counts as held.
+    A missing file is not locked; a file that cannot be opened counts as locked.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -153,7 +157,7 @@ def _put_back(old: Path, found: re.Match[str]) -> bool:
     return True
 
 
-def _judged(path: Path) -> Leftover | None:
+def _leftover(path: Path) -> Leftover | None:
     found = _OWNED.fullmatch(path.name)
     if found is None and not _UNOWNED.fullmatch(path.name):
         return None
@@ -163,7 +167,7 @@ def _judged(path: Path) -> Leftover | None:
 
 
 def extent(path: Path) -> tuple[float, int]:
-    """When something in it changed last, and its bytes."""
+    """Return the time of the last change in a file or folder, and its size in bytes."""
     changed, size = 0.0, 0
     for each in (path, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())):
         with suppress(OSError):
@@ -185,7 +189,7 @@ def _about(start: int) -> range:
 
 
 def _started(pid: int) -> int:
-    """When the process began, in seconds since 1970; -1000 if there is none."""
+    """Return the start time of a process in seconds since 1970; -1000 if it does not run."""
     try:
         process = psutil.Process(pid)
         return -1000 if process.status() == psutil.STATUS_ZOMBIE else int(process.create_time())
@@ -195,13 +199,13 @@ def _started(pid: int) -> int:
 
 @cache
 def _owner(pid: int) -> str:
-    """This process in a name; looked up once a process, forked ones have another number."""
+    """Return the identification of this process in names; cached per process ID, so per fork."""
     return f"{_space()}-{pid}-{_started(pid)}"
 
 
 @cache
 def _space() -> str:
-    """Names the machine, its boot and its process numbers: where a pid means one process."""
+    """Identify machine, boot and PID namespace, within which a PID denotes one process."""
     facts = [socket.gethostname()]
     with suppress(OSError):
         facts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))

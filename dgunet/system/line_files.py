@@ -1,8 +1,8 @@
-"""Logs of JSON lines that grow: each line carries a check sum and is on the disk when told.
+"""Append-only logs of JSON lines with checksums, flushed to the disk line by line.
 
 A line is a JSON object whose last key ``sum`` holds the first 16 digits of the SHA-256 of the line
-without it. A line that was cut off by a kill, or changed afterwards, is found by its number and
-does not hide the others.
+without it. A line that a kill truncated, or that was changed afterwards, is reported by its number;
+the other lines remain readable.
 """
 
 from __future__ import annotations
@@ -21,61 +21,61 @@ from dgunet.system.errors import DgunetError
 from dgunet.system.reading import parse_json, read_bytes
 
 LINE_BYTES = 16 << 20
-"""A line is at most this long; a longer one counts as damaged."""
+"""Largest size of a line; a longer line counts as damaged."""
 
 LOG_BYTES = 4 << 30
-"""A log is at most this large."""
+"""Largest size of a log."""
 
 _SUM = re.compile(rb'(.*), "sum": "([0-9a-f]{16})"\}', re.DOTALL)
 
 
 def format_line(entry: Mapping[str, Any]) -> bytes:
-    """One line with its check sum and its line end.
+    """Return ``entry`` as a line with its checksum and line ending.
 
     Raises:
         ValueError: for an empty entry, or one that has a key ``sum``.
     """
     if not entry or "sum" in entry:
-        raise ValueError("an entry has at least one key, and none called sum")
+        raise ValueError("an entry needs at least one key, and none called sum")
     body = json.dumps(entry, ensure_ascii=True).encode()
     return body[:-1] + f', "sum": "{_digest(body)}"}}\n'.encode()
 
 
 def parse_line(line: bytes, *, unchecked: bool = False) -> dict[str, Any]:
-    """The entry of one line without its line end.
+    """Return the entry of a line.
 
     Args:
-        line: as `format_line` made it.
-        unchecked: also take a line without a check sum, as versions before 0.2 wrote them.
+        line: a line of `format_line`, without its line ending.
+        unchecked: also accept a line without checksum, as versions before 0.2 wrote them.
 
     Raises:
-        ValueError: if the line is not whole: no JSON object, or its check sum is another.
+        ValueError: if the line is not a JSON object, or its checksum is missing or wrong.
     """
     if len(line) > LINE_BYTES:
         raise ValueError(f"it is longer than {LINE_BYTES:,} bytes")
     found = _SUM.fullmatch(line)
     body = found[1] + b"}" if found else line
     if found is None and not unchecked:
-        raise ValueError("it has no check sum")
+        raise ValueError("it has no checksum")
     if found is not None and found[2].decode() != _digest(body):
-        raise ValueError("its check sum is another")
+        raise ValueError("its checksum is wrong")
     try:
         entry = parse_json(body.decode(), "the line")
     except (DgunetError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from error
     if not isinstance(entry, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     return entry
 
 
 @dataclass
 class Lines:
-    """What a log holds.
+    """Content of a log.
 
     Attributes:
-        entries: of the whole lines, in order.
-        damaged: number (from 1) and reason of each line that is not whole.
-        torn: the last line has no line end: it is being written, or a kill cut it off.
+        entries: the entries of all intact lines, in order.
+        damaged: number (from 1) and reason of each damaged line.
+        torn: whether the last line has no line ending: it is being written, or a kill truncated it.
     """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
@@ -84,30 +84,35 @@ class Lines:
 
 
 def read_lines(path: Path, *, unchecked: bool = False) -> Lines:
-    """All whole lines of the log at ``path``; none if it is not there.
+    """Read the log at ``path``; a missing file is an empty log.
+
+    Args:
+        path: the file.
+        unchecked: as in `parse_line`.
 
     Raises:
-        DgunetError: if it is not a regular file or cannot be read.
+        DgunetError: if the path is not a regular file, or cannot be read.
     """
-    told = Lines()
+    found = Lines()
     try:
         content = read_bytes(path, limit=LOG_BYTES)
     except FileNotFoundError:
-        return told
+        return found
     *lines, last = content.split(b"\n")
-    told.torn = bool(last)
+    found.torn = bool(last)
     for number, line in enumerate(lines, start=1):
         try:
-            told.entries.append(parse_line(line, unchecked=unchecked))
+            found.entries.append(parse_line(line, unchecked=unchecked))
         except ValueError as error:
-            told.damaged.append((number, str(error)))
-    return told
+            found.damaged.append((number, str(error)))
+    return found
 
 
 def append_line(handle: IO[bytes], entry: Mapping[str, Any]) -> None:
-    """Add one line to a log opened for appending; it is on the disk when this returns.
+    """Append ``entry`` to a log of `open_log`; it is on the disk when this returns.
 
-    A line that an earlier writer was killed in is ended first, so that it stays the only damage.
+    Raises:
+        ValueError: as `format_line`.
     """
     handle.write(format_line(entry))
     handle.flush()
@@ -115,7 +120,14 @@ def append_line(handle: IO[bytes], entry: Mapping[str, Any]) -> None:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open the log at ``path`` for `append_line`, its last line ended, its name on the disk."""
+    """Open the log at ``path`` for `append_line`; create it and its folder if necessary.
+
+    A truncated last line gets a line ending, so that only this line is damaged. The name of a new
+    log is on the disk when this returns.
+
+    Raises:
+        DgunetError: if the log cannot be written.
+    """
     with files.writing(path):
         files.make_folder(path.parent)
         new = not path.exists()

@@ -1,7 +1,7 @@
-"""Ending with the parent: a worker whose launcher was killed must not work on alone.
+"""End of worker processes whose parent was killed.
 
-SIGKILL reaches one process only. The workers it had started would go on, write results and tell
-MLflow that they finished, while the same command runs a second time.
+SIGKILL ends one process only. Without this, the workers of a killed launcher would continue, write
+results and report to MLflow that they finished, while the same command runs a second time.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 VARIABLE = "DGUNET_PARENT"
-"""Environment variable: the process whose end shall end the one started next."""
+"""Environment variable with the ID of the process whose end also ends the process started next."""
 
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
 
 STATUS = 137
-"""Exit status of a worker whose parent is gone: as if it had been killed itself."""
+"""Exit status of a worker whose parent is gone, the same as after SIGKILL."""
 
 _watched: set[int] = set()
 
 
 def end_with_parent(parent: int | None = None) -> None:
-    """End this process at once, without a last word to anybody, when its parent is gone.
+    """End this process immediately when its parent is gone.
 
-    Nothing is flushed or delivered: what is on the disk is what a kill would leave, and the next
-    run goes on from there. Looks at the parent's number four times a second, in a thread.
+    Nothing is flushed or delivered: the files are as after a kill, and the next run resumes from
+    them. A thread checks the parent's process ID every `POLL_SECONDS`.
 
     Args:
-        parent: the number of the process that started this one. Without it the present parent is
-            taken; process 1 counts as gone already unless it runs Python, as every launcher does.
+        parent: process ID of the parent; by default the current parent. Every launcher runs Python,
+            so a current parent with ID 1 that does not run Python means that the launcher is gone.
     """
     if parent is None:
         parent = os.getppid()
@@ -49,7 +49,7 @@ def end_with_parent(parent: int | None = None) -> None:
 
 
 def end_with_named_parent() -> None:
-    """`end_with_parent` if `VARIABLE` names one; its own children do not inherit the wish."""
+    """Call `end_with_parent` if `VARIABLE` is set; children of this process do not inherit it."""
     named = os.environ.pop(VARIABLE, "")
     if named.isdecimal():
         end_with_parent(int(named))
@@ -57,12 +57,12 @@ def end_with_named_parent() -> None:
 
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     _end()
 
 
 def _is_python(number: int) -> bool:
-    """Whether the process runs Python; True where that cannot be seen."""
+    """Whether the process runs Python; True if that cannot be determined."""
     try:
         return "python" in Path(psutil.Process(number).exe()).name.lower()
     except (psutil.Error, OSError):
@@ -71,6 +71,6 @@ def _is_python(number: int) -> bool:
 
 def _end() -> None:
     with suppress(OSError, ValueError):
-        sys.stderr.write("dgunet: the process that started this one is gone: it ends too\n")
+        sys.stderr.write("dgunet: the parent process is gone; ending this process\n")
         sys.stderr.flush()
     os._exit(STATUS)

@@ -1,8 +1,8 @@
-"""Reading text, JSON and YAML that others wrote: bounded in size, depth and time.
+"""Reading of untrusted text, JSON and YAML with limits on size, nesting and expansion.
 
-Every reader of a file that a user or a stranger may have written goes through here, so that a
-pipe, a file of gigabytes, bytes that are not UTF-8 or a document that expands without end is one
-line that names the file.
+All files that users or other programs may have written are read with these functions, so that a
+pipe, a file of gigabytes, bytes that are not UTF-8 or a document that expands without limit gives a
+one-line error that names the file.
 """
 
 from __future__ import annotations
@@ -21,24 +21,28 @@ import yaml
 from dgunet.system.errors import DataError, DgunetError
 
 TEXT_BYTES = 64 << 20
-"""A text is at most this large; per-image results of 10,000 images take two megabytes."""
+"""Largest size of a text; per-image results of 10,000 images have two megabytes."""
 
 DEPTH = 64
-"""Lists and mappings are nested at most this deep."""
+"""Largest nesting depth of lists and mappings."""
 
 NODES = 200_000
-"""Values that a YAML document holds at most, each alias counted as what it stands for."""
+"""Largest number of values in a YAML document, with all aliases expanded."""
 
 Kind = type[DgunetError]
 
 
 def open_regular(path: Path, *, kind: Kind = DataError) -> BinaryIO:
-    """Open a regular file for reading, without ever waiting for somebody to write to it.
+    """Open a regular file for reading; a pipe without a writer does not block.
+
+    Args:
+        path: the file.
+        kind: class of the error to raise.
 
     Raises:
-        FileNotFoundError: if nothing is there.
-        DgunetError: of ``kind``, for a folder, pipe, device or socket, or a file that may not be
-            read.
+        FileNotFoundError: if there is no such file.
+        DgunetError: of ``kind``, for a folder, pipe, device or socket, or a file without read
+            permission.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -48,21 +52,20 @@ def open_regular(path: Path, *, kind: Kind = DataError) -> BinaryIO:
         raise kind(f"{path} cannot be read ({_reason(error)}).") from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise kind(f"{path} is not a regular file.", "Put a file in its place.")
+        raise kind(f"{path} is not a regular file.", "Replace it with a file.")
     return os.fdopen(handle, "rb")
 
 
 def read_bytes(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -> bytes:
-    """The content of a regular file of at most ``limit`` bytes.
+    """Read a regular file of at most ``limit`` bytes.
 
     Raises:
-        FileNotFoundError: if nothing is there; callers know what its absence means.
-        DgunetError: of ``kind``, for a folder, pipe, device or socket (which could block for
-            ever), a file that is too large, or one that may not be read.
+        FileNotFoundError: if there is no such file.
+        DgunetError: of ``kind``, as `open_regular`, or if the file is too large.
     """
     with open_regular(path, kind=kind) as file:
         try:
-            # Not at once what the limit allows: the memory for it would be reserved.
+            # read(limit) would allocate the whole limit, whatever the size of the file.
             size = os.fstat(file.fileno()).st_size
             content = file.read(min(limit, max(size, 1 << 16)) + 1)
         except OSError as error:
@@ -73,20 +76,25 @@ def read_bytes(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -
 
 
 def read_text(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark.
+    """Read a UTF-8 file, with or without a byte order mark.
 
     Raises:
-        FileNotFoundError: if nothing is there.
-        DgunetError: as `read_bytes`, or naming the line that is not UTF-8.
+        FileNotFoundError: if there is no such file.
+        DgunetError: of ``kind``, as `read_bytes` and `decode`.
     """
     return decode(read_bytes(path, limit=limit, kind=kind), str(path), kind=kind)
 
 
 def decode(content: bytes, origin: str, *, kind: Kind = DataError) -> str:
-    """``content`` as UTF-8 text without a byte order mark and NULs; ``origin`` is named in errors.
+    """Decode UTF-8, with or without a byte order mark.
+
+    Args:
+        content: the bytes.
+        origin: where they come from, for errors.
+        kind: class of the error to raise.
 
     Raises:
-        DgunetError: naming the line that is not UTF-8 or holds a NUL.
+        DgunetError: of ``kind``, naming the first line that is not UTF-8 or contains a NUL byte.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -98,32 +106,38 @@ def decode(content: bytes, origin: str, *, kind: Kind = DataError) -> str:
         ) from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise kind(f"{origin}, line {line}: it holds a NUL byte.", "The file is damaged.")
+        raise kind(f"{origin}, line {line}: it contains a NUL byte.", "The file is damaged.")
     return text
 
 
 def read_json(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -> Any:
-    """The content of a JSON file; see `parse_json`.
+    """Read a JSON file.
 
     Raises:
-        FileNotFoundError: if nothing is there.
-        DgunetError: as `read_text` and `parse_json`.
+        FileNotFoundError: if there is no such file.
+        DgunetError: of ``kind``, as `read_text` and `parse_json`.
     """
     return parse_json(read_text(path, limit=limit, kind=kind), str(path), kind=kind)
 
 
 def parse_json(text: str, origin: str, *, kind: Kind = DataError) -> Any:
-    """The value of a JSON text; a key that is there twice is refused.
+    """Parse JSON.
+
+    Args:
+        text: the JSON.
+        origin: where it comes from, for errors.
+        kind: class of the error to raise.
 
     Raises:
-        DgunetError: of ``kind``, if it is no JSON, or is nested too deeply.
+        DgunetError: of ``kind``, if the text is not JSON, is nested too deeply, or has an object
+            with two equal keys.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in pairs:
             if key in found:
-                raise kind(f"{origin}: the key {shorten(key)} is there twice.", "Keep one of them.")
+                raise kind(f"{origin}: the key {shorten(key)} occurs twice.", "Remove one of them.")
             found[key] = value
         return found
 
@@ -136,22 +150,22 @@ def parse_json(text: str, origin: str, *, kind: Kind = DataError) -> Any:
 
 
 def read_mapping(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -> dict[str, Any]:
-    """The content of a JSON file that holds an object.
+    """Read a JSON file whose content is an object.
 
     Raises:
-        FileNotFoundError: if nothing is there.
-        DgunetError: as `read_json`, or if it holds something else.
+        FileNotFoundError: if there is no such file.
+        DgunetError: of ``kind``, as `read_json`, or if the content is not an object.
     """
     content = read_json(path, limit=limit, kind=kind)
     if not isinstance(content, dict):
-        raise kind(f"{path} holds {_named(content)}, not an object.", "The file is damaged.")
+        raise kind(f"{path} contains {_name_of(content)}, not an object.", "The file is damaged.")
     return content
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars: ``yes`` and ``0123`` are texts, ``1e-4`` is a number."""
+    """Loader with the scalars of YAML 1.2: ``yes`` and ``0123`` are strings, ``1e-4`` a number."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own form
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - declared so by PyYAML
 
 
 for _tag, _form, _first in (
@@ -170,14 +184,19 @@ for _tag, _form, _first in (
 
 
 def parse_yaml(text: str, origin: str, *, kind: Kind = DataError) -> Any:
-    """The value of a YAML text under YAML 1.2's rules for plain scalars.
+    """Parse YAML with the rules of YAML 1.2 for plain scalars.
 
-    ``yes``, ``0123`` and ``12:34`` are texts and not a truth value or a number in another base. A
-    key that is there twice, a document that holds itself, and one that is too deep or too large
-    (aliases counted as what they stand for) are refused.
+    ``yes``, ``0123`` and ``12:34`` are strings, not a boolean or a number in another base.
+
+    Args:
+        text: the YAML.
+        origin: where it comes from, for errors.
+        kind: class of the error to raise.
 
     Raises:
-        DgunetError: of ``kind``; names ``origin`` and, where there is one, the line.
+        DgunetError: of ``kind``, naming the line where possible, if the text is not YAML, a key
+            occurs twice, a value contains itself, or the document with all aliases expanded is too
+            large or nested too deeply.
     """
     try:
         _check_events(text, origin, kind)
@@ -198,17 +217,17 @@ _YAML_FAULTS = (
     yaml.YAMLError,
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
 )
-"""What PyYAML raises; the last ones for ``!!timestamp x``, ``!!int ""`` and the like."""
+"""Errors of PyYAML; it raises all but the first for ``!!timestamp x``, ``!!int ""`` and similar."""
 
 
 def _check_events(text: str, origin: str, kind: Kind) -> None:
-    # The parser works with a stack of its own; what comes after it recurses.
+    # The parser does not recurse; everything after it does, so the depth is checked here.
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=_EVENTS)):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH or count > 2 * NODES:
-            what = "is nested too deeply" if depth > DEPTH else "holds too many values"
+            what = "is nested too deeply" if depth > DEPTH else "contains too many values"
             line = event.start_mark.line + 1 if event.start_mark else 0
             raise kind(f"{origin}, line {line}: it {what}.", "Is it the right file?")
 
@@ -221,12 +240,12 @@ def _check_node(top: yaml.Node, origin: str, kind: Kind) -> None:
     open_nodes: set[int] = set()
 
     def extent(node: yaml.Node) -> tuple[int, int]:
-        """How many values a node stands for, and how deep they are nested."""
+        """Return the number of values in a node with all aliases expanded, and their depth."""
         if id(node) in known:
             return known[id(node)]
         line = node.start_mark.line + 1
         if id(node) in open_nodes:
-            raise kind(f"{origin}, line {line}: an alias stands for a value that holds it.")
+            raise kind(f"{origin}, line {line}: an alias refers to a value that contains it.")
         open_nodes.add(id(node))
         inner: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
@@ -240,7 +259,8 @@ def _check_node(top: yaml.Node, origin: str, kind: Kind) -> None:
         if size > NODES or depth > DEPTH + 1:
             what = f"more than {NODES:,} values" if size > NODES else "values nested too deeply"
             raise kind(
-                f"{origin}, line {line}: its aliases stand for {what}.", "Write the values down."
+                f"{origin}, line {line}: its aliases expand to {what}.",
+                "Write the values without aliases.",
             )
         open_nodes.discard(id(node))
         known[id(node)] = size, depth
@@ -258,14 +278,14 @@ def _refuse_twice(node: yaml.MappingNode, origin: str, kind: Kind) -> None:
         if name in seen:
             line = key.start_mark.line + 1
             raise kind(
-                f"{origin}, line {line}: the key {shorten(key.value)} is there twice.",
-                "Keep one of them.",
+                f"{origin}, line {line}: the key {shorten(key.value)} occurs twice.",
+                "Remove one of them.",
             )
         seen.add(name)
 
 
 def shorten(value: object, length: int = 80) -> str:
-    """``repr`` of a value for an error, cut to ``length`` characters; cheap for huge values."""
+    """Return ``repr(value)`` for an error, cut to ``length`` characters; fast for huge values."""
     if isinstance(value, str | bytes):
         text = repr(value[: 2 * length])
     elif isinstance(value, int | float | None):
@@ -275,15 +295,21 @@ def shorten(value: object, length: int = 80) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
+def shorten_bare(text: str, length: int = 80) -> str:
+    """Return ``text`` for an error: escaped, without quotes, cut to ``length`` characters."""
+    printable = repr(text[: 2 * length])[1:-1]
+    return printable if len(printable) <= length else f"{printable[: length - 3]}..."
+
+
 def _brief(length: int) -> reprlib.Repr:
-    """Looks only at the first values of lists and mappings, which may hold one text many times."""
+    """Return a formatter that only visits the first values of lists and mappings."""
     brief = reprlib.Repr()
     brief.maxlevel, brief.maxstring, brief.maxother = 3, length, length
     return brief
 
 
-def _named(content: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", type(None): "nothing"}
+def _name_of(content: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
     return names.get(type(content), f"the value {shorten(content)}")
 
 

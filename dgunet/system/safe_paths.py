@@ -1,7 +1,7 @@
-"""Joining a name that comes from data to a folder, without ever leaving the folder.
+"""Conversion of untrusted names to paths that stay in their folder.
 
-A list inside an archive, a manifest, a record's id, the file name in an address: all of these are
-written by strangers. `inside` is the one place that turns such a name into a path.
+Lists in archives, manifests, IDs of records and file names in addresses are untrusted. `inside` is
+the only function that turns such a name into a path.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ NAME_BYTES = 255
 """Longest name of a file or folder on Linux's file systems."""
 
 PATH_BYTES = 1024
-"""Longest path below a folder that data may name."""
+"""Largest size of a path relative to its folder."""
 
 
 def inside(
     root: Path, name: str, *, origin: str, kind: type[DgunetError] = DataError, links: bool = True
 ) -> Path:
-    """The path that ``name`` stands for below ``root``; nothing that leads elsewhere passes.
+    """Return the path of ``name`` below ``root``; refuse every name that leads out of ``root``.
 
     Args:
-        root: the folder that must not be left.
-        name: relative, with forward slashes.
-        origin: what holds the name ("FILE, line 3"), for errors.
-        kind: of the error.
-        links: allow symbolic links on the way as long as they end below ``root``; without it every
-            link is refused.
+        root: the folder.
+        name: relative path with forward slashes.
+        origin: where the name comes from ("FILE, line 3"), for errors.
+        kind: class of the error to raise.
+        links: whether symbolic links that end below ``root`` are allowed; otherwise all are
+            refused.
 
     Raises:
         DgunetError: of ``kind``, for an empty or absolute name, ``..``, a backslash, a drive
-            letter, a control character or NUL, a name too long for a file system, or a link that
+            letter, a control character, a name that is too long for a file system, or a link that
             leads out of ``root``.
     """
 
@@ -60,23 +60,26 @@ def inside(
 
 
 def check_name(name: str, refuse: Callable[[str], Exception] = ValueError) -> None:
-    """Refuse a relative name that could leave its folder on any system.
+    """Refuse a name that could lead out of its folder on any operating system.
 
     Args:
-        name: relative, with forward slashes.
-        refuse: makes the exception to raise from the reason ("is absolute").
+        name: relative path with forward slashes.
+        refuse: creates the exception to raise from the reason ("is absolute").
+
+    Raises:
+        Exception: the one that ``refuse`` creates.
     """
     parts = name.split("/")
     if not name or not name.strip("./"):
         raise refuse("names no file")
     if any(ord(letter) < 32 or letter == "\x7f" for letter in name):
-        raise refuse("holds a control character")
+        raise refuse("contains a control character")
     if name.startswith("/"):
         raise refuse("is absolute")
     if "\\" in name:
-        raise refuse("holds a backslash")
+        raise refuse("contains a backslash")
     if re.match(r"[A-Za-z]:", name):
-        raise refuse("begins with a drive letter")
+        raise refuse("starts with a drive letter")
     if ".." in parts:
         raise refuse("leads out of its folder")
     try:
@@ -84,14 +87,15 @@ def check_name(name: str, refuse: Callable[[str], Exception] = ValueError) -> No
     except UnicodeEncodeError:
         raise refuse("is not UTF-8") from None
     if max(sizes) > NAME_BYTES or sum(sizes) + len(sizes) > PATH_BYTES:
-        raise refuse("is too long for a file's name")
+        raise refuse("is too long for a file name")
 
 
 def safe_file_name(name: str, *, origin: str, kind: type[DgunetError] = DataError) -> str:
-    """``name``, if it is the plain name of a file that is not hidden.
+    """Return ``name`` if it is a file name without folders and not hidden.
 
     Raises:
-        DgunetError: of ``kind``, as `inside`, or for a slash or a dot at its start.
+        DgunetError: of ``kind``, for a name that `inside` refuses, with a slash, or starting with
+            a dot.
     """
 
     def refuse(why: str) -> DgunetError:
@@ -99,7 +103,7 @@ def safe_file_name(name: str, *, origin: str, kind: type[DgunetError] = DataErro
 
     check_name(name, refuse)
     if "/" in name:
-        raise refuse("is not the plain name of a file")
+        raise refuse("is not a plain file name")
     if name.startswith("."):
         raise refuse("is hidden")
     return name

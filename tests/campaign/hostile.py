@@ -1,19 +1,17 @@
-"""Gives the commands hostile inputs: nothing may hang, end in a traceback, or write outside.
+"""Runs the commands on hostile inputs: no hang, no traceback, no writes outside the project.
 
-    python tests/campaign/hostile.py                  # 40 inputs for each target
+    python tests/campaign/hostile.py                  # 40 inputs per target
     python tests/campaign/hostile.py --inputs 10 summaries
 
-Each input is a working project in which one file was replaced by a mutation of itself (changed,
-cut, doubled, foreign bytes; other values, types and names in JSON and text; names that lead
-elsewhere in lists and archives). A case passes when the command ends in time with status 0 or 1
-(2 for a refused option), says a refusal in one line, and no file outside the project's own folders
-was made or changed.
+Each input is a working project in which one file is replaced by a mutation of itself (changed, cut,
+repeated or inserted bytes; other values, types and keys in JSON and text; names in lists and
+archives that lead out of their folder). A case passes if the command ends in time with status 0 or
+1 (2 for a refused option), refuses with a one-line message, and no file outside its own folders was
+created or changed.
 """
 
-import argparse
 import hashlib
 import io
-import json
 import os
 import random
 import re
@@ -32,10 +30,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import kills
+from campaign_main import run_campaign
 from killing_steps import run_killed
 
+from tests import mutations
+from tests.mutations import mutate_bytes
+
 SECONDS = 60
-"""A command that takes longer hangs."""
+"""Time limit of a command."""
 
 VALUES = (
     *(
@@ -61,50 +63,15 @@ NAMES = (
 )
 
 
-def mutate_bytes(content, chance):
-    """``content`` with a few bytes changed, cut, doubled or made foreign."""
-    content = bytearray(content)
-    for _ in range(chance.choice((1, 1, 1, 2, 4, 16))):
-        place = chance.randrange(len(content) + 1)
-        way = chance.randrange(6)
-        if way == 0 and place < len(content):
-            content[place] = chance.randrange(256)
-        elif way == 1:
-            del content[place:]
-        elif way == 2:
-            del content[place : place + chance.randrange(1, 64)]
-        elif way == 3:
-            content[place:place] = chance.randbytes(chance.randrange(1, 64))
-        elif way == 4:
-            content[place:place] = content[: chance.randrange(200)]
-        else:
-            content[place:place] = chance.choice((b"\0" * 64, b"\xff\xfe", b"[" * 9000, b"\n\n"))
-    return bytes(content)
-
-
 def mutate_json(content, chance):
-    """One value, key or type of a JSON text changed; sometimes its bytes instead."""
+    """Mutate a value or a key of a JSON text; sometimes its bytes instead."""
     if chance.random() < 0.3:
         return mutate_bytes(content, chance)
-    try:
-        value = json.loads(content)
-    except ValueError:
-        return mutate_bytes(content, chance)
-    holder = [value]
-    here, key = holder, 0
-    while isinstance(here[key], dict | list) and here[key] and chance.random() < 0.85:
-        here = here[key]
-        key = chance.choice(list(here) if isinstance(here, dict) else range(len(here)))
-    if isinstance(here, dict) and chance.random() < 0.3:
-        here[chance.choice(NAMES)] = here.pop(key)
-    else:
-        here[key] = chance.choice(VALUES)
-    text = json.dumps(holder[0])
-    return text.encode(errors="surrogatepass")
+    return mutations.mutate_json(content, chance, values=VALUES, keys=NAMES)
 
 
 def mutate_lines(content, chance):
-    """One line of a log or a setting of a text changed, doubled, emptied or swapped."""
+    """Change, repeat or empty a line of a log, or a setting of a text."""
     lines = content.split(b"\n")
     place = chance.randrange(len(lines))
     way = chance.randrange(6)
@@ -124,14 +91,14 @@ def mutate_lines(content, chance):
     return b"\n".join(lines)
 
 
-def realblur(chance, picture):
-    """A RealBlur archive whose list or members have names that lead elsewhere; honest without."""
+def realblur(chance, image_bytes):
+    """Create a RealBlur archive with names that lead elsewhere; a valid one without ``chance``."""
     prefix = chance.choice(("RealBlur", "a/b/c/RealBlur")) if chance else "RealBlur"
     image = "RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene001/{0}/{0}_1.png"
     files = {
-        f"{prefix}/{image.format('gt')}": picture,
-        f"{prefix}/{image.format('blur')}": picture,
-        "x/y/gt.png": picture,
+        f"{prefix}/{image.format('gt')}": image_bytes,
+        f"{prefix}/{image.format('blur')}": image_bytes,
+        "x/y/gt.png": image_bytes,
         "x/y/hook.png": b"P3\n1 1\n255\n0 0 0\n",
     }
     lines = [f"{image.format('gt')} {image.format('blur')}"]
@@ -148,10 +115,10 @@ def realblur(chance, picture):
             (f"{lines[0]} x", "a" * 5000, f"{image.format('gt')} {name}", name)
         )
     elif way == 2:
-        files[name] = chance.choice((picture, b"P3\n1 1\n255\n0 0 0\n"))
+        files[name] = chance.choice((image_bytes, b"P3\n1 1\n255\n0 0 0\n"))
     else:
         files[f"{prefix}/{image.format('gt')}"] = chance.choice(
-            (b"#!/bin/sh\n", mutate_bytes(picture, chance))
+            (b"#!/bin/sh\n", mutate_bytes(image_bytes, chance))
         )
     content = "\n".join(lines).encode(errors="surrogateescape")
     return packed(files | {listing: mutate_some(content, chance)}, chance)
@@ -162,7 +129,7 @@ def mutate_some(content, chance):
 
 
 def packed(files, chance):
-    """``files`` as a zip or tar, whatever their names; sometimes with its bytes changed."""
+    """Pack ``files`` as zip or tar with any names; sometimes mutate its bytes."""
     buffer = io.BytesIO()
     if chance is None:
         with zipfile.ZipFile(buffer, "w") as archive:
@@ -190,9 +157,9 @@ def packed(files, chance):
 
 @dataclass(frozen=True)
 class Target:
-    """What is mutated, and the command that reads it.
+    """Files to mutate, and the command that reads them.
 
-    files: patterns below the project; one file of them is mutated at a time.
+    files: glob patterns below the project; one matching file is mutated at a time.
     writes: folders that the command may change.
     """
 
@@ -207,7 +174,7 @@ WEIGHTS = "build/models/derain-DGUNet/network.safetensors"
 TARGETS = (
     Target("settings", ("params.yaml",), mutate_lines, ("tables",), ("build/tables",)),
     Target(
-        "pictures", ("data/sample/test/Rain100L/*/*",), mutate_bytes, ("data", "check", "Rain100L")
+        "images", ("data/sample/test/Rain100L/*/*",), mutate_bytes, ("data", "check", "Rain100L")
     ),
     Target(
         "preparation",
@@ -292,7 +259,7 @@ TARGETS = (
 
 
 def make_base(top):
-    """The project that every case starts from: each step ran, nothing was sent."""
+    """Create the project that every case starts from: each step has run, nothing is delivered."""
     before, _, _ = kills.make_project(top)
     base = before["sync"]
     inputs = sorted((base / "data/sample/test/Rain100L").iterdir())[0]
@@ -302,7 +269,7 @@ def make_base(top):
 
 
 def state(home, writes):
-    """Digest of every file in and around the project that the command has no right to change."""
+    """Return the digests of all files in and around the project that the command may not change."""
     free = {f"home/{each}" for each in (*writes, ".dgunet")} | {"log"}
     found = {}
     for here, folders, names in os.walk(home.parent):
@@ -316,34 +283,34 @@ def state(home, writes):
 
 
 def case(target, base, top, chance):
-    """Run one case; gives what is wrong ("" if nothing) and the exit status.
+    """Run one case; return its faults ("" if there are none) and the exit status.
 
-    Without ``chance`` the file stays as it is, and then the command has to succeed.
+    Without ``chance`` nothing is mutated, and the command must succeed.
     """
     home = top / "case" / "home"
     shutil.copytree(base, home, symlinks=True)
     if target.mutate is None:
-        picture = next(iter(sorted((home / "in").iterdir()))).read_bytes()
-        (home / "real.archive").write_bytes(realblur(chance, picture))
+        image_bytes = next(iter(sorted((home / "in").iterdir()))).read_bytes()
+        (home / "real.archive").write_bytes(realblur(chance, image_bytes))
     elif chance:
         file = chance.choice([p for pattern in target.files for p in sorted(home.glob(pattern))])
         file.write_bytes(target.mutate(file.read_bytes(), chance))
     before, log = state(home, target.writes), top / "case" / "log"
     env = kills.QUIET | {"DGUNET_TRACKING": "off"}
     status, _ = run_killed(target.command, home, env=env, log=log, seconds=SECONDS)
-    said = log.read_text(errors="replace")
+    output = log.read_text(errors="replace")
     after = state(home, target.writes)
     wrong = []
     if status not in ((0, 1, 2) if chance else (0,)):
         wrong.append("hangs" if status == -signal.SIGALRM else f"exits with {status}")
-    if "Traceback" in said or "fault of dgunet" in said:
+    if "Traceback" in output or "fault of dgunet" in output:
         wrong.append("traceback")
     if changed := {
         path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
     }:
         wrong.append(f"changed {sorted(changed)[:3]}")
     shutil.rmtree(top / "case")
-    last = said.strip().splitlines()[-1:] or [""]
+    last = output.strip().splitlines()[-1:] or [""]
     return (f"{', '.join(wrong)}: {last[0][:300]}" if wrong else ""), status
 
 
@@ -374,19 +341,13 @@ def campaign(names, inputs, observe=print):
     return count, bad
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("targets", nargs="*", help=", ".join(target.name for target in TARGETS))
-    parser.add_argument("--inputs", type=int, default=40, help="for each target")
-    asked = parser.parse_args()
-    count, bad = campaign(set(asked.targets), asked.inputs)
-    for name, found in bad.items():
-        for fault in found:
-            print(f"{name}: {fault}")
-    total = sum(map(len, bad.values()))
-    print(f"{count} inputs, {total} faults")
-    sys.exit(bool(total))
-
-
 if __name__ == "__main__":
-    main()
+    run_campaign(
+        campaign,
+        description=__doc__.partition("\n")[0],
+        names=[target.name for target in TARGETS],
+        option="--inputs",
+        default=40,
+        option_help="inputs per target",
+        unit="inputs",
+    )

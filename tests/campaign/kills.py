@@ -1,15 +1,14 @@
-"""Kills every step at its file operations, runs it again, and compares with an undisturbed run.
+"""Kills every step at its file operations, repeats it, and compares with an uninterrupted run.
 
-    python tests/campaign/kills.py                   # every operation of every step: hours
-    python tests/campaign/kills.py --most 60         # at most 60 kills a step, spread evenly
-    python tests/campaign/kills.py sync --most 0     # every operation of one step
+    python tests/campaign/kills.py                   # all operations of all steps: hours
+    python tests/campaign/kills.py --most 60         # at most 60 kills per step, spread evenly
+    python tests/campaign/kills.py sync --most 0     # all operations of one step
 
-A kill passes when the same command, given again, ends well, its results have the bytes of a run
-that nobody disturbed, nothing half made by the dead process is left, and MLflow holds every run and
-every model once.
+A kill passes if the same command, repeated, succeeds, its results have the bytes of an
+uninterrupted run, no partial files of the dead process are left, and MLflow has every run and every
+model exactly once.
 """
 
-import argparse
 import importlib
 import json
 import os
@@ -25,6 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from campaign_main import run_campaign
 from killing_steps import contents, run_killed
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Step:
-    """One command, and the folders that it fills, relative to the project."""
+    """A command, and the folders of its results, relative to the project."""
 
     name: str
     command: tuple
@@ -65,7 +65,7 @@ STEPS = (
 
 
 def small_params():
-    """The sample's settings, shorter still, with a checkpoint at every step."""
+    """Return params.yaml with even shorter trainings and a checkpoint at every iteration."""
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     head, paper = text.split("\npaper:\n")
     head = head.replace("threads: 1 ", "threads: 1\n    checkpoint_seconds: 0 ")
@@ -77,9 +77,11 @@ def small_params():
 
 
 def make_project(top, last="sync"):
-    """A project in which every step up to ``last`` has run once.
+    """Create a project in which every step up to ``last`` has run once.
 
-    Returns the folder before each step, the project, and each step's operations.
+    Returns:
+        A copy of the project before each step, the project, and the number of each step's
+        operations.
     """
     home = top / "home"
     home.mkdir()
@@ -105,7 +107,7 @@ def make_project(top, last="sync"):
 
 
 def _keep_two(journals):
-    """Leave a training, which has a model, and an evaluation: every kind of entry."""
+    """Keep the journals of trainings, which have models, and of evaluations."""
     for journal in journals.iterdir():
         if json.loads((journal / "header.json").read_text())["name"].split()[0] not in (
             "train",
@@ -115,7 +117,7 @@ def _keep_two(journals):
 
 
 def in_mlflow(home):
-    """How often each journal is a run, and each set of weights a model."""
+    """Count the runs of each journal, the models of each checkpoint, and the model versions."""
     with sqlite3.connect(home / "mlflow.db") as database:
         runs = database.execute("select value from tags where key = 'dgunet.journal'").fetchall()
         models = database.execute(
@@ -126,7 +128,7 @@ def in_mlflow(home):
 
 
 def faults(step, home, wanted, log):
-    """What is not as it should be after the step was killed and run again."""
+    """Return the faults after a step was killed and repeated."""
     from dgunet.tools.cleaning import survey
 
     status, _ = run_killed(step.command, home, env=QUIET, log=log)
@@ -137,43 +139,44 @@ def faults(step, home, wanted, log):
         ours, theirs = home / folder, wanted / folder
         same = contents(ours) == contents(theirs) if theirs.is_dir() else _page(ours, theirs)
         if not same:
-            found.append(f"{folder} differs from an undisturbed run's")
+            found.append(f"{folder} differs from that of an uninterrupted run")
     found += [f"left behind: {one.path}" for one in survey(home) if one.kind == "dead"]
     if step.name == "sync":
         runs, models, versions = in_mlflow(home)
-        undisturbed = in_mlflow(wanted)
+        expected = in_mlflow(wanted)
         if max(runs.values()) > 1:
-            found.append("a run is there twice")
-        if (set(runs), models, versions) != (set(undisturbed[0]), *undisturbed[1:]):
-            found.append(f"MLflow holds {len(runs)} runs, {models}, {versions} model versions")
+            found.append("MLflow has a run twice")
+        if (set(runs), models, versions) != (set(expected[0]), *expected[1:]):
+            found.append(f"MLflow has {len(runs)} runs, {models}, {versions} model versions")
         if (home / ".dgunet/journal").is_dir() and list((home / ".dgunet/journal").iterdir()):
             found.append("a journal is left")
     return found
 
 
 def _page(ours, theirs):
-    """A report names runs, whose ids differ: it is whole, that is all."""
+    """Whether a report is complete; its run IDs differ, so its bytes are not compared."""
     return ours.is_file() and ours.read_text().rstrip().endswith("</html>") and theirs.is_file()
 
 
 def chosen(count, most):
-    """The operations to die before: all, or ``most`` of them spread evenly."""
+    """Return the operations to kill at: all, or ``most`` of them spread evenly."""
     if not most or count <= most:
         return list(range(1, count + 1))
     return sorted({1 + round(i * (count - 1) / (most - 1)) for i in range(most)})
 
 
 def import_once():
-    """Import what all forks need."""
+    """Import the modules that all forks need."""
     import torch
 
-    for name in ("mlflow", "cli.register_all", "stages.evaluate", "stages.job", "stages.tables"):
-        importlib.import_module(name if name == "mlflow" else f"dgunet.{name}")
+    modules = ("cli.register_all", "steps.evaluate", "steps.training_job", "steps.tables")
+    for name in ("mlflow", *(f"dgunet.{module}" for module in modules)):
+        importlib.import_module(name)
     torch.set_num_threads(1)
 
 
 def campaign(names, most, observe=print):
-    """Run it; returns the number of kills and the faults by step."""
+    """Run the campaign; return the number of kills and the faults by step."""
     import_once()
     kills, bad = 0, {}
     with tempfile.TemporaryDirectory(prefix="dgunet-kills-") as folder:
@@ -202,19 +205,13 @@ def campaign(names, most, observe=print):
     return kills, bad
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("steps", nargs="*", help=", ".join(step.name for step in STEPS))
-    parser.add_argument("--most", type=int, default=0, help="kills a step; 0: every operation")
-    asked = parser.parse_args()
-    kills, bad = campaign(set(asked.steps), asked.most)
-    for name, found in bad.items():
-        for fault in found:
-            print(f"{name}: {fault}")
-    total = sum(map(len, bad.values()))
-    print(f"{kills} kills, {total} faults")
-    sys.exit(bool(total))
-
-
 if __name__ == "__main__":
-    main()
+    run_campaign(
+        campaign,
+        description=__doc__.partition("\n")[0],
+        names=[step.name for step in STEPS],
+        option="--most",
+        default=0,
+        option_help="kills per step; 0 for all operations",
+        unit="kills",
+    )

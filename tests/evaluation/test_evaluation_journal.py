@@ -76,7 +76,7 @@ def test_an_edited_psnr_is_scored_again_and_said(killed, resume):
     spoil(killed, 3, edit)
     seen, notes = resume()
     assert seen == ["2"]
-    assert notes == [f"{killed}, line 3: its check sum is another; its image is scored again."]
+    assert notes == [f"{killed}, line 3: its checksum is wrong; its image is scored again."]
 
 
 @pytest.mark.parametrize(

@@ -450,7 +450,7 @@ def test_restore_into_a_file_is_one_line(tmp_path, tiny, dgunet, where):
     Image.fromarray(photo()).save(tmp_path / "a.png")
     (tmp_path / "file").write_text("mine")
     done = dgunet("restore", tmp_path / "a.png", "--checkpoint", tiny, "--out", tmp_path / where)
-    assert done.returncode == 1 and "is no folder" in done.stderr
+    assert done.returncode == 1 and "is not a folder" in done.stderr
     assert done.stderr.count("\n") == 1 and (tmp_path / "file").read_text() == "mine"
 
 

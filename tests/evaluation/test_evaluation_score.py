@@ -176,7 +176,7 @@ def test_hidden_files_and_folders_are_left_out_and_counted(tmp_path, where):
     lines = []
     rows = list(score_results(*both, protocol("rain-y"), note=lines.append))
     assert rows == expected
-    assert lines == [f"{both[place]}: 6 files left out (5 hidden, 1 no images)" for place in where]
+    assert lines == [f"{both[place]}: 6 files ignored (5 hidden, 1 not images)" for place in where]
 
 
 def test_a_folder_below_a_hidden_one_is_not_hidden(tmp_path):

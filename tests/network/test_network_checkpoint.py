@@ -164,8 +164,8 @@ def test_the_keys_of_basicsr_are_known_and_its_average_is_preferred(
 def test_what_lies_beside_the_weights_is_named(tmp_path: Path) -> None:
     state = {"module.r0": torch.zeros(1)}
     for beside, named in [
-        (np.float64(31.5), r"a number of numpy, numpy\.\S+scalar"),
-        (np.zeros(3), r"an array of numpy, numpy\."),
+        (np.float64(31.5), r"a NumPy number, numpy\.\S+scalar"),
+        (np.zeros(3), r"a NumPy array, numpy\."),
         (argparse.Namespace(lr=1), r"argparse\.Namespace"),
     ]:
         path = write(tmp_path / "n.pth", {"state_dict": state, "best": beside})
@@ -224,7 +224,7 @@ def test_diverged_weights_are_refused(value: float, tmp_path: Path) -> None:
     state = {k: v.clone() for k, v in official_state(tiny(**SEVEN)).items()}
     state["tail.weight"][0, 0, 0, 0] = value
     path = write(tmp_path / "n.pth", state)
-    with pytest.raises(CheckpointError, match=r"1 keys hold NaN or infinity: tail\.weight"):
+    with pytest.raises(CheckpointError, match=r"1 keys have NaN or infinite values: tail\.weight"):
         import_official(path, config=tiny(**SEVEN).config)
 
 
@@ -272,7 +272,7 @@ def test_unsafe_and_unfit_pickles_are_refused(
         ({}, "no state dict"),
         ({"a": 1}, "a is not a tensor"),
         ({"a": torch.zeros(1, dtype=torch.int64)}, "a is not a tensor of real numbers"),
-        ({3: torch.zeros(1)}, "the key 3 is not a name"),
+        ({3: torch.zeros(1)}, "the key 3 is not a string"),
         ({"module.a": torch.zeros(1), "b": torch.zeros(1)}, "only some keys"),
     ]:
         with pytest.raises(CheckpointError, match=message) as refused:
@@ -302,7 +302,7 @@ def test_recognition(tmp_path: Path) -> None:
     sensing = official_state(DGUNet(preset("cs", ratio=4)))
     block = recognised(sensing, tmp_path, proximal_domain="block")
     assert block == preset("cs", ratio=4, proximal_domain="block")
-    with pytest.raises(CheckpointError, match="holds the sampling matrix"):
+    with pytest.raises(CheckpointError, match="has the sampling matrix"):
         recognised(sensing, tmp_path, task="derain")
     with pytest.raises(CheckpointError, match="lacks the sampling matrix"):
         recognised({"r0": torch.zeros(1)}, tmp_path, task="cs")

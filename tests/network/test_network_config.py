@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgunet.network import DGUNetConfig, preset
-from dgunet.network.config import RATIOS
 from dgunet.network.errata import ERRATA, errata_markdown
+from dgunet.network.structure import RATIOS
 from dgunet.system.errors import ConfigError
 from dgunet.terms import TASKS, VARIANTS
 

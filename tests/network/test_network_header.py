@@ -12,7 +12,7 @@ from network_tiny import tiny
 
 from dgunet.network import DGUNet, checkpoint, load_network, preset, save_network
 from dgunet.network.checkpoint import read_safetensors
-from dgunet.network.describe import variants
+from dgunet.network.describe import paper_networks
 from dgunet.network.header import HEADER_BYTES, read_header
 from dgunet.network.official import export_official, read_official
 from dgunet.network.size import count_parameters
@@ -208,7 +208,7 @@ def counted(config):
 @pytest.mark.parametrize("architecture", ["released", "paper"])
 def test_parameters_are_counted_without_the_network(architecture):
     """All but the step sizes and the slopes of the PReLUs, at most four a stage."""
-    for config in variants(architecture=architecture):
+    for config in paper_networks(architecture=architecture):
         assert 0 <= counted(config) - count_parameters(config) <= 4 * config.stages
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from dgunet.cli import command
 from dgunet.network import load_network, preset, save_network
-from dgunet.network.describe import describe
+from dgunet.network.describe import describe_network
 from dgunet.network.introspect import inspect_network, stage_strip, to_uint8
 from dgunet.network.network_page import network_page
 from dgunet.network.official import export_official
@@ -38,14 +38,14 @@ RELEASED_CONVOLUTIONS = {
 
 @pytest.mark.parametrize(("task", "variant"), RELEASED_CONVOLUTIONS)
 def test_convolution_operations_are_the_released_ones(task: str, variant: str) -> None:
-    counted = describe(preset(task, variant))
+    counted = describe_network(preset(task, variant))
     assert counted.convolution_flops == RELEASED_CONVOLUTIONS[task, variant]
 
 
 def test_operations_by_hand() -> None:
     """Scaling the area scales the convolutions, but for the channel attention's 1 x 1 pixels."""
     config = preset("derain", n_feat=8, scale=4)
-    small, large = describe(config, (64, 64)), describe(config, (64, 128))
+    small, large = describe_network(config, (64, 64)), describe_network(config, (64, 128))
     attention = 2 * 2 * 8 * 2 * config.stages
     assert large.convolution_flops == 2 * small.convolution_flops - attention
     # S S^T, S b^T and the product with S, for 16 vectors and 8 channels in five stages.
@@ -156,15 +156,15 @@ def test_export_verb_refuses_unknown_suffixes(tmp_path: Path) -> None:
     assert not (tmp_path / "n.bin").exists()
 
 
-def test_measurements_alone_give_the_picture(tmp_path: Path) -> None:
-    """`measure`, then `reconstruct`, is what the network makes of the picture itself."""
+def test_measurements_alone_give_the_image(tmp_path: Path) -> None:
+    """`measure`, then `reconstruct`, gives what the network makes of the image itself."""
     network = tiny("cs")
     weights, y = tmp_path / "cs.safetensors", tmp_path / "y.npy"
     save_network(network, weights)
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "grey.png")
     output = run("measure", tmp_path / "grey.png", "--checkpoint", weights, "--out", y)
-    assert "103 measurements a block, 2 x 2 blocks" in output
+    assert "103 measurements per block, 2 x 2 blocks" in output
     assert np.load(y).shape == (103, 2, 2) and np.load(y).dtype == np.float32
     (tmp_path / "grey.png").unlink()
     arguments = ("reconstruct", y, "--checkpoint", weights, "--out", tmp_path / "x.png")
@@ -190,12 +190,12 @@ def test_places_that_cannot_be_written_are_named_before_any_work(tmp_path: Path)
     file.write_text("mine")
     for words, out, message in [
         (("measure", tmp_path / "grey.png"), folder, r"is a folder\. Name a file\."),
-        (("measure", tmp_path / "grey.png"), file / "y.npy", "is no folder"),
+        (("measure", tmp_path / "grey.png"), file / "y.npy", "is not a folder"),
         (("reconstruct", y), tmp_path / "r", "no format that can be written"),
         (("reconstruct", y), tmp_path / "r.txt", r"r\.txt: \.txt is no format"),
         (("reconstruct", y), folder, "is a folder"),
-        (("inspect", y), file, "is no folder"),
-        (("inspect", y), file / "below", "is no folder"),
+        (("inspect", y), file, "is not a folder"),
+        (("inspect", y), file / "below", "is not a folder"),
     ]:
         with pytest.raises(DgunetError, match=message):
             run(*words, "--checkpoint", sensing, "--out", out)
@@ -231,10 +231,10 @@ def test_wrong_measurements_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("task", "mode"), [("derain", "L"), ("derain", "RGBA"), ("cs", "RGB")])
-def test_inspect_takes_any_picture(task: str, mode: str, tmp_path: Path) -> None:
+def test_inspect_takes_any_image(task: str, mode: str, tmp_path: Path) -> None:
     save_network(tiny(task), tmp_path / "n.safetensors")
-    Image.new(mode, (20, 17)).save(tmp_path / "picture.png")
-    arguments = ("inspect", tmp_path / "picture.png", "--checkpoint", tmp_path / "n.safetensors")
+    Image.new(mode, (20, 17)).save(tmp_path / "image.png")
+    arguments = ("inspect", tmp_path / "image.png", "--checkpoint", tmp_path / "n.safetensors")
     run(*arguments, "--out", tmp_path / "out")
     assert Image.open(tmp_path / "out/stages.png").size == (4 * 20, 2 * (17 + 14))
 

@@ -96,10 +96,10 @@ def test_a_log_of_any_bytes_is_shown(tmp_path):
     [
         (b"image: caf\xe9", "line 1: byte 0xe9 is not UTF-8"),
         (b"[" * 5_000, "nested too deeply"),
-        (b"image: a\nimage: b", "the key 'image' is there twice"),
+        (b"image: a\nimage: b", "the key 'image' occurs twice"),
         (b"", "holds None, not a mapping"),
         (b"- 1", "holds [1], not a mapping"),
-        (b"a: &a [*a]", "holds it"),
+        (b"a: &a [*a]", "contains it"),
     ],
 )
 def test_a_cluster_file_that_is_none_is_one_line(tmp_path, content, says):

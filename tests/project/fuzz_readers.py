@@ -1,4 +1,4 @@
-"""Every reader of the project with valid files for it; what is read in full is the reader's word.
+"""All readers of the project, with valid files for each.
 
 A target is a folder of valid files and a function that reads it. A file that a target names is
 damaged and read, and put back.
@@ -22,15 +22,15 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Target:
-    """Files in ``folder`` that are damaged one at a time, and what reads them."""
+    """Files in ``folder`` that are damaged one at a time, and their reader."""
 
     folder: Path
     files: list[str]
     read: object
     allowed: tuple[type[Exception], ...] = ()
-    """Documented exceptions beside `DgunetError`, which the reader's callers handle."""
+    """Documented exceptions other than `DgunetError`, which callers of the reader handle."""
     text: bool = False
-    """The files are JSON or JSON lines; elsewhere the ending says so."""
+    """Whether the files are JSON or JSON lines; otherwise their suffix says so."""
 
 
 def moved(name, *modules):
@@ -89,7 +89,10 @@ def authors_weights(folder, sample):
     widths = {"n_feat": 4, "scale": 2, "last_width": 2, "gradient_width": 2}
     network = DGUNet(preset("derain", "DGUNet", **widths))
     export_official(network, folder / "n.pth")
-    read = lambda f: import_official(f / "n.pth", config=network.config)  # noqa: E731
+
+    def read(f):
+        return import_official(f / "n.pth", config=network.config)
+
     return Target(folder, ["n.pth"], read)
 
 
@@ -100,12 +103,15 @@ def training_checkpoint(folder, sample):
     for step in (1, 2):
         made.save({"step": step, "weights": {"a": torch.zeros(9)}})
     made.wait()
-    read = lambda f: Checkpoints(f, {"seed": "1"}, seconds=0).newest()  # noqa: E731
+
+    def read(f):
+        return Checkpoints(f, {"seed": "1"}, seconds=0).newest()
+
     return Target(folder, ["step-000000002.ckpt"], read)
 
 
 def checkpoint_hashed_again(folder, sample):
-    """What no accident makes: damaged, and its hash made to fit."""
+    """Checkpoints with a changed content whose hash is correct."""
     from dgunet.system.files import sha256_bytes
     from dgunet.training.checkpoints import MAGIC, Checkpoints
 
@@ -186,7 +192,7 @@ def tree_of(name, keep=""):
     return make
 
 
-def pictures(folder, sample):
+def images(folder, sample):
     from dgunet.data.readers.images import read_grey, read_rgb
     from dgunet.user_images.restoring import read_image
 
@@ -208,13 +214,13 @@ def pictures(folder, sample):
     def read(f):
         from dgunet.system.errors import DgunetError
 
-        told = []
+        errors = []
         for name in names:
             for reader in (read_rgb, read_grey, read_image):
                 try:
                     reader(f / name)
                 except DgunetError as error:  # each reader is asked
-                    told.append(error)
+                    errors.append(error)
 
     return Target(folder, names, read)
 
@@ -399,10 +405,10 @@ TARGETS = {
     "scored folders": scored,
     "scored blocks of SIDD": scored_blocks,
     "list of RealBlur": tree_of("RealBlur-J", "list.txt"),
-    "pictures of a set": tree_of("Rain100L", "1.png"),
+    "images of a dataset": tree_of("Rain100L", "1.png"),
     "blocks of SIDD": tree_of("SIDD"),
     "DND": tree_of("DND"),
-    "pictures": pictures,
+    "images": images,
     "archives": archives,
     "raw store": stored("raw"),
     "compact store": stored("compact"),

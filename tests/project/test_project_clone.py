@@ -1,4 +1,4 @@
-"""Clones as strangers have them: Windows' line ends, another owner, no repository at all."""
+"""Clones under other conditions: Windows line endings, another owner, no repository."""
 
 import os
 import shutil

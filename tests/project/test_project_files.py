@@ -1,4 +1,4 @@
-"""Files are whole or absent: kills, full disks and read-only folders, for real."""
+"""Files are complete or absent after kills, on full disks and in read-only folders."""
 
 import os
 import signal

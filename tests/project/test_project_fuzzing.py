@@ -1,4 +1,4 @@
-"""No file makes a reader fail in another way than the documented one: with a `DgunetError`.
+"""Damaged files make readers fail only with the documented errors.
 
 By default a handful of inputs for every reader. A campaign: ``DGUNET_FUZZ_EXAMPLES=2000 pytest
 tests/project/test_project_fuzzing.py -s`` says how many were tried.
@@ -27,11 +27,11 @@ from dgunet.system.safe_paths import inside
 sys.path.insert(0, str(Path(__file__).parents[1] / "network"))
 
 EXAMPLES = int(os.environ.get("DGUNET_FUZZ_EXAMPLES", "0"))
-SLOW = {"archives": 4, "pictures": 2, "scored blocks of SIDD": 4, "blocks of SIDD": 2}
-"""Where an input costs more, so many times fewer."""
+SLOW = {"archives": 4, "images": 2, "scored blocks of SIDD": 4, "blocks of SIDD": 2}
+"""Factors by which the number of inputs of slow readers is reduced."""
 
 PATIENCE = timedelta(seconds=60)
-"""For one input: nothing that is refused takes long, and nothing hangs."""
+"""Time limit of one input."""
 
 
 def examples(default, cost=1):

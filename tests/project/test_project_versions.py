@@ -1,4 +1,4 @@
-"""The resolver must not fall back to an old major in silence, and the lock must hold it all."""
+"""Lower bounds exclude old major versions, and the lock files are complete."""
 
 import re
 import tomllib

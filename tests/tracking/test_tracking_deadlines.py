@@ -143,7 +143,7 @@ def test_a_database_that_never_lets_in(bare: Layout, monkeypatch: pytest.MonkeyP
         assert [info.name for info in pending(bare)] == ["n"]
         bare.back_off.unlink()
         reason = deliver(bare).reason
-    assert reason is not None and "no whole answer" in reason
+    assert reason is not None and "no complete answer" in reason
 
 
 class Slow:
@@ -171,7 +171,7 @@ def test_a_slow_but_honest_server_gets_large_files_and_folders(
     client, whole = Slow(1.0), tmp_path / "whole"
     sending = Limited(client, Address("http://a"))
     with mlflow_store.quiet_mlflow():
-        with pytest.raises(Away, match="http://a gave no whole answer within"):
+        with pytest.raises(Away, match="http://a gave no complete answer within"):
             sending.log_artifact("run", str(big))
         with mlflow_store.time_for([big]):
             sending.log_artifact("run", str(big))

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from dgunet.cli import command
 from dgunet.cli.training_commands import recipe_header
 from dgunet.config import TrainingSettings, load_params
-from dgunet.network.describe import describe
+from dgunet.network.describe import describe_network
 from dgunet.recipes.trainings import paper, released
 from dgunet.system.errors import ConfigError
 from dgunet.training import MixUp
@@ -63,7 +63,7 @@ def test_the_released_runs_lengths(task, iterations, epoch):
 
 def test_costs_follow_from_the_network():
     recipe = released("derain", "DGUNet+")
-    one = describe(recipe.network, (256, 256)).flops
+    one = describe_network(recipe.network, (256, 256)).flops
     assert recipe.flops == 3 * 16 * 214_250 * one
     assert recipe.hours(1, recipe.flops / 7200) == pytest.approx(2)
     assert recipe.hours(4, recipe.flops / 7200) == pytest.approx(0.5)

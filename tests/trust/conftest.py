@@ -1,4 +1,4 @@
-"""Fixtures of the tests of trust: what a killed process leaves."""
+"""Fixtures: leftovers of a killed process."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(scope="session")
 def dead_name():
-    """A name as a process gave it that is gone by now: ``dead_name("set", "old")``."""
+    """Returns names of partial files of a dead process, such as ``dead_name("set", "old")``."""
 
     def name(made, kind="partial", suffix=""):
         code = (

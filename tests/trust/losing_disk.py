@@ -1,4 +1,4 @@
-"""A disk that loses at a power failure what was not flushed, as a recording stand-in.
+"""A simulated disk that loses unflushed data in a power failure.
 
 `LosingDisk` watches one folder while code runs. At every step that changes names or flushes (before
 and after it), it works out what a power failure at that moment could leave, in the two worst ways a
@@ -32,7 +32,7 @@ class LosingDisk:
         self._busy = False
 
     def flush_all(self):
-        """Take everything that is there as flushed."""
+        """Mark the present content as flushed."""
         for here, _, names in os.walk(self.top):
             self._flushed(Path(here))
             for name in names:
@@ -70,7 +70,7 @@ class LosingDisk:
         return found
 
     def fail(self, returned=False):
-        """A power failure now: both views go to the check."""
+        """Simulate a power failure now: check both possible contents of the disk."""
         self.points += 1
         for view in (self._kept(self.top.stat().st_ino), self._early(self.top)):
             self.check(view, returned)
@@ -104,7 +104,7 @@ class LosingDisk:
 
     @contextmanager
     def watching(self):
-        """Within the block every step is a possible power failure, and so is the end."""
+        """Simulate a power failure at every step of the block and at its end."""
         with self._patch.context() as patch:
             for name in STEPS:
                 patch.setattr(os, name, self._step(name))
@@ -115,7 +115,7 @@ class LosingDisk:
 
 
 def at(view, *names):
-    """The content or folder under a path of ``view``; None if it is not there."""
+    """Return the file content or folder at a path of ``view``; None if it does not exist."""
     for name in names:
         if not isinstance(view, dict) or name not in view:
             return None

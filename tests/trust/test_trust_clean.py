@@ -1,4 +1,4 @@
-"""``dgunet clean`` lists what is no result and removes what dead processes left, nothing else."""
+"""``dgunet clean`` lists everything that is not a result and only removes leftovers."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from dgunet.system import leftovers
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A project with one thing of each kind."""
+    """A project with one leftover of each kind."""
     (tmp_path / "params.yaml").write_text("")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DGUNET_HOME", raising=False)
@@ -32,12 +32,12 @@ def make(folder, name):
 def test_only_what_a_dead_process_left_is_removed(home, dgunet, dead_name):
     dead = make(home / "build/prepared", dead_name("Set11"))
     ours = make(home / "build/prepared", leftovers.partial_name("Set11"))
-    told = dgunet("clean")
-    assert told.returncode == 0
-    assert "1 to remove, 5.6 kB: add --yes" in told.stdout
+    result = dgunet("clean")
+    assert result.returncode == 0
+    assert "1 to remove, 5.6 kB: add --yes" in result.stdout
     assert dead.exists()
-    told = dgunet("clean", "--yes")
-    assert told.stdout.endswith("removed 1\n")
+    result = dgunet("clean", "--yes")
+    assert result.stdout.endswith("removed 1\n")
     assert not dead.exists()
     assert ours.exists()
     assert (home / "build/evaluation/Set11-DGUNet/.rows").is_dir()
@@ -46,8 +46,8 @@ def test_only_what_a_dead_process_left_is_removed(home, dgunet, dead_name):
 
 
 def test_unfinished_work_and_kept_journals_go_when_asked_for(home, dgunet):
-    told = dgunet("clean", "--yes", "--unfinished", "--kept")
-    assert told.stdout.endswith("removed 2\n")
+    result = dgunet("clean", "--yes", "--unfinished", "--kept")
+    assert result.stdout.endswith("removed 2\n")
     assert not (home / "build/evaluation/Set11-DGUNet/.rows").exists()
     assert not (home / ".dgunet/refused/one").exists()
     assert (home / "build/evaluation/Set11-DGUNet/summary.json").exists()
@@ -78,8 +78,8 @@ def test_what_a_living_fetch_brings_is_not_unfinished(home, dgunet):
     for name in ("Set11.archive.partial", "BSD68.archive.partial"):
         (downloads / name).write_bytes(b"half")
     with FileLock(downloads / ".Set11.lock"):
-        told = dgunet("clean", "--unfinished").stdout
-    assert "BSD68.archive.partial" in told and "Set11.archive.partial" not in told
+        result = dgunet("clean", "--unfinished").stdout
+    assert "BSD68.archive.partial" in result and "Set11.archive.partial" not in result
 
 
 def test_another_folder_is_named(home, dgunet, dead_name, tmp_path_factory):
@@ -89,9 +89,9 @@ def test_another_folder_is_named(home, dgunet, dead_name, tmp_path_factory):
     assert str(dead) in dgunet("clean", elsewhere).stdout
     assert "removed 1" in dgunet("clean", elsewhere, "--yes").stdout
     assert not dead.exists()
-    told = dgunet("clean", elsewhere / "absent")
-    assert told.returncode == 1
-    assert "is not a folder" in told.stderr
+    result = dgunet("clean", elsewhere / "absent")
+    assert result.returncode == 1
+    assert "is not a folder" in result.stderr
 
 
 def test_a_link_is_removed_and_not_what_it_leads_to(home, dgunet, dead_name, tmp_path_factory):

@@ -1,4 +1,4 @@
-"""A power failure at any moment leaves the old content or the new one, whole; see `files`."""
+"""A power failure at any moment leaves the complete old or the complete new content."""
 
 import pytest
 from losing_disk import LosingDisk, at
@@ -8,7 +8,7 @@ from dgunet.system import files, leftovers, line_files
 
 @pytest.fixture
 def losing(tmp_path, monkeypatch):
-    """Run a change on a disk that loses what was not flushed; check the value at a path."""
+    """Run a change on a disk that loses unflushed data, and check the value at a path."""
 
     def run(change, names, *, old, new):
         seen = []
@@ -78,7 +78,7 @@ def test_a_folder_takes_the_place_of_another_in_one_step(losing, tmp_path):
 
 
 def test_where_names_cannot_be_exchanged_the_old_folder_is_moved_back(tmp_path, monkeypatch):
-    """One of the two is always there, under its own name or beside it."""
+    """Either the old or the new folder exists at any moment, under its name or beside it."""
     monkeypatch.setattr(files, "_exchange", lambda first, second: False)
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "x").write_bytes(b"old")
@@ -108,27 +108,30 @@ def test_an_old_folder_of_a_dead_process_is_moved_back(tmp_path, dead_name):
     assert (tmp_path / "set" / "x").read_bytes() == b"old"
 
 
-def test_a_line_that_was_told_is_there_after_a_power_failure(tmp_path, monkeypatch):
+def test_an_appended_line_survives_a_power_failure(tmp_path, monkeypatch):
     path = tmp_path / "log.jsonl"
-    told = [b""]
+    flushed = [b""]
 
     def check(view, returned):
         content = at(view, "log.jsonl") or b""
-        assert content in (told[-1], told[-1] + line_files.format_line({"event": len(told)}))
-        assert not returned or content == told[-1]
+        assert content in (
+            flushed[-1],
+            flushed[-1] + line_files.format_line({"event": len(flushed)}),
+        )
+        assert not returned or content == flushed[-1]
 
     disk = LosingDisk(tmp_path, monkeypatch, check)
     disk.flush_all()
     with disk.watching(), line_files.open_log(path) as log:
         for number in range(1, 4):
             line_files.append_line(log, {"event": number})
-            told.append(told[-1] + line_files.format_line({"event": number}))
+            flushed.append(flushed[-1] + line_files.format_line({"event": number}))
             disk.fail(returned=True)
 
 
 @pytest.mark.parametrize("lost", ["sync", "sync_tree"])
 def test_the_disk_finds_a_missing_flush(losing, tmp_path, monkeypatch, lost):
-    """The stand-in itself is worth something: without a flush it sees the loss."""
+    """The simulated disk detects a missing flush."""
     monkeypatch.setattr(files, lost, lambda path: None)
     with pytest.raises(AssertionError):
         losing(fill(tmp_path / "set"), ["set"], old=None, new=FILLED)

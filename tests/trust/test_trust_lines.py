@@ -1,4 +1,4 @@
-"""A log of lines finds every damaged line and gives all the others."""
+"""A log reports every damaged line and returns all others."""
 
 import json
 from contextlib import suppress
@@ -27,10 +27,10 @@ def log(tmp_path):
 
 
 def test_lines_come_back_as_they_were(log):
-    told = read_lines(log)
-    assert told.entries == ENTRIES
-    assert not told.damaged
-    assert not told.torn
+    content = read_lines(log)
+    assert content.entries == ENTRIES
+    assert not content.damaged
+    assert not content.torn
     assert read_lines(log.with_name("absent")).entries == []
 
 
@@ -42,14 +42,14 @@ def test_a_line_is_json_with_its_sum(log):
 def test_a_torn_line_is_told_and_the_next_writer_goes_on_after_it(log):
     with log.open("ab") as handle:
         handle.write(b'{"kind": "met')
-    told = read_lines(log)
-    assert told.torn
-    assert told.entries == ENTRIES
+    content = read_lines(log)
+    assert content.torn
+    assert content.entries == ENTRIES
     with open_log(log) as handle:
         append_line(handle, {"c": 1})
-    told = read_lines(log)
-    assert told.entries == [*ENTRIES, {"c": 1}]
-    assert told.damaged == [(4, "it has no check sum")]
+    content = read_lines(log)
+    assert content.entries == [*ENTRIES, {"c": 1}]
+    assert content.damaged == [(4, "it has no checksum")]
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_a_changed_line_is_found_and_the_others_stay(log, old, new):
     content = log.read_bytes()
     assert old in content
     log.write_bytes(content.replace(old, new, 1))
-    told = read_lines(log)
-    assert told.damaged[0][0] == 1
-    assert told.entries[-1] == ENTRIES[-1]
+    content = read_lines(log)
+    assert content.damaged[0][0] == 1
+    assert content.entries[-1] == ENTRIES[-1]
 
 
 @given(st.data())
@@ -84,7 +84,7 @@ def test_any_bytes_are_an_entry_or_a_value_error(line):
 
 def test_a_line_of_an_earlier_version_is_read_where_that_is_allowed():
     assert parse_line(b'{"a": 1}', unchecked=True) == {"a": 1}
-    with pytest.raises(ValueError, match="no check sum"):
+    with pytest.raises(ValueError, match="no checksum"):
         parse_line(b'{"a": 1}')
 
 

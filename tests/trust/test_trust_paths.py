@@ -1,4 +1,4 @@
-"""A name from data never leads out of its folder."""
+"""An untrusted name never leads out of its folder."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Reading what others wrote is bounded and ends in one line that names the file."""
+"""Reading of untrusted files is limited, and errors are one line that names the file."""
 
 import os
 
@@ -20,7 +20,7 @@ def test_a_text_is_read_with_and_without_a_byte_order_mark(tmp_path):
     ("content", "says"),
     [
         (b"one\ntwo \xff\n", r"x, line 2: byte 0xff is not UTF-8"),
-        (b"one\n\0", r"x, line 2: it holds a NUL byte"),
+        (b"one\n\0", r"x, line 2: it contains a NUL byte"),
         (b"12345678901", r"x is larger than 10 bytes"),
     ],
 )
@@ -50,7 +50,7 @@ def test_what_is_not_there_is_not_found(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"a": 1, "a": 2}', "the key 'a' is there twice"),
+        ('{"a": 1, "a": 2}', "the key 'a' occurs twice"),
         ("[" * 100_000, "is nested too deeply"),
         ('{"a": ', "is not JSON"),
         ("9" * 5000, "is not JSON"),
@@ -65,7 +65,7 @@ def test_what_is_no_json_is_named(text, says):
 @pytest.mark.parametrize("text", ["[1]", "null", '"text"', "3"])
 def test_an_object_is_asked_for(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(DataError, match=r"x.json holds .*, not an object"):
+    with pytest.raises(DataError, match=r"x.json contains .*, not an object"):
         reading.read_mapping(tmp_path / "x.json")
 
 
@@ -102,12 +102,12 @@ def doubling(levels):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a: 1\nb:\n  c: 1\n  c: 2", "line 4: the key 'c' is there twice"),
-        ("a: &x [*x]", "an alias stands for a value that holds it"),
+        ("a: 1\nb:\n  c: 1\n  c: 2", "line 4: the key 'c' occurs twice"),
+        ("a: &x [*x]", "an alias refers to a value that contains it"),
         ("[" * 10_000, "is nested too deeply"),
         ("- " * 10_000, "is nested too deeply"),
-        (doubling(9), "its aliases stand for more than 200,000 values"),
-        ("[" + "1," * 500_000 + "]", "holds too many values"),
+        (doubling(9), "its aliases expand to more than 200,000 values"),
+        ("[" + "1," * 500_000 + "]", "contains too many values"),
         ("a: !!python/object:os.system x", "is not YAML"),
         ("a: [", "is not YAML"),
         ("{[1]: 2}", "is not YAML"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from dgunet.system.errors import ConfigError
-from dgunet.system.reading import shorten
+from dgunet.system.reading import shorten, shorten_bare
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 """A DNS label, as Kubernetes wants most names."""
@@ -53,7 +53,7 @@ def checked(model: type[Model], content: Any, origin: str) -> Model:
 
 def _explain(model: type[BaseModel], entry: Any) -> str:
     path = "".join(
-        f"[{part}]" if isinstance(part, int) else f".{shorten(part)[1:-1]}" for part in entry["loc"]
+        f"[{part}]" if isinstance(part, int) else f".{shorten_bare(part)}" for part in entry["loc"]
     )
     path = path.lstrip(".")
     if entry["type"] == "value_error":  # of a whole block, whose content is not for a log

@@ -8,7 +8,6 @@ from typing import Any
 
 from dgunet.config import Params, TrainingSettings
 from dgunet.network import DGUNetConfig, preset
-from dgunet.network.describe import describe
 from dgunet.project import model_key
 from dgunet.recipes.trainings import BACKWARD
 from dgunet.terms import ABLATION_TASK, ABLATION_VARIANT, ablation
@@ -64,5 +63,5 @@ def _network(entry: Mapping[str, Any], params: Params) -> PlannedTraining:
 def _flops(config: DGUNetConfig, settings: TrainingSettings) -> int:
     """As `dgunet.recipes.trainings.Recipe.flops`; ``recompute`` costs one more forward pass."""
     passes = 1 + BACKWARD + int(settings.recompute)
-    one = describe(config, (settings.patch, settings.patch)).flops
+    one = describe_network(config, (settings.patch, settings.patch)).flops
     return passes * one * settings.batch * settings.iterations
