@@ -8,6 +8,7 @@ from typing import Any
 
 from dgunet.config import Params, TrainingSettings
 from dgunet.network import DGUNetConfig, preset
+from dgunet.network.describe import describe_network
 from dgunet.project import model_key
 from dgunet.recipes.trainings import BACKWARD
 from dgunet.terms import ABLATION_TASK, ABLATION_VARIANT, ablation
