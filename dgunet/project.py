@@ -67,13 +67,13 @@ def test_sets(names: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ProjectFolders:
     """The folders of one project, as ``dvc.yaml`` names them."""
 
     home: Path
 
     @classmethod
-    def here(cls) -> Layout:
+    def here(cls) -> ProjectFolders:
         """The layout of the project that the working directory lies in.
 
         Raises:

@@ -138,10 +138,10 @@ def prepare(
     Example: dgunet data prepare SIDD-train --recipe released --layout compact
     """
     from dgunet.config import load_params
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.steps import prepare as stage
 
-    here = Layout.here()
+    here = ProjectFolders.here()
     params = load_params(params_file or here.params)
     manifest = stage.prepare(
         params,
@@ -176,11 +176,13 @@ def verify(
     """
     from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
     from dgunet.data.store.pair_store import PairStore
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
 
     for name in names:
         known = name in CATALOGUE or name in FURTHER
-        store = PairStore.open(Layout.here().store(name) if known else Path(name), check=False)
+        store = PairStore.open(
+            ProjectFolders.here().store(name) if known else Path(name), check=False
+        )
         store.verify()
         typer.echo(f"{store.folder}: {len(store)} records, digest {store.manifest.digest}")
 
@@ -203,9 +205,9 @@ def import_set(
     Example: dgunet data import Rain13K ~/a-few-rainy-pictures --part
     """
     from dgunet.data.acquisition.importing import import_dataset
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
 
-    imported = import_dataset(name, source, root or Layout.here().data("paper"), part=part)
+    imported = import_dataset(name, source, root or ProjectFolders.here().data("paper"), part=part)
     for line in (imported.line(), *imported.remarks()):
         typer.echo(line)
 
@@ -254,7 +256,7 @@ def fetch(
     """
     from dgunet.data.acquisition.fetching import fetch_dataset
     from dgunet.data.acquisition.loose_files import fetch_files
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.system.errors import ConfigError
     from dgunet.tools.dvc_fetch import fetch_from_dvc
 
@@ -262,16 +264,16 @@ def fetch(
         raise ConfigError(
             "the source is not clear.", "Name one or more URLs, or --dvc REPO and --rev REV."
         )
-    root = root or Layout.here().data("paper")
+    root = root or ProjectFolders.here().data("paper")
     if dvc:
         with _amount_shown(name, " files") as observe:
             fetched = fetch_from_dvc(name, dvc, rev, root, folder=dvc_folder, observe=observe)
     elif single:
-        downloads = downloads or Layout.here().home / "build" / "downloads"
+        downloads = downloads or ProjectFolders.here().home / "build" / "downloads"
         with _amount_shown(name, "B") as observe:
             fetched = fetch_files(name, sources or [], root, downloads, observe=observe)
     else:
-        downloads = downloads or Layout.here().home / "build" / "downloads"
+        downloads = downloads or ProjectFolders.here().home / "build" / "downloads"
         with _amount_shown(name, "B") as observe:
             fetched = fetch_dataset(
                 name,
@@ -329,9 +331,9 @@ def check(
         reports = [check_dataset(name, root, observe=_progress) for name in names]
         overlaps = find_overlaps(reports)
     else:
-        from dgunet.tools.check_report import check as tracked
+        from dgunet.tools.check_report import check_and_record
 
-        reports, overlaps = tracked(names, root, name=run_name, observe=_progress)
+        reports, overlaps = check_and_record(names, root, name=run_name, observe=_progress)
     rows = [
         (
             report.dataset,
@@ -388,9 +390,9 @@ def _amount_shown(name: str, unit: str) -> Iterator[Callable[[int, int | None], 
 
 def _project_root() -> Path:
     from dgunet.config import load_params
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
 
-    here = Layout.here()
+    here = ProjectFolders.here()
     return here.data(load_params(here.params).profile)
 
 

@@ -74,7 +74,7 @@ def restore(
     """
     import time
 
-    from dgunet.cli.boundary import told_failure
+    from dgunet.cli.boundary import failure_line
     from dgunet.evaluation.memory import settle_threads
     from dgunet.network import load_network
     from dgunet.training.loop import pick_device
@@ -105,7 +105,7 @@ def restore(
             raise
         except Exception as error:  # one picture's failure is its own line
             failed += 1
-            line = told_failure(error)[0].removeprefix("error: ")
+            line = failure_line(error)[0].removeprefix("error: ")
             named = "" if shown(picture) in line else f"{shown(picture)}: "
             typer.echo(f"dgunet: error: {named}{line}", err=True)
             continue
@@ -120,12 +120,14 @@ def restore(
 
 
 def shown(text: object) -> str:
-    """``text`` as a terminal of UTF-8 prints it; a name that is none gets question marks."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+    """``text`` without characters that a terminal cannot print."""
+    from dgunet.system.terminal import printable
+
+    return printable(str(text))
 
 
 def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
-    from dgunet.project import Layout, model_key
+    from dgunet.project import ProjectFolders, model_key
     from dgunet.system.errors import ConfigError
     from dgunet.terms import check_task
 
@@ -133,7 +135,7 @@ def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
         raise ConfigError("no weights are named.", "Give --checkpoint FILE or --task NAME.")
     if (check_task(task) == "cs") != (ratio is not None):
         raise ConfigError(f"task {task!r} with ratio {ratio}.", "--ratio goes with --task cs.")
-    weights = Layout.here().model(model_key(task, variant, ratio)) / "network.safetensors"
+    weights = ProjectFolders.here().model(model_key(task, variant, ratio)) / "network.safetensors"
     if not weights.is_file():
         raise ConfigError(
             f"there are no weights at {weights}.", "Train them first, or give --checkpoint FILE."

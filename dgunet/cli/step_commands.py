@@ -47,25 +47,24 @@ def train(
     Example: dgunet train cs --ratio 10 --variant DGUNet+
     Example: torchrun --no-python --nproc-per-node 2 dgunet train derain
     """
-    import os
-
     from dgunet.config import load_params
-    from dgunet.project import TRAINING_SETS, Layout, model_key
+    from dgunet.project import TRAINING_SETS, ProjectFolders, model_key
     from dgunet.steps.train import train as run
+    from dgunet.system import environment
     from dgunet.terms import check_task
 
     # A container has no project folder and is told everything.
-    params = load_params(params_file or Layout.here().params)
+    params = load_params(params_file or ProjectFolders.here().params)
     weights = run(
         params,
         task,
         variant=variant,
         ratio=ratio,
-        store=store or Layout.here().store(TRAINING_SETS[check_task(task)]),
-        out=out or Layout.here().model(model_key(task, variant, ratio)),
+        store=store or ProjectFolders.here().store(TRAINING_SETS[check_task(task)]),
+        out=out or ProjectFolders.here().model(model_key(task, variant, ratio)),
         start=start,
     )
-    if os.environ.get("RANK", "0") == "0":
+    if environment.RANK.get() == "0":
         typer.echo(f"trained {model_key(task, variant, ratio)}: {weights}")
 
 
@@ -122,7 +121,7 @@ def evaluate(
     Example: dgunet evaluate --checkpoint my.safetensors --out results
     """
     from dgunet.config import load_params
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.steps.evaluate import Options
     from dgunet.steps.evaluate import evaluate as run
     from dgunet.steps.evaluation_plan import evaluations
@@ -130,7 +129,7 @@ def evaluate(
 
     if 0 < fallback_tile < 64:
         raise ConfigError(f"--fallback-tile {fallback_tile}.", "Give 64 or more, or 0.")
-    here = Layout.here()
+    here = ProjectFolders.here()
     params = load_params(params_file or here.params)
     options = Options(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
     wanted = evaluations(
@@ -162,11 +161,11 @@ def ablate(
     """
     from dgunet.cli.runs_commands import say_where_to_compare
     from dgunet.config import load_params
-    from dgunet.project import TRAINING_SETS, Layout
+    from dgunet.project import TRAINING_SETS, ProjectFolders
     from dgunet.steps.ablate import ablate as run
     from dgunet.terms import ABLATION_SET, ablation
 
-    here = Layout.here()
+    here = ProjectFolders.here()
     summary = run(
         load_params(params_file or here.params),
         name,
@@ -185,11 +184,11 @@ def tables(params_file: ParamsOption = None) -> None:
     Writes CSV, Markdown, LaTeX and Parquet to build/tables.
     """
     from dgunet.config import load_params
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.steps.report import result_folders
     from dgunet.steps.tables import tables as run
 
-    here = Layout.here()
+    here = ProjectFolders.here()
     params = load_params(params_file or here.params)
     results = result_folders(params, here)
     run(params, results=results, out=here.tables, records=here.records, project=here)
@@ -198,10 +197,10 @@ def tables(params_file: ParamsOption = None) -> None:
 
 def report() -> None:
     """Write the HTML report and say where the tables, the report and the runs are."""
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.steps.report import write_project_report
 
-    typer.echo(write_project_report(Layout.here()))
+    typer.echo(write_project_report(ProjectFolders.here()))
 
 
 def explain(
@@ -213,7 +212,7 @@ def explain(
 
     Example: dgunet explain 1 DGUNet "Rain100L PSNR"
     """
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.steps.report import explain_text
 
-    typer.echo(explain_text(Layout.here(), table, row, column))
+    typer.echo(explain_text(ProjectFolders.here(), table, row, column))

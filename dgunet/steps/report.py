@@ -14,17 +14,17 @@ from dgunet.paper.formats import cells_frame
 from dgunet.paper.html_report import RunLink, write_report
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.written_tables import CELLS, check_tables, read_cells
-from dgunet.project import Layout, test_sets
+from dgunet.project import ProjectFolders, test_sets
 from dgunet.steps.tables import read_results, with_server_scores
 from dgunet.system.errors import DataError
 from dgunet.system.reading import shorten
 from dgunet.terms import ABLATIONS
-from dgunet.tracking import Layout as Store
-from dgunet.tracking import RunInfo, lookup
+from dgunet.tracking import RunInfo, TrackingFolders, lookup
+from dgunet.tracking.index import dirty_to_tag
 from dgunet.tracking.run_selection import run_url
 
 
-def result_folders(params: Params, here: Layout) -> list[Path]:
+def result_folders(params: Params, here: ProjectFolders) -> list[Path]:
     """Where the results of the parameters' networks lie, present or not."""
     return [here.evaluation(name, v) for name in test_sets("all") for v in params.variants] + [
         here.ablation(name) for name in ABLATIONS
@@ -38,7 +38,7 @@ def report(
     out: Path,
     home: Path,
     records: Path | None = None,
-    project: Layout | None = None,
+    project: ProjectFolders | None = None,
 ) -> int:
     """Write the tables of ``results`` as one HTML page; returns how many evaluations it shows.
 
@@ -54,7 +54,7 @@ def report(
     return len(summaries)
 
 
-def write_project_report(here: Layout) -> str:
+def write_project_report(here: ProjectFolders) -> str:
     """Write ``build/report.html`` from the results there are; returns the closing words."""
     params = load_params(here.params)
     out = here.home / "build" / "report.html"
@@ -62,7 +62,7 @@ def write_project_report(here: Layout) -> str:
     count = report(
         params, results=results, out=out, home=here.home, records=here.records, project=here
     )
-    store = Store.at(here.home)
+    store = TrackingFolders.at(here.home)
     sample = params.profile == "sample"
     lines = [
         f"{count} evaluations, profile {params.profile}"
@@ -86,12 +86,11 @@ def links(summaries: list[dict[str, Any]], home: Path) -> dict[str, RunLink]:
 
 
 def _link(info: RunInfo) -> RunLink:
-    """The one place where a run's tags, which are texts, become what the report shows."""
-    dirty = {"true": True, "false": False}.get(info.dirty.lower())
-    return RunLink(info.run_id, run_url(info), info.commit, dirty)
+    """What the report shows of a run."""
+    return RunLink(info.run_id, run_url(info), info.commit, info.dirty)
 
 
-def explain_text(here: Layout, table: int, row: str, column: str) -> str:
+def explain_text(here: ProjectFolders, table: int, row: str, column: str) -> str:
     """Everything behind one table cell, a fact a line.
 
     The cell is what the written tables have. Where the evaluation behind it is at hand, it is
@@ -114,12 +113,12 @@ def explain_text(here: Layout, table: int, row: str, column: str) -> str:
             "run_id": info.run_id,
             "run_url": run_url(info),
             "commit": info.commit,
-            "dirty": info.dirty,
+            "dirty": dirty_to_tag(info.dirty),
         }
     return "\n".join(f"{key:20s} {value}" for key, value in facts.items() if value is not None)
 
 
-def _anew(here: Layout, told: dict[str, Any]) -> dict[str, Any]:
+def _anew(here: ProjectFolders, told: dict[str, Any]) -> dict[str, Any]:
     """The cell ``told`` as the results at hand of its profile give it now."""
     profile = told["tables_profile"]
     found = read_results(result_folders(load_params(here.params), here), here)

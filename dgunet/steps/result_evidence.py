@@ -15,13 +15,12 @@ from dgunet.data.store.manifest import StoreManifest
 from dgunet.evaluation.results import SUMMARY
 from dgunet.evaluation.summary import EvaluationSummary, selection
 from dgunet.network.header import read_header
-from dgunet.project import Layout, model_key
+from dgunet.project import ProjectFolders, model_key
 from dgunet.system.errors import CheckpointError, DgunetError, EvaluationError
 from dgunet.system.files import sha256_file
 from dgunet.system.reading import parse_json, shorten
 from dgunet.terms import ABLATIONS, CHECKPOINT_TAG, SELECTION_TAG
-from dgunet.tracking import Layout as Store
-from dgunet.tracking import RunInfo, delivered, pending
+from dgunet.tracking import RunInfo, TrackingFolders, delivered, pending
 
 AGAIN = "Evaluate that set again, or bring back what it was evaluated with."
 
@@ -33,7 +32,7 @@ class Evidence:
     The weights' SHA-256 are computed each time, once a file: about a second for each 1.5 GB.
     """
 
-    project: Layout
+    project: ProjectFolders
 
     def __post_init__(self) -> None:
         self._digests: dict[Path, str] = {}
@@ -113,7 +112,7 @@ class Evidence:
 
     @cached_property
     def _runs(self) -> dict[str, list[RunInfo]]:
-        store = Store.at(self.project.home)
+        store = TrackingFolders.at(self.project.home)
         found: dict[str, list[RunInfo]] = {}
         for run in (*delivered(store), *pending(store)):
             if key := run.results.get("per_image"):

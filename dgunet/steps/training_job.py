@@ -25,7 +25,7 @@ from dgunet.system import files
 from dgunet.system.errors import CheckpointError, DataError
 from dgunet.system.parent_process import end_with_parent
 from dgunet.terms import CHECKPOINT_TAG, DATA_TAG
-from dgunet.tracking import Layout, Run, deliver, delivered, pending, start_run
+from dgunet.tracking import Run, TrackingFolders, deliver, delivered, pending, start_run
 from dgunet.tracking.provenance import git_state
 from dgunet.tracking.reports.network_numbers import numeric_params
 from dgunet.tracking.reports.progress import counting
@@ -92,7 +92,7 @@ class TrainingJob:
         self.pairs = JoinedStore.open([store, *(store.parent / n for n in knobs.beside)])
         self._records: list[int] | None = None
         self._judge = self._pictures()
-        layout = Layout.at()
+        layout = TrackingFolders.at()
         self._facts = {
             "version": __version__,
             "torch": str(torch.__version__),
@@ -351,7 +351,7 @@ def _continue_run(earlier: Snapshot) -> dict[str, str]:
     Only where MLflow has that run: what a killed process left in its journal is delivered first.
     Otherwise, with a store that is away, a new run is made and its tags name the old one.
     """
-    layout = Layout.at()
+    layout = TrackingFolders.at()
     facts = earlier["facts"]
     if os.environ.get("DGUNET_TRACKING") not in ("later", "off"):
         deliver(layout)

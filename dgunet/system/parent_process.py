@@ -15,8 +15,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-VARIABLE = "DGUNET_PARENT"
-"""Environment variable: the process whose end shall end the one started next."""
+from dgunet.system import environment
 
 LOOK_SECONDS = 0.25
 
@@ -49,8 +48,8 @@ def end_with_parent(parent: int | None = None) -> None:
 
 
 def end_with_named_parent() -> None:
-    """`end_with_parent` if `VARIABLE` names one; its own children do not inherit the wish."""
-    named = os.environ.pop(VARIABLE, "")
+    """Call `end_with_parent` for the process of ``DGUNET_PARENT``; children do not inherit it."""
+    named = environment.PARENT.take()
     if named.isdecimal():
         end_with_parent(int(named))
 

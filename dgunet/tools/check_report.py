@@ -38,7 +38,7 @@ COLUMNS = (
 )
 
 
-def check(
+def check_and_record(
     names: Sequence[str], root: Path, *, name: str, observe: Observe | None = None
 ) -> tuple[list[Report], list[Overlap]]:
     """Examine sets under ``root`` and tell MLflow counts, findings, overlaps and the page.

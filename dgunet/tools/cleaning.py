@@ -25,7 +25,7 @@ SKIPPED = frozenset({".git", ".venv", "node_modules", "mlruns", "dvcstore"})
 
 
 @dataclass(frozen=True)
-class Found:
+class Removable:
     """One thing that may go.
 
     Attributes:
@@ -39,26 +39,26 @@ class Found:
     bytes: int
 
 
-def survey(home: Path, *more: Path) -> list[Found]:
+def find_removable(home: Path, *more: Path) -> list[Removable]:
     """Everything in the project at ``home``, and in ``more`` folders, that is no result.
 
     Changes nothing; the order is that of the paths.
     """
     tops = [home, *(top for top in more if not top.resolve().is_relative_to(home.resolve()))]
     found = [
-        Found(one.path, "dead" if one.dead else "alive", one.bytes)
+        Removable(one.path, "dead" if one.dead else "alive", one.bytes)
         for top in tops
         for one in leftovers_below(top, skip=SKIPPED)
     ]
-    found += [Found(path, "unfinished", extent(path)[1]) for path in _unfinished(home)]
+    found += [Removable(path, "unfinished", extent(path)[1]) for path in _unfinished(home)]
     for name in ("refused", "damaged"):
         folder = home / ".dgunet" / name
         if folder.is_dir():
-            found += [Found(path, "kept", extent(path)[1]) for path in sorted(folder.iterdir())]
+            found += [Removable(path, "kept", extent(path)[1]) for path in sorted(folder.iterdir())]
     return sorted(found, key=lambda one: one.path)
 
 
-def clean(found: list[Found], kinds: frozenset[Kind]) -> list[Found]:
+def remove_kinds(found: list[Removable], kinds: frozenset[Kind]) -> list[Removable]:
     """Remove what is of ``kinds``; returns what is left, such as what could not be removed.
 
     What runs ("alive") is never removed.

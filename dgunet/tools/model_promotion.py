@@ -24,7 +24,7 @@ def registered_name(task: str, profile: str, ratio: int | None = None) -> str:
     return "-".join(part for part in parts if part)
 
 
-def register(
+def register_trained(
     registry: Registry, task: str, *, profile: str, variant: str, ratio: int | None = None
 ) -> Version:
     """Make the newest finished training a version of its task's registered model.
@@ -55,32 +55,32 @@ class Promotion:
 
     Attributes:
         version: the candidate.
-        rival: the version it was compared with; None: the degraded images themselves.
+        baseline: the version it was compared with; None: the degraded images themselves.
         compared: set by set.
         promoted: whether the candidate is better.
     """
 
     version: Version
-    rival: Version | None
+    baseline: Version | None
     compared: list[SetComparison]
     promoted: bool
 
     def text(self) -> str:
         """The verdict and its table, in Markdown."""
-        rival = (
-            f"@{BEST} before it, version {self.rival.number}"
-            if self.rival
+        baseline = (
+            f"@{BEST} before it, version {self.baseline.number}"
+            if self.baseline
             else "the degraded images, there being no version before it"
         )
         verdict = "better than" if self.promoted else "not shown to be better than"
         return (
-            f"Version {self.version.number} is {verdict} {rival}. PSNR, paired image by image, "
+            f"Version {self.version.number} is {verdict} {baseline}. PSNR, paired image by image, "
             f"BCa bootstrap, all intervals together 95 %:\n\n"
             f"{as_table(self.compared).to_markdown(index=False)}"
         )
 
 
-def promote(registry: Registry, version: Version, *, dry_run: bool = False) -> Promotion:
+def promote_if_better(registry: Registry, version: Version, *, dry_run: bool = False) -> Promotion:
     """Let @best point to ``version`` if it is better than @best, and only then.
 
     Better: on at least one test set the interval of the mean PSNR difference is above zero, and
@@ -90,8 +90,8 @@ def promote(registry: Registry, version: Version, *, dry_run: bool = False) -> P
     Raises:
         EvaluationError: if evaluations are missing, or are of other data or another protocol.
     """
-    rival = registry.with_alias(version.name, BEST)
-    if rival is not None and rival.number == version.number:
+    baseline = registry.with_alias(version.name, BEST)
+    if baseline is not None and baseline.number == version.number:
         raise EvaluationError(f"{version.uri} is @{BEST} already.", "Register another training.")
     ours = registry.evidence(version.checkpoint)
     if not ours:
@@ -99,12 +99,12 @@ def promote(registry: Registry, version: Version, *, dry_run: bool = False) -> P
             f"MLflow has no evaluation of {version.uri} (weights {version.checkpoint[:12]}...).",
             "Run: dgunet evaluate, then dgunet tracking sync",
         )
-    theirs = registry.evidence(rival.checkpoint) if rival else ours
+    theirs = registry.evidence(baseline.checkpoint) if baseline else ours
     _refuse_unequal(ours, theirs)
     tables = {name: (_table(registry, ours[name]), _table(registry, theirs[name])) for name in ours}
-    column = "psnr" if rival else "input_psnr"
+    column = "psnr" if baseline else "input_psnr"
     compared = compare_sets(tables, reference_column=column)
-    outcome = Promotion(version, rival, compared, is_better(compared))
+    outcome = Promotion(version, baseline, compared, is_better(compared))
     if outcome.promoted and not dry_run:
         registry.set_alias(version, BEST, because=outcome.text())
     return outcome
@@ -157,7 +157,7 @@ def add_official(registry: Registry, weights: Path) -> Version:
     return version
 
 
-def find(registry: Registry, name: str, number: str | None) -> Version:
+def find_version(registry: Registry, name: str, number: str | None) -> Version:
     """A version by its number, or the candidate.
 
     Raises:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from dgunet.system import environment
 from dgunet.tracking.provenance import git_state
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -77,7 +77,7 @@ def _outputs(home: Path) -> dict[str, str]:
     known: dict[str, str] = {}
     if (pointer := home / "data.dvc").is_file():
         known |= {out["path"]: out.get("md5", "") for out in _read(pointer).get("outs", [])}
-    if "DVC_STAGE" in os.environ and (lock := home / "dvc.lock").is_file():
+    if environment.DVC_STAGE.is_set() and (lock := home / "dvc.lock").is_file():
         for stage in _read(lock).get("stages", {}).values():
             known |= {out["path"]: out.get("md5", "") for out in stage.get("outs", [])}
     return {path: md5 for path, md5 in known.items() if md5}

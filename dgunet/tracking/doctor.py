@@ -11,11 +11,11 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 from dgunet.tracking import index
-from dgunet.tracking.delivery.answers import check_speaks
+from dgunet.tracking.delivery.answers import check_is_mlflow
 from dgunet.tracking.delivery.replay import deliver
-from dgunet.tracking.home import Layout
-from dgunet.tracking.journal.damage import aside_in
-from dgunet.tracking.journal.reading import journals_in, look_at
+from dgunet.tracking.home import TrackingFolders
+from dgunet.tracking.journal.damage import set_aside_journals
+from dgunet.tracking.journal.reading import readable_journals, scan_journals
 from dgunet.tracking.server import mlflow_store
 
 HOUR_MS = 3_600_000
@@ -56,7 +56,7 @@ class Diagnosis:
     """Why MLflow could not be asked."""
 
 
-def examine(layout: Layout, *, silent_hours: float = 24) -> Diagnosis:
+def examine(folders: TrackingFolders, *, silent_hours: float = 24) -> Diagnosis:
     """Look for orphans in the journal and in MLflow; changes nothing.
 
     A run on this machine is an orphan when its process is gone. Of another machine only silence
@@ -65,27 +65,29 @@ def examine(layout: Layout, *, silent_hours: float = 24) -> Diagnosis:
     Raises:
         TrackingError: if the sqlite store is spoilt.
     """
-    told = Diagnosis(list(_here(layout)))
+    told = Diagnosis(list(_here(folders)))
     try:
-        mlflow_store.ask(layout.uri)
+        mlflow_store.ask(folders.uri)
         with mlflow_store.quiet_mlflow():
-            client = mlflow_store.client(mlflow_store.ensure_store(layout))
-            check_speaks(client, layout.uri)
+            client = mlflow_store.client(mlflow_store.ensure_store(folders))
+            check_is_mlflow(client, folders.uri)
             experiments = [found.experiment_id for found in client.search_experiments()]
-            told.findings += _orphans(client, layout, experiments, silent_hours)
-            told.findings += _half_made(client, layout, experiments)
+            told.findings += _orphans(client, folders, experiments, silent_hours)
+            told.findings += _half_made(client, folders, experiments)
     except mlflow_store.TrackingError:
         raise
     except Exception as error:  # whatever MLflow or the network throws
         told.away = (
-            str(error) if isinstance(error, mlflow_store.Away) else mlflow_store.one_line(error)
+            str(error)
+            if isinstance(error, mlflow_store.StoreUnavailable)
+            else mlflow_store.one_line(error)
         )
     return told
 
 
-def _here(layout: Layout) -> Iterator[Finding]:
+def _here(folders: TrackingFolders) -> Iterator[Finding]:
     """What the files of this project tell by themselves."""
-    found = look_at(layout.journals)
+    found = scan_journals(folders.journals)
     for reader in found.whole:
         if not reader.lives() and not reader.ended():
             why = "its process died without a word; the journal knows it"
@@ -93,20 +95,20 @@ def _here(layout: Layout) -> Iterator[Finding]:
     for one in found.damaged:
         why = one.why + (f" ({one.stays})" if one.stays else "")
         yield Finding(f"journal {one.path.name}", f"it is damaged: {why}")
-    for place, why in aside_in(layout):
+    for place, why in set_aside_journals(folders):
         yield Finding(f"journal {place.name}", f"{why}; kept in {place}")
-    if layout.refused.is_dir():
-        for folder in sorted(layout.refused.iterdir()):
+    if folders.refused.is_dir():
+        for folder in sorted(folders.refused.iterdir()):
             why = f"MLflow took some of its entries as wrong; read {folder}"
             yield Finding(f"journal {folder.name}", why)
-    for number, why in index.damaged_lines(layout):
-        what = f"line {number} of {layout.index}" if number else str(layout.index)
+    for number, why in index.damaged_lines(folders):
+        what = f"line {number} of {folders.index}" if number else str(folders.index)
         yield Finding(what, f"{why}; its run is in MLflow, so remove the line")
 
 
-def repair(layout: Layout, told: Diagnosis) -> list[Finding]:
+def repair(folders: TrackingFolders, told: Diagnosis) -> list[Finding]:
     """End orphans as KILLED, half-made models as failed; returns what is left to a person."""
-    delivered = deliver(layout, persist=True) if any(f.journal for f in told.findings) else None
+    delivered = deliver(folders, persist=True) if any(f.journal for f in told.findings) else None
     left = []
     for finding in told.findings:
         if finding.journal and delivered and delivered.waits is None:
@@ -114,8 +116,8 @@ def repair(layout: Layout, told: Diagnosis) -> list[Finding]:
         if told.away or not (finding.run_id or finding.model_id):
             left.append(finding)
             continue
-        with mlflow_store.answering(layout):
-            _close(mlflow_store.client(layout.uri), finding)
+        with mlflow_store.answering(folders):
+            _close(mlflow_store.client(folders.uri), finding)
     return left
 
 
@@ -130,9 +132,9 @@ def _close(client: Any, finding: Finding) -> None:
 
 
 def _orphans(
-    client: Any, layout: Layout, experiments: list[str], silent_hours: float
+    client: Any, folders: TrackingFolders, experiments: list[str], silent_hours: float
 ) -> Iterator[Finding]:
-    here = {reader.id for reader in journals_in(layout.journals)}
+    here = {reader.id for reader in readable_journals(folders.journals)}
     for run in _pages(client.search_runs, experiments, "attributes.status = 'RUNNING'"):
         tags = run.data.tags
         if tags.get("dgunet.journal", "") in ("", *here):
@@ -150,10 +152,10 @@ def _orphans(
         yield Finding(f"run {run.info.run_name!r}", why, run_id=run.info.run_id, died=heard)
 
 
-def _half_made(client: Any, layout: Layout, experiments: list[str]) -> Iterator[Finding]:
+def _half_made(client: Any, folders: TrackingFolders, experiments: list[str]) -> Iterator[Finding]:
     from mlflow.entities import LoggedModelStatus
 
-    here = {reader.id for reader in journals_in(layout.journals)}
+    here = {reader.id for reader in readable_journals(folders.journals)}
     for model in _pages(client.search_logged_models, experiments):
         journal = model.tags.get("dgunet.event", "").partition(":")[0]
         if model.status == LoggedModelStatus.PENDING and journal and journal not in here:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgunet.system import environment
 from dgunet.system.address import Address
 
 
@@ -15,8 +15,8 @@ def project_home(start: Path | None = None) -> Path:
     ``DGUNET_HOME`` if set; else the nearest folder upward from ``start`` (default: the working
     directory) that holds ``params.yaml``; else ``start`` itself.
     """
-    if named := os.environ.get("DGUNET_HOME"):
-        return Path(named).resolve()
+    if named := environment.HOME.get():
+        return named.resolve()
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file():
@@ -25,14 +25,14 @@ def project_home(start: Path | None = None) -> Path:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TrackingFolders:
     """The paths of tracking under one project folder."""
 
     home: Path
 
     @classmethod
-    def at(cls, home: Path | None = None) -> Layout:
-        """The layout of ``home``, or of `project_home` without one."""
+    def at(cls, home: Path | None = None) -> TrackingFolders:
+        """The folders of ``home``, or of `project_home` without one."""
         return cls(home.resolve() if home else project_home())
 
     @property
@@ -78,7 +78,7 @@ class Layout:
     @property
     def uri(self) -> Address:
         """The MLflow store: ``MLFLOW_TRACKING_URI``, or the project's own sqlite file."""
-        named = os.environ.get("MLFLOW_TRACKING_URI")
+        named = environment.MLFLOW_TRACKING_URI.get()
         return Address(named) if named else self.own_uri
 
     @property

@@ -12,13 +12,11 @@ from typing import Protocol
 
 import psutil  # type: ignore[import-untyped]
 
+from dgunet.system import environment
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import shorten
 
 MEGABYTE = 1e6
-INTERVAL = "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"
-"""MLflow's own environment variable for the seconds between two samples."""
-
 FIRST_SECONDS = 5.0
 """A stage shorter than this has no load worth a chart."""
 
@@ -37,7 +35,7 @@ def watching(run: Listener) -> Iterator[None]:
     MLflow's own switches hold: ``MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false`` turns it off,
     ``MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`` sets the seconds.
     """
-    if os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() in ("false", "0"):
+    if not environment.SYSTEM_METRICS.get():
         yield
         return
     every = _seconds()
@@ -103,11 +101,12 @@ def _seconds() -> float:
     Raises:
         ConfigError: if the environment says no number of seconds, or too few or too many.
     """
-    text = os.environ.get(INTERVAL) or "10"
+    text = environment.SYSTEM_METRICS_INTERVAL.get()
     try:
         every = float(text)
     except ValueError:
         every = math.nan
     if not 0.01 <= every <= 86_400:
-        raise ConfigError(f"{INTERVAL}={shorten(text)}.", "Give seconds, from 0.01 to 86,400.")
+        name = environment.SYSTEM_METRICS_INTERVAL.name
+        raise ConfigError(f"{name}={shorten(text)}.", "Give seconds, from 0.01 to 86,400.")
     return every

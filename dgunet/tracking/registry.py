@@ -11,7 +11,7 @@ from typing import Any
 from dgunet.system import files
 from dgunet.terms import CHECKPOINT_TAG, DATA_TAG, PARITY_TAG, PROTOCOL_TAG, STATE_TAG
 from dgunet.tracking.delivery.logged_models import find_model
-from dgunet.tracking.home import Layout
+from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.server import mlflow_store
 
 CANDIDATE, BEST, OFFICIAL = "candidate", "best", "official"
@@ -57,21 +57,21 @@ class Registry:
         TrackingError: if the store does not answer, or is spoilt.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        with mlflow_store.answering(layout):
-            mlflow_store.ask(layout.uri)
-            self.client: Any = mlflow_store.client(mlflow_store.ensure_store(layout))
+    def __init__(self, folders: TrackingFolders) -> None:
+        self.folders = folders
+        with mlflow_store.answering(folders):
+            mlflow_store.ask(folders.uri)
+            self.client: Any = mlflow_store.client(mlflow_store.ensure_store(folders))
 
     def names(self) -> list[str]:
         """The registered models of this project."""
-        with mlflow_store.answering(self.layout):
+        with mlflow_store.answering(self.folders):
             found = self.client.search_registered_models("name LIKE 'dgunet-%'")
         return [model.name for model in found]
 
     def versions(self, name: str) -> list[Version]:
         """All versions of a registered model, the first one first; none for an unknown name."""
-        with mlflow_store.answering(self.layout):
+        with mlflow_store.answering(self.folders):
             found = self.client.search_model_versions(f"name = '{name}'")
             model = self.client.get_registered_model(name) if found else None
         aliases: dict[str, list[str]] = {}
@@ -104,11 +104,11 @@ class Registry:
         known = next((v for v in self.versions(name) if v.checkpoint == checkpoint), None)
         if known is not None:
             return known
-        with mlflow_store.answering(self.layout):
+        with mlflow_store.answering(self.folders):
             model = find_model(self.client, checkpoint)
             if model is None:
                 raise mlflow_store.TrackingError(
-                    f"MLflow at {self.layout.uri} has no model with the weights "
+                    f"MLflow at {self.folders.uri} has no model with the weights "
                     f"{checkpoint[:12]}....",
                     "Send waiting runs first: dgunet tracking sync",
                 )
@@ -127,14 +127,14 @@ class Registry:
 
     def set_alias(self, version: Version, alias: str, *, because: str = "") -> None:
         """Let ``alias`` point to ``version``; the reason becomes the version's description."""
-        with mlflow_store.answering(self.layout):
+        with mlflow_store.answering(self.folders):
             self.client.set_registered_model_alias(version.name, alias, version.number)
             if because:
                 self.client.update_model_version(version.name, version.number, because)
 
     def evidence(self, checkpoint: str) -> dict[str, Evidence]:
         """The newest finished evaluation of these weights by test set."""
-        with mlflow_store.answering(self.layout):
+        with mlflow_store.answering(self.folders):
             experiments = [found.experiment_id for found in self.client.search_experiments()]
             runs = self.client.search_runs(
                 experiments,
@@ -160,7 +160,7 @@ class Registry:
         Raises:
             TrackingError: if the artifact is not the file that the run made.
         """
-        with mlflow_store.answering(self.layout), tempfile.TemporaryDirectory() as folder:
+        with mlflow_store.answering(self.folders), tempfile.TemporaryDirectory() as folder:
             path = self.client.download_artifacts(evidence.run_id, "per_image.parquet", folder)
             wanted = self.client.get_run(evidence.run_id).data.tags["result.per_image"]
             content = Path(path).read_bytes()
@@ -174,7 +174,7 @@ class Registry:
     def trained(self, wanted: Mapping[str, str]) -> str | None:
         """The weights of the newest finished training whose tags are ``wanted``, as SHA-256."""
         search = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
-        with mlflow_store.answering(self.layout):
+        with mlflow_store.answering(self.folders):
             experiments = [found.experiment_id for found in self.client.search_experiments()]
             runs = self.client.search_runs(
                 experiments,

@@ -18,7 +18,7 @@ from dgunet.system.errors import ConfigError, DgunetError
 from dgunet.system.reading import shorten
 from dgunet.tracking.dataset_inputs import DatasetRef, where_from
 from dgunet.tracking.delivery.replay import Delivery, deliver, since_last
-from dgunet.tracking.home import Layout
+from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.index import RESULT_KEYS, delivered
 from dgunet.tracking.journal.damage import say
 from dgunet.tracking.journal.writing import JournalReader, JournalWriter
@@ -42,13 +42,13 @@ SEARCHED = ("stages", "scales", "recipe", "seed")
 _KEY = re.compile(r"[\w.\- :][/\w.\- :]{0,249}")
 
 
-def mode_from(environment: Mapping[str, str], default: Mode) -> Mode:
-    """When MLflow hears of a run: what ``DGUNET_TRACKING`` says, ``default`` if it says nothing.
+def tracking_mode(name: str, default: Mode) -> Mode:
+    """The mode that ``DGUNET_TRACKING`` names; ``default`` for an empty ``name``.
 
     Raises:
-        ConfigError: if it names no mode.
+        ConfigError: if ``name`` is no mode.
     """
-    named = environment.get("DGUNET_TRACKING") or default
+    named = name or default
     modes: tuple[Mode, ...] = get_args(Mode)
     for mode in modes:
         if named == mode:
@@ -59,8 +59,8 @@ def mode_from(environment: Mapping[str, str], default: Mode) -> Mode:
 class Run:
     """Tells the journal what happens; every method returns as soon as the local disk has it."""
 
-    def __init__(self, layout: Layout, writer: JournalWriter | None, mode: Mode) -> None:
-        self._layout = layout
+    def __init__(self, folders: TrackingFolders, writer: JournalWriter | None, mode: Mode) -> None:
+        self._folders = folders
         self._writer = writer
         self._mode = mode
         self._params: dict[str, str] = {}
@@ -81,7 +81,7 @@ class Run:
             try:
                 self._run_id = JournalReader(self._writer.folder).cursor().run_id
             except (DgunetError, FileNotFoundError):
-                known = {info.journal: info.run_id for info in delivered(self._layout)}
+                known = {info.journal: info.run_id for info in delivered(self._folders)}
                 self._run_id = known.get(self._writer.id)
         return self._run_id
 
@@ -200,7 +200,7 @@ class Run:
         Returns:
             What `log_scores` needs to tie numbers to it.
         """
-        source = where_from(self._layout.home, source_uri, digest)
+        source = where_from(self._folders.home, source_uri, digest)
         shown = source.md5 if source.whole else digest[:36]
         self._tell(
             "dataset",
@@ -258,7 +258,7 @@ class Run:
         self._flushed = time.monotonic()
         if not self._writer or self._mode in ("later", "off"):
             return Delivery()
-        return deliver(self._layout, only=self._writer.id, wait=0)
+        return deliver(self._folders, only=self._writer.id, wait=0)
 
     def _flush_beside(self) -> None:
         """`flush` in a thread: the work goes on while a slow server takes its time."""
@@ -304,15 +304,15 @@ class Run:
         if self._mode == "later":
             return
         alone = closing or self._mode == "now" or status != "FINISHED"
-        if not alone and since_last(self._layout) < SHARE_SECONDS:
+        if not alone and since_last(self._folders) < SHARE_SECONDS:
             say("this run goes to MLflow with the next delivery; at once: dgunet tracking sync")
             return
-        outcome = deliver(self._layout)
+        outcome = deliver(self._folders)
         for line in (*outcome.aside, *outcome.notes):
             say(line)
         if outcome.waits:
             say(
-                f"MLflow at {self._layout.uri} is not taking runs ({outcome.waits}); "
+                f"MLflow at {self._folders.uri} is not taking runs ({outcome.waits}); "
                 "they are kept, send them later with: dgunet tracking sync"
             )
 

@@ -18,7 +18,7 @@ OTHER_IN_EVERY_RUN = ("name", "status", "mlflow.runName", "host", "pid", "dvc.st
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunQuery:
     """Which runs; an empty field means any.
 
     Attributes:
@@ -29,7 +29,7 @@ class Wanted:
     table: int | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
 
-    def has(self, info: RunInfo) -> bool:
+    def matches(self, info: RunInfo) -> bool:
         """Whether ``info`` is one of them."""
         known = info.facts()
         tables = info.tags.get("table", "").split()
@@ -40,9 +40,9 @@ class Wanted:
         ) and all(str(known.get(key, "")) == value for key, value in self.facts.items())
 
 
-def choose(infos: Iterable[RunInfo], wanted: Wanted, *, sort: str = "") -> list[RunInfo]:
-    """The wanted runs in their order, or by the value of ``sort``, the highest number first."""
-    chosen = [info for info in infos if wanted.has(info)]
+def select_runs(infos: Iterable[RunInfo], query: RunQuery, *, sort: str = "") -> list[RunInfo]:
+    """The query runs in their order, or by the value of ``sort``, the highest number first."""
+    chosen = [info for info in infos if query.matches(info)]
     if not sort:
         return chosen
 
@@ -56,13 +56,13 @@ def choose(infos: Iterable[RunInfo], wanted: Wanted, *, sort: str = "") -> list[
     return sorted(chosen, key=place)
 
 
-def latest(infos: Iterable[RunInfo]) -> list[RunInfo]:
+def latest_finished(infos: Iterable[RunInfo]) -> list[RunInfo]:
     """Of runs with one name in one experiment, the last finished one."""
     kept = {(i.experiment, i.name): i for i in infos if i.status == "FINISHED"}
     return list(kept.values())
 
 
-def differing(infos: Sequence[RunInfo]) -> list[tuple[str, list[Any]]]:
+def differing_facts(infos: Sequence[RunInfo]) -> list[tuple[str, list[Any]]]:
     """The settings and numbers in which the runs differ, one line each: name, values in order."""
     facts = [info.facts() for info in infos]
     names = dict.fromkeys(name for known in facts for name in known)

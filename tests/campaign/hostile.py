@@ -336,7 +336,7 @@ def case(target, base, top, chance):
     wrong = []
     if status not in ((0, 1, 2) if chance else (0,)):
         wrong.append("hangs" if status == -signal.SIGALRM else f"exits with {status}")
-    if "Traceback" in said or "fault of dgunet" in said:
+    if "Traceback" in said or "bug of dgunet" in said:
         wrong.append("traceback")
     if changed := {
         path for path in before.keys() | after.keys() if before.get(path) != after.get(path)

@@ -127,7 +127,7 @@ def in_mlflow(home):
 
 def faults(step, home, wanted, log):
     """What is not as it should be after the step was killed and run again."""
-    from dgunet.tools.cleaning import survey
+    from dgunet.tools.cleaning import find_removable
 
     status, _ = run_killed(step.command, home, env=QUIET, log=log)
     if status and "is there already" not in log.read_text():  # it was whole before the kill
@@ -138,7 +138,7 @@ def faults(step, home, wanted, log):
         same = contents(ours) == contents(theirs) if theirs.is_dir() else _page(ours, theirs)
         if not same:
             found.append(f"{folder} differs from an undisturbed run's")
-    found += [f"left behind: {one.path}" for one in survey(home) if one.kind == "dead"]
+    found += [f"left behind: {one.path}" for one in find_removable(home) if one.kind == "dead"]
     if step.name == "sync":
         runs, models, versions = in_mlflow(home)
         undisturbed = in_mlflow(wanted)

@@ -9,7 +9,7 @@ from dgunet.kubeflow.pipeline.arguments import run_arguments
 from dgunet.kubeflow.pipeline.compiling import documents
 from dgunet.kubeflow.steps.code_pins import code_version, protocol_versions
 from dgunet.kubeflow.submission import data_origin
-from dgunet.project import Layout
+from dgunet.project import ProjectFolders
 from dgunet.system.errors import DgunetError
 
 PLACE = ["data_source=/data", "data_version=first"]
@@ -25,7 +25,7 @@ def given(project):
             documents(text)[0],
             params=params or (project / "params.yaml").read_text(),
             asked=[*PLACE, *asked],
-            here=Layout(project),
+            here=ProjectFolders(project),
             on_cluster=on_cluster,
             image_digest="sha256:1",
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dgunet.tracking.provenance import UNKNOWN, git_state, standard_tags, why_unknown
+from dgunet.tracking.provenance import UNKNOWN, commit_unknown_reason, git_state, standard_tags
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,7 +120,7 @@ def test_an_unknown_commit_is_said_once_with_its_fix(alone, capfd, make, reason,
 
 def test_without_git_it_is_said(alone, monkeypatch):
     monkeypatch.setenv("PATH", str(alone))
-    assert why_unknown(alone)[0] == "git is not installed"
+    assert commit_unknown_reason(alone)[0] == "git is not installed"
 
 
 def test_a_commit_that_is_told_is_enough(alone, monkeypatch, capfd):

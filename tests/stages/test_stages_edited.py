@@ -10,12 +10,13 @@ from made_results import digest, edit, write_result
 
 from dgunet import network
 from dgunet.config import load_params
-from dgunet.project import Layout
+from dgunet.project import ProjectFolders
 from dgunet.steps import report as reporting
 from dgunet.steps.evaluate import evaluate
 from dgunet.steps.report import result_folders, write_project_report
 from dgunet.steps.tables import read_results, tables
 from dgunet.system.files import sha256_file
+from dgunet.tracking.index import dirty_from_tag
 
 CELL = ("explain", 1, "DGUNet (sample, not comparable)", "Rain100L PSNR")
 
@@ -25,7 +26,7 @@ def evaluated(small, params, tmp_path_factory):
     """The small project with Rain100L evaluated and its tables made."""
     home = tmp_path_factory.mktemp("evaluated") / "home"
     shutil.copytree(small.home, home)
-    here = Layout(home)
+    here = ProjectFolders(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DGUNET_HOME", str(home))
         patch.setenv("DGUNET_TRACKING", "off")
@@ -53,7 +54,7 @@ def here(evaluated, tmp_path, monkeypatch):
     shutil.copytree(evaluated.home, home)
     monkeypatch.setenv("DGUNET_HOME", str(home))
     monkeypatch.setenv("DGUNET_TRACKING", "off")
-    return Layout(home)
+    return ProjectFolders(home)
 
 
 @pytest.fixture
@@ -278,7 +279,11 @@ def summary_of(here):
 def test_clean_code_is_not_called_dirty(here, monkeypatch, tag, words):
     """The tag of a run is a text, and "false" is a true one."""
     info = SimpleNamespace(
-        run_id="r1", experiment_id="1", commit="abc123", dirty=tag, tracking_uri="sqlite:///x"
+        run_id="r1",
+        experiment_id="1",
+        commit="abc123",
+        dirty=dirty_from_tag(tag),
+        tracking_uri="sqlite:///x",
     )
     monkeypatch.setattr(reporting, "lookup", lambda key, home: info)
     monkeypatch.setattr(reporting, "run_url", lambda info: None)

@@ -6,10 +6,10 @@ takes 50 GB, and the largest photographs (SIDD) have 16 million pixels.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 
+from dgunet.system import environment
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import shorten
 
@@ -18,8 +18,12 @@ from dgunet.system.reading import shorten
 class Limit:
     """One bound: the environment variable that replaces it, and its usual value."""
 
-    variable: str
-    usual: int
+    variable: environment.Variable[str]
+
+    @property
+    def usual(self) -> int:
+        """The bound without the variable."""
+        return int(self.variable.default)
 
     @property
     def value(self) -> int:
@@ -28,12 +32,12 @@ class Limit:
         Raises:
             ConfigError: if the variable is no whole number from 1 to 10^15.
         """
-        text = os.environ.get(self.variable, "").strip()
-        if not text:
+        if not self.is_raised:
             return self.usual
+        text = self.variable.get()
         if not re.fullmatch(r"[1-9][0-9]{0,14}", text):
             raise ConfigError(
-                f"the environment variable {self.variable} is {shorten(text)}.",
+                f"the environment variable {self.variable.name} is {shorten(text)}.",
                 f"Give a whole number from 1 to 10^15; the usual one is {self.usual}.",
             )
         return int(text)
@@ -41,27 +45,28 @@ class Limit:
     @property
     def is_raised(self) -> bool:
         """Whether the variable is set."""
-        return bool(os.environ.get(self.variable, "").strip())
+        return self.variable.is_given()
 
     @property
     def hint(self) -> str:
         """How to allow more."""
-        return f"If you trust it, allow more with the environment variable {self.variable}=NUMBER."
+        name = self.variable.name
+        return f"If you trust it, allow more with the environment variable {name}=NUMBER."
 
 
-ENTRIES = Limit("DGUNET_MAX_ENTRIES", 200_000)
+ENTRIES = Limit(environment.MAX_ENTRIES)
 """Files and folders in an archive."""
 
-FOLDERS = Limit("DGUNET_MAX_FOLDERS", 10_000)
+FOLDERS = Limit(environment.MAX_FOLDERS)
 """Folders in an archive, and folders that are searched for a set."""
 
-UNPACKED_GB = Limit("DGUNET_MAX_UNPACKED_GB", 200)
+UNPACKED_GB = Limit(environment.MAX_UNPACKED_GB)
 """What an archive may become, in gigabytes (10^9 bytes)."""
 
 UNPACKED_RATIO = 100
 """Without the variable, an archive may also become at most so many times its own size, or 1 GB."""
 
-PIXELS = Limit("DGUNET_MAX_PIXELS", 178_956_970)
+PIXELS = Limit(environment.MAX_PIXELS)
 """Pixels of one image; Pillow's own limit."""
 
 NESTED = 32

@@ -6,16 +6,20 @@ import json
 from pathlib import Path
 
 from dgunet.system import files
-from dgunet.tracking.run_links import run_of
+from dgunet.tracking.run_links import mlflow_run_facts
 
 
-def describe_model(weights: Path) -> tuple[dict[str, str], dict[str, float]]:
+def describe_model(
+    weights: Path, home: Path | None = None
+) -> tuple[dict[str, str], dict[str, float]]:
     """Digest, choice and MLflow run of a finished training, and its numbers; for a step's outputs.
 
-    ``weights`` lie beside the ``training.json`` that `write_outcome` wrote.
+    Args:
+        weights: in a folder with the ``training.json`` that `write_outcome` wrote.
+        home: the project folder that the training used; default: the one of this process.
     """
     told = json.loads((weights.parent / "training.json").read_text(encoding="utf-8"))
     facts = {key: value for key, value in told.items() if isinstance(value, str)}
     numbers = {k: v for k, v in told.items() if isinstance(v, int | float)}
     checkpoint = files.sha256_file(weights)
-    return {"checkpoint_sha256": checkpoint, **facts, **run_of(checkpoint)}, numbers
+    return {"checkpoint_sha256": checkpoint, **facts, **mlflow_run_facts(checkpoint, home)}, numbers

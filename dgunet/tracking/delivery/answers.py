@@ -26,11 +26,11 @@ _UNHEARD_OF = "dgunet asks whether this is MLflow"
 """An experiment that nobody has: MLflow says so, and only MLflow does."""
 
 
-class NotMlflow(mlflow_store.Away):
+class NotMlflowError(mlflow_store.StoreUnavailable):
     """Something answers at the store's address, but not as MLflow does."""
 
 
-def is_wrong(error: Exception) -> bool:
+def is_refusal(error: Exception) -> bool:
     """Whether MLflow took the request itself as wrong, so that sending it again cannot help.
 
     Only MLflow's own error, or one that its client raised without asking, counts: a proxy's or
@@ -45,24 +45,24 @@ def is_wrong(error: Exception) -> bool:
     return code not in _OF_PAGES
 
 
-def is_page(error: Exception) -> bool:
+def is_missing_page(error: Exception) -> bool:
     """Whether a web page came back that says there is nothing at this address."""
-    return getattr(error, "error_code", "") == "ENDPOINT_NOT_FOUND" and not is_wrong(error)
+    return getattr(error, "error_code", "") == "ENDPOINT_NOT_FOUND" and not is_refusal(error)
 
 
-def check_speaks(client: Any, uri: object) -> None:
+def check_is_mlflow(client: Any, uri: object) -> None:
     """Ask for something that does not exist, which shows whether MLflow answers at ``uri``.
 
     Raises:
-        NotMlflow: if the answer is none of MLflow's.
+        NotMlflowError: if the answer is none of MLflow's.
         Exception: what MLflow's client raises for a server that fails or is away.
     """
     try:
         found = client.get_experiment_by_name(_UNHEARD_OF)
-    except (OSError, DgunetError, mlflow_store.Away):
+    except (OSError, DgunetError, mlflow_store.StoreUnavailable):
         raise
     except Exception as error:
-        if is_wrong(error):
+        if is_refusal(error):
             return
         if _is_strange(error):
             raise _strange(uri) from error
@@ -83,14 +83,14 @@ def own(answer: str | None, expected: str | None, uri: object) -> str:
     """The id that came back, if it is one, and the one asked for.
 
     Raises:
-        NotMlflow: if it is empty or another.
+        NotMlflowError: if it is empty or another.
     """
     if not isinstance(answer, str) or not answer or expected not in (None, answer):
         raise _strange(uri)
     return answer
 
 
-def _strange(uri: object) -> NotMlflow:
-    return NotMlflow(
+def _strange(uri: object) -> NotMlflowError:
+    return NotMlflowError(
         f"what answers at {uri} does not answer as MLflow does; is it the right address?"
     )

@@ -35,7 +35,7 @@ def log_model(
     attempt goes on with the same model.
 
     Raises:
-        NotMlflow: if no usable id comes back.
+        NotMlflowError: if no usable id comes back.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 

@@ -19,11 +19,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dgunet.system.errors import DgunetError
-from dgunet.tracking.delivery.answers import check_speaks, is_wrong
-from dgunet.tracking.delivery.sender import Sender
-from dgunet.tracking.home import Layout
+from dgunet.tracking.delivery.answers import check_is_mlflow, is_refusal
+from dgunet.tracking.delivery.journal_sender import JournalSender
+from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.journal.damage import Damaged, DamagedJournal, set_aside
-from dgunet.tracking.journal.reading import JournalReader, look_at, remove_leftovers
+from dgunet.tracking.journal.reading import JournalReader, remove_leftovers, scan_journals
 from dgunet.tracking.server import mlflow_store
 
 PUZZLES = 3
@@ -61,12 +61,12 @@ class Delivery:
 
 
 def deliver(
-    layout: Layout, *, only: str | None = None, wait: float = 30, persist: bool = False
+    folders: TrackingFolders, *, only: str | None = None, wait: float = 30, persist: bool = False
 ) -> Delivery:
-    """Send what the journals under ``layout`` hold; never raises for what it finds.
+    """Send what the journals under ``folders`` hold; never raises for what it finds.
 
     Args:
-        layout: the project.
+        folders: the project.
         only: the id of the one journal to send as far as it is written; default: all of them,
             oldest first, those of dead processes are ended as KILLED, and damaged ones are set
             aside.
@@ -76,34 +76,34 @@ def deliver(
     done = Delivery()
     try:
         if only is None:
-            remove_leftovers(layout.journals)
-        if not _any(layout):
+            remove_leftovers(folders.journals)
+        if not _any(folders):
             return done
-        back_off = mlflow_store.BackOff(layout)
+        back_off = mlflow_store.BackOff(folders)
         if not persist and (reason := back_off.reason()):
             done.stopped = reason
             return done
-        with FileLock(layout.delivery_lock, timeout=wait), mlflow_store.quiet_mlflow():
-            if _deliver_all(layout, only, done):
+        with FileLock(folders.delivery_lock, timeout=wait), mlflow_store.quiet_mlflow():
+            if _deliver_all(folders, only, done):
                 back_off.clear()
-            layout.last_delivery.touch()
+            folders.last_delivery.touch()
     except Timeout:
         done.stopped = "another process is delivering"
     except Exception as error:  # whatever MLflow or the network throws: the journal is kept
         done.stopped = _told(error)
         with contextlib.suppress(Exception):  # the note only saves time
-            mlflow_store.BackOff(layout).start(done.stopped)
+            mlflow_store.BackOff(folders).start(done.stopped)
     return done
 
 
-def follow(layout: Layout, stop: threading.Event, *, every: float = 2) -> Delivery:
+def follow(folders: TrackingFolders, stop: threading.Event, *, every: float = 2) -> Delivery:
     """Deliver what other processes leave, until told to stop, then once more.
 
     The stages of a chain can then leave MLflow to this one process: its client takes seconds to
     start, more than a short stage itself. Also ends when the process that started this one does.
 
     Args:
-        layout: the project.
+        folders: the project.
         stop: ends it when set.
         every: seconds between two looks.
 
@@ -114,7 +114,7 @@ def follow(layout: Layout, stop: threading.Event, *, every: float = 2) -> Delive
     ended = False
     while not ended:
         ended = stop.wait(every) or os.getppid() != parent
-        done = deliver(layout, persist=ended)
+        done = deliver(folders, persist=ended)
         told.sent += done.sent
         told.refused += done.refused
         told.aside += done.aside
@@ -123,42 +123,42 @@ def follow(layout: Layout, stop: threading.Event, *, every: float = 2) -> Delive
     return told
 
 
-def _any(layout: Layout) -> bool:
+def _any(folders: TrackingFolders) -> bool:
     try:
-        return any(not path.name.startswith(".") for path in layout.journals.iterdir())
+        return any(not path.name.startswith(".") for path in folders.journals.iterdir())
     except FileNotFoundError:
         return False
 
 
-def _deliver_all(layout: Layout, only: str | None, done: Delivery) -> bool:
+def _deliver_all(folders: TrackingFolders, only: str | None, done: Delivery) -> bool:
     """Set aside what is damaged, then send the rest; whether the store was asked."""
-    found = look_at(layout.journals, only=only)
+    found = scan_journals(folders.journals, only=only)
     for one in found.damaged:
-        _put_aside(layout, one, done, move=only is None)
+        _put_aside(folders, one, done, move=only is None)
     if not found.whole:
         return False
-    mlflow_store.ask(layout.uri)
-    client = mlflow_store.client(mlflow_store.ensure_store(layout))
-    check_speaks(client, layout.uri)
+    mlflow_store.ask(folders.uri)
+    client = mlflow_store.client(mlflow_store.ensure_store(folders))
+    check_is_mlflow(client, folders.uri)
     puzzles = 0
     for reader in found.whole:
         try:
-            _deliver_one(client, layout, reader, done, close=only is None)
-        except (mlflow_store.Away, Damaged) as error:
-            if isinstance(error, mlflow_store.Away):
+            _deliver_one(client, folders, reader, done, close=only is None)
+        except (mlflow_store.StoreUnavailable, Damaged) as error:
+            if isinstance(error, mlflow_store.StoreUnavailable):
                 raise
-            _put_aside(layout, DamagedJournal(reader.folder, _name(reader), str(error), ""), done)
+            _put_aside(folders, DamagedJournal(reader.folder, _name(reader), str(error), ""), done)
         except Exception as error:  # this run cannot go, others can
-            if not (isinstance(error, DgunetError) or is_wrong(error)):
+            if not (isinstance(error, DgunetError) or is_refusal(error)):
                 puzzles += 1
-                if puzzles == PUZZLES or not _speaks(client, layout):
+                if puzzles == PUZZLES or not _speaks(client, folders):
                     raise
             done.held.append(f"run {_name(reader)!r}: {_told(error)}")
     return True
 
 
 def _deliver_one(
-    client: Any, layout: Layout, reader: JournalReader, done: Delivery, *, close: bool
+    client: Any, folders: TrackingFolders, reader: JournalReader, done: Delivery, *, close: bool
 ) -> None:
     name = _name(reader)
     if why := reader.broken_cursor():
@@ -168,7 +168,7 @@ def _deliver_one(
         )
     if close:
         reader.close_if_dead()
-    sender = Sender(client, layout, reader)
+    sender = JournalSender(client, folders, reader)
     if not sender.send():
         return
     if sender.aside:
@@ -177,12 +177,14 @@ def _deliver_one(
         (done.refused if sender.cursor.refused else done.sent).append(name)
 
 
-def _put_aside(layout: Layout, one: DamagedJournal, done: Delivery, *, move: bool = True) -> None:
+def _put_aside(
+    folders: TrackingFolders, one: DamagedJournal, done: Delivery, *, move: bool = True
+) -> None:
     if one.stays or not move:
         done.held.append(f"{one} ({one.stays})" if one.stays else str(one))
         return
     try:
-        place = set_aside(layout, one.path, str(one))
+        place = set_aside(folders, one.path, str(one))
     except (DgunetError, OSError) as error:
         done.held.append(f"{one}; it could not be moved aside: {_told(error)}")
     else:
@@ -193,10 +195,10 @@ def _name(reader: JournalReader) -> str:
     return str(reader.header.get("name", reader.id))
 
 
-def _speaks(client: Any, layout: Layout) -> bool:
+def _speaks(client: Any, folders: TrackingFolders) -> bool:
     """Whether the store answers at all, so that a failure was the one run's."""
     try:
-        check_speaks(client, layout.uri)
+        check_is_mlflow(client, folders.uri)
     except Exception:
         return False
     return True
@@ -204,14 +206,14 @@ def _speaks(client: Any, layout: Layout) -> bool:
 
 def _told(error: Exception) -> str:
     """The error in one line."""
-    if isinstance(error, (mlflow_store.Away, DgunetError)):
+    if isinstance(error, (mlflow_store.StoreUnavailable, DgunetError)):
         return " ".join(str(error).split())
     return mlflow_store.one_line(error)
 
 
-def since_last(layout: Layout) -> float:
+def since_last(folders: TrackingFolders) -> float:
     """Seconds since any process of this project delivered something."""
     try:
-        return time.time() - layout.last_delivery.stat().st_mtime
+        return time.time() - folders.last_delivery.stat().st_mtime
     except OSError:
         return float("inf")

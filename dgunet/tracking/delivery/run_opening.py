@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any
 
 from dgunet.tracking import index
-from dgunet.tracking.delivery.answers import is_wrong, own
-from dgunet.tracking.home import Layout
+from dgunet.tracking.delivery.answers import is_refusal, own
+from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.journal.cursor import Cursor
 from dgunet.tracking.journal.events import JOURNAL_ID
 from dgunet.tracking.journal.reading import JournalReader
@@ -20,7 +20,7 @@ COMPARED = ("train", "evaluate", "ablate")
 PARENT = "mlflow.parentRunId"
 
 
-def open_run(client: Any, layout: Layout, reader: JournalReader, cursor: Cursor) -> None:
+def open_run(client: Any, folders: TrackingFolders, reader: JournalReader, cursor: Cursor) -> None:
     """Let ``cursor`` name the run of the journal that ``reader`` reads, and save it.
 
     The run that this journal made is searched by its tag first, whatever the cursor says: a kill
@@ -30,11 +30,11 @@ def open_run(client: Any, layout: Layout, reader: JournalReader, cursor: Cursor)
 
     Raises:
         TrackingError: if the experiment is deleted.
-        NotMlflow: if no usable id comes back.
+        NotMlflowError: if no usable id comes back.
     """
     if cursor.run_id and cursor.experiment_id:
         return
-    _Opening(client, layout, reader, cursor).open()
+    _Opening(client, folders, reader, cursor).open()
     reader.save(cursor)
 
 
@@ -54,9 +54,11 @@ def chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
 
 
 class _Opening:
-    def __init__(self, client: Any, layout: Layout, reader: JournalReader, cursor: Cursor) -> None:
+    def __init__(
+        self, client: Any, folders: TrackingFolders, reader: JournalReader, cursor: Cursor
+    ) -> None:
         self.client = client
-        self.layout = layout
+        self.folders = folders
         self.reader = reader
         self.header = reader.header
         self.cursor = cursor
@@ -67,7 +69,7 @@ class _Opening:
         earlier = self.header.get("continues")
         given = made or self.cursor.run_id or self.header.get("adopt")
         if given is None and earlier:
-            given = index.run_id_of(self.layout, earlier) or self._made_before(known, earlier)
+            given = index.run_id_of(self.folders, earlier) or self._made_before(known, earlier)
         if made and not (earlier or self.header.get("adopt")):
             self.cursor.run_id, self.cursor.experiment_id = made, known.experiment_id
         elif given is None or not self._take_over(given):
@@ -78,8 +80,8 @@ class _Opening:
         name = self.header["experiment"]
         known = self.client.get_experiment_by_name(name)
         if known is not None:
-            own(known.name, name, self.layout.uri)
-            own(known.experiment_id, None, self.layout.uri)
+            own(known.name, name, self.folders.uri)
+            own(known.experiment_id, None, self.folders.uri)
         return known
 
     def _made_before(self, experiment: Any, journal: str) -> str | None:
@@ -88,7 +90,7 @@ class _Opening:
             return None
         wanted = f"tags.`dgunet.journal` = '{journal}'"
         runs = self.client.search_runs([experiment.experiment_id], wanted)
-        return own(runs[0].info.run_id, None, self.layout.uri) if runs else None
+        return own(runs[0].info.run_id, None, self.folders.uri) if runs else None
 
     def _make_run(self, experiment: Any, tags: dict[str, str]) -> None:
         if experiment is not None and experiment.lifecycle_stage == "deleted":
@@ -107,20 +109,20 @@ class _Opening:
             tags={"dgunet.journal": self.reader.id} | self.header["tags"] | tags,
             run_name=self.header["name"],
         )
-        self.cursor.run_id = own(made.info.run_id, None, self.layout.uri)
+        self.cursor.run_id = own(made.info.run_id, None, self.folders.uri)
 
     def _make_one(self) -> str:
         """Make the header's experiment; gives its id."""
         name = self.header["experiment"]
-        ours = self.layout.uri == self.layout.own_uri
-        folder = self.layout.artifacts / name.replace("/", "-")
+        ours = self.folders.uri == self.folders.own_uri
+        folder = self.folders.artifacts / name.replace("/", "-")
         try:
             made = self.client.create_experiment(name, folder.as_uri() if ours else None)
         except Exception as error:
             if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
                 raise
             made = self.client.get_experiment_by_name(name).experiment_id
-        return own(made, None, self.layout.uri)
+        return own(made, None, self.folders.uri)
 
     def _take_over(self, run_id: str) -> bool:
         """Let a run that is there be this one, whatever it was called; False if it is gone.
@@ -130,12 +132,12 @@ class _Opening:
         try:
             found = self.client.get_run(run_id)
         except Exception as error:
-            if not is_wrong(error):
+            if not is_refusal(error):
                 raise
             return False
         if found.info.lifecycle_stage == "deleted":
             return False
-        own(found.info.run_id, run_id, self.layout.uri)
+        own(found.info.run_id, run_id, self.folders.uri)
         self.cursor.run_id, self.cursor.experiment_id = run_id, found.info.experiment_id
         tags = {"dgunet.journal": self.reader.id} | self.header["tags"]
         old = ["error"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dgunet.system import files
 from dgunet.system.errors import DgunetError
-from dgunet.tracking.home import Layout
+from dgunet.tracking.home import TrackingFolders
 
 REASON = "reason.txt"
 
@@ -18,7 +18,7 @@ class Damaged(DgunetError):
     """A journal is not as its writer left it; nothing of it is sent."""
 
 
-class Lost(DgunetError):
+class LostFile(DgunetError):
     """One file of a journal is gone or changed; the rest of the journal is whole."""
 
 
@@ -51,7 +51,7 @@ def say(line: str) -> None:
 _named: set[Path] = set()
 
 
-def name_once(damaged: list[DamagedJournal]) -> None:
+def warn_once(damaged: list[DamagedJournal]) -> None:
     """Name each damaged journal on the terminal, once a process."""
     for one in damaged:
         if one.path not in _named:
@@ -64,7 +64,7 @@ def name_once(damaged: list[DamagedJournal]) -> None:
             say(f"{one} ({next_step})")
 
 
-def set_aside(layout: Layout, path: Path, why: str) -> Path:
+def set_aside(folders: TrackingFolders, path: Path, why: str) -> Path:
     """Move a journal, or a stray file, to the damaged ones with its reason; gives its new place.
 
     The move is one rename: the journal is whole at the old place or at the new one.
@@ -73,8 +73,8 @@ def set_aside(layout: Layout, path: Path, why: str) -> Path:
         DgunetError: if the file system refuses.
     """
     with files.writing(path):
-        target = _free(layout.damaged / path.name)
-        files.make_folder(layout.damaged)
+        target = _free(folders.damaged / path.name)
+        files.make_folder(folders.damaged)
         if path.is_dir() and not path.is_symlink():
             files.write_text(path / REASON, _reason(why, path))
             files.rename(path, target)
@@ -85,12 +85,12 @@ def set_aside(layout: Layout, path: Path, why: str) -> Path:
         return target
 
 
-def aside_in(layout: Layout) -> list[tuple[Path, str]]:
+def set_aside_journals(folders: TrackingFolders) -> list[tuple[Path, str]]:
     """Everything that was set aside, and the first line of its reason."""
-    if not layout.damaged.is_dir():
+    if not folders.damaged.is_dir():
         return []
     told = []
-    for folder in sorted(layout.damaged.iterdir()):
+    for folder in sorted(folders.damaged.iterdir()):
         try:
             reason = (folder / REASON).read_text(encoding="utf-8", errors="replace")
         except OSError:

@@ -12,7 +12,7 @@ from dgunet.system import files, leftovers, line_files
 from dgunet.system.errors import DgunetError
 from dgunet.system.reading import read_bytes
 from dgunet.tracking.journal.cursor import Cursor, read_cursor, save_cursor
-from dgunet.tracking.journal.damage import Damaged, DamagedJournal, Lost
+from dgunet.tracking.journal.damage import Damaged, DamagedJournal, LostFile
 from dgunet.tracking.journal.events import JOURNAL_ID, Event, check_events, check_header
 
 
@@ -131,7 +131,7 @@ class Journals:
     damaged: list[DamagedJournal] = field(default_factory=list)
 
 
-def look_at(folder: Path, *, only: str | None = None) -> Journals:
+def scan_journals(folder: Path, *, only: str | None = None) -> Journals:
     """Read and check the journals in ``folder``, or the one called ``only``."""
     told = Journals()
     if not folder.is_dir():
@@ -165,9 +165,9 @@ def _stays(path: Path, error: DgunetError) -> str:
     return "its process lives" if lives(path) else ""
 
 
-def journals_in(folder: Path) -> list[JournalReader]:
+def readable_journals(folder: Path) -> list[JournalReader]:
     """The whole journals in ``folder``, oldest first."""
-    return look_at(folder).whole
+    return scan_journals(folder).whole
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -221,7 +221,7 @@ def _whole_bytes(path: Path) -> int:
     return read_bytes(path, limit=line_files.LOG_BYTES).rfind(b"\n") + 1
 
 
-def check_kept(path: Path, digest: str | None) -> None:
+def check_artifact(path: Path, digest: str | None) -> None:
     """Check that an artifact is there as it was kept: plain files, and the same content.
 
     Args:
@@ -229,12 +229,12 @@ def check_kept(path: Path, digest: str | None) -> None:
         digest: as `digest_of` gave it; None for a journal of a version before 0.2.
 
     Raises:
-        Lost: naming the file.
+        LostFile: naming the file.
     """
     for one in (path, *(path.rglob("*") if path.is_dir() else ())):
         if not one.exists() and not one.is_symlink():
-            raise Lost(f"{one} is missing.")
+            raise LostFile(f"{one} is missing.")
         if one.is_symlink() or not (one.is_file() or one.is_dir()):
-            raise Lost(f"{one} is not a plain file.")
+            raise LostFile(f"{one} is not a plain file.")
     if digest is not None and digest_of(path) != digest:
-        raise Lost(f"{path} is not as the run kept it: its SHA-256 is another.")
+        raise LostFile(f"{path} is not as the run kept it: its SHA-256 is another.")

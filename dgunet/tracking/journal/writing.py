@@ -23,9 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from dgunet.system import files, leftovers, line_files
-from dgunet.tracking.journal.reading import JournalReader, digest_of, journals_in, remove_leftovers
+from dgunet.tracking.journal.reading import (
+    JournalReader,
+    digest_of,
+    readable_journals,
+    remove_leftovers,
+)
 
-__all__ = ["JournalReader", "JournalWriter", "journals_in", "now_ms"]
+__all__ = ["JournalReader", "JournalWriter", "now_ms", "readable_journals"]
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 

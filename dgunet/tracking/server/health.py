@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 import socket
 import urllib.request
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 
+from dgunet.system import environment
 from dgunet.system.address import Address, redact
 from dgunet.system.deadline import within
 from dgunet.system.errors import DgunetError
@@ -23,7 +23,7 @@ ANSWER_SECONDS = 3
 _DATABASES = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433}
 
 
-class Away(DgunetError):
+class StoreUnavailable(DgunetError):
     """Nobody answers at the store's address; the reason in one line."""
 
 
@@ -31,12 +31,12 @@ def ask(uri: Address) -> None:
     """Ask an http server for a sign of life, or a database's port for a connection.
 
     Raises:
-        Away: if it refuses, is silent, or has not answered whole after `ANSWER_SECONDS`. Any answer
+        StoreUnavailable: if it refuses, is silent, or has not answered whole after `ANSWER_SECONDS`. Any answer
             counts as life.
     """
     if uri.scheme in ("http", "https"):
         if uri.has_query:
-            raise Away(
+            raise StoreUnavailable(
                 "MLflow's client takes no query in a server's address.",
                 "Give a token in MLFLOW_TRACKING_TOKEN.",
             )
@@ -48,12 +48,12 @@ def ask(uri: Address) -> None:
     try:
         within(ANSWER_SECONDS, look)
     except TimeoutError as error:
-        raise Away(f"no answer within {ANSWER_SECONDS} s") from error
+        raise StoreUnavailable(f"no answer within {ANSWER_SECONDS} s") from error
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         if "CERTIFICATE" in str(reason):  # the client may be told to accept it
             return
-        raise Away(redact(str(reason)) or type(error).__name__) from error
+        raise StoreUnavailable(redact(str(reason)) or type(error).__name__) from error
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -81,12 +81,12 @@ def _credentials(user: str | None, password: str | None) -> str:
     if user or password:
         login = f"{unquote(user or '')}:{unquote(password or '')}"
     else:
-        environment = os.environ
-        names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-        if not all(environment.get(name) for name in names):
-            token = environment.get("MLFLOW_TRACKING_TOKEN", "")
+        name = environment.MLFLOW_TRACKING_USERNAME.get()
+        secret = environment.MLFLOW_TRACKING_PASSWORD.get()
+        if not (name and secret):
+            token = environment.MLFLOW_TRACKING_TOKEN.get()
             return f"Bearer {token}" if token else ""
-        login = ":".join(environment[name] for name in names)
+        login = f"{name}:{secret}"
     return f"Basic {base64.b64encode(login.encode()).decode()}"
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dgunet.system import environment
 from dgunet.system.address import Address
 from dgunet.system.deadline import within
-from dgunet.tracking.server.health import Away
-
-TIMEOUT, RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-"""MLflow's own variables: seconds without a byte after which a request fails; more tries."""
+from dgunet.tracking.server.health import StoreUnavailable
 
 REQUESTS = 3
-"""A call is at most so many requests, each of which may take the seconds of `TIMEOUT`."""
+"""A call is at most so many requests, each of which may take the seconds of ``MLFLOW_HTTP_REQUEST_TIMEOUT``."""
 
 HURRY_SECONDS = 4.0
 
@@ -25,7 +22,7 @@ _hurry = False
 
 
 @contextmanager
-def hurried() -> Iterator[None]:
+def short_time_limit() -> Iterator[None]:
     """Within the block a call has `HURRY_SECONDS` only: the process was told to end."""
     global _hurry
     before, _hurry = _hurry, True
@@ -36,16 +33,11 @@ def hurried() -> Iterator[None]:
 
 
 def _seconds() -> float:
-    return REQUESTS * _set(TIMEOUT, 120) * (1 + _set(RETRIES, 0))
-
-
-def _set(name: str, otherwise: int) -> int:
-    value = os.environ.get(name, "")
-    return int(value) if value.isdecimal() else otherwise
+    return REQUESTS * environment.MLFLOW_TIMEOUT.get() * (1 + environment.MLFLOW_RETRIES.get())
 
 
 class Limited:
-    """An ``MlflowClient`` whose methods raise `Away` if the whole answer is late.
+    """An ``MlflowClient`` whose methods raise `StoreUnavailable` if the whole answer is late.
 
     A call that is given up may still arrive: everything that is sent may be sent again.
 
@@ -81,11 +73,11 @@ class Limited:
 
 
 def limited(work: Callable[[], Any], uri: Address, seconds: float) -> Any:
-    """The result of ``work``, or `Away` after ``seconds``, or sooner if the process must end."""
+    """The result of ``work``, or `StoreUnavailable` after ``seconds``, or sooner if the process must end."""
     try:
         return within(lambda: min(seconds, HURRY_SECONDS) if _hurry else seconds, work)
     except TimeoutError as error:
-        raise Away(f"{uri} gave {error}") from error
+        raise StoreUnavailable(f"{uri} gave {error}") from error
 
 
 def _files(top: str, folder: str | None) -> Iterator[tuple[str, str | None]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -14,17 +13,17 @@ from typing import Any
 
 from filelock import FileLock
 
-from dgunet.system import files
+from dgunet.system import environment, files
 from dgunet.system.address import Address, redact
 from dgunet.system.errors import DgunetError
 from dgunet.system.reading import read_mapping
-from dgunet.tracking.home import Layout, sqlite_path
-from dgunet.tracking.server.health import Away, ask
-from dgunet.tracking.server.limited_client import TIMEOUT, Limited, limited
+from dgunet.tracking.home import TrackingFolders, sqlite_path
+from dgunet.tracking.server.health import StoreUnavailable, ask
+from dgunet.tracking.server.limited_client import Limited, limited
 
 __all__ = [
-    "Away",
     "BackOff",
+    "StoreUnavailable",
     "TrackingError",
     "answering",
     "ask",
@@ -68,38 +67,31 @@ def quiet_mlflow() -> Iterator[None]:
 
     Settings that the user made in the environment win, but for `_ADDRESSES`.
     """
-    added = {key: value for key, value in _SETTINGS.items() if key not in os.environ}
-    os.environ.update(added)
-    _added.update(added)
-    theirs = os.environ.get(_ADDRESSES)
-    os.environ[_ADDRESSES] = "true"
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # It warns of each try; the last one's reason is told by whoever asked.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for key in added:
-            os.environ.pop(key, None)
-        os.environ.pop(_ADDRESSES, None)
-        if theirs is not None:
-            os.environ[_ADDRESSES] = theirs
-        _added.difference_update(added)
+    with (
+        environment.with_defaults(_SETTINGS) as added,
+        environment.with_value(_ADDRESSES, "true"),
+    ):
+        _added.update(added)
+        try:
+            yield
+        finally:
+            _added.difference_update(added)
 
 
 @contextmanager
 def time_for(paths: Iterable[Path]) -> Iterator[None]:
     """Within the block a request may take longer, by a second for each megabyte of ``paths``."""
-    if TIMEOUT not in _added:
+    name = environment.MLFLOW_TIMEOUT.name
+    if name not in _added:
         yield
         return
     size = sum(path.stat().st_size for path in paths)
-    os.environ[TIMEOUT] = str(int(_SETTINGS[TIMEOUT]) + size // 1_000_000)
-    try:
+    with environment.with_value(name, str(int(_SETTINGS[name]) + size // 1_000_000)):
         yield
-    finally:
-        os.environ[TIMEOUT] = _SETTINGS[TIMEOUT]
 
 
 @functools.lru_cache(maxsize=4)
@@ -109,7 +101,7 @@ def client(uri: Address | str) -> Any:
     Each of its calls to a server has a limit for the whole answer; see `Limited`.
 
     Raises:
-        Away: if a database does not let it in.
+        StoreUnavailable: if a database does not let it in.
     """
     address = uri if isinstance(uri, Address) else Address(uri)
     with quiet_mlflow():
@@ -128,7 +120,7 @@ def client(uri: Address | str) -> Any:
 
 
 @contextmanager
-def answering(layout: Layout, hint: str = "Start it and try again.") -> Iterator[None]:
+def answering(folders: TrackingFolders, hint: str = "Start it and try again.") -> Iterator[None]:
     """Within the block MLflow is quiet, and whatever it or the network throws is one line.
 
     Raises:
@@ -137,12 +129,12 @@ def answering(layout: Layout, hint: str = "Start it and try again.") -> Iterator
     try:
         with quiet_mlflow():
             yield
-    except Away as error:
-        raise TrackingError(f"MLflow at {layout.uri} does not answer ({error}).", hint) from error
+    except StoreUnavailable as error:
+        raise TrackingError(f"MLflow at {folders.uri} does not answer ({error}).", hint) from error
     except (DgunetError, OSError):
         raise
     except Exception as error:  # its drivers have errors of their own
-        raise TrackingError(f"MLflow at {layout.uri}: {one_line(error)}.", hint) from error
+        raise TrackingError(f"MLflow at {folders.uri}: {one_line(error)}.", hint) from error
 
 
 def one_line(error: BaseException) -> str:
@@ -160,9 +152,9 @@ class BackOff:
 
     first, longest = 60.0, 1800.0
 
-    def __init__(self, layout: Layout) -> None:
-        self._path = layout.back_off
-        self._uri = str(layout.uri)
+    def __init__(self, folders: TrackingFolders) -> None:
+        self._path = folders.back_off
+        self._uri = str(folders.uri)
 
     def _note(self) -> dict[str, Any]:
         try:
@@ -190,7 +182,7 @@ class BackOff:
         self._path.unlink(missing_ok=True)
 
 
-def ensure_store(layout: Layout | None = None) -> Address:
+def ensure_store(folders: TrackingFolders | None = None) -> Address:
     """Make the sqlite store and its schema if it is not there; gives the store's address.
 
     Parallel writers on a fresh file would spoil it, because each one migrates the schema. So the
@@ -200,28 +192,28 @@ def ensure_store(layout: Layout | None = None) -> Address:
     Raises:
         TrackingError: if the file is there but is not a whole MLflow database.
     """
-    layout = layout or Layout.at()
-    path = sqlite_path(layout.uri)
+    folders = folders or TrackingFolders.at()
+    path = sqlite_path(folders.uri)
     if path is None:
-        return layout.uri
+        return folders.uri
     if not _is_made(path):
         with files.writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_name(f"{path.name}.lock")):
                 if not _is_made(path):
-                    _make(path, layout)
-    return layout.uri
+                    _make(path, folders)
+    return folders.uri
 
 
-def _make(path: Path, layout: Layout) -> None:
-    own = layout.uri == layout.own_uri
+def _make(path: Path, folders: TrackingFolders) -> None:
+    own = folders.uri == folders.own_uri
     for left in path.parent.glob(f"{path.name}.*.partial*"):
         left.unlink(missing_ok=True)  # of an earlier version that was killed; the lock is ours
     with files.partial_folder(path) as folder, quiet_mlflow():
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         partial = folder / path.name  # a folder of its own: sqlite puts more files beside it
-        artifacts = layout.artifacts if own else path.parent / "mlruns"
+        artifacts = folders.artifacts if own else path.parent / "mlruns"
         SqlAlchemyStore(f"sqlite:///{partial}", artifacts.as_uri()).engine.dispose()
         files.sync(partial)
         files.rename(partial, path)

@@ -10,15 +10,15 @@ from typing import Any
 from dgunet.system import files, leftovers
 from dgunet.system.safe_paths import inside
 from dgunet.tracking import index
-from dgunet.tracking.delivery.answers import is_page, is_wrong, own
+from dgunet.tracking.delivery.answers import is_missing_page, is_refusal, own
 from dgunet.tracking.delivery.arrived_files import settle_artifacts
 from dgunet.tracking.delivery.logged_models import find_model, log_model
 from dgunet.tracking.delivery.run_opening import chunks, log_tags, open_run
-from dgunet.tracking.home import Layout
+from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.journal.cursor import Cursor
-from dgunet.tracking.journal.damage import Damaged, Lost, set_aside
+from dgunet.tracking.journal.damage import Damaged, LostFile, set_aside
 from dgunet.tracking.journal.events import Event
-from dgunet.tracking.journal.reading import JournalReader, check_kept
+from dgunet.tracking.journal.reading import JournalReader, check_artifact
 from dgunet.tracking.server import mlflow_store
 
 BATCHED = ("metrics", "params", "tags", "result")
@@ -31,12 +31,12 @@ LOST = "dgunet.lost"
 """Tag of a run some of whose files were gone before MLflow had them."""
 
 
-class Sender:
+class JournalSender:
     """Sends one journal."""
 
-    def __init__(self, client: Any, layout: Layout, reader: JournalReader) -> None:
+    def __init__(self, client: Any, folders: TrackingFolders, reader: JournalReader) -> None:
         self.client = client
-        self.layout = layout
+        self.folders = folders
         self.reader = reader
         self.cursor: Cursor = reader.cursor()
         self.header = reader.header
@@ -61,11 +61,11 @@ class Sender:
         events = self.reader.events()
         if self.cursor.sent > len(events):
             self.cursor = Cursor()
-        open_run(self.client, self.layout, self.reader, self.cursor)
+        open_run(self.client, self.folders, self.reader, self.cursor)
         for batch in _batches(events[self.cursor.sent :]):
             try:
                 self._send_or_refuse(batch)
-            except Lost as error:
+            except LostFile as error:
                 self._note_loss(error)
             self.cursor.sent += len(batch)
             self.reader.save(self.cursor)
@@ -74,7 +74,7 @@ class Sender:
         self._let_go()
         return True
 
-    def _note_loss(self, error: Lost) -> None:
+    def _note_loss(self, error: LostFile) -> None:
         self.cursor.lost[str(self.cursor.sent)] = str(error)
         told = "; ".join(self.cursor.lost.values())
         self.client.set_tag(self.run_id, LOST, told[:500])
@@ -82,9 +82,9 @@ class Sender:
     def _let_go(self) -> None:
         """Note the run in the index for good, then take the journal out of the way in one step."""
         info = index.describe(
-            self.reader, str(self.layout.uri), self.cursor.run_id, self.cursor.experiment_id
+            self.reader, str(self.folders.uri), self.cursor.run_id, self.cursor.experiment_id
         )
-        index.record(self.layout, info)
+        index.record(self.folders, info)
         folder = self.reader.folder
         if self.cursor.lost:
             self.lost = list(self.cursor.lost.values())
@@ -92,10 +92,10 @@ class Sender:
             self.cursor.sent = min(map(int, self.cursor.lost))
             self.cursor.lost = {}
             self.reader.save(self.cursor)
-            self.aside = set_aside(self.layout, folder, "; ".join(self.lost))
+            self.aside = set_aside(self.folders, folder, "; ".join(self.lost))
         elif self.cursor.refused:
-            files.make_folder(self.layout.refused)
-            files.rename(folder, self.layout.refused / self.reader.id)
+            files.make_folder(self.folders.refused)
+            files.rename(folder, self.folders.refused / self.reader.id)
         else:
             gone = folder.with_name(leftovers.partial_name(self.reader.id))
             files.rename(folder, gone)
@@ -105,13 +105,15 @@ class Sender:
         """Send a batch; if MLflow takes it as wrong, send its events one by one.
 
         Raises:
-            Lost: if the file that the one event speaks of is gone or changed.
+            LostFile: if the file that the one event speaks of is gone or changed.
         """
         try:
             self._send(batch)
         except Exception as error:
             # An older MLflow has no models of runs: there, a page says so.
-            if not (is_wrong(error) or (batch[0]["kind"] == "network" and is_page(error))):
+            if not (
+                is_refusal(error) or (batch[0]["kind"] == "network" and is_missing_page(error))
+            ):
                 raise
             self._check_run()
             if len(batch) > 1:
@@ -129,19 +131,19 @@ class Sender:
 
         Raises:
             TrackingError: if this MLflow does not have the run.
-            NotMlflow: if another run, or none, comes back.
+            NotMlflowError: if another run, or none, comes back.
         """
         try:
             found = self.client.get_run(self.run_id)
         except Exception as error:
-            if not is_wrong(error):
+            if not is_refusal(error):
                 raise
             raise mlflow_store.TrackingError(
-                f"MLflow at {self.layout.uri} does not have its run {self.run_id}: it was removed,"
+                f"MLflow at {self.folders.uri} does not have its run {self.run_id}: it was removed,"
                 " or this is another server.",
                 f"To send it anew, delete {self.reader.folder / 'cursor.json'}",
             ) from error
-        own(found.info.run_id, self.run_id, self.layout.uri)
+        own(found.info.run_id, self.run_id, self.folders.uri)
         return found
 
     def _send(self, batch: list[Event]) -> None:
@@ -155,7 +157,7 @@ class Sender:
             self._log_dataset(event)
         elif kind == "network":
             with mlflow_store.time_for([self._kept(event)]):
-                log_model(self.client, self.layout.uri, self.reader, self.cursor, event)
+                log_model(self.client, self.folders.uri, self.reader, self.cursor, event)
         elif kind == "end":
             if event.get("error"):
                 self.client.set_tag(self.run_id, "error", event["error"])
@@ -165,7 +167,7 @@ class Sender:
     def _check_end(self, status: str) -> None:
         """See that MLflow has the run with its end, before the journal is let go."""
         found = self._check_run()
-        own(found.info.status, status, self.layout.uri)
+        own(found.info.status, status, self.folders.uri)
         if LOST in found.data.tags and not self.cursor.lost:
             self.client.delete_tag(self.run_id, LOST)
         settle_artifacts(found.info.artifact_uri)
@@ -174,11 +176,11 @@ class Sender:
         """The file or folder that an event speaks of, as it was kept.
 
         Raises:
-            Lost: if it is gone, is no plain file, or was changed.
+            LostFile: if it is gone, is no plain file, or was changed.
         """
         origin = str(self.reader.folder / "events.jsonl")
         path = inside(self.reader.folder, event["file"], origin=origin, kind=Damaged)
-        check_kept(path, event.get("sha256"))
+        check_artifact(path, event.get("sha256"))
         return path
 
     def _log_batch(self, batch: list[Event]) -> None:
