@@ -22,8 +22,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-NAME_BYTES = 255
-"""Longest name of a file on Linux's file systems."""
+from dgunet.system.safe_paths import NAME_BYTES
 
 FOREIGN_SECONDS = 24 * 3600.0
 """What another machine or container makes counts as left behind after so long without a change."""

@@ -1,4 +1,4 @@
-"""Where a data set that went into a run lies, and the digest by which DVC knows it."""
+"""The location of a dataset that a run used, and its digest in DVC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class DatasetRef:
-    """A data set as MLflow's metrics name it."""
+    """Name and digest of a dataset, as MLflow's metrics refer to it."""
 
     name: str
     digest: str
@@ -24,12 +24,12 @@ class DatasetRef:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set lies.
+    """The location of a dataset.
 
     Attributes:
-        path: relative to the project where it lies inside, in POSIX form.
-        sha256: of its content, as the stages compute it.
-        out: the output of DVC that holds it, "" where DVC does not vouch for it.
+        path: in POSIX form; relative if the dataset is inside the project.
+        sha256: of its content.
+        out: the DVC output that contains it; "" if DVC does not track it.
         md5: DVC's digest of ``out``.
         rev: the commit of the code that read it.
     """
@@ -47,20 +47,20 @@ class Source:
 
     @property
     def whole(self) -> bool:
-        """Whether ``md5`` is the digest of the data set itself, and not of a folder above it."""
+        """Whether ``md5`` is the digest of the dataset itself, and not of a parent folder."""
         return bool(self.out) and self.out == self.path
 
     def to_dict(self) -> dict[str, Any]:
-        """What MLflow keeps of it; for the type ``local`` as MLflow's own class reads it."""
+        """The JSON content for MLflow; for the type ``local``, that of MLflow's own class."""
         return asdict(self) if self.out else {"uri": self.path}
 
 
-def where_from(home: Path, folder: str, sha256: str) -> Source:
-    """The source of a data set in ``folder``.
+def dataset_source(home: Path, folder: str, sha256: str) -> Source:
+    """The source of the dataset in ``folder``.
 
-    ``data.dvc`` speaks for the data as pulled. ``dvc.lock`` speaks for what stages made, but only
-    while DVC runs a stage: it has then just checked the stage's inputs, while the file may be
-    older than folders that were made by hand.
+    ``data.dvc`` gives the digest of pulled data. ``dvc.lock`` gives those of outputs of stages, but
+    is used only while DVC runs a stage: DVC has then checked the inputs of the stage. Otherwise the
+    file may be older than a folder that was made by hand.
     """
     path = Path(folder).resolve()
     if not path.is_relative_to(home):
@@ -73,7 +73,7 @@ def where_from(home: Path, folder: str, sha256: str) -> Source:
 
 
 def _outputs(home: Path) -> dict[str, str]:
-    """DVC's outputs and their digests."""
+    """The outputs of DVC with their digests."""
     known: dict[str, str] = {}
     if (pointer := home / "data.dvc").is_file():
         known |= {out["path"]: out.get("md5", "") for out in _read(pointer).get("outs", [])}

@@ -1,4 +1,4 @@
-"""The machine's load beside a run's own numbers, under the names of MLflow's system metrics."""
+"""Metrics of the machine's load, under the names of MLflow's system metrics."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from dgunet.system.reading import shorten
 
 MEGABYTE = 1e6
 FIRST_SECONDS = 5.0
-"""A stage shorter than this has no load worth a chart."""
+"""Time of the first sample; shorter runs record none."""
 
 
-class Listener(Protocol):
-    """What the samples go to."""
+class MetricsLog(Protocol):
+    """Receiver of the samples."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record numbers."""
+        """Record metrics."""
 
 
 @contextmanager
-def watching(run: Listener) -> Iterator[None]:
-    """Within the block, sample the machine: after 5 s, then every 10 s.
+def sampling_machine(run: MetricsLog) -> Iterator[None]:
+    """Within the block, sample the load of the machine after 5 s, then every 10 s.
 
-    MLflow's own switches hold: ``MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false`` turns it off,
-    ``MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`` sets the seconds.
+    MLflow's variables apply: ``MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false`` turns sampling off,
+    ``MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`` sets the interval in seconds.
     """
     if not environment.SYSTEM_METRICS.get():
         yield
         return
     every = _seconds()
     stop = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(run, every, stop), daemon=True)
-    watcher.start()
+    sampler = threading.Thread(target=_sample_until, args=(run, every, stop), daemon=True)
+    sampler.start()
     try:
         yield
     finally:
         stop.set()
-        watcher.join()
+        sampler.join()
 
 
-def _watch(run: Listener, every: float, stop: threading.Event) -> None:
+def _sample_until(run: MetricsLog, every: float, stop: threading.Event) -> None:
     me = psutil.Process()
-    psutil.cpu_percent()  # the first call only starts the clock
+    psutil.cpu_percent()  # the first call starts the measurement
     network = psutil.net_io_counters()
     step, wait = 0, min(FIRST_SECONDS, every)
     while not stop.wait(wait):
@@ -65,7 +65,7 @@ def _watch(run: Listener, every: float, stop: threading.Event) -> None:
 
 
 def sample(me: psutil.Process) -> dict[str, float]:
-    """Load of processor, memory, disk and, where torch uses them, GPUs; percent and megabytes."""
+    """Load of processor, memory, disk and the GPUs that torch uses, in percent and megabytes."""
     memory, disk = psutil.virtual_memory(), psutil.disk_usage(os.curdir)
     return {
         "cpu_utilization_percentage": psutil.cpu_percent(),
@@ -79,7 +79,7 @@ def sample(me: psutil.Process) -> dict[str, float]:
 
 
 def _gpus() -> dict[str, float]:
-    """Memory of each GPU; its load too, where NVIDIA's ``pynvml`` is installed."""
+    """Memory of each GPU, and its load if NVIDIA's ``pynvml`` is installed."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return {}
@@ -96,10 +96,10 @@ def _gpus() -> dict[str, float]:
 
 
 def _seconds() -> float:
-    """The time between two samples.
+    """The seconds between two samples.
 
     Raises:
-        ConfigError: if the environment says no number of seconds, or too few or too many.
+        ConfigError: if the variable is not a number of seconds in the allowed range.
     """
     text = environment.SYSTEM_METRICS_INTERVAL.get()
     try:

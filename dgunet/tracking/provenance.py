@@ -1,4 +1,4 @@
-"""The tags that every run carries: where it comes from and what it belongs to."""
+"""The standard tags of every run: its origin and what it belongs to."""
 
 from __future__ import annotations
 
@@ -35,10 +35,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def standard_tags(home: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """Tags of a run in the project at ``home``, with ``given`` on top.
-
-    ``DGUNET_GIT_COMMIT`` names the commit where there is no repository, as in an image.
-    """
+    """The standard tags of a run in the project at ``home``; those of ``given`` take precedence."""
     profile = given.get("profile", UNKNOWN)
     commit, dirty = git_state(home)
     if commit == UNKNOWN:
@@ -65,9 +62,10 @@ def standard_tags(home: Path, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def git_state(home: Path) -> tuple[str, str]:
-    """The commit and ``true``/``false`` for changed tracked files; ``unknown`` without git.
+    """The commit, and whether tracked files differ from it: ``true``, ``false`` or ``unknown``.
 
-    ``dvc.lock`` does not count: the pipeline itself rewrites it while it runs.
+    ``DGUNET_GIT_COMMIT`` takes precedence over git, for images, which have no repository. Changes
+    of ``dvc.lock`` are ignored, because the pipeline itself writes it.
     """
     if commit := environment.GIT_COMMIT.get():
         return commit, environment.GIT_DIRTY.get()
@@ -81,29 +79,29 @@ def git_state(home: Path) -> tuple[str, str]:
 
 
 def commit_unknown_reason(home: Path) -> tuple[str, str]:
-    """Why no commit can be named for ``home``, and what to do about it."""
+    """Why the commit of ``home`` is unknown, and how to fix that."""
     done = run_git(home, "rev-parse", "HEAD")
-    by_hand = "or say the commit with DGUNET_GIT_COMMIT"
+    by_hand = "or set DGUNET_GIT_COMMIT"
     if done is None:
         return "git is not installed", f"Install git, {by_hand}."
     if "dubious ownership" in done.stderr:
         return (
-            f"git refuses {home}, because another user owns it",
+            f"git refuses {home}, because it belongs to another user",
             f"Run: git config --global --add safe.directory {shlex.quote(str(home))}; {by_hand}.",
         )
     if "not a git repository" in done.stderr:
         return (
-            f"{home} is no git repository, as a ZIP download or a copy without .git is none",
+            f"{home} is not a git repository (a ZIP download or a copy without .git has none)",
             f"Clone it with git, {by_hand}.",
         )
     if "unknown revision" in done.stderr or "Needed a single revision" in done.stderr:
         return f"the repository at {home} has no commit yet", f"Commit, {by_hand}."
-    said = " ".join(done.stderr.split())[:200] or f"it ended with status {done.returncode}"
-    return f"git cannot tell ({said})", f"Mend the repository, {by_hand}."
+    message = " ".join(done.stderr.split())[:200] or f"it ended with status {done.returncode}"
+    return f"git failed ({message})", f"Repair the repository, {by_hand}."
 
 
 def _warn_once(home: Path) -> None:
-    """Say loudly that results will not name their commit; once a day for each reason."""
+    """Warn that runs will not name their commit, once a day for each reason."""
     reason, fix = commit_unknown_reason(home)
     note = home / ".dgunet" / "commit-unknown"
     with suppress(OSError):
@@ -111,9 +109,7 @@ def _warn_once(home: Path) -> None:
             return
     with suppress(OSError, DgunetError):
         files.write_text(note, reason)
-    _LOG.warning(
-        "WARNING: runs of this project cannot name the commit of their code: %s. %s", reason, fix
-    )
+    _LOG.warning("WARNING: runs cannot name the commit of their code: %s. %s", reason, fix)
 
 
 def _age(path: Path) -> float:
@@ -121,7 +117,7 @@ def _age(path: Path) -> float:
 
 
 def data_digest(home: Path) -> str:
-    """The digest of the whole data folder that ``data.dvc`` holds, else ``unknown``."""
+    """The digest of the data folder in ``data.dvc``, or ``unknown``."""
     pointer = home / "data.dvc"
     found = (
         re.search(r"md5:\s*(\S+)", pointer.read_text(encoding="utf-8"))

@@ -10,10 +10,10 @@ from typing import Any
 from dgunet.system import environment
 from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.journal.writing import JournalWriter, now_ms
-from dgunet.tracking.machine_metrics import watching
+from dgunet.tracking.machine_metrics import sampling_machine
 from dgunet.tracking.provenance import standard_tags
 from dgunet.tracking.run import Mode, Run, tracking_mode
-from dgunet.tracking.run_end import Terminated, terminable, verdict
+from dgunet.tracking.run_end import Terminated, end_status, terminable
 from dgunet.tracking.server.limited_client import short_time_limit
 
 
@@ -80,13 +80,13 @@ def start_run(
     with terminable():
         try:
             run.log_params(params)
-            with watching(run):
+            with sampling_machine(run):
                 yield run
         except (Terminated, KeyboardInterrupt) as stop:
             with short_time_limit():  # SIGKILL usually follows SIGTERM soon
-                run.end(*verdict(stop))
+                run.end(*end_status(stop))
             raise
         except BaseException as error:
-            run.end(*verdict(error))
+            run.end(*end_status(error))
             raise
         run.end("FINISHED", closing=closing)

@@ -33,9 +33,9 @@ TAGS = {"stage": "evaluate", "profile": "sample"}
 @pytest.fixture(autouse=True)
 def _later(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
-    damage._named.clear()
+    damage._reported.clear()
     yield
-    damage._named.clear()
+    damage._reported.clear()
 
 
 def tell(name: str, project: TrackingFolders, *, files: bool = False) -> Path:
@@ -277,7 +277,7 @@ def test_the_journal_of_a_living_process_stays(project: TrackingFolders) -> None
         fcntl.flock(alive, fcntl.LOCK_EX)
         outcome = deliver(project)
         assert outcome.aside == [] and folder.exists()
-        assert outcome.waits is not None and "its process lives" in outcome.waits
+        assert outcome.waits is not None and "its process is running" in outcome.waits
     assert len(deliver(project, persist=True).aside) == 1 and not folder.exists()
 
 

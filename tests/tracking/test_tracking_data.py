@@ -17,7 +17,7 @@ from dgunet import network
 from dgunet.system import files
 from dgunet.system.errors import DataError
 from dgunet.tracking import TrackingFolders, start_run
-from dgunet.tracking.dataset_inputs import where_from
+from dgunet.tracking.dataset_inputs import dataset_source
 
 DIGEST = "0123456789abcdef" * 4
 ROOT = Path(__file__).parents[2]
@@ -76,14 +76,14 @@ def test_only_what_dvc_vouches_for_is_named_by_dvc(
     dvc_project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     home = dvc_project.home
-    by_hand = where_from(home, "build/Rain", DIGEST)
+    by_hand = dataset_source(home, "build/Rain", DIGEST)
     assert (by_hand.kind, by_hand.to_dict()) == ("local", {"uri": str(home / "build/Rain")})
-    pulled = where_from(home, "data/sample", DIGEST)
+    pulled = dataset_source(home, "data/sample", DIGEST)
     assert (pulled.kind, pulled.out, pulled.whole) == ("dvc", "data", False)
-    assert where_from(home, str(tmp_path), DIGEST).kind == "local"
+    assert dataset_source(home, str(tmp_path), DIGEST).kind == "local"
     monkeypatch.setenv("DVC_STAGE", "train")
-    assert where_from(home, "build/Rain", DIGEST).whole
-    assert where_from(home, "build/Rainy", DIGEST).kind == "local"
+    assert dataset_source(home, "build/Rain", DIGEST).whole
+    assert dataset_source(home, "build/Rainy", DIGEST).kind == "local"
 
 
 def test_numbers_hang_on_the_model_and_the_data(

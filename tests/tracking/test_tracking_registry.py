@@ -103,7 +103,7 @@ def test_best_moves_only_on_evidence(
     worse = register_trained(registry, "derain", profile="sample", variant="DGUNet")
     assert worse.number == "2"
     evaluate(tmp_path, second, BASE + 0.5, "Rain100L")
-    with pytest.raises(EvaluationError, match="only one of both was evaluated on Rain100H"):
+    with pytest.raises(EvaluationError, match="only one of both versions was evaluated on Rain100H"):
         promote_if_better(registry, worse)
     evaluate(tmp_path, second, BASE - 0.5, "Rain100H")
     assert not promote_if_better(registry, worse).promoted
@@ -150,7 +150,7 @@ def test_a_spoilt_table_is_no_evidence(registry: Registry, tmp_path: Path) -> No
     evaluate(tmp_path, checkpoint, BASE, "Rain100L")
     (kept,) = registry.folders.artifacts.rglob("per_image.parquet")
     kept.write_bytes(kept.read_bytes() + b" ")
-    with pytest.raises(TrackingError, match="not the file it made"):
+    with pytest.raises(TrackingError, match="was changed: its digest differs"):
         promote_if_better(registry, version)
 
 

@@ -62,7 +62,10 @@ def test_every_end_has_its_status_and_reason(project: TrackingFolders, client: A
         "done": ("FINISHED", ""),
         "term": ("KILLED", "terminated (SIGTERM)"),
         "int": ("KILLED", "interrupted (Ctrl-C)"),
-        "kill": ("KILLED", "the process died without a word (killed, or the machine stopped)"),
+        "kill": (
+            "KILLED",
+            "the process died before its end was recorded (killed, or machine stopped)",
+        ),
     }
     assert all(run.data.metrics == {"loss": 1.0} for run in runs.values())
 

@@ -39,7 +39,7 @@ def test_half_made_and_foreign_files_are_named(bare: TrackingFolders) -> None:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("create table runs (a)")
         connection.execute("create table _alembic_tmp_runs (a)")
-    with pytest.raises(TrackingError, match=r"mlflow\.db is a half-made MLflow database"):
+    with pytest.raises(TrackingError, match=r"mlflow\.db is an incomplete MLflow database"):
         ensure_store()
     database.write_text("not a database, " * 100)
     with pytest.raises(TrackingError, match=r"mlflow\.db is not an MLflow database.*Move it away"):
@@ -90,7 +90,7 @@ def test_the_interface_names_a_port_that_is_taken(project: TrackingFolders) -> N
         port = str(other.getsockname()[1])
         told = CliRunner().invoke(tracking, ["ui", "--port", port])
     assert told.exit_code == 1 and isinstance(told.exception, ConfigError)
-    assert f"port {port} already" in told.exception.message
+    assert f"port {port} is already in use" in told.exception.message
 
 
 @pytest.mark.parametrize("note", ["", "[]", "{", '{"until": "soon"}', '{"uri": 5}', "\0"])
