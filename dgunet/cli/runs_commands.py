@@ -99,7 +99,7 @@ def link_lines(chosen: Sequence[RunInfo]) -> list[str]:
     return lines or ["MLflow has none of these runs yet; send them with: dgunet tracking sync"]
 
 
-def say_where_to_compare(table: int, stage: str) -> None:
+def print_comparison_links(table: int, stage: str) -> None:
     """Print the addresses of the charts and of the comparison of the runs of a table."""
     from dgunet.tracking import TrackingFolders, delivered
     from dgunet.tracking.run_selection import RunQuery, select_runs

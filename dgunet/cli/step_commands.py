@@ -159,7 +159,7 @@ def ablate(
 
     Example: dgunet ablate stages-3
     """
-    from dgunet.cli.runs_commands import say_where_to_compare
+    from dgunet.cli.runs_commands import print_comparison_links
     from dgunet.config import load_params
     from dgunet.project import TRAINING_SETS, ProjectFolders
     from dgunet.steps.ablate import ablate as run
@@ -175,7 +175,7 @@ def ablate(
     )
     if summary is not None:
         typer.echo(summary.line())
-        say_where_to_compare(ablation(name).table, "ablate")
+        print_comparison_links(ablation(name).table, "ablate")
 
 
 def tables(params_file: ParamsOption = None) -> None:

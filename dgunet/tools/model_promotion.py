@@ -88,7 +88,7 @@ def promote_if_better(registry: Registry, version: Version, *, dry_run: bool = F
     """Move the alias @best to ``version`` if it is significantly better than the present @best.
 
     Significantly better means: the confidence interval of the mean PSNR difference is above zero on
-    at least one test set, and below zero on none. The first version is compared with the degraded
+    at least one test set, and contains zero on all others. The first version is compared with the degraded
     images. Both versions must be evaluated on the same datasets with the same protocols.
 
     Raises:
