@@ -124,6 +124,7 @@ PLUMBING = (
     "dgunet/system/address.py",
     "dgunet/config/cross_checks.py",
     "dgunet/system/deadline.py",
+    "dgunet/system/environment.py",
     "dgunet/system/errors.py",
     "dgunet/system/files.py",
     "dgunet/system/leftovers.py",
