@@ -178,13 +178,13 @@ def doctor(
 
     folders = TrackingFolders.at()
     diagnosis = examine(folders, silent_hours=silent_hours)
-    left = diagnosis.findings if dry_run else repair(folders, diagnosis)
-    for finding in diagnosis.findings:
-        done = "found" if dry_run else "needs attention" if finding in left else "closed"
-        typer.echo(f"{done}: {finding.what}: {finding.why}")
+    left = diagnosis.problems if dry_run else repair(folders, diagnosis)
+    for problem in diagnosis.problems:
+        done = "found" if dry_run else "needs attention" if problem in left else "closed"
+        typer.echo(f"{done}: {problem.what}: {problem.why}")
     if diagnosis.away:
         typer.echo(f"MLflow at {folders.uri} is not available: {diagnosis.away}", err=True)
-    if not diagnosis.findings and not diagnosis.away:
+    if not diagnosis.problems and not diagnosis.away:
         typer.echo("all runs are complete")
     if left or diagnosis.away:
         raise typer.Exit(1)

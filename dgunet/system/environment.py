@@ -35,7 +35,7 @@ USER, KUBEFLOW, CLUSTER, DVC, TORCHRUN, IMAGE = (
 
 
 @dataclass(frozen=True)
-class Variable(Generic[Value]):
+class EnvironmentVariable(Generic[Value]):
     """One environment variable.
 
     Attributes:
@@ -94,207 +94,211 @@ def _count(otherwise: int) -> Callable[[str], int]:
     return lambda text: int(text) if text.isdecimal() else otherwise
 
 
-HOME = Variable(
+HOME = EnvironmentVariable(
     "DGUNET_HOME",
     "Folder of the project. Without it, the nearest folder upward from the working directory"
     " that contains `params.yaml`.",
     _path,
     set_by=f"{USER}; {CLUSTER}",
 )
-TRACKING = Variable(
+TRACKING = EnvironmentVariable(
     "DGUNET_TRACKING",
     "When a run is sent to MLflow: `now`, `later` (by `dgunet tracking sync`), `share` (with the"
     " next delivery) or `off`. Default: `share` under DVC, else `now`.",
     str,
     set_by=f"{USER}; {CLUSTER}",
 )
-CAMPAIGN = Variable(
+CAMPAIGN = EnvironmentVariable(
     "DGUNET_CAMPAIGN",
     "Name that all runs of one reproduction share, as the tag `campaign`. Default:"
     " `PROFILE-local`.",
     str,
     set_by=f"{USER}; {CLUSTER}",
 )
-DEBUG = Variable(
+DEBUG = EnvironmentVariable(
     "DGUNET_DEBUG", "Show the traceback of a failure, as the option `--debug` does.", _switch
 )
-CACHE = Variable(
+CACHE = EnvironmentVariable(
     "DGUNET_CACHE",
     "Folder of the notes on verified prepared stores. Default: `dgunet` in the user's cache.",
     _path,
 )
-USER_CACHE = Variable(
+USER_CACHE = EnvironmentVariable(
     "XDG_CACHE_HOME",
     "The user's cache folder; used without `DGUNET_CACHE`. Default: `~/.cache`.",
     str,
 )
-CHECKPOINTS = Variable(
+CHECKPOINTS = EnvironmentVariable(
     "DGUNET_CHECKPOINTS",
     "Bucket for the checkpoint mirror, `s3://BUCKET/PREFIX`. Without it checkpoints stay on the"
     " local disk.",
     str,
     set_by=f"{USER}; {CLUSTER}",
 )
-GIT_COMMIT = Variable(
+GIT_COMMIT = EnvironmentVariable(
     "DGUNET_GIT_COMMIT",
     "Commit of the code where there is no git repository. Default: what git reports.",
     str,
     set_by=f"{USER}; {IMAGE}",
 )
-GIT_DIRTY = Variable(
+GIT_DIRTY = EnvironmentVariable(
     "DGUNET_GIT_DIRTY",
     "`true` if the code differs from `DGUNET_GIT_COMMIT`, else `false`.",
     str,
     "unknown",
     set_by=f"{USER}; {IMAGE}",
 )
-IMAGE_DIGEST = Variable(
+IMAGE_DIGEST = EnvironmentVariable(
     "DGUNET_IMAGE_DIGEST",
     "Digest of the container image that a step runs in.",
     str,
     set_by=CLUSTER,
 )
-PARENT = Variable(
+PARENT = EnvironmentVariable(
     "DGUNET_PARENT",
     "Number of the process whose end also ends the one that reads this.",
     str,
     set_by="dgunet, for the torchrun process that it starts",
 )
-MAX_ENTRIES = Variable(
+MAX_ENTRIES = EnvironmentVariable(
     "DGUNET_MAX_ENTRIES", "Most files and folders in an archive.", str.strip, "200000"
 )
-MAX_FOLDERS = Variable(
+MAX_FOLDERS = EnvironmentVariable(
     "DGUNET_MAX_FOLDERS",
     "Most folders in an archive, and most folders that are searched for a dataset.",
     str.strip,
     "10000",
 )
-MAX_UNPACKED_GB = Variable(
+MAX_UNPACKED_GB = EnvironmentVariable(
     "DGUNET_MAX_UNPACKED_GB",
     "Largest unpacked size of an archive, in gigabytes. If it is not set, the size is also limited"
     " to 100 times the archive's own, but at least 1 GB.",
     str.strip,
     "200",
 )
-MAX_PIXELS = Variable("DGUNET_MAX_PIXELS", "Most pixels of one image.", str.strip, "178956970")
-KFP_ENDPOINT = Variable(
+MAX_PIXELS = EnvironmentVariable(
+    "DGUNET_MAX_PIXELS", "Most pixels of one image.", str.strip, "178956970"
+)
+KFP_ENDPOINT = EnvironmentVariable(
     "KF_PIPELINES_ENDPOINT", "Address of the Kubeflow Pipelines API; `--host` comes first.", str
 )
-KFP_UI_ENDPOINT = Variable(
+KFP_UI_ENDPOINT = EnvironmentVariable(
     "KF_PIPELINES_UI_ENDPOINT",
     "Address of the Kubeflow Pipelines user interface, for links. Default: that of the API.",
     str,
 )
-KFP_TOKEN = Variable(
+KFP_TOKEN = EnvironmentVariable(
     "DGUNET_KFP_TOKEN", "Bearer token for the Kubeflow Pipelines API.", str, secret=True
 )
-KFP_COOKIE = Variable(
+KFP_COOKIE = EnvironmentVariable(
     "DGUNET_KFP_COOKIE", "Session cookie for the Kubeflow Pipelines API.", str, secret=True
 )
-KFP_TOKEN_PATH = Variable(
+KFP_TOKEN_PATH = EnvironmentVariable(
     "KF_PIPELINES_SA_TOKEN_PATH",
     "File with the service-account token of a pod.",
     Path,
     "/var/run/secrets/kubeflow/pipelines/token",
     set_by="Kubernetes",
 )
-KFP_RUN_ID = Variable(
+KFP_RUN_ID = EnvironmentVariable(
     "KFP_RUN_ID",
     "Id of the pipeline run, as the tag `kfp.run_id`.",
     str,
     set_by=f"{KUBEFLOW}; {CLUSTER}",
 )
-KFP_POD_NAME = Variable(
+KFP_POD_NAME = EnvironmentVariable(
     "KFP_POD_NAME",
     "Name of the step's pod, which owns the TrainJob it starts. Default: the host name.",
     str,
     set_by=KUBEFLOW,
 )
-MLFLOW_TRACKING_URI = Variable(
+MLFLOW_TRACKING_URI = EnvironmentVariable(
     "MLFLOW_TRACKING_URI",
     "Address of the MLflow store. Default: `mlflow.db` in the project's folder.",
     str,
     set_by=f"{USER}; {CLUSTER}",
 )
-MLFLOW_RUN_ID = Variable(
+MLFLOW_RUN_ID = EnvironmentVariable(
     "MLFLOW_RUN_ID",
     "MLflow run that the first run of this process continues.",
     str,
     set_by=f"{USER}; {KUBEFLOW}",
 )
-MLFLOW_TRACKING_USERNAME = Variable(
+MLFLOW_TRACKING_USERNAME = EnvironmentVariable(
     "MLFLOW_TRACKING_USERNAME", "User name for an MLflow server.", str
 )
-MLFLOW_TRACKING_PASSWORD = Variable(
+MLFLOW_TRACKING_PASSWORD = EnvironmentVariable(
     "MLFLOW_TRACKING_PASSWORD", "Password for an MLflow server.", str, secret=True
 )
-MLFLOW_TRACKING_TOKEN = Variable(
+MLFLOW_TRACKING_TOKEN = EnvironmentVariable(
     "MLFLOW_TRACKING_TOKEN", "Bearer token for an MLflow server.", str, secret=True
 )
-MLFLOW_TIMEOUT = Variable(
+MLFLOW_TIMEOUT = EnvironmentVariable(
     "MLFLOW_HTTP_REQUEST_TIMEOUT",
     "Seconds without a byte after which a request to MLflow fails. During a delivery the default"
     " is 10.",
     _count(120),
     "120",
 )
-MLFLOW_RETRIES = Variable(
+MLFLOW_RETRIES = EnvironmentVariable(
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
     "How often MLflow's client repeats a failed request.",
     _count(0),
     "0",
 )
-SYSTEM_METRICS = Variable(
+SYSTEM_METRICS = EnvironmentVariable(
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING",
     "`false` or `0`: do not record the load of the machine.",
     _mlflow_switch,
     "true",
 )
-SYSTEM_METRICS_INTERVAL = Variable(
+SYSTEM_METRICS_INTERVAL = EnvironmentVariable(
     "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL",
     "Seconds between two samples of the machine's load.",
     str,
     "10",
 )
-DVC_STAGE = Variable(
+DVC_STAGE = EnvironmentVariable(
     "DVC_STAGE", "Name of the DVC stage that runs, as the tag `dvc.stage`.", str, set_by=DVC
 )
-DVC_EXPERIMENT = Variable(
+DVC_EXPERIMENT = EnvironmentVariable(
     "DVC_EXP_NAME", "Name of the DVC experiment, as the tag `dvc.exp_name`.", str, set_by=DVC
 )
-DVC_BASELINE = Variable(
+DVC_BASELINE = EnvironmentVariable(
     "DVC_EXP_BASELINE_REV",
     "Commit that a DVC experiment starts from, as the tag `dvc.exp_baseline_rev`.",
     str,
     set_by=DVC,
 )
-RANK = Variable(
+RANK = EnvironmentVariable(
     "RANK",
     "Number of this process in a distributed training; only process 0 reports.",
     str,
     "0",
     TORCHRUN,
 )
-LOCAL_RANK = Variable(
+LOCAL_RANK = EnvironmentVariable(
     "LOCAL_RANK", "Number of this process on its machine; it uses that GPU.", str, "0", TORCHRUN
 )
-WORLD_SIZE = Variable(
+WORLD_SIZE = EnvironmentVariable(
     "WORLD_SIZE", "Number of processes of a distributed training.", str, "1", TORCHRUN
 )
-TORCHELASTIC_RUN_ID = Variable(
+TORCHELASTIC_RUN_ID = EnvironmentVariable(
     "TORCHELASTIC_RUN_ID",
     "Set in each process of torchrun; such a process ends together with torchrun.",
     str,
     set_by=TORCHRUN,
 )
-TEMPORARY = Variable(
+TEMPORARY = EnvironmentVariable(
     "TMPDIR",
     "Folder for temporary files; a local pipeline run checks that it has space.",
     str,
     "/tmp",
 )
 REMOVED_FROM_MESSAGES = tuple(
-    Variable(name, f"Secret of {owner}, which reads it; dgunet hides it.", str, secret=True)
+    EnvironmentVariable(
+        name, f"Secret of {owner}, which reads it; dgunet hides it.", str, secret=True
+    )
     for name, owner in (
         ("AWS_SECRET_ACCESS_KEY", "the S3 client"),
         ("AWS_SESSION_TOKEN", "the S3 client"),
@@ -304,8 +308,12 @@ REMOVED_FROM_MESSAGES = tuple(
 )
 """Secrets of other programs; dgunet only removes them from messages."""
 
-VARIABLES: tuple[Variable[Any], ...] = (
-    *(declared for declared in list(globals().values()) if isinstance(declared, Variable)),
+VARIABLES: tuple[EnvironmentVariable[Any], ...] = (
+    *(
+        declared
+        for declared in list(globals().values())
+        if isinstance(declared, EnvironmentVariable)
+    ),
     *REMOVED_FROM_MESSAGES,
 )
 """Every variable that dgunet reads, in the order of this module."""

@@ -14,7 +14,7 @@ from dgunet.project import EXPERIMENTS, model_key
 from dgunet.system.errors import CheckpointError, ConfigError, EvaluationError
 from dgunet.terms import CHECKPOINT_TAG, TABLES, RunTags, check_task
 from dgunet.tracking import TrackingError, start_run
-from dgunet.tracking.registry import BEST, CANDIDATE, OFFICIAL, Evidence, Registry, Version
+from dgunet.tracking.registry import BEST, CANDIDATE, OFFICIAL, Evaluation, Registry, Version
 
 
 def registered_name(task: str, profile: str, ratio: int | None = None) -> str:
@@ -88,8 +88,8 @@ def promote_if_better(registry: Registry, version: Version, *, dry_run: bool = F
     """Move the alias @best to ``version`` if it is significantly better than the present @best.
 
     Significantly better means: the confidence interval of the mean PSNR difference is above zero on
-    at least one test set, and contains zero on all others. The first version is compared with the degraded
-    images. Both versions must be evaluated on the same datasets with the same protocols.
+    at least one test set, and contains zero on all others. The first version is compared with the
+    degraded images. Both versions must be evaluated on the same datasets with the same protocols.
 
     Raises:
         EvaluationError: if evaluations are missing, or differ in data or protocol.
@@ -183,7 +183,7 @@ def _about(task: str, profile: str) -> str:
     return f"DGUNet for {task} (Table {TABLES[check_task(task)]} of the paper).{sample}"
 
 
-def _check_comparable(ours: Mapping[str, Evidence], theirs: Mapping[str, Evidence]) -> None:
+def _check_comparable(ours: Mapping[str, Evaluation], theirs: Mapping[str, Evaluation]) -> None:
     if missing := sorted(set(ours) ^ set(theirs)):
         raise EvaluationError(
             f"only one of both versions was evaluated on {', '.join(missing)}.",
@@ -200,5 +200,5 @@ def _check_comparable(ours: Mapping[str, Evidence], theirs: Mapping[str, Evidenc
                 )
 
 
-def _table(registry: Registry, evidence: Evidence) -> pd.DataFrame:
+def _table(registry: Registry, evidence: Evaluation) -> pd.DataFrame:
     return pd.read_parquet(io.BytesIO(registry.per_image(evidence)))

@@ -23,7 +23,7 @@ class DatasetRef:
 
 
 @dataclass(frozen=True)
-class Source:
+class DatasetLocation:
     """The location of a dataset.
 
     Attributes:
@@ -55,7 +55,7 @@ class Source:
         return asdict(self) if self.out else {"uri": self.path}
 
 
-def dataset_source(home: Path, folder: str, sha256: str) -> Source:
+def dataset_source(home: Path, folder: str, sha256: str) -> DatasetLocation:
     """The source of the dataset in ``folder``.
 
     ``data.dvc`` gives the digest of pulled data. ``dvc.lock`` gives those of outputs of stages, but
@@ -64,12 +64,12 @@ def dataset_source(home: Path, folder: str, sha256: str) -> Source:
     """
     path = Path(folder).resolve()
     if not path.is_relative_to(home):
-        return Source(path.as_posix(), sha256)
+        return DatasetLocation(path.as_posix(), sha256)
     inside = path.relative_to(home).as_posix()
     for out, md5 in _outputs(home).items():
         if inside == out or inside.startswith(f"{out}/"):
-            return Source(inside, sha256, out, md5, git_state(home)[0])
-    return Source(path.as_posix(), sha256)
+            return DatasetLocation(inside, sha256, out, md5, git_state(home)[0])
+    return DatasetLocation(path.as_posix(), sha256)
 
 
 def _outputs(home: Path) -> dict[str, str]:

@@ -22,7 +22,7 @@ HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True)
-class Finding:
+class Problem:
     """One problem.
 
     Attributes:
@@ -46,7 +46,7 @@ class Finding:
 class Diagnosis:
     """The problems of a project and its MLflow store."""
 
-    findings: list[Finding] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     away: str | None = None
     """Why the MLflow store could not be examined; None if it was."""
 
@@ -67,8 +67,8 @@ def examine(folders: TrackingFolders, *, silent_hours: float = 24) -> Diagnosis:
             client = mlflow_store.client(mlflow_store.ensure_store(folders))
             check_is_mlflow(client, folders.uri)
             experiments = [found.experiment_id for found in client.search_experiments()]
-            diagnosis.findings += _dead_runs(client, folders, experiments, silent_hours)
-            diagnosis.findings += _incomplete_models(client, folders, experiments)
+            diagnosis.problems += _dead_runs(client, folders, experiments, silent_hours)
+            diagnosis.problems += _incomplete_models(client, folders, experiments)
     except mlflow_store.TrackingError:
         raise
     except Exception as error:  # any error of MLflow or the network
@@ -76,57 +76,57 @@ def examine(folders: TrackingFolders, *, silent_hours: float = 24) -> Diagnosis:
     return diagnosis
 
 
-def _here(folders: TrackingFolders) -> Iterator[Finding]:
+def _here(folders: TrackingFolders) -> Iterator[Problem]:
     """The problems that the files of this project show."""
     found = scan_journals(folders.journals)
     for reader in found.whole:
         if not reader.is_live() and not reader.ended():
             why = "its process died before its end was recorded"
-            yield Finding(f"run {reader.header['name']!r}", why, journal=True)
+            yield Problem(f"run {reader.header['name']!r}", why, journal=True)
     for one in found.damaged:
         why = one.why + (f" ({one.stays})" if one.stays else "")
-        yield Finding(f"journal {one.path.name}", f"it is damaged: {why}")
+        yield Problem(f"journal {one.path.name}", f"it is damaged: {why}")
     for path, why in set_aside_journals(folders):
-        yield Finding(f"journal {path.name}", f"{why}; kept in {path}")
+        yield Problem(f"journal {path.name}", f"{why}; kept in {path}")
     if folders.refused.is_dir():
         for folder in sorted(folders.refused.iterdir()):
             why = f"MLflow rejected some of its entries; see {folder}"
-            yield Finding(f"journal {folder.name}", why)
+            yield Problem(f"journal {folder.name}", why)
     for number, why in index.damaged_lines(folders):
         what = f"line {number} of {folders.index}" if number else str(folders.index)
-        yield Finding(what, f"{why}; its run is in MLflow, so delete the line")
+        yield Problem(what, f"{why}; its run is in MLflow, so delete the line")
 
 
-def repair(folders: TrackingFolders, diagnosis: Diagnosis) -> list[Finding]:
+def repair(folders: TrackingFolders, diagnosis: Diagnosis) -> list[Problem]:
     """End dead runs as KILLED and mark incomplete models as failed; returns unsolved problems."""
     delivered = (
-        deliver(folders, persist=True) if any(f.journal for f in diagnosis.findings) else None
+        deliver(folders, persist=True) if any(f.journal for f in diagnosis.problems) else None
     )
     unsolved = []
-    for finding in diagnosis.findings:
-        if finding.journal and delivered and delivered.waits is None:
+    for problem in diagnosis.problems:
+        if problem.journal and delivered and delivered.waits is None:
             continue
-        if diagnosis.away or not (finding.run_id or finding.model_id):
-            unsolved.append(finding)
+        if diagnosis.away or not (problem.run_id or problem.model_id):
+            unsolved.append(problem)
             continue
         with mlflow_store.answering(folders):
-            _close(mlflow_store.client(folders.uri), finding)
+            _close(mlflow_store.client(folders.uri), problem)
     return unsolved
 
 
-def _close(client: Any, finding: Finding) -> None:
-    if finding.run_id:
-        client.set_tag(finding.run_id, "error", f"ended by dgunet tracking doctor: {finding.why}")
-        client.set_terminated(finding.run_id, "KILLED", finding.died)
+def _close(client: Any, problem: Problem) -> None:
+    if problem.run_id:
+        client.set_tag(problem.run_id, "error", f"ended by dgunet tracking doctor: {problem.why}")
+        client.set_terminated(problem.run_id, "KILLED", problem.died)
         return
     from mlflow.entities import LoggedModelStatus
 
-    client.finalize_logged_model(finding.model_id, LoggedModelStatus.FAILED)
+    client.finalize_logged_model(problem.model_id, LoggedModelStatus.FAILED)
 
 
 def _dead_runs(
     client: Any, folders: TrackingFolders, experiments: list[str], silent_hours: float
-) -> Iterator[Finding]:
+) -> Iterator[Problem]:
     here = {reader.id for reader in readable_journals(folders.journals)}
     for run in _pages(client.search_runs, experiments, "attributes.status = 'RUNNING'"):
         tags = run.data.tags
@@ -142,12 +142,12 @@ def _dead_runs(
             if hours < silent_hours:
                 continue
             why = f"no metrics from {host or 'its machine'} for {hours:.0f} hours"
-        yield Finding(f"run {run.info.run_name!r}", why, run_id=run.info.run_id, died=last)
+        yield Problem(f"run {run.info.run_name!r}", why, run_id=run.info.run_id, died=last)
 
 
 def _incomplete_models(
     client: Any, folders: TrackingFolders, experiments: list[str]
-) -> Iterator[Finding]:
+) -> Iterator[Problem]:
     from mlflow.entities import LoggedModelStatus
 
     here = {reader.id for reader in readable_journals(folders.journals)}
@@ -155,7 +155,7 @@ def _incomplete_models(
         journal = model.tags.get("dgunet.event", "").partition(":")[0]
         if model.status == LoggedModelStatus.PENDING and journal and journal not in here:
             why = "its weights never arrived, and no journal of this project has them"
-            yield Finding(f"model {model.name!r}", why, model_id=model.model_id)
+            yield Problem(f"model {model.name!r}", why, model_id=model.model_id)
 
 
 def _pages(search: Any, experiments: list[str], *arguments: str) -> Iterator[Any]:

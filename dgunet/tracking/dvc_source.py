@@ -9,7 +9,7 @@ from typing import Any
 from mlflow.data.dataset_source import DatasetSource
 
 from dgunet.system.errors import DataError
-from dgunet.tracking.dataset_inputs import Source, dataset_source
+from dgunet.tracking.dataset_inputs import DatasetLocation, dataset_source
 from dgunet.tracking.home import project_home
 
 SCHEME = "dvc:"
@@ -21,7 +21,7 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]  # mlflow is untype
     MLflow finds this class by the entry point ``mlflow.dataset_source`` of the package.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DatasetLocation) -> None:
         self.source = source
 
     @staticmethod
@@ -42,13 +42,13 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]  # mlflow is untype
         return cls(source)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of `Source`."""
+        """The fields of `DatasetLocation`."""
         return self.source.to_dict()
 
     @classmethod
     def from_dict(cls, source_dict: dict[Any, Any]) -> DvcDatasetSource:
         """The inverse of `to_dict`."""
-        return cls(Source(**source_dict))
+        return cls(DatasetLocation(**source_dict))
 
     def load(self, dst_path: str | None = None, repo: str | None = None) -> str:
         """Copy the dataset from DVC's cache or remote to a folder; returns its path.

@@ -92,7 +92,7 @@ def dirty_to_tag(dirty: bool | None) -> str:
     return UNKNOWN if dirty is None else str(dirty).lower()
 
 
-def describe(
+def describe_journal(
     reader: JournalReader, uri: str, run_id: str | None, experiment_id: str | None
 ) -> RunInfo:
     """The `RunInfo` of a journal: its header and what its events add up to."""
@@ -135,7 +135,7 @@ def _shown(metrics: dict[str, float]) -> dict[str, float]:
     return {key: value for key, value in metrics.items() if not key.startswith("system/")}
 
 
-def record(folders: TrackingFolders, info: RunInfo) -> None:
+def add_delivered_run(folders: TrackingFolders, info: RunInfo) -> None:
     """Add a delivered run to the index and flush it to the disk.
 
     A later line of the same journal replaces an earlier one.
@@ -205,7 +205,7 @@ def pending(folders: TrackingFolders) -> list[RunInfo]:
         try:
             cursor = reader.cursor()
             uri = str(folders.uri)
-            infos.append(describe(reader, uri, cursor.run_id, cursor.experiment_id))
+            infos.append(describe_journal(reader, uri, cursor.run_id, cursor.experiment_id))
         except (Damaged, FileNotFoundError):  # it changed since it was scanned
             continue
     return infos

@@ -55,7 +55,7 @@ def _sample_until(run: MetricsLog, every: float, stop: threading.Event) -> None:
     network = psutil.net_io_counters()
     step, wait = 0, min(FIRST_SECONDS, every)
     while not stop.wait(wait):
-        values = sample(me)
+        values = sample_load(me)
         now = psutil.net_io_counters()
         if network and now:  # a container may have none
             values["network_receive_megabytes"] = (now.bytes_recv - network.bytes_recv) / MEGABYTE
@@ -64,7 +64,7 @@ def _sample_until(run: MetricsLog, every: float, stop: threading.Event) -> None:
         step, wait = step + 1, every
 
 
-def sample(me: psutil.Process) -> dict[str, float]:
+def sample_load(me: psutil.Process) -> dict[str, float]:
     """Load of processor, memory, disk and the GPUs that torch uses, in percent and megabytes."""
     memory, disk = psutil.virtual_memory(), psutil.disk_usage(os.curdir)
     return {

@@ -37,7 +37,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evaluation:
     """One evaluation of a network: its run, dataset and protocol."""
 
     run_id: str
@@ -129,7 +129,7 @@ class Registry:
             if because:
                 self.client.update_model_version(version.name, version.number, because)
 
-    def evidence(self, checkpoint: str) -> dict[str, Evidence]:
+    def evidence(self, checkpoint: str) -> dict[str, Evaluation]:
         """The newest finished evaluation of these weights for each test set."""
         with mlflow_store.answering(self.folders):
             experiments = [found.experiment_id for found in self.client.search_experiments()]
@@ -142,7 +142,7 @@ class Registry:
         for run in runs:
             tags = run.data.tags
             if tags.get("result.per_image") and tags.get(STATE_TAG) != "waiting for the server":
-                found[tags["dataset"]] = Evidence(
+                found[tags["dataset"]] = Evaluation(
                     run.info.run_id,
                     tags["dataset"],
                     tags[DATA_TAG],
@@ -151,7 +151,7 @@ class Registry:
                 )
         return found
 
-    def per_image(self, evidence: Evidence) -> bytes:
+    def per_image(self, evidence: Evaluation) -> bytes:
         """The per-image Parquet file of an evaluation, after a check of its digest.
 
         Raises:

@@ -337,12 +337,14 @@ def journals(folder, sample):
 
 def index_of_runs(folder, sample):
     from dgunet.tracking import RunInfo, TrackingFolders, delivered, lookup
-    from dgunet.tracking.index import record
+    from dgunet.tracking.index import add_delivered_run
 
     layout = TrackingFolders.at(folder)
     texts = [f.name for f in fields(RunInfo) if f.default_factory is MISSING]
     for number in range(3):
-        record(layout, RunInfo(**{name: str(number) for name in texts} | {"dirty": None}))
+        add_delivered_run(
+            layout, RunInfo(**{name: str(number) for name in texts} | {"dirty": None})
+        )
 
     def read(f):
         for info in delivered(TrackingFolders.at(f)):

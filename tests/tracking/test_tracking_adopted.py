@@ -134,3 +134,25 @@ def test_a_run_that_cannot_go_does_not_hold_up_the_others(
     outcome = deliver(project)
     assert outcome.sent == ["sound"]
     assert outcome.reason is not None and outcome.reason.startswith("run 'spoilt': ")
+
+
+def test_a_run_is_continued_by_its_id_as_an_argument(client: Any, inject: Any) -> None:
+    first = step("train derain-DGUNet")
+    assert first.run_id
+    with start_run(
+        "dgunet/table-1", "train derain-DGUNet", tags=TAGS, params={}, adopt=first.run_id
+    ) as run:
+        run.log_metrics({"loss": 0.25}, step=2)
+    assert run.run_id == first.run_id
+    given = inject("train")
+    with start_run("dgunet/table-1", "other", tags=TAGS, params={}, adopt=first.run_id) as run:
+        pass
+    assert run.run_id == given, "the run of Kubeflow takes precedence"
+
+
+def test_the_mode_is_an_argument_too(project: TrackingFolders) -> None:
+    with start_run("dgunet/table-1", "n", tags=TAGS, params={}, mode="off") as run:
+        assert run.journal_id == ""
+    with start_run("dgunet/table-1", "n", tags=TAGS, params={}, mode="later") as run:
+        assert run.journal_id
+    assert run.run_id is None

@@ -103,7 +103,9 @@ def test_best_moves_only_on_evidence(
     worse = register_trained(registry, "derain", profile="sample", variant="DGUNet")
     assert worse.number == "2"
     evaluate(tmp_path, second, BASE + 0.5, "Rain100L")
-    with pytest.raises(EvaluationError, match="only one of both versions was evaluated on Rain100H"):
+    with pytest.raises(
+        EvaluationError, match="only one of both versions was evaluated on Rain100H"
+    ):
         promote_if_better(registry, worse)
     evaluate(tmp_path, second, BASE - 0.5, "Rain100H")
     assert not promote_if_better(registry, worse).promoted

@@ -18,7 +18,7 @@ from dgunet.system.reading import shorten
 class Limit:
     """One bound: the environment variable that replaces it, and its usual value."""
 
-    variable: environment.Variable[str]
+    variable: environment.EnvironmentVariable[str]
 
     @property
     def usual(self) -> int:

@@ -81,10 +81,10 @@ class JournalSender:
 
     def _release(self) -> None:
         """Add the run to the index, then remove or move the journal in one step."""
-        info = index.describe(
+        info = index.describe_journal(
             self.reader, str(self.folders.uri), self.cursor.run_id, self.cursor.experiment_id
         )
-        index.record(self.folders, info)
+        index.add_delivered_run(self.folders, info)
         folder = self.reader.folder
         if self.cursor.lost:
             self.lost = list(self.cursor.lost.values())
