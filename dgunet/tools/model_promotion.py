@@ -72,7 +72,7 @@ class Promotion:
     def text(self) -> str:
         """The conclusion and its table, in Markdown."""
         baseline = (
-            f"the previous @{BEST}, version {self.baseline.number}"
+            f"@{BEST} so far, version {self.baseline.number}"
             if self.baseline
             else "the degraded images, because there is no previous version"
         )

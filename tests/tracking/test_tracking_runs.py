@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import MISSING, fields
 from urllib.parse import parse_qs, unquote
 
 import pytest
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 
 from dgunet.cli import command
 from dgunet.system.errors import ConfigError
-from dgunet.tracking import TrackingFolders, delivered, start_run
+from dgunet.tracking import RunInfo, TrackingFolders, delivered, start_run
+from dgunet.tracking.index import add_delivered_run, damaged_lines
 from dgunet.tracking.run_frames import history, runs_frame
 from dgunet.tracking.run_selection import charts_url, compare_url
 
@@ -97,3 +99,17 @@ def test_links_open_the_newest_run_of_each_name(ablations: TrackingFolders) -> N
     ids = json.loads(parse_qs(unquote(compare).partition("?")[2])["runs"][0])
     assert ids == [known[i].run_id for i in (0, 1, 3)]
     assert compare_url(known[:1]) is None
+
+
+def test_the_state_of_the_code_is_typed_and_its_line_stays_a_text(bare: TrackingFolders) -> None:
+    texts = {one.name: one.name for one in fields(RunInfo) if one.default_factory is MISSING}
+    states = {"a": True, "b": False, "c": None}
+    for journal, dirty in states.items():
+        add_delivered_run(bare, RunInfo(**texts | {"journal": journal, "dirty": dirty}))  # type: ignore[arg-type]
+    lines = [json.loads(line) for line in bare.index.read_text().splitlines()]
+    assert [line["dirty"] for line in lines] == ["true", "false", "unknown"]
+    assert {info.journal: info.dirty for info in delivered(bare)} == states
+    odd = {key: value for key, value in lines[0].items() if key != "sum"} | {"dirty": True}
+    with bare.index.open("a") as file:
+        file.write(json.dumps(odd) + "\n")
+    assert damaged_lines(bare) == [(4, "the field 'dirty' is of the wrong type")]
