@@ -1,4 +1,4 @@
-"""Where the stages put their files, and how things are called."""
+"""The folders of a project, and the names of networks and MLflow experiments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRAINING_SETS: dict[Task, str] = {
     "denoise": "SIDD-train",
     "cs": "BSD400",
 }
-"""The training set of each task (Section 4.2 to 4.5)."""
+"""The training set of each task (Sections 4.2 to 4.5)."""
 
 EXPERIMENTS = {
     "data": "dgunet/data",
@@ -31,32 +31,33 @@ EXPERIMENTS = {
     "inspect": "dgunet/inspect",
     "campaigns": "dgunet/campaigns",
 }
-"""One MLflow experiment a table, so that what is compared lies together, and some beside."""
+"""MLflow experiments: one per table, so that its runs can be compared, and some others."""
 
 
 def ablation_experiment(ablation: Ablation) -> str:
-    """The MLflow experiment whose runs an ablation is compared with."""
+    """The MLflow experiment of an ablation's table."""
     return EXPERIMENTS["stages-and-scales" if ablation.table == 5 else "components"]
 
 
 def model_key(task: str, variant: str, ratio: int | None = None) -> str:
-    """Name of one trained network, e.g. ``derain-DGUNet`` or ``cs-r10-DGUNet+``.
+    """The name of a trained network, e.g. ``derain-DGUNet`` or ``cs-r10-DGUNet+``.
 
     Raises:
         ConfigError: if a ratio is missing for compressive sensing, or given for another task.
     """
     if (task == "cs") != (ratio is not None):
         raise ConfigError(
-            f"task {task!r} with ratio {ratio}.", "Compressive sensing, and only it, has a --ratio."
+            f"task {task!r} with ratio {ratio}.",
+            "Use --ratio for compressive sensing, and only for it.",
         )
     return f"{task}-{variant}" if ratio is None else f"{task}-r{ratio}-{variant}"
 
 
 def test_sets(names: str) -> list[str]:
-    """The sets that ``--sets`` names, in the catalogue's order; ``all`` means the twelve.
+    """The test sets that ``--sets`` names; ``all`` means all twelve, in the catalogue's order.
 
     Raises:
-        DataError: for a name that is not a test set; the message lists the twelve.
+        DataError: for a name that is not a test set; the message lists all.
     """
     known = [name for name, entry in CATALOGUE.items() if entry.role == "test"]
     wanted = known if names == "all" else [name.strip() for name in names.split(",")]
@@ -67,17 +68,17 @@ def test_sets(names: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """The folders of one project, as ``dvc.yaml`` names them."""
+class ProjectFolders:
+    """The folders of one project, as in ``dvc.yaml``."""
 
     home: Path
 
     @classmethod
-    def here(cls) -> Layout:
-        """The layout of the project that the working directory lies in.
+    def here(cls) -> ProjectFolders:
+        """The folders of ``DGUNET_HOME``, or of the project of the working directory.
 
         Raises:
-            ConfigError: if there is no ``params.yaml`` there or above.
+            ConfigError: if no ``params.yaml`` is found.
         """
         home = project_home()
         if not (home / "params.yaml").is_file():
@@ -92,11 +93,11 @@ class Layout:
         return self.home / "params.yaml"
 
     def data(self, profile: str) -> Path:
-        """The official trees of a profile: ``data/sample`` or ``data/paper``."""
+        """The datasets of a profile: ``data/sample`` or ``data/paper``."""
         return self.home / "data" / profile
 
     def store(self, dataset: str) -> Path:
-        """The prepared store of a data set."""
+        """The prepared store of a dataset."""
         return self.home / "build" / "prepared" / dataset
 
     def model(self, key: str) -> Path:
@@ -113,7 +114,7 @@ class Layout:
 
     @property
     def records(self) -> Path:
-        """Scores that DND's server mailed."""
+        """The scores received from DND's server."""
         return self.home / "records"
 
     @property

@@ -24,11 +24,18 @@ from pathlib import Path
 import websocket
 from PIL import Image
 
-from dgunet.tools.model_promotion import register
-from dgunet.tracking import Layout, RunInfo
+from dgunet.tools.model_promotion import register_trained
+from dgunet.tracking import RunInfo, TrackingFolders
 from dgunet.tracking.index import in_mlflow
 from dgunet.tracking.registry import Registry
-from dgunet.tracking.run_selection import Wanted, charts_url, choose, compare_url, latest, run_url
+from dgunet.tracking.run_selection import (
+    RunQuery,
+    charts_url,
+    compare_url,
+    latest_finished,
+    run_url,
+    select_runs,
+)
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -76,17 +83,19 @@ def main() -> None:
 
 
 def shots(server: str) -> list[Shot]:
-    """Return the screenshots, with addresses on ``server``."""
-    layout = Layout.at(ROOT)
-    version = register(Registry(layout), "derain", profile="sample", variant="DGUNet")
-    # Runs of pipelines have campaigns of their own.
-    runs = latest(choose(in_mlflow(layout), Wanted(facts={"campaign": "sample-local"})))
+    """The pictures, with addresses on ``server``."""
+    layout = TrackingFolders.at(ROOT)
+    version = register_trained(Registry(layout), "derain", profile="sample", variant="DGUNet")
+    # Runs of pipelines that were tried here have campaigns of their own.
+    runs = latest_finished(
+        select_runs(in_mlflow(layout), RunQuery(facts={"campaign": "sample-local"}))
+    )
 
     def page(address: str) -> str:
         return f"{server}/#{address.partition('/#')[2]}"
 
     def only(table: int | None = None, **facts: str) -> list[RunInfo]:
-        return choose(runs, Wanted(table, facts))
+        return select_runs(runs, RunQuery(table, facts))
 
     ablations = only(5, stage="ablate")
     charts = page(charts_url(ablations[0]))

@@ -33,6 +33,14 @@ def _no_known_secrets():
     address._known.clear()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _messages_on_stderr():
+    """Messages of the library appear as in a command."""
+    from dgunet.system.logs import log_to_stderr
+
+    log_to_stderr()
+
+
 @pytest.fixture(scope="session")
 def project():
     """The root folder of the checkout under test."""

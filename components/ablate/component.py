@@ -36,7 +36,7 @@ def ablate(
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.steps.ablate import run_ablation
     from dgunet.system.logs import log_to_stderr
-    from dgunet.tracking.run_links import run_of
+    from dgunet.tracking.run_links import mlflow_run_facts
 
     check_pins(code=code_version, image=image_digest, protocols=protocols)
     log_to_stderr()
@@ -47,7 +47,7 @@ def ablate(
         test_store=Path(test_store.path),
         out=Path(results.path),
     )
-    facts = summary.to_dict() | run_of(summary.per_image_sha256)
+    facts = summary.to_dict() | mlflow_run_facts(summary.per_image_sha256)
     results.metadata.update({key: value for key, value in facts.items() if value is not None})
     for score in ("psnr", "ssim", "input_psnr", "input_ssim"):
         if facts[score] is not None:

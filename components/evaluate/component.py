@@ -42,7 +42,7 @@ def evaluate(
     from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.steps.evaluate import evaluate_test_set
-    from dgunet.tracking.run_links import run_of
+    from dgunet.tracking.run_links import mlflow_run_facts
 
     check_pins(code=code_version, image=image_digest, protocols=protocols)
     (summary,) = evaluate_test_set(
@@ -53,7 +53,7 @@ def evaluate(
         store=Path(store.path),
         out=Path(results.path),
     )
-    facts = summary.to_dict() | run_of(summary.per_image_sha256)
+    facts = summary.to_dict() | mlflow_run_facts(summary.per_image_sha256)
     results.metadata.update({key: value for key, value in facts.items() if value is not None})
     for name in ("psnr", "ssim", "input_psnr", "input_ssim"):
         if facts[name] is not None:

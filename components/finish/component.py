@@ -1,4 +1,4 @@
-"""The end of every pipeline, whatever happened."""
+"""The last step of every pipeline; it also runs after a failure."""
 
 from kfp import dsl
 
@@ -7,10 +7,10 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
 def finish(status: dsl.PipelineTaskFinalStatus):
-    """Close the campaign in MLflow and say what failed.
+    """Close the campaign in MLflow and report what failed.
 
     Args:
-        status: how the pipeline ended; Kubeflow fills it.
+        status: final state of the pipeline, set by Kubeflow.
     """
     from dgunet.kubeflow.steps.close_campaign import close_campaign
 

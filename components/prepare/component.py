@@ -32,7 +32,7 @@ def prepare(
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.data_source import trees
     from dgunet.steps.prepare import prepare_store
-    from dgunet.tracking.run_links import run_of
+    from dgunet.tracking.run_links import mlflow_run_facts
 
     check_pins(code=code_version, image=image_digest)
     settings = parse_params(params)
@@ -45,5 +45,5 @@ def prepare(
         data_source=data_source,
         data_version=data_version,
         code_version=code_version,
-        **run_of(manifest.digest),
+        **mlflow_run_facts(manifest.digest),
     )

@@ -75,10 +75,11 @@ def train_nodes(
 
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.model_facts import describe_model
-    from dgunet.kubeflow.trainer.multi_node import Nodes, train_on_nodes
+    from dgunet.kubeflow.trainer.multi_node import Nodes, nodes_home, train_on_nodes
 
     check_pins(code=code_version, image=image_digest)
     settings = Nodes(nodes, runtime, shared, image, poll, restarts, deadline)
+    home = nodes_home(settings, task, variant=variant, ratio=ratio or None, task_config=task_config)
     weights = train_on_nodes(
         params,
         task,
@@ -90,7 +91,7 @@ def train_nodes(
         task_config=task_config,
         processes=processes,
     )
-    facts, numbers = describe_model(weights)
+    facts, numbers = describe_model(weights, home)
     model.metadata.update(facts, code_version=code_version, store_digest=store.metadata["digest"])
     for name, value in numbers.items():
         metrics.log_metric(name, value)

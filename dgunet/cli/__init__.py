@@ -1,9 +1,8 @@
-"""The ``dgunet`` command: thin verbs over the library, heavy imports only inside the verbs."""
+"""The ``dgunet`` command line: thin commands that import heavy modules only when they run."""
 
 from __future__ import annotations
 
 import io
-import os
 import sys
 import warnings
 from contextlib import suppress
@@ -11,11 +10,12 @@ from contextlib import suppress
 import typer
 
 from dgunet import __version__
-from dgunet.cli.boundary import debugging, shown_traceback, told_failure
+from dgunet.cli.boundary import debugging, failure_line, redacted_traceback
+from dgunet.system import environment
 from dgunet.system.logs import log_to_stderr
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells give it."""
+"""Exit status after Ctrl-C, as in a shell."""
 
 
 def _version(wanted: bool) -> None:
@@ -35,11 +35,11 @@ def _root(
     ),
 ) -> None:
     if debug:
-        os.environ["DGUNET_DEBUG"] = "1"
+        environment.DEBUG.set("1")  # child processes show their traceback, too
 
 
 def command() -> typer.Typer:
-    """The command with all its verbs."""
+    """The application with all its commands."""
     from dgunet.cli import register_all
 
     app = typer.Typer(
@@ -55,12 +55,12 @@ def command() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line: a failure is one line, and its exit status says whose it is.
+    """Run the command line; a failure prints one line and sets the exit status.
 
-    1: the user's or the machine's, 70: a fault of dgunet, 130: Ctrl-C. With ``--debug`` the
-    traceback comes first, and the libraries' warnings are shown.
+    The status is 1 for a problem of the user or the machine, 70 for a bug of dgunet and 130 after
+    Ctrl-C. With ``--debug`` the traceback is printed first, and warnings of libraries are shown.
     """
-    _tame()
+    _prepare_output()
     log_to_stderr()
     try:
         command()()
@@ -72,22 +72,22 @@ def main() -> None:
         _say("interrupted; nothing half-written was kept")
         sys.exit(INTERRUPTED)
     except Exception as error:
-        line, status = told_failure(error)
+        line, status = failure_line(error)
         if debugging():
             with suppress(OSError):
-                print(shown_traceback(error), end="", file=sys.stderr)
+                print(redacted_traceback(error), end="", file=sys.stderr)
         if line:
             _say(line)
         sys.exit(status)
 
 
 def _say(line: str) -> None:
-    with suppress(OSError):  # nobody reads the errors; the exit status stays right
+    with suppress(OSError):  # a closed stream must not change the exit status
         print(f"dgunet: {line}", file=sys.stderr)
 
 
-def _tame() -> None:
-    """Let no name break a line of output, and no library's warning mix with ours."""
+def _prepare_output() -> None:
+    """Escape what the output cannot encode, and hide warnings of libraries unless debugging."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names that are not UTF-8
     if not sys.warnoptions and not debugging() and "--debug" not in sys.argv[1:2]:

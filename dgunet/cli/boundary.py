@@ -1,4 +1,4 @@
-"""Where exceptions become one line: what failed, with which file and value, and how to fix it."""
+"""Turns an exception into one line: what failed, with which file and value, and how to fix it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ import sys
 import traceback
 from contextlib import suppress
 
-from dgunet.system import files
+from dgunet.system import environment, files
 from dgunet.system.address import redact
 from dgunet.system.errors import DgunetError, exhausts_memory
+from dgunet.system.terminal import printable
 
 USERS = 1
-"""Exit status of a failure that the user or the machine's owner can fix."""
+"""Exit status of a failure that the user or an administrator can fix."""
 
 OURS = 70
-"""Exit status of a fault of this program (EX_SOFTWARE of sysexits.h)."""
+"""Exit status of a bug of this program (EX_SOFTWARE of sysexits.h)."""
 
 PIPE = 141
-"""Exit status when the reader of the output went away, as a shell gives it for SIGPIPE."""
+"""Exit status when the reader of the output is gone, as in a shell after SIGPIPE."""
 
 
-def told_failure(error: Exception) -> tuple[str, int]:
+def failure_line(error: Exception) -> tuple[str, int]:
     """The line to print for ``error`` (empty: nothing) and the exit status.
 
-    Addresses in it are shown without user, password and query.
+    Addresses in the line are shown without user, password and query.
     """
     if isinstance(error, BrokenPipeError):
         with suppress(OSError):
-            sys.stdout.close()  # or the interpreter complains at its end
+            sys.stdout.close()  # otherwise the interpreter reports an error when it exits
         return "", PIPE
     if isinstance(error, DgunetError):
         return f"error: {_one_line(error)}", USERS
@@ -39,24 +40,24 @@ def told_failure(error: Exception) -> tuple[str, int]:
         return f"error: not enough memory{what}. Use smaller settings, or a larger machine.", USERS
     name = type(error).__name__
     return (
-        f"error: {name}: {_one_line(error)}. This is a fault of dgunet: please report it with what"
-        " `dgunet --debug ...` prints for the same command.",
+        f"error: {name}: {_one_line(error)}. This is a bug of dgunet: please report it with"
+        " the output of `dgunet --debug ...` for the same command.",
         OURS,
     )
 
 
 def debugging() -> bool:
     """Whether ``--debug`` or ``DGUNET_DEBUG`` asks for tracebacks."""
-    return os.environ.get("DGUNET_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
+    return environment.DEBUG.get()
 
 
-def shown_traceback(error: BaseException) -> str:
-    """The traceback of ``error``, the addresses in it without user, password and query."""
+def redacted_traceback(error: BaseException) -> str:
+    """The traceback of ``error``, without user, password and query in addresses."""
     return redact("".join(traceback.format_exception(error)))
 
 
 def _system(error: OSError) -> str:
-    """An error of the operating system that no function expected."""
+    """The line for an error of the operating system that no function translated."""
     known = files.explain(error)
     what, fix = known or (error.strerror or str(error) or type(error).__name__, "")
     names = [
@@ -67,8 +68,7 @@ def _system(error: OSError) -> str:
     return _one_line(f"{' -> '.join(names)}{': ' if names else ''}{what}. {fix}".rstrip())
 
 
-def _one_line(said: object) -> str:
-    """A message on one line, without what a terminal would act on, at most 2,000 characters."""
-    text = " ".join(redact(str(said)).split())
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+def _one_line(message: object) -> str:
+    """A message on one line, without control characters, of at most 2,000 characters."""
+    text = printable(" ".join(redact(str(message)).split()))
     return text if len(text) <= 2000 else f"{text[:1997]}..."

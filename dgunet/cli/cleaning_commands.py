@@ -1,4 +1,4 @@
-"""The verb that shows and removes what killed processes left."""
+"""``dgunet clean``: list and remove what killed processes left behind."""
 
 from __future__ import annotations
 
@@ -9,46 +9,47 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's verb to ``app``."""
+    """Add the command of this module to ``app``."""
     app.command()(clean)
 
 
 def clean(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="further folders to look in, such as a --root or --out elsewhere"),
+        typer.Argument(help="further folders to search, such as a --root or --out elsewhere"),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="remove what dead processes left")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="remove the partial files of dead processes")
+    ] = False,
     unfinished: Annotated[
         bool,
         typer.Option(
-            "--unfinished", help="with --yes: also what the next run of a step would go on from"
+            "--unfinished", help="with --yes: also work that the next run of a step would continue"
         ),
     ] = False,
     kept: Annotated[
         bool, typer.Option("--kept", help="with --yes: also journals that were set aside")
     ] = False,
 ) -> None:
-    """List what is no result: half-made files and folders, unfinished work, set-aside journals.
+    """List partial files and folders, unfinished work and journals that were set aside.
 
-    Each step removes what its own dead predecessors left, so this is for the rest. Without --yes
-    nothing is removed; what a living process makes is never removed. What another machine or
-    container makes counts as left behind after a day without a change.
+    Each step removes the partial files of its own dead predecessors; this command is for all
+    others. Without --yes nothing is removed. The files of a running process are never removed.
+    Files of another machine or container count as abandoned after a day without a change.
 
     Example: dgunet clean
     Example: dgunet clean --yes
     Example: dgunet clean /data/paper --yes --unfinished
     """
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.system.errors import DataError
-    from dgunet.tools.cleaning import MEANINGS, Kind, survey
-    from dgunet.tools.cleaning import clean as remove
+    from dgunet.tools.cleaning import MEANINGS, Kind, find_removable, remove_kinds
 
-    home = Layout.here().home
+    home = ProjectFolders.here().home
     for folder in folders or []:
         if not folder.is_dir():
             raise DataError(f"{folder} is not a folder.", "Name an existing folder.")
-    found = survey(home, *(folders or []))
+    found = find_removable(home, *(folders or []))
     wanted: set[Kind] = {"dead"}
     wanted |= {"unfinished"} if unfinished else set()
     wanted |= {"kept"} if kept else set()
@@ -59,24 +60,25 @@ def clean(
         for one in ours:
             shown = one.path.relative_to(home) if one.path.is_relative_to(home) else one.path
             typer.echo(f"  {_size(one.bytes):>9}  {shown}")
-    going = [one for one in found if one.kind in wanted]
-    if not going:
+    selected = [one for one in found if one.kind in wanted]
+    if not selected:
         typer.echo("nothing to remove")
     elif not yes:
-        total = _size(sum(one.bytes for one in going))
-        typer.echo(f"{len(going)} to remove, {total}: add --yes")
+        total = _size(sum(one.bytes for one in selected))
+        typer.echo(f"{len(selected)} to remove, {total}: add --yes")
     else:
-        left = {one.path for one in remove(going, frozenset(wanted))}
-        typer.echo(f"removed {len(going) - len(left)}")
+        left = {one.path for one in remove_kinds(selected, frozenset(wanted))}
+        typer.echo(f"removed {len(selected) - len(left)}")
         if left:
             first = min(left)
             raise DataError(
-                f"{len(left)} could not be removed, first {first}.", "Check the folder's rights."
+                f"{len(left)} could not be removed, the first is {first}.",
+                "Check the permissions of its folder.",
             )
 
 
 def _size(count: int) -> str:
-    """``count`` bytes as people read them."""
+    """``count`` bytes with a decimal unit."""
     size, unit = float(count), "B"
     for larger in ("kB", "MB", "GB", "TB"):
         if size < 1000:

@@ -37,9 +37,9 @@ def import_archive(
     Example: dgunet data import Rain13K ~/a-few-rainy-images --part
     """
     from dgunet.data.acquisition.importing import import_dataset
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
 
-    imported = import_dataset(name, source, root or Layout.here().data("paper"), part=part)
+    imported = import_dataset(name, source, root or ProjectFolders.here().data("paper"), part=part)
     for line in (imported.line(), *imported.remarks()):
         typer.echo(line)
 
@@ -84,7 +84,7 @@ def fetch(
     https://a.example.org/ValidationGtBlocksSrgb.mat#sha256=...
     Example: dgunet data fetch GoPro --dvc https://git.example.org/derain.git --rev v1.2
     """
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.system.errors import ConfigError
     from dgunet.tools.dvc_fetch import fetch_from_dvc
 
@@ -92,7 +92,7 @@ def fetch(
         raise ConfigError(
             "the source is not clear.", "Give one or more URLs, or --dvc REPO and --rev REV."
         )
-    here = Layout.here()
+    here = ProjectFolders.here()
     root = root or here.data("paper")
     if dvc:
         with _progress_bar(name, " files") as observe:

@@ -146,10 +146,10 @@ def prepare(
     Example: dgunet data prepare SIDD-train --recipe released --layout compact
     """
     from dgunet.config import load_params
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.steps.prepare import prepare_store
 
-    here = Layout.here()
+    here = ProjectFolders.here()
     params = load_params(params_file or here.params)
     manifest = prepare_store(
         params.profile,
@@ -190,11 +190,13 @@ def verify(
     """
     from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
     from dgunet.data.store.pair_store import PairStore
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
 
     for name in names:
         known = name in CATALOGUE or name in FURTHER
-        store = PairStore.open(Layout.here().store(name) if known else Path(name), check=False)
+        store = PairStore.open(
+            ProjectFolders.here().store(name) if known else Path(name), check=False
+        )
         store.verify()
         typer.echo(f"{store.folder}: {len(store)} records, digest {store.manifest.digest}")
 
@@ -247,9 +249,9 @@ def check(
         reports = [check_dataset(name, root, observe=_show_progress) for name in names]
         overlaps = find_overlaps(reports)
     else:
-        from dgunet.tools.check_report import check as tracked_check
+        from dgunet.tools.check_report import check_and_record
 
-        reports, overlaps = tracked_check(names, root, name=run_name, observe=_show_progress)
+        reports, overlaps = check_and_record(names, root, name=run_name, observe=_show_progress)
     _print_reports(reports, overlaps)
     if out is not None:
         write_report(reports, overlaps, out)
@@ -293,9 +295,9 @@ def _show_progress(name: str, done: int, total: int) -> None:
 
 def _default_root() -> Path:
     from dgunet.config import load_params
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
 
-    here = Layout.here()
+    here = ProjectFolders.here()
     return here.data(load_params(here.params).profile)
 
 

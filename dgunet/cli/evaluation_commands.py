@@ -101,7 +101,7 @@ def _restored(
     """Restore one image and print one line; False if it failed."""
     import time
 
-    from dgunet.cli.boundary import told_failure
+    from dgunet.cli.boundary import failure_line
     from dgunet.user_images.restoring import restore_file
 
     start = time.perf_counter()
@@ -117,7 +117,7 @@ def _restored(
     except BrokenPipeError:
         raise
     except Exception as error:  # the other images are still restored
-        line = told_failure(error)[0].removeprefix("error: ")
+        line = failure_line(error)[0].removeprefix("error: ")
         named = "" if shown(source) in line else f"{shown(source)}: "
         typer.echo(f"dgunet: error: {named}{line}", err=True)
         return False
@@ -130,12 +130,14 @@ def _restored(
 
 
 def shown(text: object) -> str:
-    """Give ``text`` with a question mark for every character that a terminal cannot print."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+    """``text`` without characters that a terminal cannot print."""
+    from dgunet.system.terminal import printable
+
+    return printable(str(text))
 
 
 def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
-    from dgunet.project import Layout, model_key
+    from dgunet.project import ProjectFolders, model_key
     from dgunet.system.errors import ConfigError
     from dgunet.terms import check_task
 
@@ -143,7 +145,7 @@ def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
         raise ConfigError("no weights are given.", "Give --checkpoint FILE or --task NAME.")
     if (check_task(task) == "cs") != (ratio is not None):
         raise ConfigError(f"task {task!r} with ratio {ratio}.", "--ratio goes with --task cs.")
-    weights = Layout.here().model(model_key(task, variant, ratio)) / "network.safetensors"
+    weights = ProjectFolders.here().model(model_key(task, variant, ratio)) / "network.safetensors"
     if not weights.is_file():
         raise ConfigError(
             f"there are no weights at {weights}.", "Train them first, or give --checkpoint FILE."

@@ -1,4 +1,4 @@
-"""``dgunet models``: MLflow's registered models, one a task, and what may be called the best."""
+"""``dgunet models``: MLflow's registered models, one per task, and their promotion to best."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 models = typer.Typer(
     name="models",
-    help="MLflow's registered models, one a task: register, compare, promote.",
+    help="MLflow's registered models, one per task: register, compare, promote.",
     no_args_is_help=True,
 )
 
@@ -21,13 +21,11 @@ RatioOption = Annotated[
     int | None,
     typer.Option(help="compressive sensing only: percent of measurements, 1 4 10 25 50"),
 ]
-ProfileOption = Annotated[
-    str, typer.Option(help="sample or paper [default: the one of params.yaml]")
-]
+ProfileOption = Annotated[str, typer.Option(help="sample or paper [default: that of params.yaml]")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's verbs to ``app``."""
+    """Add the commands of this module to ``app``."""
     app.add_typer(models)
 
 
@@ -62,15 +60,17 @@ def register_model(
     ratio: RatioOption = None,
     profile: ProfileOption = "",
 ) -> None:
-    """Make the newest finished training a version of its task's model, alias @candidate.
+    """Register the newest finished training as a version of its task's model, as @candidate.
 
     Example: dgunet models register derain
 
     Example: dgunet models register cs --ratio 10 --variant DGUNet+
     """
-    from dgunet.tools.model_promotion import register
+    from dgunet.tools.model_promotion import register_trained
 
-    made = register(_registry(), task, profile=profile or _profile(), variant=variant, ratio=ratio)
+    made = register_trained(
+        _registry(), task, profile=profile or _profile(), variant=variant, ratio=ratio
+    )
     typer.echo(f"{made.uri} @candidate: {variant}, weights {made.checkpoint[:12]}")
 
 
@@ -85,19 +85,20 @@ def promote(
     profile: ProfileOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare only.")] = False,
 ) -> None:
-    """Call a version @best if its test sets say so; exit status 1 if they do not.
+    """Move the alias @best to a version if it is significantly better; else exit status 1.
 
-    Both versions' per-image tables are read from MLflow and compared pair by pair. @best moves
-    when the interval of the mean PSNR difference lies above zero on a set and below zero on
-    none. The first version must be better than the degraded images.
+    The per-image PSNR of both versions is read from MLflow and compared image by image. @best
+    moves if the confidence interval of the mean difference is above zero on at least one test set
+    and below zero on none. The first version is compared with the degraded images.
 
     Example: dgunet models promote derain --dry-run
     """
-    from dgunet.tools import model_promotion as stage
+    from dgunet.tools.model_promotion import find_version, promote_if_better, registered_name
 
     registry = _registry()
-    name = stage.registered_name(task, profile or _profile(), ratio)
-    outcome = stage.promote(registry, stage.find(registry, name, version), dry_run=dry_run)
+    name = registered_name(task, profile or _profile(), ratio)
+    candidate = find_version(registry, name, version)
+    outcome = promote_if_better(registry, candidate, dry_run=dry_run)
     typer.echo(outcome.text())
     if not outcome.promoted:
         raise typer.Exit(1)
@@ -106,9 +107,9 @@ def promote(
 
 @models.command()
 def official(
-    weights: Annotated[Path, typer.Argument(help="made by `dgunet checkpoint import`")],
+    weights: Annotated[Path, typer.Argument(help="weights written by `dgunet checkpoint import`")],
 ) -> None:
-    """Log and register the authors' own weights, alias @official.
+    """Log the authors' released weights and register them as @official.
 
     Example: dgunet models official derain.safetensors
     """
@@ -118,14 +119,14 @@ def official(
 
 
 def _registry() -> Registry:
-    from dgunet.tracking import Layout
+    from dgunet.tracking import TrackingFolders
     from dgunet.tracking.registry import Registry
 
-    return Registry(Layout.at())
+    return Registry(TrackingFolders.at())
 
 
 def _profile() -> str:
     from dgunet.config import load_params
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
 
-    return load_params(Layout.here().params).profile
+    return load_params(ProjectFolders.here().params).profile

@@ -78,10 +78,10 @@ def compile_(
     Example: dgunet pipeline compile reproduce --cluster my-cluster.yaml
     """
     from dgunet.kubeflow.pipeline.compiling import compile_pipeline, version_name
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.system.files import write_text
 
-    here = Layout.here()
+    here = ProjectFolders.here()
     text = compile_pipeline(name, here.home, _cluster(cluster) if cluster else None)
     target = out or here.home / "build" / "pipelines" / f"{name}.yaml"
     write_text(target, text)
@@ -129,13 +129,13 @@ def run(
     from dgunet.kubeflow.local.expected_outputs import wanted_results
     from dgunet.kubeflow.pipeline.arguments import run_arguments
     from dgunet.kubeflow.pipeline.compiling import compile_pipeline, documents
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.system.errors import ConfigError
-    from dgunet.tracking import Layout as Store
+    from dgunet.tracking import TrackingFolders
 
     if network not in ("none", "host", "bridge"):
         raise ConfigError(f"--network {network!r}.", "Networks are: none, host, bridge.")
-    here = Layout.here()
+    here = ProjectFolders.here()
     text = compile_pipeline(name, here.home)
     arguments = run_arguments(
         documents(text)[0],
@@ -152,7 +152,7 @@ def run(
         f"{record.run_id}: {record.state} in {record.seconds:.0f} s, {len(job.wanted)} results\n"
         f"tables   {record.found['tables']}\n"
         f"report   {record.found['report']}\n"
-        f"runs     {Store.at(here.home).uri}, campaign {record.run_id}"
+        f"runs     {TrackingFolders.at(here.home).uri}, campaign {record.run_id}"
     )
 
 
@@ -205,9 +205,9 @@ def submit(
     from dgunet.kubeflow.submission.plan import plan
     from dgunet.kubeflow.submission.submitting import check_image
     from dgunet.kubeflow.submission.submitting import submit as send
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
 
-    here = Layout.here()
+    here = ProjectFolders.here()
     settings = _cluster(cluster)
     text = compile_pipeline(name, here.home, settings)
     document, pod_logs = documents(text)
@@ -266,13 +266,13 @@ def status(
     Example: dgunet pipeline status 0b1c2d3e-... --host https://kubeflow.example.org/pipeline
     """
     from dgunet.kubeflow import run_records
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
 
     if run_id is None:
-        found = run_records.last(Layout.here().home, 10)
+        found = run_records.last(ProjectFolders.here().home, 10)
         typer.echo("\n".join(map(run_records.line, found)) or "no run was made on this machine yet")
     elif run_records.is_local(run_id):
-        typer.echo(run_records.status_text(Layout.here().home, run_id))
+        typer.echo(run_records.status_text(ProjectFolders.here().home, run_id))
     else:
         from dgunet.kubeflow.submission.run_status import status_text
 
@@ -305,11 +305,11 @@ def logs(
     Example: dgunet pipeline logs 0b1c2d3e-... --step train --namespace team
     """
     from dgunet.kubeflow import run_records
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.system.errors import ConfigError
 
     if run_records.is_local(run_id):
-        home = Layout.here().home
+        home = ProjectFolders.here().home
         if step is not None:
             raise ConfigError("the steps of a local run share one log.", "Leave --step out.")
         run_records.read(home, run_id)
@@ -345,10 +345,10 @@ def cancel(
     Example: dgunet pipeline cancel 0b1c2d3e-... --host https://kubeflow.example.org/pipeline
     """
     from dgunet.kubeflow import run_records
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
 
     if run_records.is_local(run_id):
-        typer.echo(run_records.cancel(Layout.here().home, run_id))
+        typer.echo(run_records.cancel(ProjectFolders.here().home, run_id))
         return
     from dgunet.kubeflow.submission.run_status import cancel as end
 

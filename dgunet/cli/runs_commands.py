@@ -1,4 +1,4 @@
-"""``dgunet runs``: the runs in the terminal, listed, chosen, compared."""
+"""``dgunet runs``: list, filter and compare runs in the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Text = str | None
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's verb to ``app``."""
+    """Add the command of this module to ``app``."""
     app.command()(runs)
 
 
@@ -30,31 +30,32 @@ def runs(
         typer.Option(min=1, max=6, help="Only runs of this table of the paper."),
     ] = None,
     campaign: Annotated[Text, typer.Option(help="Only runs of this campaign.")] = None,
-    stage: Annotated[Text, typer.Option(help="Only this stage: train, evaluate, ...")] = None,
+    stage: Annotated[Text, typer.Option(help="Only this step: train, evaluate, ...")] = None,
     task: Annotated[Text, typer.Option(help="Only derain, deblur, denoise or cs.")] = None,
     status: Annotated[Text, typer.Option(help="Only FINISHED, FAILED, KILLED or RUNNING.")] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option(help="KEY=VALUE of a tag or parameter; may be given again."),
+        typer.Option(help="KEY=VALUE of a tag or parameter; may be repeated."),
     ] = None,
     show: Annotated[
         list[str] | None,
-        typer.Option(help="Further column: a metric, parameter or tag; may be given again."),
+        typer.Option(help="Further column: a metric, parameter or tag; may be repeated."),
     ] = None,
-    sort: Annotated[str, typer.Option(help="By this metric, parameter or tag.")] = "",
+    sort: Annotated[str, typer.Option(help="Sort by this metric, parameter or tag.")] = "",
     compare: Annotated[
-        bool, typer.Option("--compare", help="What differs, a run a column.")
+        bool, typer.Option("--compare", help="Show what differs, one column per run.")
     ] = False,
     links: Annotated[
-        bool, typer.Option("--links", help="Addresses of their charts and comparison.")
+        bool, typer.Option("--links", help="Print the addresses of charts and comparison.")
     ] = False,
     server: Annotated[
-        bool, typer.Option("--server", help="All runs in MLflow, also of other machines.")
+        bool,
+        typer.Option("--server", help="Read all runs from MLflow, also those of other machines."),
     ] = False,
 ) -> None:
-    """List, filter and compare runs, those that wait to be sent included.
+    """List, filter and compare runs, including those that wait to be sent.
 
-    Without --server it reads the local index and starts no MLflow client.
+    Without --server the command reads the local index only, which is fast.
 
     Example: dgunet runs --table 1 --stage evaluate --show psnr --sort psnr
 
@@ -62,21 +63,21 @@ def runs(
 
     Example: dgunet runs --where dataset=Rain100H --where variant=DGUNet --server
     """
-    from dgunet.tracking import Layout, delivered, pending
+    from dgunet.tracking import TrackingFolders, delivered, pending
     from dgunet.tracking.index import in_mlflow
-    from dgunet.tracking.run_selection import Wanted, choose
+    from dgunet.tracking.run_selection import RunQuery, select_runs
 
-    layout = Layout.at()
+    layout = TrackingFolders.at()
     named = {"campaign": campaign, "stage": stage, "task": task, "status": _state(status)}
     facts = {key: value for key, value in named.items() if value is not None}
-    wanted = Wanted(table, facts | dict(_pair(text) for text in where or []))
+    wanted = RunQuery(table, facts | dict(_pair(text) for text in where or []))
     known = (in_mlflow(layout) if server else delivered(layout)) + pending(layout)
-    chosen = choose(known, wanted, sort=sort)
+    chosen = select_runs(known, wanted, sort=sort)
     _refuse_unknown(chosen, [*([sort] if sort else []), *(show or [])])
     if not chosen:
         typer.echo("no runs")
     elif compare and len(chosen) == 1:
-        typer.echo(f"only {chosen[0].name!r} is one of them; a comparison needs two")
+        typer.echo(f"only {chosen[0].name!r} matches; a comparison needs two runs")
     elif compare:
         typer.echo(_comparison(chosen))
     else:
@@ -87,44 +88,46 @@ def runs(
 
 
 def link_lines(chosen: Sequence[RunInfo]) -> list[str]:
-    """Addresses of the charts and of the comparison, as far as MLflow has the runs."""
-    from dgunet.tracking.run_selection import charts_url, compare_url, latest
+    """Addresses of the charts and of the comparison of those runs that MLflow has."""
+    from dgunet.tracking.run_selection import charts_url, compare_url, latest_finished
 
-    last = latest(chosen)
+    last = latest_finished(chosen)
     charts = dict.fromkeys(url for info in last if (url := charts_url(info)))
     lines = [f"charts:               {url}" for url in charts]
     if together := compare_url(last):
         lines.append(f"parallel coordinates: {together}")
-    return lines or ["MLflow has none of them yet; send them with: dgunet tracking sync"]
+    return lines or ["MLflow has none of these runs yet; send them with: dgunet tracking sync"]
 
 
-def say_where_to_compare(table: int, stage: str) -> None:
-    """Print the saved search and the comparison of the runs that MLflow has of a table."""
-    from dgunet.tracking import Layout, delivered
-    from dgunet.tracking.run_selection import Wanted, choose
+def print_comparison_links(table: int, stage: str) -> None:
+    """Print the addresses of the charts and of the comparison of the runs of a table."""
+    from dgunet.tracking import TrackingFolders, delivered
+    from dgunet.tracking.run_selection import RunQuery, select_runs
 
-    for line in link_lines(choose(delivered(Layout.at()), Wanted(table, {"stage": stage}))):
+    for line in link_lines(
+        select_runs(delivered(TrackingFolders.at()), RunQuery(table, {"stage": stage}))
+    ):
         typer.echo(line)
 
 
 def _state(status: str | None) -> str | None:
     if status is not None and status.upper() not in STATES:
         raise ConfigError(
-            f"--status {status!r} is none of MLflow's.", f"One of {', '.join(STATES)}."
+            f"--status {status!r} is not a status of MLflow.", f"Use one of {', '.join(STATES)}."
         )
     return status and status.upper()
 
 
 def _refuse_unknown(chosen: Sequence[RunInfo], keys: list[str]) -> None:
-    """Refuse a name that no listed run has: a column of nothing would hide the misspelling."""
+    """Refuse a name that no listed run has; an empty column would hide a misspelling."""
     known = {key for info in chosen for key in info.facts()}
     for key in keys:
         if chosen and key not in known:
             if near := get_close_matches(key, known, 3):
-                hint = f"Near it are: {', '.join(near)}."
+                hint = f"Similar names: {', '.join(near)}."
             else:
                 metrics = sorted({metric for info in chosen for metric in info.metrics})
-                hint = f"Give a tag, a parameter or a metric: {', '.join(metrics)}."
+                hint = f"Use a tag, a parameter or one of the metrics {', '.join(metrics)}."
             raise ConfigError(f"none of these runs has {key!r}.", hint)
 
 
@@ -146,7 +149,7 @@ def _list(chosen: Sequence[RunInfo], show: list[str]) -> str:
             info.campaign,
             info.commit[:8],
             *(_short(info.facts().get(key)) for key in show),
-            info.run_id or "waits",
+            info.run_id or "waiting",
         ]
         for info in chosen
     ]
@@ -157,9 +160,9 @@ def _list(chosen: Sequence[RunInfo], show: list[str]) -> str:
 def _comparison(chosen: Sequence[RunInfo]) -> str:
     from tabulate import tabulate
 
-    from dgunet.tracking.run_selection import differing
+    from dgunet.tracking.run_selection import differing_facts
 
-    rows = [[name, *map(_short, values)] for name, values in differing(chosen)]
+    rows = [[name, *map(_short, values)] for name, values in differing_facts(chosen)]
     return str(tabulate(rows, ["", *(info.name for info in chosen)], disable_numparse=True))
 
 

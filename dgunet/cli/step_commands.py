@@ -49,25 +49,24 @@ def train(
     Example: dgunet train cs --ratio 10 --variant DGUNet+
     Example: torchrun --no-python --nproc-per-node 2 dgunet train derain
     """
-    import os
-
     from dgunet.config import load_params
-    from dgunet.project import TRAINING_SETS, Layout, model_key
+    from dgunet.project import TRAINING_SETS, ProjectFolders, model_key
     from dgunet.steps.train import train_network
+    from dgunet.system import environment
     from dgunet.terms import check_task
 
     # A container has no project folder, so options name all files.
-    params = load_params(params_file or Layout.here().params)
+    params = load_params(params_file or ProjectFolders.here().params)
     weights = train_network(
         params,
         task,
         variant=variant,
         ratio=ratio,
-        store=store or Layout.here().store(TRAINING_SETS[check_task(task)]),
-        out=out or Layout.here().model(model_key(task, variant, ratio)),
+        store=store or ProjectFolders.here().store(TRAINING_SETS[check_task(task)]),
+        out=out or ProjectFolders.here().model(model_key(task, variant, ratio)),
         start=start,
     )
-    if os.environ.get("RANK", "0") == "0":
+    if environment.RANK.get() == "0":
         typer.echo(f"trained {model_key(task, variant, ratio)}: {weights}")
 
 
@@ -126,14 +125,14 @@ def evaluate(
     """
     from dgunet.config import load_params
     from dgunet.evaluation.network_evaluation import EvaluationOptions
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.steps.evaluate import evaluate_test_set
     from dgunet.steps.evaluation_plan import plan_evaluations
     from dgunet.system.errors import ConfigError
 
     if 0 < fallback_tile < 64:
         raise ConfigError(f"--fallback-tile is {fallback_tile}.", "Give 64 or more, or 0.")
-    here = Layout.here()
+    here = ProjectFolders.here()
     params = load_params(params_file or here.params)
     options = EvaluationOptions(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
     wanted = plan_evaluations(
@@ -163,13 +162,13 @@ def ablate(
 
     Example: dgunet ablate stages-3
     """
-    from dgunet.cli.runs_commands import say_where_to_compare
+    from dgunet.cli.runs_commands import print_comparison_links
     from dgunet.config import load_params
-    from dgunet.project import TRAINING_SETS, Layout
+    from dgunet.project import TRAINING_SETS, ProjectFolders
     from dgunet.steps.ablate import run_ablation
     from dgunet.terms import ABLATION_SET, ablation
 
-    here = Layout.here()
+    here = ProjectFolders.here()
     summary = run_ablation(
         load_params(params_file or here.params),
         name,
@@ -179,7 +178,7 @@ def ablate(
     )
     if summary is not None:
         typer.echo(summary.line())
-        say_where_to_compare(ablation(name).table, "ablate")
+        print_comparison_links(ablation(name).table, "ablate")
 
 
 def tables(params_file: ParamsOption = None) -> None:
@@ -188,11 +187,11 @@ def tables(params_file: ParamsOption = None) -> None:
     Writes CSV, Markdown, LaTeX and Parquet to build/tables.
     """
     from dgunet.config import load_params
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.steps.report import result_folders
     from dgunet.steps.tables import make_tables
 
-    here = Layout.here()
+    here = ProjectFolders.here()
     params = load_params(params_file or here.params)
     results = result_folders(params, here)
     make_tables(
@@ -203,10 +202,10 @@ def tables(params_file: ParamsOption = None) -> None:
 
 def report() -> None:
     """Write the HTML report; print where the tables, the report and the runs are."""
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.steps.report import write_project_report
 
-    typer.echo(write_project_report(Layout.here()))
+    typer.echo(write_project_report(ProjectFolders.here()))
 
 
 def explain(
@@ -218,7 +217,7 @@ def explain(
 
     Example: dgunet explain 1 DGUNet "Rain100L PSNR"
     """
-    from dgunet.project import Layout
+    from dgunet.project import ProjectFolders
     from dgunet.steps.report import explain_text
 
-    typer.echo(explain_text(Layout.here(), table, row, column))
+    typer.echo(explain_text(ProjectFolders.here(), table, row, column))

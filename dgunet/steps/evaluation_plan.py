@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dgunet.data.catalogue.entries import CATALOGUE
 from dgunet.network import load_network
-from dgunet.project import Layout, model_key, test_sets
+from dgunet.project import ProjectFolders, model_key, test_sets
 from dgunet.system.errors import CheckpointError, ConfigError, DataError
 from dgunet.terms import CS_RATIOS
 
@@ -33,7 +33,7 @@ class PlannedEvaluation:
 
 def plan_evaluations(
     sets: str,
-    here: Layout,
+    here: ProjectFolders,
     *,
     variant: str | None = None,
     checkpoint: Path | None = None,
@@ -85,7 +85,7 @@ def plan_evaluations(
 
 def _one(
     name: str,
-    here: Layout,
+    here: ProjectFolders,
     variant: str,
     checkpoint: Path | None,
     ratio: int | None,

@@ -14,17 +14,17 @@ from dgunet.paper.formats import cells_frame
 from dgunet.paper.html_report import RunLink, write_report
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.written_tables import CELLS, check_tables, read_cells
-from dgunet.project import Layout, test_sets
+from dgunet.project import ProjectFolders, test_sets
 from dgunet.steps.tables import read_results, with_server_scores
 from dgunet.system.errors import DataError
 from dgunet.system.reading import shorten
 from dgunet.terms import ABLATIONS
-from dgunet.tracking import Layout as Store
-from dgunet.tracking import RunInfo, lookup
+from dgunet.tracking import RunInfo, TrackingFolders, lookup
+from dgunet.tracking.index import dirty_to_tag
 from dgunet.tracking.run_selection import run_url
 
 
-def result_folders(params: Params, here: Layout) -> list[Path]:
+def result_folders(params: Params, here: ProjectFolders) -> list[Path]:
     """The folders of the results of all networks that ``params`` name, present or not."""
     return [here.evaluation(name, v) for name in test_sets("all") for v in params.variants] + [
         here.ablation(name) for name in ABLATIONS
@@ -38,7 +38,7 @@ def make_report(
     out: Path,
     home: Path,
     records: Path | None = None,
-    project: Layout | None = None,
+    project: ProjectFolders | None = None,
 ) -> int:
     """Write the tables of ``results`` as one HTML page; returns how many evaluations it shows.
 
@@ -59,7 +59,7 @@ def make_report(
     return len(summaries)
 
 
-def write_project_report(here: Layout) -> str:
+def write_project_report(here: ProjectFolders) -> str:
     """Write ``build/report.html`` from the results there are; returns the lines to print."""
     params = load_params(here.params)
     out = here.home / "build" / "report.html"
@@ -71,13 +71,14 @@ def write_project_report(here: Layout) -> str:
         records=here.records,
         project=here,
     )
+    store = TrackingFolders.at(here.home)
     sample = params.profile == "sample"
     lines = [
         f"{count} evaluations, profile {params.profile}"
         + (": SAMPLE numbers, not comparable with the paper" if sample else ""),
         f"tables   {here.tables}  (CSV, Markdown, LaTeX, Parquet)",
         f"report   {out}",
-        f"runs     {Store.at(here.home).uri}",
+        f"runs     {store.uri}",
         "open the runs with: make mlflow",
     ]
     return "\n".join(lines)
@@ -89,20 +90,16 @@ def run_links(summaries: list[dict[str, Any]], home: Path) -> dict[str, RunLink]
     for summary in summaries:
         key = summary["per_image_sha256"]
         if key and (info := lookup(key, home)):
-            found[key] = run_link(info)
+            found[key] = _link(info)
     return found
 
 
-def run_link(info: RunInfo) -> RunLink:
-    """What the page and ``explain`` show of a run.
-
-    The one place where the tag ``git.dirty``, a text in MLflow, becomes a truth value.
-    """
-    dirty = {"true": True, "false": False}.get(str(info.dirty).lower())
-    return RunLink(info.run_id, run_url(info), info.commit, dirty)
+def _link(info: RunInfo) -> RunLink:
+    """What the report shows of a run."""
+    return RunLink(info.run_id, run_url(info), info.commit, info.dirty)
 
 
-def explain_text(here: Layout, table: int, row: str, column: str) -> str:
+def explain_text(here: ProjectFolders, table: int, row: str, column: str) -> str:
     """Everything behind one table cell, one fact per line.
 
     The cell is read from the written tables. Where the evaluation behind it is at hand, the cell is
@@ -121,18 +118,16 @@ def explain_text(here: Layout, table: int, row: str, column: str) -> str:
     facts: dict[str, Any] = dict(cell)
     key = str(cell["per_image_sha256"])
     if DIGEST.fullmatch(key) and (info := lookup(key, here.home)):
-        link = run_link(info)
-        dirty = "unknown" if link.dirty is None else str(link.dirty).lower()
         facts |= {
-            "run_id": link.run_id,
-            "run_url": link.run_url,
-            "commit": link.commit,
-            "dirty": dirty,
+            "run_id": info.run_id,
+            "run_url": run_url(info),
+            "commit": info.commit,
+            "dirty": dirty_to_tag(info.dirty),
         }
     return "\n".join(f"{key:20s} {value}" for key, value in facts.items() if value is not None)
 
 
-def _computed_again(here: Layout, cell: dict[str, Any]) -> dict[str, Any]:
+def _computed_again(here: ProjectFolders, cell: dict[str, Any]) -> dict[str, Any]:
     """The same cell as the results at hand of its profile give it now."""
     profile = cell["tables_profile"]
     found = read_results(result_folders(load_params(here.params), here), here)

@@ -16,13 +16,12 @@ from dgunet.evaluation.results import SUMMARY
 from dgunet.evaluation.summary import EvaluationSummary, selection
 from dgunet.network import DGUNetConfig
 from dgunet.network.header import read_header
-from dgunet.project import Layout, model_key
+from dgunet.project import ProjectFolders, model_key
 from dgunet.system.errors import CheckpointError, DgunetError, EvaluationError
 from dgunet.system.files import sha256_file
 from dgunet.system.reading import parse_json, shorten
 from dgunet.terms import ABLATIONS, CHECKPOINT_TAG, SELECTION_TAG
-from dgunet.tracking import Layout as Store
-from dgunet.tracking import RunInfo, delivered, pending
+from dgunet.tracking import RunInfo, TrackingFolders, delivered, pending
 
 AGAIN = "Evaluate that set again, or restore the files it was evaluated with."
 
@@ -34,7 +33,7 @@ class Evidence:
     The SHA-256 of each weights file is computed once: about a second for 1.5 GB.
     """
 
-    project: Layout
+    project: ProjectFolders
 
     def __post_init__(self) -> None:
         self._digests: dict[Path, str] = {}
@@ -115,7 +114,7 @@ class Evidence:
 
     @cached_property
     def _runs(self) -> dict[str, list[RunInfo]]:
-        store = Store.at(self.project.home)
+        store = TrackingFolders.at(self.project.home)
         found: dict[str, list[RunInfo]] = {}
         for run in (*delivered(store), *pending(store)):
             if key := run.results.get("per_image"):

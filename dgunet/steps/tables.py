@@ -14,7 +14,7 @@ from dgunet.paper.formats import write_tables
 from dgunet.paper.generated_table import GeneratedTable
 from dgunet.paper.overview import chart, describe
 from dgunet.paper.table_building import build_tables
-from dgunet.project import EXPERIMENTS, Layout
+from dgunet.project import EXPERIMENTS, ProjectFolders
 from dgunet.steps.result_evidence import Evidence
 from dgunet.system import files
 from dgunet.terms import DATA_TAG, RunTags
@@ -23,8 +23,10 @@ from dgunet.tracking import start_run
 logger = logging.getLogger(__name__)
 
 
-def read_results(folders: Iterable[Path], project: Layout | None = None) -> list[dict[str, Any]]:
-    """Read and check the summary of every evaluation in ``folders``; missing folders have none.
+def read_results(
+    folders: Iterable[Path], project: ProjectFolders | None = None
+) -> list[dict[str, Any]]:
+    """The summary of every evaluation in ``folders``, checked; a missing folder was not run.
 
     Each is compared with its per-image table and, where they are in ``project``, with the prepared
     set, the weights and the record of the run that made it.
@@ -75,7 +77,7 @@ def make_tables(
     results: Iterable[Path],
     out: Path,
     records: Path | None = None,
-    project: Layout | None = None,
+    project: ProjectFolders | None = None,
 ) -> list[GeneratedTable]:
     """Make Tables 1-6 from the evaluations in ``results`` and write them to ``out``.
 

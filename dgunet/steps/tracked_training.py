@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,13 +18,14 @@ from typing import Any
 
 from dgunet.config import Params, TrainingSettings
 from dgunet.network import DGUNetConfig
+from dgunet.system import environment
 from dgunet.system.parent_process import end_with_parent
-from dgunet.tracking import Layout, Run, deliver, delivered, pending, start_run
+from dgunet.tracking import Run, TrackingFolders, deliver, delivered, pending, start_run
 from dgunet.tracking.provenance import git_state
 from dgunet.tracking.reports.progress import counting
 from dgunet.tracking.reports.training_report import TrainingReport
 from dgunet.tracking.run_end import Terminated
-from dgunet.training.checkpoint_mirror import VARIABLE
+from dgunet.tracking.run_start import default_mode
 from dgunet.training.checkpoints import Snapshot
 from dgunet.training.distributed import LaunchedProcess
 from dgunet.training.job import run_training
@@ -48,13 +48,11 @@ def training_inputs(
     Raises:
         ConfigError: if a variable of ``torchrun`` is not a whole number.
     """
-    process = LaunchedProcess.from_variables(os.environ)
-    mirror = os.environ.get(VARIABLE)
-    started_by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
-
-    if started_by_torchrun:
+    process = LaunchedProcess.from_variables(environment.torchrun_variables())
+    mirror = environment.CHECKPOINTS.get()
+    if environment.TORCHELASTIC_RUN_ID.is_set():
         end_with_parent()
-    layout = Layout.at()
+    layout = TrackingFolders.at()
     return TrainingInputs(
         profile=params.profile,
         key=key,
@@ -117,10 +115,8 @@ def _interrupted_run(earlier: Snapshot) -> str | None:
     What a killed process left in its journal is delivered first. Without the run, for example
     because the server is away, a new run is made whose tags name the old one.
     """
-    delivery_allowed = os.environ.get("DGUNET_TRACKING") not in ("later", "off")
-
-    layout = Layout.at()
-    if delivery_allowed:
+    layout = TrackingFolders.at()
+    if default_mode() not in ("later", "off"):
         deliver(layout)
     facts = earlier["facts"]
     known = {info.journal: info.run_id for info in [*pending(layout), *delivered(layout)]}

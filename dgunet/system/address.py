@@ -8,29 +8,18 @@ secrets of the environment and of every `Address` created so far, in any encodin
 from __future__ import annotations
 
 import base64
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote
+
+from dgunet.system import environment
 
 HIDDEN = "***"
 """Replaces a secret."""
 
 SHORTEST = 6
 """Shorter secrets (in characters) are removed from addresses but not from other text."""
-
-IN_ENVIRONMENT = (
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "DGUNET_KFP_TOKEN",
-    "DGUNET_KFP_COOKIE",
-    "PGPASSWORD",
-    "MYSQL_PWD",
-)
-"""Environment variables whose values are secrets."""
 
 _SECRET_NAME = (
     r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api_?key|access_?key|signature|credential|\bsig)"
@@ -122,7 +111,7 @@ def redact(text: str) -> str:
     >>> redact("host=db user=me password=secret")
     'host=db user=me password=***'
     """
-    held = {os.environ.get(name, "") for name in IN_ENVIRONMENT}
+    held = environment.secret_values()
     known = [s for s in sorted(_known | held, key=len, reverse=True) if len(s) >= SHORTEST]
     text = _without(text, (s for s in known if len(s.split()) > 1))  # no address matches them
     return _without(_patterns(text), known)

@@ -23,8 +23,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-NAME_BYTES = 255
-"""Longest name of a file on Linux's file systems."""
+from dgunet.system.safe_paths import NAME_BYTES
 
 FOREIGN_SECONDS = 24 * 3600.0
 """Partial files of other machines or containers count as left behind after this time unchanged."""

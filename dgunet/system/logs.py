@@ -1,4 +1,8 @@
-"""Log records of dgunet's modules as lines on standard error."""
+"""Messages of the library on the standard error stream.
+
+Modules log to ``logging.getLogger(__name__)``; a process that wants to show these messages calls
+`log_to_stderr` where it starts. Only entry points print.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,21 @@ import logging
 import sys
 from contextlib import suppress
 
+PACKAGE = "dgunet"
 
-class StderrHandler(logging.Handler):
-    """Writes ``dgunet: MESSAGE`` to the standard error of the moment, which tests may replace."""
+
+class _StderrHandler(logging.Handler):
+    """Writes each message as one line to the `sys.stderr` of the moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record; a closed standard error does not stop the program."""
+        """Write ``dgunet: MESSAGE``; a closed stream is ignored."""
         with suppress(OSError, ValueError):
-            print(f"dgunet: {record.getMessage()}", file=sys.stderr)
+            print(f"{PACKAGE}: {record.getMessage()}", file=sys.stderr, flush=True)
 
 
 def log_to_stderr() -> None:
-    """Show records of the logger ``dgunet`` from INFO on; further calls change nothing.
-
-    Entry points call this. Records still propagate to the handlers of the root logger.
-    """
-    logger = logging.getLogger("dgunet")
+    """Show the package's messages from level INFO on standard error; a second call does nothing."""
+    logger = logging.getLogger(PACKAGE)
+    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+        logger.addHandler(_StderrHandler())
     logger.setLevel(logging.INFO)
-    if not any(isinstance(handler, StderrHandler) for handler in logger.handlers):
-        logger.addHandler(StderrHandler())

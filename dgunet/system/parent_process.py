@@ -15,8 +15,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-VARIABLE = "DGUNET_PARENT"
-"""Environment variable with the ID of the process whose end also ends the process started next."""
+from dgunet.system import environment
 
 POLL_SECONDS = 0.25
 
@@ -49,8 +48,8 @@ def end_with_parent(parent: int | None = None) -> None:
 
 
 def end_with_named_parent() -> None:
-    """Call `end_with_parent` if `VARIABLE` is set; children of this process do not inherit it."""
-    named = os.environ.pop(VARIABLE, "")
+    """Call `end_with_parent` for the process of ``DGUNET_PARENT``; children do not inherit it."""
+    named = environment.PARENT.take()
     if named.isdecimal():
         end_with_parent(int(named))
 

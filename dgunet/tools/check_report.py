@@ -1,4 +1,4 @@
-"""The doctor's report on sets, as an MLflow run."""
+"""The check of datasets, as an MLflow run."""
 
 from __future__ import annotations
 
@@ -36,31 +36,31 @@ COLUMNS = (
 )
 
 
-def check(
+def check_and_record(
     names: Sequence[str], root: Path, *, name: str, observe: Observe | None = None
 ) -> tuple[list[DatasetReport], list[Overlap]]:
-    """Examine sets under ``root`` and tell MLflow counts, findings, overlaps and the page.
+    """Check datasets below ``root``; record counts, findings, overlaps and the HTML page in a run.
 
-    The run is FINISHED whatever is found; its tag ``healthy`` says whether no set has an error.
+    The run is FINISHED whatever is found. Its tag ``healthy`` is ``yes`` if no dataset has errors.
 
     Args:
         names: catalogue keys.
-        root: the folder of the official trees.
+        root: folder of the datasets.
         name: of the run.
         observe: called after each pair.
 
     Raises:
-        DataError: for an unknown set.
+        DataError: for an unknown dataset.
     """
     tags = RunTags("check").to_dict()
     with start_run(EXPERIMENTS["data"], name, tags=tags, params={"sets": " ".join(names)}) as run:
         reports = [check_dataset(each, root, observe=observe) for each in names]
         overlaps = find_overlaps(reports)
-        _tell(run, reports, overlaps)
+        _record(run, reports, overlaps)
     return reports, overlaps
 
 
-def _tell(run: Run, reports: list[DatasetReport], overlaps: list[Overlap]) -> None:
+def _record(run: Run, reports: list[DatasetReport], overlaps: list[Overlap]) -> None:
     run.set_tags({"healthy": "yes" if all(report.healthy for report in reports) else "no"})
     for report in reports:
         run.log_metrics(
@@ -96,7 +96,7 @@ def _tell(run: Run, reports: list[DatasetReport], overlaps: list[Overlap]) -> No
 
 
 def _flat(value: object) -> object:
-    """Counts by name as one text: a table's cell."""
+    """``value`` as one cell of a table; counts by name become one text."""
     if isinstance(value, dict):
         return ", ".join(f"{count} {name}" for name, count in value.items())
     return value

@@ -1,4 +1,4 @@
-"""What a project holds beside results: half-made things, unfinished work, set-aside journals."""
+"""Files of a project that are not results: partial files, unfinished work, journals set aside."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from dgunet.system.leftovers import extent, is_locked, leftovers_below, remove
 Kind = Literal["dead", "alive", "unfinished", "kept"]
 
 MEANINGS: dict[Kind, str] = {
-    "dead": "half made by a process that is gone; of no use",
-    "alive": "half made by a process that runs, or that another machine or container owns",
-    "unfinished": "the next run of the same step goes on from it",
-    "kept": "kept for a person to read",
+    "dead": "partial files of a process that is gone; of no use",
+    "alive": "partial files of a running process, or of another machine or container",
+    "unfinished": "work that the next run of the same step continues",
+    "kept": "kept for inspection",
 }
 
 SKIPPED = frozenset({".git", ".venv", "node_modules", "mlruns", "dvcstore"})
-"""Folders that hold nothing of ours."""
+"""Folders that are not searched."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """One thing that may go.
+class Removable:
+    """A file or folder that may be removed.
 
     Attributes:
-        path: file or folder.
+        path: of it.
         kind: see `MEANINGS`.
-        bytes: it takes.
+        bytes: its size.
     """
 
     path: Path
@@ -39,29 +39,29 @@ class Found:
     bytes: int
 
 
-def survey(home: Path, *more: Path) -> list[Found]:
-    """Everything in the project at ``home``, and in ``more`` folders, that is no result.
+def find_removable(home: Path, *more: Path) -> list[Removable]:
+    """Everything in the project at ``home`` and in ``more`` folders that is not a result.
 
-    Changes nothing; the order is that of the paths.
+    Changes nothing. The order is that of the paths.
     """
     tops = [home, *(top for top in more if not top.resolve().is_relative_to(home.resolve()))]
     found = [
-        Found(one.path, "dead" if one.dead else "alive", one.bytes)
+        Removable(one.path, "dead" if one.dead else "alive", one.bytes)
         for top in tops
         for one in leftovers_below(top, skip=SKIPPED)
     ]
-    found += [Found(path, "unfinished", extent(path)[1]) for path in _unfinished(home)]
+    found += [Removable(path, "unfinished", extent(path)[1]) for path in _unfinished(home)]
     for name in ("refused", "damaged"):
         folder = home / ".dgunet" / name
         if folder.is_dir():
-            found += [Found(path, "kept", extent(path)[1]) for path in sorted(folder.iterdir())]
+            found += [Removable(path, "kept", extent(path)[1]) for path in sorted(folder.iterdir())]
     return sorted(found, key=lambda one: one.path)
 
 
-def clean(found: list[Found], kinds: frozenset[Kind]) -> list[Found]:
-    """Remove what is of ``kinds``; returns what is left, such as what could not be removed.
+def remove_kinds(found: list[Removable], kinds: frozenset[Kind]) -> list[Removable]:
+    """Remove entries of these kinds; returns those that still exist.
 
-    What runs ("alive") is never removed.
+    Entries of the kind "alive" are never removed.
     """
     for one in found:
         if one.kind in kinds and one.kind != "alive":
@@ -70,9 +70,9 @@ def clean(found: list[Found], kinds: frozenset[Kind]) -> list[Found]:
 
 
 def _unfinished(home: Path) -> Iterator[Path]:
-    """What killed preparations, fetches, trainings and evaluations go on from, unless they run.
+    """Unfinished preparations, fetches, trainings and evaluations that are not running.
 
-    A training holds no lock: whether it runs is not seen here.
+    A training has no lock, so a running one is listed, too.
     """
     build, downloads = home / "build", home / "build" / "downloads"
     for work in sorted((build / "prepared").glob(".*.work")):

@@ -1,4 +1,4 @@
-"""Registered models, one for each task: what may be called the best, and on what evidence."""
+"""Registered models, one for each task, and the promotion of significantly better versions."""
 
 from __future__ import annotations
 
@@ -14,34 +14,38 @@ from dgunet.project import EXPERIMENTS, model_key
 from dgunet.system.errors import CheckpointError, ConfigError, EvaluationError
 from dgunet.terms import CHECKPOINT_TAG, TABLES, RunTags, check_task
 from dgunet.tracking import TrackingError, start_run
-from dgunet.tracking.registry import BEST, CANDIDATE, OFFICIAL, Evidence, Registry, Version
+from dgunet.tracking.registry import BEST, CANDIDATE, OFFICIAL, Evaluation, Registry, Version
 
 
 def registered_name(task: str, profile: str, ratio: int | None = None) -> str:
-    """``dgunet-derain``, ``dgunet-cs-r10``; the sample's are apart: ``dgunet-sample-derain``."""
-    model_key(check_task(task), "DGUNet", ratio)  # refuses a ratio too many or too few
+    """The name of a registered model, e.g. ``dgunet-cs-r10`` or ``dgunet-sample-derain``.
+
+    Raises:
+        ConfigError: for a ratio without compressive sensing, or the reverse.
+    """
+    model_key(check_task(task), "DGUNet", ratio)  # checks the ratio
     parts = ["dgunet", "sample" if profile == "sample" else "", task, f"r{ratio}" if ratio else ""]
     return "-".join(part for part in parts if part)
 
 
-def register(
+def register_trained(
     registry: Registry, task: str, *, profile: str, variant: str, ratio: int | None = None
 ) -> Version:
-    """Make the newest finished training a version of its task's registered model.
+    """Register the newest finished training as a version of its task's model, as @candidate.
 
-    Its alias is @candidate. A network that is registered already stays the version it is.
+    A network that is registered already keeps its version.
 
     Raises:
         TrackingError: if MLflow has no such training.
     """
     name = registered_name(task, profile, ratio)
     tags = RunTags("train", profile, task, variant, ratio).to_dict()
-    checkpoint = registry.trained(tags)
+    checkpoint = registry.newest_training(tags)
     if checkpoint is None:
         key = model_key(task, variant, ratio)
         raise TrackingError(
             f"MLflow has no finished training of {key} (profile {profile}).",
-            f"Train it, or send what waits: dgunet train {task} / dgunet tracking sync",
+            f"Train it (dgunet train {task}), or send waiting runs (dgunet tracking sync).",
         )
     del tags["stage"]
     version = registry.register(name, checkpoint, tags=tags, description=_about(task, profile))
@@ -51,74 +55,74 @@ def register(
 
 @dataclass(frozen=True)
 class Promotion:
-    """What came of asking whether a version is the best one.
+    """The outcome of a comparison of a version with the best one.
 
     Attributes:
         version: the candidate.
-        rival: the version it was compared with; None: the degraded images themselves.
-        compared: set by set.
-        promoted: whether the candidate is better.
+        baseline: the version it was compared with; None for the degraded images.
+        compared: one comparison for each test set.
+        promoted: whether the candidate is significantly better.
     """
 
     version: Version
-    rival: Version | None
+    baseline: Version | None
     compared: list[SetComparison]
     promoted: bool
 
     def text(self) -> str:
-        """The verdict and its table, in Markdown."""
-        rival = (
-            f"@{BEST} before it, version {self.rival.number}"
-            if self.rival
-            else "the degraded images, there being no version before it"
+        """The conclusion and its table, in Markdown."""
+        baseline = (
+            f"@{BEST} so far, version {self.baseline.number}"
+            if self.baseline
+            else "the degraded images, because there is no previous version"
         )
-        verdict = "better than" if self.promoted else "not shown to be better than"
+        conclusion = "better than" if self.promoted else "not shown to be better than"
         return (
-            f"Version {self.version.number} is {verdict} {rival}. PSNR, paired image by image, "
-            f"BCa bootstrap, all intervals together 95 %:\n\n"
+            f"Version {self.version.number} is {conclusion} {baseline}. PSNR, paired image by "
+            f"image, BCa bootstrap, simultaneous 95 % intervals:\n\n"
             f"{as_table(self.compared).to_markdown(index=False)}"
         )
 
 
-def promote(registry: Registry, version: Version, *, dry_run: bool = False) -> Promotion:
-    """Let @best point to ``version`` if it is better than @best, and only then.
+def promote_if_better(registry: Registry, version: Version, *, dry_run: bool = False) -> Promotion:
+    """Move the alias @best to ``version`` if it is significantly better than the present @best.
 
-    Better: on at least one test set the interval of the mean PSNR difference is above zero, and
-    on every other one it holds zero. The first version must so be better than the degraded
-    images. Both must have been scored on the same sets, data and protocol.
+    Significantly better means: the confidence interval of the mean PSNR difference is above zero on
+    at least one test set, and contains zero on all others. The first version is compared with the
+    degraded images. Both versions must be evaluated on the same datasets with the same protocols.
 
     Raises:
-        EvaluationError: if evaluations are missing, or are of other data or another protocol.
+        EvaluationError: if evaluations are missing, or differ in data or protocol.
     """
-    rival = registry.with_alias(version.name, BEST)
-    if rival is not None and rival.number == version.number:
+    baseline = registry.with_alias(version.name, BEST)
+    if baseline is not None and baseline.number == version.number:
         raise EvaluationError(f"{version.uri} is @{BEST} already.", "Register another training.")
-    ours = registry.evidence(version.checkpoint)
-    if not ours:
+    own = registry.evidence(version.checkpoint)
+    if not own:
         raise EvaluationError(
             f"MLflow has no evaluation of {version.uri} (weights {version.checkpoint[:12]}...).",
             "Run: dgunet evaluate, then dgunet tracking sync",
         )
-    theirs = registry.evidence(rival.checkpoint) if rival else ours
-    _refuse_unequal(ours, theirs)
-    tables = {name: (_table(registry, ours[name]), _table(registry, theirs[name])) for name in ours}
-    column = "psnr" if rival else "input_psnr"
+    theirs = registry.evidence(baseline.checkpoint) if baseline else own
+    _check_comparable(own, theirs)
+    tables = {name: (_table(registry, own[name]), _table(registry, theirs[name])) for name in own}
+    column = "psnr" if baseline else "input_psnr"
     compared = compare_sets(tables, baseline_column=column)
-    outcome = Promotion(version, rival, compared, is_better(compared))
+    outcome = Promotion(version, baseline, compared, is_better(compared))
     if outcome.promoted and not dry_run:
         registry.set_alias(version, BEST, because=outcome.text())
     return outcome
 
 
 def add_official(registry: Registry, weights: Path) -> Version:
-    """Log the authors' own weights as a run and a model, and register them as @official.
+    """Log the weights released by the authors as a run and a model; register them as @official.
 
     Args:
         registry: of the store.
-        weights: as ``dgunet checkpoint import`` wrote them.
+        weights: file written by ``dgunet checkpoint import``.
 
     Raises:
-        CheckpointError: if the weights do not say that they were imported.
+        CheckpointError: if the file was not written by that command.
     """
     from dgunet import network
     from dgunet.network.official import REPOSITORY
@@ -128,7 +132,7 @@ def add_official(registry: Registry, weights: Path) -> Version:
     if not origin.get("origin_format", "").startswith(REPOSITORY):
         raise CheckpointError(
             f"{weights} was not imported from the authors' format.",
-            "Make it with: dgunet checkpoint import FILE --out NEW",
+            "Import it with: dgunet checkpoint import FILE --out NEW",
         )
     config = net.config
     key = model_key(config.task, config.variant, config.ratio)
@@ -157,11 +161,11 @@ def add_official(registry: Registry, weights: Path) -> Version:
     return version
 
 
-def find(registry: Registry, name: str, number: str | None) -> Version:
-    """A version by its number, or the candidate.
+def find_version(registry: Registry, name: str, number: str | None) -> Version:
+    """The version with this number; default: the candidate.
 
     Raises:
-        ConfigError: if there is none.
+        ConfigError: if it does not exist.
     """
     versions = registry.versions(name)
     for version in versions:
@@ -169,8 +173,8 @@ def find(registry: Registry, name: str, number: str | None) -> Version:
             return version
     known = ", ".join(version.number for version in versions) or "none"
     raise ConfigError(
-        f"{name} has no version {number or '@' + CANDIDATE}; there is {known}.",
-        "Register one: dgunet models register",
+        f"{name} has no version {number or '@' + CANDIDATE}; existing versions: {known}.",
+        "Register one with: dgunet models register",
     )
 
 
@@ -179,10 +183,11 @@ def _about(task: str, profile: str) -> str:
     return f"DGUNet for {task} (Table {TABLES[check_task(task)]} of the paper).{sample}"
 
 
-def _refuse_unequal(ours: Mapping[str, Evidence], theirs: Mapping[str, Evidence]) -> None:
+def _check_comparable(ours: Mapping[str, Evaluation], theirs: Mapping[str, Evaluation]) -> None:
     if missing := sorted(set(ours) ^ set(theirs)):
         raise EvaluationError(
-            f"only one of both was evaluated on {', '.join(missing)}.", "Evaluate the other too."
+            f"only one of both versions was evaluated on {', '.join(missing)}.",
+            "Evaluate the other one, too.",
         )
     for name, mine in ours.items():
         other = theirs[name]
@@ -191,9 +196,9 @@ def _refuse_unequal(ours: Mapping[str, Evidence], theirs: Mapping[str, Evidence]
                 raise EvaluationError(
                     f"{name}: {field} is {getattr(mine, field)} for one and "
                     f"{getattr(other, field)} for the other.",
-                    "Evaluate both alike.",
+                    "Evaluate both with the same data and protocol.",
                 )
 
 
-def _table(registry: Registry, evidence: Evidence) -> pd.DataFrame:
+def _table(registry: Registry, evidence: Evaluation) -> pd.DataFrame:
     return pd.read_parquet(io.BytesIO(registry.per_image(evidence)))

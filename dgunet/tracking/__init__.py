@@ -1,4 +1,4 @@
-"""Runs told to a local journal first, and to MLflow as soon as it listens.
+"""Runs are recorded in a local journal, and sent to MLflow when it is available.
 
 >>> from dgunet.tracking import start_run
 >>> with start_run("dgunet/table-1-deraining", "evaluate Rain100H", tags={"stage": "evaluate",
@@ -7,7 +7,7 @@
 """
 
 from dgunet.tracking.delivery.replay import Delivery, deliver, follow
-from dgunet.tracking.home import Layout, project_home
+from dgunet.tracking.home import TrackingFolders, project_home
 from dgunet.tracking.index import RunInfo, delivered, lookup, pending
 from dgunet.tracking.run import Run
 from dgunet.tracking.run_start import start_run
@@ -15,10 +15,10 @@ from dgunet.tracking.server.mlflow_store import TrackingError, ensure_store
 
 __all__ = [
     "Delivery",
-    "Layout",
     "Run",
     "RunInfo",
     "TrackingError",
+    "TrackingFolders",
     "deliver",
     "delivered",
     "ensure_store",

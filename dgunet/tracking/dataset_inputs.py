@@ -1,14 +1,14 @@
-"""Where a data set that went into a run lies, and the digest by which DVC knows it."""
+"""The location of a dataset that a run used, and its digest in DVC."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from dgunet.system import environment
 from dgunet.tracking.provenance import git_state
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -16,20 +16,20 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class DatasetRef:
-    """A data set as MLflow's metrics name it."""
+    """Name and digest of a dataset, as MLflow's metrics refer to it."""
 
     name: str
     digest: str
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a data set lies.
+class DatasetLocation:
+    """The location of a dataset.
 
     Attributes:
-        path: relative to the project where it lies inside, in POSIX form.
-        sha256: of its content, as the stages compute it.
-        out: the output of DVC that holds it, "" where DVC does not vouch for it.
+        path: in POSIX form; relative if the dataset is inside the project.
+        sha256: of its content.
+        out: the DVC output that contains it; "" if DVC does not track it.
         md5: DVC's digest of ``out``.
         rev: the commit of the code that read it.
     """
@@ -47,37 +47,37 @@ class Source:
 
     @property
     def whole(self) -> bool:
-        """Whether ``md5`` is the digest of the data set itself, and not of a folder above it."""
+        """Whether ``md5`` is the digest of the dataset itself, and not of a parent folder."""
         return bool(self.out) and self.out == self.path
 
     def to_dict(self) -> dict[str, Any]:
-        """What MLflow keeps of it; for the type ``local`` as MLflow's own class reads it."""
+        """The JSON content for MLflow; for the type ``local``, that of MLflow's own class."""
         return asdict(self) if self.out else {"uri": self.path}
 
 
-def where_from(home: Path, folder: str, sha256: str) -> Source:
-    """The source of a data set in ``folder``.
+def dataset_source(home: Path, folder: str, sha256: str) -> DatasetLocation:
+    """The source of the dataset in ``folder``.
 
-    ``data.dvc`` speaks for the data as pulled. ``dvc.lock`` speaks for what stages made, but only
-    while DVC runs a stage: it has then just checked the stage's inputs, while the file may be
-    older than folders that were made by hand.
+    ``data.dvc`` gives the digest of pulled data. ``dvc.lock`` gives those of outputs of stages, but
+    is used only while DVC runs a stage: DVC has then checked the inputs of the stage. Otherwise the
+    file may be older than a folder that was made by hand.
     """
     path = Path(folder).resolve()
     if not path.is_relative_to(home):
-        return Source(path.as_posix(), sha256)
+        return DatasetLocation(path.as_posix(), sha256)
     inside = path.relative_to(home).as_posix()
     for out, md5 in _outputs(home).items():
         if inside == out or inside.startswith(f"{out}/"):
-            return Source(inside, sha256, out, md5, git_state(home)[0])
-    return Source(path.as_posix(), sha256)
+            return DatasetLocation(inside, sha256, out, md5, git_state(home)[0])
+    return DatasetLocation(path.as_posix(), sha256)
 
 
 def _outputs(home: Path) -> dict[str, str]:
-    """DVC's outputs and their digests."""
+    """The outputs of DVC with their digests."""
     known: dict[str, str] = {}
     if (pointer := home / "data.dvc").is_file():
         known |= {out["path"]: out.get("md5", "") for out in _read(pointer).get("outs", [])}
-    if "DVC_STAGE" in os.environ and (lock := home / "dvc.lock").is_file():
+    if environment.DVC_STAGE.is_set() and (lock := home / "dvc.lock").is_file():
         for stage in _read(lock).get("stages", {}).values():
             known |= {out["path"]: out.get("md5", "") for out in stage.get("outs", [])}
     return {path: md5 for path, md5 in known.items() if md5}

@@ -1,4 +1,4 @@
-"""Finds what runs left behind: runs whose process is gone, half-made models, refused entries."""
+"""Finds runs whose process is gone, incomplete models and rejected entries, and repairs them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 from dgunet.tracking import index
-from dgunet.tracking.delivery.answers import check_speaks
+from dgunet.tracking.delivery.answers import check_is_mlflow
 from dgunet.tracking.delivery.replay import deliver
-from dgunet.tracking.home import Layout
-from dgunet.tracking.journal.damage import aside_in
-from dgunet.tracking.journal.reading import journals_in, look_at
+from dgunet.tracking.home import TrackingFolders
+from dgunet.tracking.journal.damage import set_aside_journals
+from dgunet.tracking.journal.reading import readable_journals, scan_journals
 from dgunet.tracking.server import mlflow_store
 
 HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that is not as it should be.
+class Problem:
+    """One problem.
 
     Attributes:
-        what: the run or model, as a person knows it.
-        why: how that is known.
-        run_id: the run in MLflow to end as KILLED, if it is one.
-        model_id: the model in MLflow to mark as failed, if it is one.
-        died: when the last sign of life came, in milliseconds since 1970.
-        journal: whether the journal here tells it, so that delivering it mends it.
+        what: the run, model or journal.
+        why: what is wrong with it.
+        run_id: MLflow run to end as KILLED; "" for other problems.
+        model_id: MLflow model to mark as failed; "" for other problems.
+        died: time of the run's last metric, in milliseconds since 1970.
+        journal: whether a journal of this project has the run, so that a delivery ends it.
     """
 
     what: str
@@ -41,124 +41,121 @@ class Finding:
     died: int = 0
     journal: bool = False
 
-    @property
-    def mendable(self) -> bool:
-        """Whether `repair` can do something about it."""
-        return bool(self.run_id or self.model_id or self.journal)
-
 
 @dataclass
 class Diagnosis:
-    """What was found, and who could not be asked."""
+    """The problems of a project and its MLflow store."""
 
-    findings: list[Finding] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     away: str | None = None
-    """Why MLflow could not be asked."""
+    """Why the MLflow store could not be examined; None if it was."""
 
 
-def examine(layout: Layout, *, silent_hours: float = 24) -> Diagnosis:
-    """Look for orphans in the journal and in MLflow; changes nothing.
+def examine(folders: TrackingFolders, *, silent_hours: float = 24) -> Diagnosis:
+    """Find problems in the journals and in MLflow; changes nothing.
 
-    A run on this machine is an orphan when its process is gone. Of another machine only silence
-    tells: a run there is one after ``silent_hours`` without a number.
+    A run of this machine is dead if its process is gone. A run of another machine counts as dead
+    after ``silent_hours`` without metrics.
 
     Raises:
-        TrackingError: if the sqlite store is spoilt.
+        TrackingError: if the SQLite store is damaged.
     """
-    told = Diagnosis(list(_here(layout)))
+    diagnosis = Diagnosis(list(_here(folders)))
     try:
-        mlflow_store.ask(layout.uri)
+        mlflow_store.ask(folders.uri)
         with mlflow_store.quiet_mlflow():
-            client = mlflow_store.client(mlflow_store.ensure_store(layout))
-            check_speaks(client, layout.uri)
+            client = mlflow_store.client(mlflow_store.ensure_store(folders))
+            check_is_mlflow(client, folders.uri)
             experiments = [found.experiment_id for found in client.search_experiments()]
-            told.findings += _orphans(client, layout, experiments, silent_hours)
-            told.findings += _half_made(client, layout, experiments)
+            diagnosis.problems += _dead_runs(client, folders, experiments, silent_hours)
+            diagnosis.problems += _incomplete_models(client, folders, experiments)
     except mlflow_store.TrackingError:
         raise
-    except Exception as error:  # whatever MLflow or the network throws
-        told.away = (
-            str(error) if isinstance(error, mlflow_store.Away) else mlflow_store.one_line(error)
-        )
-    return told
+    except Exception as error:  # any error of MLflow or the network
+        diagnosis.away = mlflow_store.short_reason(error)
+    return diagnosis
 
 
-def _here(layout: Layout) -> Iterator[Finding]:
-    """What the files of this project tell by themselves."""
-    found = look_at(layout.journals)
+def _here(folders: TrackingFolders) -> Iterator[Problem]:
+    """The problems that the files of this project show."""
+    found = scan_journals(folders.journals)
     for reader in found.whole:
-        if not reader.lives() and not reader.ended():
-            why = "its process died without a word; the journal knows it"
-            yield Finding(f"run {reader.header['name']!r}", why, journal=True)
+        if not reader.is_live() and not reader.ended():
+            why = "its process died before its end was recorded"
+            yield Problem(f"run {reader.header['name']!r}", why, journal=True)
     for one in found.damaged:
         why = one.why + (f" ({one.stays})" if one.stays else "")
-        yield Finding(f"journal {one.path.name}", f"it is damaged: {why}")
-    for place, why in aside_in(layout):
-        yield Finding(f"journal {place.name}", f"{why}; kept in {place}")
-    if layout.refused.is_dir():
-        for folder in sorted(layout.refused.iterdir()):
-            why = f"MLflow took some of its entries as wrong; read {folder}"
-            yield Finding(f"journal {folder.name}", why)
-    for number, why in index.damaged_lines(layout):
-        what = f"line {number} of {layout.index}" if number else str(layout.index)
-        yield Finding(what, f"{why}; its run is in MLflow, so remove the line")
+        yield Problem(f"journal {one.path.name}", f"it is damaged: {why}")
+    for path, why in set_aside_journals(folders):
+        yield Problem(f"journal {path.name}", f"{why}; kept in {path}")
+    if folders.refused.is_dir():
+        for folder in sorted(folders.refused.iterdir()):
+            why = f"MLflow rejected some of its entries; see {folder}"
+            yield Problem(f"journal {folder.name}", why)
+    for number, why in index.damaged_lines(folders):
+        what = f"line {number} of {folders.index}" if number else str(folders.index)
+        yield Problem(what, f"{why}; its run is in MLflow, so delete the line")
 
 
-def repair(layout: Layout, told: Diagnosis) -> list[Finding]:
-    """End orphans as KILLED, half-made models as failed; returns what is left to a person."""
-    delivered = deliver(layout, persist=True) if any(f.journal for f in told.findings) else None
-    left = []
-    for finding in told.findings:
-        if finding.journal and delivered and delivered.waits is None:
+def repair(folders: TrackingFolders, diagnosis: Diagnosis) -> list[Problem]:
+    """End dead runs as KILLED and mark incomplete models as failed; returns unsolved problems."""
+    delivered = (
+        deliver(folders, persist=True) if any(f.journal for f in diagnosis.problems) else None
+    )
+    unsolved = []
+    for problem in diagnosis.problems:
+        if problem.journal and delivered and delivered.waits is None:
             continue
-        if told.away or not (finding.run_id or finding.model_id):
-            left.append(finding)
+        if diagnosis.away or not (problem.run_id or problem.model_id):
+            unsolved.append(problem)
             continue
-        with mlflow_store.answering(layout):
-            _close(mlflow_store.client(layout.uri), finding)
-    return left
+        with mlflow_store.answering(folders):
+            _close(mlflow_store.client(folders.uri), problem)
+    return unsolved
 
 
-def _close(client: Any, finding: Finding) -> None:
-    if finding.run_id:
-        client.set_tag(finding.run_id, "error", f"ended by dgunet tracking doctor: {finding.why}")
-        client.set_terminated(finding.run_id, "KILLED", finding.died)
+def _close(client: Any, problem: Problem) -> None:
+    if problem.run_id:
+        client.set_tag(problem.run_id, "error", f"ended by dgunet tracking doctor: {problem.why}")
+        client.set_terminated(problem.run_id, "KILLED", problem.died)
         return
     from mlflow.entities import LoggedModelStatus
 
-    client.finalize_logged_model(finding.model_id, LoggedModelStatus.FAILED)
+    client.finalize_logged_model(problem.model_id, LoggedModelStatus.FAILED)
 
 
-def _orphans(
-    client: Any, layout: Layout, experiments: list[str], silent_hours: float
-) -> Iterator[Finding]:
-    here = {reader.id for reader in journals_in(layout.journals)}
+def _dead_runs(
+    client: Any, folders: TrackingFolders, experiments: list[str], silent_hours: float
+) -> Iterator[Problem]:
+    here = {reader.id for reader in readable_journals(folders.journals)}
     for run in _pages(client.search_runs, experiments, "attributes.status = 'RUNNING'"):
         tags = run.data.tags
         if tags.get("dgunet.journal", "") in ("", *here):
-            continue  # not ours, or known better by its journal
-        heard = _last_heard(client, run)
+            continue  # not a run of dgunet, or its journal is here
+        last = _last_metric(client, run)
         if (host := tags.get("host")) == socket.gethostname() and tags.get("pid", "").isdecimal():
-            if _process_lives(int(tags["pid"]), run.info.start_time):
+            if _is_running(int(tags["pid"]), run.info.start_time):
                 continue
             why = f"its process {tags['pid']} on this machine is gone"
         else:
-            hours = (time.time() * 1000 - heard) / HOUR_MS
+            hours = (time.time() * 1000 - last) / HOUR_MS
             if hours < silent_hours:
                 continue
-            why = f"nothing came from {host or 'its machine'} for {hours:.0f} hours"
-        yield Finding(f"run {run.info.run_name!r}", why, run_id=run.info.run_id, died=heard)
+            why = f"no metrics from {host or 'its machine'} for {hours:.0f} hours"
+        yield Problem(f"run {run.info.run_name!r}", why, run_id=run.info.run_id, died=last)
 
 
-def _half_made(client: Any, layout: Layout, experiments: list[str]) -> Iterator[Finding]:
+def _incomplete_models(
+    client: Any, folders: TrackingFolders, experiments: list[str]
+) -> Iterator[Problem]:
     from mlflow.entities import LoggedModelStatus
 
-    here = {reader.id for reader in journals_in(layout.journals)}
+    here = {reader.id for reader in readable_journals(folders.journals)}
     for model in _pages(client.search_logged_models, experiments):
         journal = model.tags.get("dgunet.event", "").partition(":")[0]
         if model.status == LoggedModelStatus.PENDING and journal and journal not in here:
-            why = "its weights never arrived, and no journal here holds them"
-            yield Finding(f"model {model.name!r}", why, model_id=model.model_id)
+            why = "its weights never arrived, and no journal of this project has them"
+            yield Problem(f"model {model.name!r}", why, model_id=model.model_id)
 
 
 def _pages(search: Any, experiments: list[str], *arguments: str) -> Iterator[Any]:
@@ -169,7 +166,7 @@ def _pages(search: Any, experiments: list[str], *arguments: str) -> Iterator[Any
         yield from page
 
 
-def _last_heard(client: Any, run: Any) -> int:
+def _last_metric(client: Any, run: Any) -> int:
     times = [
         point.timestamp
         for key in run.data.metrics
@@ -178,8 +175,8 @@ def _last_heard(client: Any, run: Any) -> int:
     return int(max(times, default=run.info.start_time))
 
 
-def _process_lives(pid: int, started_ms: int) -> bool:
-    """Whether the process is there and not a later one with the same number."""
+def _is_running(pid: int, started_ms: int) -> bool:
+    """Whether the process runs, and is not a later one with the same number."""
     try:
         return bool(psutil.Process(pid).create_time() * 1000 <= started_ms)
     except (psutil.Error, OverflowError):

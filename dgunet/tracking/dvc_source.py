@@ -1,4 +1,4 @@
-"""MLflow's view of a data set that DVC keeps: ``mlflow.data.get_source(...).load()`` brings it."""
+"""A dataset source of MLflow for DVC: ``mlflow.data.get_source(...).load()`` fetches the data."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from mlflow.data.dataset_source import DatasetSource
 
 from dgunet.system.errors import DataError
-from dgunet.tracking.dataset_inputs import Source, where_from
+from dgunet.tracking.dataset_inputs import DatasetLocation, dataset_source
 from dgunet.tracking.home import project_home
 
 SCHEME = "dvc:"
 
 
 class DvcDatasetSource(DatasetSource):  # type: ignore[misc]  # mlflow is untyped
-    """A folder under a DVC output, named by the output's digest.
+    """A folder in a DVC output, identified by the digest of the output.
 
     MLflow finds this class by the entry point ``mlflow.dataset_source`` of the package.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DatasetLocation) -> None:
         self.source = source
 
     @staticmethod
@@ -36,35 +36,35 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]  # mlflow is untype
     def _resolve(cls, raw_source: str) -> DvcDatasetSource:
         home = project_home()
         folder = home / raw_source.removeprefix(SCHEME)
-        source = where_from(home, str(folder), "")
+        source = dataset_source(home, str(folder), "")
         if source.kind != "dvc":
-            raise DataError(f"{folder} lies in no output of DVC.", "Add it: dvc add")
+            raise DataError(f"{folder} is in no output of DVC.", "Add it with: dvc add")
         return cls(source)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of `Source`."""
+        """The fields of `DatasetLocation`."""
         return self.source.to_dict()
 
     @classmethod
     def from_dict(cls, source_dict: dict[Any, Any]) -> DvcDatasetSource:
         """The inverse of `to_dict`."""
-        return cls(Source(**source_dict))
+        return cls(DatasetLocation(**source_dict))
 
     def load(self, dst_path: str | None = None, repo: str | None = None) -> str:
-        """Bring the data set from DVC's cache or remote to a folder; returns its path.
+        """Copy the dataset from DVC's cache or remote to a folder; returns its path.
 
         Args:
-            dst_path: an existing folder to put it in; default: a new temporary one.
-            repo: path or address of the DVC repository; default: the project one is in.
+            dst_path: an existing target folder; default: a new temporary one.
+            repo: path or address of the DVC repository; default: the present project.
 
         Raises:
-            DataError: if neither the repository's present state nor the run's commit has the
-                output with this digest.
+            DataError: if the output does not have this digest, neither in the present state of the
+                repository nor at the commit of the run.
         """
         from dvc.api import DVCFileSystem
 
         repository = repo or str(project_home())
-        # The repository as it is, then as it was when the run was made.
+        # The present state of the repository, then that of the run.
         for state in ({}, {"rev": self.source.rev}):
             files = DVCFileSystem(repository, **state)
             if _digest(files, self.source.out) == self.source.md5:
@@ -73,12 +73,12 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]  # mlflow is untype
                 return str(target)
         raise DataError(
             f"{repository} has no {self.source.out} with the digest {self.source.md5}.",
-            "Name the repository that the run was made in, with its remote configured.",
+            "Use the repository of the run, with its remote configured.",
         )
 
 
 def _digest(files: Any, out: str) -> str | None:
-    """DVC's digest of an output; None where there is no such output, or no such commit."""
+    """DVC's digest of an output; None if the output or the commit does not exist."""
     from dvc.exceptions import DvcException
 
     try:

@@ -1,22 +1,22 @@
-"""Where tracking keeps its things, and which MLflow store a project uses."""
+"""The folders of tracking, and the MLflow store of a project."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgunet.system import environment
 from dgunet.system.address import Address
 
 
 def project_home(start: Path | None = None) -> Path:
-    """The project's folder, absolute.
+    """The absolute path of the project's folder.
 
-    ``DGUNET_HOME`` if set; else the nearest folder upward from ``start`` (default: the working
-    directory) that holds ``params.yaml``; else ``start`` itself.
+    It is ``DGUNET_HOME`` if set; else the nearest folder upward from ``start`` (default: the
+    working directory) that contains ``params.yaml``; else ``start`` itself.
     """
-    if named := os.environ.get("DGUNET_HOME"):
-        return Path(named).resolve()
+    if named := environment.HOME.get():
+        return named.resolve()
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file():
@@ -25,65 +25,65 @@ def project_home(start: Path | None = None) -> Path:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """The paths of tracking under one project folder."""
+class TrackingFolders:
+    """The paths of tracking below one project folder."""
 
     home: Path
 
     @classmethod
-    def at(cls, home: Path | None = None) -> Layout:
-        """The layout of ``home``, or of `project_home` without one."""
+    def at(cls, home: Path | None = None) -> TrackingFolders:
+        """The folders of ``home``, or of `project_home` without one."""
         return cls(home.resolve() if home else project_home())
 
     @property
     def state(self) -> Path:
-        """What tracking knows and is not in MLflow yet."""
+        """State of tracking that is not in MLflow."""
         return self.home / ".dgunet"
 
     @property
     def journals(self) -> Path:
-        """One folder for each run that MLflow has not taken completely."""
+        """One folder for each run that is not fully delivered."""
         return self.state / "journal"
 
     @property
     def refused(self) -> Path:
-        """Journals with entries that MLflow took as wrong; kept for reading."""
+        """Journals with entries that MLflow rejected, kept for inspection."""
         return self.state / "refused"
 
     @property
     def damaged(self) -> Path:
-        """Journals that are not as their writers left them; kept with the reason."""
+        """Damaged journals, kept with the reason."""
         return self.state / "damaged"
 
     @property
     def index(self) -> Path:
-        """JSON lines: one delivered run each."""
+        """The index of delivered runs, in JSON lines."""
         return self.state / "runs.jsonl"
 
     @property
     def delivery_lock(self) -> Path:
-        """Held by the one process that delivers."""
+        """Lock of the process that delivers."""
         return self.state / "delivery.lock"
 
     @property
     def last_delivery(self) -> Path:
-        """Its modification time says when a process last delivered."""
+        """File whose modification time is that of the last delivery."""
         return self.state / "delivered"
 
     @property
     def back_off(self) -> Path:
-        """Says until when a server that did not answer is left alone."""
+        """Pause after a failure of the store; see `BackOff`."""
         return self.state / "away.json"
 
     @property
     def uri(self) -> Address:
-        """The MLflow store: ``MLFLOW_TRACKING_URI``, or the project's own sqlite file."""
-        named = os.environ.get("MLFLOW_TRACKING_URI")
+        """The MLflow store: ``MLFLOW_TRACKING_URI``, or the project's own SQLite file."""
+        named = environment.MLFLOW_TRACKING_URI.get()
         return Address(named) if named else self.own_uri
 
     @property
     def own_uri(self) -> Address:
-        """The sqlite store in the project's folder."""
+        """The SQLite store in the project's folder."""
         return Address(f"sqlite:///{self.home / 'mlflow.db'}")
 
     @property

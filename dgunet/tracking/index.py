@@ -1,4 +1,4 @@
-"""From the hash of a result to the run that made it."""
+"""The index of runs: from the hash of a result to the run that made it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from dgunet.system import files, line_files
 from dgunet.system.errors import DgunetError
 from dgunet.terms import DATA_TAG
-from dgunet.tracking.delivery.answers import check_speaks
-from dgunet.tracking.home import Layout, sqlite_path
-from dgunet.tracking.journal.damage import Damaged, name_once
-from dgunet.tracking.journal.reading import JournalReader, look_at
+from dgunet.tracking.delivery.answers import check_is_mlflow
+from dgunet.tracking.home import TrackingFolders, sqlite_path
+from dgunet.tracking.journal.damage import Damaged, warn_once
+from dgunet.tracking.journal.reading import JournalReader, scan_journals
 from dgunet.tracking.provenance import UNKNOWN
 from dgunet.tracking.server import mlflow_store
 
 RESULT_KEYS = ("checkpoint", "per_image", "dataset", "table", "report")
-"""What ``Run.set_result`` may name; each is a tag ``result.<key>`` in MLflow."""
+"""Keys of ``Run.set_result``; each is a tag ``result.<key>`` in MLflow."""
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is known of one run: where it is, where it came from and what it made."""
+    """Facts about one run: where it is stored, what it was made from and what it produced."""
 
     journal: str
     run_id: str | None
@@ -39,19 +40,20 @@ class RunInfo:
     profile: str
     campaign: str
     commit: str
-    dirty: str
+    dirty: bool | None
+    """Whether tracked files differed from the commit; None if unknown."""
     data_digest: str
     tracking_uri: str
     results: dict[str, str] = field(default_factory=dict)
     """SHA-256 by result key."""
     tags: dict[str, str] = field(default_factory=dict)
-    """All others but MLflow's own."""
+    """All tags but those of results and of MLflow itself."""
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    """The last value of each, the machine's load left out."""
+    """The last value of each metric, without the machine's load."""
 
     def facts(self) -> dict[str, Any]:
-        """Everything that can be shown or compared, by the names that MLflow's UI has."""
+        """Everything that can be shown or compared, by the names of MLflow's UI."""
         return (
             {
                 "name": self.name,
@@ -64,16 +66,42 @@ class RunInfo:
         )
 
 
-def describe(
+def _line_model() -> type[BaseModel]:
+    """The fields of `RunInfo` with strict types, as one line of the index must have them."""
+    types = get_type_hints(RunInfo)
+    columns: dict[str, Any] = {
+        one.name: (types[one.name], ... if one.default_factory is MISSING else None)
+        for one in fields(RunInfo)
+    }
+    strict = ConfigDict(strict=True, extra="forbid")
+    return create_model("IndexLine", __config__=strict, **columns)
+
+
+_LINE = _line_model()
+_REASONS = {"extra_forbidden": "unknown", "missing": "missing"}
+"""Words for pydantic's types of errors; all others are wrong types."""
+
+
+def dirty_from_tag(text: str) -> bool | None:
+    """The value of the tag ``git.dirty``, which is ``true``, ``false`` or ``unknown``."""
+    return {"true": True, "false": False}.get(text.lower())
+
+
+def dirty_to_tag(dirty: bool | None) -> str:
+    """The inverse of `dirty_from_tag`."""
+    return UNKNOWN if dirty is None else str(dirty).lower()
+
+
+def describe_journal(
     reader: JournalReader, uri: str, run_id: str | None, experiment_id: str | None
 ) -> RunInfo:
-    """The `RunInfo` of a journal, from its header and its events."""
+    """The `RunInfo` of a journal: its header and what its events add up to."""
     tags = dict(reader.header["tags"])
     status = "RUNNING"
-    told: dict[str, dict[str, Any]] = {"result": {}, "params": {}, "metrics": {}, "tags": tags}
+    totals: dict[str, dict[str, Any]] = {"result": {}, "params": {}, "metrics": {}, "tags": tags}
     for event in reader.events():
-        if event["kind"] in told:
-            told[event["kind"]] |= event["values"]
+        if event["kind"] in totals:
+            totals[event["kind"]] |= event["values"]
         elif event["kind"] == "end":
             status = event["status"]
             tags |= {"error": event["error"]} if event.get("error") else {}
@@ -88,13 +116,13 @@ def describe(
         profile=tags.get("profile", UNKNOWN),
         campaign=tags.get("campaign", ""),
         commit=tags.get("git.commit", UNKNOWN),
-        dirty=tags.get("git.dirty", UNKNOWN),
+        dirty=dirty_from_tag(tags.get("git.dirty", UNKNOWN)),
         data_digest=tags.get(DATA_TAG, UNKNOWN),
         tracking_uri=uri,
-        results=told["result"],
+        results=totals["result"],
         tags=_own(tags),
-        params=told["params"],
-        metrics=_shown(told["metrics"]),
+        params=totals["params"],
+        metrics=_shown(totals["metrics"]),
     )
 
 
@@ -107,102 +135,100 @@ def _shown(metrics: dict[str, float]) -> dict[str, float]:
     return {key: value for key, value in metrics.items() if not key.startswith("system/")}
 
 
-def record(layout: Layout, info: RunInfo) -> None:
-    """Add a delivered run to the index; a second line for a journal replaces the first.
+def add_delivered_run(folders: TrackingFolders, info: RunInfo) -> None:
+    """Add a delivered run to the index and flush it to the disk.
 
-    It is on the disk when this returns.
+    A later line of the same journal replaces an earlier one.
     """
-    with files.writing(layout.index):
-        files.make_folder(layout.index.parent)
+    with files.writing(folders.index):
+        files.make_folder(folders.index.parent)
         with (
-            FileLock(layout.index.with_suffix(".lock")),
-            line_files.open_log(layout.index) as handle,
+            FileLock(folders.index.with_suffix(".lock")),
+            line_files.open_log(folders.index) as handle,
         ):
-            line_files.append_line(handle, asdict(info))
+            line_files.append_line(handle, asdict(info) | {"dirty": dirty_to_tag(info.dirty)})
 
 
-def delivered(layout: Layout) -> list[RunInfo]:
-    """The runs that MLflow has, in the order they were delivered; damaged lines are left out."""
-    infos, _ = _read_index(layout)
+def delivered(folders: TrackingFolders) -> list[RunInfo]:
+    """The delivered runs in order of delivery; damaged lines are skipped."""
+    infos, _ = _read_index(folders)
     return list({info.journal: info for info in infos}.values())
 
 
-def damaged_lines(layout: Layout) -> list[tuple[int, str]]:
-    """Number (from 1) and reason of each line of the index that cannot be used."""
-    return _read_index(layout)[1]
+def damaged_lines(folders: TrackingFolders) -> list[tuple[int, str]]:
+    """Number (from 1; 0 for the whole file) and reason of each line that cannot be used."""
+    return _read_index(folders)[1]
 
 
-def _read_index(layout: Layout) -> tuple[list[RunInfo], list[tuple[int, str]]]:
+def _read_index(folders: TrackingFolders) -> tuple[list[RunInfo], list[tuple[int, str]]]:
     try:
-        told = line_files.read_lines(layout.index, unchecked=True)
+        content = line_files.read_lines(folders.index, unchecked=True)
     except DgunetError as error:
         return [], [(0, str(error))]
-    infos, damaged = [], list(told.damaged)
+    infos, damaged = [], list(content.damaged)
     skipped = {number for number, _ in damaged}
     numbers = (number for number in count(1) if number not in skipped)
-    for number, entry in zip(numbers, told.entries, strict=False):
-        if why := _unfit(entry):
-            damaged.append((number, why))
-        else:
-            infos.append(RunInfo(**entry))
+    for number, entry in zip(numbers, content.entries, strict=False):
+        try:
+            infos.append(_run_info(entry))
+        except ValueError as error:
+            damaged.append((number, str(error)))
     return infos, sorted(damaged)
 
 
-def _unfit(entry: dict[str, Any]) -> str | None:
-    """Why a line's entry is no `RunInfo`; None if it is one."""
-    known = {one.name: one for one in fields(RunInfo)}
-    if unknown := sorted(set(entry) - set(known)):
-        return f"the field {unknown[0]!r} is unknown"
-    for name, one in known.items():
-        if name not in entry:
-            if one.default_factory is MISSING:
-                return f"the field {name!r} is missing"
-            continue
-        if not _fits(str(one.type), entry[name]):
-            return f"the field {name!r} is of the wrong type"
-    return None
+def _run_info(entry: dict[str, Any]) -> RunInfo:
+    """The `RunInfo` of one line of the index.
+
+    Raises:
+        ValueError: naming the field that is unknown, missing or of the wrong type.
+    """
+    dirty = entry.get("dirty")
+    if "dirty" in entry and not isinstance(dirty, str):
+        raise ValueError("the field 'dirty' is of the wrong type")
+    if isinstance(dirty, str):
+        entry = entry | {"dirty": dirty_from_tag(dirty)}
+    try:
+        _LINE.model_validate(entry)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        reason = _REASONS.get(first["type"], "of the wrong type")
+        raise ValueError(f"the field {str(first['loc'][0])!r} is {reason}") from None
+    return RunInfo(**entry)
 
 
-def _fits(kind: str, value: Any) -> bool:
-    if kind.startswith("dict"):
-        wanted: Any = (int, float) if "float" in kind else str
-        return isinstance(value, dict) and all(isinstance(one, wanted) for one in value.values())
-    return isinstance(value, str) or (value is None and "None" in kind)
-
-
-def pending(layout: Layout) -> list[RunInfo]:
-    """The runs that MLflow does not have completely, oldest first; damaged ones are named."""
-    found = look_at(layout.journals)
-    name_once(found.damaged)
-    told = []
+def pending(folders: TrackingFolders) -> list[RunInfo]:
+    """The runs that are not fully delivered, oldest first; damaged journals are logged."""
+    found = scan_journals(folders.journals)
+    warn_once(found.damaged)
+    infos = []
     for reader in found.whole:
         try:
             cursor = reader.cursor()
-            uri = str(layout.uri)
-            told.append(describe(reader, uri, cursor.run_id, cursor.experiment_id))
-        except (Damaged, FileNotFoundError):  # it changed since it was looked at
+            uri = str(folders.uri)
+            infos.append(describe_journal(reader, uri, cursor.run_id, cursor.experiment_id))
+        except (Damaged, FileNotFoundError):  # it changed since it was scanned
             continue
-    return told
+    return infos
 
 
-def run_id_of(layout: Layout, journal: str) -> str | None:
-    """MLflow's id of the run that ``journal`` told; None while MLflow does not have it."""
-    ids = {info.journal: info.run_id for info in [*delivered(layout), *pending(layout)]}
+def run_id_of(folders: TrackingFolders, journal: str) -> str | None:
+    """MLflow's id of the run of ``journal``; None while MLflow does not have it."""
+    ids = {info.journal: info.run_id for info in [*delivered(folders), *pending(folders)]}
     return ids.get(journal)
 
 
-def in_mlflow(layout: Layout) -> list[RunInfo]:
-    """All runs of this project's kind that the store has, oldest first.
+def in_mlflow(folders: TrackingFolders) -> list[RunInfo]:
+    """All runs of dgunet in the MLflow store, oldest first.
 
     Raises:
         TrackingError: if the store does not answer.
     """
-    with mlflow_store.answering(layout, "Leave --server out: the local index needs no server."):
-        mlflow_store.ask(layout.uri)
-        client = mlflow_store.client(mlflow_store.ensure_store(layout))
+    with mlflow_store.answering(folders, "Without --server the local index is read."):
+        mlflow_store.ask(folders.uri)
+        client = mlflow_store.client(mlflow_store.ensure_store(folders))
         try:
-            check_speaks(client, layout.uri)
-        except mlflow_store.Away as error:
+            check_is_mlflow(client, folders.uri)
+        except mlflow_store.StoreUnavailable as error:
             raise mlflow_store.TrackingError(str(error)) from error
         experiments = {e.experiment_id: e.name for e in client.search_experiments()}
         found: list[Any] = []
@@ -215,22 +241,21 @@ def in_mlflow(layout: Layout) -> list[RunInfo]:
             if not (token := page.token):
                 break
     found.sort(key=lambda run: run.info.start_time)
-    uri = str(layout.uri)
+    uri = str(folders.uri)
     return [from_mlflow(run, experiments[run.info.experiment_id], uri) for run in found]
 
 
 def lookup(sha256: str, home: Path | None = None) -> RunInfo | None:
-    """The latest run whose ``set_result`` named ``sha256``.
+    """The latest run whose ``set_result`` recorded ``sha256``.
 
-    Looks in the index, then among runs not delivered yet, then asks MLflow by tag (a clone
-    whose ``.dgunet`` is gone, a run made elsewhere). None if no run is known, or the store does
-    not answer.
+    Searches the waiting runs, the index, and at last MLflow by tag, which also finds runs of
+    other machines and clones. None if no run is known or the store does not answer.
     """
-    layout = Layout.at(home)
+    folders = TrackingFolders.at(home)
     return (
-        _latest(pending(layout), sha256)
-        or _latest(delivered(layout), sha256)
-        or _search(layout, sha256)
+        _latest(pending(folders), sha256)
+        or _latest(delivered(folders), sha256)
+        or _search(folders, sha256)
     )
 
 
@@ -239,29 +264,29 @@ def _latest(infos: Iterable[RunInfo], sha256: str) -> RunInfo | None:
     return found[-1] if found else None
 
 
-def _search(layout: Layout, sha256: str) -> RunInfo | None:
+def _search(folders: TrackingFolders, sha256: str) -> RunInfo | None:
     if not sha256.isalnum():
         raise ValueError(f"{sha256!r} is not a hexadecimal digest.")
-    database = sqlite_path(layout.uri)
-    if (database and not database.exists()) or mlflow_store.BackOff(layout).reason():
+    database = sqlite_path(folders.uri)
+    if (database and not database.exists()) or mlflow_store.BackOff(folders).reason():
         return None
     try:
-        with mlflow_store.answering(layout):
-            mlflow_store.ask(layout.uri)
-            client = mlflow_store.client(layout.uri)
+        with mlflow_store.answering(folders):
+            mlflow_store.ask(folders.uri)
+            client = mlflow_store.client(folders.uri)
             experiments = {e.experiment_id: e.name for e in client.search_experiments()}
             for key in RESULT_KEYS:
                 wanted = f"tags.`result.{key}` = '{sha256}'"
                 if runs := client.search_runs(list(experiments), wanted, max_results=1):
                     name = experiments[runs[0].info.experiment_id]
-                    return from_mlflow(runs[0], name, str(layout.uri))
+                    return from_mlflow(runs[0], name, str(folders.uri))
     except (mlflow_store.TrackingError, OSError):
         return None
     return None
 
 
 def from_mlflow(run: Any, experiment: str, uri: str) -> RunInfo:
-    """The `RunInfo` of a run as MLflow tells it."""
+    """The `RunInfo` of a run of MLflow's client."""
     tags = run.data.tags
     prefix = "result."
     return RunInfo(
@@ -275,7 +300,7 @@ def from_mlflow(run: Any, experiment: str, uri: str) -> RunInfo:
         profile=tags.get("profile", UNKNOWN),
         campaign=tags.get("campaign", ""),
         commit=tags.get("git.commit", UNKNOWN),
-        dirty=tags.get("git.dirty", UNKNOWN),
+        dirty=dirty_from_tag(tags.get("git.dirty", UNKNOWN)),
         data_digest=tags.get(DATA_TAG, UNKNOWN),
         tracking_uri=uri,
         results={k.removeprefix(prefix): v for k, v in tags.items() if k.startswith(prefix)},

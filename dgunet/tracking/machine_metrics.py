@@ -1,4 +1,4 @@
-"""The machine's load beside a run's own numbers, under the names of MLflow's system metrics."""
+"""Metrics of the machine's load, under the names of MLflow's system metrics."""
 
 from __future__ import annotations
 
@@ -12,52 +12,50 @@ from typing import Protocol
 
 import psutil  # type: ignore[import-untyped]
 
+from dgunet.system import environment
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import shorten
 
 MEGABYTE = 1e6
-INTERVAL = "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"
-"""MLflow's own environment variable for the seconds between two samples."""
-
 FIRST_SECONDS = 5.0
-"""A stage shorter than this has no load worth a chart."""
+"""Time of the first sample; shorter runs record none."""
 
 
-class Listener(Protocol):
-    """What the samples go to."""
+class MetricsLog(Protocol):
+    """Receiver of the samples."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record numbers."""
+        """Record metrics."""
 
 
 @contextmanager
-def watching(run: Listener) -> Iterator[None]:
-    """Within the block, sample the machine: after 5 s, then every 10 s.
+def sampling_machine(run: MetricsLog) -> Iterator[None]:
+    """Within the block, sample the load of the machine after 5 s, then every 10 s.
 
-    MLflow's own switches hold: ``MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false`` turns it off,
-    ``MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`` sets the seconds.
+    MLflow's variables apply: ``MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false`` turns sampling off,
+    ``MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`` sets the interval in seconds.
     """
-    if os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() in ("false", "0"):
+    if not environment.SYSTEM_METRICS.get():
         yield
         return
     every = _seconds()
     stop = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(run, every, stop), daemon=True)
-    watcher.start()
+    sampler = threading.Thread(target=_sample_until, args=(run, every, stop), daemon=True)
+    sampler.start()
     try:
         yield
     finally:
         stop.set()
-        watcher.join()
+        sampler.join()
 
 
-def _watch(run: Listener, every: float, stop: threading.Event) -> None:
+def _sample_until(run: MetricsLog, every: float, stop: threading.Event) -> None:
     me = psutil.Process()
-    psutil.cpu_percent()  # the first call only starts the clock
+    psutil.cpu_percent()  # the first call starts the measurement
     network = psutil.net_io_counters()
     step, wait = 0, min(FIRST_SECONDS, every)
     while not stop.wait(wait):
-        values = sample(me)
+        values = sample_load(me)
         now = psutil.net_io_counters()
         if network and now:  # a container may have none
             values["network_receive_megabytes"] = (now.bytes_recv - network.bytes_recv) / MEGABYTE
@@ -66,8 +64,8 @@ def _watch(run: Listener, every: float, stop: threading.Event) -> None:
         step, wait = step + 1, every
 
 
-def sample(me: psutil.Process) -> dict[str, float]:
-    """Load of processor, memory, disk and, where torch uses them, GPUs; percent and megabytes."""
+def sample_load(me: psutil.Process) -> dict[str, float]:
+    """Load of processor, memory, disk and the GPUs that torch uses, in percent and megabytes."""
     memory, disk = psutil.virtual_memory(), psutil.disk_usage(os.curdir)
     return {
         "cpu_utilization_percentage": psutil.cpu_percent(),
@@ -81,7 +79,7 @@ def sample(me: psutil.Process) -> dict[str, float]:
 
 
 def _gpus() -> dict[str, float]:
-    """Memory of each GPU; its load too, where NVIDIA's ``pynvml`` is installed."""
+    """Memory of each GPU, and its load if NVIDIA's ``pynvml`` is installed."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return {}
@@ -98,16 +96,17 @@ def _gpus() -> dict[str, float]:
 
 
 def _seconds() -> float:
-    """The time between two samples.
+    """The seconds between two samples.
 
     Raises:
-        ConfigError: if the environment says no number of seconds, or too few or too many.
+        ConfigError: if the variable is not a number of seconds in the allowed range.
     """
-    text = os.environ.get(INTERVAL) or "10"
+    text = environment.SYSTEM_METRICS_INTERVAL.get()
     try:
         every = float(text)
     except ValueError:
         every = math.nan
     if not 0.01 <= every <= 86_400:
-        raise ConfigError(f"{INTERVAL}={shorten(text)}.", "Give seconds, from 0.01 to 86,400.")
+        name = environment.SYSTEM_METRICS_INTERVAL.name
+        raise ConfigError(f"{name}={shorten(text)}.", "Give seconds, from 0.01 to 86,400.")
     return every

@@ -1,4 +1,4 @@
-"""MLflow's model registry: versions of registered models, their aliases, and their evidence."""
+"""MLflow's model registry: versions, aliases, and the evaluations of a version."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from typing import Any
 from dgunet.system import files
 from dgunet.terms import CHECKPOINT_TAG, DATA_TAG, PARITY_TAG, PROTOCOL_TAG, STATE_TAG
 from dgunet.tracking.delivery.logged_models import find_model
-from dgunet.tracking.home import Layout
+from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.server import mlflow_store
 
 CANDIDATE, BEST, OFFICIAL = "candidate", "best", "official"
-ALIASES = {
-    CANDIDATE: "the last one registered",
-    BEST: "better than the one before it on the test sets, its intervals considered",
-    OFFICIAL: "the authors' own weights",
-}
+"""Aliases: the version registered last; the one that was significantly better than its predecessor
+on the test sets; the weights released by the authors."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +32,13 @@ class Version:
 
     @property
     def uri(self) -> str:
-        """What ``mlflow.pyfunc.load_model`` and ``mlflow models serve`` take."""
+        """Address for ``mlflow.pyfunc.load_model`` and ``mlflow models serve``."""
         return f"models:/{self.name}/{self.number}"
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """One evaluation of some weights: where its per-image table is and what it was made on."""
+class Evaluation:
+    """One evaluation of a network: its run, dataset and protocol."""
 
     run_id: str
     dataset: str
@@ -51,33 +48,33 @@ class Evidence:
 
 
 class Registry:
-    """The registry of the project's store.
+    """The model registry of the project's store.
 
     Raises:
-        TrackingError: if the store does not answer, or is spoilt.
+        TrackingError: if the store does not answer, or is damaged.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        with mlflow_store.answering(layout):
-            mlflow_store.ask(layout.uri)
-            self.client: Any = mlflow_store.client(mlflow_store.ensure_store(layout))
+    def __init__(self, folders: TrackingFolders) -> None:
+        self.folders = folders
+        with mlflow_store.answering(folders):
+            mlflow_store.ask(folders.uri)
+            self.client: Any = mlflow_store.client(mlflow_store.ensure_store(folders))
 
     def names(self) -> list[str]:
-        """The registered models of this project."""
-        with mlflow_store.answering(self.layout):
+        """Names of the registered models of dgunet."""
+        with mlflow_store.answering(self.folders):
             found = self.client.search_registered_models("name LIKE 'dgunet-%'")
         return [model.name for model in found]
 
     def versions(self, name: str) -> list[Version]:
-        """All versions of a registered model, the first one first; none for an unknown name."""
-        with mlflow_store.answering(self.layout):
+        """All versions of a registered model in order; none for an unknown name."""
+        with mlflow_store.answering(self.folders):
             found = self.client.search_model_versions(f"name = '{name}'")
             model = self.client.get_registered_model(name) if found else None
         aliases: dict[str, list[str]] = {}
         for alias, number in (model.aliases if model else {}).items():
             aliases.setdefault(str(number), []).append(alias)
-        made = [
+        versions = [
             Version(
                 name,
                 str(v.version),
@@ -87,16 +84,16 @@ class Registry:
             )
             for v in found
         ]
-        return sorted(made, key=lambda version: int(version.number))
+        return sorted(versions, key=lambda version: int(version.number))
 
     def with_alias(self, name: str, alias: str) -> Version | None:
-        """The version that ``alias`` points to, if there is one."""
+        """The version with this alias, or None."""
         return next((v for v in self.versions(name) if alias in v.aliases), None)
 
     def register(
         self, name: str, checkpoint: str, *, tags: Mapping[str, str], description: str
     ) -> Version:
-        """Make the logged model with these weights a version of ``name``, once.
+        """Register the logged model with these weights as a version of ``name``, if it is not yet.
 
         Raises:
             TrackingError: if the store has no finished model with these weights.
@@ -104,11 +101,11 @@ class Registry:
         known = next((v for v in self.versions(name) if v.checkpoint == checkpoint), None)
         if known is not None:
             return known
-        with mlflow_store.answering(self.layout):
+        with mlflow_store.answering(self.folders):
             model = find_model(self.client, checkpoint)
             if model is None:
                 raise mlflow_store.TrackingError(
-                    f"MLflow at {self.layout.uri} has no model with the weights "
+                    f"MLflow at {self.folders.uri} has no model with the weights "
                     f"{checkpoint[:12]}....",
                     "Send waiting runs first: dgunet tracking sync",
                 )
@@ -126,15 +123,15 @@ class Registry:
         return next(v for v in self.versions(name) if v.number == number)
 
     def set_alias(self, version: Version, alias: str, *, because: str = "") -> None:
-        """Let ``alias`` point to ``version``; the reason becomes the version's description."""
-        with mlflow_store.answering(self.layout):
+        """Set ``alias`` to ``version``; the reason becomes the description of the version."""
+        with mlflow_store.answering(self.folders):
             self.client.set_registered_model_alias(version.name, alias, version.number)
             if because:
                 self.client.update_model_version(version.name, version.number, because)
 
-    def evidence(self, checkpoint: str) -> dict[str, Evidence]:
-        """The newest finished evaluation of these weights by test set."""
-        with mlflow_store.answering(self.layout):
+    def evidence(self, checkpoint: str) -> dict[str, Evaluation]:
+        """The newest finished evaluation of these weights for each test set."""
+        with mlflow_store.answering(self.folders):
             experiments = [found.experiment_id for found in self.client.search_experiments()]
             runs = self.client.search_runs(
                 experiments,
@@ -145,7 +142,7 @@ class Registry:
         for run in runs:
             tags = run.data.tags
             if tags.get("result.per_image") and tags.get(STATE_TAG) != "waiting for the server":
-                found[tags["dataset"]] = Evidence(
+                found[tags["dataset"]] = Evaluation(
                     run.info.run_id,
                     tags["dataset"],
                     tags[DATA_TAG],
@@ -154,27 +151,27 @@ class Registry:
                 )
         return found
 
-    def per_image(self, evidence: Evidence) -> bytes:
-        """The Parquet file of an evaluation, checked against the digest that its run names.
+    def per_image(self, evidence: Evaluation) -> bytes:
+        """The per-image Parquet file of an evaluation, after a check of its digest.
 
         Raises:
-            TrackingError: if the artifact is not the file that the run made.
+            TrackingError: if the artifact differs from the digest of the run.
         """
-        with mlflow_store.answering(self.layout), tempfile.TemporaryDirectory() as folder:
+        with mlflow_store.answering(self.folders), tempfile.TemporaryDirectory() as folder:
             path = self.client.download_artifacts(evidence.run_id, "per_image.parquet", folder)
             wanted = self.client.get_run(evidence.run_id).data.tags["result.per_image"]
             content = Path(path).read_bytes()
         if files.sha256_bytes(content) != wanted:
             raise mlflow_store.TrackingError(
-                f"per_image.parquet of the run {evidence.run_id} is not the file it made.",
-                "Evaluate that set again.",
+                f"per_image.parquet of the run {evidence.run_id} was changed: its digest differs.",
+                "Repeat this evaluation.",
             )
         return content
 
-    def trained(self, wanted: Mapping[str, str]) -> str | None:
-        """The weights of the newest finished training whose tags are ``wanted``, as SHA-256."""
-        search = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
-        with mlflow_store.answering(self.layout):
+    def newest_training(self, tags: Mapping[str, str]) -> str | None:
+        """SHA-256 of the weights of the newest finished training with these tags, or None."""
+        search = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        with mlflow_store.answering(self.folders):
             experiments = [found.experiment_id for found in self.client.search_experiments()]
             runs = self.client.search_runs(
                 experiments,

@@ -1,8 +1,9 @@
-"""One run as a stage sees it: it tells the journal, and never waits for a server."""
+"""One run, as a step uses it: it writes to the journal and never waits for a server."""
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
 import time
@@ -16,39 +17,40 @@ from numpy.typing import NDArray
 from dgunet.system import files
 from dgunet.system.errors import ConfigError, DgunetError
 from dgunet.system.reading import shorten
-from dgunet.tracking.dataset_inputs import DatasetRef, where_from
+from dgunet.tracking.dataset_inputs import DatasetRef, dataset_source
 from dgunet.tracking.delivery.replay import Delivery, deliver, since_last
-from dgunet.tracking.home import Layout
+from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.index import RESULT_KEYS, delivered
-from dgunet.tracking.journal.damage import say
 from dgunet.tracking.journal.writing import JournalReader, JournalWriter
-from dgunet.tracking.server.mlflow_store import one_line
+from dgunet.tracking.server.mlflow_store import short_reason
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 LIVE_SECONDS = 60.0
-"""A long run shows itself in MLflow at most this often while it goes on."""
+"""Shortest time between two deliveries of a running run."""
 
 SHARE_SECONDS = 60.0
-"""Short DVC stages one after the other share a delivery: `import mlflow` alone takes seconds."""
+"""Time after a delivery in which runs wait for the next one: `import mlflow` takes seconds."""
 
 Mode = Literal["now", "later", "share", "off"]
 
 SEARCHED = ("stages", "scales", "recipe", "seed")
-"""Settings that are tags as well, so that one search of MLflow's UI combines them with others."""
+"""Parameters that are also tags, so that one search in MLflow's UI can combine them with tags."""
+
+_LOG = logging.getLogger(__name__)
 
 _KEY = re.compile(r"[\w.\- :][/\w.\- :]{0,249}")
 
 
-def mode_from(environment: Mapping[str, str], default: Mode) -> Mode:
-    """When MLflow hears of a run: what ``DGUNET_TRACKING`` says, ``default`` if it says nothing.
+def tracking_mode(name: str, default: Mode) -> Mode:
+    """The mode that ``DGUNET_TRACKING`` names; ``default`` for an empty ``name``.
 
     Raises:
-        ConfigError: if it names no mode.
+        ConfigError: if ``name`` is no mode.
     """
-    named = environment.get("DGUNET_TRACKING") or default
+    named = name or default
     modes: tuple[Mode, ...] = get_args(Mode)
     for mode in modes:
         if named == mode:
@@ -57,10 +59,10 @@ def mode_from(environment: Mapping[str, str], default: Mode) -> Mode:
 
 
 class Run:
-    """Tells the journal what happens; every method returns as soon as the local disk has it."""
+    """Records one run in its journal; each method returns when the local disk has the data."""
 
-    def __init__(self, layout: Layout, writer: JournalWriter | None, mode: Mode) -> None:
-        self._layout = layout
+    def __init__(self, folders: TrackingFolders, writer: JournalWriter | None, mode: Mode) -> None:
+        self._folders = folders
         self._writer = writer
         self._mode = mode
         self._params: dict[str, str] = {}
@@ -71,83 +73,85 @@ class Run:
 
     @property
     def journal_id(self) -> str:
-        """Name of the run until, and after, MLflow gives it another; "" for a silent run."""
+        """Id of the run's journal, which stays the same after delivery; "" for mode ``off``."""
         return self._writer.id if self._writer else ""
 
     @property
     def run_id(self) -> str | None:
-        """MLflow's id of the run; None until it was delivered."""
+        """MLflow's id of the run; None before the first delivery."""
         if self._run_id is None and self._writer:
             try:
                 self._run_id = JournalReader(self._writer.folder).cursor().run_id
             except (DgunetError, FileNotFoundError):
-                known = {info.journal: info.run_id for info in delivered(self._layout)}
+                known = {info.journal: info.run_id for info in delivered(self._folders)}
                 self._run_id = known.get(self._writer.id)
         return self._run_id
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record numbers at ``step`` (0 without one); not-a-number and infinity are kept.
+        """Record metrics at ``step`` (default 0); NaN and infinity are allowed.
 
         Raises:
-            ValueError: for a name that MLflow would refuse.
+            ValueError: for a name that MLflow would reject.
         """
-        self._tell("metrics", values=_numbers(metrics), step=step or 0)
+        self._append("metrics", values=_numbers(metrics), step=step or 0)
         if self._mode in ("now", "share") and time.monotonic() - self._flushed > LIVE_SECONDS:
-            self._flush_beside()
+            self._flush_in_thread()
 
     def log_scores(
         self, metrics: Mapping[str, float], *, checkpoint: str, dataset: DatasetRef
     ) -> None:
-        """Record what one network scores on one data set, tied to both in MLflow.
+        """Record the scores of one network on one dataset, linked to both in MLflow.
 
         Args:
             metrics: as for `log_metrics`.
-            checkpoint: SHA-256 of the weights; MLflow's model with them gets the numbers as well,
-                if the store has one.
-            dataset: as `log_dataset` gave it.
+            checkpoint: SHA-256 of the weights; a logged model with these weights gets the metrics,
+                too.
+            dataset: result of `log_dataset`.
 
         Raises:
-            ValueError: for a name that MLflow would refuse.
+            ValueError: for a name that MLflow would reject.
         """
         about = {"checkpoint": checkpoint, "dataset": [dataset.name, dataset.digest]}
-        self._tell("metrics", values=_numbers(metrics), step=0, **about)
+        self._append("metrics", values=_numbers(metrics), step=0, **about)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Record settings; a setting is said once, or again with the same value.
+        """Record parameters; the value of a parameter must not change.
 
         Raises:
-            ValueError: for a name that MLflow would refuse, or a second value of a setting.
+            ValueError: for a name that MLflow would reject, or a second value of a parameter.
         """
         values = {_key(key): str(value) for key, value in params.items()}
         for key, value in values.items():
             if self._params.setdefault(key, value) != value:
-                raise ValueError(f"parameter {key!r} is {self._params[key]!r}, not {value!r} too")
-        self._tell("params", values=values)
+                raise ValueError(
+                    f"parameter {key!r} is already {self._params[key]!r}, not {value!r}"
+                )
+        self._append("params", values=values)
         if searched := {key: values[key] for key in SEARCHED if key in values}:
-            self._tell("tags", values=searched)
+            self._append("tags", values=searched)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; a later value replaces an earlier one."""
-        self._tell("tags", values={_key(key): str(value) for key, value in tags.items()})
+        self._append("tags", values={_key(key): str(value) for key, value in tags.items()})
 
     def set_result(self, **hashes: str) -> None:
-        """Say what the run made, as SHA-256 by key, so that `lookup` finds the run by it.
+        """Record the SHA-256 of the run's results, by which `lookup` finds the run.
 
         Raises:
-            ValueError: for a key that is not one of ``RESULT_KEYS``.
+            ValueError: for a key that is not in ``RESULT_KEYS``.
         """
         if unknown := sorted(set(hashes) - set(RESULT_KEYS)):
-            raise ValueError(f"unknown result {unknown[0]!r}; known are {', '.join(RESULT_KEYS)}")
-        self._tell("result", values=hashes)
+            raise ValueError(f"unknown result {unknown[0]!r}; use one of {', '.join(RESULT_KEYS)}")
+        self._append("result", values=hashes)
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
-        """Keep a copy of the file or folder at ``path`` under ``folder`` in the run."""
+        """Record a copy of the file or folder at ``path`` below ``folder`` of the artifacts."""
         if self._writer:
             kept = self._writer.settle(self._writer.keep(path))
-            self._tell("artifact", **kept, folder=folder)
+            self._append("artifact", **kept, folder=folder)
 
     def log_table(self, table: pd.DataFrame, name: str) -> None:
-        """Record a table as ``name`` (ends in .json); MLflow's UI and ``load_table`` read it.
+        """Record a table as ``name`` (with suffix .json), for MLflow's UI and ``load_table``.
 
         Raises:
             ValueError: if ``name`` does not end in ``.json``.
@@ -155,17 +159,17 @@ class Run:
         if not name.endswith(".json"):
             raise ValueError(f"the table's name {name!r} does not end in .json")
         if self._writer:
-            path = self._writer.place(name)
+            path = self._writer.new_path(name)
             text = table.to_json(orient="split", index=False, date_format="iso")
             path.write_text(text, encoding="utf-8")
-            self._tell_file(path, name, table=True)
+            self._append_file(path, name, table=True)
 
     def log_figure(self, figure: Figure, name: str) -> None:
-        """Record a Matplotlib figure as ``name``; the ending chooses the format."""
+        """Record a Matplotlib figure as ``name``; the suffix determines the format."""
         if self._writer:
-            path = self._writer.place(name)
+            path = self._writer.new_path(name)
             figure.savefig(path)
-            self._tell_file(path, name)
+            self._append_file(path, name)
 
     def log_image(self, image: NDArray[Any], name: str) -> None:
         """Record an image as ``name`` (PNG): (H, W) or (H, W, C), uint8 or float in [0, 1]."""
@@ -175,9 +179,9 @@ class Run:
             if image.dtype != np.uint8:
                 image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
             image = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
-            path = self._writer.place(name)
+            path = self._writer.new_path(name)
             Image.fromarray(image).save(path)
-            self._tell_file(path, name)
+            self._append_file(path, name)
 
     def log_dataset(
         self,
@@ -187,22 +191,22 @@ class Run:
         context: str,
         metadata: Mapping[str, Any] | None = None,
     ) -> DatasetRef:
-        """Record a data set that went in.
+        """Record a dataset that the run used.
 
         Args:
-            name: shown name.
-            digest: SHA-256 of its content, kept whole in the input's tags. MLflow shows DVC's
-                own digest where DVC vouches for the folder, else the first 36 characters.
-            source_uri: the folder it lies in.
+            name: as shown in MLflow.
+            digest: SHA-256 of the content, recorded in full in the tags of the input. MLflow shows
+                DVC's digest if DVC tracks the folder, else the first 36 characters.
+            source_uri: path of the dataset.
             context: ``training`` or ``evaluation``.
-            metadata: more facts, shown with the data set.
+            metadata: further facts, shown with the dataset.
 
         Returns:
-            What `log_scores` needs to tie numbers to it.
+            A reference for `log_scores`.
         """
-        source = where_from(self._layout.home, source_uri, digest)
+        source = dataset_source(self._folders.home, source_uri, digest)
         shown = source.md5 if source.whole else digest[:36]
-        self._tell(
+        self._append(
             "dataset",
             name=name,
             shown=shown,
@@ -227,21 +231,21 @@ class Run:
         """Record trained weights as an MLflow model that restores images of any size.
 
         Args:
-            path: weights as ``dgunet.network.save_network`` writes them.
-            name: the model's name; none of ``/ : . % " '``.
-            channels: of the images; read from the network's configuration without it.
+            path: weights written by ``dgunet.network.save_network``.
+            name: of the model, without the characters ``/ : . % " '``.
+            channels: of the images; default: those of the network's configuration.
             step: the training step of the weights.
             tags: tags of the model.
-            params: settings of the model.
+            params: parameters of the model.
 
         Raises:
-            ValueError: for a name that MLflow would refuse.
+            ValueError: for a name that MLflow would reject.
         """
         if not name or set(name) & set("/:.%\"'"):
-            raise ValueError(f"model name {name!r} is empty or holds one of / : . % \" '")
+            raise ValueError(f"model name {name!r} is empty or contains one of / : . % \" '")
         if self._writer:
             self._networks += 1
-            self._tell(
+            self._append(
                 "network",
                 number=str(self._networks),
                 **self._writer.settle(self._writer.keep(path)),
@@ -254,27 +258,27 @@ class Run:
             )
 
     def flush(self) -> Delivery:
-        """Send what there is, if the store answers; the rest stays in the journal."""
+        """Send recorded events, if the store is available; others stay in the journal."""
         self._flushed = time.monotonic()
         if not self._writer or self._mode in ("later", "off"):
             return Delivery()
-        return deliver(self._layout, only=self._writer.id, wait=0)
+        return deliver(self._folders, only=self._writer.id, wait=0)
 
-    def _flush_beside(self) -> None:
-        """`flush` in a thread: the work goes on while a slow server takes its time."""
+    def _flush_in_thread(self) -> None:
+        """Call `flush` in a thread, so that a slow server does not delay the caller."""
         if self._sending is None or not self._sending.is_alive():
             self._flushed = time.monotonic()
             self._sending = threading.Thread(target=self.flush, daemon=True)
             self._sending.start()
 
-    def _tell(self, kind: str, **content: Any) -> None:
+    def _append(self, kind: str, **content: Any) -> None:
         if self._writer:
             self._writer.append(kind, **content)
 
-    def _tell_file(self, path: Path, name: str, *, table: bool = False) -> None:
+    def _append_file(self, path: Path, name: str, *, table: bool = False) -> None:
         assert self._writer is not None
         folder = Path(name).parent.as_posix()
-        self._tell(
+        self._append(
             "artifact",
             **self._writer.settle(path),
             folder="" if folder == "." else folder,
@@ -282,38 +286,44 @@ class Run:
         )
 
     def end(self, status: str, error: str | None = None, *, closing: bool = False) -> None:
-        """Close the journal and, unless it shall wait, deliver it; `start_run` calls this.
+        """Close the journal and deliver it, except in mode ``later``; `start_run` calls this.
 
-        Never raises: the work is done, and what is wrong with telling it is said in one line.
+        Never raises, because the work of the run is complete: failures of delivery are logged.
         """
         if self._writer is None:
             return
         try:
             try:
-                self._tell("end", status=status, error=error)
+                self._append("end", status=status, error=error)
             finally:
                 self._writer.close()
             if self._sending is not None:
                 self._sending.join()
             self._deliver(status, closing)
         except Exception as failure:
-            told = str(failure) if isinstance(failure, DgunetError) else one_line(failure)
-            say(f"the end of this run could not be told to MLflow ({told})")
+            _LOG.warning(
+                "the end of this run could not be sent to MLflow (%s)", short_reason(failure)
+            )
 
     def _deliver(self, status: str, closing: bool) -> None:
         if self._mode == "later":
             return
         alone = closing or self._mode == "now" or status != "FINISHED"
-        if not alone and since_last(self._layout) < SHARE_SECONDS:
-            say("this run goes to MLflow with the next delivery; at once: dgunet tracking sync")
+        if not alone and since_last(self._folders) < SHARE_SECONDS:
+            _LOG.info(
+                "this run is sent to MLflow with the next delivery; to send it now:"
+                " dgunet tracking sync"
+            )
             return
-        outcome = deliver(self._layout)
+        outcome = deliver(self._folders)
         for line in (*outcome.aside, *outcome.notes):
-            say(line)
+            _LOG.warning("%s", line)
         if outcome.waits:
-            say(
-                f"MLflow at {self._layout.uri} is not taking runs ({outcome.waits}); "
-                "they are kept, send them later with: dgunet tracking sync"
+            _LOG.warning(
+                "MLflow at %s does not accept runs (%s); they are kept, send them later with:"
+                " dgunet tracking sync",
+                self._folders.uri,
+                outcome.waits,
             )
 
 

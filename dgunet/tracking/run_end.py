@@ -1,4 +1,4 @@
-"""How a run ends: normally, by an error, or because somebody stopped it."""
+"""The end of a run: normal, by an error, or by a signal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dgunet.tracking.server.mlflow_store import one_line
 
 
 class Terminated(SystemExit):
-    """SIGTERM came."""
+    """The process received SIGTERM."""
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Turn SIGTERM into an exception within the block, unless somebody handles it already."""
+    """Within the block, turn SIGTERM into `Terminated`, unless another handler is installed."""
     free = (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -35,8 +35,8 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def verdict(error: BaseException) -> tuple[str, str | None]:
-    """MLflow's status for a run that ``error`` ended, and the reason in one line."""
+def end_status(error: BaseException) -> tuple[str, str | None]:
+    """MLflow's status of a run that ``error`` ended, and the reason in one line."""
     if isinstance(error, Terminated):
         return "KILLED", "terminated (SIGTERM)"
     if isinstance(error, KeyboardInterrupt):

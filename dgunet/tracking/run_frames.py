@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dgunet.tracking.home import Layout
+from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.index import RunInfo
 from dgunet.tracking.server import mlflow_store
 
 
 def runs_frame(infos: Sequence[RunInfo]) -> pd.DataFrame:
-    """One line a run: name, status, tags, parameters and last metrics; numbers as numbers."""
+    """One row per run: name, status, tags, parameters and last metrics; numbers as numbers."""
     frame = pd.DataFrame([info.facts() for info in infos])
     for column in frame.columns:
         numbers = pd.to_numeric(frame[column], errors="coerce")
@@ -21,13 +21,13 @@ def runs_frame(infos: Sequence[RunInfo]) -> pd.DataFrame:
     return frame
 
 
-def history(layout: Layout, infos: Sequence[RunInfo], key: str) -> pd.DataFrame:
-    """A metric step by step, as MLflow has it: columns ``name``, ``step`` and ``key``.
+def history(folders: TrackingFolders, infos: Sequence[RunInfo], key: str) -> pd.DataFrame:
+    """The history of a metric in MLflow: columns ``name``, ``step`` and ``key``.
 
-    Runs that MLflow does not have are left out.
+    Runs that MLflow does not have are omitted.
     """
     with mlflow_store.quiet_mlflow():
-        client = mlflow_store.client(mlflow_store.ensure_store(layout))
+        client = mlflow_store.client(mlflow_store.ensure_store(folders))
         rows = [
             {"name": info.name, "step": point.step, key: point.value}
             for info in infos

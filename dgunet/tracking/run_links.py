@@ -1,14 +1,21 @@
-"""The MLflow run behind a digest, for the metadata of a pipeline's artifacts."""
+"""The MLflow run that made a result, for the metadata of a pipeline's artifacts."""
 
 from __future__ import annotations
 
-from dgunet.tracking import lookup, project_home
+from pathlib import Path
+
+from dgunet.tracking import lookup
 from dgunet.tracking.run_selection import run_url
 
 
-def run_of(key: str) -> dict[str, str]:
-    """Id and address of the MLflow run behind a digest, for an artifact's metadata."""
-    info = lookup(key, project_home())
+def mlflow_run_facts(sha256: str, home: Path | None = None) -> dict[str, str]:
+    """Id and address of the MLflow run that made the result with this digest; {} if unknown.
+
+    Args:
+        sha256: digest of the result, as ``Run.set_result`` recorded it.
+        home: the project folder; default: the one of this process.
+    """
+    info = lookup(sha256, home)
     if info is None or info.run_id is None:
         return {}
     return {"mlflow_run_id": info.run_id, "mlflow_run_url": run_url(info) or ""}

@@ -1,4 +1,4 @@
-"""Choosing, sorting and comparing runs, and the addresses where MLflow's UI does the same."""
+"""Selecting, sorting and comparing runs, and the addresses of MLflow's UI for them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,33 @@ from dgunet.system.address import redact
 from dgunet.tracking.index import RunInfo
 
 LOCAL_UI = "http://127.0.0.1:5000"
-"""Where ``make mlflow`` serves a store that is a file."""
+"""Address at which ``make mlflow`` serves a local store."""
 
-OTHER_IN_EVERY_RUN = ("name", "status", "mlflow.runName", "host", "pid", "dvc.stage", "experiment")
+DIFFERENT_IN_EVERY_RUN = (
+    "name",
+    "status",
+    "mlflow.runName",
+    "host",
+    "pid",
+    "dvc.stage",
+    "experiment",
+)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which runs; an empty field means any.
+class RunQuery:
+    """Criteria for runs; an empty field matches all.
 
     Attributes:
         table: of the paper; a run may belong to several.
-        facts: tags, parameters, ``name`` or ``status`` that must have this value.
+        facts: required values of tags, parameters, ``name`` or ``status``.
     """
 
     table: int | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
 
-    def has(self, info: RunInfo) -> bool:
-        """Whether ``info`` is one of them."""
+    def matches(self, info: RunInfo) -> bool:
+        """Whether the run meets all criteria."""
         known = info.facts()
         tables = info.tags.get("table", "").split()
         return (
@@ -40,49 +48,49 @@ class Wanted:
         ) and all(str(known.get(key, "")) == value for key, value in self.facts.items())
 
 
-def choose(infos: Iterable[RunInfo], wanted: Wanted, *, sort: str = "") -> list[RunInfo]:
-    """The wanted runs in their order, or by the value of ``sort``, the highest number first."""
-    chosen = [info for info in infos if wanted.has(info)]
+def select_runs(infos: Iterable[RunInfo], query: RunQuery, *, sort: str = "") -> list[RunInfo]:
+    """The matching runs in their order, or sorted by ``sort`` with the highest number first."""
+    chosen = [info for info in infos if query.matches(info)]
     if not sort:
         return chosen
 
-    def place(info: RunInfo) -> tuple[bool, float, str]:
+    def sort_key(info: RunInfo) -> tuple[bool, float, str]:
         value = info.facts().get(sort)
         try:
             return value is None, -float(value or 0), ""
         except ValueError:
             return False, 0.0, str(value)
 
-    return sorted(chosen, key=place)
+    return sorted(chosen, key=sort_key)
 
 
-def latest(infos: Iterable[RunInfo]) -> list[RunInfo]:
-    """Of runs with one name in one experiment, the last finished one."""
+def latest_finished(infos: Iterable[RunInfo]) -> list[RunInfo]:
+    """The last finished run of each name in each experiment."""
     kept = {(i.experiment, i.name): i for i in infos if i.status == "FINISHED"}
     return list(kept.values())
 
 
-def differing(infos: Sequence[RunInfo]) -> list[tuple[str, list[Any]]]:
-    """The settings and numbers in which the runs differ, one line each: name, values in order."""
+def differing_facts(infos: Sequence[RunInfo]) -> list[tuple[str, list[Any]]]:
+    """The facts in which the runs differ: name, and the values in the order of the runs."""
     facts = [info.facts() for info in infos]
     names = dict.fromkeys(name for known in facts for name in known)
     lines = [(name, [known.get(name) for known in facts]) for name in names]
     return [
         (name, values)
         for name, values in lines
-        if name not in OTHER_IN_EVERY_RUN and len({str(value) for value in values}) > 1
+        if name not in DIFFERENT_IN_EVERY_RUN and len({str(value) for value in values}) > 1
     ]
 
 
 def run_url(info: RunInfo) -> str | None:
-    """Address of a run's page; None while MLflow does not have it."""
+    """Address of the page of a run; None if MLflow does not have it."""
     if info.run_id is None:
         return None
     return f"{_ui(info)}/experiments/{info.experiment_id}/runs/{info.run_id}"
 
 
 def charts_url(info: RunInfo) -> str | None:
-    """A saved search: the charts of all runs of ``info``'s stage, campaign and experiment."""
+    """Address of the charts of all runs with the same step, campaign and experiment."""
     if info.experiment_id is None:
         return None
     search = f"tags.campaign = '{info.campaign}' and tags.stage = '{info.stage}'"
@@ -91,7 +99,7 @@ def charts_url(info: RunInfo) -> str | None:
 
 
 def compare_url(infos: Sequence[RunInfo]) -> str | None:
-    """MLflow's comparison of these runs: parallel coordinates, scatter and box plots, tables."""
+    """Address of MLflow's comparison of these runs; None for fewer than two runs."""
     known = [info for info in infos if info.run_id is not None]
     if len(known) < 2:
         return None
@@ -105,5 +113,5 @@ def compare_url(infos: Sequence[RunInfo]) -> str | None:
 
 def _ui(info: RunInfo) -> str:
     web = info.tracking_uri.startswith("http")
-    server = redact(info.tracking_uri) if web else LOCAL_UI  # an old index may hold secrets
+    server = redact(info.tracking_uri) if web else LOCAL_UI  # an old index may contain secrets
     return f"{server.rstrip('/')}/#"

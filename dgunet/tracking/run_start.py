@@ -1,20 +1,30 @@
-"""Opening a run and ending it the right way, whatever happens in between."""
+"""Opening a run, and ending it with the right status."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dgunet.tracking.home import Layout
+from dgunet.system import environment
+from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.journal.writing import JournalWriter, now_ms
-from dgunet.tracking.machine_metrics import watching
+from dgunet.tracking.machine_metrics import sampling_machine
 from dgunet.tracking.provenance import standard_tags
-from dgunet.tracking.run import Run, mode_from
-from dgunet.tracking.run_end import Terminated, terminable, verdict
-from dgunet.tracking.server.limited_client import hurried
+from dgunet.tracking.run import Mode, Run, tracking_mode
+from dgunet.tracking.run_end import Terminated, end_status, terminable
+from dgunet.tracking.server.limited_client import short_time_limit
+
+
+def default_mode() -> Mode:
+    """The mode of ``DGUNET_TRACKING``; without it, ``share`` in a DVC stage and ``now`` elsewhere.
+
+    Raises:
+        ConfigError: if the variable names no mode.
+    """
+    otherwise: Mode = "share" if environment.DVC_STAGE.is_set() else "now"
+    return tracking_mode(environment.TRACKING.get(), otherwise)
 
 
 @contextmanager
@@ -27,53 +37,56 @@ def start_run(
     home: Path | None = None,
     closing: bool = False,
     adopt: str | None = None,
+    mode: Mode | None = None,
 ) -> Iterator[Run]:
     """Open a run; it ends FINISHED, FAILED with the tag ``error``, or KILLED.
 
-    ``DGUNET_TRACKING`` says when MLflow hears of it: ``now`` (at the end, and each minute of a
-    long run), ``later`` (with ``dgunet tracking sync``), ``share`` (as ``now``, but stages that
-    end shortly after another delivery leave theirs to the next; the default under DVC), ``off``.
-    Only rank 0 of a distributed run speaks. A run that ``MLFLOW_RUN_ID`` names, as Kubeflow
-    Pipelines sets it, is adopted; one whose tag ``resumed.journal`` names an earlier journal of
-    this project goes on with that journal's run. The machine's load is recorded along with it.
+    The mode decides when the run is sent to MLflow: ``now`` (at its end, and every minute of a
+    long run), ``later`` (by ``dgunet tracking sync``), ``share`` (as ``now``, but a run that ends
+    shortly after another delivery waits for the next one) or ``off``. Only process 0 of a
+    distributed training reports. A run whose tag ``resumed.journal`` names an earlier journal of
+    this project continues the run of that journal. The load of the machine is recorded as well.
 
     Args:
         experiment: the MLflow experiment, one for each table.
         name: the run's name.
         tags: at least ``profile`` and ``stage``; the standard tags are added.
         params: settings known at the start.
-        home: the project's folder; found from the working directory without it.
-        closing: this run ends a chain, so what earlier stages left is delivered with it.
-        adopt: the id of a run in MLflow to continue, unless ``MLFLOW_RUN_ID`` names one.
+        home: the project's folder; without it, the one of ``DGUNET_HOME`` or of the working
+            directory.
+        closing: this run is the last of a pipeline; waiting runs are delivered together with it.
+        adopt: id of an MLflow run to continue. ``MLFLOW_RUN_ID``, which Kubeflow Pipelines sets,
+            takes precedence.
+        mode: without it, the one of ``DGUNET_TRACKING``; see `default_mode`.
 
     Raises:
         DgunetError: if the journal cannot be written.
         ConfigError: for an unknown ``DGUNET_TRACKING``.
     """
-    layout = Layout.at(home)
-    mode = mode_from(os.environ, "share" if "DVC_STAGE" in os.environ else "now")
-    if mode == "off" or os.environ.get("RANK", "0") != "0":
-        yield Run(layout, None, "off")
+    folders = TrackingFolders.at(home)
+    mode = mode or default_mode()
+    if mode == "off" or environment.RANK.get() != "0":
+        yield Run(folders, None, "off")
         return
     header = {
         "experiment": experiment,
         "name": name,
         "start": now_ms(),
-        "tags": standard_tags(layout.home, tags),
-        "adopt": os.environ.pop("MLFLOW_RUN_ID", adopt),
+        "tags": standard_tags(folders.home, tags),
+        "adopt": environment.MLFLOW_RUN_ID.take() or adopt,
         "continues": tags.get("resumed.journal"),
     }
-    run = Run(layout, JournalWriter(layout.journals, header), mode)
+    run = Run(folders, JournalWriter(folders.journals, header), mode)
     with terminable():
         try:
             run.log_params(params)
-            with watching(run):
+            with sampling_machine(run):
                 yield run
         except (Terminated, KeyboardInterrupt) as stop:
-            with hurried():  # who sent SIGTERM soon sends SIGKILL
-                run.end(*verdict(stop))
+            with short_time_limit():  # SIGKILL usually follows SIGTERM soon
+                run.end(*end_status(stop))
             raise
         except BaseException as error:
-            run.end(*verdict(error))
+            run.end(*end_status(error))
             raise
         run.end("FINISHED", closing=closing)

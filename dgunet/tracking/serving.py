@@ -1,4 +1,4 @@
-"""What MLflow loads when somebody loads or serves a logged network."""
+"""The model class that MLflow loads for a logged network."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 
 class RestorationModel:
-    """A network that restores batches of arrays, and single pictures as arrays or files.
+    """A network that restores batches of arrays, or single images as arrays or files.
 
-    For compressive sensing the input is the clean grey image, which the network samples itself.
+    For compressive sensing the input is the original grey image; the network measures it itself.
     """
 
     def __init__(self, weights: Path) -> None:
@@ -22,42 +22,42 @@ class RestorationModel:
         self.network.eval()
 
     def predict(self, model_input: NDArray[Any], params: dict[str, Any] | None = None) -> Any:
-        """Restore what ``mlflow.pyfunc`` hands over.
+        """Restore the input of ``mlflow.pyfunc``.
 
         Args:
             model_input: a batch, float32 (N, C, H, W) in [0, 1]; or an object array (N,) of
-                pictures, each a path, or an array (H, W) or (H, W, C) of uint8, uint16 or
+                images, each a path, or an array (H, W) or (H, W, C) of uint8, uint16 or
                 float in [0, 1].
-            params: none are known.
+            params: not used.
 
         Returns:
-            The last stage's estimate, clipped to [0, 1]: for a batch of the same shape; for
-            pictures an object array (N,), each restored in the type and shape it had, a file
-            as its pixels (H, W, C).
+            The estimate of the last stage, clipped to [0, 1]. For a batch, an array of the same
+            shape; for images, an object array (N,), in which each image has the type and shape of
+            its input, and a file has the shape (H, W, C).
 
         Raises:
-            DgunetError: for a missing or damaged file, or a picture too large for the memory.
+            DgunetError: for a missing or damaged file, or an image too large for the memory.
         """
         batch = np.asarray(model_input)
         if batch.dtype != object:
             return self._restore_batch(batch.astype(np.float32, copy=False))
         restored = np.empty(len(batch), dtype=object)
-        for index, picture in enumerate(batch):
-            restored[index] = self.restore(picture)
+        for index, image in enumerate(batch):
+            restored[index] = self.restore(image)
         return restored
 
-    def restore(self, picture: str | Path | NDArray[Any]) -> NDArray[Any]:
-        """Restore one picture; see `predict`."""
-        if isinstance(picture, str | Path):
+    def restore(self, image: str | Path | NDArray[Any]) -> NDArray[Any]:
+        """Restore one image; see `predict`."""
+        if isinstance(image, str | Path):
             from dgunet.user_images.restoring import read_image
 
-            return self._restore_pixels(read_image(Path(picture)).pixels, str(picture))
-        pixels = np.asarray(picture)
+            return self._restore_pixels(read_image(Path(image)).pixels, str(image))
+        pixels = np.asarray(image)
         if np.issubdtype(pixels.dtype, np.floating):
             planes = np.atleast_3d(pixels).transpose(2, 0, 1)[None]
             restored = self._restore_batch(planes.astype(np.float32))[0].transpose(1, 2, 0)
             return np.asarray(restored, pixels.dtype).reshape(pixels.shape)
-        restored = self._restore_pixels(np.atleast_3d(pixels), "the picture")
+        restored = self._restore_pixels(np.atleast_3d(pixels), "the image")
         return restored.reshape(pixels.shape)
 
     def _restore_pixels(self, pixels: NDArray[Any], name: str) -> NDArray[Any]:

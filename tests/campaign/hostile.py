@@ -303,7 +303,7 @@ def case(target, base, top, chance):
     wrong = []
     if status not in ((0, 1, 2) if chance else (0,)):
         wrong.append("hangs" if status == -signal.SIGALRM else f"exits with {status}")
-    if "Traceback" in output or "fault of dgunet" in output:
+    if "Traceback" in output or "bug of dgunet" in output:
         wrong.append("traceback")
     if changed := {
         path for path in before.keys() | after.keys() if before.get(path) != after.get(path)

@@ -129,7 +129,7 @@ def in_mlflow(home):
 
 def faults(step, home, wanted, log):
     """Return the faults after a step was killed and repeated."""
-    from dgunet.tools.cleaning import survey
+    from dgunet.tools.cleaning import find_removable
 
     status, _ = run_killed(step.command, home, env=QUIET, log=log)
     if status and "exists already" not in log.read_text():  # it was whole before the kill
@@ -140,7 +140,7 @@ def faults(step, home, wanted, log):
         same = contents(ours) == contents(theirs) if theirs.is_dir() else _page(ours, theirs)
         if not same:
             found.append(f"{folder} differs from that of an uninterrupted run")
-    found += [f"left behind: {one.path}" for one in survey(home) if one.kind == "dead"]
+    found += [f"left behind: {one.path}" for one in find_removable(home) if one.kind == "dead"]
     if step.name == "sync":
         runs, models, versions = in_mlflow(home)
         expected = in_mlflow(wanted)

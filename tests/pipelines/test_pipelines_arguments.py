@@ -9,7 +9,7 @@ from dgunet.kubeflow.pipeline.arguments import run_arguments
 from dgunet.kubeflow.pipeline.compiling import documents
 from dgunet.kubeflow.steps.code_pins import code_version, protocol_versions
 from dgunet.kubeflow.submission import data_origin
-from dgunet.project import Layout
+from dgunet.project import ProjectFolders
 from dgunet.system.errors import DgunetError
 
 PLACE = ["data_source=/data", "data_version=first"]
@@ -25,7 +25,7 @@ def given(project):
             documents(text)[0],
             params=params or (project / "params.yaml").read_text(),
             asked=[*PLACE, *asked],
-            here=Layout(project),
+            here=ProjectFolders(project),
             on_cluster=on_cluster,
             image_digest="sha256:1",
         )
@@ -85,7 +85,7 @@ def test_weights_of_this_machine_are_known_by_their_digest(given, tmp_path, monk
         ("reproduce", "dnd_records=@absent.json", "no file absent.json"),
         ("reproduce", "data_source=https://example.org/x.git", "Give all 40 digits"),
         ("train_evaluate", "ratio=ten", "not a whole number"),
-        ("train_evaluate", "ratio=10", "Compressive sensing, and only it, has a --ratio"),
+        ("train_evaluate", "ratio=10", "Use --ratio for compressive sensing, and only for it"),
         ("train_evaluate", "task=dehaze", "unknown task 'dehaze'"),
         ("train_evaluate", "training_set=Rain100L", "is a test set for derain"),
         ("train_evaluate", "variant=DGUnet", "DGUnet"),

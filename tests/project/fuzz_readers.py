@@ -327,35 +327,37 @@ def rows(folder, sample):
 
 
 def journals(folder, sample):
-    from dgunet.tracking import Layout, pending, start_run
+    from dgunet.tracking import TrackingFolders, pending, start_run
 
     with start_run(
         "e", "n", tags={"profile": "sample", "stage": "x"}, params={"a": 1}, home=folder
     ) as run:
         run.log_metrics({"psnr": 3.0}, 1)
-    layout = Layout.at(folder)
+    layout = TrackingFolders.at(folder)
     (journal,) = (path for path in layout.journals.iterdir() if path.is_dir())
     (journal / "cursor.json").write_text("{}")
     found = [p for p in journal.iterdir() if p.is_file()]
 
     def read(f):
-        for info in pending(Layout.at(f)):
+        for info in pending(TrackingFolders.at(f)):
             info.facts()
 
     return Target(folder, [str(p.relative_to(folder)) for p in found], read, text=True)
 
 
 def index_of_runs(folder, sample):
-    from dgunet.tracking import Layout, RunInfo, delivered, lookup
-    from dgunet.tracking.index import record
+    from dgunet.tracking import RunInfo, TrackingFolders, delivered, lookup
+    from dgunet.tracking.index import add_delivered_run
 
-    layout = Layout.at(folder)
+    layout = TrackingFolders.at(folder)
     texts = [f.name for f in fields(RunInfo) if f.default_factory is MISSING]
     for number in range(3):
-        record(layout, RunInfo(**{name: str(number) for name in texts}))
+        add_delivered_run(
+            layout, RunInfo(**{name: str(number) for name in texts} | {"dirty": None})
+        )
 
     def read(f):
-        for info in delivered(Layout.at(f)):
+        for info in delivered(TrackingFolders.at(f)):
             info.facts()
         lookup("0" * 64, f)
 

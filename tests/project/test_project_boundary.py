@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from dgunet import cli
-from dgunet.cli.boundary import PIPE, USERS, debugging, told_failure
+from dgunet.cli.boundary import PIPE, USERS, debugging, failure_line
 from dgunet.system.errors import ConfigError, DgunetError
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def failing(dgunet, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
-        (DgunetError("it is wrong.", "Mend it."), 1, "dgunet: error: it is wrong. Mend it."),
+        (DgunetError("it is wrong.", "Fix it."), 1, "dgunet: error: it is wrong. Fix it."),
         (ConfigError("a\nb\r\n\tc."), 1, "dgunet: error: a b c."),
         (ConfigError("\x1b[31mred\x07 \u202e"), 1, "dgunet: error: ?[31mred? ?"),
         (ConfigError("caf\udce9 é"), 1, "dgunet: error: caf? é"),
@@ -73,8 +73,8 @@ def failing(dgunet, monkeypatch):
         (
             KeyError("psnr"),
             70,
-            "dgunet: error: KeyError: 'psnr'. This is a fault of dgunet: please report it with what"
-            " `dgunet --debug ...` prints for the same command.",
+            "dgunet: error: KeyError: 'psnr'. This is a bug of dgunet: please report it with"
+            " the output of `dgunet --debug ...` for the same command.",
         ),
         (RecursionError("deep"), 70, None),
         (ValueError("postgresql://u:hunter2@h/db\nsecond line"), 70, None),
@@ -157,7 +157,7 @@ def test_a_reader_that_goes_away_is_no_failure():
 
 def test_a_broken_pipe_is_nothing_to_tell(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())  # it is closed
-    assert told_failure(BrokenPipeError(errno.EPIPE, "x")) == ("", PIPE)
+    assert failure_line(BrokenPipeError(errno.EPIPE, "x")) == ("", PIPE)
 
 
 def test_a_full_disk_under_the_output_is_one_line():
@@ -175,7 +175,7 @@ def test_a_full_disk_under_the_output_is_one_line():
 def test_a_name_that_is_not_utf_8_does_not_break_the_output(tmp_path):
     folder = os.fsencode(tmp_path) + b"/caf\xe9"
     Path(os.fsdecode(folder)).mkdir()
-    code = "import typer, sys, dgunet.cli as c; c._tame(); typer.echo(sys.argv[1])"
+    code = "import typer, sys, dgunet.cli as c; c._prepare_output(); typer.echo(sys.argv[1])"
     told = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, check=True)
     assert told.stdout.endswith(b"caf\\udce9\n")
 
@@ -183,7 +183,8 @@ def test_a_name_that_is_not_utf_8_does_not_break_the_output(tmp_path):
 def test_the_libraries_warnings_are_for_debugging(tmp_path):
     for asked, shown in ((["x"], False), (["--debug", "x"], True)):
         code = (
-            f"import sys, warnings, dgunet.cli as c; sys.argv = ['dgunet', *{asked!r}]; c._tame()\n"
+            f"import sys, warnings, dgunet.cli as c; sys.argv = ['dgunet', *{asked!r}]\n"
+            "c._prepare_output()\n"
             "warnings.warn('deprecated by a library')"
         )
         told = subprocess.run(

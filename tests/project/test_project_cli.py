@@ -77,8 +77,8 @@ def test_help_of_a_verb_gives_an_example(dgunet, verb):
     ("arguments", "says"),
     [
         (("train", "dehaze"), "unknown task 'dehaze'. Tasks are: derain, deblur, denoise, cs."),
-        (("train", "cs"), "has a --ratio"),
-        (("train", "derain", "--ratio", "10"), "has a --ratio"),
+        (("train", "cs"), "Use --ratio for compressive sensing"),
+        (("train", "derain", "--ratio", "10"), "Use --ratio for compressive sensing"),
         (("train", "derain"), "Rain13K"),
         (("train", "derain", "--variant", "DGUnet"), "DGUnet"),
         (("evaluate", "--sets", "Rain100X"), "'Rain100X' is not a test set"),

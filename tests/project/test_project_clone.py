@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dgunet.tracking.provenance import UNKNOWN, git_state, standard_tags, why_unknown
+from dgunet.tracking.provenance import UNKNOWN, commit_unknown_reason, git_state, standard_tags
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,9 +101,9 @@ def foreign(folder):
 @pytest.mark.parametrize(
     ("make", "reason", "fix"),
     [
-        (lambda folder: None, "is no git repository, as a ZIP download", "Clone it with git"),
+        (lambda folder: None, "is not a git repository (a ZIP download", "Clone it with git"),
         (lambda folder: repository(folder, commit=False), "has no commit yet", "Commit"),
-        (foreign, "another user owns it", "git config --global --add safe.directory"),
+        (foreign, "it belongs to another user", "git config --global --add safe.directory"),
     ],
 )
 def test_an_unknown_commit_is_said_once_with_its_fix(alone, capfd, make, reason, fix):
@@ -111,7 +111,7 @@ def test_an_unknown_commit_is_said_once_with_its_fix(alone, capfd, make, reason,
     assert git_state(alone) == (UNKNOWN, UNKNOWN)
     assert standard_tags(alone, {"profile": "sample"})["git.commit"] == UNKNOWN
     said = capfd.readouterr().err
-    assert said.startswith("dgunet: WARNING: runs here cannot name the commit of their code")
+    assert said.startswith("dgunet: WARNING: runs cannot name the commit of their code")
     assert reason in said and fix in said and "DGUNET_GIT_COMMIT" in said
     assert len(said.splitlines()) == 1
     standard_tags(alone, {"profile": "sample"})
@@ -120,7 +120,7 @@ def test_an_unknown_commit_is_said_once_with_its_fix(alone, capfd, make, reason,
 
 def test_without_git_it_is_said(alone, monkeypatch):
     monkeypatch.setenv("PATH", str(alone))
-    assert why_unknown(alone)[0] == "git is not installed"
+    assert commit_unknown_reason(alone)[0] == "git is not installed"
 
 
 def test_a_commit_that_is_told_is_enough(alone, monkeypatch, capfd):

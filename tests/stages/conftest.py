@@ -3,7 +3,7 @@
 import pytest
 
 from dgunet.config import load_params
-from dgunet.project import Layout
+from dgunet.project import ProjectFolders
 from dgunet.steps.prepare import prepare_store
 from dgunet.steps.train import train_network
 
@@ -22,7 +22,7 @@ def small(project, params, sample_root, tmp_path_factory):
     """A project folder with prepared Rain13K and Rain100L, and a network trained on the first."""
     home = tmp_path_factory.mktemp("small project")
     (home / "params.yaml").write_text((project / "params.yaml").read_text())
-    here = Layout(home)
+    here = ProjectFolders(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DGUNET_HOME", str(home))
         patch.setenv("DGUNET_TRACKING", "off")

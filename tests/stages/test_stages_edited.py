@@ -11,7 +11,7 @@ from made_results import digest, edit, write_result
 
 from dgunet import network
 from dgunet.config import load_params
-from dgunet.project import Layout
+from dgunet.project import ProjectFolders
 from dgunet.steps import report as reporting
 from dgunet.steps.evaluate import evaluate_test_set
 from dgunet.steps.report import result_folders, write_project_report
@@ -27,7 +27,7 @@ def evaluated(small, params, tmp_path_factory):
     """The small project with Rain100L evaluated and its tables made."""
     home = tmp_path_factory.mktemp("evaluated") / "home"
     shutil.copytree(small.home, home)
-    here = Layout(home)
+    here = ProjectFolders(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DGUNET_HOME", str(home))
         patch.setenv("DGUNET_TRACKING", "off")
@@ -57,7 +57,7 @@ def here(evaluated, tmp_path, monkeypatch):
     shutil.copytree(evaluated.home, home)
     monkeypatch.setenv("DGUNET_HOME", str(home))
     monkeypatch.setenv("DGUNET_TRACKING", "off")
-    return Layout(home)
+    return ProjectFolders(home)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dgunet import network
-from dgunet.project import Layout
+from dgunet.project import ProjectFolders
 from dgunet.steps.evaluation_plan import plan_evaluations
 from dgunet.system.errors import CheckpointError, ConfigError, DataError
 
@@ -16,10 +16,10 @@ RAIN = ["Test100", "Rain100H", "Rain100L", "Test2800", "Test1200"]
 def here(tmp_path):
     """A project in which every set seems prepared, and nothing trained."""
     for name in (*RAIN, "GoPro", "HIDE", "RealBlur-J", "SIDD", "DND", "Set11", "BSD68"):
-        store = Layout(tmp_path).store(name)
+        store = ProjectFolders(tmp_path).store(name)
         store.mkdir(parents=True)
         (store / "manifest.json").touch()
-    return Layout(tmp_path)
+    return ProjectFolders(tmp_path)
 
 
 def saved(folder, *preset, **changes):

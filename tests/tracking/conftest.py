@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dgunet.tracking import Layout, ensure_store
+from dgunet.tracking import TrackingFolders, ensure_store
 from dgunet.tracking.server import mlflow_store
 
 FROM_OUTSIDE = (
@@ -32,12 +32,12 @@ def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        ensure_store(Layout(home))
+        ensure_store(TrackingFolders(home))
     return home / "mlflow.db"
 
 
 @pytest.fixture
-def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackingFolders:
     """A project without a store."""
     home = tmp_path / "a project"
     home.mkdir()
@@ -47,17 +47,17 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     monkeypatch.setenv("DGUNET_HOME", str(home))
     # It is no repository, which is said loudly: `test_project_clone` has that.
     monkeypatch.setenv("DGUNET_GIT_COMMIT", "0" * 40)
-    return Layout(home)
+    return TrackingFolders(home)
 
 
 @pytest.fixture
-def project(bare: Layout, made_store: Path) -> Layout:
+def project(bare: TrackingFolders, made_store: Path) -> TrackingFolders:
     """A project whose sqlite store is made and empty."""
     shutil.copyfile(made_store, bare.home / "mlflow.db")
     return bare
 
 
 @pytest.fixture
-def client(project: Layout) -> Any:
+def client(project: TrackingFolders) -> Any:
     """MLflow's own client on the project's store."""
     return mlflow_store.client(project.uri)

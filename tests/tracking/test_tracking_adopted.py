@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from dgunet.tracking import Layout, deliver, start_run
+from dgunet.tracking import TrackingFolders, deliver, start_run
 from dgunet.tracking.index import in_mlflow
 from dgunet.tracking.journal.writing import JournalReader
-from dgunet.tracking.run_selection import latest
+from dgunet.tracking.run_selection import latest_finished
 
 TAGS = {"stage": "train", "profile": "sample", "table": "1"}
 
 
 @pytest.fixture
-def experiment(project: Layout, client: Any) -> str:
+def experiment(project: TrackingFolders, client: Any) -> str:
     made = client.create_experiment("Default of Kubeflow", (project.home / "kfp").as_uri())
     return str(made)
 
@@ -71,12 +71,12 @@ def test_an_injected_run_is_adopted(
     assert len(client.search_runs([experiment])) == 2, "the pipeline's and this"
 
 
-def test_steps_of_one_task_keep_apart(project: Layout, inject: Any) -> None:
+def test_steps_of_one_task_keep_apart(project: TrackingFolders, inject: Any) -> None:
     """Kubeflow calls all iterations of a loop alike."""
     for name in ("stages-9", "stages-3"):
         inject("ablate")
         step(name)
-    assert [info.name for info in latest(in_mlflow(project))] == ["stages-9", "stages-3"]
+    assert [info.name for info in latest_finished(in_mlflow(project))] == ["stages-9", "stages-3"]
 
 
 @pytest.mark.parametrize(("stage", "stays"), [("ablate", False), ("prepare", True)])
@@ -122,7 +122,7 @@ def test_a_run_that_is_gone_is_made_anew(
 
 
 def test_a_run_that_cannot_go_does_not_hold_up_the_others(
-    project: Layout, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     with start_run("dgunet/x", "spoilt", tags=TAGS, params={}) as run:
@@ -134,3 +134,25 @@ def test_a_run_that_cannot_go_does_not_hold_up_the_others(
     outcome = deliver(project)
     assert outcome.sent == ["sound"]
     assert outcome.reason is not None and outcome.reason.startswith("run 'spoilt': ")
+
+
+def test_a_run_is_continued_by_its_id_as_an_argument(client: Any, inject: Any) -> None:
+    first = step("train derain-DGUNet")
+    assert first.run_id
+    with start_run(
+        "dgunet/table-1", "train derain-DGUNet", tags=TAGS, params={}, adopt=first.run_id
+    ) as run:
+        run.log_metrics({"loss": 0.25}, step=2)
+    assert run.run_id == first.run_id
+    given = inject("train")
+    with start_run("dgunet/table-1", "other", tags=TAGS, params={}, adopt=first.run_id) as run:
+        pass
+    assert run.run_id == given, "the run of Kubeflow takes precedence"
+
+
+def test_the_mode_is_an_argument_too(project: TrackingFolders) -> None:
+    with start_run("dgunet/table-1", "n", tags=TAGS, params={}, mode="off") as run:
+        assert run.journal_id == ""
+    with start_run("dgunet/table-1", "n", tags=TAGS, params={}, mode="later") as run:
+        assert run.journal_id
+    assert run.run_id is None

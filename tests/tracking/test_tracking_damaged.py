@@ -21,24 +21,24 @@ from typer.testing import CliRunner
 from dgunet import network
 from dgunet.cli.tracking_commands import tracking
 from dgunet.system import files, line_files
-from dgunet.tracking import Layout, deliver, delivered, lookup, pending, start_run
+from dgunet.tracking import TrackingFolders, deliver, delivered, lookup, pending, start_run
 from dgunet.tracking.index import damaged_lines
 from dgunet.tracking.journal import damage
-from dgunet.tracking.journal.reading import look_at
+from dgunet.tracking.journal.reading import scan_journals
 from dgunet.tracking.journal.writing import JournalReader, JournalWriter
 
 TAGS = {"stage": "evaluate", "profile": "sample"}
 
 
 @pytest.fixture(autouse=True)
-def _later(project: Layout, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _later(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
-    damage._named.clear()
+    damage._reported.clear()
     yield
-    damage._named.clear()
+    damage._reported.clear()
 
 
-def tell(name: str, project: Layout, *, files: bool = False) -> Path:
+def tell(name: str, project: TrackingFolders, *, files: bool = False) -> Path:
     """Leave a journal; gives its folder."""
     with start_run("dgunet/x", name, tags=TAGS, params={"stages": 7}) as run:
         run.log_metrics({"loss": 1.0}, step=1)
@@ -150,10 +150,12 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_damage_is_set_aside_and_named_and_the_others_arrive(project: Layout, how: str) -> None:
+def test_damage_is_set_aside_and_named_and_the_others_arrive(
+    project: TrackingFolders, how: str
+) -> None:
     (spoilt, *_) = [tell(name, project) for name in ("spoilt", "sound", "safe")]
     DAMAGE[how](spoilt)
-    found = look_at(project.journals)
+    found = scan_journals(project.journals)
     assert [one.path for one in found.damaged] == [spoilt] and len(found.whole) == 2
     outcome = deliver(project)
     assert outcome.sent == ["sound", "safe"] and outcome.waits is None
@@ -168,7 +170,7 @@ def test_damage_is_set_aside_and_named_and_the_others_arrive(project: Layout, ho
 
 
 def test_every_command_ends_well_and_names_it_once(
-    project: Layout, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoilt = tell("spoilt", project)
     tell("sound", project)
@@ -191,14 +193,14 @@ def test_every_command_ends_well_and_names_it_once(
     code, told = command("status")
     assert code == 0 and "damaged:      3, see" in told
     code, told = command("doctor")
-    assert code == 1 and told.count("left to you: ") == 3
+    assert code == 1 and told.count("needs attention: ") == 3
     monkeypatch.setenv("DGUNET_TRACKING", "now")
     torn = tell("torn", project)
     assert not torn.exists()
 
 
 def test_a_stage_ends_well_beside_a_damaged_journal_and_when_its_own_is_damaged(
-    project: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tell("other", project)
     (other / "events.jsonl").write_bytes(b"\n\n")
@@ -215,7 +217,7 @@ def test_a_stage_ends_well_beside_a_damaged_journal_and_when_its_own_is_damaged(
 
 @pytest.mark.parametrize("gone", ["journal", "state", "alive"])
 def test_a_run_whose_journal_is_removed_meanwhile_ends_well(
-    project: Layout, monkeypatch: pytest.MonkeyPatch, gone: str
+    project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "now")
     done = []
@@ -232,7 +234,7 @@ def test_a_run_whose_journal_is_removed_meanwhile_ends_well(
 
 
 def test_a_full_disk_at_the_end_does_not_fail_the_work(
-    project: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -244,7 +246,7 @@ def test_a_full_disk_at_the_end_does_not_fail_the_work(
 
 
 def test_a_line_that_a_full_disk_cut_is_taken_back(
-    project: Layout, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dgunet.system.errors import DgunetError
 
@@ -268,18 +270,18 @@ def test_a_line_that_a_full_disk_cut_is_taken_back(
     assert [event["values"]["a"] for event in told] == ["1", "3"]
 
 
-def test_the_journal_of_a_living_process_stays(project: Layout) -> None:
+def test_the_journal_of_a_living_process_stays(project: TrackingFolders) -> None:
     folder = tell("n", project)
     (folder / "header.json").write_text("")
     with (folder / "alive").open("a") as alive:
         fcntl.flock(alive, fcntl.LOCK_EX)
         outcome = deliver(project)
         assert outcome.aside == [] and folder.exists()
-        assert outcome.waits is not None and "its process lives" in outcome.waits
+        assert outcome.waits is not None and "its process is running" in outcome.waits
     assert len(deliver(project, persist=True).aside) == 1 and not folder.exists()
 
 
-def test_a_torn_last_line_of_a_killed_process_is_no_damage(project: Layout) -> None:
+def test_a_torn_last_line_of_a_killed_process_is_no_damage(project: TrackingFolders) -> None:
     code = (
         "import os, signal\nfrom dgunet.tracking import start_run\n"
         "with start_run('dgunet/x', 'killed', tags={'profile': 'sample'}, params={}) as run:\n"
@@ -298,7 +300,7 @@ def test_a_torn_last_line_of_a_killed_process_is_no_damage(project: Layout) -> N
     "cursor", [b"", b"{", b"[]", b'{"sent": 999}', b'{"sent": "x"}', b'{"sen": 1}', b"\xff\0", None]
 )
 def test_a_broken_cursor_loses_and_doubles_nothing(
-    project: Layout, client: Any, cursor: bytes | None
+    project: TrackingFolders, client: Any, cursor: bytes | None
 ) -> None:
     """Half of the run was sent; it goes on in the same run."""
     with start_run("dgunet/x", "n", tags=TAGS, params={"stages": 7}) as run:
@@ -323,7 +325,9 @@ def test_a_broken_cursor_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("how", ["missing", "changed", "a link", "a pipe"])
-def test_a_missing_file_holds_up_only_its_own_run(project: Layout, client: Any, how: str) -> None:
+def test_a_missing_file_holds_up_only_its_own_run(
+    project: TrackingFolders, client: Any, how: str
+) -> None:
     folders = [tell(f"run {n}", project, files=n == 3) for n in range(7)]
     (kept,) = folders[3].glob("artifacts/*/params.yaml")
     content = kept.read_bytes()
@@ -357,7 +361,7 @@ def test_a_missing_file_holds_up_only_its_own_run(project: Layout, client: Any, 
     assert len(client.search_runs([arrived.info.experiment_id])) == 7
 
 
-def test_a_journal_of_an_earlier_version_arrives(project: Layout, client: Any) -> None:
+def test_a_journal_of_an_earlier_version_arrives(project: TrackingFolders, client: Any) -> None:
     """No check sums, no numbers, an indented header and cursor."""
     folder = tell("old", project, files=True)
     header = line_files.parse_line((folder / "header.json").read_bytes().rstrip(b"\n"))
@@ -374,7 +378,7 @@ def test_a_journal_of_an_earlier_version_arrives(project: Layout, client: Any) -
     assert [f.path for f in client.list_artifacts(info.run_id)] == ["params.yaml"]
 
 
-def test_a_damaged_line_of_the_index_is_passed_over_and_named(project: Layout) -> None:
+def test_a_damaged_line_of_the_index_is_passed_over_and_named(project: TrackingFolders) -> None:
     for name in ("a", "b", "c"):
         tell(name, project)
     assert len(deliver(project).sent) == 3
@@ -394,7 +398,7 @@ def test_a_damaged_line_of_the_index_is_passed_over_and_named(project: Layout) -
     assert [one.name for one in delivered(project)] == ["a", "of an earlier version", "c"]
     assert [number for number, _ in damaged_lines(project)] == [2, 3, 4, 5, 6, 7]
     code, told = command("doctor")
-    assert code == 1 and told.count("left to you: line") == 6
+    assert code == 1 and told.count("needs attention: line") == 6
     assert command("status")[0] == 0
     tell("d", project)
     assert deliver(project).sent == ["d"]
@@ -406,7 +410,9 @@ def test_a_damaged_line_of_the_index_is_passed_over_and_named(project: Layout) -
     assert "runs.jsonl" in str(deliver(project).waits)
 
 
-def test_half_made_journals_of_dead_processes_go_with_the_next_run(project: Layout) -> None:
+def test_half_made_journals_of_dead_processes_go_with_the_next_run(
+    project: TrackingFolders,
+) -> None:
     code = (
         "import os, signal, pathlib, sys\nfrom dgunet.system import files\n"
         "files.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -417,13 +423,15 @@ def test_half_made_journals_of_dead_processes_go_with_the_next_run(project: Layo
     assert len(list(project.journals.iterdir())) == 1
     tell("next", project)
     assert [path.name for path in project.journals.iterdir()] == [
-        reader.id for reader in look_at(project.journals).whole
+        reader.id for reader in scan_journals(project.journals).whole
     ]
 
 
 @settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_no_bytes_in_a_journal_lead_to_a_traceback(project: Layout, data: st.DataObject) -> None:
+def test_no_bytes_in_a_journal_lead_to_a_traceback(
+    project: TrackingFolders, data: st.DataObject
+) -> None:
     shutil.rmtree(project.state, ignore_errors=True)
     folder = tell("n", project)
     name = data.draw(st.sampled_from(["header.json", "events.jsonl", "cursor.json"]))
@@ -432,7 +440,7 @@ def test_no_bytes_in_a_journal_lead_to_a_traceback(project: Layout, data: st.Dat
     start = data.draw(st.integers(0, len(whole)))
     end = data.draw(st.integers(start, len(whole)))
     path.write_bytes(whole[:start] + data.draw(st.binary(max_size=20)) + whole[end:])
-    found = look_at(project.journals)
+    found = scan_journals(project.journals)
     assert len(found.whole) + len(found.damaged) == 1
     pending(project)
     for reader in found.whole:
@@ -444,7 +452,7 @@ def test_no_bytes_in_a_journal_lead_to_a_traceback(project: Layout, data: st.Dat
 
 
 def test_scores_of_a_model_are_sent_again_without_doubling(
-    project: Layout, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The doubtful numbers too: MLflow keeps a model's metrics apart from the run's."""
     weights = tmp_path / "network.safetensors"

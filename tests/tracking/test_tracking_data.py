@@ -16,15 +16,15 @@ from mlflow.data import dataset_source_registry as registry
 from dgunet import network
 from dgunet.system import files
 from dgunet.system.errors import DataError
-from dgunet.tracking import Layout, start_run
-from dgunet.tracking.dataset_inputs import where_from
+from dgunet.tracking import TrackingFolders, start_run
+from dgunet.tracking.dataset_inputs import dataset_source
 
 DIGEST = "0123456789abcdef" * 4
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def dvc_project(project: Layout, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def dvc_project(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> TrackingFolders:
     """A DVC repository with one data folder and one stage that ran."""
 
     from dvc.repo import Repo
@@ -50,7 +50,7 @@ def test_dvc_s_own_source_is_an_entry_point_of_the_package() -> None:
 
 
 def test_a_data_set_comes_back_from_the_run_that_used_it(
-    dvc_project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    dvc_project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DVC_STAGE", "train")
     with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}, closing=True) as run:
@@ -73,21 +73,21 @@ def test_a_data_set_comes_back_from_the_run_that_used_it(
 
 
 def test_only_what_dvc_vouches_for_is_named_by_dvc(
-    dvc_project: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    dvc_project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     home = dvc_project.home
-    by_hand = where_from(home, "build/Rain", DIGEST)
+    by_hand = dataset_source(home, "build/Rain", DIGEST)
     assert (by_hand.kind, by_hand.to_dict()) == ("local", {"uri": str(home / "build/Rain")})
-    pulled = where_from(home, "data/sample", DIGEST)
+    pulled = dataset_source(home, "data/sample", DIGEST)
     assert (pulled.kind, pulled.out, pulled.whole) == ("dvc", "data", False)
-    assert where_from(home, str(tmp_path), DIGEST).kind == "local"
+    assert dataset_source(home, str(tmp_path), DIGEST).kind == "local"
     monkeypatch.setenv("DVC_STAGE", "train")
-    assert where_from(home, "build/Rain", DIGEST).whole
-    assert where_from(home, "build/Rainy", DIGEST).kind == "local"
+    assert dataset_source(home, "build/Rain", DIGEST).whole
+    assert dataset_source(home, "build/Rainy", DIGEST).kind == "local"
 
 
 def test_numbers_hang_on_the_model_and_the_data(
-    project: Layout, client: Any, tmp_path: Path
+    project: TrackingFolders, client: Any, tmp_path: Path
 ) -> None:
     tiny = network.preset("derain", n_feat=8, scale=4, stages=3)
     weights = tmp_path / "network.safetensors"

@@ -21,9 +21,9 @@ from dgunet.cli.models_commands import models
 from dgunet.cli.tracking_commands import tracking
 from dgunet.system.address import Address
 from dgunet.system.deadline import within
-from dgunet.tracking import Layout, deliver, lookup, pending, start_run
+from dgunet.tracking import TrackingFolders, deliver, lookup, pending, start_run
 from dgunet.tracking.server import health, limited_client, mlflow_store
-from dgunet.tracking.server.health import Away
+from dgunet.tracking.server.health import StoreUnavailable
 from dgunet.tracking.server.limited_client import Limited
 
 TAGS = {"stage": "train", "profile": "sample"}
@@ -78,7 +78,7 @@ def dripper(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_stage_and_every_verb_end(
-    bare: Layout, dripper: str, capsys: pytest.CaptureFixture[str]
+    bare: TrackingFolders, dripper: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
         run.log_metrics({"loss": 1.0})
@@ -96,7 +96,7 @@ def test_a_stage_and_every_verb_end(
     assert "does not answer" in str(done.exception)
 
 
-def test_a_process_ends_though_a_call_still_hangs(bare: Layout, dripper: str) -> None:
+def test_a_process_ends_though_a_call_still_hangs(bare: TrackingFolders, dripper: str) -> None:
     """No thread is waited for at the end of the interpreter."""
     code = (
         "from dgunet.tracking import start_run\n"
@@ -112,7 +112,9 @@ def test_a_process_ends_though_a_call_still_hangs(bare: Layout, dripper: str) ->
     assert "they are kept" in done.stderr
 
 
-def test_sigterm_is_followed_soon_though_the_server_drips(bare: Layout, tmp_path: Path) -> None:
+def test_sigterm_is_followed_soon_though_the_server_drips(
+    bare: TrackingFolders, tmp_path: Path
+) -> None:
     """With the usual limits: nothing here may wait for three requests of 10 s each."""
     with dripping(healthy=True) as uri:
         code = (
@@ -132,7 +134,9 @@ def test_sigterm_is_followed_soon_though_the_server_drips(bare: Layout, tmp_path
     assert [info.status for info in pending(bare)] == ["KILLED"]
 
 
-def test_a_database_that_never_lets_in(bare: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_never_lets_in(
+    bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("psycopg2")
     monkeypatch.setattr(mlflow_store, "CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -171,7 +175,7 @@ def test_a_slow_but_honest_server_gets_large_files_and_folders(
     client, whole = Slow(1.0), tmp_path / "whole"
     sending = Limited(client, Address("http://a"))
     with mlflow_store.quiet_mlflow():
-        with pytest.raises(Away, match="http://a gave no complete answer within"):
+        with pytest.raises(StoreUnavailable, match="http://a: no whole answer within"):
             sending.log_artifact("run", str(big))
         with mlflow_store.time_for([big]):
             sending.log_artifact("run", str(big))
@@ -198,14 +202,14 @@ def test_a_call_that_hurries_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -
     def send() -> None:
         try:
             Limited(Slow(GUARD), Address("http://a")).log_artifact("run", "x")
-        except Away as error:
+        except StoreUnavailable as error:
             failed.append(error)
 
     thread = threading.Thread(target=send)
     thread.start()
     time.sleep(0.3)
     assert not failed
-    with limited_client.hurried():
+    with limited_client.short_time_limit():
         thread.join(GUARD / 2)
         assert failed
 

@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dgunet.tracking import Layout, deliver, delivered, lookup, pending, start_run
+from dgunet.tracking import TrackingFolders, deliver, delivered, lookup, pending, start_run
 from dgunet.tracking.journal.writing import JournalReader
 
 TAGS = {"stage": "evaluate", "profile": "sample"}
 DIGEST = "0123456789abcdef" * 4
 
 
-def tell_everything(layout: Layout) -> Any:
+def tell_everything(layout: TrackingFolders) -> Any:
     with start_run("dgunet/table-1", "evaluate", tags=TAGS, params={"stages": 7}) as run:
         for step in range(5):
             run.log_metrics({"loss": 1 / (step + 1)}, step=step)
@@ -56,7 +56,7 @@ def facts(client: Any, run_id: str) -> dict[str, Any]:
     }
 
 
-def test_everything_arrives(project: Layout, client: Any) -> None:
+def test_everything_arrives(project: TrackingFolders, client: Any) -> None:
     run = tell_everything(project)
     assert run.run_id is not None
     told = facts(client, run.run_id)
@@ -75,7 +75,7 @@ def test_everything_arrives(project: Layout, client: Any) -> None:
 
 
 def test_mlflow_reads_the_tables_as_its_own(
-    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tell_everything(project)
     announced = json.loads(client.get_run(run.run_id).data.tags["mlflow.loggedArtifacts"])
@@ -89,7 +89,7 @@ def test_mlflow_reads_the_tables_as_its_own(
 
 @pytest.mark.parametrize("heard", ["nothing", "the run", "half"])
 def test_a_lost_answer_doubles_nothing(
-    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch, heard: str
+    project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch, heard: str
 ) -> None:
     """MLflow took everything, but the process died before it could note so."""
     monkeypatch.setenv("DGUNET_TRACKING", "later")
@@ -115,7 +115,7 @@ def test_a_lost_answer_doubles_nothing(
     assert [info.run_id for info in delivered(project)] == [first]
 
 
-def test_lookup_by_hash_in_the_index_and_then_in_mlflow(project: Layout) -> None:
+def test_lookup_by_hash_in_the_index_and_then_in_mlflow(project: TrackingFolders) -> None:
     run = tell_everything(project)
     found = lookup(DIGEST)
     assert found is not None and found.run_id == run.run_id
@@ -127,7 +127,7 @@ def test_lookup_by_hash_in_the_index_and_then_in_mlflow(project: Layout) -> None
 
 
 def test_what_mlflow_refuses_is_kept_apart_and_the_rest_arrives(
-    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = client.create_experiment("kfp", (project.home / "kfp").as_uri())
     injected = client.create_run(experiment).info.run_id
@@ -143,7 +143,7 @@ def test_what_mlflow_refuses_is_kept_apart_and_the_rest_arrives(
 
 
 def test_a_deleted_experiment_holds_up_only_its_own_runs(
-    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = client.create_experiment("dgunet/gone", (project.home / "gone").as_uri())
     client.delete_experiment(gone)
@@ -159,7 +159,7 @@ def test_a_deleted_experiment_holds_up_only_its_own_runs(
 
 
 def test_short_dvc_stages_share_a_delivery(
-    project: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DVC_STAGE", "prepare@Set11")
 
@@ -182,7 +182,7 @@ def test_short_dvc_stages_share_a_delivery(
     assert stage("5", closing=True) == ["1", "2", "3", "4", "5"]
 
 
-def test_a_long_run_shows_itself_while_it_goes_on(project: Layout, client: Any) -> None:
+def test_a_long_run_shows_itself_while_it_goes_on(project: TrackingFolders, client: Any) -> None:
     with start_run("dgunet/x", "long", tags=TAGS, params={}) as run:
         run.log_metrics({"loss": 2.0}, step=0)
         assert run.run_id is None
@@ -198,7 +198,7 @@ def test_a_long_run_shows_itself_while_it_goes_on(project: Layout, client: Any) 
     assert client.get_run(run.run_id).info.status == "FINISHED"
 
 
-def test_a_folder_arrives_whole(project: Layout, client: Any, tmp_path: Path) -> None:
+def test_a_folder_arrives_whole(project: TrackingFolders, client: Any, tmp_path: Path) -> None:
     folder = tmp_path / "tables"
     (folder / "tex").mkdir(parents=True)
     (folder / "a.csv").write_text("1")
@@ -212,7 +212,7 @@ def test_a_folder_arrives_whole(project: Layout, client: Any, tmp_path: Path) ->
 
 
 def test_a_follower_sends_what_stages_leave_and_a_signal_ends_it_after_the_last(
-    project: Layout, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     command = [Path(sys.executable).with_name("dgunet"), "tracking", "sync", "--follow"]

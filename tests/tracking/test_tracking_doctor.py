@@ -14,8 +14,8 @@ from mlflow.entities import LoggedModelStatus
 from typer.testing import CliRunner
 
 from dgunet.cli.tracking_commands import tracking
-from dgunet.tracking import Layout, delivered, start_run
-from dgunet.tracking.journal.writing import journals_in
+from dgunet.tracking import TrackingFolders, delivered, start_run
+from dgunet.tracking.journal.writing import readable_journals
 
 STAGE = """
 import time
@@ -44,15 +44,15 @@ def remote_run(client: Any, name: str, host: str, *, hours: float, pid: int = 1)
     return str(run.info.run_id)
 
 
-def test_a_killed_process_s_run_is_found_and_closed(project: Layout, client: Any) -> None:
+def test_a_killed_process_s_run_is_found_and_closed(project: TrackingFolders, client: Any) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", STAGE], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    assert doctor() == (0, "every run has its end\n"), "its process lives"
+    assert doctor() == (0, "all runs are complete\n"), "its process lives"
     process.send_signal(signal.SIGKILL)
     process.wait(20)
-    (reader,) = journals_in(project.journals)
+    (reader,) = readable_journals(project.journals)
     run_id = reader.cursor().run_id
     code, told = doctor("--dry-run")
     assert code == 1 and "found: run 'killed'" in told
@@ -64,7 +64,7 @@ def test_a_killed_process_s_run_is_found_and_closed(project: Layout, client: Any
 
 
 def test_runs_without_a_journal_here_are_judged_by_process_or_silence(
-    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import socket
 
@@ -93,14 +93,14 @@ def test_runs_without_a_journal_here_are_judged_by_process_or_silence(
     }
     assert client.get_run(stranger).info.status == "RUNNING"
     ended = client.get_run(runs["silent"])
-    assert "nothing came from a pod for 30 hours" in ended.data.tags["error"]
+    assert "no metrics from a pod for 30 hours" in ended.data.tags["error"]
     assert time.time() - ended.info.end_time / 1000 > 29 * 3600, "it ended when it fell silent"
     assert "heard" not in told and doctor("--silent-hours", "2")[1].startswith(
         "closed: run 'heard'"
     )
 
 
-def test_a_model_whose_weights_never_came_is_marked(project: Layout, client: Any) -> None:
+def test_a_model_whose_weights_never_came_is_marked(project: TrackingFolders, client: Any) -> None:
     experiment = client.create_experiment("dgunet/models")
     model = client.create_logged_model(
         experiment, name="derain", tags={"dgunet.event": "a-lost-journal:1"}
@@ -111,7 +111,7 @@ def test_a_model_whose_weights_never_came_is_marked(project: Layout, client: Any
 
 
 def test_what_only_a_person_can_mend_is_left_to_one(
-    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = client.create_experiment("kfp")
     injected = client.create_run(experiment).info.run_id
@@ -120,7 +120,7 @@ def test_what_only_a_person_can_mend_is_left_to_one(
     with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={"stages": 7}):
         pass
     code, told = doctor()
-    assert code == 1 and told.startswith("left to you: journal")
+    assert code == 1 and told.startswith("needs attention: journal")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     code, told = doctor()
-    assert code == 1 and "could not be asked" in told
+    assert code == 1 and "is not available" in told

@@ -21,8 +21,8 @@ from mlflow import MlflowClient
 
 from dgunet import network
 from dgunet.system import files
-from dgunet.tracking import Layout, deliver, delivered, pending, start_run
-from dgunet.tracking.journal.reading import check_kept, look_at
+from dgunet.tracking import TrackingFolders, deliver, delivered, pending, start_run
+from dgunet.tracking.journal.reading import check_artifact, scan_journals
 from dgunet.tracking.server import mlflow_store
 from tests.killing import killed_at, points_of
 
@@ -50,11 +50,11 @@ TAGS = {"stage": "train", "profile": "sample"}
 
 @pytest.fixture
 def again(
-    project: Layout,
+    project: TrackingFolders,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     request: pytest.FixtureRequest,
-) -> Callable[[], Layout]:
+) -> Callable[[], TrackingFolders]:
     """Gives a fresh copy of a project with one journal of every kind of event.
 
     By parameter without the model, whose delivery copies this package file by file.
@@ -77,16 +77,16 @@ def again(
         run.set_result(checkpoint="c0ffee")
     count = [0]
 
-    def copy() -> Layout:
+    def copy() -> TrackingFolders:
         count[0] += 1
         home = tmp_path / f"copy {count[0]}"
         shutil.copytree(project.home, home)
-        return Layout(home)
+        return TrackingFolders(home)
 
     return copy
 
 
-def sync(layout: Layout) -> Callable[[], None]:
+def sync(layout: TrackingFolders) -> Callable[[], None]:
     def work() -> None:
         mlflow_store.client.cache_clear()
         os.environ["DGUNET_HOME"] = str(layout.home)
@@ -96,7 +96,7 @@ def sync(layout: Layout) -> Callable[[], None]:
     return work
 
 
-def assert_once(layout: Layout, models: int = 1) -> None:
+def assert_once(layout: TrackingFolders, models: int = 1) -> None:
     """One run with all that was told, its model, and nothing left of the way there."""
     assert pending(layout) == []
     (info,) = delivered(layout)
@@ -127,7 +127,7 @@ def assert_once(layout: Layout, models: int = 1) -> None:
 )
 @pytest.mark.timeout(3600 if ALL else 600)
 def test_a_kill_at_any_operation_doubles_nothing(
-    again: Callable[[], Layout], models: int, every: int
+    again: Callable[[], TrackingFolders], models: int, every: int
 ) -> None:
     assert mlflow.__version__  # imported before the first fork
     whole = again()
@@ -146,7 +146,7 @@ def test_a_kill_at_any_operation_doubles_nothing(
 
 @pytest.mark.parametrize("call", ["create_run", "create_logged_model", "set_terminated"])
 def test_a_kill_after_a_call_and_before_its_note_doubles_nothing(
-    again: Callable[[], Layout], call: str
+    again: Callable[[], TrackingFolders], call: str
 ) -> None:
     """Also when the cursor is lost as well: the run is found by the journal's tag."""
     layout = again()
@@ -169,7 +169,7 @@ def test_a_kill_after_a_call_and_before_its_note_doubles_nothing(
 
 
 def test_a_writer_killed_at_any_operation_leaves_a_whole_journal_or_none(
-    bare: Layout, monkeypatch: pytest.MonkeyPatch
+    bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
@@ -183,7 +183,7 @@ def test_a_writer_killed_at_any_operation_leaves_a_whole_journal_or_none(
     point = 1
     while killed_at(work, point, below=bare.state):
         point += 1
-        found = look_at(bare.journals)
+        found = scan_journals(bare.journals)
         assert not found.damaged and len(found.whole) <= 1
         for reader in found.whole:
             reader.close_if_dead()
@@ -191,7 +191,7 @@ def test_a_writer_killed_at_any_operation_leaves_a_whole_journal_or_none(
             assert events[-1]["kind"] == "end"
             for event in events:
                 if event["kind"] == "artifact":
-                    check_kept(reader.folder / event["file"], event["sha256"])
+                    check_artifact(reader.folder / event["file"], event["sha256"])
             left.append(len(events))
             shutil.rmtree(reader.folder)
     assert point > 20
@@ -199,7 +199,7 @@ def test_a_writer_killed_at_any_operation_leaves_a_whole_journal_or_none(
     assert [path.name[0] != "." for path in bare.journals.iterdir()] == [True]
 
 
-def test_a_store_whose_making_was_killed_is_made_whole(bare: Layout) -> None:
+def test_a_store_whose_making_was_killed_is_made_whole(bare: TrackingFolders) -> None:
     assert mlflow.__version__
     (bare.home / "mlflow.db.0123abcd.partial").write_bytes(b"of an earlier version")
 

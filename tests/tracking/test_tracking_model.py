@@ -26,7 +26,7 @@ from PIL import Image
 from dgunet import network
 from dgunet.system import files
 from dgunet.system.errors import DataError
-from dgunet.tracking import Layout, deliver, start_run
+from dgunet.tracking import TrackingFolders, deliver, start_run
 from dgunet.tracking.journal.writing import JournalReader
 
 TAGS = {"stage": "train", "profile": "sample"}
@@ -43,7 +43,7 @@ def log(weights: Path, name: str) -> str:
 
 @pytest.mark.parametrize(("task", "ratio"), [("derain", None), ("cs", 10)])
 def test_another_size_is_restored(
-    project: Layout,
+    project: TrackingFolders,
     client: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -79,7 +79,7 @@ def test_another_size_is_restored(
 
 
 def test_a_lost_answer_does_not_double_the_model(
-    project: Layout, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The model was made and its id never heard; the second attempt goes on with it."""
     monkeypatch.setenv("DGUNET_TRACKING", "later")
@@ -111,7 +111,7 @@ def picture(seed: int, *shape: int) -> np.ndarray:
 
 
 def test_pictures_come_as_arrays_or_paths(
-    project: Layout, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", str(project.uri))
     weights = tmp_path / "network.safetensors"
@@ -135,7 +135,7 @@ def test_pictures_come_as_arrays_or_paths(
 
 
 def test_mlflow_serves_the_model_over_http(
-    project: Layout, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server of ``mlflow models serve`` answers a request with the restored image."""
     weights = tmp_path / "network.safetensors"

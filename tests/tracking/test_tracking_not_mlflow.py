@@ -15,8 +15,8 @@ from mlflow.exceptions import MlflowException, RestException
 from typer.testing import CliRunner
 
 from dgunet.cli.tracking_commands import tracking
-from dgunet.tracking import Layout, deliver, delivered, pending, start_run
-from dgunet.tracking.delivery.answers import is_page, is_wrong
+from dgunet.tracking import TrackingFolders, deliver, delivered, pending, start_run
+from dgunet.tracking.delivery.answers import is_missing_page, is_refusal
 from dgunet.tracking.index import in_mlflow
 from dgunet.tracking.server import mlflow_store
 
@@ -82,7 +82,7 @@ def leave(name: str) -> str:
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_such_a_server_is_named_and_every_run_is_kept(
-    bare: Layout, serve: Any, monkeypatch: pytest.MonkeyPatch, answer: str
+    bare: TrackingFolders, serve: Any, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     address = serve(*ANSWERS[answer])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
@@ -98,7 +98,7 @@ def test_such_a_server_is_named_and_every_run_is_kept(
         line = next(line for line in told.output.splitlines() if "not everything" in line)
         assert address in line
     doctor = CliRunner().invoke(tracking, ["doctor"])
-    assert doctor.exit_code == 1 and "could not be asked" in doctor.output
+    assert doctor.exit_code == 1 and "is not available" in doctor.output
     with pytest.raises((mlflow_store.TrackingError, MlflowException)):
         in_mlflow(bare)
 
@@ -161,7 +161,11 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, made_store: Any) -> 
 @pytest.mark.parametrize("answer", ["empty object", "not found page", "bad request page"])
 @pytest.mark.parametrize("lost", LOST)
 def test_a_proxy_that_answers_a_step_itself_loses_and_doubles_nothing(
-    bare: Layout, mlflow_server: str, monkeypatch: pytest.MonkeyPatch, lost: str, answer: str
+    bare: TrackingFolders,
+    mlflow_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+    lost: str,
+    answer: str,
 ) -> None:
     """``{}`` to a batch is MLflow's own answer; for all others it shows."""
     if (lost, answer) == ("log", "empty object"):
@@ -189,7 +193,7 @@ def test_a_proxy_that_answers_a_step_itself_loses_and_doubles_nothing(
 
 
 def test_another_mlflow_that_lacks_the_run_refuses_nothing(
-    bare: Layout, mlflow_server: str, made_store: Any, monkeypatch: pytest.MonkeyPatch
+    bare: TrackingFolders, mlflow_server: str, made_store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address changed half way: the run waits, and says how to send it anew."""
     monkeypatch.setenv("DGUNET_TRACKING", "later")
@@ -210,14 +214,14 @@ def test_only_mlflow_s_own_error_is_a_refusal() -> None:
     def rest(body: str) -> RestException:
         return RestException(json.loads(body))
 
-    assert is_wrong(rest('{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no run"}'))
-    assert is_wrong(MlflowException("bad id", error_code=1000))  # raised by the client itself
-    assert not is_wrong(rest('{"error_code": "INTERNAL_ERROR", "message": "x"}'))
-    assert not is_wrong(rest('{"error_code": 404, "message": "x"}'))
-    assert not is_wrong(rest('{"detail": "Not Found"}'))
-    assert not is_wrong(ValueError("x"))
+    assert is_refusal(rest('{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no run"}'))
+    assert is_refusal(MlflowException("bad id", error_code=1000))  # raised by the client itself
+    assert not is_refusal(rest('{"error_code": "INTERNAL_ERROR", "message": "x"}'))
+    assert not is_refusal(rest('{"error_code": 404, "message": "x"}'))
+    assert not is_refusal(rest('{"detail": "Not Found"}'))
+    assert not is_refusal(ValueError("x"))
     from mlflow.utils.rest_utils import get_error_code
 
     page = MlflowException("failed with error code 404", error_code=get_error_code(404))
-    assert is_page(page) and not is_wrong(page)
-    assert not is_wrong(MlflowException("code 400", error_code=get_error_code(400)))
+    assert is_missing_page(page) and not is_refusal(page)
+    assert not is_refusal(MlflowException("code 400", error_code=get_error_code(400)))

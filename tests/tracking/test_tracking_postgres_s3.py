@@ -25,8 +25,8 @@ from test_tracking_server import Server
 
 from dgunet import network
 from dgunet.system import files
-from dgunet.tools.model_promotion import register
-from dgunet.tracking import Layout, deliver, pending, start_run
+from dgunet.tools.model_promotion import register_trained
+from dgunet.tracking import TrackingFolders, deliver, pending, start_run
 from dgunet.tracking.registry import Registry
 from dgunet.tracking.server import mlflow_store
 
@@ -73,13 +73,15 @@ def server(bucket: str) -> Iterator[Server]:
 
 
 @pytest.fixture
-def project(bare: Layout, server: Server, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def project(
+    bare: TrackingFolders, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> TrackingFolders:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     return bare
 
 
 def test_runs_models_and_files_arrive_and_come_back(
-    project: Layout, server: Server, bucket: str, tmp_path: Path
+    project: TrackingFolders, server: Server, bucket: str, tmp_path: Path
 ) -> None:
     weights = tmp_path / "network.safetensors"
     network.save_network(network.DGUNet(network.preset("derain", **TINY)), weights, {})
@@ -110,7 +112,7 @@ def test_runs_models_and_files_arrive_and_come_back(
     mlflow.set_experiment(experiment_id=experiment)
     table = mlflow.load_table("per_image.json", run_ids=[run.run_id])
     assert table["psnr"].tolist() == [31.5]
-    version = register(Registry(project), "derain", profile="sample", variant="DGUNet")
+    version = register_trained(Registry(project), "derain", profile="sample", variant="DGUNet")
     loaded = mlflow.pyfunc.load_model(f"models:/{version.name}@candidate")
     image = np.random.default_rng(0).random((1, 3, 20, 33), dtype=np.float32)
     assert loaded.predict(image).shape == image.shape
@@ -121,7 +123,7 @@ def test_runs_models_and_files_arrive_and_come_back(
 
 
 def test_a_server_killed_half_way_loses_and_doubles_nothing(
-    project: Layout, server: Server, bucket: str
+    project: TrackingFolders, server: Server, bucket: str
 ) -> None:
     parts = [f"part {n}.txt" for n in range(30)]
 
@@ -155,7 +157,7 @@ def test_a_server_killed_half_way_loses_and_doubles_nothing(
     assert len(arrived()) == len(parts)
 
 
-def test_parallel_first_writers_share_one_store(project: Layout, server: Server) -> None:
+def test_parallel_first_writers_share_one_store(project: TrackingFolders, server: Server) -> None:
     def write(number: int) -> None:
         tags = {"profile": "sample"}
         with start_run("dgunet/parallel", f"run {number}", tags=tags, params={}) as run:

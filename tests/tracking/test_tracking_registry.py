@@ -17,8 +17,14 @@ from dgunet.cli import command
 from dgunet.network.official import export_official, import_official
 from dgunet.system import files
 from dgunet.system.errors import CheckpointError, EvaluationError
-from dgunet.tools.model_promotion import add_official, find, promote, register, registered_name
-from dgunet.tracking import Layout, TrackingError, start_run
+from dgunet.tools.model_promotion import (
+    add_official,
+    find_version,
+    promote_if_better,
+    register_trained,
+    registered_name,
+)
+from dgunet.tracking import TrackingError, TrackingFolders, start_run
 from dgunet.tracking.registry import Registry
 
 TINY: dict[str, Any] = {"n_feat": 8, "scale": 4, "stages": 3}
@@ -71,48 +77,50 @@ def evaluate(folder: Path, checkpoint: str, psnr: np.ndarray, dataset: str, **ta
 
 
 @pytest.fixture
-def registry(project: Layout) -> Registry:
+def registry(project: TrackingFolders) -> Registry:
     return Registry(project)
 
 
 def test_best_moves_only_on_evidence(
-    project: Layout, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = train(tmp_path, 1)
-    version = register(registry, "derain", profile="sample", variant="DGUNet")
+    version = register_trained(registry, "derain", profile="sample", variant="DGUNet")
     assert (version.name, version.number, version.checkpoint) == (NAME, "1", first)
-    again = register(registry, "derain", profile="sample", variant="DGUNet")
+    again = register_trained(registry, "derain", profile="sample", variant="DGUNet")
     assert again.number == "1", "the same weights are the same version"
     with pytest.raises(EvaluationError, match="no evaluation"):
-        promote(registry, version)
+        promote_if_better(registry, version)
     for dataset in ("Rain100L", "Rain100H"):
         evaluate(tmp_path, first, BASE, dataset)
-    outcome = promote(registry, version)
-    assert outcome.promoted and outcome.rival is None
+    outcome = promote_if_better(registry, version)
+    assert outcome.promoted and outcome.baseline is None
     assert "better than the degraded images" in outcome.text()
     with pytest.raises(EvaluationError, match="@best already"):
-        promote(registry, find(registry, NAME, "1"))
+        promote_if_better(registry, find_version(registry, NAME, "1"))
 
     second = train(tmp_path, 2)
-    worse = register(registry, "derain", profile="sample", variant="DGUNet")
+    worse = register_trained(registry, "derain", profile="sample", variant="DGUNet")
     assert worse.number == "2"
     evaluate(tmp_path, second, BASE + 0.5, "Rain100L")
-    with pytest.raises(EvaluationError, match="only one of both was evaluated on Rain100H"):
-        promote(registry, worse)
+    with pytest.raises(
+        EvaluationError, match="only one of both versions was evaluated on Rain100H"
+    ):
+        promote_if_better(registry, worse)
     evaluate(tmp_path, second, BASE - 0.5, "Rain100H")
-    assert not promote(registry, worse).promoted
+    assert not promote_if_better(registry, worse).promoted
     best = registry.with_alias(NAME, "best")
     assert best is not None and best.number == "1"
 
     third = train(tmp_path, 3, "DGUNet+")
-    better = register(registry, "derain", profile="sample", variant="DGUNet+")
+    better = register_trained(registry, "derain", profile="sample", variant="DGUNet+")
     gains = np.random.default_rng(3).normal(0.3, 0.1, len(BASE))
     for dataset in ("Rain100L", "Rain100H"):
         evaluate(tmp_path, third, BASE + gains, dataset)
-    assert promote(registry, better, dry_run=True).promoted
+    assert promote_if_better(registry, better, dry_run=True).promoted
     assert registry.with_alias(NAME, "best") == best, "a dry run moves nothing"
-    assert promote(registry, better).promoted
-    assert find(registry, NAME, None).aliases == ("best", "candidate")
+    assert promote_if_better(registry, better).promoted
+    assert find_version(registry, NAME, None).aliases == ("best", "candidate")
     described = registry.client.get_model_version(NAME, "3").description
     assert "Version 3 is better than" in described and "| Rain100L |" in described
 
@@ -130,22 +138,22 @@ def test_best_moves_only_on_evidence(
 def test_unequal_evaluations_are_refused(registry: Registry, tmp_path: Path) -> None:
     for seed, digest in ((1, "d" * 64), (2, "e" * 64)):
         checkpoint = train(tmp_path, seed)
-        version = register(registry, "derain", profile="sample", variant="DGUNet")
+        version = register_trained(registry, "derain", profile="sample", variant="DGUNet")
         evaluate(tmp_path, checkpoint, BASE, "Rain100L", **{"data.digest": digest})
         if seed == 1:
-            promote(registry, version)
+            promote_if_better(registry, version)
     with pytest.raises(EvaluationError, match="Rain100L: data_digest"):
-        promote(registry, version)
+        promote_if_better(registry, version)
 
 
 def test_a_spoilt_table_is_no_evidence(registry: Registry, tmp_path: Path) -> None:
     checkpoint = train(tmp_path, 1)
-    version = register(registry, "derain", profile="sample", variant="DGUNet")
+    version = register_trained(registry, "derain", profile="sample", variant="DGUNet")
     evaluate(tmp_path, checkpoint, BASE, "Rain100L")
-    (kept,) = registry.layout.artifacts.rglob("per_image.parquet")
+    (kept,) = registry.folders.artifacts.rglob("per_image.parquet")
     kept.write_bytes(kept.read_bytes() + b" ")
-    with pytest.raises(TrackingError, match="not the file it made"):
-        promote(registry, version)
+    with pytest.raises(TrackingError, match="was changed: its digest differs"):
+        promote_if_better(registry, version)
 
 
 def test_the_authors_weights_are_official_and_others_are_not(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import MISSING, fields
 from urllib.parse import parse_qs, unquote
 
 import pytest
@@ -10,13 +11,14 @@ from typer.testing import CliRunner
 
 from dgunet.cli import command
 from dgunet.system.errors import ConfigError
-from dgunet.tracking import Layout, delivered, start_run
+from dgunet.tracking import RunInfo, TrackingFolders, delivered, start_run
+from dgunet.tracking.index import add_delivered_run, damaged_lines
 from dgunet.tracking.run_frames import history, runs_frame
 from dgunet.tracking.run_selection import charts_url, compare_url
 
 
 @pytest.fixture
-def ablations(project: Layout, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def ablations(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> TrackingFolders:
     """Three stages of ablation, one of them again, and a training."""
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     scores = ((9, 31.0), (7, 30.5), (3, 28.0), (3, 28.5))
@@ -42,7 +44,7 @@ def column(text: str) -> list[str]:
     return [line.split("  ")[0] for line in text.splitlines()[2:]]
 
 
-def test_runs_are_filtered_sorted_and_compared(ablations: Layout) -> None:
+def test_runs_are_filtered_sorted_and_compared(ablations: TrackingFolders) -> None:
     sort = ("--sort", "psnr", "--show", "psnr", "--show", "stages")
     assert column(runs("--table", "5", *sort)) == ["stages-9", "stages-7", "stages-3", "stages-3"]
     assert column(runs("--table", "6")) == ["stages-7"]
@@ -52,12 +54,12 @@ def test_runs_are_filtered_sorted_and_compared(ablations: Layout) -> None:
     lines = {line.split()[0]: line.split()[1:] for line in compared[2:]}
     assert lines["stages"] == ["9", "7", "3", "3"] and lines["psnr"] == ["31", "30.5", "28", "28.5"]
     assert "profile" not in lines and not any("cpu" in name for name in lines)
-    assert runs("--table", "6", "--compare").startswith("only 'stages-7' is one of them")
+    assert runs("--table", "6", "--compare").startswith("only 'stages-7' matches")
     assert column(runs("--status", "finished")) == column(runs())
     for options, said in (
         (("--where", "stages"), "KEY=VALUE"),
-        (("--sort", "psrn"), "has 'psrn'. Near it are: psnr"),
-        (("--show", "xyz"), "a tag, a parameter or a metric: psnr."),
+        (("--sort", "psrn"), "has 'psrn'. Similar names: psnr"),
+        (("--show", "xyz"), "a tag, a parameter or one of the metrics psnr."),
         (("--status", "done"), "RUNNING, FINISHED, FAILED, KILLED"),
     ):
         refused = CliRunner().invoke(command(), ["runs", *options])
@@ -67,7 +69,7 @@ def test_runs_are_filtered_sorted_and_compared(ablations: Layout) -> None:
     assert CliRunner().invoke(command(), ["runs", "--table", "7"]).exit_code == 2
 
 
-def test_the_server_s_list_is_the_index_s(ablations: Layout) -> None:
+def test_the_server_s_list_is_the_index_s(ablations: TrackingFolders) -> None:
     waiting = runs("--links")
     assert waiting.splitlines()[-1].endswith("dgunet tracking sync")
     assert CliRunner().invoke(command(), ["tracking", "sync"]).exit_code == 0
@@ -75,7 +77,7 @@ def test_the_server_s_list_is_the_index_s(ablations: Layout) -> None:
     assert sorted(runs("--show", "psnr", "--show", "stages", "--server").splitlines()) == local
 
 
-def test_runs_become_frames_with_numbers_as_numbers(ablations: Layout) -> None:
+def test_runs_become_frames_with_numbers_as_numbers(ablations: TrackingFolders) -> None:
     CliRunner().invoke(command(), ["tracking", "sync"])
     known = [info for info in delivered(ablations) if info.stage == "ablate"]
     frame = runs_frame(known)
@@ -85,7 +87,7 @@ def test_runs_become_frames_with_numbers_as_numbers(ablations: Layout) -> None:
     assert points.values.tolist() == [["stages-9", 0, 31.0], ["stages-7", 0, 30.5]]
 
 
-def test_links_open_the_newest_run_of_each_name(ablations: Layout) -> None:
+def test_links_open_the_newest_run_of_each_name(ablations: TrackingFolders) -> None:
     CliRunner().invoke(command(), ["tracking", "sync"])
     told = runs("--table", "5", "--stage", "ablate", "--links").splitlines()
     charts, compare = (line.split()[-1] for line in told[-2:])
@@ -97,3 +99,17 @@ def test_links_open_the_newest_run_of_each_name(ablations: Layout) -> None:
     ids = json.loads(parse_qs(unquote(compare).partition("?")[2])["runs"][0])
     assert ids == [known[i].run_id for i in (0, 1, 3)]
     assert compare_url(known[:1]) is None
+
+
+def test_the_state_of_the_code_is_typed_and_its_line_stays_a_text(bare: TrackingFolders) -> None:
+    texts = {one.name: one.name for one in fields(RunInfo) if one.default_factory is MISSING}
+    states = {"a": True, "b": False, "c": None}
+    for journal, dirty in states.items():
+        add_delivered_run(bare, RunInfo(**texts | {"journal": journal, "dirty": dirty}))  # type: ignore[arg-type]
+    lines = [json.loads(line) for line in bare.index.read_text().splitlines()]
+    assert [line["dirty"] for line in lines] == ["true", "false", "unknown"]
+    assert {info.journal: info.dirty for info in delivered(bare)} == states
+    odd = {key: value for key, value in lines[0].items() if key != "sum"} | {"dirty": True}
+    with bare.index.open("a") as file:
+        file.write(json.dumps(odd) + "\n")
+    assert damaged_lines(bare) == [(4, "the field 'dirty' is of the wrong type")]

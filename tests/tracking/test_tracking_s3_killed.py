@@ -16,7 +16,7 @@ import pytest
 from test_tracking_server import Server
 
 from dgunet.system import files
-from dgunet.tracking import Layout, deliver, pending, start_run
+from dgunet.tracking import TrackingFolders, deliver, pending, start_run
 from dgunet.tracking.server import mlflow_store
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
@@ -61,7 +61,7 @@ def server(bucket: S3Server, made_store: Path, tmp_path: Path) -> Iterator[Serve
 
 
 def test_an_artifact_cut_off_is_kept_here_and_delivered_later(
-    bare: Layout,
+    bare: TrackingFolders,
     bucket: S3Server,
     server: Server,
     tmp_path: Path,

@@ -23,10 +23,10 @@ from typer.testing import CliRunner
 from dgunet.cli.tracking_commands import tracking
 from dgunet.system import address
 from dgunet.system.address import Address, redact
-from dgunet.tracking import Layout, delivered, lookup, pending, start_run
+from dgunet.tracking import TrackingFolders, delivered, lookup, pending, start_run
 from dgunet.tracking.run_selection import charts_url, run_url
 from dgunet.tracking.server import mlflow_store
-from dgunet.tracking.server.health import Away, ask
+from dgunet.tracking.server.health import StoreUnavailable, ask
 
 USER, PASSWORD = "alice-of-the-lab", "p:w/d@9?#%&"
 TAGS = {"stage": "train", "profile": "sample"}
@@ -205,7 +205,7 @@ def silent(text: str) -> bool:
     return not any(form in text for form in forms)
 
 
-def told_by_all_verbs(layout: Layout) -> str:
+def told_by_all_verbs(layout: TrackingFolders) -> str:
     """What every verb that names the store says."""
     verbs = [["init"], ["status"], ["sync"], ["doctor"]]
     if layout.uri.scheme == "http":
@@ -217,7 +217,7 @@ def told_by_all_verbs(layout: Layout) -> str:
 
 
 def test_a_run_arrives_at_a_server_that_wants_a_password(
-    bare: Layout,
+    bare: TrackingFolders,
     guarded: Server,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -293,7 +293,7 @@ LOGIN = f"{USER}:{quote(PASSWORD, safe='')}"
     ],
 )
 def test_a_store_that_cannot_be_reached_keeps_the_run_and_the_secret(
-    bare: Layout,
+    bare: TrackingFolders,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     address: str,
@@ -314,7 +314,7 @@ def test_a_store_that_cannot_be_reached_keeps_the_run_and_the_secret(
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql+pymysql"])
 def test_a_database_that_lets_in_and_says_nothing_of_use(
-    bare: Layout,
+    bare: TrackingFolders,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     kind: str,
@@ -339,7 +339,7 @@ def test_a_database_that_lets_in_and_says_nothing_of_use(
     assert holders(bare.home) == []
 
 
-def test_an_error_in_a_stage_is_recorded_without_its_secrets(bare: Layout) -> None:
+def test_an_error_in_a_stage_is_recorded_without_its_secrets(bare: TrackingFolders) -> None:
     with (
         pytest.raises(RuntimeError),
         start_run("dgunet/x", "n", tags=TAGS, params={}),
@@ -349,12 +349,12 @@ def test_an_error_in_a_stage_is_recorded_without_its_secrets(bare: Layout) -> No
 
 
 def test_a_query_in_a_server_s_address_is_refused_with_the_way_out() -> None:
-    with pytest.raises(Away, match="MLFLOW_TRACKING_TOKEN"):
+    with pytest.raises(StoreUnavailable, match="MLFLOW_TRACKING_TOKEN"):
         ask(Address("http://127.0.0.1:9/?token=x"))
 
 
 def test_the_user_interface_is_started_without_a_secret_among_its_arguments(
-    bare: Layout, tmp_path: Path
+    bare: TrackingFolders, tmp_path: Path
 ) -> None:
     """`ps` shows the arguments to everybody."""
     seen = tmp_path / "mlflow" / "__main__.py"
@@ -383,7 +383,7 @@ def test_the_user_interface_is_started_without_a_secret_among_its_arguments(
 
 
 def test_the_pause_of_one_address_is_not_another_s(
-    bare: Layout, monkeypatch: pytest.MonkeyPatch
+    bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{LOGIN}@a")
     mlflow_store.BackOff(bare).start(f"refused http://{LOGIN}@a")

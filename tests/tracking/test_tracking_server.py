@@ -22,8 +22,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dgunet.cli.tracking_commands import tracking
-from dgunet.tracking import Layout, deliver, delivered, pending, start_run
-from dgunet.tracking.journal.writing import journals_in
+from dgunet.tracking import TrackingFolders, deliver, delivered, pending, start_run
+from dgunet.tracking.journal.writing import readable_journals
 from dgunet.tracking.server import health, mlflow_store
 
 TAGS = {"stage": "train", "profile": "sample"}
@@ -94,7 +94,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> Iterat
 
 
 def test_a_server_killed_half_way_loses_and_doubles_nothing(
-    bare: Layout, server: Server, monkeypatch: pytest.MonkeyPatch
+    bare: TrackingFolders, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     files = [f"part {n}.txt" for n in range(40)]
@@ -151,7 +151,7 @@ def test_a_server_killed_half_way_loses_and_doubles_nothing(
     reason="opt-in, starts a server twice: DGUNET_INTEGRATION=1",
 )
 def test_what_a_full_server_refuses_arrives_when_it_has_room(
-    bare: Layout, server: Server, monkeypatch: pytest.MonkeyPatch
+    bare: TrackingFolders, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server's own system refuses the large file, as a full disk does; nothing is mocked."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
@@ -206,7 +206,7 @@ def away(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_a_server_that_is_away_is_asked_once(
-    bare: Layout,
+    bare: TrackingFolders,
     away: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -229,7 +229,7 @@ def test_a_server_that_is_away_is_asked_once(
 
 
 def test_a_slow_server_does_not_hold_up_the_work(
-    bare: Layout, monkeypatch: pytest.MonkeyPatch
+    bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, answer, too_late = threading.Event(), threading.Event(), threading.Event()
 
@@ -254,7 +254,7 @@ def test_a_slow_server_does_not_hold_up_the_work(
             assert not too_late.is_set(), "the steps waited for the answer"
             answer.set()
         httpd.shutdown()
-    (reader,) = journals_in(bare.journals)
+    (reader,) = readable_journals(bare.journals)
     steps = [event["step"] for event in reader.events() if event["kind"] == "metrics"]
     assert steps == list(range(50)) and reader.ended()
 
@@ -273,7 +273,7 @@ def test_big_files_have_more_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "5", "the user's setting wins"
 
 
-def test_the_pause_doubles_and_ends(bare: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pause_doubles_and_ends(bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://a")
     now = [1000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
@@ -296,7 +296,7 @@ def test_the_pause_doubles_and_ends(bare: Layout, monkeypatch: pytest.MonkeyPatc
 
 
 def test_quiet_settings_are_gone_afterwards(
-    project: Layout, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[Any]
+    project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[Any]
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)

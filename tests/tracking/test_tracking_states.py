@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from dgunet.tracking import Layout, deliver, delivered, start_run
-from dgunet.tracking.journal.writing import journals_in
+from dgunet.tracking import TrackingFolders, deliver, delivered, start_run
+from dgunet.tracking.journal.writing import readable_journals
 
 STAGE = """
 import sys, time
@@ -35,7 +35,7 @@ def start(name: str, body: str) -> subprocess.Popen[str]:
     )
 
 
-def test_every_end_has_its_status_and_reason(project: Layout, client: Any) -> None:
+def test_every_end_has_its_status_and_reason(project: TrackingFolders, client: Any) -> None:
     ended = {
         "fails": start("fails", "raise DataError('a.png is torn.', 'Copy it\\nagain.')"),
         "leaves": start("leaves", "sys.exit(3)"),
@@ -62,12 +62,15 @@ def test_every_end_has_its_status_and_reason(project: Layout, client: Any) -> No
         "done": ("FINISHED", ""),
         "term": ("KILLED", "terminated (SIGTERM)"),
         "int": ("KILLED", "interrupted (Ctrl-C)"),
-        "kill": ("KILLED", "the process died without a word (killed, or the machine stopped)"),
+        "kill": (
+            "KILLED",
+            "the process died before its end was recorded (killed, or machine stopped)",
+        ),
     }
     assert all(run.data.metrics == {"loss": 1.0} for run in runs.values())
 
 
-def test_the_error_itself_goes_on(project: Layout) -> None:
+def test_the_error_itself_goes_on(project: TrackingFolders) -> None:
     with (
         pytest.raises(ZeroDivisionError),
         start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}),
@@ -78,7 +81,7 @@ def test_the_error_itself_goes_on(project: Layout) -> None:
 
 
 def test_somebody_elses_sigterm_handler_stays(
-    bare: Layout, monkeypatch: pytest.MonkeyPatch
+    bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     heard: list[int] = []
@@ -90,12 +93,12 @@ def test_somebody_elses_sigterm_handler_stays(
     finally:
         signal.signal(signal.SIGTERM, before)
     assert heard == [signal.SIGTERM]
-    (reader,) = journals_in(bare.journals)
+    (reader,) = readable_journals(bare.journals)
     assert reader.events()[-1]["status"] == "FINISHED"
 
 
 def test_projects_write_at_once_to_a_store_that_is_not_there(
-    bare: Layout, monkeypatch: pytest.MonkeyPatch
+    bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parallel first users would each migrate the fresh sqlite file, and spoil it for ever."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{bare.home / 'shared.db'}")
@@ -112,19 +115,19 @@ def test_projects_write_at_once_to_a_store_that_is_not_there(
     for writer in writers:
         _, told = writer.communicate(timeout=120)
         assert (writer.returncode, told) == (0, "")
-    runs = [info for home in homes for info in delivered(Layout(home))]
+    runs = [info for home in homes for info in delivered(TrackingFolders(home))]
     assert [info.name for info in runs] == [home.name for home in homes]
     assert len({info.run_id for info in runs}) == 3
     assert not list(bare.home.glob("*.partial"))
 
 
-def test_a_stopped_training_goes_on_in_its_own_run(project: Layout, client: Any) -> None:
+def test_a_stopped_training_goes_on_in_its_own_run(project: TrackingFolders, client: Any) -> None:
     """Also when nothing of the first part had reached MLflow before the second began."""
     first = start("part 1", WAIT)
     assert first.stdout is not None and first.stdout.readline() == "ready\n"
     first.send_signal(signal.SIGKILL)
     first.wait(20)
-    (journal,) = journals_in(project.journals)
+    (journal,) = readable_journals(project.journals)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DGUNET_TRACKING", "later")
         tags = {"profile": "sample", "resumed.journal": journal.id}
@@ -139,7 +142,7 @@ def test_a_stopped_training_goes_on_in_its_own_run(project: Layout, client: Any)
 
 
 def test_the_machine_s_load_is_recorded_beside_the_run(
-    project: Layout, client: Any, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={"seed": 3}) as run:

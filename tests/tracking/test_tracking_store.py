@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 from dgunet.cli import command
 from dgunet.cli.tracking_commands import tracking
 from dgunet.system.errors import ConfigError
-from dgunet.tracking import Layout, TrackingError, delivered, ensure_store, start_run
+from dgunet.tracking import TrackingError, TrackingFolders, delivered, ensure_store, start_run
 
 TAGS = {"stage": "train", "profile": "sample"}
 
 
-def test_a_made_store_is_left_alone(project: Layout) -> None:
+def test_a_made_store_is_left_alone(project: TrackingFolders) -> None:
     database = project.home / "mlflow.db"
     before = database.read_bytes()
     assert str(ensure_store()) == f"sqlite:///{database}"
@@ -26,7 +26,7 @@ def test_a_made_store_is_left_alone(project: Layout) -> None:
 
 
 def test_a_server_or_another_database_is_not_touched(
-    bare: Layout, monkeypatch: pytest.MonkeyPatch
+    bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for uri in ("http://127.0.0.1:9", "postgresql://nobody@127.0.0.1:9/x"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -34,12 +34,12 @@ def test_a_server_or_another_database_is_not_touched(
     assert sorted(path.name for path in bare.home.iterdir()) == ["params.yaml"]
 
 
-def test_half_made_and_foreign_files_are_named(bare: Layout) -> None:
+def test_half_made_and_foreign_files_are_named(bare: TrackingFolders) -> None:
     database = bare.home / "mlflow.db"
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("create table runs (a)")
         connection.execute("create table _alembic_tmp_runs (a)")
-    with pytest.raises(TrackingError, match=r"mlflow\.db is a half-made MLflow database"):
+    with pytest.raises(TrackingError, match=r"mlflow\.db is an incomplete MLflow database"):
         ensure_store()
     database.write_text("not a database, " * 100)
     with pytest.raises(TrackingError, match=r"mlflow\.db is not an MLflow database.*Move it away"):
@@ -50,7 +50,7 @@ def test_half_made_and_foreign_files_are_named(bare: Layout) -> None:
 
 
 def test_cli_tells_what_waits_and_sends_it(
-    project: Layout, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     with start_run("dgunet/table-1-deraining", "train derain", tags=TAGS, params={}):
@@ -67,7 +67,7 @@ def test_cli_tells_what_waits_and_sends_it(
     assert (again.exit_code, again.output) == (0, f"sent 0 runs to {project.uri}; 0 left\n")
 
 
-def test_runs_are_listed_and_chosen(bare: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_listed_and_chosen(bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     for table, stage in ((1, "train"), (1, "evaluate"), (5, "ablate")):
         tags = {"stage": stage, "profile": "sample"}
@@ -85,17 +85,17 @@ def test_runs_are_listed_and_chosen(bare: Layout, monkeypatch: pytest.MonkeyPatc
     assert names("--campaign", "paper-local") == []
 
 
-def test_the_interface_names_a_port_that_is_taken(project: Layout) -> None:
+def test_the_interface_names_a_port_that_is_taken(project: TrackingFolders) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         told = CliRunner().invoke(tracking, ["ui", "--port", port])
     assert told.exit_code == 1 and isinstance(told.exception, ConfigError)
-    assert f"port {port} already" in told.exception.message
+    assert f"port {port} is already in use" in told.exception.message
 
 
 @pytest.mark.parametrize("note", ["", "[]", "{", '{"until": "soon"}', '{"uri": 5}', "\0"])
 def test_a_broken_note_about_a_server_stops_nothing(
-    project: Layout, monkeypatch: pytest.MonkeyPatch, note: str
+    project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, note: str
 ) -> None:
     project.state.mkdir()
     project.back_off.write_text(note)

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from test_training_distributed import torchrun
 
-from dgunet.tracking import Layout, deliver, pending
+from dgunet.tracking import TrackingFolders, deliver, pending
 from dgunet.tracking.server import mlflow_store
 
 SOON = 60
@@ -46,7 +46,7 @@ def test_workers_end_with_torchrun_and_the_rerun_makes_the_one_finished_run(
     assert not out.exists()
     for name in ("MLFLOW_TRACKING_URI", "DGUNET_TRACKING", "RANK"):
         monkeypatch.delenv(name, raising=False)
-    layout = Layout(small.home)
+    layout = TrackingFolders(small.home)
     assert [info.status for info in pending(layout)] in (["RUNNING"], ["FAILED"])
 
     process = torchrun(small, out)

@@ -6,10 +6,10 @@ takes 50 GB, and the largest photographs (SIDD) have 16 million pixels.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 
+from dgunet.system import environment
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import shorten
 
@@ -23,8 +23,12 @@ class Limit:
         usual: default value.
     """
 
-    variable: str
-    usual: int
+    variable: environment.EnvironmentVariable[str]
+
+    @property
+    def usual(self) -> int:
+        """The bound without the variable."""
+        return int(self.variable.default)
 
     @property
     def value(self) -> int:
@@ -33,12 +37,12 @@ class Limit:
         Raises:
             ConfigError: if the variable is not a whole number from 1 to 10^15.
         """
-        text = os.environ.get(self.variable, "").strip()
-        if not text:
+        if not self.is_raised:
             return self.usual
+        text = self.variable.get()
         if not re.fullmatch(r"[1-9][0-9]{0,14}", text):
             raise ConfigError(
-                f"the environment variable {self.variable} is {shorten(text)}.",
+                f"the environment variable {self.variable.name} is {shorten(text)}.",
                 f"Give a whole number from 1 to 10^15; the default is {self.usual}.",
             )
         return int(text)
@@ -46,27 +50,29 @@ class Limit:
     @property
     def is_raised(self) -> bool:
         """Whether the variable is set."""
-        return bool(os.environ.get(self.variable, "").strip())
+        return self.variable.is_given()
 
     @property
     def hint(self) -> str:
         """How to raise the limit."""
-        return f"If you trust it, raise the limit: set {self.variable}=NUMBER in the environment."
+        return (
+            f"If you trust it, raise the limit: set {self.variable.name}=NUMBER in the environment."
+        )
 
 
-ENTRIES = Limit("DGUNET_MAX_ENTRIES", 200_000)
+ENTRIES = Limit(environment.MAX_ENTRIES)
 """Files and folders in an archive."""
 
-FOLDERS = Limit("DGUNET_MAX_FOLDERS", 10_000)
+FOLDERS = Limit(environment.MAX_FOLDERS)
 """Folders in an archive, and folders that are searched for a dataset."""
 
-UNPACKED_GB = Limit("DGUNET_MAX_UNPACKED_GB", 200)
+UNPACKED_GB = Limit(environment.MAX_UNPACKED_GB)
 """Unpacked size of an archive in gigabytes (10^9 bytes)."""
 
 UNPACKED_RATIO = 100
 """Unless the variable is set, maximum ratio of unpacked to packed size (beyond 1 GB)."""
 
-PIXELS = Limit("DGUNET_MAX_PIXELS", 178_956_970)
+PIXELS = Limit(environment.MAX_PIXELS)
 """Pixels of one image; Pillow's own limit."""
 
 NESTED = 32

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from dgunet.system import files
+from dgunet.system import environment, files
 from dgunet.system.errors import DgunetError
 from dgunet.system.reading import read_mapping
 
-CACHE = "DGUNET_CACHE"
-"""Environment variable with the folder of the notes; the default is the user's cache."""
+CACHE = environment.CACHE.name
+"""The environment variable that names the folder of the notes, in place of the user's cache."""
 
 MOST_NOTES = 1000
 """Maximum number of notes; the oldest are removed."""
@@ -38,9 +38,9 @@ def notes_folder() -> Path:
     Raises:
         FileNotFoundError: for a user without a home directory.
     """
-    if named := os.environ.get(CACHE):
-        return Path(named) / "verified"
-    base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111
+    if named := environment.CACHE.get():
+        return named / "verified"
+    base = Path(environment.USER_CACHE.get() or os.path.expanduser("~/.cache"))  # noqa: PTH111
     if not base.is_absolute():
         raise FileNotFoundError(f"{base} is not absolute")
     return base / "dgunet" / "verified"

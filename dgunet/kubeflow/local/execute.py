@@ -15,11 +15,13 @@ from typing import Any
 from kfp import components, local
 
 from dgunet.system.errors import DgunetError
+from dgunet.system.logs import log_to_stderr
 from dgunet.system.reading import read_mapping
 
 
 def main(folder: Path) -> None:
     """Run what ``folder`` says: ``pipeline.yaml`` with ``arguments.json`` as ``how.json`` says."""
+    log_to_stderr()
     how = read_mapping(folder / "how.json")
     # The runner puts this path into shell scripts as it is: a space in it would end the command.
     sys.executable = shlex.quote(sys.executable)

@@ -22,12 +22,11 @@ from dgunet.kubeflow.local.expected_outputs import Result, check_outputs, presen
 from dgunet.kubeflow.pipeline.compiling import with_image
 from dgunet.kubeflow.run_records import Record
 from dgunet.kubeflow.steps.close_campaign import CAMPAIGN
-from dgunet.system import files
+from dgunet.system import environment, files
 from dgunet.system.address import redact
 from dgunet.system.errors import DgunetError
-from dgunet.tracking import Layout as Store
-from dgunet.tracking import follow
-from dgunet.tracking.run import mode_from
+from dgunet.tracking import TrackingFolders, follow
+from dgunet.tracking.run import tracking_mode
 
 PATIENCE = 20
 """Seconds that steps get to write their checkpoints after they were told to stop."""
@@ -145,7 +144,7 @@ def _prepare(job: Job) -> tuple[Record, Path]:
 
 def _marks(run_id: str) -> dict[str, str]:
     """How the run's steps call themselves in MLflow; one process sends what they all tell."""
-    tracking = mode_from(os.environ, "later")
+    tracking = tracking_mode(environment.TRACKING.get(), "later")
     return {CAMPAIGN: run_id, "KFP_RUN_ID": run_id, "DGUNET_TRACKING": tracking}
 
 
@@ -154,13 +153,12 @@ def _execute(
 ) -> int:
     """The exit status of the process that runs everything; it leaves nothing behind."""
     # What a step prints is already in the order it happened in.
-    environment = os.environ | _marks(record.run_id) | {"PYTHONUNBUFFERED": "1"}
-    environment |= {"DGUNET_HOME": str(job.home)}
+    changes = _marks(record.run_id) | {"PYTHONUNBUFFERED": "1", "DGUNET_HOME": str(job.home)}
     command = [sys.executable, "-m", "dgunet.kubeflow.local.execute", str(log.parent)]
     process = subprocess.Popen(
         command,
         cwd=job.home,
-        env=environment,
+        env=environment.for_child(changes),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -220,11 +218,11 @@ def _stoppable() -> Iterator[None]:
 @contextmanager
 def _sending(home: Path) -> Iterator[None]:
     """Deliver to MLflow what the steps tell, while they go on; unless that is switched off."""
-    if os.environ.get("DGUNET_TRACKING"):
+    if environment.TRACKING.get():
         yield
         return
     stop = threading.Event()
-    sender = threading.Thread(target=follow, args=(Store.at(home), stop), daemon=True)
+    sender = threading.Thread(target=follow, args=(TrackingFolders.at(home), stop), daemon=True)
     sender.start()
     try:
         yield
@@ -254,7 +252,7 @@ def _last_words(log: Path) -> str:
 
 def _check_scratch() -> None:
     """Refuse to begin where no step could write its program to the temporary folder."""
-    folder = os.environ.get("TMPDIR") or "/tmp"
+    folder = environment.TEMPORARY.get()
     try:
         with tempfile.TemporaryFile(dir=folder) as handle:
             handle.write(bytes(SCRATCH_BYTES))

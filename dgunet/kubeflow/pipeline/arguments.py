@@ -16,7 +16,7 @@ from dgunet.kubeflow.steps.data_source import check_source
 from dgunet.kubeflow.steps.dnd_records import read_records
 from dgunet.kubeflow.submission.data_origin import for_a_cluster, on_this_machine
 from dgunet.network import preset
-from dgunet.project import TRAINING_SETS, Layout, model_key, test_sets
+from dgunet.project import TRAINING_SETS, ProjectFolders, model_key, test_sets
 from dgunet.system.address import Address
 from dgunet.system.errors import ConfigError
 from dgunet.system.files import sha256_file
@@ -35,7 +35,7 @@ def run_arguments(
     *,
     params: str,
     asked: Sequence[str],
-    here: Layout,
+    here: ProjectFolders,
     on_cluster: bool,
     image_digest: str = "",
 ) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _typed(name: str, text: str, kind: str) -> Any:
     return parse_json(text, name, kind=ConfigError)
 
 
-def _default(name: str, values: Mapping[str, Any], params: Params, here: Layout) -> Any:
+def _default(name: str, values: Mapping[str, Any], params: Params, here: ProjectFolders) -> Any:
     """What the paper has; None where the pipeline's own default, or none, is right."""
     task = check_task(values.get("task", "derain"))
     if name == "networks":
@@ -143,7 +143,7 @@ def _default(name: str, values: Mapping[str, Any], params: Params, here: Layout)
     return None
 
 
-def _own_weights(values: Mapping[str, Any], here: Layout) -> dict[str, str]:
+def _own_weights(values: Mapping[str, Any], here: ProjectFolders) -> dict[str, str]:
     """The project's own network of the task asked for, if it was trained here."""
     task = check_task(values.get("task", "derain"))
     key = model_key(task, values.get("variant", "DGUNet"), values.get("ratio") or None)

@@ -1,41 +1,46 @@
-"""The end of a pipeline run: its MLflow runs are closed, and one run says how it went."""
+"""The last step of a pipeline run: close its MLflow runs and record how the pipeline ended."""
 
 from __future__ import annotations
 
-import os
-import sys
+import logging
 
 from dgunet.project import EXPERIMENTS
+from dgunet.system import environment
 from dgunet.system.address import redact
 from dgunet.system.errors import DgunetError
+from dgunet.system.logs import log_to_stderr
 from dgunet.terms import RunTags
-from dgunet.tracking import Layout, deliver, start_run
+from dgunet.tracking import TrackingFolders, deliver, start_run
 from dgunet.tracking.server import mlflow_store
 
-CAMPAIGN = "DGUNET_CAMPAIGN"
+CAMPAIGN = environment.CAMPAIGN.name
+
+_LOG = logging.getLogger(__name__)
 
 
 class PipelineFailedError(DgunetError):
-    """A step of a pipeline run failed; ends the campaign's own MLflow run as FAILED."""
+    """A step of a pipeline run failed; ends the MLflow run of the campaign as FAILED."""
 
 
 def close_campaign(state: str, what: str, error: str = "") -> str:
-    """Deliver what waits, end runs that a dead pod left open, and record how the pipeline ended.
+    """Deliver waiting runs, end runs that dead pods left open, and record the pipeline's end.
 
-    The campaign is the one that ``DGUNET_CAMPAIGN`` names, which marks all runs of one pipeline.
+    The campaign is the one of ``DGUNET_CAMPAIGN``, which all runs of one pipeline run carry as a
+    tag.
 
     Args:
-        state: as Kubeflow says it, e.g. ``SUCCEEDED`` or ``FAILED``.
+        state: final state as Kubeflow reports it, e.g. ``SUCCEEDED`` or ``FAILED``.
         what: the step, or group of steps, that ended.
-        error: why, if it failed.
+        error: reason of a failure.
 
     Returns:
         One line for the log.
     """
-    campaign = os.environ.get(CAMPAIGN) or "unnamed"
-    layout = Layout.at()
-    tracked = os.environ.get("DGUNET_TRACKING") != "off"
-    closed = _end_open_runs(layout, campaign) if tracked else 0
+    log_to_stderr()
+    campaign = environment.CAMPAIGN.get() or "unnamed"
+    mode = environment.TRACKING.get()
+    # With "later", the process that delivers also ends runs of dead processes.
+    closed = 0 if mode in ("off", "later") else _end_open_runs(TrackingFolders.at(), campaign)
     line = redact(f"campaign {campaign}: {what} {state}" + (f": {error}" if error else ""))
     more = {"pipeline.state": state, "pipeline.step": what}
     tags = RunTags("campaign", more=more).to_dict()
@@ -46,26 +51,24 @@ def close_campaign(state: str, what: str, error: str = "") -> str:
             if state != "SUCCEEDED":
                 raise PipelineFailedError(line)
     except PipelineFailedError:
-        pass  # the run has it; the pipeline's own state is not this step's to change
+        pass  # recorded in MLflow; this step must not change the state of the pipeline
     return f"{line}; {closed} unfinished runs closed"
 
 
-def _end_open_runs(layout: Layout, campaign: str) -> int:
-    """End this campaign's RUNNING runs as KILLED; 0 and a word if MLflow cannot be asked."""
-    if os.environ.get("DGUNET_TRACKING") == "later":
-        return 0  # the process that delivers also ends what died
-    deliver(layout)
+def _end_open_runs(folders: TrackingFolders, campaign: str) -> int:
+    """End this campaign's RUNNING runs as KILLED; 0 and a log line if MLflow is unavailable."""
+    deliver(folders)
     try:
-        mlflow_store.ask(layout.uri)
+        mlflow_store.ask(folders.uri)
         with mlflow_store.quiet_mlflow():
-            client = mlflow_store.client(mlflow_store.ensure_store(layout))
+            client = mlflow_store.client(mlflow_store.ensure_store(folders))
             experiments = [found.experiment_id for found in client.search_experiments()]
             mine = f"tags.campaign = '{campaign}' and attributes.status = 'RUNNING'"
             runs = list(client.search_runs(experiments, mine)) if experiments else []
             for run in runs:
-                client.set_tag(run.info.run_id, "error", "its step ended without a word")
+                client.set_tag(run.info.run_id, "error", "its step ended without a result")
                 client.set_terminated(run.info.run_id, "KILLED")
             return len(runs)
-    except Exception as error:  # whatever MLflow or the network throws: the end must be recorded
-        print(f"dgunet: open runs were not closed: {mlflow_store.one_line(error)}", file=sys.stderr)
+    except Exception as error:  # any error of MLflow or the network: the end must be recorded
+        _LOG.warning("open runs were not closed: %s", mlflow_store.one_line(error))
         return 0

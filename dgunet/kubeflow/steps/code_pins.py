@@ -6,15 +6,15 @@ pipelines pass these as parameters, and every step refuses to run with others th
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from dgunet.evaluation.protocols import PROTOCOLS
-from dgunet.system import files
+from dgunet.system import environment, files
 from dgunet.system.errors import ConfigError
+from dgunet.system.logs import log_to_stderr
 
 SOURCES = (".py", ".json", ".csv", ".yaml", ".j2")
-IMAGE = "DGUNET_IMAGE_DIGEST"
+IMAGE = environment.IMAGE_DIGEST.name
 """The environment variable that says which image a container runs."""
 
 
@@ -40,17 +40,19 @@ def protocol_versions() -> str:
 
 def image_digest() -> str:
     """The image that this process runs in, as the cluster was told; "" outside of one."""
-    return os.environ.get(IMAGE, "")
+    return environment.IMAGE_DIGEST.get()
 
 
 def check_pins(*, code: str, image: str = "", protocols: str = "") -> None:
-    """Refuse to compute with other code, protocols or another image than the pipeline was given.
+    """Begin a pipeline step: refuse other code, protocols or another image than the pipeline's.
 
+    Every component calls this first, so it also shows the library's messages on standard error.
     An empty ``image`` or ``protocols`` is not checked.
 
     Raises:
         ConfigError: naming both sides.
     """
+    log_to_stderr()
     pairs = (
         ("code_version", code, code_version()),
         ("protocols", protocols, protocol_versions()),

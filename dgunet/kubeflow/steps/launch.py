@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 from dgunet.config import parse_params
 from dgunet.steps.train import train_network
+from dgunet.system import environment
 from dgunet.system.errors import DgunetError
-from dgunet.system.parent_process import VARIABLE
 
 
 def train_on_machine(
@@ -48,7 +48,9 @@ def train_on_machine(
         params_file.write_text(params, encoding="utf-8")
         command = train_command(task, variant, ratio, params_file, store, out)
         done = subprocess.run(
-            torchrun(count) + command, check=False, env=os.environ | {VARIABLE: str(os.getpid())}
+            torchrun(count) + command,
+            check=False,
+            env=environment.for_child({environment.PARENT.name: str(os.getpid())}),
         )
     if done.returncode:
         raise DgunetError(

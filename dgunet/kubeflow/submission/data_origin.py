@@ -12,11 +12,12 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from dgunet.config import Params
-from dgunet.project import Layout
+from dgunet.project import ProjectFolders
 from dgunet.system.address import redact
 from dgunet.system.errors import ConfigError
+from dgunet.system.git import git_output
 from dgunet.system.reading import read_text, shorten
-from dgunet.tracking.provenance import UNKNOWN, data_digest, why_unknown
+from dgunet.tracking.provenance import UNKNOWN, commit_unknown_reason, data_digest
 
 POINTER = "data.dvc"
 SCP = re.compile(r"^(?P<login>[\w.-]+@[\w.-]+):/?(?P<path>.+)$")
@@ -26,7 +27,7 @@ DVC_SECONDS = 900
 BY_HAND = "Or name other data: -p data_source=ADDRESS -p data_version=COMMIT."
 
 
-def on_this_machine(here: Layout, params: Params) -> tuple[str, str]:
+def on_this_machine(here: ProjectFolders, params: Params) -> tuple[str, str]:
     """The profile's folder of official trees, and what ``data.dvc`` says of it.
 
     Raises:
@@ -52,7 +53,7 @@ def for_a_cluster(home: Path) -> tuple[str, str]:
     """
     head = _git(home, "rev-parse", "HEAD")
     if head is None:
-        reason, fix = why_unknown(home)
+        reason, fix = commit_unknown_reason(home)
         raise ConfigError(f"{reason}; pods read the code's commit.", f"{fix} {BY_HAND}")
     if _git(home, "cat-file", "-e", f"HEAD:{POINTER}") is None:
         raise ConfigError(f"{POINTER} is not in the commit {head[:12]}.", f"Commit it. {BY_HAND}")
@@ -163,11 +164,4 @@ def _own_remotes(home: Path) -> list[str]:
 
 
 def _git(home: Path, *arguments: str) -> str | None:
-    command = ["git", "--no-optional-locks", "-C", str(home), *arguments]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    return git_output(home, *arguments, seconds=30)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,18 +12,17 @@ from urllib.parse import SplitResult, urlsplit
 
 import kfp_server_api
 import urllib3
-from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
+from dgunet.system import environment
 from dgunet.system.address import Address, redact
 from dgunet.system.errors import ConfigError, DgunetError
 from dgunet.system.reading import read_text, shorten
 
-TOKEN = "DGUNET_KFP_TOKEN"
-COOKIE = "DGUNET_KFP_COOKIE"
-HOST = "KF_PIPELINES_ENDPOINT"
-UI_HOST = "KF_PIPELINES_UI_ENDPOINT"
-"""The last two are kfp's own."""
+TOKEN = environment.KFP_TOKEN.name
+COOKIE = environment.KFP_COOKIE.name
+HOST = environment.KFP_ENDPOINT.name
+"""kfp's own."""
 
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 SECRET_BYTES = 64 << 10
@@ -97,10 +95,9 @@ def find_access(
         ConfigError: if no host is known, a file cannot be read, or a token would go over the
             network in the open.
     """
-    environment = os.environ
-    own = Path(environment.get(KF_PIPELINES_SA_TOKEN_ENV) or KF_PIPELINES_SA_TOKEN_PATH)
+    own = environment.KFP_TOKEN_PATH.get()
     inside = own.is_file()
-    address = (host or environment.get(HOST) or (IN_CLUSTER if inside else "")).rstrip("/")
+    address = (host or environment.KFP_ENDPOINT.get() or (IN_CLUSTER if inside else "")).rstrip("/")
     if not address:
         raise ConfigError("no server.", f"Name it with --host, or in {HOST}.")
     if "://" not in address:
@@ -109,8 +106,8 @@ def find_access(
         raise ConfigError(
             f"the address {address} holds a password.", f"Give {TOKEN} or {COOKIE} in its place."
         )
-    token = _secret(token_file, environment.get(TOKEN, ""))
-    cookie = _secret(cookie_file, environment.get(COOKIE, ""))
+    token = _secret(token_file, environment.KFP_TOKEN.get())
+    cookie = _secret(cookie_file, environment.KFP_COOKIE.get())
     if token and cookie:
         raise ConfigError("a token and a cookie are given.", f"Unset {TOKEN} or {COOKIE}.")
     parts = _parts(address)
@@ -124,7 +121,7 @@ def find_access(
         address,
         namespace=namespace,
         timeout=timeout,
-        ui_host=environment.get(UI_HOST, "").rstrip("/"),
+        ui_host=environment.KFP_UI_ENDPOINT.get().rstrip("/"),
         ca_file=ca_file,
         token=token,
         cookie=cookie,

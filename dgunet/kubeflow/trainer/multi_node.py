@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import sys
@@ -16,7 +15,6 @@ from typing import Any
 from kfp import dsl
 
 from dgunet.kubeflow.cluster.typed_yaml import checked
-from dgunet.kubeflow.steps.close_campaign import CAMPAIGN
 from dgunet.kubeflow.steps.launch import train_command
 from dgunet.kubeflow.trainer.api import ClusterError, Jobs, UnreachableError
 from dgunet.kubeflow.trainer.job_state import Memory, Verdict, describe, judge
@@ -25,11 +23,10 @@ from dgunet.kubeflow.trainer.parts import Forwarded, Variable, without_nulls
 from dgunet.kubeflow.trainer.shared_volume import Place
 from dgunet.kubeflow.trainer.trainjob import Plan, job_name, manifest, on_a_volume
 from dgunet.project import model_key
-from dgunet.system import files
+from dgunet.system import environment, files
 from dgunet.system.errors import ConfigError, DgunetError
 from dgunet.tracking.run_end import terminable
 
-RUN = "KFP_RUN_ID"
 LEAVING = 600
 """Seconds in which a deleted job's pods write their checkpoints and leave."""
 
@@ -105,7 +102,7 @@ def train_on_nodes(
         DgunetError: if the training fails, saying why.
         SystemExit: when the step is stopped; the job is removed, its checkpoint stays.
     """
-    run = os.environ.get(RUN) or os.environ.get(CAMPAIGN) or "by-hand"
+    run = _run_name()
     key = model_key(task, variant, ratio)
     place = Place(Path(nodes.shared), job_name(run, key))
     forwarded = _forwarded(task_config)
@@ -116,9 +113,7 @@ def train_on_nodes(
             "Name a path under volumes: in the cluster file; Kubeflow Pipelines before 2.15 "
             "forwards nothing.",
         )
-    home = os.environ.setdefault("DGUNET_HOME", str(place.home))
-    if not on_a_volume(home, forwarded):
-        home = os.environ["DGUNET_HOME"] = str(place.home)
+    home = str(_home(place, forwarded))
     jobs = jobs or Jobs.here()
     jobs.check_runtime(nodes.runtime)
     data = place.bring(params, store)
@@ -134,12 +129,31 @@ def train_on_nodes(
         labels=_labels(run, key) | dict(nodes.labels),
         annotations=dict(nodes.annotations),
         pull_secrets=tuple(nodes.pull_secrets),
-        owners=tuple(jobs.owners(os.environ.get("KFP_POD_NAME") or socket.gethostname())),
+        owners=tuple(jobs.owners(environment.KFP_POD_NAME.get() or socket.gethostname())),
         deadline=nodes.deadline,
     )
     with terminable():
         Training(jobs, plan, forwarded, nodes).run()
     return place.collect(out)
+
+
+def nodes_home(
+    nodes: Nodes, task: str, *, variant: str, ratio: int | None, task_config: dsl.TaskConfig
+) -> Path:
+    """The project folder that the nodes of `train_on_nodes` use, where their runs are recorded."""
+    place = Place(Path(nodes.shared), job_name(_run_name(), model_key(task, variant, ratio)))
+    return _home(place, _forwarded(task_config))
+
+
+def _run_name() -> str:
+    """The name that all jobs of one pipeline run share."""
+    return environment.KFP_RUN_ID.get() or environment.CAMPAIGN.get() or "by-hand"
+
+
+def _home(place: Place, forwarded: Forwarded) -> Path:
+    """The step's own project folder if it is on a volume of the nodes, else one beside the data."""
+    home = environment.HOME.get()
+    return home if home and on_a_volume(str(home), forwarded) else place.home
 
 
 class Training:
@@ -260,7 +274,7 @@ def _forwarded(task_config: dsl.TaskConfig) -> Forwarded:
 def _known_here(variables: Sequence[Variable]) -> dict[str, str]:
     """Those that are read from the marks of the step's own pod, which the nodes do not carry."""
     return {
-        each.name: os.environ.get(each.name, "")
+        each.name: environment.value_in_pod(each.name)
         for each in variables
         if each.value_from
         and each.value_from.field_ref
@@ -269,7 +283,7 @@ def _known_here(variables: Sequence[Variable]) -> dict[str, str]:
 
 
 def _labels(run: str, key: str) -> dict[str, str]:
-    told = {"run": run, "network": key, "campaign": os.environ.get(CAMPAIGN) or run}
+    told = {"run": run, "network": key, "campaign": environment.CAMPAIGN.get() or run}
     return {f"dgunet/{name}": _label(value) for name, value in told.items()}
 
 

@@ -1,4 +1,4 @@
-"""What an answer means: a refusal, a failure worth another try, or not MLflow at all."""
+"""Classification of answers: a rejected request, a temporary failure, or not MLflow at all."""
 
 from __future__ import annotations
 
@@ -17,80 +17,78 @@ WRONG = frozenset(
         "ENDPOINT_NOT_FOUND",
     }
 )
-"""MLflow's error codes that the same request would get again; all others are worth a retry."""
+"""Error codes of MLflow that a repeated request would get again; all others may be temporary."""
 
 _OF_PAGES = ("BAD_REQUEST", "ENDPOINT_NOT_FOUND")
-"""Codes that MLflow's client makes up for an answer that is a web page and no MLflow error."""
+"""Codes that MLflow's client assigns to a web page that is not an error of MLflow."""
 
-_UNHEARD_OF = "dgunet asks whether this is MLflow"
-"""An experiment that nobody has: MLflow says so, and only MLflow does."""
-
-
-class NotMlflow(mlflow_store.Away):
-    """Something answers at the store's address, but not as MLflow does."""
+_NO_EXPERIMENT = "dgunet asks whether this is MLflow"
+"""The name of an experiment that does not exist; only MLflow answers that it does not."""
 
 
-def is_wrong(error: Exception) -> bool:
-    """Whether MLflow took the request itself as wrong, so that sending it again cannot help.
+class NotMlflowError(mlflow_store.StoreUnavailable):
+    """The server at the store's address is not an MLflow server."""
 
-    Only MLflow's own error, or one that its client raised without asking, counts: a proxy's or
-    another server's page says nothing about the request.
+
+def is_refusal(error: Exception) -> bool:
+    """Whether MLflow rejected the request as invalid, so that repeating it cannot help.
+
+    Only an error of MLflow itself, or one that its client raised before sending, counts. A web page
+    of a proxy or another server says nothing about the request.
     """
     code = getattr(error, "error_code", "")
     if code not in WRONG:
         return False
-    body = getattr(error, "json", None)  # what came over the network
+    body = getattr(error, "json", None)  # the answer of the server
     if isinstance(body, dict):
         return body.get("error_code") == code
     return code not in _OF_PAGES
 
 
-def is_page(error: Exception) -> bool:
-    """Whether a web page came back that says there is nothing at this address."""
-    return getattr(error, "error_code", "") == "ENDPOINT_NOT_FOUND" and not is_wrong(error)
+def is_missing_page(error: Exception) -> bool:
+    """Whether the answer is a web page that says that the address does not exist."""
+    return getattr(error, "error_code", "") == "ENDPOINT_NOT_FOUND" and not is_refusal(error)
 
 
-def check_speaks(client: Any, uri: object) -> None:
-    """Ask for something that does not exist, which shows whether MLflow answers at ``uri``.
+def check_is_mlflow(client: Any, uri: object) -> None:
+    """Ask for an experiment that does not exist, to find out whether MLflow answers at ``uri``.
 
     Raises:
-        NotMlflow: if the answer is none of MLflow's.
-        Exception: what MLflow's client raises for a server that fails or is away.
+        NotMlflowError: if the answer is not one of MLflow.
+        Exception: of MLflow's client, if the server fails or does not answer.
     """
     try:
-        found = client.get_experiment_by_name(_UNHEARD_OF)
-    except (OSError, DgunetError, mlflow_store.Away):
+        found = client.get_experiment_by_name(_NO_EXPERIMENT)
+    except (OSError, DgunetError, mlflow_store.StoreUnavailable):
         raise
     except Exception as error:
-        if is_wrong(error):
+        if is_refusal(error):
             return
-        if _is_strange(error):
-            raise _strange(uri) from error
+        if _is_foreign(error):
+            raise _not_mlflow(uri) from error
         raise
-    if found is not None and found.name != _UNHEARD_OF:
-        raise _strange(uri)
+    if found is not None and found.name != _NO_EXPERIMENT:
+        raise _not_mlflow(uri)
 
 
-def _is_strange(error: Exception) -> bool:
-    """Whether what came back is neither MLflow's error nor a server's usual failure."""
+def _is_foreign(error: Exception) -> bool:
+    """Whether the answer is neither an error of MLflow nor a usual failure of a server."""
     code, body = getattr(error, "error_code", None), getattr(error, "json", None)
     if isinstance(body, dict):
         return not isinstance(body.get("error_code"), str)
     return code in (None, *_OF_PAGES) or "not in a valid JSON format" in str(error)
 
 
-def own(answer: str | None, expected: str | None, uri: object) -> str:
-    """The id that came back, if it is one, and the one asked for.
+def checked_id(answer: str | None, expected: str | None, uri: object) -> str:
+    """The id in an answer, after a check that it is the expected one.
 
     Raises:
-        NotMlflow: if it is empty or another.
+        NotMlflowError: if it is empty or differs from ``expected``.
     """
     if not isinstance(answer, str) or not answer or expected not in (None, answer):
-        raise _strange(uri)
+        raise _not_mlflow(uri)
     return answer
 
 
-def _strange(uri: object) -> NotMlflow:
-    return NotMlflow(
-        f"what answers at {uri} does not answer as MLflow does; is it the right address?"
-    )
+def _not_mlflow(uri: object) -> NotMlflowError:
+    return NotMlflowError(f"the server at {uri} is not an MLflow server; check the address")

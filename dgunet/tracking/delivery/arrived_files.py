@@ -1,4 +1,4 @@
-"""What must hold of files in MLflow's store on this machine before a journal is let go."""
+"""Makes artifacts in a local MLflow store durable, before the journal is removed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from urllib.request import url2pathname
 from dgunet.system import files
 
 _UPLOADING = ".artifact.uploading."
-"""MLflow's name for a file that it is still writing; a kill leaves it behind."""
+"""Prefix of MLflow's name for a file that it is writing; a kill leaves the file behind."""
 
 
 def settle_artifacts(uri: str) -> None:
-    """Bring the artifacts at ``uri`` to the disk and remove what a kill left half written there.
+    """Flush the artifacts at ``uri`` to the disk, and remove partial files that a kill left.
 
-    MLflow writes them without flushing, and they must outlive the journal's copies. Does nothing
-    where they lie on a server or in a bucket.
+    MLflow writes artifacts without flushing them, and the journal's copies are removed next. Does
+    nothing if the artifacts are on a server or in a bucket.
     """
     folder = _local(uri)
     if folder is None or not folder.is_dir():

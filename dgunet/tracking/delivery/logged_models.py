@@ -1,4 +1,4 @@
-"""A trained network as an MLflow model whose height and width are free."""
+"""A trained network as an MLflow model for images of any size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dgunet.system import leftovers
-from dgunet.tracking.delivery.answers import own
+from dgunet.tracking.delivery.answers import checked_id
 from dgunet.tracking.delivery.arrived_files import settle_artifacts
 from dgunet.tracking.journal.cursor import Cursor
 from dgunet.tracking.journal.events import Event
@@ -16,10 +16,10 @@ from dgunet.tracking.journal.reading import JournalReader
 
 LOADER = "dgunet.tracking.serving"
 REQUIRED = ("torch", "numpy", "safetensors", "filelock")
-"""What `LOADER` and the network import; MLflow adds itself."""
+"""Requirements of `LOADER` and the network; MLflow adds itself."""
 
 FOR_FILES = ("pillow", "opencv-python-headless", "psutil")
-"""What restoring a picture by its path needs besides."""
+"""Further requirements of restoring an image by its path."""
 
 EXAMPLE_SIDE = 16
 """Pixels of the input example: small, because MLflow keeps it as text."""
@@ -28,14 +28,14 @@ EXAMPLE_SIDE = 16
 def log_model(
     client: Any, uri: object, reader: JournalReader, cursor: Cursor, event: Event
 ) -> None:
-    """Deliver one ``network`` event: make the logged model, fill it, tie it to its run.
+    """Deliver one ``network`` event: create the logged model, upload it, link it to its run.
 
-    The model's id goes into the cursor as soon as it is known, and its tag ``dgunet.event``, set in
-    the call that makes it, finds it when the answer or the cursor was lost, so that a second
-    attempt goes on with the same model.
+    The id of the model is saved in the cursor as soon as it is known. If the answer or the cursor
+    is lost, the model is found by its tag ``dgunet.event``, which is set in the call that creates
+    it; so a second attempt continues with the same model.
 
     Raises:
-        NotMlflow: if no usable id comes back.
+        NotMlflowError: if the answer contains no usable id.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
@@ -53,10 +53,10 @@ def log_model(
             params=event["params"],
             model_type="dgunet",
         )
-    cursor.models[number] = own(model.model_id, cursor.models.get(number) or None, uri)
+    cursor.models[number] = checked_id(model.model_id, cursor.models.get(number) or None, uri)
     reader.save(cursor)
     if model.status != LoggedModelStatus.READY:
-        # Within the journal, so that what a kill leaves goes with it.
+        # In the journal's folder, so that what a kill leaves is removed with it.
         folder = reader.folder / leftovers.partial_name("model")
         try:
             save_model(folder, reader.folder / event["file"], event["channels"], model)
@@ -71,10 +71,10 @@ def log_model(
 
 
 def find_model(client: Any, checkpoint: str) -> Any:
-    """The newest finished model of the store with the weights of SHA-256 ``checkpoint``, or None.
+    """The newest finished model of the store whose weights have this SHA-256, or None.
 
     Raises:
-        ValueError: for something that is no hexadecimal digest.
+        ValueError: if ``checkpoint`` is not a hexadecimal digest.
     """
     from mlflow.entities import LoggedModelStatus
 
@@ -95,9 +95,9 @@ def _known(client: Any, cursor: Cursor, number: str, mark: str) -> Any:
 def save_model(path: Path, weights: Path, channels: int, logged: Any) -> None:
     """Write the MLflow model folder of ``weights`` (safetensors) to ``path``.
 
-    Input and output are float32 (N, ``channels``, H, W) in [0, 1] with N, H and W free; an
-    object array of paths or pictures passes MLflow's check of the signature as well. The
-    folder holds a copy of this package, so that the model keeps the code it was made with.
+    Input and output are float32 (N, ``channels``, H, W) in [0, 1], with any N, H and W. MLflow's
+    check of the signature also accepts an object array of paths or images. The folder contains a
+    copy of this package, so that the model keeps the code it was made with.
     """
     import mlflow.pyfunc
     import numpy as np

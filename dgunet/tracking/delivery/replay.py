@@ -1,10 +1,10 @@
-"""Replays journals to MLflow: in order, nothing lost, nothing doubled.
+"""Delivery of all waiting journals to MLflow: in order, nothing lost, nothing duplicated.
 
-Each event goes out once and the cursor moves after MLflow has it. Every kind of event is safe to
-send again, after a lost answer, a kill or with a lost cursor: metrics carry the time they were
-measured, parameters and tags overwrite themselves, files have fixed names, and runs and models are
-searched by the journal's id before one would be made. What is damaged is moved aside and named; one
-run that cannot go holds up no other.
+The cursor of a journal advances after MLflow has an event. Every kind of event may be sent again,
+after a lost answer, a kill or a lost cursor: metrics have the time of their measurement, parameters
+and tags overwrite themselves, files have fixed names, and runs and models are searched by the id of
+the journal before they are created. Damaged journals are moved aside and reported. A run that
+cannot be sent does not delay the others. `journal_sender` sends a single journal.
 """
 
 from __future__ import annotations
@@ -19,156 +19,155 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dgunet.system.errors import DgunetError
-from dgunet.tracking.delivery.answers import check_speaks, is_wrong
-from dgunet.tracking.delivery.sender import Sender
-from dgunet.tracking.home import Layout
+from dgunet.tracking.delivery.answers import check_is_mlflow, is_refusal
+from dgunet.tracking.delivery.journal_sender import JournalSender
+from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.journal.damage import Damaged, DamagedJournal, set_aside
-from dgunet.tracking.journal.reading import JournalReader, look_at, remove_leftovers
+from dgunet.tracking.journal.reading import JournalReader, remove_leftovers, scan_journals
 from dgunet.tracking.server import mlflow_store
 
-PUZZLES = 3
-"""After so many runs that fail for an unknown reason, the fault is not theirs."""
+MOST_UNKNOWN_ERRORS = 3
+"""After this many runs that fail for an unknown reason, the store is taken to be the cause."""
 
 
 @dataclass
 class Delivery:
-    """What came of one attempt to deliver."""
+    """The outcome of one delivery."""
 
     sent: list[str] = field(default_factory=list)
-    """Names of the runs that MLflow now has completely."""
+    """Names of the runs that are fully delivered."""
     refused: list[str] = field(default_factory=list)
-    """Names of those of which MLflow took some entries as wrong."""
+    """Names of delivered runs of which MLflow rejected some entries."""
     stopped: str | None = None
-    """Why delivery stopped before everything was tried."""
+    """Why the delivery stopped early; None if it did not."""
     held: list[str] = field(default_factory=list)
-    """Runs that wait for another time, each with the reason."""
+    """Runs that wait for the next delivery, each with the reason."""
     aside: list[str] = field(default_factory=list)
-    """Journals that were set aside now, each with the reason."""
+    """Journals that were set aside, each with the reason."""
     notes: list[str] = field(default_factory=list)
-    """What else a person should know; everything of it was sent."""
+    """Further messages about runs that were sent."""
 
     @property
     def reason(self) -> str | None:
         """Why not everything was sent; None if it was."""
-        told = [*self.held, *self.aside, *([self.stopped] if self.stopped else [])]
-        return "; ".join(told) or None
+        reasons = [*self.held, *self.aside, *([self.stopped] if self.stopped else [])]
+        return "; ".join(reasons) or None
 
     @property
     def waits(self) -> str | None:
-        """Why some runs must wait for another delivery; None if none must."""
-        told = [*self.held, *([self.stopped] if self.stopped else [])]
-        return "; ".join(told) or None
+        """Why some runs must wait for the next delivery; None if none must."""
+        reasons = [*self.held, *([self.stopped] if self.stopped else [])]
+        return "; ".join(reasons) or None
 
 
 def deliver(
-    layout: Layout, *, only: str | None = None, wait: float = 30, persist: bool = False
+    folders: TrackingFolders, *, only: str | None = None, wait: float = 30, persist: bool = False
 ) -> Delivery:
-    """Send what the journals under ``layout`` hold; never raises for what it finds.
+    """Send the journals of a project to MLflow; failures are part of the result, never raised.
 
     Args:
-        layout: the project.
-        only: the id of the one journal to send as far as it is written; default: all of them,
-            oldest first, those of dead processes are ended as KILLED, and damaged ones are set
-            aside.
+        folders: of the project.
+        only: id of the only journal to send, up to its present end. Default: all journals, oldest
+            first; those of dead processes are ended as KILLED and damaged ones are set aside.
         wait: seconds to wait for another process that is delivering.
-        persist: try even a store that is being left alone because it did not answer.
+        persist: contact the store even if it is in a pause after it did not answer.
     """
     done = Delivery()
     try:
         if only is None:
-            remove_leftovers(layout.journals)
-        if not _any(layout):
+            remove_leftovers(folders.journals)
+        if not _any(folders):
             return done
-        back_off = mlflow_store.BackOff(layout)
+        back_off = mlflow_store.BackOff(folders)
         if not persist and (reason := back_off.reason()):
             done.stopped = reason
             return done
-        with FileLock(layout.delivery_lock, timeout=wait), mlflow_store.quiet_mlflow():
-            if _deliver_all(layout, only, done):
+        with FileLock(folders.delivery_lock, timeout=wait), mlflow_store.quiet_mlflow():
+            if _deliver_all(folders, only, done):
                 back_off.clear()
-            layout.last_delivery.touch()
+            folders.last_delivery.touch()
     except Timeout:
         done.stopped = "another process is delivering"
-    except Exception as error:  # whatever MLflow or the network throws: the journal is kept
-        done.stopped = _told(error)
-        with contextlib.suppress(Exception):  # the note only saves time
-            mlflow_store.BackOff(layout).start(done.stopped)
+    except Exception as error:  # any error of MLflow or the network: the journal is kept
+        done.stopped = mlflow_store.short_reason(error)
+        with contextlib.suppress(Exception):  # the pause only saves time
+            mlflow_store.BackOff(folders).start(done.stopped)
     return done
 
 
-def follow(layout: Layout, stop: threading.Event, *, every: float = 2) -> Delivery:
-    """Deliver what other processes leave, until told to stop, then once more.
+def follow(folders: TrackingFolders, stop: threading.Event, *, every: float = 2) -> Delivery:
+    """Deliver the journals of other processes until ``stop`` is set, then once more.
 
-    The stages of a chain can then leave MLflow to this one process: its client takes seconds to
-    start, more than a short stage itself. Also ends when the process that started this one does.
+    One such process serves all steps of a pipeline. MLflow's client takes seconds to start, which
+    is longer than a short step. Also ends when the parent of this process ends.
 
     Args:
-        layout: the project.
-        stop: ends it when set.
-        every: seconds between two looks.
+        folders: of the project.
+        stop: the event that ends it.
+        every: seconds between two deliveries.
 
     Returns:
-        Everything that was sent or set aside; what had to wait is that of the last delivery.
+        Everything that was sent or set aside, and what the last delivery left waiting.
     """
-    parent, told = os.getppid(), Delivery()
+    parent, total = os.getppid(), Delivery()
     ended = False
     while not ended:
         ended = stop.wait(every) or os.getppid() != parent
-        done = deliver(layout, persist=ended)
-        told.sent += done.sent
-        told.refused += done.refused
-        told.aside += done.aside
-        told.notes += done.notes
-        told.held, told.stopped = done.held, done.stopped
-    return told
+        done = deliver(folders, persist=ended)
+        total.sent += done.sent
+        total.refused += done.refused
+        total.aside += done.aside
+        total.notes += done.notes
+        total.held, total.stopped = done.held, done.stopped
+    return total
 
 
-def _any(layout: Layout) -> bool:
+def _any(folders: TrackingFolders) -> bool:
     try:
-        return any(not path.name.startswith(".") for path in layout.journals.iterdir())
+        return any(not path.name.startswith(".") for path in folders.journals.iterdir())
     except FileNotFoundError:
         return False
 
 
-def _deliver_all(layout: Layout, only: str | None, done: Delivery) -> bool:
-    """Set aside what is damaged, then send the rest; whether the store was asked."""
-    found = look_at(layout.journals, only=only)
+def _deliver_all(folders: TrackingFolders, only: str | None, done: Delivery) -> bool:
+    """Set damaged journals aside and send the others; False if there was nothing to send."""
+    found = scan_journals(folders.journals, only=only)
     for one in found.damaged:
-        _put_aside(layout, one, done, move=only is None)
+        _put_aside(folders, one, done, move=only is None)
     if not found.whole:
         return False
-    mlflow_store.ask(layout.uri)
-    client = mlflow_store.client(mlflow_store.ensure_store(layout))
-    check_speaks(client, layout.uri)
-    puzzles = 0
+    mlflow_store.ask(folders.uri)
+    client = mlflow_store.client(mlflow_store.ensure_store(folders))
+    check_is_mlflow(client, folders.uri)
+    unknown_errors = 0
     for reader in found.whole:
         try:
-            _deliver_one(client, layout, reader, done, close=only is None)
-        except (mlflow_store.Away, Damaged) as error:
-            if isinstance(error, mlflow_store.Away):
+            _deliver_one(client, folders, reader, done, close=only is None)
+        except (mlflow_store.StoreUnavailable, Damaged) as error:
+            if isinstance(error, mlflow_store.StoreUnavailable):
                 raise
-            _put_aside(layout, DamagedJournal(reader.folder, _name(reader), str(error), ""), done)
-        except Exception as error:  # this run cannot go, others can
-            if not (isinstance(error, DgunetError) or is_wrong(error)):
-                puzzles += 1
-                if puzzles == PUZZLES or not _speaks(client, layout):
+            _put_aside(folders, DamagedJournal(reader.folder, _name(reader), str(error), ""), done)
+        except Exception as error:  # the other runs can still be sent
+            if not (isinstance(error, DgunetError) or is_refusal(error)):
+                unknown_errors += 1
+                if unknown_errors == MOST_UNKNOWN_ERRORS or not _is_available(client, folders):
                     raise
-            done.held.append(f"run {_name(reader)!r}: {_told(error)}")
+            done.held.append(f"run {_name(reader)!r}: {mlflow_store.short_reason(error)}")
     return True
 
 
 def _deliver_one(
-    client: Any, layout: Layout, reader: JournalReader, done: Delivery, *, close: bool
+    client: Any, folders: TrackingFolders, reader: JournalReader, done: Delivery, *, close: bool
 ) -> None:
     name = _name(reader)
     if why := reader.broken_cursor():
         done.notes.append(
-            f"run {name!r}: how far it was sent could not be read ({why}), so it was sent again"
-            " from its beginning, into the same run"
+            f"run {name!r}: the progress of its delivery could not be read ({why}), so it was sent"
+            " again from its beginning, to the same run"
         )
     if close:
         reader.close_if_dead()
-    sender = Sender(client, layout, reader)
+    sender = JournalSender(client, folders, reader)
     if not sender.send():
         return
     if sender.aside:
@@ -177,14 +176,16 @@ def _deliver_one(
         (done.refused if sender.cursor.refused else done.sent).append(name)
 
 
-def _put_aside(layout: Layout, one: DamagedJournal, done: Delivery, *, move: bool = True) -> None:
+def _put_aside(
+    folders: TrackingFolders, one: DamagedJournal, done: Delivery, *, move: bool = True
+) -> None:
     if one.stays or not move:
         done.held.append(f"{one} ({one.stays})" if one.stays else str(one))
         return
     try:
-        place = set_aside(layout, one.path, str(one))
+        place = set_aside(folders, one.path, str(one))
     except (DgunetError, OSError) as error:
-        done.held.append(f"{one}; it could not be moved aside: {_told(error)}")
+        done.held.append(f"{one}; moving it aside failed: {mlflow_store.short_reason(error)}")
     else:
         done.aside.append(f"{one} (moved to {place})")
 
@@ -193,25 +194,18 @@ def _name(reader: JournalReader) -> str:
     return str(reader.header.get("name", reader.id))
 
 
-def _speaks(client: Any, layout: Layout) -> bool:
-    """Whether the store answers at all, so that a failure was the one run's."""
+def _is_available(client: Any, folders: TrackingFolders) -> bool:
+    """Whether the store is available, so that a failure concerns one run only."""
     try:
-        check_speaks(client, layout.uri)
+        check_is_mlflow(client, folders.uri)
     except Exception:
         return False
     return True
 
 
-def _told(error: Exception) -> str:
-    """The error in one line."""
-    if isinstance(error, (mlflow_store.Away, DgunetError)):
-        return " ".join(str(error).split())
-    return mlflow_store.one_line(error)
-
-
-def since_last(layout: Layout) -> float:
-    """Seconds since any process of this project delivered something."""
+def since_last(folders: TrackingFolders) -> float:
+    """Seconds since the last delivery of any process of this project."""
     try:
-        return time.time() - layout.last_delivery.stat().st_mtime
+        return time.time() - folders.last_delivery.stat().st_mtime
     except OSError:
         return float("inf")

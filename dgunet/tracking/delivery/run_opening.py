@@ -1,4 +1,4 @@
-"""The run in MLflow that a journal's events go to: found, taken over or made, and made once."""
+"""Finds, adopts or creates the MLflow run of a journal; it is created only once."""
 
 from __future__ import annotations
 
@@ -7,39 +7,38 @@ from itertools import islice
 from typing import Any
 
 from dgunet.tracking import index
-from dgunet.tracking.delivery.answers import is_wrong, own
-from dgunet.tracking.home import Layout
+from dgunet.tracking.delivery.answers import checked_id, is_refusal
+from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.journal.cursor import Cursor
 from dgunet.tracking.journal.events import JOURNAL_ID
 from dgunet.tracking.journal.reading import JournalReader
 from dgunet.tracking.server import mlflow_store
 
 COMPARED = ("train", "evaluate", "ablate")
-"""Stages whose runs are top-level: MLflow's charts leave out the children of a collapsed run."""
+"""Steps whose runs are at the top level; MLflow's charts omit children of a collapsed run."""
 
 PARENT = "mlflow.parentRunId"
 
 
-def open_run(client: Any, layout: Layout, reader: JournalReader, cursor: Cursor) -> None:
-    """Let ``cursor`` name the run of the journal that ``reader`` reads, and save it.
+def open_run(client: Any, folders: TrackingFolders, reader: JournalReader, cursor: Cursor) -> None:
+    """Determine the MLflow run of a journal, and save its id in the cursor.
 
-    The run that this journal made is searched by its tag first, whatever the cursor says: a kill
-    may have come before the id was noted, and a cursor may be lost. Then comes the run that is
-    given, or that an earlier journal made; then a new one, whose tag is set in the call that makes
-    it.
+    A run that was created for this journal before is searched by its tag first: the id may not have
+    been saved, because of a kill or a lost cursor. Otherwise the run to adopt, or that of the
+    earlier journal, is used; otherwise a run is created, with the tag set in the same call.
 
     Raises:
         TrackingError: if the experiment is deleted.
-        NotMlflow: if no usable id comes back.
+        NotMlflowError: if an answer contains no usable id.
     """
     if cursor.run_id and cursor.experiment_id:
         return
-    _Opening(client, layout, reader, cursor).open()
+    _Opening(client, folders, reader, cursor).open()
     reader.save(cursor)
 
 
 def log_tags(client: Any, run_id: str, tags: dict[str, str]) -> None:
-    """Set tags, as many in a request as MLflow takes."""
+    """Set tags, in requests of at most 100, which is MLflow's limit."""
     from mlflow.entities import RunTag
 
     for part in chunks([RunTag(key, value) for key, value in tags.items()], 100):
@@ -54,9 +53,11 @@ def chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
 
 
 class _Opening:
-    def __init__(self, client: Any, layout: Layout, reader: JournalReader, cursor: Cursor) -> None:
+    def __init__(
+        self, client: Any, folders: TrackingFolders, reader: JournalReader, cursor: Cursor
+    ) -> None:
         self.client = client
-        self.layout = layout
+        self.folders = folders
         self.reader = reader
         self.header = reader.header
         self.cursor = cursor
@@ -67,28 +68,28 @@ class _Opening:
         earlier = self.header.get("continues")
         given = made or self.cursor.run_id or self.header.get("adopt")
         if given is None and earlier:
-            given = index.run_id_of(self.layout, earlier) or self._made_before(known, earlier)
+            given = index.run_id_of(self.folders, earlier) or self._made_before(known, earlier)
         if made and not (earlier or self.header.get("adopt")):
             self.cursor.run_id, self.cursor.experiment_id = made, known.experiment_id
         elif given is None or not self._take_over(given):
             self._make_run(known, {"adopted.missing": given} if given else {})
 
     def _experiment(self) -> Any:
-        """The header's experiment as MLflow has it, or None."""
+        """The experiment of the header in MLflow, or None."""
         name = self.header["experiment"]
         known = self.client.get_experiment_by_name(name)
         if known is not None:
-            own(known.name, name, self.layout.uri)
-            own(known.experiment_id, None, self.layout.uri)
+            checked_id(known.name, name, self.folders.uri)
+            checked_id(known.experiment_id, None, self.folders.uri)
         return known
 
     def _made_before(self, experiment: Any, journal: str) -> str | None:
-        """The id of the run that ``journal`` made in ``experiment``, if it is there."""
+        """The id of the run that was created for ``journal`` in ``experiment``, or None."""
         if experiment is None or not JOURNAL_ID.fullmatch(journal):
             return None
         wanted = f"tags.`dgunet.journal` = '{journal}'"
         runs = self.client.search_runs([experiment.experiment_id], wanted)
-        return own(runs[0].info.run_id, None, self.layout.uri) if runs else None
+        return checked_id(runs[0].info.run_id, None, self.folders.uri) if runs else None
 
     def _make_run(self, experiment: Any, tags: dict[str, str]) -> None:
         if experiment is not None and experiment.lifecycle_stage == "deleted":
@@ -107,35 +108,35 @@ class _Opening:
             tags={"dgunet.journal": self.reader.id} | self.header["tags"] | tags,
             run_name=self.header["name"],
         )
-        self.cursor.run_id = own(made.info.run_id, None, self.layout.uri)
+        self.cursor.run_id = checked_id(made.info.run_id, None, self.folders.uri)
 
     def _make_one(self) -> str:
-        """Make the header's experiment; gives its id."""
+        """Create the experiment of the header; gives its id."""
         name = self.header["experiment"]
-        ours = self.layout.uri == self.layout.own_uri
-        folder = self.layout.artifacts / name.replace("/", "-")
+        ours = self.folders.uri == self.folders.own_uri
+        folder = self.folders.artifacts / name.replace("/", "-")
         try:
             made = self.client.create_experiment(name, folder.as_uri() if ours else None)
         except Exception as error:
             if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
                 raise
             made = self.client.get_experiment_by_name(name).experiment_id
-        return own(made, None, self.layout.uri)
+        return checked_id(made, None, self.folders.uri)
 
     def _take_over(self, run_id: str) -> bool:
-        """Let a run that is there be this one, whatever it was called; False if it is gone.
+        """Continue an existing run under the name of this one; False if it does not exist.
 
-        It may have failed before, when a step of a pipeline or a training is tried again.
+        The run may have failed before, when a step of a pipeline or a training is retried.
         """
         try:
             found = self.client.get_run(run_id)
         except Exception as error:
-            if not is_wrong(error):
+            if not is_refusal(error):
                 raise
             return False
         if found.info.lifecycle_stage == "deleted":
             return False
-        own(found.info.run_id, run_id, self.layout.uri)
+        checked_id(found.info.run_id, run_id, self.folders.uri)
         self.cursor.run_id, self.cursor.experiment_id = run_id, found.info.experiment_id
         tags = {"dgunet.journal": self.reader.id} | self.header["tags"]
         old = ["error"]

@@ -1,4 +1,4 @@
-"""How far the delivery of a journal got."""
+"""The progress of a journal's delivery."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from dgunet.system.reading import read_bytes
 
 @dataclass
 class Cursor:
-    """How far delivery got, so that the next one goes on there.
+    """Progress of a delivery, from which the next one continues.
 
-    It only saves work: without it everything is sent again into the same run, which MLflow finds
-    by the tag ``dgunet.journal``, and nothing is doubled.
+    It only saves work. Without it all events are sent again to the same run, which is found by
+    the tag ``dgunet.journal``; sending an event twice does not change the run.
     """
 
     sent: int = 0
-    """Events that MLflow has."""
+    """Number of events that MLflow has."""
     run_id: str | None = None
     experiment_id: str | None = None
     attempted: bool = False
-    """A run may have been made although its id was never heard."""
+    """A run may exist although its id was not received."""
     models: dict[str, str] = field(default_factory=dict)
-    """Logged-model id by event number; an empty id means that one may have been made."""
+    """Logged-model id by event number; an empty id means that the model may exist."""
     refused: int = 0
     lost: dict[str, str] = field(default_factory=dict)
-    """By place of the event: why its file could not be sent."""
+    """Reason why a file could not be sent, by index of its event."""
 
 
 def read_cursor(path: Path) -> Cursor | None:
-    """The cursor at ``path``; None if it is not there.
+    """Read the cursor at ``path``; None if the file does not exist.
 
     Raises:
-        ValueError: if it is not a whole cursor.
+        ValueError: if the file is damaged.
     """
     try:
         content = read_bytes(path, limit=LINE_BYTES)
@@ -45,17 +45,17 @@ def read_cursor(path: Path) -> Cursor | None:
         return None
     except DgunetError as error:
         raise ValueError(str(error)) from error
-    told = parse_line(content.rstrip(b"\n"), unchecked=True)
-    if unknown := sorted(set(told) - {one.name for one in fields(Cursor)}):
+    values = parse_line(content.rstrip(b"\n"), unchecked=True)
+    if unknown := sorted(set(values) - {one.name for one in fields(Cursor)}):
         raise ValueError(f"the field {unknown[0]!r} is unknown")
-    for key, value in told.items():
+    for key, value in values.items():
         if not _fits(key, value):
             raise ValueError(f"the field {key!r} is of the wrong type")
-    return Cursor(**told)
+    return Cursor(**values)
 
 
 def save_cursor(path: Path, cursor: Cursor) -> None:
-    """Write ``cursor`` to ``path`` with its check sum; on the disk when this returns."""
+    """Write ``cursor`` with a checksum to ``path`` and flush it to the disk."""
     files.write_bytes(path, format_line(vars(cursor)))
 
 

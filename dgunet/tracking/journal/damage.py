@@ -1,36 +1,36 @@
-"""Journals that are not as their writer left them: named, moved aside whole, never removed."""
+"""Damaged journals: they are reported and moved aside as a whole, never removed."""
 
 from __future__ import annotations
 
-import sys
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dgunet.system import files
 from dgunet.system.errors import DgunetError
-from dgunet.tracking.home import Layout
+from dgunet.tracking.home import TrackingFolders
 
 REASON = "reason.txt"
 
 
 class Damaged(DgunetError):
-    """A journal is not as its writer left it; nothing of it is sent."""
+    """A journal was changed after it was written; nothing of it is sent."""
 
 
-class Lost(DgunetError):
-    """One file of a journal is gone or changed; the rest of the journal is whole."""
+class LostFile(DgunetError):
+    """One file of a journal is missing or was changed; the rest of the journal is intact."""
 
 
 @dataclass(frozen=True)
 class DamagedJournal:
-    """Something in the journals' folder that is no whole journal.
+    """An entry of the journals' folder that is not an intact journal.
 
     Attributes:
         path: folder, or a file that does not belong there.
-        run: the run's name where it can still be read.
+        run: name of the run; "" if it cannot be read.
         why: what is wrong, in one line.
-        stays: why it must stay where it is; "" if it may be moved aside.
+        stays: why it must not be moved aside; "" if it may be.
     """
 
     path: Path
@@ -43,38 +43,35 @@ class DamagedJournal:
         return f"{known}the journal {self.path.name} is damaged: {self.why}"
 
 
-def say(line: str) -> None:
-    """Tell the person at the terminal something that is not the command's result."""
-    print(f"dgunet: {line}", file=sys.stderr)
+_LOG = logging.getLogger(__name__)
+
+_reported: set[Path] = set()
 
 
-_named: set[Path] = set()
-
-
-def name_once(damaged: list[DamagedJournal]) -> None:
-    """Name each damaged journal on the terminal, once a process."""
+def warn_once(damaged: list[DamagedJournal]) -> None:
+    """Log each damaged journal once per process."""
     for one in damaged:
-        if one.path not in _named:
-            _named.add(one.path)
+        if one.path not in _reported:
+            _reported.add(one.path)
             next_step = (
-                f"it stays, because {one.stays}"
+                f"it is not moved: {one.stays}"
                 if one.stays
                 else "`dgunet tracking sync` moves it to .dgunet/damaged"
             )
-            say(f"{one} ({next_step})")
+            _LOG.warning("%s (%s)", one, next_step)
 
 
-def set_aside(layout: Layout, path: Path, why: str) -> Path:
-    """Move a journal, or a stray file, to the damaged ones with its reason; gives its new place.
+def set_aside(folders: TrackingFolders, path: Path, why: str) -> Path:
+    """Move a journal, or a stray file, to ``.dgunet/damaged`` with the reason; gives its new path.
 
-    The move is one rename: the journal is whole at the old place or at the new one.
+    The move is one rename, so a kill leaves the journal complete at one of both paths.
 
     Raises:
-        DgunetError: if the file system refuses.
+        DgunetError: for an error of the file system.
     """
     with files.writing(path):
-        target = _free(layout.damaged / path.name)
-        files.make_folder(layout.damaged)
+        target = _free(folders.damaged / path.name)
+        files.make_folder(folders.damaged)
         if path.is_dir() and not path.is_symlink():
             files.write_text(path / REASON, _reason(why, path))
             files.rename(path, target)
@@ -85,18 +82,18 @@ def set_aside(layout: Layout, path: Path, why: str) -> Path:
         return target
 
 
-def aside_in(layout: Layout) -> list[tuple[Path, str]]:
-    """Everything that was set aside, and the first line of its reason."""
-    if not layout.damaged.is_dir():
+def set_aside_journals(folders: TrackingFolders) -> list[tuple[Path, str]]:
+    """The folders of everything that was set aside, each with the first line of its reason."""
+    if not folders.damaged.is_dir():
         return []
-    told = []
-    for folder in sorted(layout.damaged.iterdir()):
+    found = []
+    for folder in sorted(folders.damaged.iterdir()):
         try:
             reason = (folder / REASON).read_text(encoding="utf-8", errors="replace")
         except OSError:
             reason = "it was set aside"
-        told.append((folder, reason.partition("\n")[0]))
-    return told
+        found.append((folder, reason.partition("\n")[0]))
+    return found
 
 
 def _free(path: Path) -> Path:
@@ -111,7 +108,8 @@ def _free(path: Path) -> Path:
 def _reason(why: str, origin: Path) -> str:
     return (
         f"{why}\n\n"
-        f"Set aside on {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; nothing here was changed.\n"
-        f"If you can repair it, move it back and send it: what MLflow has of it is not doubled.\n\n"
+        f"Set aside on {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; the content was not changed.\n"
+        f"To send it after a repair, move it back as follows. Entries that MLflow has already\n"
+        f"are not duplicated.\n\n"
         f"    {origin}\n    dgunet tracking sync\n"
     )

@@ -1,4 +1,4 @@
-"""What a journal's header and events may hold; everything else is damage."""
+"""The schema of a journal's header and events; everything else counts as damage."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _numbers(value: Any) -> bool:
 
 def _number(value: Any) -> bool:
     if isinstance(value, float):
-        return True  # not-a-number and infinity are kept
+        return True  # NaN and infinity are allowed
     return _whole(value) and math.isfinite(value)
 
 
@@ -83,7 +83,7 @@ _KINDS: dict[str, tuple[dict[str, Test], dict[str, Test]]] = {
     ),
     "end": ({"status": lambda value: value in STATUSES}, {"error": _maybe_text}),
 }
-"""By kind: the fields an event must have, and those it may have."""
+"""Required and optional fields of an event, by kind."""
 
 _HEADER: tuple[dict[str, Test], dict[str, Test]] = (
     {"journal": _text, "experiment": _text, "name": _text, "start": _time, "tags": _texts},
@@ -92,28 +92,26 @@ _HEADER: tuple[dict[str, Test], dict[str, Test]] = (
 
 
 def check_header(header: Mapping[str, Any], origin: Path) -> None:
-    """Check a header's fields and that it belongs to the folder it lies in.
+    """Check the fields of a header, and that it belongs to its folder.
 
     Raises:
-        Damaged: naming file and field.
+        Damaged: with file and field.
     """
     _check(header, *_HEADER, str(origin))
     if header["journal"] != origin.parent.name:
-        raise Damaged(
-            f"{origin}: it is the header of {shorten(header['journal'])}, in another folder."
-        )
+        raise Damaged(f"{origin} is the header of another journal, {shorten(header['journal'])}.")
 
 
 def check_events(events: list[Event], origin: Path, *, numbered: bool) -> None:
-    """Check that events are of known kinds, typed, in order, and name only files of the journal.
+    """Check kinds, types and order of events, and that they name only files of the journal.
 
     Args:
-        events: as read from ``origin``.
-        origin: the file they come from, in the journal's folder.
-        numbered: each event carries its place in the order, from 0, as ``n``.
+        events: content of ``origin``.
+        origin: path of the file, in the folder of the journal.
+        numbered: whether each event has its index, from 0, in the field ``n``.
 
     Raises:
-        Damaged: naming file, line and field.
+        Damaged: with file, line and field.
     """
     for place, event in enumerate(events):
         where = f"{origin}, line {place + 1}"
@@ -123,11 +121,11 @@ def check_events(events: list[Event], origin: Path, *, numbered: bool) -> None:
         required, optional = _KINDS[kind]
         _check(event, required | {"time": _time}, optional, where)
         if "sum" in event or (numbered and event.get("n") != place):
-            raise Damaged(f"{where}: it is not event {place} as it was written.")
+            raise Damaged(f"{where}: event {place} was changed after it was written.")
         if "file" in event:
             inside(origin.parent, event["file"], origin=where, kind=Damaged)
         if kind == "end" and place + 1 < len(events):
-            raise Damaged(f"{where}: the run ends here, and more follows.")
+            raise Damaged(f"{where}: more events follow after the end of the run.")
 
 
 def _check(
@@ -137,7 +135,11 @@ def _check(
         if key not in values:
             raise Damaged(f"{where}: the field {key!r} is missing.")
         if not test(values[key]):
-            raise Damaged(f"{where}: the field {key!r} holds {shorten(values[key])}.")
+            raise Damaged(
+                f"{where}: the field {key!r} has the invalid value {shorten(values[key])}."
+            )
     for key, test in optional.items():
         if key in values and not test(values[key]):
-            raise Damaged(f"{where}: the field {key!r} holds {shorten(values[key])}.")
+            raise Damaged(
+                f"{where}: the field {key!r} has the invalid value {shorten(values[key])}."
+            )

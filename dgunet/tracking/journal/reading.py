@@ -1,4 +1,4 @@
-"""Reading journals, which may be live, finished, left behind or damaged."""
+"""Reading journals of live, finished and dead processes, including damaged ones."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dgunet.system import files, leftovers, line_files
 from dgunet.system.errors import DgunetError
 from dgunet.system.reading import read_bytes
 from dgunet.tracking.journal.cursor import Cursor, read_cursor, save_cursor
-from dgunet.tracking.journal.damage import Damaged, DamagedJournal, Lost
+from dgunet.tracking.journal.damage import Damaged, DamagedJournal, LostFile
 from dgunet.tracking.journal.events import JOURNAL_ID, Event, check_events, check_header
 
 
 class JournalReader:
-    """Reads a journal that may be live, finished or left behind.
+    """Reads one journal; its process may be running, finished or dead.
 
     Raises:
-        Damaged: if its header is not as it was written.
-        FileNotFoundError: if the journal is not there.
+        Damaged: if the header was changed.
+        FileNotFoundError: if the journal does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,45 +37,45 @@ class JournalReader:
         """Check the header's fields.
 
         Raises:
-            Damaged: naming file and field.
+            Damaged: with file and field.
         """
         if not JOURNAL_ID.fullmatch(self.id):
-            raise Damaged(f"{self.folder}: this is no journal's name.")
+            raise Damaged(f"{self.folder} is not a valid name of a journal.")
         check_header(self.header, self.folder / "header.json")
 
     def events(self) -> list[Event]:
-        """All whole events; a last line that is still being written is left out.
+        """All complete events; an incomplete last line is skipped.
 
         Raises:
-            Damaged: if a line is not as it was written.
+            Damaged: if a line was changed.
         """
         return self._read()[0]
 
     def _read(self) -> tuple[list[Event], bool]:
-        """The events, and whether a torn line follows them."""
+        """The events, and whether an incomplete line follows them."""
         if self._summed and self.folder.is_dir() and not self._log.exists():
             raise Damaged(f"{self._log} is missing.")
         try:
-            told = line_files.read_lines(self._log, unchecked=not self._summed)
+            content = line_files.read_lines(self._log, unchecked=not self._summed)
         except DgunetError as error:
             raise Damaged(str(error)) from error
-        if told.damaged:
-            number, why = told.damaged[0]
+        if content.damaged:
+            number, why = content.damaged[0]
             raise Damaged(f"{self._log}, line {number}: {why}.")
-        check_events(told.entries, self._log, numbered=self._summed)
-        if told.torn and told.entries and told.entries[-1]["kind"] == "end":
-            raise Damaged(f"{self._log}: more follows after the run's end.")
-        return told.entries, told.torn
+        check_events(content.entries, self._log, numbered=self._summed)
+        if content.torn and content.entries and content.entries[-1]["kind"] == "end":
+            raise Damaged(f"{self._log}: more data follows after the end of the run.")
+        return content.entries, content.torn
 
     def cursor(self) -> Cursor:
-        """How far delivery got; a broken one counts as none."""
+        """The progress of delivery; an unreadable cursor counts as none."""
         try:
             return read_cursor(self.folder / "cursor.json") or Cursor()
         except ValueError:
             return Cursor()
 
     def broken_cursor(self) -> str | None:
-        """Why the cursor cannot be read; None if it can, or is not there."""
+        """Why the cursor cannot be read; None if it can, or does not exist."""
         try:
             read_cursor(self.folder / "cursor.json")
         except ValueError as error:
@@ -83,21 +83,21 @@ class JournalReader:
         return None
 
     def save(self, cursor: Cursor) -> None:
-        """Remember ``cursor``."""
+        """Save ``cursor``."""
         save_cursor(self.folder / "cursor.json", cursor)
 
-    def lives(self) -> bool:
-        """Whether the process that writes it is there."""
-        return lives(self.folder)
+    def is_live(self) -> bool:
+        """Whether the process that writes the journal is running."""
+        return is_live(self.folder)
 
     def ended(self) -> bool:
-        """Whether the run's end was written."""
+        """Whether the end of the run was recorded."""
         events = self.events()
         return bool(events) and events[-1]["kind"] == "end"
 
     def close_if_dead(self) -> None:
-        """End the journal as KILLED if its process died without a word."""
-        if self.lives():
+        """End the journal as KILLED if its process died before it recorded the end."""
+        if self.is_live():
             return
         events, torn = self._read()
         if events and events[-1]["kind"] == "end":
@@ -109,7 +109,7 @@ class JournalReader:
             "time": died,
             "n": len(events),
             "status": "KILLED",
-            "error": "the process died without a word (killed, or the machine stopped)",
+            "error": "the process died before its end was recorded (killed, or machine stopped)",
         }
         with files.writing(self._log):
             if torn:
@@ -120,10 +120,10 @@ class JournalReader:
 
 @dataclass
 class Journals:
-    """What lies in the journals' folder.
+    """The content of the journals' folder.
 
     Attributes:
-        whole: journals, oldest first.
+        whole: intact journals, oldest first.
         damaged: everything else.
     """
 
@@ -131,11 +131,11 @@ class Journals:
     damaged: list[DamagedJournal] = field(default_factory=list)
 
 
-def look_at(folder: Path, *, only: str | None = None) -> Journals:
+def scan_journals(folder: Path, *, only: str | None = None) -> Journals:
     """Read and check the journals in ``folder``, or the one called ``only``."""
-    told = Journals()
+    found = Journals()
     if not folder.is_dir():
-        return told
+        return found
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or only not in (None, path.name):
             continue
@@ -147,37 +147,37 @@ def look_at(folder: Path, *, only: str | None = None) -> Journals:
             continue
         except DgunetError as error:
             if path.exists() or path.is_symlink():
-                told.damaged.append(
+                found.damaged.append(
                     DamagedJournal(path, _run(path), str(error), _stays(path, error))
                 )
         else:
-            told.whole.append(reader)
-    return told
+            found.whole.append(reader)
+    return found
 
 
 def _stays(path: Path, error: DgunetError) -> str:
-    """Why a damaged journal must stay where it is; "" if it may be moved aside."""
+    """Why a damaged journal must not be moved aside; "" if it may be."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError):
-            return "the system may let it be read later"
+            return "it may become readable later"
         cause = cause.__cause__
-    return "its process lives" if lives(path) else ""
+    return "its process is running" if is_live(path) else ""
 
 
-def journals_in(folder: Path) -> list[JournalReader]:
-    """The whole journals in ``folder``, oldest first."""
-    return look_at(folder).whole
+def readable_journals(folder: Path) -> list[JournalReader]:
+    """The intact journals in ``folder``, oldest first."""
+    return scan_journals(folder).whole
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove from the journals' folder what dead processes left half made or half removed."""
+    """Remove partial journals of dead processes from the journals' folder."""
     for one in leftovers.leftovers_in(folder):
         if one.dead:
             leftovers.remove(one.path)
 
 
-def lives(folder: Path) -> bool:
+def is_live(folder: Path) -> bool:
     """Whether a process holds the lock of the journal at ``folder``."""
     return leftovers.is_locked(folder / "alive")
 
@@ -188,10 +188,10 @@ def digest_of(path: Path) -> str:
 
 
 def _read_header(folder: Path) -> tuple[dict[str, Any], bool]:
-    """The header, and whether it carries a check sum, as versions before 0.2 did not."""
+    """The header, and whether it has a checksum; versions before 0.2 wrote none."""
     path = folder / "header.json"
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise Damaged(f"{folder} is not a journal's folder.")
+        raise Damaged(f"{folder} is not the folder of a journal.")
     try:
         content = read_bytes(path, limit=line_files.LINE_BYTES, kind=Damaged).rstrip(b"\n")
     except FileNotFoundError:
@@ -203,12 +203,12 @@ def _read_header(folder: Path) -> tuple[dict[str, Any], bool]:
     except ValueError as error:
         raise Damaged(f"{path}: {error}.") from error
     if "sum" in header:
-        raise Damaged(f"{path}: it is not as it was written.")
+        raise Damaged(f"{path} was changed after it was written.")
     return header, b'"sum": "' in content[-40:]
 
 
 def _run(folder: Path) -> str:
-    """The run's name in a header that may be damaged; "" if it cannot be read."""
+    """The name of the run in a header that may be damaged; "" if it cannot be read."""
     try:
         name = json.loads(read_bytes(folder / "header.json", limit=line_files.LINE_BYTES))["name"]
     except (DgunetError, OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -217,24 +217,24 @@ def _run(folder: Path) -> str:
 
 
 def _whole_bytes(path: Path) -> int:
-    """Bytes of a log up to the end of its last whole line."""
+    """Size of a log up to the end of its last complete line, in bytes."""
     return read_bytes(path, limit=line_files.LOG_BYTES).rfind(b"\n") + 1
 
 
-def check_kept(path: Path, digest: str | None) -> None:
-    """Check that an artifact is there as it was kept: plain files, and the same content.
+def check_artifact(path: Path, digest: str | None) -> None:
+    """Check that an artifact exists, consists of plain files and was not changed.
 
     Args:
         path: file or folder.
-        digest: as `digest_of` gave it; None for a journal of a version before 0.2.
+        digest: result of `digest_of` when it was recorded; None in a journal from before 0.2.
 
     Raises:
-        Lost: naming the file.
+        LostFile: with the path.
     """
     for one in (path, *(path.rglob("*") if path.is_dir() else ())):
         if not one.exists() and not one.is_symlink():
-            raise Lost(f"{one} is missing.")
+            raise LostFile(f"{one} is missing.")
         if one.is_symlink() or not (one.is_file() or one.is_dir()):
-            raise Lost(f"{one} is not a plain file.")
+            raise LostFile(f"{one} is not a plain file.")
     if digest is not None and digest_of(path) != digest:
-        raise Lost(f"{path} is not as the run kept it: its SHA-256 is another.")
+        raise LostFile(f"{path} was changed: its SHA-256 differs from the recorded one.")

@@ -1,10 +1,10 @@
-"""The journal of a run: a folder that only ever grows until MLflow has taken all of it.
+"""The journal of a run: an append-only folder that is removed when MLflow has all of it.
 
-``header.json`` says what the run is, ``events.jsonl`` holds one event a line in the order they
-happened, ``artifacts/`` the files they speak of, ``cursor.json`` how far delivery got. The writer
-holds a lock on ``alive`` while its process lives, so that a dead run can be told from a live one.
-Header and events carry check sums, events their number, artifacts their SHA-256; what is told is on
-the disk when the call returns.
+``header.json`` describes the run, ``events.jsonl`` has one event per line in order of time,
+``artifacts/`` the files that events name, and ``cursor.json`` the progress of delivery. The writer
+holds a lock on ``alive`` as long as its process runs, which distinguishes live from dead runs.
+Header and events have checksums, events their index, and artifacts their SHA-256. Every event is
+on the disk when the call that records it returns.
 """
 
 from __future__ import annotations
@@ -23,9 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from dgunet.system import files, leftovers, line_files
-from dgunet.tracking.journal.reading import JournalReader, digest_of, journals_in, remove_leftovers
+from dgunet.tracking.journal.reading import (
+    JournalReader,
+    digest_of,
+    readable_journals,
+    remove_leftovers,
+)
 
-__all__ = ["JournalReader", "JournalWriter", "journals_in", "now_ms"]
+__all__ = ["JournalReader", "JournalWriter", "now_ms", "readable_journals"]
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -36,7 +41,7 @@ def now_ms() -> int:
 
 
 class JournalWriter:
-    """Appends events; each is on the disk when the call returns, in well under a step's time."""
+    """Appends events to a new journal; each is on the disk when the call returns."""
 
     def __init__(self, journals: Path, header: dict[str, Any]) -> None:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
@@ -59,10 +64,10 @@ class JournalWriter:
         self._size = 0
 
     def append(self, kind: str, **content: Any) -> None:
-        """Add one event with the time it happened.
+        """Append one event with the present time.
 
         Raises:
-            DgunetError: if the disk is full or the folder was made read-only.
+            DgunetError: if the disk is full or the folder is read-only.
         """
         with files.writing(self.folder), self._one_at_a_time:
             entry = {"kind": kind, "time": now_ms(), "n": self._count} | content
@@ -75,7 +80,7 @@ class JournalWriter:
             self._size = self._events.tell()
 
     def _take_back(self) -> None:
-        """Remove what a full disk let through of a line, so that the next line is whole."""
+        """Remove the incomplete line that a full disk left, so that the next line is readable."""
         with suppress(OSError):
             self._events.close()
         path = self.folder / "events.jsonl"
@@ -83,8 +88,8 @@ class JournalWriter:
             os.truncate(path, self._size)
         self._events = line_files.open_log(path)
 
-    def place(self, name: str) -> Path:
-        """A path of its own for an artifact with the file name ``name``."""
+    def new_path(self, name: str) -> Path:
+        """An unused path for an artifact with the file name ``name``."""
         self._artifacts += 1
         folder = self.folder / "artifacts" / f"{self._artifacts:05d}"
         with files.writing(folder):
@@ -93,8 +98,8 @@ class JournalWriter:
         return folder / _UNSAFE.sub("_", plain)
 
     def keep(self, path: Path) -> Path:
-        """Copy the file or folder at ``path`` as it is now; gives the copy."""
-        copy = self.place(path.name)
+        """Copy the file or folder at ``path`` into the journal; gives the path of the copy."""
+        copy = self.new_path(path.name)
         with files.writing(copy):
             if path.is_dir():
                 shutil.copytree(path, copy)
@@ -103,7 +108,7 @@ class JournalWriter:
         return copy
 
     def settle(self, path: Path) -> dict[str, str]:
-        """Bring an artifact at ``path`` to the disk; gives its name in the journal and digest."""
+        """Flush an artifact to the disk; gives its name in the journal and its digest."""
         with files.writing(path):
             if path.is_dir():
                 files.sync_tree(path)
@@ -114,7 +119,7 @@ class JournalWriter:
             return {"file": path.relative_to(self.folder).as_posix(), "sha256": digest_of(path)}
 
     def close(self) -> None:
-        """Stop writing; from here on the journal is only read and delivered."""
+        """Close the journal and release its lock; from now on it is only read."""
         try:
             self._events.close()
         finally:
@@ -122,7 +127,7 @@ class JournalWriter:
 
 
 def _encodable(entry: dict[str, Any]) -> dict[str, Any]:
-    """``entry`` with a question mark for each letter that UTF-8 has not (of odd file names)."""
+    """``entry`` with a question mark for each character that UTF-8 cannot encode."""
     text = json.dumps(entry, ensure_ascii=False)
     try:
         text.encode()

@@ -1,9 +1,8 @@
-"""Whether anybody answers at the store's address, asked before anything heavy is imported."""
+"""Checks whether the store answers, before MLflow's client is imported."""
 
 from __future__ import annotations
 
 import base64
-import os
 import re
 import socket
 import urllib.request
@@ -13,54 +12,57 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 
+from dgunet.system import environment
 from dgunet.system.address import Address, redact
 from dgunet.system.deadline import within
 from dgunet.system.errors import DgunetError
 
 ANSWER_SECONDS = 3
-"""How long a server may take for its whole answer to the first question."""
+"""Time limit for the complete answer to the first request."""
 
 _DATABASES = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433}
 
 
-class Away(DgunetError):
-    """Nobody answers at the store's address; the reason in one line."""
+class StoreUnavailable(DgunetError):
+    """The store does not answer; the message is the reason in one line."""
 
 
 def ask(uri: Address) -> None:
-    """Ask an http server for a sign of life, or a database's port for a connection.
+    """Send a health request to an HTTP server, or connect to the port of a database.
+
+    Any answer counts as success.
 
     Raises:
-        Away: if it refuses, is silent, or has not answered whole after `ANSWER_SECONDS`. Any answer
-            counts as life.
+        StoreUnavailable: if the connection is refused, or there is no complete answer within
+            `ANSWER_SECONDS`.
     """
     if uri.scheme in ("http", "https"):
         if uri.has_query:
-            raise Away(
-                "MLflow's client takes no query in a server's address.",
-                "Give a token in MLFLOW_TRACKING_TOKEN.",
+            raise StoreUnavailable(
+                "MLflow's client does not accept a query in the address of a server.",
+                "Set the token in MLFLOW_TRACKING_TOKEN.",
             )
-        look = partial(_ask_web, uri.reveal())
-    elif place := _database(uri):
-        look = partial(_connect, *place)
+        probe = partial(_ask_web, uri.reveal())
+    elif endpoint := _database(uri):
+        probe = partial(_connect, *endpoint)
     else:
         return
     try:
-        within(ANSWER_SECONDS, look)
+        within(ANSWER_SECONDS, probe)
     except TimeoutError as error:
-        raise Away(f"no answer within {ANSWER_SECONDS} s") from error
+        raise StoreUnavailable(f"no answer within {ANSWER_SECONDS} s") from error
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
-        if "CERTIFICATE" in str(reason):  # the client may be told to accept it
+        if "CERTIFICATE" in str(reason):  # the client may be configured to accept it
             return
-        raise Away(redact(str(reason)) or type(error).__name__) from error
+        raise StoreUnavailable(redact(str(reason)) or type(error).__name__) from error
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """A redirection is an answer; following it would tell another server the password."""
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Treats a redirection as an answer; following it would send the password to another server."""
 
     def redirect_request(self, *_: Any) -> None:
-        """Follow none."""
+        """Follow no redirection."""
 
 
 def _ask_web(address: str) -> None:
@@ -70,34 +72,34 @@ def _ask_web(address: str) -> None:
     if credentials := _credentials(parts.username, parts.password):
         request.add_unredirected_header("Authorization", credentials)
     try:
-        with urllib.request.build_opener(_Stay).open(request, timeout=ANSWER_SECONDS):
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=ANSWER_SECONDS):
             return
     except HTTPError as answer:
         answer.close()
 
 
 def _credentials(user: str | None, password: str | None) -> str:
-    """What MLflow's client sends: those of the address, else those of the environment."""
+    """The header that MLflow's client sends: from the address, else from the environment."""
     if user or password:
         login = f"{unquote(user or '')}:{unquote(password or '')}"
     else:
-        environment = os.environ
-        names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-        if not all(environment.get(name) for name in names):
-            token = environment.get("MLFLOW_TRACKING_TOKEN", "")
+        name = environment.MLFLOW_TRACKING_USERNAME.get()
+        secret = environment.MLFLOW_TRACKING_PASSWORD.get()
+        if not (name and secret):
+            token = environment.MLFLOW_TRACKING_TOKEN.get()
             return f"Bearer {token}" if token else ""
-        login = ":".join(environment[name] for name in names)
+        login = f"{name}:{secret}"
     return f"Basic {base64.b64encode(login.encode()).decode()}"
 
 
 def _database(uri: Address) -> tuple[str, int] | None:
-    """Host and port of a database, where the address names one host."""
+    """Host and port of a database; None if the address does not name exactly one host."""
     kind = uri.scheme.partition("+")[0]
     behind = uri.reveal().partition("://")[2].rpartition("@")[2]
-    place = re.match(r"(?:\[([^\]]+)\]|([^:/?#,\[\]]+))(?::(\d+))?(?=[/?#]|$)", behind)
-    if kind not in _DATABASES or place is None:
+    found = re.match(r"(?:\[([^\]]+)\]|([^:/?#,\[\]]+))(?::(\d+))?(?=[/?#]|$)", behind)
+    if kind not in _DATABASES or found is None:
         return None
-    return place[1] or place[2], int(place[3] or _DATABASES[kind])
+    return found[1] or found[2], int(found[3] or _DATABASES[kind])
 
 
 def _connect(host: str, port: int) -> None:

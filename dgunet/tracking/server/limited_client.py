@@ -1,23 +1,20 @@
-"""MLflow's client with a limit for every whole answer."""
+"""MLflow's client with a time limit for each complete answer."""
 
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dgunet.system import environment
 from dgunet.system.address import Address
 from dgunet.system.deadline import within
-from dgunet.tracking.server.health import Away
-
-TIMEOUT, RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-"""MLflow's own variables: seconds without a byte after which a request fails; more tries."""
+from dgunet.tracking.server.health import StoreUnavailable
 
 REQUESTS = 3
-"""A call is at most so many requests, each of which may take the seconds of `TIMEOUT`."""
+"""Most requests of one call; each may take ``MLFLOW_HTTP_REQUEST_TIMEOUT`` seconds."""
 
 HURRY_SECONDS = 4.0
 
@@ -25,8 +22,8 @@ _hurry = False
 
 
 @contextmanager
-def hurried() -> Iterator[None]:
-    """Within the block a call has `HURRY_SECONDS` only: the process was told to end."""
+def short_time_limit() -> Iterator[None]:
+    """Within the block, limit each call to `HURRY_SECONDS`, because the process must end soon."""
     global _hurry
     before, _hurry = _hurry, True
     try:
@@ -36,22 +33,17 @@ def hurried() -> Iterator[None]:
 
 
 def _seconds() -> float:
-    return REQUESTS * _set(TIMEOUT, 120) * (1 + _set(RETRIES, 0))
-
-
-def _set(name: str, otherwise: int) -> int:
-    value = os.environ.get(name, "")
-    return int(value) if value.isdecimal() else otherwise
+    return REQUESTS * environment.MLFLOW_TIMEOUT.get() * (1 + environment.MLFLOW_RETRIES.get())
 
 
 class Limited:
-    """An ``MlflowClient`` whose methods raise `Away` if the whole answer is late.
+    """An ``MlflowClient`` whose methods raise `StoreUnavailable` after a time limit.
 
-    A call that is given up may still arrive: everything that is sent may be sent again.
+    An abandoned call may still take effect, so every request must be safe to repeat.
 
     Args:
         client: the client.
-        uri: of its store, for the message.
+        uri: of its store, for messages.
     """
 
     def __init__(self, client: Any, uri: Address) -> None:
@@ -70,26 +62,30 @@ class Limited:
         return call
 
     def log_artifacts(self, run_id: str, local_dir: str, artifact_path: str | None = None) -> None:
-        """Send the files of a folder one by one, so that the limit is each file's."""
+        """Upload the files of a folder one by one, so that the time limit holds for each file."""
         for path, folder in _files(local_dir, artifact_path):
             self.log_artifact(run_id, path, folder)
 
     def log_model_artifacts(self, model_id: str, local_dir: str) -> None:
-        """As `log_artifacts`, for a model."""
+        """Upload the files of a model as `log_artifacts` does."""
         for path, folder in _files(local_dir, None):
             self.log_model_artifact(model_id, path, folder)
 
 
 def limited(work: Callable[[], Any], uri: Address, seconds: float) -> Any:
-    """The result of ``work``, or `Away` after ``seconds``, or sooner if the process must end."""
+    """The result of ``work``.
+
+    Raises:
+        StoreUnavailable: after ``seconds``, or `HURRY_SECONDS` within `short_time_limit`.
+    """
     try:
         return within(lambda: min(seconds, HURRY_SECONDS) if _hurry else seconds, work)
     except TimeoutError as error:
-        raise Away(f"{uri} gave {error}") from error
+        raise StoreUnavailable(f"{uri}: {error}") from error
 
 
 def _files(top: str, folder: str | None) -> Iterator[tuple[str, str | None]]:
-    """Each file below ``top``, and the folder of the store that it goes to."""
+    """Each file below ``top``, with its target folder in the store."""
     for path in sorted(Path(top).rglob("*")):
         if path.is_file():
             inside = path.parent.relative_to(top).as_posix()

@@ -1,10 +1,9 @@
-"""The MLflow side: a quiet client, a store made once, and whether anyone answers."""
+"""Access to MLflow: a quiet client, creation of the store, and pauses after failures."""
 
 from __future__ import annotations
 
 import functools
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -14,17 +13,17 @@ from typing import Any
 
 from filelock import FileLock
 
-from dgunet.system import files
+from dgunet.system import environment, files
 from dgunet.system.address import Address, redact
 from dgunet.system.errors import DgunetError
 from dgunet.system.reading import read_mapping
-from dgunet.tracking.home import Layout, sqlite_path
-from dgunet.tracking.server.health import Away, ask
-from dgunet.tracking.server.limited_client import TIMEOUT, Limited, limited
+from dgunet.tracking.home import TrackingFolders, sqlite_path
+from dgunet.tracking.server.health import StoreUnavailable, ask
+from dgunet.tracking.server.limited_client import Limited, limited
 
 __all__ = [
-    "Away",
     "BackOff",
+    "StoreUnavailable",
     "TrackingError",
     "answering",
     "ask",
@@ -32,11 +31,12 @@ __all__ = [
     "ensure_store",
     "one_line",
     "quiet_mlflow",
+    "short_reason",
     "time_for",
 ]
 
 CONNECT_SECONDS = 60
-"""How long a database may take to let the client in, and to make its tables."""
+"""Time limit for connecting to a database and creating its tables."""
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -51,65 +51,58 @@ _SETTINGS = {
 
 
 class TrackingError(DgunetError):
-    """The MLflow store cannot be used as it is."""
+    """The MLflow store cannot be used."""
 
 
 _added: set[str] = set()
-"""Settings in the environment that are ours, not the user's."""
+"""Names of the settings that this module, not the user, put into the environment."""
 
 
 _ADDRESSES = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
-"""Always set: MLflow prints the address of each ended run with the password that it may hold."""
+"""Always set: MLflow would print the address of each run with the password in it."""
 
 
 @contextmanager
 def quiet_mlflow() -> Iterator[None]:
-    """Within the block MLflow is silent, sends no telemetry and gives up soon.
+    """Within the block, MLflow prints nothing, sends no telemetry and has short time limits.
 
-    Settings that the user made in the environment win, but for `_ADDRESSES`.
+    Variables that the user set take precedence, except for `_ADDRESSES`.
     """
-    added = {key: value for key, value in _SETTINGS.items() if key not in os.environ}
-    os.environ.update(added)
-    _added.update(added)
-    theirs = os.environ.get(_ADDRESSES)
-    os.environ[_ADDRESSES] = "true"
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It warns of each try; the last one's reason is told by whoever asked.
+    # It warns about each attempt; the caller reports the reason of the last one.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for key in added:
-            os.environ.pop(key, None)
-        os.environ.pop(_ADDRESSES, None)
-        if theirs is not None:
-            os.environ[_ADDRESSES] = theirs
-        _added.difference_update(added)
+    with (
+        environment.with_defaults(_SETTINGS) as added,
+        environment.with_value(_ADDRESSES, "true"),
+    ):
+        _added.update(added)
+        try:
+            yield
+        finally:
+            _added.difference_update(added)
 
 
 @contextmanager
 def time_for(paths: Iterable[Path]) -> Iterator[None]:
-    """Within the block a request may take longer, by a second for each megabyte of ``paths``."""
-    if TIMEOUT not in _added:
+    """Within the block, extend the time limit of requests by one second per MB of ``paths``."""
+    name = environment.MLFLOW_TIMEOUT.name
+    if name not in _added:
         yield
         return
     size = sum(path.stat().st_size for path in paths)
-    os.environ[TIMEOUT] = str(int(_SETTINGS[TIMEOUT]) + size // 1_000_000)
-    try:
+    with environment.with_value(name, str(int(_SETTINGS[name]) + size // 1_000_000)):
         yield
-    finally:
-        os.environ[TIMEOUT] = _SETTINGS[TIMEOUT]
 
 
 @functools.lru_cache(maxsize=4)
 def client(uri: Address | str) -> Any:
-    """An ``MlflowClient``; the import and the first connection take seconds, so it is kept.
+    """An ``MlflowClient``, cached because the import and the first connection take seconds.
 
-    Each of its calls to a server has a limit for the whole answer; see `Limited`.
+    Each call to a server has a time limit; see `Limited`.
 
     Raises:
-        Away: if a database does not let it in.
+        StoreUnavailable: if the connection to a database fails.
     """
     address = uri if isinstance(uri, Address) else Address(uri)
     with quiet_mlflow():
@@ -119,7 +112,7 @@ def client(uri: Address | str) -> Any:
             return MlflowClient(tracking_uri=address.reveal())
         from mlflow.store.db import utils
 
-        # Not ten, which takes minutes: a wrong password is as wrong the second time.
+        # Instead of ten, which takes minutes: retries do not help against a wrong password.
         utils.MAX_RETRY_COUNT = 2
         made = limited(
             lambda: MlflowClient(tracking_uri=address.reveal()), address, CONNECT_SECONDS
@@ -128,41 +121,46 @@ def client(uri: Address | str) -> Any:
 
 
 @contextmanager
-def answering(layout: Layout, hint: str = "Start it and try again.") -> Iterator[None]:
-    """Within the block MLflow is quiet, and whatever it or the network throws is one line.
+def answering(folders: TrackingFolders, hint: str = "Start it and try again.") -> Iterator[None]:
+    """Within the block, MLflow is quiet and its errors become a `TrackingError`.
 
     Raises:
-        TrackingError: naming the store and the reason.
+        TrackingError: with the address of the store and the reason.
     """
     try:
         with quiet_mlflow():
             yield
-    except Away as error:
-        raise TrackingError(f"MLflow at {layout.uri} does not answer ({error}).", hint) from error
+    except StoreUnavailable as error:
+        raise TrackingError(f"MLflow at {folders.uri} does not answer ({error}).", hint) from error
     except (DgunetError, OSError):
         raise
-    except Exception as error:  # its drivers have errors of their own
-        raise TrackingError(f"MLflow at {layout.uri}: {one_line(error)}.", hint) from error
+    except Exception as error:  # database drivers have their own errors
+        raise TrackingError(f"MLflow at {folders.uri}: {one_line(error)}.", hint) from error
 
 
 def one_line(error: BaseException) -> str:
-    """The error's name and the first line of its message, without secrets, 300 characters long."""
+    """The type and the first line of an error, without secrets, at most 300 characters."""
     text = redact(str(error).strip().partition("\n")[0])
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
 
 
-class BackOff:
-    """A note beside the journals: this server did not answer, leave it alone for a while.
+def short_reason(error: Exception) -> str:
+    """The reason of a failure in one line: the message of a `DgunetError`, else `one_line`."""
+    return " ".join(str(error).split()) if isinstance(error, DgunetError) else one_line(error)
 
-    Every process sees it, so a chain of short stages does not wait for the same dead server one
-    after the other. The pause starts at a minute and doubles up to half an hour.
+
+class BackOff:
+    """A pause in which an unavailable store is not contacted, saved beside the journals.
+
+    It holds for all processes of a project, so that consecutive short steps do not each wait for
+    the same server. The pause starts at one minute and doubles up to half an hour.
     """
 
     first, longest = 60.0, 1800.0
 
-    def __init__(self, layout: Layout) -> None:
-        self._path = layout.back_off
-        self._uri = str(layout.uri)
+    def __init__(self, folders: TrackingFolders) -> None:
+        self._path = folders.back_off
+        self._uri = str(folders.uri)
 
     def _note(self) -> dict[str, Any]:
         try:
@@ -174,54 +172,57 @@ class BackOff:
         return note if whole and note.get("uri") == self._uri else {}
 
     def reason(self) -> str | None:
-        """Why the server is left alone at this moment; None when it may be tried."""
+        """The reason of the pause; None if there is no pause."""
         note = self._note()
         return note["reason"] if note and time.time() < note["until"] else None
 
     def start(self, reason: str) -> None:
-        """Begin a pause, longer than the last one."""
+        """Start a pause, longer than the last one."""
         pause = min(2 * self._note().get("pause", self.first / 2), self.longest)
-        told = {"uri": self._uri, "reason": redact(reason)}
-        note = told | {"pause": pause, "until": time.time() + pause}
-        files.write_json(self._path, note)
+        note = {"uri": self._uri, "reason": redact(reason)}
+        files.write_json(self._path, note | {"pause": pause, "until": time.time() + pause})
 
     def clear(self) -> None:
-        """The server answered."""
+        """End the pause after the store answered."""
         self._path.unlink(missing_ok=True)
 
 
-def ensure_store(layout: Layout | None = None) -> Address:
-    """Make the sqlite store and its schema if it is not there; gives the store's address.
+def ensure_store(folders: TrackingFolders | None = None) -> Address:
+    """Create the SQLite store and its schema if it does not exist; gives the store's address.
 
-    Parallel writers on a fresh file would spoil it, because each one migrates the schema. So the
-    database is made under another name by one process, behind a lock, and then renamed: it is
-    whole or absent. Stores that are not sqlite are left as they are.
+    Processes that write to a new file in parallel would damage it, because each one migrates the
+    schema. So one process, holding a lock, creates the database under another name and renames it:
+    the database is complete or absent. Stores other than SQLite are not changed.
 
     Raises:
-        TrackingError: if the file is there but is not a whole MLflow database.
+        TrackingError: if the file exists and is not a complete MLflow database.
     """
-    layout = layout or Layout.at()
-    path = sqlite_path(layout.uri)
+    folders = folders or TrackingFolders.at()
+    path = sqlite_path(folders.uri)
     if path is None:
-        return layout.uri
+        return folders.uri
     if not _is_made(path):
         with files.writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_name(f"{path.name}.lock")):
                 if not _is_made(path):
-                    _make(path, layout)
-    return layout.uri
+                    _make(path, folders)
+    return folders.uri
 
 
-def _make(path: Path, layout: Layout) -> None:
-    own = layout.uri == layout.own_uri
+def _make(path: Path, folders: TrackingFolders) -> None:
+    own = folders.uri == folders.own_uri
     for left in path.parent.glob(f"{path.name}.*.partial*"):
-        left.unlink(missing_ok=True)  # of an earlier version that was killed; the lock is ours
+        left.unlink(
+            missing_ok=True
+        )  # left by a killed process of an earlier version; this process holds the lock
     with files.partial_folder(path) as folder, quiet_mlflow():
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        partial = folder / path.name  # a folder of its own: sqlite puts more files beside it
-        artifacts = layout.artifacts if own else path.parent / "mlruns"
+        partial = (
+            folder / path.name
+        )  # in a separate folder, because SQLite creates further files beside it
+        artifacts = folders.artifacts if own else path.parent / "mlruns"
         SqlAlchemyStore(f"sqlite:///{partial}", artifacts.as_uri()).engine.dispose()
         files.sync(partial)
         files.rename(partial, path)
@@ -239,5 +240,5 @@ def _is_made(path: Path) -> bool:
         raise TrackingError(f"{path} is not an MLflow database: {error}.", hint) from error
     torn = [name for name in tables if name.startswith("_alembic_tmp_")]
     if torn or "alembic_version" not in tables or "runs" not in tables:
-        raise TrackingError(f"{path} is a half-made MLflow database.", hint)
+        raise TrackingError(f"{path} is an incomplete MLflow database.", hint)
     return True

@@ -10,108 +10,110 @@ from typing import Any
 from dgunet.system import files, leftovers
 from dgunet.system.safe_paths import inside
 from dgunet.tracking import index
-from dgunet.tracking.delivery.answers import is_page, is_wrong, own
+from dgunet.tracking.delivery.answers import checked_id, is_missing_page, is_refusal
 from dgunet.tracking.delivery.arrived_files import settle_artifacts
 from dgunet.tracking.delivery.logged_models import find_model, log_model
 from dgunet.tracking.delivery.run_opening import chunks, log_tags, open_run
-from dgunet.tracking.home import Layout
+from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.journal.cursor import Cursor
-from dgunet.tracking.journal.damage import Damaged, Lost, set_aside
+from dgunet.tracking.journal.damage import Damaged, LostFile, set_aside
 from dgunet.tracking.journal.events import Event
-from dgunet.tracking.journal.reading import JournalReader, check_kept
+from dgunet.tracking.journal.reading import JournalReader, check_artifact
 from dgunet.tracking.server import mlflow_store
 
 BATCHED = ("metrics", "params", "tags", "result")
-"""Kinds of events that travel together in one request."""
+"""Kinds of events that may share a request."""
 
 BATCH = 200
-"""Events in one request at most."""
+"""Most events in one request."""
 
 LOST = "dgunet.lost"
-"""Tag of a run some of whose files were gone before MLflow had them."""
+"""Tag of a run of which files were lost before they were delivered."""
 
 
-class Sender:
+class JournalSender:
     """Sends one journal."""
 
-    def __init__(self, client: Any, layout: Layout, reader: JournalReader) -> None:
+    def __init__(self, client: Any, folders: TrackingFolders, reader: JournalReader) -> None:
         self.client = client
-        self.layout = layout
+        self.folders = folders
         self.reader = reader
         self.cursor: Cursor = reader.cursor()
         self.header = reader.header
         self.aside: Path | None = None
-        """Where the journal went because some of its files could not be sent."""
+        """New path of the journal if it was set aside because of lost files."""
         self.lost: list[str] = []
-        """Why."""
+        """Reasons why it was set aside."""
         self._models: dict[str, str | None] = {}
 
     @property
     def run_id(self) -> str:
-        """The run in MLflow; it was made or adopted before anything is sent."""
+        """Id of the MLflow run; it is known before events are sent."""
         assert self.cursor.run_id is not None
         return self.cursor.run_id
 
     def send(self) -> bool:
-        """Send what is not sent; True when the run ended and all of it is delivered.
+        """Send all waiting events; True if the run has ended and is fully delivered.
 
         Raises:
-            Damaged: before anything is sent, if the journal is not as it was written.
+            Damaged: before anything is sent, if the journal was changed.
         """
         events = self.reader.events()
         if self.cursor.sent > len(events):
             self.cursor = Cursor()
-        open_run(self.client, self.layout, self.reader, self.cursor)
+        open_run(self.client, self.folders, self.reader, self.cursor)
         for batch in _batches(events[self.cursor.sent :]):
             try:
                 self._send_or_refuse(batch)
-            except Lost as error:
+            except LostFile as error:
                 self._note_loss(error)
             self.cursor.sent += len(batch)
             self.reader.save(self.cursor)
         if not events or events[-1]["kind"] != "end":
             return False
-        self._let_go()
+        self._release()
         return True
 
-    def _note_loss(self, error: Lost) -> None:
+    def _note_loss(self, error: LostFile) -> None:
         self.cursor.lost[str(self.cursor.sent)] = str(error)
-        told = "; ".join(self.cursor.lost.values())
-        self.client.set_tag(self.run_id, LOST, told[:500])
+        reasons = "; ".join(self.cursor.lost.values())
+        self.client.set_tag(self.run_id, LOST, reasons[:500])
 
-    def _let_go(self) -> None:
-        """Note the run in the index for good, then take the journal out of the way in one step."""
-        info = index.describe(
-            self.reader, str(self.layout.uri), self.cursor.run_id, self.cursor.experiment_id
+    def _release(self) -> None:
+        """Add the run to the index, then remove or move the journal in one step."""
+        info = index.describe_journal(
+            self.reader, str(self.folders.uri), self.cursor.run_id, self.cursor.experiment_id
         )
-        index.record(self.layout, info)
+        index.add_delivered_run(self.folders, info)
         folder = self.reader.folder
         if self.cursor.lost:
             self.lost = list(self.cursor.lost.values())
-            # Where it goes on when the files were put back.
+            # Delivery continues here after the files were restored.
             self.cursor.sent = min(map(int, self.cursor.lost))
             self.cursor.lost = {}
             self.reader.save(self.cursor)
-            self.aside = set_aside(self.layout, folder, "; ".join(self.lost))
+            self.aside = set_aside(self.folders, folder, "; ".join(self.lost))
         elif self.cursor.refused:
-            files.make_folder(self.layout.refused)
-            files.rename(folder, self.layout.refused / self.reader.id)
+            files.make_folder(self.folders.refused)
+            files.rename(folder, self.folders.refused / self.reader.id)
         else:
             gone = folder.with_name(leftovers.partial_name(self.reader.id))
             files.rename(folder, gone)
             leftovers.remove(gone)
 
     def _send_or_refuse(self, batch: list[Event]) -> None:
-        """Send a batch; if MLflow takes it as wrong, send its events one by one.
+        """Send a batch; if MLflow rejects it, send its events one by one and keep rejected ones.
 
         Raises:
-            Lost: if the file that the one event speaks of is gone or changed.
+            LostFile: if the file of an event is missing or was changed.
         """
         try:
             self._send(batch)
         except Exception as error:
-            # An older MLflow has no models of runs: there, a page says so.
-            if not (is_wrong(error) or (batch[0]["kind"] == "network" and is_page(error))):
+            # An MLflow server before version 3 answers with a web page: it has no logged models.
+            if not (
+                is_refusal(error) or (batch[0]["kind"] == "network" and is_missing_page(error))
+            ):
                 raise
             self._check_run()
             if len(batch) > 1:
@@ -125,23 +127,23 @@ class Sender:
             )
 
     def _check_run(self) -> Any:
-        """The run as MLflow has it: a refusal counts only where the run is known.
+        """The run in MLflow; a rejected request counts only if the run exists.
 
         Raises:
-            TrackingError: if this MLflow does not have the run.
-            NotMlflow: if another run, or none, comes back.
+            TrackingError: if the store does not have the run.
+            NotMlflowError: if the answer is about another run, or about none.
         """
         try:
             found = self.client.get_run(self.run_id)
         except Exception as error:
-            if not is_wrong(error):
+            if not is_refusal(error):
                 raise
             raise mlflow_store.TrackingError(
-                f"MLflow at {self.layout.uri} does not have its run {self.run_id}: it was removed,"
+                f"MLflow at {self.folders.uri} has no run {self.run_id}: it was deleted,"
                 " or this is another server.",
-                f"To send it anew, delete {self.reader.folder / 'cursor.json'}",
+                f"To send it as a new run, delete {self.reader.folder / 'cursor.json'}",
             ) from error
-        own(found.info.run_id, self.run_id, self.layout.uri)
+        checked_id(found.info.run_id, self.run_id, self.folders.uri)
         return found
 
     def _send(self, batch: list[Event]) -> None:
@@ -155,7 +157,7 @@ class Sender:
             self._log_dataset(event)
         elif kind == "network":
             with mlflow_store.time_for([self._kept(event)]):
-                log_model(self.client, self.layout.uri, self.reader, self.cursor, event)
+                log_model(self.client, self.folders.uri, self.reader, self.cursor, event)
         elif kind == "end":
             if event.get("error"):
                 self.client.set_tag(self.run_id, "error", event["error"])
@@ -163,22 +165,22 @@ class Sender:
             self._check_end(event["status"])
 
     def _check_end(self, status: str) -> None:
-        """See that MLflow has the run with its end, before the journal is let go."""
+        """Check that MLflow has the end of the run, before the journal is removed."""
         found = self._check_run()
-        own(found.info.status, status, self.layout.uri)
+        checked_id(found.info.status, status, self.folders.uri)
         if LOST in found.data.tags and not self.cursor.lost:
             self.client.delete_tag(self.run_id, LOST)
         settle_artifacts(found.info.artifact_uri)
 
     def _kept(self, event: Event) -> Path:
-        """The file or folder that an event speaks of, as it was kept.
+        """The file or folder of an event.
 
         Raises:
-            Lost: if it is gone, is no plain file, or was changed.
+            LostFile: if it is missing, is not a plain file, or was changed.
         """
         origin = str(self.reader.folder / "events.jsonl")
         path = inside(self.reader.folder, event["file"], origin=origin, kind=Damaged)
-        check_kept(path, event.get("sha256"))
+        check_artifact(path, event.get("sha256"))
         return path
 
     def _log_batch(self, batch: list[Event]) -> None:
@@ -206,13 +208,13 @@ class Sender:
         log_tags(self.client, self.run_id, tags)
 
     def _about(self, event: Event) -> tuple[str | None, str | None, str | None]:
-        """The model and the data set (name, digest) that an event's metrics are about."""
+        """Model id, dataset name and dataset digest that the metrics of an event belong to."""
         if "checkpoint" not in event:
             return None, None, None
         return self._scored_model(event["checkpoint"]), *event["dataset"]
 
     def _scored_model(self, checkpoint: str) -> str | None:
-        """The newest model of the store with these weights; it becomes an input of the run."""
+        """Id of the newest model with these weights; the model becomes an input of the run."""
         if checkpoint not in self._models:
             model = find_model(self.client, checkpoint)
             if model and model.source_run_id != self.run_id:
@@ -234,7 +236,7 @@ class Sender:
             self._announce_table(_join(folder, path.name))
 
     def _announce_table(self, path: str) -> None:
-        """Tell the UI about a table, the way MLflow's own ``log_table`` does."""
+        """List a table in the tag that MLflow's ``log_table`` sets for the user interface."""
         tag = "mlflow.loggedArtifacts"
         known = json.loads(self.client.get_run(self.run_id).data.tags.get(tag, "[]"))
         entry = {"path": path, "type": "table"}
