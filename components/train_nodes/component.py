@@ -6,7 +6,7 @@ from kfp import dsl
 
 from components import IMAGE
 
-# What the task is given goes to the nodes; the step itself only waits, without their GPUs.
+# The task's settings go to the nodes; the step itself only waits and holds no GPU.
 TO_THE_NODES = [
     dsl.TaskConfigField.RESOURCES,
     dsl.TaskConfigField.KUBERNETES_TOLERATIONS,
@@ -46,7 +46,7 @@ def train_nodes(
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Train one network of Tables 1-4 on several nodes: a TrainJob of Kubeflow Trainer, watched.
+    """Train one network of Tables 1-4 on several nodes, as a TrainJob of Kubeflow Trainer.
 
     Args:
         params: the text of params.yaml.
@@ -54,18 +54,18 @@ def train_nodes(
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
         processes: of each node; 0 means one for each GPU of a node.
-        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         image_digest: digest of the image; the step refuses another.
-        image: what the nodes run, by digest.
+        image: the image of the nodes, by digest.
         nodes: how many nodes.
         runtime: name of a ClusterTrainingRuntime.
-        shared: path of a volume that the step and all nodes see.
-        poll: seconds between two looks at the job.
-        restarts: how often it is started again after a node was taken away.
-        deadline: seconds, then the cluster ends the job by itself; 0 for never.
-        labels: of the job and its pods, e.g. the queue of Kueue.
+        shared: path on a volume that the step and all nodes mount.
+        poll: seconds between two reads of the job's state.
+        restarts: number of restarts after a node was interrupted.
+        deadline: seconds until the cluster stops the job; 0 for no deadline.
+        labels: of the job and its pods, e.g. the Kueue queue.
         annotations: of the job and its pods.
-        pull_secrets: logins to the registry.
+        pull_secrets: secrets with registry credentials.
         store: the prepared training set.
         task_config: the settings of this task, as Kubeflow forwards them to the nodes.
         model: folder of the weights and the loss curve; the checkpoint hash is in the metadata.
@@ -75,21 +75,22 @@ def train_nodes(
 
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.model_facts import describe_model
-    from dgunet.kubeflow.trainer.multi_node import Nodes, train_on_nodes
+    from dgunet.kubeflow.trainer.multi_node import NodeSettings, NodeTraining, train_on_nodes
+    from dgunet.system.logs import log_to_stderr
 
     check_pins(code=code_version, image=image_digest)
-    settings = Nodes(nodes, runtime, shared, image, poll, restarts, deadline)
-    weights = train_on_nodes(
-        params,
-        task,
-        variant=variant,
-        ratio=ratio or None,
-        store=Path(store.path),
-        out=Path(model.path),
-        nodes=settings.marked(labels, annotations, pull_secrets),
-        task_config=task_config,
+    log_to_stderr()
+    training = NodeTraining(
+        params, task, variant, ratio or None, store=Path(store.path), out=Path(model.path)
+    )
+    settings = NodeSettings(
+        *(nodes, runtime, shared, image, poll, restarts, deadline),
+        labels=labels,
+        annotations=annotations,
+        pull_secrets=pull_secrets,
         processes=processes,
     )
+    weights = train_on_nodes(training, settings, task_config)
     facts, numbers = describe_model(weights)
     model.metadata.update(facts, code_version=code_version, store_digest=store.metadata["digest"])
     for name, value in numbers.items():
