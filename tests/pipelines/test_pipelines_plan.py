@@ -9,19 +9,20 @@ import pytest
 from dgunet.kubeflow.cluster.settings import load_cluster
 from dgunet.kubeflow.pipeline.compiling import compile_pipeline, documents, version_name, with_image
 from dgunet.kubeflow.pipeline.drawing import svg
-from dgunet.kubeflow.pipeline.graph import Node, graph
+from dgunet.kubeflow.pipeline.graph import TaskNode, pipeline_graph
 from dgunet.kubeflow.submission import pod_logs
 from dgunet.kubeflow.submission.cost import trainings
-from dgunet.kubeflow.submission.plan import gpus_at_a_time, plan
+from dgunet.kubeflow.submission.plan import gpus_at_a_time, submission_plan
 from dgunet.recipes.trainings import paper
 from dgunet.system.errors import DgunetError
+from pipelines import PIPELINES
 
 
 @pytest.fixture(scope="module")
 def compiled(project):
     """The IR of `train_evaluate` on the documented cluster."""
     cluster = load_cluster(project / "pipelines" / "cluster.yaml")
-    return compile_pipeline("train_evaluate", project, cluster)
+    return compile_pipeline(PIPELINES["train_evaluate"], cluster)
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def arguments(project):
 
 def test_the_graph_of_the_whole_paper(project):
     text = (project / "pipelines" / "compiled" / "reproduce.yaml").read_text()
-    root = graph(documents(text)[0])
+    root = pipeline_graph(documents(text)[0])
     loops = {node.about: node for node in root.walk() if node.kind == "loop"}
     assert {"networks", "ablations"} < set(loops)
     inner = [node.step for node in loops["networks"].inner]
@@ -53,7 +54,7 @@ def test_the_graph_of_the_whole_paper(project):
 
 def test_the_plan_names_what_will_run(compiled, arguments):
     document, of_pods = documents(compiled)
-    text = plan(document, of_pods, arguments, version=version_name(compiled), tflops=20)
+    text = submission_plan(document, of_pods, arguments, version=version_name(compiled), tflops=20)
     for part in ("profile paper", "train    ", "128Gi", "32Gi", "1209600 s", "A100", "--tflops"):
         assert part in text
     assert "GPUs at a time: at most 8" in text
@@ -76,7 +77,7 @@ def load(text):
 
 
 def node(name, *after, **more):
-    return Node(name, "step", after=after, executor=name, **more)
+    return TaskNode(name, "step", after=after, executor=name, **more)
 
 
 def executors(**gpus):
@@ -91,8 +92,8 @@ def executors(**gpus):
 def test_gpus_at_a_time_are_those_of_steps_that_do_not_wait_for_one_another():
     asks = executors(a=4, b=2, c=1, d=3)
     chain = (node("a"), node("b", "a"), node("c", "b"), node("d"))
-    assert gpus_at_a_time(Node("all", "group", inner=chain), asks) == 4 + 3
-    loop = Node("loop", "loop", about="sets", limit=5, inner=chain)
+    assert gpus_at_a_time(TaskNode("all", "group", inner=chain), asks) == 4 + 3
+    loop = TaskNode("loop", "loop", about="sets", limit=5, inner=chain)
     assert gpus_at_a_time(loop, asks) == 5 * 7
     assert gpus_at_a_time(loop, asks, {"sets": 2}) == 2 * 7
     assert gpus_at_a_time(node("a", nodes=3), asks) == 12
@@ -109,11 +110,11 @@ def test_the_same_content_has_the_same_name_and_images_can_be_replaced(compiled)
 
 
 def test_the_picture_is_the_same_every_time_and_shows_every_step(compiled):
-    root = graph(documents(compiled)[0])
+    root = pipeline_graph(documents(compiled)[0])
     picture = svg(root)
     assert picture == svg(root)
     assert ElementTree.fromstring(picture).tag.endswith("svg")
-    for step in ("survey", "train", "evaluate", "submission", "finish (whatever happened)"):
+    for step in ("survey", "train", "evaluate", "submission", "finish (in any case)"):
         assert f"<!-- {step} -->" in picture  # text is drawn as outlines, each with a comment
 
 
@@ -187,13 +188,13 @@ class PodsStandIn:
 
 
 def test_logs_of_the_pods_of_a_run_from_a_stand_in():
-    lines = list(pod_logs.logs(PodsStandIn(), "team", "run-1"))
+    lines = list(pod_logs.read_logs(PodsStandIn(), "team", "run-1"))
     assert [line.split()[:2] for line in lines if line.startswith("==")] == [
         ["==", "train"],
         ["==", "prepare-2"],
     ]
     assert "loss 0.4" in lines
     assert "(no log yet: Succeeded)" in lines
-    assert len(list(pod_logs.logs(PodsStandIn(), "team", "run-1", "train"))) == 3
+    assert len(list(pod_logs.read_logs(PodsStandIn(), "team", "run-1", "train"))) == 3
     with pytest.raises(DgunetError, match="Pods go some time after"):
-        list(pod_logs.logs(PodsStandIn(), "other", "run-1"))
+        list(pod_logs.read_logs(PodsStandIn(), "other", "run-1"))

@@ -17,7 +17,7 @@ from made_results import edit, write_result
 from dgunet.kubeflow import run_records
 from dgunet.kubeflow.local import containers, running
 from dgunet.kubeflow.local.expected_outputs import OutputError, check_outputs
-from dgunet.kubeflow.pipeline.compiling import compiled
+from dgunet.kubeflow.pipeline.compiling import compile_to_yaml
 from dgunet.paper.table_building import build_tables, write_tables
 from dgunet.system.errors import DgunetError
 
@@ -46,7 +46,7 @@ def small():
     def pipeline(how: str, sign: str):
         work(how=how, sign=sign)
 
-    return compiled(pipeline)
+    return compile_to_yaml(pipeline)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def job(small, home, tmp_path, monkeypatch):
 
     def make(how):
         arguments = {"how": how, "sign": str(tmp_path / "sign")}
-        return running.Job("small", small, arguments, set(), home)
+        return running.LocalRun("small", small, arguments, set(), home)
 
     return make
 
@@ -98,9 +98,9 @@ def test_a_real_pipeline_leaves_tables_and_a_report(dgunet, project, tmp_path, m
 def test_a_failed_step_is_named_with_its_error_and_log(job):
     told = []
     with pytest.raises(running.RunFailedError, match="ValueError: no such thing") as failure:
-        running.run(job("fail"), observe=told.append)
+        running.run_locally(job("fail"), progress=told.append)
     (record,) = run_records.last(job("fail").home, 1)
-    assert (record.told, record.lives) == ("FAILED", False)
+    assert (record.shown_state, record.lives) == ("FAILED", False)
     assert "work           FAILURE" in told[-1]
     log = run_records.folder(job("fail").home, record.run_id) / "log.txt"
     assert str(log) in str(failure.value)
@@ -108,9 +108,9 @@ def test_a_failed_step_is_named_with_its_error_and_log(job):
 
 
 def test_a_run_that_leaves_nothing_is_no_success(job):
-    with pytest.raises(OutputError, match="0 times tables/tables"):
-        running.run(job("nothing"), observe=lambda line: None)
-    assert run_records.last(job("nothing").home, 1)[0].told == "FAILED"
+    with pytest.raises(OutputError, match="found 0 times tables/tables"):
+        running.run_locally(job("nothing"), progress=lambda line: None)
+    assert run_records.last(job("nothing").home, 1)[0].shown_state == "FAILED"
 
 
 def test_an_interpreter_whose_path_has_a_space_is_run(job, tmp_path, monkeypatch):
@@ -119,8 +119,10 @@ def test_an_interpreter_whose_path_has_a_space_is_run(job, tmp_path, monkeypatch
     place.parent.mkdir()
     place.symlink_to(sys.prefix)
     monkeypatch.setattr(sys, "executable", str(place / "bin" / "python"))
-    with pytest.raises(OutputError, match="0 times tables/tables"):  # the step itself went well
-        running.run(job("nothing"), observe=lambda line: None)
+    with pytest.raises(
+        OutputError, match="found 0 times tables/tables"
+    ):  # the step itself went well
+        running.run_locally(job("nothing"), progress=lambda line: None)
     (record,) = run_records.last(job("nothing").home, 1)
     log = run_records.folder(job("nothing").home, record.run_id) / "log.txt"
     assert "told to nothing" in log.read_text()
@@ -130,21 +132,21 @@ def test_what_the_shell_says_of_a_failed_step_is_the_cause(job, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere:/usr/bin:/bin")
     real = running._execute
 
-    def without_interpreter(asked, record, log, observe, whole):
+    def without_interpreter(asked, record, log, receive):
         text = (log.parent / "pipeline.yaml").read_text()
         (log.parent / "pipeline.yaml").write_text(text.replace("python3 -m kfp", "absent -m kfp"))
-        return real(asked, record, log, observe, whole)
+        return real(asked, record, log, receive)
 
     monkeypatch.setattr(running, "_execute", without_interpreter)
     with pytest.raises(running.RunFailedError, match=r"the run failed: absent: not found\."):
-        running.run(job("nothing"), observe=lambda line: None)
+        running.run_locally(job("nothing"), progress=lambda line: None)
 
 
 @pytest.mark.parametrize("folder", ["/dev/shm/absent", "/sys"])
 def test_a_useless_temporary_folder_is_named_before_anything_runs(job, monkeypatch, folder):
     monkeypatch.setenv("TMPDIR", folder)
-    with pytest.raises(DgunetError, match=f"the temporary folder {folder} takes no 1 MiB"):
-        running.run(job("nothing"), observe=lambda line: None)
+    with pytest.raises(DgunetError, match=f"the temporary folder {folder} has no space for 1 MiB"):
+        running.run_locally(job("nothing"), progress=lambda line: None)
     assert not run_records.last(job("nothing").home, 1)
 
 
@@ -154,8 +156,10 @@ def test_a_full_temporary_folder_is_named(job, monkeypatch, tmp_path):
         pytest.skip("this user may not mount a file system to fill")
     try:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
-        with pytest.raises(DgunetError, match=r"takes no 1 MiB \(No space left on device\)"):
-            running.run(job("nothing"), observe=lambda line: None)
+        with pytest.raises(
+            DgunetError, match=r"has no space for 1 MiB \(No space left on device\)"
+        ):
+            running.run_locally(job("nothing"), progress=lambda line: None)
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
@@ -167,14 +171,14 @@ def test_cancel_leaves_no_process(job, tmp_path):
         while not (tmp_path / "sign").exists():
             time.sleep(0.05)
         (record,) = run_records.last(asked.home, 1)
-        assert record.told == "RUNNING"
-        run_records.cancel(asked.home, record.run_id)
+        assert record.shown_state == "RUNNING"
+        run_records.cancel_run(asked.home, record.run_id)
 
     threading.Thread(target=cancel, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        running.run(asked, observe=lambda line: None)
+        running.run_locally(asked, progress=lambda line: None)
     (record,) = run_records.last(asked.home, 1)
-    assert record.told == "CANCELED"
+    assert record.shown_state == "CANCELED"
     mine = psutil.Process().children(recursive=True)
     assert not [p for p in mine if "executor_main" in " ".join(p.cmdline())]
     sign = tmp_path / "sign"
@@ -186,9 +190,9 @@ def test_cancel_leaves_no_process(job, tmp_path):
 def test_a_run_whose_process_was_killed_is_told_so(home):
     gone = run_records.Record("local-1", "small", "subprocess", "", started=1.0, pid=os.getpid())
     run_records.save(home, gone)
-    assert run_records.read(home, "local-1").told == "KILLED"
+    assert run_records.read(home, "local-1").shown_state == "KILLED"
     with pytest.raises(DgunetError, match="over: KILLED"):
-        run_records.cancel(home, "local-1")
+        run_records.cancel_run(home, "local-1")
 
 
 def test_an_unknown_local_run_names_the_last_one(home):
@@ -255,7 +259,7 @@ def test_outputs_that_were_edited(left, spoil, says):
 def test_containers_get_the_data_read_only_and_no_network(home, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
-    made = containers.settings(
+    made = containers.container_settings(
         home,
         tmp_path / "out",
         {"data_source": str(data), "weights": ""},
@@ -273,7 +277,9 @@ def test_containers_get_the_data_read_only_and_no_network(home, tmp_path):
 def test_a_repository_with_dvc_stays_read_only_but_for_its_scratch(home, tmp_path):
     (tmp_path / "r" / ".dvc").mkdir(parents=True)
     asked = {"data_source": f"file://{tmp_path / 'r'}"}
-    made = containers.settings(home, tmp_path / "out", asked, run_id="", digest="", environment={})
+    made = containers.container_settings(
+        home, tmp_path / "out", asked, run_id="", digest="", environment={}
+    )
     writable = {target for target, _, read_only in made["mounts"] if not read_only}
     assert writable == {"/state/.dgunet", str(tmp_path / "r" / ".dvc" / "tmp")}
     own = tmp_path / "out" / containers.DVC_SCRATCH
@@ -283,12 +289,12 @@ def test_a_repository_with_dvc_stays_read_only_but_for_its_scratch(home, tmp_pat
 def test_containers_without_a_network_cannot_fetch(home, tmp_path):
     asked = {"data_source": "https://git.example.org/lab/dgunet.git"}
     with pytest.raises(DgunetError, match="--network bridge"):
-        containers.settings(home, tmp_path, asked, run_id="", digest="", environment={})
+        containers.container_settings(home, tmp_path, asked, run_id="", digest="", environment={})
 
 
 def test_without_an_engine_it_says_so(dgunet, monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     told = dgunet("pipeline", "run", "ablations", "--docker")
     assert told.returncode == 1
-    assert "no Docker engine answers" in told.stderr
+    assert "no Docker engine responds" in told.stderr
     assert len(told.stderr.strip().splitlines()) == 1

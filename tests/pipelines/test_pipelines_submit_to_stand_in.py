@@ -18,10 +18,10 @@ def compiled_once():
     """Compiling is the slow part of a submission, and the same for most tests."""
     known, compile_pipeline = {}, compiling.compile_pipeline
 
-    def look(name, home, cluster=None):
-        key = (name, cluster.model_dump_json())
+    def look(build, cluster=None):
+        key = (build, cluster.model_dump_json())
         if key not in known:
-            known[key] = compile_pipeline(name, home, cluster)
+            known[key] = compile_pipeline(build, cluster)
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -66,7 +66,7 @@ def test_the_same_content_is_the_same_version_and_other_content_another(
     submit, stand_in, cluster_file
 ):
     assert "uploaded" in submit().stdout
-    assert "there already" in submit().stdout
+    assert "exists already" in submit().stdout
     assert len(stand_in.versions) == 1 and len(stand_in.runs) == 2
     cluster_file.write_text(cluster_file.read_text().replace("memory: 8Gi", "memory: 9Gi"))
     assert "uploaded" in submit().stdout
@@ -129,12 +129,12 @@ def test_a_host_that_answers_with_a_login_page(submit, stand_in):
 
 
 def test_a_host_that_is_no_address(submit):
-    one_line(submit(host="ftp://example.org"), "is no address")
+    one_line(submit(host="ftp://example.org"), "is not an address")
 
 
 def test_credentials_do_not_go_over_the_network_in_the_open(submit, monkeypatch):
     monkeypatch.setenv("DGUNET_KFP_TOKEN", "secret")
-    one_line(submit(host="http://kubeflow.example.org"), "in the open", "https")
+    one_line(submit(host="http://kubeflow.example.org"), "unencrypted", "https")
 
 
 def test_a_pipeline_of_somebody_else_has_the_name(submit, stand_in):
@@ -149,7 +149,7 @@ def test_a_version_that_somebody_uploads_at_the_same_moment_is_used(submit, stan
     submit()
     look, answers = submitting._find_version, iter([None])
     monkeypatch.setattr(submitting, "_find_version", lambda *given: next(answers, look(*given)))
-    assert "there already" in submit().stdout
+    assert "exists already" in submit().stdout
     assert len(stand_in.versions) == 1
 
 
@@ -169,7 +169,7 @@ def test_a_server_that_fails(submit, stand_in):
 
 def test_a_slow_server_is_not_asked_twice(submit, stand_in):
     stand_in.slow["/runs"] = 1.5
-    one_line(submit("--timeout", 1), "within 1 s", "look before you try again")
+    one_line(submit("--timeout", 1), "within 1 s", "check before you try again")
     assert stand_in.asked.count(("POST", "/runs")) == 1
 
 
@@ -231,13 +231,13 @@ def test_status_of_an_unknown_run(dgunet, stand_in):
 
 def test_logs_without_a_kubeconfig_tell_what_the_api_knows(dgunet, stand_in, running, monkeypatch):
     def nowhere(context):
-        raise pod_logs.NoClusterError("no kubeconfig that works.")
+        raise pod_logs.NoClusterError("no valid kubeconfig.")
 
     monkeypatch.setattr(pod_logs, "connect", nowhere)
     told = dgunet("pipeline", "logs", running.run_id, "--step", "train", "--host", stand_in.host)
     assert told.returncode == 0
     assert "OOMKilled" in told.stdout
-    assert "no kubeconfig" in told.stderr
+    assert "no valid kubeconfig" in told.stderr
 
 
 def test_cancel_terminates_once(dgunet, stand_in, running):

@@ -1,4 +1,4 @@
-"""Which test sets of a task a data source has; the tables say "not run" for the others."""
+"""The test sets of a task that a data source has; the tables show "not run" for the others."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ from collections.abc import Sequence
 
 from dgunet.config import Params
 from dgunet.data.catalogue.entries import dataset
-from dgunet.kubeflow.steps.data_source import at_hand
+from dgunet.kubeflow.steps.data_source import existing_sets
 from dgunet.system.errors import DataError
 from dgunet.terms import check_task
 
 
-def survey(
+def available_test_sets(
     params: Params, task: str, sets: Sequence[str], source: str, version: str
 ) -> tuple[list[str], str]:
-    """The sets of ``task`` among ``sets`` that are there, and a Markdown page about all.
+    """Those of ``sets`` that belong to ``task`` and exist, and a Markdown page about all of them.
 
     Raises:
         ConfigError: for an unknown task, or a source without a version.
-        DataError: for an unknown set, a source that cannot be read, or if no set is there.
+        DataError: for an unknown set, an unreadable source, or if none of the sets exists.
     """
     check_task(task)
-    wanted = [name for name in sets if dataset(name).task == task]
-    found = at_hand(params, wanted, source, version)
+    requested = [name for name in sets if dataset(name).task == task]
+    found = existing_sets(params, requested, source, version)
     if not found:
+        names = ", ".join(requested) or "(none requested)"
         raise DataError(
-            f"{source} has none of the {task} test sets {', '.join(wanted) or '(none asked for)'}.",
-            "Bring at least one of them, or leave the task out.",
+            f"{source} has none of the {task} test sets {names}.",
+            "Add at least one of them to the data, or leave out the task.",
         )
-    rows = [f"| {name} | {'yes' if name in found else 'absent'} |" for name in wanted]
-    head = [f"# Test sets of {task}", "", f"{source} at {version}", "", "| set | there |"]
+    rows = [f"| {name} | {'yes' if name in found else 'no'} |" for name in requested]
+    head = [f"# Test sets of {task}", "", f"{source} at {version}", "", "| test set | exists |"]
     return found, "\n".join([*head, "|---|---|", *rows, ""])
