@@ -33,11 +33,11 @@ def locks() -> dict[str, str]:
     """
     pins = _pins()
     torch = pins.pop("torch")
-    chosen = _chosen(PACKAGE)
+    packages = _resolved(PACKAGE)
     known = pins | {"setuptools": ""}  # `pip freeze` never names setuptools
     # Other packages without a pin belong to the CUDA build of torch.
-    common = {name: line for name, line in chosen.items() if name in known}
-    cuda = _chosen(f"torch==={torch}")  # === takes no CPU build, 2.13.0+cpu
+    common = {name: line for name, line in packages.items() if name in known}
+    cuda = _resolved(f"torch==={torch}")  # === takes no CPU build, 2.13.0+cpu
     return {
         "requirements.image.lock": HEAD + _text(common),
         "requirements.cuda.lock": HEAD_CUDA
@@ -49,7 +49,7 @@ def _text(lines: dict[str, str]) -> str:
     return "".join(f"{lines[name]}\n" for name in sorted(lines))
 
 
-def _chosen(requirement: str) -> dict[str, str]:
+def _resolved(requirement: str) -> dict[str, str]:
     """A line with version and SHA-256 for each package that pip selects; installs nothing."""
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"),

@@ -217,23 +217,16 @@ def submit(  # one parameter for each option
     server = connection.server()
     if not any(entry.startswith("data_source=") for entry in given or []):
         check_pushed(here.home)
-    target = pipeline_name or document["pipelineInfo"]["name"]
     submitted = submit_run(
         server,
         text,
         arguments,
-        pipeline=target,
+        pipeline=pipeline_name or document["pipelineInfo"]["name"],
         run_name=run_name or _run_name(name, arguments),
         cluster=settings,
         experiment=experiment,
     )
-    uploaded = "uploaded" if submitted.uploaded else "exists already"
-    typer.echo(
-        f"version  {submitted.version} of {target}, {uploaded}\n"
-        f"run      {submitted.run_id}, experiment {submitted.experiment}\n"
-        f"url      {submitted.url}\n"
-        f"follow   dgunet pipeline status {submitted.run_id}"
-    )
+    typer.echo(submitted.summary())
 
 
 @pipeline.command()

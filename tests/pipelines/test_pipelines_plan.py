@@ -1,5 +1,6 @@
 """The plan and the picture say what the compiled pipeline says."""
 
+import sys
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -150,6 +151,21 @@ def test_outside_of_a_clone_it_says_so(dgunet, home, monkeypatch):
     assert "run in a clone" in told.stderr
 
 
+def test_another_package_called_pipelines_is_refused(dgunet, project, monkeypatch, tmp_path):
+    other = SimpleNamespace(__file__=str(tmp_path / "pipelines" / "__init__.py"))
+    monkeypatch.setitem(sys.modules, "pipelines", other)
+    told = dgunet("pipeline", "compile", "reproduce")
+    assert told.returncode == 1
+    assert f"{other.__file__}, not that of {project}" in told.stderr
+
+
+def test_every_command_for_a_server_has_the_same_connection_options(dgunet):
+    options = ("--host", "--namespace", "--token-file", "--cookie-file", "--ca-file", "--timeout")
+    for command in ("submit", "status", "logs", "cancel"):
+        text = dgunet("pipeline", command, "--help").stdout
+        assert all(option in text for option in options), command
+
+
 def test_versions_are_what_steps_check(dgunet):
     from dgunet.kubeflow.steps.code_pins import code_version, protocol_versions
 
@@ -196,5 +212,5 @@ def test_logs_of_the_pods_of_a_run_from_a_stand_in():
     assert "loss 0.4" in lines
     assert "(no log yet: Succeeded)" in lines
     assert len(list(pod_logs.read_logs(PodsStandIn(), "team", "run-1", "train"))) == 3
-    with pytest.raises(DgunetError, match="Pods go some time after"):
+    with pytest.raises(DgunetError, match="Pods are deleted some time after"):
         list(pod_logs.read_logs(PodsStandIn(), "other", "run-1"))

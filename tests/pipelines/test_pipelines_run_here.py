@@ -228,7 +228,7 @@ def test_outputs_that_are_whole(left):
             lambda left: shutil.rmtree(left / "loop/evaluate/results/r10"),
             "DGUNet on Set11 at 10 %",
         ),
-        (lambda left: (left / "report/page").write_text("oops"), "is no HTML page"),
+        (lambda left: (left / "report/page").write_text("oops"), "is not an HTML page"),
         (lambda left: (left / "report/page").unlink(), "0 times report/page"),
         (
             lambda left: write_tables(build_tables([], profile="sample"), left / "tables/tables"),

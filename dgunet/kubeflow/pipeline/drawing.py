@@ -99,10 +99,10 @@ def _level(stack: list[Box], placed: Mapping[str, Box]) -> None:
         middles = [other.y + other.height / 2 for other in before]
         box.y = (sum(middles) / len(middles) if middles else 0.0) - box.height / 2
     stack.sort(key=lambda box: -(box.y + box.height / 2))
-    wanted = sum(box.y + box.height / 2 for box in stack)
+    target = sum(box.y + box.height / 2 for box in stack)
     for above, below in pairwise(stack):
         below.y = min(below.y, above.y - MARGIN - below.height)
-    shift = (wanted - sum(box.y + box.height / 2 for box in stack)) / len(stack)
+    shift = (target - sum(box.y + box.height / 2 for box in stack)) / len(stack)
     for box in stack:
         box.y += shift
 

@@ -1,6 +1,6 @@
 """Pins of a pipeline run that change results and are no settings: code, protocols, image.
 
-Kubeflow's cache sees the parameters of a step, not the code in its image. So pipelines pass the
+Kubeflow's cache compares the parameters of a step, not the code in its image. So pipelines pass the
 pins as parameters, and every step refuses to run with other code, protocols or another image.
 """
 

@@ -85,10 +85,10 @@ def _most_together(nodes: Sequence[TaskNode], needs: Sequence[int]) -> int:
     with_need = [(node.name, need) for node, need in zip(nodes, needs, strict=True) if need]
     best = 0
     for size in range(1, len(with_need) + 1):
-        for chosen in combinations(with_need, size):
-            names = {name for name, _ in chosen}
+        for group in combinations(with_need, size):
+            names = {name for name, _ in group}
             if not any(before[name] & names for name in names):
-                best = max(best, sum(need for _, need in chosen))
+                best = max(best, sum(need for _, need in group))
     return best
 
 
@@ -123,13 +123,14 @@ def _rows(
     for node in root.walk():
         if node.kind != "step":
             continue
-        asks = _resources(executors[node.executor])
+        resources = _resources(executors[node.executor])
         pod = pods.get(node.executor, {})
         shm = [m.get("sizeLimit", "?") for m in pod.get("emptyDirMounts", ())]
         selector = pod.get("nodeSelector", {}).get("labels", {})
+        gpus = resources.get("gpus", "-")
         values = (
-            *(str(asks.get(key, "-")) for key in ("cpu", "memory")),
-            f"{node.nodes} x {asks.get('gpus', 0)}" if node.nodes > 1 else asks.get("gpus", "-"),
+            *(str(resources.get(key, "-")) for key in ("cpu", "memory")),
+            f"{node.nodes} x {resources.get('gpus', 0)}" if node.nodes > 1 else gpus,
             ", ".join(shm) or "-",
             f"{pod['activeDeadlineSeconds']} s" if "activeDeadlineSeconds" in pod else "-",
             str(node.retries),
@@ -141,11 +142,11 @@ def _rows(
 
 
 def _resources(executor: Mapping[str, Any]) -> dict[str, Any]:
-    told = executor["container"].get("resources", {})
-    accelerator = told.get("accelerator", {})
+    declared = executor["container"].get("resources", {})
+    accelerator = declared.get("accelerator", {})
     found = {
-        "cpu": told.get("resourceCpuLimit"),
-        "memory": told.get("resourceMemoryLimit"),
+        "cpu": declared.get("resourceCpuLimit"),
+        "memory": declared.get("resourceMemoryLimit"),
         "gpus": accelerator.get("resourceCount"),
     }
     return {key: value for key, value in found.items() if value}

@@ -26,10 +26,21 @@ class Submitted:
 
     run_id: str
     url: str
+    pipeline: str
     version: str
     uploaded: bool
     """Whether the version was uploaded; False if the server had it already."""
     experiment: str
+
+    def summary(self) -> str:
+        """The run in a few lines, with the command that follows it."""
+        uploaded = "uploaded" if self.uploaded else "exists already"
+        return (
+            f"version  {self.version} of {self.pipeline}, {uploaded}\n"
+            f"run      {self.run_id}, experiment {self.experiment}\n"
+            f"url      {self.url}\n"
+            f"follow   dgunet pipeline status {self.run_id}"
+        )
 
 
 def submit_run(
@@ -72,7 +83,8 @@ def submit_run(
         service_account=cluster.service_account,
     )
     run = server.call("run", "create_run", body, doing="starting the run")
-    return Submitted(run.run_id, run_url(server, run.run_id), version, uploaded, experiment)
+    url = run_url(server, run.run_id)
+    return Submitted(run.run_id, url, pipeline, version, uploaded, experiment)
 
 
 def check_image(cluster: Cluster) -> None:

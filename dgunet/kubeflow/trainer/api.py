@@ -173,7 +173,7 @@ class TrainJobs:
         )
 
     def jobs(self, name: str) -> list[dict[str, Any]]:
-        """Its Kubernetes Jobs, whose conditions tell why a job failed after its pods are gone."""
+        """Its Kubernetes Jobs; their conditions have the reason of a failure even without pods."""
         return self._list(
             self._batch.list_namespaced_job, f"Jobs of {name}", f"{JOBSET_LABEL}={name}"
         )

@@ -41,7 +41,7 @@ Quantity = Annotated[
     BeforeValidator(lambda given: str(given) if type(given) is int else given),
     StringConstraints(pattern=QUANTITY),
 ]
-"""An amount; a whole number may be given as a number and is sent as text, which means the same."""
+"""An amount; an integer may be given as a number and is sent as text, which is equivalent."""
 
 Positive = Annotated[int, Field(ge=1)]
 VOLUME_SOURCES = ("persistent_volume_claim", "empty_dir", "secret", "config_map", "ephemeral")
