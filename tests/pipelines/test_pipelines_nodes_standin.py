@@ -1,4 +1,4 @@
-"""Training over several nodes against a stand-in of the Kubernetes API: no cluster is meant."""
+"""Training over several nodes against a stand-in of the Kubernetes API: no cluster is needed."""
 
 import os
 import signal
@@ -113,9 +113,9 @@ def test_standin_a_job_is_made_watched_collected_and_removed(step, capfd):
     weights = step.run()
     assert weights.read_bytes() == b"weights" and (step.out / "loss.csv").is_file()
     assert cluster.deleted == [step.name] and not step.folders.folder.exists()
-    said = capfd.readouterr().err
+    output = capfd.readouterr().err
     for line in ("started on 2 nodes", "no pods yet", "2 nodes: 2 Running", "step 1 of 2"):
-        assert line in said
+        assert line in output
     (job,) = cluster.created
     assert job["metadata"]["labels"] == {
         "dgunet/campaign": "run-1",
@@ -156,7 +156,7 @@ LOST = "collective failed: connection closed by peer"
         [ended(0, 75), ended(1, 75)],
         [ended(0, 1, at="2026-01-01T00:00:09Z", message=LOST), ended(1, 75)],
     ],
-    ids=["evicted", "drained", "told-to-stop", "told-first"],
+    ids=["evicted", "drained", "stopped", "stopped-first"],
 )
 def test_standin_a_node_that_was_taken_away_means_going_on(step, capfd, pods):
     def goes(job):
@@ -173,8 +173,8 @@ def test_standin_a_node_that_was_taken_away_means_going_on(step, capfd, pods):
     assert step.run().is_file()
     assert len(step.cluster.created) == 2
     assert step.cluster.created[0] == step.cluster.created[1], "the same paths: its checkpoint"
-    assert "was interrupted" in (said := capfd.readouterr().err)
-    assert "continuing from the last checkpoint" in said
+    assert "was interrupted" in (output := capfd.readouterr().err)
+    assert "continuing from the last checkpoint" in output
 
 
 def test_standin_a_drained_pod_that_is_gone_was_taken_away(step):
@@ -267,14 +267,14 @@ def test_standin_a_temporary_failure_is_waited_for(step, capfd, reason, says):
 
 
 def test_standin_a_quota_that_is_too_small_fails_and_one_in_use_is_waited_for(step):
-    said = (
+    output = (
         'pods "x" is forbidden: exceeded quota: gpus, requested: requests.nvidia.com/gpu=8, '
         "used: requests.nvidia.com/gpu={used}, limited: requests.nvidia.com/gpu={limit}"
     )
     event = {"involvedObject": {}, "metadata": {"name": "e"}, "reason": "FailedCreate"}
-    step.cluster.events = [event | {"message": said.format(used=0, limit=8)}]
+    step.cluster.events = [event | {"message": output.format(used=0, limit=8)}]
     step.fails("is too small for 2 nodes: requests.nvidia.com/gpu 16 of 8 allowed. Request less")
-    step.cluster.events = [event | {"message": said.format(used=12, limit=16)}]
+    step.cluster.events = [event | {"message": output.format(used=12, limit=16)}]
     step.fails("the quota is used up: requests.nvidia.com/gpu 12 of 16")
 
 
@@ -291,8 +291,8 @@ REFUSALS = [
 @pytest.mark.parametrize(("refusal", "hint"), REFUSALS)
 def test_standin_a_refusal_names_the_hint(step, refusal, hint):
     step.cluster.refusals = [refusal]
-    said = step.fails(hint)
-    assert refusal[2].rstrip(".") in said and str(refusal[0]) in said
+    output = step.fails(hint)
+    assert refusal[2].rstrip(".") in output and str(refusal[0]) in output
 
 
 def test_standin_a_server_that_drops_a_field_starts_nothing(step):
@@ -354,7 +354,7 @@ def test_standin_a_job_that_is_not_to_be_taken_up_is_replaced(step, state):
     assert seen == ["uid-1"] and len(step.cluster.created) == 1
 
 
-def test_standin_a_job_that_somebody_deletes_is_an_error(step):
+def test_standin_a_job_that_someone_deletes_is_an_error(step):
     step.cluster.moments = [lambda job: job["metadata"].update(deletionTimestamp="now")]
     step.fails("someone deleted the job")
 
@@ -436,11 +436,11 @@ def test_standin_the_component_s_own_lines(step, tmp_path, monkeypatch):
 
 
 def test_standin_a_step_that_is_stopped_removes_its_job_and_keeps_the_checkpoint(step):
-    def told_to_stop(job):
+    def stops(job):
         assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, "or it would end the tests"
         os.kill(os.getpid(), signal.SIGTERM)
 
-    step.cluster.moments = [lambda job: None, told_to_stop]
+    step.cluster.moments = [lambda job: None, stops]
     with pytest.raises(SystemExit) as stopped:
         step.run()
     assert stopped.value.code == 128 + signal.SIGTERM

@@ -1,4 +1,4 @@
-"""The plan and the picture say what the compiled pipeline says."""
+"""Plan and drawing agree with the compiled pipeline."""
 
 import sys
 from datetime import UTC, datetime
@@ -110,22 +110,22 @@ def test_the_same_content_has_the_same_name_and_images_can_be_replaced(compiled)
     assert of_pods == documents(compiled)[1]
 
 
-def test_the_picture_is_the_same_every_time_and_shows_every_step(compiled):
+def test_the_drawing_is_the_same_every_time_and_shows_every_step(compiled):
     root = pipeline_graph(documents(compiled)[0])
-    picture = svg(root)
-    assert picture == svg(root)
-    assert ElementTree.fromstring(picture).tag.endswith("svg")
+    drawing = svg(root)
+    assert drawing == svg(root)
+    assert ElementTree.fromstring(drawing).tag.endswith("svg")
     for step in ("survey", "train", "evaluate", "submission", "finish (in any case)"):
-        assert f"<!-- {step} -->" in picture  # text is drawn as outlines, each with a comment
+        assert f"<!-- {step} -->" in drawing  # text is drawn as outlines, each with a comment
 
 
 def test_compile_writes_what_the_committed_file_holds(dgunet, project, tmp_path):
     out = tmp_path / "it.yaml"
-    told = dgunet("pipeline", "compile", "ablations", "--out", out)
-    assert told.returncode == 0, told.stderr
+    result = dgunet("pipeline", "compile", "ablations", "--out", out)
+    assert result.returncode == 0, result.stderr
     committed = project / "pipelines" / "compiled" / "ablations.yaml"
     assert out.read_text() == committed.read_text()
-    assert version_name(out.read_text()) in told.stdout
+    assert version_name(out.read_text()) in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -138,25 +138,25 @@ def test_compile_writes_what_the_committed_file_holds(dgunet, project, tmp_path)
     ],
 )
 def test_wrong_input_is_one_line(dgunet, arguments, says):
-    told = dgunet("pipeline", *arguments)
-    assert told.returncode == 1
-    assert says in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+    result = dgunet("pipeline", *arguments)
+    assert result.returncode == 1
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_outside_of_a_clone_it_says_so(dgunet, home, monkeypatch):
     monkeypatch.setenv("DGUNET_HOME", str(home))
-    told = dgunet("pipeline", "compile", "reproduce")
-    assert told.returncode == 1
-    assert "run in a clone" in told.stderr
+    result = dgunet("pipeline", "compile", "reproduce")
+    assert result.returncode == 1
+    assert "run in a clone" in result.stderr
 
 
 def test_another_package_called_pipelines_is_refused(dgunet, project, monkeypatch, tmp_path):
     other = SimpleNamespace(__file__=str(tmp_path / "pipelines" / "__init__.py"))
     monkeypatch.setitem(sys.modules, "pipelines", other)
-    told = dgunet("pipeline", "compile", "reproduce")
-    assert told.returncode == 1
-    assert f"{other.__file__}, not that of {project}" in told.stderr
+    result = dgunet("pipeline", "compile", "reproduce")
+    assert result.returncode == 1
+    assert f"{other.__file__}, not that of {project}" in result.stderr
 
 
 def test_every_command_for_a_server_has_the_same_connection_options(dgunet):
@@ -169,8 +169,8 @@ def test_every_command_for_a_server_has_the_same_connection_options(dgunet):
 def test_versions_are_what_steps_check(dgunet):
     from dgunet.kubeflow.steps.code_pins import code_version, protocol_versions
 
-    told = dgunet("pipeline", "versions").stdout
-    assert code_version() in told and protocol_versions() in told
+    result = dgunet("pipeline", "versions").stdout
+    assert code_version() in result and protocol_versions() in result
 
 
 class PodsStandIn:

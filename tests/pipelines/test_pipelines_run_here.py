@@ -30,7 +30,7 @@ def work(how: str, sign: str):
     import time
     from pathlib import Path
 
-    print(f"told to {how}")
+    print(f"asked to {how}")
     if how == "fail":
         raise ValueError("no such thing")
     while how == "wait":
@@ -77,15 +77,17 @@ def test_a_real_pipeline_leaves_tables_and_a_report(dgunet, project, tmp_path, m
     save_network(DGUNet(preset("derain", "DGUNet", **widths)), home / "own.safetensors", {})
     data = project / "data" / "sample"
     asked = ("-p", "weights=own.safetensors", "-p", "test_sets=Rain100L", "-p", "data_version=it")
-    told = dgunet(*("pipeline", "run", "evaluate_checkpoint", *asked, "-p", f"data_source={data}"))
-    assert told.returncode == 0, told.stdout + told.stderr
+    result = dgunet(
+        *("pipeline", "run", "evaluate_checkpoint", *asked, "-p", f"data_source={data}")
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
     for step in ("survey", "load", "prepare", "evaluate", "tables", "report", "finish"):
-        assert f"{step:14} SUCCESS" in told.stdout
+        assert f"{step:14} SUCCESS" in result.stdout
     (record,) = run_records.last(home, 1)
-    assert f"{record.run_id}: SUCCEEDED" in told.stdout
+    assert f"{record.run_id}: SUCCEEDED" in result.stdout
     cells = pd.read_parquet(f"{record.found['tables']}/cells.parquet")
     assert set(cells[cells["state"] == "sample"]["dataset"]) == {"Rain100L"}
-    assert "report.html" in told.stdout
+    assert "report.html" in result.stdout
 
     listed = dgunet("pipeline", "status")
     assert record.run_id in listed.stdout and "SUCCEEDED" in listed.stdout
@@ -96,15 +98,15 @@ def test_a_real_pipeline_leaves_tables_and_a_report(dgunet, project, tmp_path, m
 
 
 def test_a_failed_step_is_named_with_its_error_and_log(job):
-    told = []
+    lines = []
     with pytest.raises(running.RunFailedError, match="ValueError: no such thing") as failure:
-        running.run_locally(job("fail"), progress=told.append)
+        running.run_locally(job("fail"), progress=lines.append)
     (record,) = run_records.last(job("fail").home, 1)
     assert (record.shown_state, record.lives) == ("FAILED", False)
-    assert "work           FAILURE" in told[-1]
+    assert "work           FAILURE" in lines[-1]
     log = run_records.folder(job("fail").home, record.run_id) / "log.txt"
     assert str(log) in str(failure.value)
-    assert "told to fail" in log.read_text()
+    assert "asked to fail" in log.read_text()
 
 
 def test_a_run_that_leaves_nothing_is_no_success(job):
@@ -125,7 +127,14 @@ def test_an_interpreter_whose_path_has_a_space_is_run(job, tmp_path, monkeypatch
         running.run_locally(job("nothing"), progress=lambda line: None)
     (record,) = run_records.last(job("nothing").home, 1)
     log = run_records.folder(job("nothing").home, record.run_id) / "log.txt"
-    assert "told to nothing" in log.read_text()
+    assert "asked to nothing" in log.read_text()
+
+
+def test_the_error_of_a_step_is_the_cause(tmp_path):
+    error = "dgunet.system.errors.DataError: no folder /data. Mount the data"
+    lines = [error, "Task 'prepare' finished with status FAILURE", "the run ended"]
+    (tmp_path / "log.txt").write_text("\n".join(lines))
+    assert running._cause_of_failure(tmp_path / "log.txt") == error
 
 
 def test_what_the_shell_says_of_a_failed_step_is_the_cause(job, monkeypatch):
@@ -294,7 +303,7 @@ def test_containers_without_a_network_cannot_fetch(home, tmp_path):
 
 def test_without_an_engine_it_says_so(dgunet, monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
-    told = dgunet("pipeline", "run", "ablations", "--docker")
-    assert told.returncode == 1
-    assert "no Docker engine responds" in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+    result = dgunet("pipeline", "run", "ablations", "--docker")
+    assert result.returncode == 1
+    assert "no Docker engine responds" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Submit, watch and cancel against a stand-in for the pipelines API; no real server was asked."""
+"""Submit, follow and cancel against a stand-in for the pipelines API, without a real server."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -41,18 +41,18 @@ def submit(dgunet, cluster_file, stand_in, compiled_once):
     return call
 
 
-def one_line(told, *parts):
-    assert told.returncode == 1
-    assert len(told.stderr.strip().splitlines()) == 1, told.stderr
+def one_line(result, *parts):
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     for part in parts:
-        assert part in told.stderr
+        assert part in result.stderr
 
 
 def test_submit_uploads_sets_the_experiment_and_gives_the_url(submit, stand_in):
-    told = submit("--experiment", "nightly", "--name", "first")
-    assert told.returncode == 0, told.stderr
+    result = submit("--experiment", "nightly", "--name", "first")
+    assert result.returncode == 0, result.stderr
     (run,) = stand_in.runs
-    assert f"{stand_in.host}/#/runs/details/{run.run_id}" in told.stdout
+    assert f"{stand_in.host}/#/runs/details/{run.run_id}" in result.stdout
     assert [e.display_name for e in stand_in.experiments] == ["nightly"]
     assert run.experiment_id == stand_in.experiments[0].experiment_id
     assert (run.display_name, run.service_account) == ("first", "pipeline-runner")
@@ -81,9 +81,9 @@ def test_a_token_opens_and_an_expired_one_is_one_line(submit, stand_in, tmp_path
     (tmp_path / "token").write_text("fresh\n")
     assert submit("--token-file", tmp_path / "token").returncode == 0
     monkeypatch.setenv("DGUNET_KFP_TOKEN", "stale")
-    told = submit()
-    one_line(told, "401", "the token is expired", "Renew it")
-    assert "stale" not in told.stderr
+    result = submit()
+    one_line(result, "401", "the token is expired", "Renew it")
+    assert "stale" not in result.stderr
 
 
 def test_a_cookie_opens(submit, stand_in, monkeypatch):
@@ -145,7 +145,7 @@ def test_a_pipeline_of_somebody_else_has_the_name(submit, stand_in):
     assert submit("--pipeline-name", "mine").returncode == 0
 
 
-def test_a_version_that_somebody_uploads_at_the_same_moment_is_used(submit, stand_in, monkeypatch):
+def test_a_version_that_someone_uploads_at_the_same_moment_is_used(submit, stand_in, monkeypatch):
     submit()
     look, answers = submitting._find_version, iter([None])
     monkeypatch.setattr(submitting, "_find_version", lambda *given: next(answers, look(*given)))
@@ -179,11 +179,11 @@ def test_the_example_s_image_is_refused(submit, cluster_file):
 
 
 def test_the_dry_run_shows_the_plan_and_asks_nobody(submit, stand_in):
-    told = submit("--dry-run", "--tflops", 20)
-    assert told.returncode == 0, told.stderr
+    result = submit("--dry-run", "--tflops", 20)
+    assert result.returncode == 0, result.stderr
     for part in ("for each of what survey found", "sha256:" + "7" * 64, "64Gi", "training: none"):
-        assert part in told.stdout
-    assert "GPUs at a time: at most 2" in told.stdout
+        assert part in result.stdout
+    assert "GPUs at a time: at most 2" in result.stdout
     assert not stand_in.asked
 
 
@@ -217,12 +217,12 @@ def running(submit, stand_in, task):
 
 
 def test_status_lists_the_tasks_in_order(dgunet, stand_in, running):
-    told = dgunet("pipeline", "status", running.run_id, "--host", stand_in.host)
-    assert told.returncode == 0, told.stderr
-    tasks = [line.split()[:2] for line in told.stdout.splitlines() if "0:01:30" in line]
+    result = dgunet("pipeline", "status", running.run_id, "--host", stand_in.host)
+    assert result.returncode == 0, result.stderr
+    tasks = [line.split()[:2] for line in result.stdout.splitlines() if "0:01:30" in line]
     assert tasks == [["prepare-2", "SUCCEEDED"], ["train", "FAILED"]]
-    assert "train: OOMKilled: exit 137" in told.stdout
-    assert f"/#/runs/details/{running.run_id}" in told.stdout
+    assert "train: OOMKilled: exit 137" in result.stdout
+    assert f"/#/runs/details/{running.run_id}" in result.stdout
 
 
 def test_status_of_an_unknown_run(dgunet, stand_in):
@@ -234,15 +234,15 @@ def test_logs_without_a_kubeconfig_tell_what_the_api_knows(dgunet, stand_in, run
         raise pod_logs.NoClusterError("no valid kubeconfig.")
 
     monkeypatch.setattr(pod_logs, "connect", nowhere)
-    told = dgunet("pipeline", "logs", running.run_id, "--step", "train", "--host", stand_in.host)
-    assert told.returncode == 0
-    assert "OOMKilled" in told.stdout
-    assert "no valid kubeconfig" in told.stderr
+    result = dgunet("pipeline", "logs", running.run_id, "--step", "train", "--host", stand_in.host)
+    assert result.returncode == 0
+    assert "OOMKilled" in result.stdout
+    assert "no valid kubeconfig" in result.stderr
 
 
 def test_cancel_terminates_once(dgunet, stand_in, running):
-    told = dgunet("pipeline", "cancel", running.run_id, "--host", stand_in.host)
-    assert told.returncode == 0, told.stderr
+    result = dgunet("pipeline", "cancel", running.run_id, "--host", stand_in.host)
+    assert result.returncode == 0, result.stderr
     assert running.state == "CANCELING"
     running.state = "CANCELED"
     one_line(dgunet("pipeline", "cancel", running.run_id, "--host", stand_in.host), "is over")

@@ -15,6 +15,7 @@ from typing import Any
 from kfp import components, local
 
 from dgunet.system.errors import DgunetError
+from dgunet.system.logs import log_to_stderr
 from dgunet.system.reading import read_mapping
 
 
@@ -53,6 +54,7 @@ def _runner(docker: dict[str, Any] | None) -> Any:
 
 
 if __name__ == "__main__":
+    log_to_stderr()
     try:
         main(Path(sys.argv[1]))
     except DgunetError as failure:

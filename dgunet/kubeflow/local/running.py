@@ -250,6 +250,7 @@ def _delivering(home: Path) -> Iterator[None]:
         sender.join()
 
 
+PYTHON_ERROR = re.compile(r"(\w+\.)*\w*(Error|Exception): ")
 FAILED_STEP = re.compile(r"Task '[^']*' finished with status FAILURE")
 
 
@@ -261,7 +262,7 @@ def _cause_of_failure(log: Path) -> str:
     """
     lines = [line.strip() for line in run_records.log_lines(log) if line.strip()]
     for line in reversed(lines):
-        if re.match(r"(dgunet\.errors\.)?\w*(Error|Exception): ", line):
+        if PYTHON_ERROR.match(line):
             return line.rstrip(".")
     for number, line in enumerate(lines):
         if number and FAILED_STEP.search(line):
