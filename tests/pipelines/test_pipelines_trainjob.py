@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kubeflow_trainer_api import models as k8s
+from pydantic import ValidationError
 
+from dgunet.kubeflow.trainer.strict_models import Constraints, StrictModels
 from dgunet.kubeflow.trainer.trainjob import (
     TrainJobPlan,
     dropped_fields,
@@ -188,6 +191,26 @@ def test_a_wrong_field_deep_in_the_patch_too(job, path, value, says):
         checked_trainjob(job)
     assert says in str(refusal.value)
     assert "spec.runtimePatches[0].trainingRuntimeSpec.template.spec" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "constraints",
+    [
+        Constraints(types={k8s.IoK8sApiCoreV1Toleration: {"efect": str}}),
+        Constraints(known={k8s.IoK8sApiCoreV1Toleration: ("key", "efect")}),
+    ],
+)
+def test_a_constraint_on_a_field_that_the_generated_model_lacks_is_an_error(constraints):
+    with pytest.raises(TypeError, match="efect"):
+        StrictModels(constraints).of(k8s.IoK8sApiCoreV1Toleration)
+
+
+def test_fields_of_the_generated_models_need_no_retyping():
+    strict = StrictModels(Constraints()).of(k8s.TrainerV1alpha1TrainJob)
+    job = {"spec": {"runtimeRef": {"name": "r"}, "managedBy": "kueue.x-k8s.io/multikueue"}}
+    assert strict.model_validate(job).model_dump(by_alias=True, exclude_none=True) == job
+    with pytest.raises(ValidationError, match="extra_forbidden"):
+        strict.model_validate({"spec": job["spec"] | {"podSpecOverrides": []}})
 
 
 def put(at, path, value):

@@ -60,6 +60,8 @@ class StrictModels:
     def _derive(self, model: Model) -> Model:
         narrower = self._constraints.types.get(model, {})
         known = self._constraints.known.get(model)
+        if unknown := {*narrower, *(known or ())} - set(model.model_fields):
+            raise TypeError(f"{model.__name__} has no fields {sorted(unknown)}: adapt Constraints")
         fields: dict[str, Any] = {}
         for name, info in model.model_fields.items():
             if known is not None and name not in known:
