@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,15 +23,15 @@ PipelineName = Annotated[
     str, typer.Argument(help="reproduce, train_evaluate, evaluate_checkpoint or ablations")
 ]
 ClusterOption = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads the annotation
+    Path | None,
     typer.Option("--cluster", help="cluster file, an adapted copy of pipelines/cluster.yaml"),
 ]
 ParamsOption = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--params", help="parameter file [default: the project's params.yaml]"),
 ]
 GivenParameters = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option(
         "-p",
         metavar="NAME=VALUE",
@@ -51,7 +51,7 @@ def compile_(
     name: PipelineName,
     cluster: ClusterOption = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="file to write [default: build/pipelines/NAME.yaml]"),
     ] = None,
 ) -> None:
@@ -159,18 +159,18 @@ def submit(  # one parameter for each option
         bool, typer.Option("--dry-run", help="print the plan without any network access")
     ] = False,
     tflops: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(
             min=0.01, max=1e6, help="sustained TFLOP/s of a GPU, for the plan's GPU-hours"
         ),
     ] = None,
     experiment: Annotated[str, typer.Option(help="created if it does not exist")] = "dgunet",
     run_name: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option("--name", help="name of the run [default: pipeline, profile and commit]"),
     ] = None,
     pipeline_name: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="name of the pipeline on the server [default: its own, dgunet-...]"),
     ] = None,
 ) -> None:
@@ -234,7 +234,7 @@ def submit(  # one parameter for each option
 def status(
     connection: Connection,
     run_id: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Argument(help="id of the run; without it: the last runs on this machine"),
     ] = None,
 ) -> None:
@@ -263,13 +263,13 @@ def status(
 def logs(
     run_id: RunId,
     step: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="only this step, e.g. train"),
     ] = None,
     *,
     connection: Connection,
     context: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="context of the kubeconfig [default: the current one]"),
     ] = None,
 ) -> None:

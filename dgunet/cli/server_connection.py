@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -20,22 +20,22 @@ class Connection:
     """Values of the connection options; each field is one option."""
 
     host: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads the annotation
+        str | None,
         typer.Option(
             help="address of the pipelines API, e.g. https://kubeflow.example.org/pipeline"
         ),
     ] = None
     namespace: Annotated[str, typer.Option(help="your profile on a multi-user server")] = ""
     token_file: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="file with a bearer token [default: the variable DGUNET_KFP_TOKEN]"),
     ] = None
     cookie_file: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="file with a session cookie [default: the variable DGUNET_KFP_COOKIE]"),
     ] = None
     ca_file: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="CA certificates of the server"),
     ] = None
     timeout: Annotated[

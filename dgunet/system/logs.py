@@ -1,22 +1,31 @@
-"""Log messages of the package on standard error."""
+"""Messages of the library on the standard error stream.
+
+Modules log to ``logging.getLogger(__name__)``; a process that wants to show these messages calls
+`log_to_stderr` where it starts. Only entry points print.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
+
+PACKAGE = "dgunet"
 
 
-class _StandardError(logging.Handler):
-    """Prints ``dgunet: MESSAGE`` to the current ``sys.stderr``."""
+class _StderrHandler(logging.Handler):
+    """Writes each message as one line to the `sys.stderr` of the moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"dgunet: {self.format(record)}", file=sys.stderr, flush=True)
+        """Write ``dgunet: MESSAGE``; a closed stream is ignored."""
+        with suppress(OSError, ValueError):
+            print(f"{PACKAGE}: {record.getMessage()}", file=sys.stderr, flush=True)
 
 
 def log_to_stderr() -> None:
-    """Print the package's messages from level INFO on; a second call changes nothing."""
-    logger = logging.getLogger("dgunet")
-    if not any(isinstance(handler, _StandardError) for handler in logger.handlers):
-        logger.addHandler(_StandardError())
+    """Show the package's messages from level INFO on standard error; a second call does nothing."""
+    logger = logging.getLogger(PACKAGE)
+    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+        logger.addHandler(_StderrHandler())
     logger.setLevel(logging.INFO)
     logger.propagate = False

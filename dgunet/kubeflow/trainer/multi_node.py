@@ -119,7 +119,7 @@ def train_on_nodes(
         DgunetError: if the training fails, with the reason.
         SystemExit: when the step is stopped; the job is deleted, its checkpoint stays.
     """
-    run = os.environ.get(RUN) or os.environ.get(CAMPAIGN) or "by-hand"
+    run = _run_name()
     folders = SharedFolders(Path(nodes.shared), job_name(run, training.key))
     forwarded = _forwarded(task_config)
     if not on_a_volume(nodes.shared, forwarded):
@@ -129,9 +129,7 @@ def train_on_nodes(
             "Set it to a path under volumes: in the cluster file; Kubeflow Pipelines before 2.15 "
             "forwards nothing.",
         )
-    home = os.environ.setdefault("DGUNET_HOME", str(folders.home))
-    if not on_a_volume(home, forwarded):
-        home = os.environ["DGUNET_HOME"] = str(folders.home)
+    home = _set_home(folders, forwarded)
     jobs = jobs or TrainJobs.here()
     jobs.check_runtime(nodes.runtime)
     data = folders.upload(training.params, training.store)
@@ -282,6 +280,19 @@ def _plan(
         pull_secrets=tuple(nodes.pull_secrets),
         deadline=nodes.deadline,
     )
+
+
+def _run_name() -> str:
+    """The name that all jobs of one pipeline run share."""
+    return os.environ.get(RUN) or os.environ.get(CAMPAIGN) or "by-hand"
+
+
+def _set_home(folders: SharedFolders, forwarded: PodSettings) -> str:
+    """Set ``DGUNET_HOME``, also of this process, to a folder that all nodes mount; returns it."""
+    home = os.environ.setdefault("DGUNET_HOME", str(folders.home))
+    if not on_a_volume(home, forwarded):
+        home = os.environ["DGUNET_HOME"] = str(folders.home)
+    return home
 
 
 def _forwarded(task_config: dsl.TaskConfig) -> PodSettings:
