@@ -1,4 +1,4 @@
-"""KFP components: typed doors into `dgunet.steps`, one folder a step."""
+"""KFP components: typed interfaces of `dgunet.steps`, one folder for each step."""
 
 IMAGE = "dgunet:local"
-"""What ``make image`` builds. A cluster's image, by digest, is in ``pipelines/cluster.yaml``."""
+"""The image that ``make image`` builds; the cluster file names a cluster's image, by digest."""

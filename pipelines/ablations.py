@@ -1,4 +1,4 @@
-"""Tables 5 and 6: the nine variants of DGUNet+, trained and scored side by side."""
+"""Tables 5 and 6: the nine variants of DGUNet+, trained and evaluated in parallel."""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -7,14 +7,14 @@ from kfp import dsl
 from components.finish.component import finish
 from components.report.component import report
 from components.tables.component import tables
-from dgunet.kubeflow.cluster.task_placement import Place
+from dgunet.kubeflow.cluster.task_placement import TaskPlacement
 from pipelines.networks import ablated
 
 
-def build(place: Place):
-    """The pipeline with its tasks where ``place`` puts them."""
+def build_ablations(placement: TaskPlacement):
+    """The pipeline, its tasks with the settings of ``placement``."""
 
-    @dsl.pipeline(name="dgunet-ablations", pipeline_config=place.config)
+    @dsl.pipeline(name="dgunet-ablations", pipeline_config=placement.config)
     def ablations(
         params: str,
         data_source: str,
@@ -28,11 +28,13 @@ def build(place: Place):
 
         Args:
             params: the text of params.yaml.
-            data_source: folder of official trees, or the address of a git repository with DVC.
-            data_version: commit of the repository, or a word for the folder's content.
-            code_version: what `dgunet pipeline versions` says; steps refuse other code.
-            protocols: every metric protocol with its version; steps refuse others.
-            ablations: names as `dgunet ablate --help` lists them.
+            data_source: folder with the datasets in their official layout, or address of a git
+                repository with DVC.
+            data_version: commit of the repository, or any text that identifies the folder's
+                content.
+            code_version: as `dgunet pipeline versions` prints it; steps refuse other code.
+            protocols: all metric protocols with their versions; steps refuse others.
+            ablations: names, as listed by `dgunet ablate --help`.
             image_digest: digest of the image; steps refuse another.
         """
         common = {
@@ -43,10 +45,10 @@ def build(place: Place):
             "image_digest": image_digest,
             "protocols": protocols,
         }
-        with dsl.ExitHandler(place("finish", finish())):
-            results = ablated(place, common, ablations)
+        with dsl.ExitHandler(placement("finish", finish())):
+            results = ablated(placement, common, ablations)
             end = {"params": params, "code_version": code_version, "dnd_records": "[]"}
-            place("tables", tables(ablations=dsl.Collected(results), **end))
-            place("report", report(ablations=dsl.Collected(results), **end))
+            placement("tables", tables(ablations=dsl.Collected(results), **end))
+            placement("report", report(ablations=dsl.Collected(results), **end))
 
     return ablations

@@ -1,4 +1,4 @@
-"""Published or own weights over any sets of their task: no training."""
+"""Evaluation of published or own weights on any test sets of their task, without training."""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -8,14 +8,14 @@ from components.finish.component import finish
 from components.load.component import load
 from components.report.component import report
 from components.tables.component import tables
-from dgunet.kubeflow.cluster.task_placement import Place
+from dgunet.kubeflow.cluster.task_placement import TaskPlacement
 from pipelines.networks import scored
 
 
-def build(place: Place):
-    """The pipeline with its tasks where ``place`` puts them."""
+def build_evaluate_checkpoint(placement: TaskPlacement):
+    """The pipeline, its tasks with the settings of ``placement``."""
 
-    @dsl.pipeline(name="dgunet-evaluate-checkpoint", pipeline_config=place.config)
+    @dsl.pipeline(name="dgunet-evaluate-checkpoint", pipeline_config=placement.config)
     def evaluate_checkpoint(
         params: str,
         data_source: str,
@@ -31,23 +31,25 @@ def build(place: Place):
         image_digest: str = "",
         dnd_records: str = "[]",
     ):
-        """Score given weights.
+        """Evaluate given weights.
 
         Args:
             params: the text of params.yaml.
-            data_source: folder of official trees, or the address of a git repository with DVC.
-            data_version: commit of the repository, or a word for the folder's content.
-            code_version: what `dgunet pipeline versions` says; steps refuse other code.
-            protocols: every metric protocol with its version; steps refuse others.
-            weights: http(s)://, s3:// or a path in the container; .safetensors are ours, others
-                the authors'.
-            weights_sha256: digest of that file; another one is refused.
-            test_sets: e.g. ["Rain100L", "Rain100H"]; absent ones are left out.
+            data_source: folder with the datasets in their official layout, or address of a git
+                repository with DVC.
+            data_version: commit of the repository, or any text that identifies the folder's
+                content.
+            code_version: as `dgunet pipeline versions` prints it; steps refuse other code.
+            protocols: all metric protocols with their versions; steps refuse others.
+            weights: http(s):// or s3:// address, or a path in the container; files that do not end
+                with .safetensors are the authors' checkpoints.
+            weights_sha256: digest of that file; a file with another digest is refused.
+            test_sets: e.g. ["Rain100L", "Rain100H"]; missing ones are skipped.
             task: derain, deblur, denoise or cs.
             variant: DGUNet or DGUNet+.
             ratio: percent of measurements for cs, 0 for the other tasks.
             image_digest: digest of the image; steps refuse another.
-            dnd_records: the scores that DND's server mailed, as a JSON list.
+            dnd_records: the scores received from DND's server, as a JSON list.
         """
         common = {
             "params": params,
@@ -58,13 +60,13 @@ def build(place: Place):
             "protocols": protocols,
         }
         network = {"task": task, "variant": variant, "ratio": ratio}
-        with dsl.ExitHandler(place("finish", finish())):
+        with dsl.ExitHandler(placement("finish", finish())):
             pins = {"code_version": code_version, "image_digest": image_digest}
             loaded = load(weights=weights, weights_sha256=weights_sha256, task=task, **pins)
-            model = place("load", loaded).outputs["model"]
-            results = scored(place, common, network, test_sets, model)
+            model = placement("load", loaded).outputs["model"]
+            results = scored(placement, common, network, test_sets, model)
             end = {"params": params, "code_version": code_version, "dnd_records": dnd_records}
-            place("tables", tables(results=dsl.Collected(results), **end))
-            place("report", report(results=dsl.Collected(results), **end))
+            placement("tables", tables(results=dsl.Collected(results), **end))
+            placement("report", report(results=dsl.Collected(results), **end))
 
     return evaluate_checkpoint

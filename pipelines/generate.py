@@ -1,72 +1,87 @@
-"""What is generated from components and pipelines, and committed: run it after changing one.
+"""Generates the committed files of components and pipelines; run it after changing one of them.
 
-python -m pipelines.generate          write component.yaml, README.md, compiled pipelines, pictures
-python -m pipelines.generate --check  only say what is not as it would be written
+python -m pipelines.generate          write component.yaml, README.md, compiled pipelines, drawings
+python -m pipelines.generate --check  only list files that are out of date
 """
 
 import argparse
-import importlib
 import sys
 from pathlib import Path
 
 import docstring_parser
 import yaml
 
+from components.ablate.component import ablate
+from components.evaluate.component import evaluate
+from components.finish.component import finish
+from components.gather.component import gather
+from components.load.component import load
+from components.prepare.component import prepare
+from components.report.component import report
+from components.submission.component import submission
+from components.survey.component import survey
+from components.tables.component import tables
+from components.train.component import train
+from components.train_nodes.component import train_nodes
 from dgunet.kubeflow.cluster.settings import Trainer, load_cluster
-from dgunet.kubeflow.cluster.task_placement import Place
-from dgunet.kubeflow.pipeline.compiling import compiled, documents
+from dgunet.kubeflow.pipeline.compiling import compile_pipeline, compile_to_yaml, documents
 from dgunet.kubeflow.pipeline.drawing import svg
-from dgunet.kubeflow.pipeline.graph import graph
+from dgunet.kubeflow.pipeline.graph import pipeline_graph
 from dgunet.system.files import write_text
-from pipelines import NAMES
+from pipelines import PIPELINES
 
 ROOT = Path(__file__).parents[1]
+COMPONENTS = (
+    *(ablate, evaluate, finish, gather, load, prepare),
+    *(report, submission, survey, tables, train, train_nodes),
+)
 NOTE = "<!-- Written by `python -m pipelines.generate`; edit component.py instead. -->"
 
 
 def generated() -> dict[Path, str]:
     """Every generated file, relative to the project, with its text."""
     made = {}
-    for folder in sorted(path.parent for path in ROOT.glob("components/*/component.py")):
-        name, place = folder.name, folder.relative_to(ROOT)
-        module = importlib.import_module(f"components.{name}.component")
-        step = getattr(module, name)
-        text = compiled(step)
-        made[place / "component.yaml"] = text
-        made[place / "README.md"] = readme(step, module.__doc__.strip(), text)
+    for component in COMPONENTS:
+        module = sys.modules[component.python_func.__module__]
+        folder = Path(module.__file__).parent.relative_to(ROOT)
+        text = compile_to_yaml(component)
+        made[folder / "component.yaml"] = text
+        made[folder / "README.md"] = readme(component, module.__doc__.strip(), text)
+    compiled = Path("pipelines", "compiled")
+    for name, build in PIPELINES.items():
+        text = compile_pipeline(build)
+        made[compiled / f"{name}.yaml"] = text
+        drawing = svg(pipeline_graph(documents(text)[0]))
+        made[Path("docs", "images", f"pipeline-{name}.svg")] = drawing
     cluster = load_cluster(ROOT / "pipelines" / "cluster.yaml")
-    for name in NAMES:
-        build = importlib.import_module(f"pipelines.{name}").build
-        text = compiled(build(Place()))
-        made[Path("pipelines", "compiled", f"{name}.yaml")] = text
-        made[Path("docs", "images", f"pipeline-{name}.svg")] = svg(graph(documents(text)[0]))
-    build = importlib.import_module("pipelines.train_evaluate").build
     nodes = cluster.model_copy(update={"trainer": Trainer(nodes=2, shared="/state/shared")})
-    for kind, where in (("cluster", cluster), ("nodes", nodes)):
-        made[Path("pipelines", "compiled", f"train_evaluate.{kind}.yaml")] = compiled(
-            build(Place(where))
-        )
+    for kind, settings in (("cluster", cluster), ("nodes", nodes)):
+        text = compile_pipeline(PIPELINES["train_evaluate"], settings)
+        made[compiled / f"train_evaluate.{kind}.yaml"] = text
     return made
 
 
-def readme(step, title: str, text: str) -> str:
-    """The page of one component: what its docstring says, with the types of its IR."""
-    name = step.python_func.__name__
+def readme(component, title: str, text: str) -> str:
+    """The page of one component: its docstring, with the types of its IR."""
+    name = component.python_func.__name__
     spec, known = yaml.safe_load(text), name.replace("_", "-")
-    component = spec["components"][f"comp-{known}"]
-    doc = docstring_parser.parse(step.python_func.__doc__)
-    said = {each.arg_name: each.description for each in doc.params}
-    said["Output"] = doc.returns.description if doc.returns else ""
+    interface = spec["components"][f"comp-{known}"]
+    doc = docstring_parser.parse(component.python_func.__doc__)
+    descriptions = {each.arg_name: each.description for each in doc.params}
+    descriptions["Output"] = doc.returns.description if doc.returns else ""
     lines = [f"# {name}", "", NOTE, "", title, "", doc.short_description, ""]
     for heading, key in (("Inputs", "inputDefinitions"), ("Outputs", "outputDefinitions")):
         rows = [
-            f"| `{entry}` | {kind} | {' '.join(said[entry].split())} |"
-            for entry, kind in _kinds(component.get(key) or {})
+            f"| `{entry}` | {kind} | {' '.join(descriptions[entry].split())} |"
+            for entry, kind in _kinds(interface.get(key) or {})
         ]
         if rows:
             lines += [f"## {heading}", "", "| name | type | what |", "|---|---|---|", *rows, ""]
     image = spec["deploymentSpec"]["executors"][f"exec-{known}"]["container"]["image"]
-    lines += [f"Image: `{image}`, or the cluster's by digest. It installs nothing as it runs.", ""]
+    lines += [
+        f"Image: `{image}`, or the cluster's by digest. Nothing is installed at run time.",
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -81,9 +96,9 @@ def _kinds(definitions: dict):
 
 
 def main() -> int:
-    """Write the files, or check them; the exit status."""
+    """Write the files, or check them; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing")
+    parser.add_argument("--check", action="store_true", help="only list files that are out of date")
     check = parser.parse_args().check
     stale = []
     for path, text in generated().items():
@@ -93,7 +108,7 @@ def main() -> int:
             if not check:
                 write_text(target, text)
     for path in stale:
-        print(f"{'not as generated' if check else 'wrote'}: {path}")
+        print(f"{'out of date' if check else 'wrote'}: {path}")
     return int(check and bool(stale))
 
 

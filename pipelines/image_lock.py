@@ -1,4 +1,4 @@
-"""Write what the image installs, each file by its hash: the pins of requirements.lock.
+"""Writes the lock files of the image, with a hash for each package, from requirements.lock.
 
 Usage: python -m pipelines.image_lock
 """
@@ -13,31 +13,31 @@ from dgunet.system.errors import DgunetError
 from dgunet.system.files import write_text
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ".[export]"  # the tools of tests, notebooks and checks stay out
+PACKAGE = ".[export]"  # without the tools for tests, notebooks and checks
 MADE = "Made by `make lock` for CPython 3.11 on Linux x86-64."
 HEAD = f"""\
-# What the image installs beside torch: the part of requirements.lock that dgunet needs to run.
+# Packages of the image except torch: the part of requirements.lock that dgunet needs to run.
 # {MADE}
 """
 HEAD_CUDA = f"""\
-# torch and the CUDA libraries that it brings, as the public index has them: the image for GPUs.
+# torch and its CUDA libraries, from the public index: for the GPU image.
 # {MADE}
 """
 
 
 def locks() -> dict[str, str]:
-    """The files with their text, from what pip would install under the pins of requirements.lock.
+    """The text of each lock file: what pip would install with the pins of requirements.lock.
 
     Raises:
-        DgunetError: if pip finds no such packages.
+        DgunetError: if pip finds no matching packages.
     """
     pins = _pins()
     torch = pins.pop("torch")
-    chosen = _chosen(PACKAGE)
+    packages = _resolved(PACKAGE)
     known = pins | {"setuptools": ""}  # `pip freeze` never names setuptools
-    # What else is not pinned comes with the CUDA build of torch.
-    common = {name: line for name, line in chosen.items() if name in known}
-    cuda = _chosen(f"torch==={torch}")  # === takes no CPU build, 2.13.0+cpu
+    # Other packages without a pin belong to the CUDA build of torch.
+    common = {name: line for name, line in packages.items() if name in known}
+    cuda = _resolved(f"torch==={torch}")  # === takes no CPU build, 2.13.0+cpu
     return {
         "requirements.image.lock": HEAD + _text(common),
         "requirements.cuda.lock": HEAD_CUDA
@@ -49,15 +49,15 @@ def _text(lines: dict[str, str]) -> str:
     return "".join(f"{lines[name]}\n" for name in sorted(lines))
 
 
-def _chosen(requirement: str) -> dict[str, str]:
-    """Every package that pip picks, as a line with its version and SHA-256; installs nothing."""
+def _resolved(requirement: str) -> dict[str, str]:
+    """A line with version and SHA-256 for each package that pip selects; installs nothing."""
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"),
         *("--report", "-", "--constraint", "requirements.lock", requirement),
     ]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", check=False)
     if done.returncode:
-        raise DgunetError(f"pip finds no packages for {requirement}.", "Its own words are above.")
+        raise DgunetError(f"pip finds no packages for {requirement}.", "Its message is above.")
     lines = {}
     for entry in json.loads(done.stdout)["install"]:
         name, version = entry["metadata"]["name"], entry["metadata"]["version"]

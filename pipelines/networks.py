@@ -1,4 +1,4 @@
-"""What several pipelines share: train a network, score it on every set, set by set."""
+"""Parts of several pipelines: train a network, evaluate it on each test set, run ablations."""
 
 from kfp import dsl
 
@@ -9,34 +9,35 @@ from components.submission.component import submission
 from components.survey.component import survey
 from components.train.component import train
 from components.train_nodes.component import train_nodes
-from dgunet.kubeflow.cluster.task_placement import Place
+from dgunet.kubeflow.cluster.task_placement import TaskPlacement
 from dgunet.project import TRAINING_SETS
 from dgunet.terms import ABLATION_SET
 
 
-def trained(place: Place, common: dict, network: dict, training_set) -> object:
-    """The train task of one network, its data prepared; over several nodes if the cluster says so.
+def trained(placement: TaskPlacement, common: dict, network: dict, training_set) -> object:
+    """The train task of one network on its prepared data; on several nodes with ``trainer:``.
 
     Args:
-        common: arguments that the steps have in common; see `arguments`.
+        common: arguments that the steps have in common: params, data and pins.
         network: task, variant and ratio.
-        training_set: a name of the catalogue.
+        training_set: a catalogue name.
     """
-    prepared = place("prepare", prepare(dataset=training_set, **_data(common)))
+    prepared = placement("prepare", prepare(dataset=training_set, **_data(common)))
     given = network | _pick(common, "params", "code_version", "image_digest")
     given |= {"processes": 0, "store": prepared.outputs["store"]}
-    step = train_nodes(**given, **place.trainer) if place.trainer else train(**given)
-    return place("train", step)
+    step = train_nodes(**given, **placement.trainer) if placement.trainer else train(**given)
+    return placement("train", step)
 
 
-def scored(place: Place, common: dict, network: dict, sets, model) -> object:
-    """The results of ``model`` on those of ``sets`` that are at hand, to be collected."""
-    source = _pick(common, "params", "data_source", "data_version")
-    # The survey says variant and ratio again: within the loop, kfp's local runner takes every item
-    # of a loop around it for its own.
-    found = place("survey", survey(**network, sets=sets, **source))
-    with dsl.ParallelFor(found.outputs["Output"], parallelism=place.loops("sets")) as item:
-        tested = place("prepare", prepare(dataset=item.dataset, **_data(common)))
+def scored(placement: TaskPlacement, common: dict, network: dict, sets, model) -> object:
+    """The results of ``model`` on those of ``sets`` that the data source has, to be collected."""
+    # survey returns variant and ratio, too: within the inner loop, kfp's local runner cannot tell
+    # its items from those of the outer loop.
+    found = placement("survey", survey(**network, sets=sets, **_data(common)))
+    with dsl.ParallelFor(
+        found.outputs["Output"], parallelism=placement.parallelism("sets")
+    ) as item:
+        tested = placement("prepare", prepare(dataset=item.dataset, **_data(common)))
         result = evaluate(
             dataset=item.dataset,
             variant=item.variant,
@@ -45,24 +46,24 @@ def scored(place: Place, common: dict, network: dict, sets, model) -> object:
             model=model,
             **_pick(common, "params", "code_version", "image_digest", "protocols"),
         )
-        result = place("evaluate", result)
+        result = placement("evaluate", result)
         with dsl.If(result.outputs["Output"] == "waiting for the server", name="server-scores"):
-            place("submission", submission(results=result.outputs["results"]))
+            placement("submission", submission(results=result.outputs["results"]))
     return result.outputs["results"]
 
 
-def ablated(place: Place, common: dict, names) -> object:
+def ablated(placement: TaskPlacement, common: dict, names) -> object:
     """The results of the ablations ``names``, to be collected."""
-    train_store = place("prepare", prepare(dataset=TRAINING_SETS["derain"], **_data(common)))
-    test_store = place("prepare", prepare(dataset=ABLATION_SET, **_data(common)))
-    with dsl.ParallelFor(names, parallelism=place.loops("ablations")) as name:
+    train_store = placement("prepare", prepare(dataset=TRAINING_SETS["derain"], **_data(common)))
+    test_store = placement("prepare", prepare(dataset=ABLATION_SET, **_data(common)))
+    with dsl.ParallelFor(names, parallelism=placement.parallelism("ablations")) as name:
         step = ablate(
             name=name,
             train_store=train_store.outputs["store"],
             test_store=test_store.outputs["store"],
             **_pick(common, "params", "code_version", "image_digest", "protocols"),
         )
-        results = place("ablate", step).outputs["results"]
+        results = placement("ablate", step).outputs["results"]
     return results
 
 

@@ -1,4 +1,4 @@
-"""The whole paper: all networks on all sets of their tasks, the ablations, tables, report."""
+"""The whole paper: all networks on all test sets of their tasks, the ablations, tables, report."""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -8,14 +8,14 @@ from components.finish.component import finish
 from components.gather.component import gather
 from components.report.component import report
 from components.tables.component import tables
-from dgunet.kubeflow.cluster.task_placement import Place
+from dgunet.kubeflow.cluster.task_placement import TaskPlacement
 from pipelines.networks import ablated, scored, trained
 
 
-def build(place: Place):
-    """The pipeline with its tasks where ``place`` puts them."""
+def build_reproduce(placement: TaskPlacement):
+    """The pipeline, its tasks with the settings of ``placement``."""
 
-    @dsl.pipeline(name="dgunet-reproduce", pipeline_config=place.config)
+    @dsl.pipeline(name="dgunet-reproduce", pipeline_config=placement.config)
     def reproduce(
         params: str,
         data_source: str,
@@ -32,17 +32,19 @@ def build(place: Place):
 
         Args:
             params: the text of params.yaml.
-            data_source: folder of official trees, or the address of a git repository with DVC.
-            data_version: commit of the repository, or a word for the folder's content.
-            code_version: what `dgunet pipeline versions` says; steps refuse other code.
-            protocols: every metric protocol with its version; steps refuse others.
-            networks: a mapping each: kind (the task), variant, ratio (0 but for cs) and
-                training_set.
-            test_sets: names of the catalogue; each network takes those of its task, absent ones
-                are left out.
-            ablations: names as `dgunet ablate --help` lists them.
+            data_source: folder with the datasets in their official layout, or address of a git
+                repository with DVC.
+            data_version: commit of the repository, or any text that identifies the folder's
+                content.
+            code_version: as `dgunet pipeline versions` prints it; steps refuse other code.
+            protocols: all metric protocols with their versions; steps refuse others.
+            networks: one mapping for each network: kind (the task), variant, ratio (0 except for
+                cs) and training_set.
+            test_sets: catalogue names; each network is evaluated on those of its task, missing
+                ones are skipped.
+            ablations: names, as listed by `dgunet ablate --help`.
             image_digest: digest of the image; steps refuse another.
-            dnd_records: the scores that DND's server mailed, as a JSON list.
+            dnd_records: the scores received from DND's server, as a JSON list.
         """
         common = {
             "params": params,
@@ -52,13 +54,13 @@ def build(place: Place):
             "image_digest": image_digest,
             "protocols": protocols,
         }
-        with dsl.ExitHandler(place("finish", finish())):
-            with dsl.ParallelFor(networks, parallelism=place.loops("networks")) as item:
+        with dsl.ExitHandler(placement("finish", finish())):
+            with dsl.ParallelFor(networks, parallelism=placement.parallelism("networks")) as item:
                 network = {"task": item.kind, "variant": item.variant, "ratio": item.ratio}
-                model = trained(place, common, network, item.training_set).outputs["model"]
-                results = scored(place, common, network, test_sets, model)
-                one = place("gather", gather(results=dsl.Collected(results)))
-            variants = ablated(place, common, ablations)
+                model = trained(placement, common, network, item.training_set).outputs["model"]
+                results = scored(placement, common, network, test_sets, model)
+                one = placement("gather", gather(results=dsl.Collected(results)))
+            variants = ablated(placement, common, ablations)
             end = {"params": params, "code_version": code_version, "dnd_records": dnd_records}
             for name, step in (("tables", tables), ("report", report)):
                 made = step(
@@ -66,6 +68,6 @@ def build(place: Place):
                     ablations=dsl.Collected(variants),
                     **end,
                 )
-                place(name, made)
+                placement(name, made)
 
     return reproduce

@@ -1,4 +1,4 @@
-"""One recipe: train a network, score it on every test set of its task, make the tables."""
+"""Trains one network and evaluates it on every test set of its task."""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -7,14 +7,14 @@ from kfp import dsl
 from components.finish.component import finish
 from components.report.component import report
 from components.tables.component import tables
-from dgunet.kubeflow.cluster.task_placement import Place
+from dgunet.kubeflow.cluster.task_placement import TaskPlacement
 from pipelines.networks import scored, trained
 
 
-def build(place: Place):
-    """The pipeline with its tasks where ``place`` puts them."""
+def build_train_evaluate(placement: TaskPlacement):
+    """The pipeline, its tasks with the settings of ``placement``."""
 
-    @dsl.pipeline(name="dgunet-train-evaluate", pipeline_config=place.config)
+    @dsl.pipeline(name="dgunet-train-evaluate", pipeline_config=placement.config)
     def train_evaluate(
         params: str,
         data_source: str,
@@ -33,17 +33,19 @@ def build(place: Place):
 
         Args:
             params: the text of params.yaml.
-            data_source: folder of official trees, or the address of a git repository with DVC.
-            data_version: commit of the repository, or a word for the folder's content.
-            code_version: what `dgunet pipeline versions` says; steps refuse other code.
-            protocols: every metric protocol with its version; steps refuse others.
+            data_source: folder with the datasets in their official layout, or address of a git
+                repository with DVC.
+            data_version: commit of the repository, or any text that identifies the folder's
+                content.
+            code_version: as `dgunet pipeline versions` prints it; steps refuse other code.
+            protocols: all metric protocols with their versions; steps refuse others.
             training_set: e.g. Rain13K.
-            test_sets: e.g. ["Rain100L", "Rain100H"]; absent ones are left out.
+            test_sets: e.g. ["Rain100L", "Rain100H"]; missing ones are skipped.
             task: derain, deblur, denoise or cs.
             variant: DGUNet or DGUNet+.
             ratio: percent of measurements for cs, 0 for the other tasks.
             image_digest: digest of the image; steps refuse another.
-            dnd_records: the scores that DND's server mailed, as a JSON list.
+            dnd_records: the scores received from DND's server, as a JSON list.
         """
         common = {
             "params": params,
@@ -54,11 +56,11 @@ def build(place: Place):
             "protocols": protocols,
         }
         network = {"task": task, "variant": variant, "ratio": ratio}
-        with dsl.ExitHandler(place("finish", finish())):
-            model = trained(place, common, network, training_set).outputs["model"]
-            results = scored(place, common, network, test_sets, model)
+        with dsl.ExitHandler(placement("finish", finish())):
+            model = trained(placement, common, network, training_set).outputs["model"]
+            results = scored(placement, common, network, test_sets, model)
             end = {"params": params, "code_version": code_version, "dnd_records": dnd_records}
-            place("tables", tables(results=dsl.Collected(results), **end))
-            place("report", report(results=dsl.Collected(results), **end))
+            placement("tables", tables(results=dsl.Collected(results), **end))
+            placement("report", report(results=dsl.Collected(results), **end))
 
     return train_evaluate

@@ -35,11 +35,9 @@ def ablate(
     from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.steps.ablate import run_ablation
-    from dgunet.system.logs import log_to_stderr
     from dgunet.tracking.run_links import mlflow_run_facts
 
     check_pins(code=code_version, image=image_digest, protocols=protocols)
-    log_to_stderr()
     summary = run_ablation(
         parse_params(params),
         name,

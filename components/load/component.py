@@ -1,4 +1,4 @@
-"""Published or own weights, checked by their digest."""
+"""Published or own weights, verified by their digest."""
 
 from kfp import dsl
 
@@ -14,15 +14,16 @@ def load(
     image_digest: str,
     model: dsl.Output[dsl.Model],
 ):
-    """Bring a checkpoint of the authors' code or of ours.
+    """Load a checkpoint of this project or of the authors' code.
 
     Args:
-        weights: http(s)://, s3:// or a path in the container; .safetensors are ours.
-        weights_sha256: digest of that file; another one is refused.
+        weights: http(s):// or s3:// address, or a path in the container; files that do not end
+            with .safetensors are the authors' checkpoints.
+        weights_sha256: digest of that file; a file with another digest is refused.
         task: derain, deblur, denoise or cs.
-        code_version: what `dgunet pipeline versions` says; the step refuses other code.
+        code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         image_digest: digest of the image; the step refuses another.
-        model: folder with network.safetensors; where it comes from is in the metadata.
+        model: folder with network.safetensors; the metadata has its origin.
     """
     from pathlib import Path
 

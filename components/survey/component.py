@@ -1,4 +1,4 @@
-"""Which test sets of a task the data source has."""
+"""The test sets of a task that the data source has."""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -16,28 +16,35 @@ def survey(
     sets: List[str],  # noqa: UP006
     data_source: str,
     data_version: str,
+    code_version: str,
+    image_digest: str,
     page: dsl.Output[dsl.Markdown],
 ) -> List[dict]:  # noqa: UP006
-    """List the evaluations of one network whose sets are at hand: an absent one stops nothing.
+    """List the evaluations of one network for which the data exist; missing sets are skipped.
 
     Args:
         params: the text of params.yaml.
         task: derain, deblur, denoise or cs.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
-        sets: the test sets that are wanted, of any task.
-        data_source: folder of official trees, or the address of a git repository with DVC.
-        data_version: commit of the repository, or a word for the folder's content.
-        page: which sets are there and which are not.
+        sets: the requested test sets, of any task.
+        data_source: folder with the datasets in their official layout, or address of a git
+            repository with DVC.
+        data_version: commit of the repository, or any text that identifies the folder's content.
+        code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
+        image_digest: digest of the image; the step refuses another.
+        page: which of the sets exist in the data source.
 
     Returns:
-        A mapping for each set that is there: dataset, variant, ratio.
+        A mapping for each existing set: dataset, variant, ratio.
     """
     from pathlib import Path
 
     from dgunet.config import parse_params
-    from dgunet.kubeflow.steps.survey_sets import survey as run
+    from dgunet.kubeflow.steps.code_pins import check_pins
+    from dgunet.kubeflow.steps.survey_sets import available_test_sets
 
-    found, text = run(parse_params(params), task, sets, data_source, data_version)
+    check_pins(code=code_version, image=image_digest)
+    found, text = available_test_sets(parse_params(params), task, sets, data_source, data_version)
     Path(page.path).write_text(text, encoding="utf-8")
     return [{"dataset": name, "variant": variant, "ratio": ratio} for name in found]

@@ -37,10 +37,8 @@ def train(
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.launch import train_on_machine
     from dgunet.kubeflow.steps.model_facts import describe_model
-    from dgunet.system.logs import log_to_stderr
 
     check_pins(code=code_version, image=image_digest)
-    log_to_stderr()
     weights = train_on_machine(
         params,
         task,

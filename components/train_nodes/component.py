@@ -75,23 +75,26 @@ def train_nodes(
 
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.model_facts import describe_model
-    from dgunet.kubeflow.trainer.multi_node import Nodes, nodes_home, train_on_nodes
+    from dgunet.kubeflow.trainer.multi_node import (
+        NodeSettings,
+        NodeTraining,
+        nodes_home,
+        train_on_nodes,
+    )
 
     check_pins(code=code_version, image=image_digest)
-    settings = Nodes(nodes, runtime, shared, image, poll, restarts, deadline)
-    home = nodes_home(settings, task, variant=variant, ratio=ratio or None, task_config=task_config)
-    weights = train_on_nodes(
-        params,
-        task,
-        variant=variant,
-        ratio=ratio or None,
-        store=Path(store.path),
-        out=Path(model.path),
-        nodes=settings.marked(labels, annotations, pull_secrets),
-        task_config=task_config,
+    training = NodeTraining(
+        params, task, variant, ratio or None, store=Path(store.path), out=Path(model.path)
+    )
+    settings = NodeSettings(
+        *(nodes, runtime, shared, image, poll, restarts, deadline),
+        labels=labels,
+        annotations=annotations,
+        pull_secrets=pull_secrets,
         processes=processes,
     )
-    facts, numbers = describe_model(weights, home)
+    weights = train_on_nodes(training, settings, task_config)
+    facts, numbers = describe_model(weights, nodes_home(training, settings, task_config))
     model.metadata.update(facts, code_version=code_version, store_digest=store.metadata["digest"])
     for name, value in numbers.items():
         metrics.log_metric(name, value)

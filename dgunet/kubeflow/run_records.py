@@ -1,4 +1,4 @@
-"""Runs of pipelines on this machine: a small record of each under ``.dgunet/pipelines``."""
+"""Records of pipeline runs on this machine, under ``.dgunet/pipelines``."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from dgunet.system.reading import read_mapping, shorten, shorten_bare
 
 PREFIX = "local-"
 RUNNING, SUCCEEDED, FAILED, CANCELED = "RUNNING", "SUCCEEDED", "FAILED", "CANCELED"
-"""As Kubeflow calls them."""
+"""The states of Kubeflow."""
 
 STATES = (RUNNING, SUCCEEDED, FAILED, CANCELED)
 DAMAGED = "DAMAGED"
-"""What is told of a run whose record cannot be read."""
+"""The state that is shown for a run whose record cannot be read."""
 
 ID = re.compile(r"local-[0-9A-Za-z-]{1,64}")
 RECORD_BYTES = 1 << 20
 
 STEP = re.compile(r"(\d\d:\d\d:\d\d)\.\d+ - \w+ - Task '([\w-]+)' finished with status (\w+)")
-"""How kfp's local runner says that a step has ended."""
+"""The line that kfp's local runner prints after a step."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Record:
     ended: float = 0.0
     error: str = ""
     found: dict[str, str] = field(default_factory=dict)
-    """Where tables and report are."""
+    """Paths of tables and report."""
 
     @property
     def lives(self) -> bool:
-        """Whether the process that runs it is still there."""
+        """Whether the process that runs it still exists."""
         try:
             return self.state == RUNNING and bool(
                 self.pid > 1 and psutil.Process(self.pid).create_time() <= self.started
@@ -64,13 +64,13 @@ class Record:
             return False
 
     @property
-    def told(self) -> str:
-        """Its state; a run whose process is gone without a word was killed."""
+    def shown_state(self) -> str:
+        """The state; ``KILLED`` if the process ended without recording one."""
         return "KILLED" if self.state == RUNNING and not self.lives else self.state
 
     @property
     def seconds(self) -> float:
-        """How long it took, or has taken so far."""
+        """Its duration, so far if it still runs."""
         return (self.ended or time.time()) - self.started
 
 
@@ -78,7 +78,7 @@ _RECORD = TypeAdapter(Record)
 
 
 def is_local(run_id: str) -> bool:
-    """Whether an id is that of a run on this machine."""
+    """Whether ``run_id`` belongs to a run on this machine."""
     return run_id.startswith(PREFIX)
 
 
@@ -88,7 +88,7 @@ def new_id(moment: float) -> str:
 
 
 def folder(home: Path, run_id: str = "") -> Path:
-    """Where the record of a run lies, or those of all."""
+    """The folder with the record of a run, or of all runs without ``run_id``."""
     return home / ".dgunet" / "pipelines" / run_id
 
 
@@ -108,8 +108,8 @@ def read(home: Path, run_id: str) -> Record:
     path = folder(home, run_id) / "run.json"
     if not ID.fullmatch(run_id) or not path.is_file():
         known = [record.run_id for record in last(home, 1)]
-        hint = f"The last one is {known[0]}." if known else "None was made here yet."
-        raise ConfigError(f"no local run {shorten_bare(run_id)}.", hint)
+        hint = f"The last one is {known[0]}." if known else "There are none yet."
+        raise ConfigError(f"no local run {shorten(run_id)[1:-1]}.", hint)
     return _read(path)
 
 
@@ -123,9 +123,15 @@ def _known(path: Path) -> Record:
     try:
         return _read(path)
     except (DgunetError, OSError) as error:
-        place = path.parent
+        folder = path.parent
         return Record(
-            place.name, "?", "?", str(place), place.stat().st_mtime, state=DAMAGED, error=str(error)
+            folder.name,
+            "?",
+            "?",
+            str(folder),
+            folder.stat().st_mtime,
+            state=DAMAGED,
+            error=str(error),
         )
 
 
@@ -133,13 +139,13 @@ def _read(path: Path) -> Record:
     content = read_mapping(path, limit=RECORD_BYTES, kind=DgunetError)
     try:
         if unknown := sorted(set(content) - {each.name for each in fields(Record)}):
-            raise ValueError(f"{shorten(unknown[0])} is no field of a record")
+            raise ValueError(f"{shorten(unknown[0])} is not a field of a record")
         record = _RECORD.validate_json(json.dumps(content), strict=True)
         if record.state not in STATES or not (0 <= record.pid < 2**31):
             raise ValueError(f"state {shorten(record.state)}, pid {record.pid}")
         if not all(0 <= moment < 1e11 for moment in (record.started, record.ended)):
-            raise ValueError("it began or ended at no time")
-    except ValidationError as error:  # before ValueError, which it is too
+            raise ValueError("the time of its start or end is out of range")
+    except ValidationError as error:  # before ValueError, its base class
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise DgunetError(
@@ -151,56 +157,56 @@ def _read(path: Path) -> Record:
 
 
 def finish(home: Path, record: Record, state: str, error: str = "", **found: str) -> Record:
-    """Write how a run ended; returns the new record."""
+    """Record how a run ended; returns the new record."""
     ended = replace(record, state=state, ended=time.time(), error=error, found=found)
     return save(home, ended)
 
 
-def finished(line: str) -> str | None:
-    """What a line of the log says about the end of a step: time, step, state."""
+def finished_step(line: str) -> str | None:
+    """Time, name and state of the step whose end ``line`` of the log reports; else None."""
     found = STEP.search(line)
     return f"  {found[1]}  {found[2]:14} {found[3]}" if found else None
 
 
 def status_text(home: Path, run_id: str) -> str:
-    """A run, its steps that have ended, and where its things are.
+    """A run with its finished steps and the paths of its files.
 
     Raises:
         ConfigError: for an unknown id.
     """
     record, log = read(home, run_id), folder(home, run_id) / "log.txt"
-    steps = [finished(each) for each in log_lines(log)]
-    places = {"artifacts": record.out, "log": str(log), **record.found}
+    steps = [finished_step(each) for each in log_lines(log)]
+    paths = {"artifacts": record.out, "log": str(log), **record.found}
     lines = [
-        line(record),
+        summary_line(record),
         *(step for step in steps if step),
-        *(f"  {what:10} {where}" for what, where in places.items()),
+        *(f"  {what:10} {path}" for what, path in paths.items()),
         *([f"  error      {record.error}"] if record.error else []),
     ]
     return "\n".join(lines)
 
 
 def log_lines(log: Path) -> Iterator[str]:
-    """The lines of a log, whatever bytes the steps printed; none without a log."""
+    """The lines of a log, with invalid UTF-8 replaced; no lines without a log."""
     if log.is_file():
         with log.open(encoding="utf-8", errors="replace") as handle:
             for each in handle:
                 yield each.rstrip("\n")
 
 
-def cancel(home: Path, run_id: str) -> str:
-    """End a run that another process of this machine does, as Ctrl-C there would.
+def cancel_run(home: Path, run_id: str) -> str:
+    """End a run of another process of this machine, as Ctrl-C in its terminal does.
 
     Raises:
-        DgunetError: if it is over.
+        DgunetError: if it has already ended.
     """
     record = read(home, run_id)
     if not record.lives:
-        raise DgunetError(f"{run_id} is over: {record.told}.", "There is nothing to cancel.")
+        raise DgunetError(f"{run_id} is over: {record.shown_state}.", "There is nothing to cancel.")
     os.kill(record.pid, signal.SIGINT)
-    return f"{run_id} was told to stop; see: dgunet pipeline status {run_id}"
+    return f"{run_id} is being stopped; see: dgunet pipeline status {run_id}"
 
 
-def line(record: Record) -> str:
+def summary_line(record: Record) -> str:
     """A run in one line."""
-    return f"{record.run_id}  {record.pipeline:20} {record.told:9} {record.seconds:8.0f} s"
+    return f"{record.run_id}  {record.pipeline:20} {record.shown_state:9} {record.seconds:8.0f} s"

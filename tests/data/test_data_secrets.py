@@ -91,7 +91,7 @@ def test_a_pipeline_s_parameter_may_not_hold_one(entry):
     from dgunet.kubeflow.pipeline.arguments import _refuse_secret
 
     name, _, value = entry.partition("=")
-    with pytest.raises(ConfigError, match=f"{name} .* holds a password or token") as failed:
+    with pytest.raises(ConfigError, match=f"{name} .* contains a password or token") as failed:
         _refuse_secret(name, value)
     assert TOKEN not in str(failed.value)
 
@@ -110,6 +110,6 @@ def test_other_addresses_may_be_a_parameter(value):
 def test_a_pipelines_server_is_not_named_with_a_password():
     from dgunet.kubeflow.submission.server import find_access
 
-    with pytest.raises(ConfigError, match="holds a password") as failed:
+    with pytest.raises(ConfigError, match="contains a password") as failed:
         find_access(f"https://me:{TOKEN}@kubeflow.example.org/pipeline")
     assert TOKEN not in str(failed.value)

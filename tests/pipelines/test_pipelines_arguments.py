@@ -24,7 +24,7 @@ def given(project):
         return run_arguments(
             documents(text)[0],
             params=params or (project / "params.yaml").read_text(),
-            asked=[*PLACE, *asked],
+            given=[*PLACE, *asked],
             here=ProjectFolders(project),
             on_cluster=on_cluster,
             image_digest="sha256:1",
@@ -77,12 +77,12 @@ def test_weights_of_this_machine_are_known_by_their_digest(given, tmp_path, monk
         ("reproduce", "test_sets=Rain100X", "'Rain100X' is not a test set"),
         ("reproduce", "test_sets=", "test_sets is empty"),
         ("reproduce", "ablations=stages-8", "unknown ablation 'stages-8'"),
-        ("reproduce", 'networks=[{"kind": "derain"}]', "Each is like"),
+        ("reproduce", 'networks=[{"kind": "derain"}]', "Each network is like"),
         ("reproduce", "networks=[1", "networks is not JSON"),
-        ("reproduce", "code_version=1", "is found by itself"),
+        ("reproduce", "code_version=1", "Its value is determined automatically"),
         ("reproduce", "params=x", "--params"),
         ("reproduce", "oops", "has no '='"),
-        ("reproduce", "dnd_records=@absent.json", "no file absent.json"),
+        ("reproduce", "dnd_records=@absent.json", "the file absent.json does not exist"),
         ("reproduce", "data_source=https://example.org/x.git", "Give all 40 digits"),
         ("train_evaluate", "ratio=ten", "not a whole number"),
         ("train_evaluate", "ratio=10", "Use --ratio for compressive sensing, and only for it"),
@@ -149,36 +149,36 @@ def repository(tmp_path, monkeypatch):
 
 
 def test_the_pushed_commit_is_the_data_s_version(repository):
-    source, version = data_origin.for_a_cluster(repository[0])
+    source, version = data_origin.pushed_data(repository[0])
     assert source == "ssh://git@example.org/lab/x.git"
     assert len(version) == 40
 
 
 @pytest.mark.parametrize("path", ["data.dvc", ".dvc/config", "store/object", "store/new"])
-def test_data_that_is_not_as_committed_is_refused_with_the_mend(repository, path):
+def test_data_that_is_not_as_committed_is_refused_with_the_hint(repository, path):
     (repository[0] / path).write_text("changed")
-    with pytest.raises(DgunetError, match=r"not as committed: .*git commit and push"):
-        data_origin.for_a_cluster(repository[0])
+    with pytest.raises(DgunetError, match=r"files differ from the commit: .*git commit and push"):
+        data_origin.pushed_data(repository[0])
 
 
 def test_a_commit_that_was_not_pushed_is_refused(repository):
     home, git = repository
     git("commit", "--allow-empty", "-m", "second")
     with pytest.raises(DgunetError, match="is not on the git remote origin"):
-        data_origin.for_a_cluster(home)
+        data_origin.pushed_data(home)
     git("push")
     git("fetch", str(home.parent / "server"), "main:refs/remotes/origin/main")
-    data_origin.for_a_cluster(home)
+    data_origin.pushed_data(home)
 
 
 def test_other_changes_of_the_clone_do_not_matter(repository):
     (repository[0] / "notes.txt").write_text("mine")
-    data_origin.for_a_cluster(repository[0])
+    data_origin.pushed_data(repository[0])
 
 
 def test_outside_of_git_it_says_how_to_name_the_data(tmp_path):
     with pytest.raises(DgunetError, match="-p data_source=ADDRESS"):
-        data_origin.for_a_cluster(tmp_path)
+        data_origin.pushed_data(tmp_path)
 
 
 def test_a_dvc_remote_without_the_data_is_refused_until_they_are_pushed(tmp_path):
@@ -199,6 +199,6 @@ def test_a_dvc_remote_without_the_data_is_refused_until_they_are_pushed(tmp_path
 
 
 def test_a_dvc_remote_that_cannot_be_asked_is_one_line(tmp_path):
-    with pytest.raises(DgunetError, match="could not be asked") as refusal:
+    with pytest.raises(DgunetError, match="is unknown") as refusal:
         data_origin.check_pushed(tmp_path)
     assert len(str(refusal.value).splitlines()) == 1

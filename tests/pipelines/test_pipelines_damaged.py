@@ -10,7 +10,7 @@ from dgunet.kubeflow import run_records
 from dgunet.kubeflow.cluster.settings import load_cluster
 from dgunet.kubeflow.local.expected_outputs import check_outputs
 from dgunet.kubeflow.pipeline.arguments import _typed
-from dgunet.kubeflow.pipeline.graph import graph
+from dgunet.kubeflow.pipeline.graph import pipeline_graph
 from dgunet.kubeflow.submission.data_origin import public_address
 from dgunet.kubeflow.submission.server import find_access
 from dgunet.system.errors import ConfigError, DgunetError
@@ -65,15 +65,18 @@ def test_a_damaged_record_is_named_and_hides_no_other(tmp_path, content):
     assert str(path) in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
     listed = run_records.last(tmp_path, 10)
-    assert [(r.run_id, r.told) for r in listed] == [("local-2", "DAMAGED"), ("local-1", "FAILED")]
-    assert all(run_records.line(record) for record in listed)
+    assert [(r.run_id, r.shown_state) for r in listed] == [
+        ("local-2", "DAMAGED"),
+        ("local-1", "FAILED"),
+    ]
+    assert all(run_records.summary_line(record) for record in listed)
 
 
 def test_a_record_that_is_a_pipe_is_refused_without_waiting(tmp_path):
     folder = run_records.folder(tmp_path, "local-2")
     folder.mkdir(parents=True)
     os.mkfifo(folder / "run.json")
-    assert run_records.last(tmp_path, 1)[0].told == "DAMAGED"
+    assert run_records.last(tmp_path, 1)[0].shown_state == "DAMAGED"
 
 
 @pytest.mark.parametrize("name", ["local-../../x", "local-1/../local-1", "local-", "local-\0"])
@@ -151,7 +154,7 @@ def test_an_address_that_is_none_shows_no_password(monkeypatch):
 
 @pytest.mark.parametrize("host", ["http://[x", "https://h:99999999", "ftp://h"])
 def test_a_host_that_is_no_address_is_one_line(host):
-    with pytest.raises(ConfigError, match="is no address"):
+    with pytest.raises(ConfigError, match="is not an address"):
         find_access(host)
 
 
@@ -176,4 +179,4 @@ def test_a_result_that_is_none_fails_the_run(tmp_path, content):
 def test_steps_that_wait_for_one_another_end(tmp_path):
     dag = {"tasks": {"a": {"dependentTasks": ["b"]}, "b": {"dependentTasks": ["a"]}}}
     with pytest.raises(DgunetError, match="wait for one another"):
-        graph({"pipelineInfo": {"name": "x"}, "root": {"dag": dag}, "components": {}})
+        pipeline_graph({"pipelineInfo": {"name": "x"}, "root": {"dag": dag}, "components": {}})

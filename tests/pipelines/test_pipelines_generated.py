@@ -1,5 +1,6 @@
 """Components and pipelines are as committed, known to Kubeflow's schema, and install nothing."""
 
+import ast
 import re
 
 import pytest
@@ -8,7 +9,7 @@ from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
-from pipelines import NAMES
+from pipelines import PIPELINES
 from pipelines.generate import ROOT, generated
 
 
@@ -31,7 +32,7 @@ def test_every_component_is_generated(made):
         assert not re.search(r"\|\s*\|$", page, re.MULTILINE), f"{name}: an entry without words"
 
 
-@pytest.fixture(params=[*NAMES, "train_evaluate.cluster", "train_evaluate.nodes"])
+@pytest.fixture(params=[*PIPELINES, "train_evaluate.cluster", "train_evaluate.nodes"])
 def documents(request):
     path = ROOT / "pipelines" / "compiled" / f"{request.param}.yaml"
     return list(yaml.safe_load_all(path.read_text()))
@@ -70,14 +71,54 @@ def test_bodies_are_a_few_lines():
 def test_what_changes_a_result_is_a_parameter(documents):
     components = documents[0]["components"]
     for name, component in components.items():
-        if not re.match(r"comp-(prepare|train|train-nodes|evaluate|ablate|load)(-\d+)?$", name):
+        if not re.match(
+            r"comp-(survey|prepare|train|train-nodes|evaluate|ablate|load)(-\d+)?$", name
+        ):
             continue
         parameters = set(component["inputDefinitions"]["parameters"])
         assert {"code_version", "image_digest"} <= parameters, name
         if name.startswith(("comp-evaluate", "comp-ablate")):
             assert "protocols" in parameters
-        if name.startswith("comp-prepare"):
+        if name.startswith(("comp-prepare", "comp-survey")):
             assert {"data_source", "data_version"} <= parameters
+
+
+UNPINNED = {
+    "gather": "copies results",
+    "submission": "describes results",
+    "finish": "reports the end of the run, which it must do whatever the code is",
+}
+
+
+def is_pinned(source):
+    """Whether the component's function takes the code's version and gives it to `check_pins`."""
+    (function,) = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)]
+    calls = [
+        node
+        for statement in function.body
+        if isinstance(statement, ast.Expr)
+        for node in [statement.value]
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "check_pins"
+    ]
+    pins = {f"{word.arg}={ast.unparse(word.value)}" for call in calls for word in call.keywords}
+    parameters = {argument.arg for argument in function.args.args}
+    return "code=code_version" in pins and (
+        "image_digest" not in parameters or "image=image_digest" in pins
+    )
+
+
+def test_every_component_that_computes_or_selects_something_is_pinned():
+    sources = {p.parent.name: p.read_text() for p in ROOT.glob("components/*/component.py")}
+    assert set(UNPINNED) < set(sources)
+    assert {name for name, source in sources.items() if not is_pinned(source)} == set(UNPINNED)
+
+
+@pytest.mark.parametrize("pinned", ["check_pins(code=code_version, image=image_digest)"])
+@pytest.mark.parametrize("other", ["pass", "check_pins(code='')", "check_pins(code=code_version)"])
+def test_a_component_without_its_pins_would_be_seen(pinned, other):
+    source = (ROOT / "components" / "survey" / "component.py").read_text()
+    assert pinned in source and is_pinned(source)
+    assert not is_pinned(source.replace(pinned, other))
 
 
 def tasks_of(document):

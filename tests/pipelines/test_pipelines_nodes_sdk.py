@@ -140,8 +140,8 @@ def test_two_containers_are_two_nodes_of_one_training(home, project, tmp_path):
         hosts = {log.partition(" on ")[2].split()[0] for log in logs.values()}
         assert len(hosts) == 2, "two containers"
         two = pd.read_csv(home / "model" / "loss.csv")
-        told = json.loads((home / "model" / "training.json").read_text())
-        assert told["iterations"] == len(two) == 6
+        record = json.loads((home / "model" / "training.json").read_text())
+        assert record["iterations"] == len(two) == 6
         np.testing.assert_allclose(two, alone(home, project), rtol=1e-5, atol=0)
     finally:
         client.delete_job(name)

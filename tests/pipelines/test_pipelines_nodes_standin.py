@@ -1,4 +1,4 @@
-"""Training over several nodes against a stand-in of the Kubernetes API: no cluster is meant."""
+"""Training over several nodes against a stand-in of the Kubernetes API: no cluster is needed."""
 
 import os
 import signal
@@ -9,11 +9,12 @@ import yaml
 from kfp import dsl
 from kubernetes_standin import becomes, condition, ended, pod, standin
 
-from dgunet.kubeflow.trainer.api import ClusterError, Jobs, UnreachableError
-from dgunet.kubeflow.trainer.multi_node import Nodes, train_on_nodes
-from dgunet.kubeflow.trainer.shared_volume import Place
+from dgunet.kubeflow.trainer.api import ClusterError, TrainJobs, UnreachableError
+from dgunet.kubeflow.trainer.multi_node import NodeSettings, NodeTraining, train_on_nodes
+from dgunet.kubeflow.trainer.shared_volume import SharedFolders
 from dgunet.kubeflow.trainer.trainjob import job_name
 from dgunet.system.errors import ConfigError, DgunetError
+from dgunet.system.logs import log_to_stderr
 
 KEY = "derain-DGUNet"
 
@@ -42,8 +43,8 @@ class Step:
         self.volume.mkdir()
         self.shared = self.volume / "shared"
         self.name = job_name("run-1", KEY)
-        self.place = Place(self.shared, self.name)
-        self.nodes = Nodes(
+        self.folders = SharedFolders(self.shared, self.name)
+        self.nodes = NodeSettings(
             2, "dgunet-torch", str(self.shared), "i@sha256:0", poll=0.01, restarts=2, patience=0.1
         )
         claim = {"name": "v", "persistentVolumeClaim": {"claimName": "v"}}
@@ -56,23 +57,25 @@ class Step:
 
     def run(self, **changes):
         return train_on_nodes(
-            "text: of params\n",
-            "derain",
-            variant="DGUNet",
-            ratio=None,
-            store=self.store,
-            out=self.out,
-            nodes=changes.pop("nodes", self.nodes),
-            task_config=changes.pop("config", self.config),
-            jobs=Jobs(self.cluster.api(), "runs", patience=changes.pop("patience", 0.1)),
+            self.training,
+            self.nodes,
+            changes.pop("config", self.config),
+            TrainJobs(self.cluster.api(), "runs", patience=changes.pop("patience", 0.1)),
+        )
+
+    @property
+    def training(self):
+        """What the step trains."""
+        return NodeTraining(
+            "text: of params\n", "derain", "DGUNet", None, store=self.store, out=self.out
         )
 
     def trains(self, job):
         """The moment in which the nodes leave their network."""
-        self.place.model.mkdir(parents=True)
-        (self.place.model / "network.safetensors").write_bytes(b"weights")
-        (self.place.model / "loss.csv").write_text("step,loss\n")
-        (self.place.model / "training.json").write_text('{"selection": "last", "loss_last": 0.5}')
+        self.folders.model.mkdir(parents=True)
+        (self.folders.model / "network.safetensors").write_bytes(b"weights")
+        (self.folders.model / "loss.csv").write_text("step,loss\n")
+        (self.folders.model / "training.json").write_text('{"selection": "last", "loss_last": 0.5}')
 
     def fails(self, match, **changes):
         with pytest.raises(DgunetError, match=match) as failure:
@@ -84,6 +87,7 @@ class Step:
 
 @pytest.fixture
 def step(cluster, tmp_path, store, monkeypatch):
+    log_to_stderr()
     monkeypatch.setenv("KFP_RUN_ID", "run-1")
     monkeypatch.setenv("DGUNET_CAMPAIGN", "run-1")
     monkeypatch.setenv("KFP_POD_NAME", "step-pod")
@@ -96,7 +100,7 @@ def test_standin_a_job_is_made_watched_collected_and_removed(step, capfd):
 
     def starts(job):
         assert (step.shared / "stores").is_dir()
-        assert step.place.params.read_text() == "text: of params\n"
+        assert step.folders.params.read_text() == "text: of params\n"
         cluster.pods = [pod(0), pod(1)]
         cluster.logs["job-node-0-0-abcde"] = [("2026-01-01T00:00:00Z", "step 1 of 2")]
 
@@ -108,10 +112,10 @@ def test_standin_a_job_is_made_watched_collected_and_removed(step, capfd):
     cluster.moments = [lambda job: None, starts, lambda job: None, finishes]
     weights = step.run()
     assert weights.read_bytes() == b"weights" and (step.out / "loss.csv").is_file()
-    assert cluster.deleted == [step.name] and not step.place.folder.exists()
-    said = capfd.readouterr().err
+    assert cluster.deleted == [step.name] and not step.folders.folder.exists()
+    output = capfd.readouterr().err
     for line in ("started on 2 nodes", "no pods yet", "2 nodes: 2 Running", "step 1 of 2"):
-        assert line in said
+        assert line in output
     (job,) = cluster.created
     assert job["metadata"]["labels"] == {
         "dgunet/campaign": "run-1",
@@ -128,13 +132,13 @@ def test_standin_a_job_is_made_watched_collected_and_removed(step, capfd):
 
 
 def test_standin_the_next_network_finds_the_prepared_set_there(step):
-    there = Place(step.shared, "one").bring("a", step.store)
+    there = SharedFolders(step.shared, "one").upload("a", step.store)
     before = (there / "manifest.json").stat().st_mtime_ns
-    assert Place(step.shared, "two").bring("b", step.store) == there
+    assert SharedFolders(step.shared, "two").upload("b", step.store) == there
     assert (there / "manifest.json").stat().st_mtime_ns == before
     shard = next(path for path in there.iterdir() if path.name != "manifest.json")
     shard.write_bytes(b"")
-    Place(step.shared, "three").bring("c", step.store)
+    SharedFolders(step.shared, "three").upload("c", step.store)
     assert shard.stat().st_size, "a damaged copy is made again"
 
 
@@ -152,7 +156,7 @@ LOST = "collective failed: connection closed by peer"
         [ended(0, 75), ended(1, 75)],
         [ended(0, 1, at="2026-01-01T00:00:09Z", message=LOST), ended(1, 75)],
     ],
-    ids=["evicted", "drained", "told-to-stop", "told-first"],
+    ids=["evicted", "drained", "stopped", "stopped-first"],
 )
 def test_standin_a_node_that_was_taken_away_means_going_on(step, capfd, pods):
     def goes(job):
@@ -169,8 +173,8 @@ def test_standin_a_node_that_was_taken_away_means_going_on(step, capfd, pods):
     assert step.run().is_file()
     assert len(step.cluster.created) == 2
     assert step.cluster.created[0] == step.cluster.created[1], "the same paths: its checkpoint"
-    assert "was interrupted" in (said := capfd.readouterr().err)
-    assert "going on from the last checkpoint" in said
+    assert "was interrupted" in (output := capfd.readouterr().err)
+    assert "continuing from the last checkpoint" in output
 
 
 def test_standin_a_drained_pod_that_is_gone_was_taken_away(step):
@@ -191,8 +195,8 @@ def test_standin_it_is_started_again_so_often_and_no_more(step):
         becomes("Failed", "jobset failed")(job)
 
     step.cluster.moments = [goes] * 3
-    step.fails("it was started again 2 times already.*goes on from the last checkpoint")
-    assert len(step.cluster.created) == 3 and step.place.params.is_file()
+    step.fails("it was already restarted 2 times.*continues from the last checkpoint")
+    assert len(step.cluster.created) == 3 and step.folders.params.is_file()
 
 
 WAITING = {"name": "node", "image": "i@sha256:0", "imageID": "", "ready": False, "restartCount": 0}
@@ -208,7 +212,7 @@ def waiting(reason, message):
     [
         (
             [ended(0, 1, message=LOST), ended(1, 137, "OOMKilled")],
-            r"node 1 was killed \(137\), out of memory. Give the train step more memory",
+            r"node 1 was killed \(137\), out of memory. Increase memory and shm",
         ),
         (
             [
@@ -223,7 +227,7 @@ def waiting(reason, message):
         ),
         (
             [waiting("ImagePullBackOff", "no basic auth")],
-            "cannot get the image i@sha256:0: ImagePullBackOff: no basic auth. Push it",
+            "cannot get the image i@sha256:0: ImagePullBackOff: no basic auth. Push the image",
         ),
     ],
     ids=["memory", "first-error", "error-stops-the-other", "image"],
@@ -245,7 +249,7 @@ def test_standin_a_failed_job_says_why_in_one_line(step, pods, says):
         ("CreateContainerConfigError", "cannot start.*Correct secrets: and volumes:"),
     ],
 )
-def test_standin_what_may_mend_itself_is_waited_for(step, capfd, reason, says):
+def test_standin_a_temporary_failure_is_waited_for(step, capfd, reason, says):
     waits = waiting(reason, "not now")
     step.cluster.pods = [waits]
     started = time.monotonic()
@@ -253,31 +257,31 @@ def test_standin_what_may_mend_itself_is_waited_for(step, capfd, reason, says):
     assert time.monotonic() - started >= step.nodes.patience
     assert "; waiting" in capfd.readouterr().err
 
-    def mends(job):
+    def recovers(job):
         step.cluster.pods = [pod(1)]
 
     step.cluster.pods = [waits]
-    done = [mends, step.trains, becomes("Complete")]
+    done = [recovers, step.trains, becomes("Complete")]
     step.cluster.moments = [lambda job: None, *done]
     assert step.run().is_file()
 
 
 def test_standin_a_quota_that_is_too_small_fails_and_one_in_use_is_waited_for(step):
-    said = (
+    output = (
         'pods "x" is forbidden: exceeded quota: gpus, requested: requests.nvidia.com/gpu=8, '
         "used: requests.nvidia.com/gpu={used}, limited: requests.nvidia.com/gpu={limit}"
     )
     event = {"involvedObject": {}, "metadata": {"name": "e"}, "reason": "FailedCreate"}
-    step.cluster.events = [event | {"message": said.format(used=0, limit=8)}]
-    step.fails("can never hold 2 nodes: requests.nvidia.com/gpu 16 of 8 allowed. Ask for less")
-    step.cluster.events = [event | {"message": said.format(used=12, limit=16)}]
+    step.cluster.events = [event | {"message": output.format(used=0, limit=8)}]
+    step.fails("is too small for 2 nodes: requests.nvidia.com/gpu 16 of 8 allowed. Request less")
+    step.cluster.events = [event | {"message": output.format(used=12, limit=16)}]
     step.fails("the quota is used up: requests.nvidia.com/gpu 12 of 16")
 
 
 REFUSALS = [
     ((403, "Forbidden", 'trainjobs is forbidden: User "sa" cannot create'), "deploy/rbac.yaml"),
     ((403, "Forbidden", "exceeded quota: jobs, requested: count=1"), "larger quota"),
-    ((403, "Forbidden", 'admission webhook "x" denied: no team label'), "A rule of the cluster"),
+    ((403, "Forbidden", 'admission webhook "x" denied: no team label'), "A policy of the cluster"),
     ((404, "NotFound", "the server could not find the requested resource"), "Install Kubeflow Tr"),
     ((401, "Unauthorized", "Unauthorized"), "service account"),
     ((400, "BadRequest", 'unknown field "spec.runtimePatches"'), "must be 2.2 or later"),
@@ -285,10 +289,10 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("refusal", "hint"), REFUSALS)
-def test_standin_a_refusal_names_the_mend(step, refusal, hint):
+def test_standin_a_refusal_names_the_hint(step, refusal, hint):
     step.cluster.refusals = [refusal]
-    said = step.fails(hint)
-    assert refusal[2].rstrip(".") in said and str(refusal[0]) in said
+    output = step.fails(hint)
+    assert refusal[2].rstrip(".") in output and str(refusal[0]) in output
 
 
 def test_standin_a_server_that_drops_a_field_starts_nothing(step):
@@ -298,7 +302,7 @@ def test_standin_a_server_that_drops_a_field_starts_nothing(step):
         job["spec"]["podTemplateOverrides"] = job["spec"].pop("runtimePatches")
 
     step.cluster.forget = older
-    step.fails("dropped what was asked for.*spec.runtimePatches.*2.2 or later")
+    step.fails("dropped fields of the TrainJob.*spec.runtimePatches.*2.2 or later")
     assert step.cluster.deleted == [step.name]
 
 
@@ -318,30 +322,16 @@ def test_standin_a_retried_step_takes_up_the_job_that_runs(step, capfd):
     def dies(job):
         raise Killed
 
-    first = Jobs(step.cluster.api(), "runs")
+    first = TrainJobs(step.cluster.api(), "runs")
     first.delete = lambda name: None  # a killed step removes nothing
     first.find = dies
     with pytest.raises(Killed):
-        _train(step, first)
+        train_on_nodes(step.training, step.nodes, step.config, first)
     step.cluster.moments = [step.trains, becomes("Complete")]
     step.cluster.logs = {}
     assert step.run().is_file()
     assert len(step.cluster.created) == 1
-    assert "an earlier attempt of this step started it; going on" in capfd.readouterr().err
-
-
-def _train(step, jobs):
-    return train_on_nodes(
-        "text: of params\n",
-        "derain",
-        variant="DGUNet",
-        ratio=None,
-        store=step.store,
-        out=step.out,
-        nodes=step.nodes,
-        task_config=step.config,
-        jobs=jobs,
-    )
+    assert "continuing with the job of an earlier attempt of this step" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("state", ["other", "failed", "leaving"])
@@ -364,9 +354,9 @@ def test_standin_a_job_that_is_not_to_be_taken_up_is_replaced(step, state):
     assert seen == ["uid-1"] and len(step.cluster.created) == 1
 
 
-def test_standin_a_job_that_somebody_deletes_is_an_error(step):
+def test_standin_a_job_that_someone_deletes_is_an_error(step):
     step.cluster.moments = [lambda job: job["metadata"].update(deletionTimestamp="now")]
-    step.fails("somebody deleted the job")
+    step.fails("someone deleted the job")
 
 
 def test_standin_a_busy_server_is_asked_again_and_one_that_is_away_keeps_the_job(step):
@@ -378,7 +368,7 @@ def test_standin_a_busy_server_is_asked_again_and_one_that_is_away_keeps_the_job
         step.cluster.busy = 99
 
     step.cluster.moments = [goes_away]
-    with pytest.raises(UnreachableError, match="does not answer: 503 the server is starting"):
+    with pytest.raises(UnreachableError, match="does not respond: 503 the server is starting"):
         step.run()
     assert step.name in step.cluster.jobs, "the training may go on"
 
@@ -394,7 +384,7 @@ def test_what_kubeflow_does_not_forward_is_refused_before_anything_is_sent(step)
 
 def test_nodes_that_leave_no_network_are_an_error(step):
     step.cluster.moments = [becomes("Complete")]
-    with pytest.raises(DgunetError, match=r"the nodes are done and .* is not there"):
+    with pytest.raises(DgunetError, match=r"the nodes completed without writing"):
         step.run()
 
 
@@ -403,7 +393,7 @@ def test_standin_the_component_s_own_lines(step, tmp_path, monkeypatch):
     from components.train_nodes.component import train_nodes
     from dgunet.kubeflow.steps.code_pins import code_version
 
-    monkeypatch.setattr(Jobs, "here", lambda: Jobs(step.cluster.api(), "runs"))
+    monkeypatch.setattr(TrainJobs, "here", lambda: TrainJobs(step.cluster.api(), "runs"))
     step.cluster.moments = [step.trains, becomes("Complete")]
     store = dsl.Dataset(uri=str(step.store), metadata={"digest": "d"})
     model, metrics = dsl.Model(uri=str(step.out)), dsl.Metrics(uri=str(tmp_path / "metrics"))
@@ -446,16 +436,16 @@ def test_standin_the_component_s_own_lines(step, tmp_path, monkeypatch):
 
 
 def test_standin_a_step_that_is_stopped_removes_its_job_and_keeps_the_checkpoint(step):
-    def told_to_stop(job):
+    def stops(job):
         assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, "or it would end the tests"
         os.kill(os.getpid(), signal.SIGTERM)
 
-    step.cluster.moments = [lambda job: None, told_to_stop]
+    step.cluster.moments = [lambda job: None, stops]
     with pytest.raises(SystemExit) as stopped:
         step.run()
     assert stopped.value.code == 128 + signal.SIGTERM
     assert step.cluster.deleted == [step.name] and not step.cluster.jobs
-    assert step.place.params.is_file(), "a retried step goes on from here"
+    assert step.folders.params.is_file(), "a retried step goes on from here"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
@@ -485,5 +475,5 @@ def test_the_step_outside_of_a_cluster_says_so(step, monkeypatch, tmp_path):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere")
-    with pytest.raises(ClusterError, match="needs a Kubernetes cluster, and there is none"):
-        Jobs.here()
+    with pytest.raises(ClusterError, match="needs a Kubernetes cluster; none found"):
+        TrainJobs.here()

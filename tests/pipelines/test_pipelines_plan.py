@@ -1,5 +1,6 @@
-"""The plan and the picture say what the compiled pipeline says."""
+"""Plan and drawing agree with the compiled pipeline."""
 
+import sys
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -9,19 +10,20 @@ import pytest
 from dgunet.kubeflow.cluster.settings import load_cluster
 from dgunet.kubeflow.pipeline.compiling import compile_pipeline, documents, version_name, with_image
 from dgunet.kubeflow.pipeline.drawing import svg
-from dgunet.kubeflow.pipeline.graph import Node, graph
+from dgunet.kubeflow.pipeline.graph import TaskNode, pipeline_graph
 from dgunet.kubeflow.submission import pod_logs
 from dgunet.kubeflow.submission.cost import trainings
-from dgunet.kubeflow.submission.plan import gpus_at_a_time, plan
+from dgunet.kubeflow.submission.plan import gpus_at_a_time, submission_plan
 from dgunet.recipes.trainings import paper
 from dgunet.system.errors import DgunetError
+from pipelines import PIPELINES
 
 
 @pytest.fixture(scope="module")
 def compiled(project):
     """The IR of `train_evaluate` on the documented cluster."""
     cluster = load_cluster(project / "pipelines" / "cluster.yaml")
-    return compile_pipeline("train_evaluate", project, cluster)
+    return compile_pipeline(PIPELINES["train_evaluate"], cluster)
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def arguments(project):
 
 def test_the_graph_of_the_whole_paper(project):
     text = (project / "pipelines" / "compiled" / "reproduce.yaml").read_text()
-    root = graph(documents(text)[0])
+    root = pipeline_graph(documents(text)[0])
     loops = {node.about: node for node in root.walk() if node.kind == "loop"}
     assert {"networks", "ablations"} < set(loops)
     inner = [node.step for node in loops["networks"].inner]
@@ -53,7 +55,7 @@ def test_the_graph_of_the_whole_paper(project):
 
 def test_the_plan_names_what_will_run(compiled, arguments):
     document, of_pods = documents(compiled)
-    text = plan(document, of_pods, arguments, version=version_name(compiled), tflops=20)
+    text = submission_plan(document, of_pods, arguments, version=version_name(compiled), tflops=20)
     for part in ("profile paper", "train    ", "128Gi", "32Gi", "1209600 s", "A100", "--tflops"):
         assert part in text
     assert "GPUs at a time: at most 8" in text
@@ -76,7 +78,7 @@ def load(text):
 
 
 def node(name, *after, **more):
-    return Node(name, "step", after=after, executor=name, **more)
+    return TaskNode(name, "step", after=after, executor=name, **more)
 
 
 def executors(**gpus):
@@ -91,8 +93,8 @@ def executors(**gpus):
 def test_gpus_at_a_time_are_those_of_steps_that_do_not_wait_for_one_another():
     asks = executors(a=4, b=2, c=1, d=3)
     chain = (node("a"), node("b", "a"), node("c", "b"), node("d"))
-    assert gpus_at_a_time(Node("all", "group", inner=chain), asks) == 4 + 3
-    loop = Node("loop", "loop", about="sets", limit=5, inner=chain)
+    assert gpus_at_a_time(TaskNode("all", "group", inner=chain), asks) == 4 + 3
+    loop = TaskNode("loop", "loop", about="sets", limit=5, inner=chain)
     assert gpus_at_a_time(loop, asks) == 5 * 7
     assert gpus_at_a_time(loop, asks, {"sets": 2}) == 2 * 7
     assert gpus_at_a_time(node("a", nodes=3), asks) == 12
@@ -108,22 +110,22 @@ def test_the_same_content_has_the_same_name_and_images_can_be_replaced(compiled)
     assert of_pods == documents(compiled)[1]
 
 
-def test_the_picture_is_the_same_every_time_and_shows_every_step(compiled):
-    root = graph(documents(compiled)[0])
-    picture = svg(root)
-    assert picture == svg(root)
-    assert ElementTree.fromstring(picture).tag.endswith("svg")
-    for step in ("survey", "train", "evaluate", "submission", "finish (whatever happened)"):
-        assert f"<!-- {step} -->" in picture  # text is drawn as outlines, each with a comment
+def test_the_drawing_is_the_same_every_time_and_shows_every_step(compiled):
+    root = pipeline_graph(documents(compiled)[0])
+    drawing = svg(root)
+    assert drawing == svg(root)
+    assert ElementTree.fromstring(drawing).tag.endswith("svg")
+    for step in ("survey", "train", "evaluate", "submission", "finish (in any case)"):
+        assert f"<!-- {step} -->" in drawing  # text is drawn as outlines, each with a comment
 
 
 def test_compile_writes_what_the_committed_file_holds(dgunet, project, tmp_path):
     out = tmp_path / "it.yaml"
-    told = dgunet("pipeline", "compile", "ablations", "--out", out)
-    assert told.returncode == 0, told.stderr
+    result = dgunet("pipeline", "compile", "ablations", "--out", out)
+    assert result.returncode == 0, result.stderr
     committed = project / "pipelines" / "compiled" / "ablations.yaml"
     assert out.read_text() == committed.read_text()
-    assert version_name(out.read_text()) in told.stdout
+    assert version_name(out.read_text()) in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -136,24 +138,39 @@ def test_compile_writes_what_the_committed_file_holds(dgunet, project, tmp_path)
     ],
 )
 def test_wrong_input_is_one_line(dgunet, arguments, says):
-    told = dgunet("pipeline", *arguments)
-    assert told.returncode == 1
-    assert says in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+    result = dgunet("pipeline", *arguments)
+    assert result.returncode == 1
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_outside_of_a_clone_it_says_so(dgunet, home, monkeypatch):
     monkeypatch.setenv("DGUNET_HOME", str(home))
-    told = dgunet("pipeline", "compile", "reproduce")
-    assert told.returncode == 1
-    assert "run in a clone" in told.stderr
+    result = dgunet("pipeline", "compile", "reproduce")
+    assert result.returncode == 1
+    assert "run in a clone" in result.stderr
+
+
+def test_another_package_called_pipelines_is_refused(dgunet, project, monkeypatch, tmp_path):
+    other = SimpleNamespace(__file__=str(tmp_path / "pipelines" / "__init__.py"))
+    monkeypatch.setitem(sys.modules, "pipelines", other)
+    result = dgunet("pipeline", "compile", "reproduce")
+    assert result.returncode == 1
+    assert f"{other.__file__}, not that of {project}" in result.stderr
+
+
+def test_every_command_for_a_server_has_the_same_connection_options(dgunet):
+    options = ("--host", "--namespace", "--token-file", "--cookie-file", "--ca-file", "--timeout")
+    for command in ("submit", "status", "logs", "cancel"):
+        text = dgunet("pipeline", command, "--help").stdout
+        assert all(option in text for option in options), command
 
 
 def test_versions_are_what_steps_check(dgunet):
     from dgunet.kubeflow.steps.code_pins import code_version, protocol_versions
 
-    told = dgunet("pipeline", "versions").stdout
-    assert code_version() in told and protocol_versions() in told
+    result = dgunet("pipeline", "versions").stdout
+    assert code_version() in result and protocol_versions() in result
 
 
 class PodsStandIn:
@@ -187,13 +204,13 @@ class PodsStandIn:
 
 
 def test_logs_of_the_pods_of_a_run_from_a_stand_in():
-    lines = list(pod_logs.logs(PodsStandIn(), "team", "run-1"))
+    lines = list(pod_logs.read_logs(PodsStandIn(), "team", "run-1"))
     assert [line.split()[:2] for line in lines if line.startswith("==")] == [
         ["==", "train"],
         ["==", "prepare-2"],
     ]
     assert "loss 0.4" in lines
     assert "(no log yet: Succeeded)" in lines
-    assert len(list(pod_logs.logs(PodsStandIn(), "team", "run-1", "train"))) == 3
-    with pytest.raises(DgunetError, match="Pods go some time after"):
-        list(pod_logs.logs(PodsStandIn(), "other", "run-1"))
+    assert len(list(pod_logs.read_logs(PodsStandIn(), "team", "run-1", "train"))) == 3
+    with pytest.raises(DgunetError, match="Pods are deleted some time after"):
+        list(pod_logs.read_logs(PodsStandIn(), "other", "run-1"))

@@ -17,7 +17,7 @@ from made_results import edit, write_result
 from dgunet.kubeflow import run_records
 from dgunet.kubeflow.local import containers, running
 from dgunet.kubeflow.local.expected_outputs import OutputError, check_outputs
-from dgunet.kubeflow.pipeline.compiling import compiled
+from dgunet.kubeflow.pipeline.compiling import compile_to_yaml
 from dgunet.paper.formats import write_tables
 from dgunet.paper.table_building import build_tables
 from dgunet.system.errors import DgunetError
@@ -31,7 +31,7 @@ def work(how: str, sign: str):
     import time
     from pathlib import Path
 
-    print(f"told to {how}")
+    print(f"asked to {how}")
     if how == "fail":
         raise ValueError("no such thing")
     while how == "wait":
@@ -47,7 +47,7 @@ def small():
     def pipeline(how: str, sign: str):
         work(how=how, sign=sign)
 
-    return compiled(pipeline)
+    return compile_to_yaml(pipeline)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def job(small, home, tmp_path, monkeypatch):
 
     def make(how):
         arguments = {"how": how, "sign": str(tmp_path / "sign")}
-        return running.Job("small", small, arguments, set(), home)
+        return running.LocalRun("small", small, arguments, set(), home)
 
     return make
 
@@ -78,15 +78,17 @@ def test_a_real_pipeline_leaves_tables_and_a_report(dgunet, project, tmp_path, m
     save_network(DGUNet(preset("derain", "DGUNet", **widths)), home / "own.safetensors", {})
     data = project / "data" / "sample"
     asked = ("-p", "weights=own.safetensors", "-p", "test_sets=Rain100L", "-p", "data_version=it")
-    told = dgunet(*("pipeline", "run", "evaluate_checkpoint", *asked, "-p", f"data_source={data}"))
-    assert told.returncode == 0, told.stdout + told.stderr
+    result = dgunet(
+        *("pipeline", "run", "evaluate_checkpoint", *asked, "-p", f"data_source={data}")
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
     for step in ("survey", "load", "prepare", "evaluate", "tables", "report", "finish"):
-        assert f"{step:14} SUCCESS" in told.stdout
+        assert f"{step:14} SUCCESS" in result.stdout
     (record,) = run_records.last(home, 1)
-    assert f"{record.run_id}: SUCCEEDED" in told.stdout
+    assert f"{record.run_id}: SUCCEEDED" in result.stdout
     cells = pd.read_parquet(f"{record.found['tables']}/cells.parquet")
     assert set(cells[cells["state"] == "sample"]["dataset"]) == {"Rain100L"}
-    assert "report.html" in told.stdout
+    assert "report.html" in result.stdout
 
     listed = dgunet("pipeline", "status")
     assert record.run_id in listed.stdout and "SUCCEEDED" in listed.stdout
@@ -97,21 +99,21 @@ def test_a_real_pipeline_leaves_tables_and_a_report(dgunet, project, tmp_path, m
 
 
 def test_a_failed_step_is_named_with_its_error_and_log(job):
-    told = []
+    lines = []
     with pytest.raises(running.RunFailedError, match="ValueError: no such thing") as failure:
-        running.run(job("fail"), observe=told.append)
+        running.run_locally(job("fail"), progress=lines.append)
     (record,) = run_records.last(job("fail").home, 1)
-    assert (record.told, record.lives) == ("FAILED", False)
-    assert "work           FAILURE" in told[-1]
+    assert (record.shown_state, record.lives) == ("FAILED", False)
+    assert "work           FAILURE" in lines[-1]
     log = run_records.folder(job("fail").home, record.run_id) / "log.txt"
     assert str(log) in str(failure.value)
-    assert "told to fail" in log.read_text()
+    assert "asked to fail" in log.read_text()
 
 
 def test_a_run_that_leaves_nothing_is_no_success(job):
-    with pytest.raises(OutputError, match="0 times tables/tables"):
-        running.run(job("nothing"), observe=lambda line: None)
-    assert run_records.last(job("nothing").home, 1)[0].told == "FAILED"
+    with pytest.raises(OutputError, match="found 0 times tables/tables"):
+        running.run_locally(job("nothing"), progress=lambda line: None)
+    assert run_records.last(job("nothing").home, 1)[0].shown_state == "FAILED"
 
 
 def test_an_interpreter_whose_path_has_a_space_is_run(job, tmp_path, monkeypatch):
@@ -120,32 +122,41 @@ def test_an_interpreter_whose_path_has_a_space_is_run(job, tmp_path, monkeypatch
     place.parent.mkdir()
     place.symlink_to(sys.prefix)
     monkeypatch.setattr(sys, "executable", str(place / "bin" / "python"))
-    with pytest.raises(OutputError, match="0 times tables/tables"):  # the step itself went well
-        running.run(job("nothing"), observe=lambda line: None)
+    with pytest.raises(
+        OutputError, match="found 0 times tables/tables"
+    ):  # the step itself went well
+        running.run_locally(job("nothing"), progress=lambda line: None)
     (record,) = run_records.last(job("nothing").home, 1)
     log = run_records.folder(job("nothing").home, record.run_id) / "log.txt"
-    assert "told to nothing" in log.read_text()
+    assert "asked to nothing" in log.read_text()
+
+
+def test_the_error_of_a_step_is_the_cause(tmp_path):
+    error = "dgunet.system.errors.DataError: no folder /data. Mount the data"
+    lines = [error, "Task 'prepare' finished with status FAILURE", "the run ended"]
+    (tmp_path / "log.txt").write_text("\n".join(lines))
+    assert running._cause_of_failure(tmp_path / "log.txt") == error
 
 
 def test_what_the_shell_says_of_a_failed_step_is_the_cause(job, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere:/usr/bin:/bin")
     real = running._execute
 
-    def without_interpreter(asked, record, log, observe, whole):
+    def without_interpreter(asked, record, log, receive):
         text = (log.parent / "pipeline.yaml").read_text()
         (log.parent / "pipeline.yaml").write_text(text.replace("python3 -m kfp", "absent -m kfp"))
-        return real(asked, record, log, observe, whole)
+        return real(asked, record, log, receive)
 
     monkeypatch.setattr(running, "_execute", without_interpreter)
     with pytest.raises(running.RunFailedError, match=r"the run failed: absent: not found\."):
-        running.run(job("nothing"), observe=lambda line: None)
+        running.run_locally(job("nothing"), progress=lambda line: None)
 
 
 @pytest.mark.parametrize("folder", ["/dev/shm/absent", "/sys"])
 def test_a_useless_temporary_folder_is_named_before_anything_runs(job, monkeypatch, folder):
     monkeypatch.setenv("TMPDIR", folder)
-    with pytest.raises(DgunetError, match=f"the temporary folder {folder} takes no 1 MiB"):
-        running.run(job("nothing"), observe=lambda line: None)
+    with pytest.raises(DgunetError, match=f"the temporary folder {folder} has no space for 1 MiB"):
+        running.run_locally(job("nothing"), progress=lambda line: None)
     assert not run_records.last(job("nothing").home, 1)
 
 
@@ -155,8 +166,10 @@ def test_a_full_temporary_folder_is_named(job, monkeypatch, tmp_path):
         pytest.skip("this user may not mount a file system to fill")
     try:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
-        with pytest.raises(DgunetError, match=r"takes no 1 MiB \(No space left on device\)"):
-            running.run(job("nothing"), observe=lambda line: None)
+        with pytest.raises(
+            DgunetError, match=r"has no space for 1 MiB \(No space left on device\)"
+        ):
+            running.run_locally(job("nothing"), progress=lambda line: None)
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
@@ -168,14 +181,14 @@ def test_cancel_leaves_no_process(job, tmp_path):
         while not (tmp_path / "sign").exists():
             time.sleep(0.05)
         (record,) = run_records.last(asked.home, 1)
-        assert record.told == "RUNNING"
-        run_records.cancel(asked.home, record.run_id)
+        assert record.shown_state == "RUNNING"
+        run_records.cancel_run(asked.home, record.run_id)
 
     threading.Thread(target=cancel, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        running.run(asked, observe=lambda line: None)
+        running.run_locally(asked, progress=lambda line: None)
     (record,) = run_records.last(asked.home, 1)
-    assert record.told == "CANCELED"
+    assert record.shown_state == "CANCELED"
     mine = psutil.Process().children(recursive=True)
     assert not [p for p in mine if "executor_main" in " ".join(p.cmdline())]
     sign = tmp_path / "sign"
@@ -187,9 +200,9 @@ def test_cancel_leaves_no_process(job, tmp_path):
 def test_a_run_whose_process_was_killed_is_told_so(home):
     gone = run_records.Record("local-1", "small", "subprocess", "", started=1.0, pid=os.getpid())
     run_records.save(home, gone)
-    assert run_records.read(home, "local-1").told == "KILLED"
+    assert run_records.read(home, "local-1").shown_state == "KILLED"
     with pytest.raises(DgunetError, match="over: KILLED"):
-        run_records.cancel(home, "local-1")
+        run_records.cancel_run(home, "local-1")
 
 
 def test_an_unknown_local_run_names_the_last_one(home):
@@ -225,7 +238,7 @@ def test_outputs_that_are_whole(left):
             lambda left: shutil.rmtree(left / "loop/evaluate/results/r10"),
             "DGUNet on Set11 at 10 %",
         ),
-        (lambda left: (left / "report/page").write_text("oops"), "is no HTML page"),
+        (lambda left: (left / "report/page").write_text("oops"), "is not an HTML page"),
         (lambda left: (left / "report/page").unlink(), "0 times report/page"),
         (
             lambda left: write_tables(build_tables([], profile="sample"), left / "tables/tables"),
@@ -256,7 +269,7 @@ def test_outputs_that_were_edited(left, spoil, says):
 def test_containers_get_the_data_read_only_and_no_network(home, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
-    made = containers.settings(
+    made = containers.container_settings(
         home,
         tmp_path / "out",
         {"data_source": str(data), "weights": ""},
@@ -274,7 +287,9 @@ def test_containers_get_the_data_read_only_and_no_network(home, tmp_path):
 def test_a_repository_with_dvc_stays_read_only_but_for_its_scratch(home, tmp_path):
     (tmp_path / "r" / ".dvc").mkdir(parents=True)
     asked = {"data_source": f"file://{tmp_path / 'r'}"}
-    made = containers.settings(home, tmp_path / "out", asked, run_id="", digest="", environment={})
+    made = containers.container_settings(
+        home, tmp_path / "out", asked, run_id="", digest="", environment={}
+    )
     writable = {target for target, _, read_only in made["mounts"] if not read_only}
     assert writable == {"/state/.dgunet", str(tmp_path / "r" / ".dvc" / "tmp")}
     own = tmp_path / "out" / containers.DVC_SCRATCH
@@ -284,12 +299,12 @@ def test_a_repository_with_dvc_stays_read_only_but_for_its_scratch(home, tmp_pat
 def test_containers_without_a_network_cannot_fetch(home, tmp_path):
     asked = {"data_source": "https://git.example.org/lab/dgunet.git"}
     with pytest.raises(DgunetError, match="--network bridge"):
-        containers.settings(home, tmp_path, asked, run_id="", digest="", environment={})
+        containers.container_settings(home, tmp_path, asked, run_id="", digest="", environment={})
 
 
 def test_without_an_engine_it_says_so(dgunet, monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
-    told = dgunet("pipeline", "run", "ablations", "--docker")
-    assert told.returncode == 1
-    assert "no Docker engine answers" in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+    result = dgunet("pipeline", "run", "ablations", "--docker")
+    assert result.returncode == 1
+    assert "no Docker engine responds" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Submit, watch and cancel against a stand-in for the pipelines API; no real server was asked."""
+"""Submit, follow and cancel against a stand-in for the pipelines API, without a real server."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -18,10 +18,10 @@ def compiled_once():
     """Compiling is the slow part of a submission, and the same for most tests."""
     known, compile_pipeline = {}, compiling.compile_pipeline
 
-    def look(name, home, cluster=None):
-        key = (name, cluster.model_dump_json())
+    def look(build, cluster=None):
+        key = (build, cluster.model_dump_json())
         if key not in known:
-            known[key] = compile_pipeline(name, home, cluster)
+            known[key] = compile_pipeline(build, cluster)
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -41,18 +41,18 @@ def submit(dgunet, cluster_file, stand_in, compiled_once):
     return call
 
 
-def one_line(told, *parts):
-    assert told.returncode == 1
-    assert len(told.stderr.strip().splitlines()) == 1, told.stderr
+def one_line(result, *parts):
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     for part in parts:
-        assert part in told.stderr
+        assert part in result.stderr
 
 
 def test_submit_uploads_sets_the_experiment_and_gives_the_url(submit, stand_in):
-    told = submit("--experiment", "nightly", "--name", "first")
-    assert told.returncode == 0, told.stderr
+    result = submit("--experiment", "nightly", "--name", "first")
+    assert result.returncode == 0, result.stderr
     (run,) = stand_in.runs
-    assert f"{stand_in.host}/#/runs/details/{run.run_id}" in told.stdout
+    assert f"{stand_in.host}/#/runs/details/{run.run_id}" in result.stdout
     assert [e.display_name for e in stand_in.experiments] == ["nightly"]
     assert run.experiment_id == stand_in.experiments[0].experiment_id
     assert (run.display_name, run.service_account) == ("first", "pipeline-runner")
@@ -66,7 +66,7 @@ def test_the_same_content_is_the_same_version_and_other_content_another(
     submit, stand_in, cluster_file
 ):
     assert "uploaded" in submit().stdout
-    assert "there already" in submit().stdout
+    assert "exists already" in submit().stdout
     assert len(stand_in.versions) == 1 and len(stand_in.runs) == 2
     cluster_file.write_text(cluster_file.read_text().replace("memory: 8Gi", "memory: 9Gi"))
     assert "uploaded" in submit().stdout
@@ -81,9 +81,9 @@ def test_a_token_opens_and_an_expired_one_is_one_line(submit, stand_in, tmp_path
     (tmp_path / "token").write_text("fresh\n")
     assert submit("--token-file", tmp_path / "token").returncode == 0
     monkeypatch.setenv("DGUNET_KFP_TOKEN", "stale")
-    told = submit()
-    one_line(told, "401", "the token is expired", "Renew it")
-    assert "stale" not in told.stderr
+    result = submit()
+    one_line(result, "401", "the token is expired", "Renew it")
+    assert "stale" not in result.stderr
 
 
 def test_a_cookie_opens(submit, stand_in, monkeypatch):
@@ -129,12 +129,12 @@ def test_a_host_that_answers_with_a_login_page(submit, stand_in):
 
 
 def test_a_host_that_is_no_address(submit):
-    one_line(submit(host="ftp://example.org"), "is no address")
+    one_line(submit(host="ftp://example.org"), "is not an address")
 
 
 def test_credentials_do_not_go_over_the_network_in_the_open(submit, monkeypatch):
     monkeypatch.setenv("DGUNET_KFP_TOKEN", "secret")
-    one_line(submit(host="http://kubeflow.example.org"), "in the open", "https")
+    one_line(submit(host="http://kubeflow.example.org"), "unencrypted", "https")
 
 
 def test_a_pipeline_of_somebody_else_has_the_name(submit, stand_in):
@@ -145,11 +145,11 @@ def test_a_pipeline_of_somebody_else_has_the_name(submit, stand_in):
     assert submit("--pipeline-name", "mine").returncode == 0
 
 
-def test_a_version_that_somebody_uploads_at_the_same_moment_is_used(submit, stand_in, monkeypatch):
+def test_a_version_that_someone_uploads_at_the_same_moment_is_used(submit, stand_in, monkeypatch):
     submit()
     look, answers = submitting._find_version, iter([None])
     monkeypatch.setattr(submitting, "_find_version", lambda *given: next(answers, look(*given)))
-    assert "there already" in submit().stdout
+    assert "exists already" in submit().stdout
     assert len(stand_in.versions) == 1
 
 
@@ -169,7 +169,7 @@ def test_a_server_that_fails(submit, stand_in):
 
 def test_a_slow_server_is_not_asked_twice(submit, stand_in):
     stand_in.slow["/runs"] = 1.5
-    one_line(submit("--timeout", 1), "within 1 s", "look before you try again")
+    one_line(submit("--timeout", 1), "within 1 s", "check before you try again")
     assert stand_in.asked.count(("POST", "/runs")) == 1
 
 
@@ -179,11 +179,11 @@ def test_the_example_s_image_is_refused(submit, cluster_file):
 
 
 def test_the_dry_run_shows_the_plan_and_asks_nobody(submit, stand_in):
-    told = submit("--dry-run", "--tflops", 20)
-    assert told.returncode == 0, told.stderr
+    result = submit("--dry-run", "--tflops", 20)
+    assert result.returncode == 0, result.stderr
     for part in ("for each of what survey found", "sha256:" + "7" * 64, "64Gi", "training: none"):
-        assert part in told.stdout
-    assert "GPUs at a time: at most 2" in told.stdout
+        assert part in result.stdout
+    assert "GPUs at a time: at most 2" in result.stdout
     assert not stand_in.asked
 
 
@@ -217,12 +217,12 @@ def running(submit, stand_in, task):
 
 
 def test_status_lists_the_tasks_in_order(dgunet, stand_in, running):
-    told = dgunet("pipeline", "status", running.run_id, "--host", stand_in.host)
-    assert told.returncode == 0, told.stderr
-    tasks = [line.split()[:2] for line in told.stdout.splitlines() if "0:01:30" in line]
+    result = dgunet("pipeline", "status", running.run_id, "--host", stand_in.host)
+    assert result.returncode == 0, result.stderr
+    tasks = [line.split()[:2] for line in result.stdout.splitlines() if "0:01:30" in line]
     assert tasks == [["prepare-2", "SUCCEEDED"], ["train", "FAILED"]]
-    assert "train: OOMKilled: exit 137" in told.stdout
-    assert f"/#/runs/details/{running.run_id}" in told.stdout
+    assert "train: OOMKilled: exit 137" in result.stdout
+    assert f"/#/runs/details/{running.run_id}" in result.stdout
 
 
 def test_status_of_an_unknown_run(dgunet, stand_in):
@@ -231,18 +231,18 @@ def test_status_of_an_unknown_run(dgunet, stand_in):
 
 def test_logs_without_a_kubeconfig_tell_what_the_api_knows(dgunet, stand_in, running, monkeypatch):
     def nowhere(context):
-        raise pod_logs.NoClusterError("no kubeconfig that works.")
+        raise pod_logs.NoClusterError("no valid kubeconfig.")
 
     monkeypatch.setattr(pod_logs, "connect", nowhere)
-    told = dgunet("pipeline", "logs", running.run_id, "--step", "train", "--host", stand_in.host)
-    assert told.returncode == 0
-    assert "OOMKilled" in told.stdout
-    assert "no kubeconfig" in told.stderr
+    result = dgunet("pipeline", "logs", running.run_id, "--step", "train", "--host", stand_in.host)
+    assert result.returncode == 0
+    assert "OOMKilled" in result.stdout
+    assert "no valid kubeconfig" in result.stderr
 
 
 def test_cancel_terminates_once(dgunet, stand_in, running):
-    told = dgunet("pipeline", "cancel", running.run_id, "--host", stand_in.host)
-    assert told.returncode == 0, told.stderr
+    result = dgunet("pipeline", "cancel", running.run_id, "--host", stand_in.host)
+    assert result.returncode == 0, result.stderr
     assert running.state == "CANCELING"
     running.state = "CANCELED"
     one_line(dgunet("pipeline", "cancel", running.run_id, "--host", stand_in.host), "is over")

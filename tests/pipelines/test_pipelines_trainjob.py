@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kubeflow_trainer_api import models as k8s
+from pydantic import ValidationError
 
-from dgunet.kubeflow.cluster.typed_yaml import checked
-from dgunet.kubeflow.trainer.parts import Forwarded
+from dgunet.kubeflow.trainer.strict_models import Constraints, StrictModels
 from dgunet.kubeflow.trainer.trainjob import (
-    Plan,
-    dropped,
+    TrainJobPlan,
+    dropped_fields,
     job_name,
     manifest,
     on_a_volume,
-    validated,
 )
+from dgunet.kubeflow.trainer.trainjob_schema import checked_pod_settings, checked_trainjob
 from dgunet.system.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ FORWARDED = {
         {"name": "shm", "mountPath": "/dev/shm"},
     ],
 }
-PLAN = Plan(
+PLAN = TrainJobPlan(
     name=job_name("run-1", "cs-r10-DGUNet+"),
     image=IMAGE,
     command=("dgunet", "train", "cs", "--ratio", "10"),
@@ -75,7 +76,7 @@ PLAN = Plan(
 
 
 def forwarded(**changes):
-    return checked(Forwarded, FORWARDED | changes, "TaskConfig")
+    return checked_pod_settings(FORWARDED | changes, "TaskConfig")
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_kueue_queues_the_job_and_not_each_of_its_pods(job):
 def test_one_process_where_no_gpu_is_asked_for_and_as_many_as_are_named():
     cpus = forwarded(resources={"limits": {"cpu": "16"}})
     assert manifest(PLAN, cpus)["spec"]["trainer"]["numProcPerNode"] == 1
-    named = Plan(**{**vars(PLAN), "processes": 4})
+    named = TrainJobPlan(**{**vars(PLAN), "processes": 4})
     assert manifest(named, forwarded())["spec"]["trainer"]["numProcPerNode"] == 4
 
 
@@ -168,7 +169,7 @@ def test_names_are_the_same_for_the_same_run_and_valid():
 def test_a_wrong_field_is_refused_with_its_path(job, path, value, says):
     put(job, path, value)
     with pytest.raises(ConfigError) as refusal:
-        validated(job)
+        checked_trainjob(job)
     assert says in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
 
@@ -187,9 +188,29 @@ def test_a_wrong_field_is_refused_with_its_path(job, path, value, says):
 def test_a_wrong_field_deep_in_the_patch_too(job, path, value, says):
     put(patched_pod(job)["spec"], path, value)
     with pytest.raises(ConfigError) as refusal:
-        validated(job)
+        checked_trainjob(job)
     assert says in str(refusal.value)
     assert "spec.runtimePatches[0].trainingRuntimeSpec.template.spec" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "constraints",
+    [
+        Constraints(types={k8s.IoK8sApiCoreV1Toleration: {"efect": str}}),
+        Constraints(known={k8s.IoK8sApiCoreV1Toleration: ("key", "efect")}),
+    ],
+)
+def test_a_constraint_on_a_field_that_the_generated_model_lacks_is_an_error(constraints):
+    with pytest.raises(TypeError, match="efect"):
+        StrictModels(constraints).of(k8s.IoK8sApiCoreV1Toleration)
+
+
+def test_fields_of_the_generated_models_need_no_retyping():
+    strict = StrictModels(Constraints()).of(k8s.TrainerV1alpha1TrainJob)
+    job = {"spec": {"runtimeRef": {"name": "r"}, "managedBy": "kueue.x-k8s.io/multikueue"}}
+    assert strict.model_validate(job).model_dump(by_alias=True, exclude_none=True) == job
+    with pytest.raises(ValidationError, match="extra_forbidden"):
+        strict.model_validate({"spec": job["spec"] | {"podSpecOverrides": []}})
 
 
 def put(at, path, value):
@@ -205,16 +226,16 @@ def test_what_a_server_dropped_is_found_and_what_it_added_is_not(job):
     made["metadata"]["uid"] = "u"
     made["spec"]["trainer"]["resourcesPerNode"]["limits"]["nvidia.com/gpu"] = 8
     made["spec"]["runtimePatches"].insert(0, {"manager": "kueue.x-k8s.io/manager"})
-    assert dropped(job, made) == []
+    assert dropped_fields(job, made) == []
     del patched_pod({"spec": {"runtimePatches": made["spec"]["runtimePatches"][1:]}})["spec"][
         "tolerations"
     ]
     made["spec"]["trainer"]["env"].pop(0)
-    lost = dropped(job, made)
-    assert "spec.trainer.env[0]" in lost[0]
-    assert lost[-1].endswith("template.spec.tolerations") and len(lost) == 2
+    lost = dropped_fields(job, made)
+    pods, variables = sorted(lost, key=lambda field: "env" in field)
+    assert pods.endswith("template.spec.tolerations") and "spec.trainer.env[0]" in variables
     del made["spec"]["runtimePatches"]
-    assert "spec.runtimePatches" in dropped(job, made)
+    assert "spec.runtimePatches" in dropped_fields(job, made)
 
 
 @pytest.mark.parametrize(
@@ -277,4 +298,4 @@ def test_the_real_crd_would_refuse_what_we_refuse(crd, job, path, value, says):
         pytest.importorskip("celpy", reason="CEL rules need cel-python (extra: integration)")
     assert any(says in error for error in crd["TrainJob"].errors(job))
     with pytest.raises(ConfigError):
-        validated(job)
+        checked_trainjob(job)

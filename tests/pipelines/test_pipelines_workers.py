@@ -51,7 +51,7 @@ KILL = "os.kill(os.getpid(), signal.SIGKILL)"
         (f"time.sleep(60) if rank else {KILL}", 137),
         ("time.sleep(60) if rank else os.kill(os.getppid(), signal.SIGTERM)", 75),
     ],
-    ids=["done", "resume", "error-and-resume", "error", "killed", "told-to-stop"],
+    ids=["done", "resume", "error-and-resume", "error", "killed", "stopped"],
 )
 def test_the_status_says_how_the_processes_ended(node, code, status):
     assert node(code) == status
@@ -77,8 +77,8 @@ def test_two_nodes_stop_together_and_go_on(tmp_path, project, port, sample_root)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DGUNET_"))}
 
     def start(rank):
-        told = {"NNODES": 2, "NODE_RANK": rank, "NPROC_PER_NODE": 1, "MASTER_PORT": port}
-        pet = {f"PET_{name}": str(value) for name, value in told.items()}
+        variables = {"NNODES": 2, "NODE_RANK": rank, "NPROC_PER_NODE": 1, "MASTER_PORT": port}
+        pet = {f"PET_{name}": str(value) for name, value in variables.items()}
         own = {"PET_MASTER_ADDR": "127.0.0.1", "DGUNET_TRACKING": "off", "OMP_NUM_THREADS": "1"}
         own |= {"DGUNET_HOME": str(tmp_path), "PYTHONPATH": str(project)}
         command = ["-m", "dgunet.training.workers", sys.executable, "-c", code, *train]
@@ -95,8 +95,8 @@ def test_two_nodes_stop_together_and_go_on(tmp_path, project, port, sample_root)
     while not any((tmp_path / ".dgunet" / "checkpoints").rglob("step-*.ckpt")):
         assert nodes[0].poll() is None, nodes[0].stderr.read()
     nodes[1].send_signal(signal.SIGTERM)  # a node is drained: all stop at the same step
-    said = [one.communicate(timeout=120)[1] for one in nodes]
-    assert [one.returncode for one in nodes] == [75, 75], said
+    logs = [one.communicate(timeout=120)[1] for one in nodes]
+    assert [one.returncode for one in nodes] == [75, 75], logs
     assert not out.exists()
 
     nodes = [start(0), start(1)]

@@ -1,4 +1,4 @@
-"""``pipelines/cluster.yaml`` as typed objects: everything about a cluster, and nothing else is."""
+"""The cluster file (``pipelines/cluster.yaml``) as typed objects."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from dgunet.system.errors import ConfigError
 from dgunet.system.reading import parse_yaml, read_text
 
 TEXT_BYTES = 256 << 10
-"""A cluster file is at most this large."""
+"""Largest cluster file."""
 
 YEAR = 366 * 86_400
-"""Seconds; no wait and no deadline of a run is longer."""
+"""Seconds; the longest wait and the longest deadline."""
 
 BY_DIGEST = re.compile(r"^\S+@(sha256:[0-9a-f]{64})$")
 SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "ACCESS_KEY", "CREDENTIAL")
@@ -36,7 +36,7 @@ StepName = Literal[
 
 
 class Toleration(Strict):
-    """As in a pod: lets it onto nodes with this taint."""
+    """A toleration of a pod: allows nodes with this taint."""
 
     key: str | None = None
     operator: Literal["Equal", "Exists"] = "Equal"
@@ -52,7 +52,7 @@ class Toleration(Strict):
 
 
 class Retries(Strict):
-    """How often a failed step is tried again, with growing waits."""
+    """Retries of a failed step, with growing waits."""
 
     count: int = Field(ge=0, le=10)
     wait: int = Field(default=60, ge=0, le=YEAR, description="seconds before the first retry")
@@ -61,13 +61,13 @@ class Retries(Strict):
 
 
 class Step(Strict):
-    """What a step's pod asks for; an empty field takes the value under ``defaults``."""
+    """Settings of a step's pod; a field that is not set has the value of ``defaults``."""
 
     cpu: Quantity | None = None
     memory: Quantity | None = None
     gpus: int | None = Field(default=None, ge=0, le=64)
     gpu_type: str | None = Field(default=None, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")
-    shm: Quantity | None = Field(default=None, description="/dev/shm, as memory")
+    shm: Quantity | None = Field(default=None, description="size of /dev/shm")
     node_selector: dict[str, str] | None = None
     tolerations: list[Toleration] | None = None
     timeout: int | None = Field(default=None, gt=0, le=YEAR, description="seconds")
@@ -85,7 +85,7 @@ class Secret(Strict):
 
 
 class Volume(Strict):
-    """A claim that every step mounts."""
+    """A volume claim that every step mounts."""
 
     claim: Subdomain
     path: MountPath
@@ -93,7 +93,7 @@ class Volume(Strict):
 
 
 class Workspace(Strict):
-    """Kubeflow's own volume of one run, shared by its steps."""
+    """Kubeflow's volume of one run, shared by its steps."""
 
     size: Quantity
     storage_class: Subdomain | None = None
@@ -101,7 +101,7 @@ class Workspace(Strict):
 
 
 class Parallelism(Strict):
-    """How many iterations of a loop run at a time."""
+    """Concurrent iterations of each loop."""
 
     networks: int = Field(default=2, gt=0, le=1_000)
     sets: int = Field(default=2, gt=0, le=1_000)
@@ -109,7 +109,7 @@ class Parallelism(Strict):
 
 
 class Ending(Strict):
-    """When a run is cleaned up, and after how long it is stopped; seconds."""
+    """Times until a run is cleaned up, and until it is stopped; seconds."""
 
     ttl_success: int | None = Field(default=None, ge=0, le=YEAR)
     ttl_failure: int | None = Field(default=None, ge=0, le=YEAR)
@@ -121,15 +121,15 @@ class Trainer(Strict):
 
     nodes: int = Field(ge=2, le=64)
     runtime: Subdomain = "dgunet-torch"
-    shared: MountPath = Field(description="a volume's path that all nodes and the step see")
+    shared: MountPath = Field(description="path on a volume that the step and all nodes mount")
     poll: int = Field(
-        default=15, gt=0, le=86_400, description="seconds between two looks at the job"
+        default=15, gt=0, le=86_400, description="seconds between two reads of the job's state"
     )
-    restarts: int = Field(default=5, ge=0, le=1_000, description="after a node was taken away")
+    restarts: int = Field(default=5, ge=0, le=1_000, description="after a node was interrupted")
 
 
 class Cluster(Strict):
-    """The whole of ``cluster.yaml``."""
+    """The content of a cluster file."""
 
     image: str
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
@@ -152,8 +152,8 @@ class Cluster(Strict):
         for image in (self.image, *(s.image for s in self.steps.values() if s.image)):
             if not BY_DIGEST.match(image):
                 raise ValueError(
-                    f"images as NAME@sha256:<64 digits> ({image!r} is none): a tag can move, and "
-                    "a cached step would not notice"
+                    f"images as NAME@sha256:<64 digits>, not {image!r}: a tag can move, and a "
+                    "cached step would not notice it"
                 )
         return self
 
@@ -180,25 +180,25 @@ class Cluster(Strict):
         return found[1] if found else ""
 
     def step(self, name: str) -> Step:
-        """What step ``name`` asks for, with the defaults filled in."""
+        """The settings of step ``name``, with the defaults filled in."""
         own = next((step for key, step in self.steps.items() if key == name), Step())
-        chosen: dict[str, Any] = dict(self.defaults) | {
+        merged: dict[str, Any] = dict(self.defaults) | {
             key: value for key, value in own if value is not None
         }
-        return Step.model_construct(**chosen)
+        return Step.model_construct(**merged)
 
 
 def load_cluster(path: Path) -> Cluster:
     """Read and check a cluster file.
 
     Raises:
-        ConfigError: if it is missing, is not YAML, or holds what is not allowed; the message names
-            the path of the field.
+        ConfigError: if it is missing, not YAML, or has an invalid field; the message names the
+            path of the field.
     """
     try:
         text = read_text(path, limit=TEXT_BYTES, kind=ConfigError)
     except FileNotFoundError as error:
         raise ConfigError(
-            f"no cluster file {path}.", "Copy pipelines/cluster.yaml and fill in your cluster's."
+            f"no cluster file {path}.", "Copy pipelines/cluster.yaml and adapt it to your cluster."
         ) from error
     return checked(Cluster, parse_yaml(text, str(path), kind=ConfigError), str(path))

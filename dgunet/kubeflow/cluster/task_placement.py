@@ -1,4 +1,4 @@
-"""A cluster's settings onto the tasks of a pipeline."""
+"""Applies a cluster's settings to the tasks of a pipeline."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from dgunet.kubeflow.steps.close_campaign import CAMPAIGN
 from dgunet.kubeflow.steps.code_pins import IMAGE
 
 CACHED = ("prepare", "evaluate")
-"""Steps whose outcome their parameters decide, and that others take again and again."""
+"""Steps whose result depends on their parameters only and is used by many runs."""
 
 RUN_LABEL = "metadata.labels['pipeline/runid']"
-"""Where Kubeflow writes the run's id on every pod of it."""
+"""Kubeflow writes the id of the run to this label of each of its pods."""
 
 
-class Place:
-    """Puts tasks where ``cluster`` says; without one they run on this machine, as they are."""
+class TaskPlacement:
+    """Gives tasks the settings of ``cluster``; without a cluster only whether they are cached."""
 
     def __init__(self, cluster: Cluster | None = None) -> None:
         self.cluster = cluster
 
-    def loops(self, kind: str) -> int:
-        """How many iterations of the loop over networks, sets or ablations run at a time."""
+    def parallelism(self, kind: str) -> int:
+        """Concurrent iterations of the loop over ``networks``, ``sets`` or ``ablations``."""
         return int(getattr(self.cluster.parallelism, kind)) if self.cluster else 2
 
     @property
@@ -42,7 +42,7 @@ class Place:
 
     @property
     def trainer(self) -> dict[str, Any] | None:
-        """Arguments of a training over several nodes; None where it has one pod."""
+        """Arguments of a training over several nodes; None for a training in one pod."""
         if self.cluster is None or self.cluster.trainer is None:
             return None
         step, trainer = self.cluster.step("train"), self.cluster.trainer
@@ -60,7 +60,7 @@ class Place:
         }
 
     def __call__(self, name: str, task: Any) -> Any:
-        """``task`` with the settings of step ``name``."""
+        """``task`` with the settings of the step ``name``."""
         task.set_caching_options(name in CACHED)
         if self.cluster is None:
             return task
@@ -68,14 +68,14 @@ class Place:
         if step.cache is not None:
             task.set_caching_options(step.cache)
         task.set_container_image(step.image or self.cluster.image)
-        _resources(task, step)
-        _whereabouts(task, step)
-        _patience(task, step)
-        _surroundings(task, self.cluster)
+        _set_resources(task, step)
+        _set_scheduling(task, step)
+        _set_timeout_and_retries(task, step)
+        _set_common(task, self.cluster)
         return task
 
 
-def _resources(task: Any, step: Step) -> None:
+def _set_resources(task: Any, step: Step) -> None:
     if step.cpu:
         task.set_cpu_request(step.cpu).set_cpu_limit(step.cpu)
     if step.memory:
@@ -87,7 +87,7 @@ def _resources(task: Any, step: Step) -> None:
         kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=step.shm)
 
 
-def _whereabouts(task: Any, step: Step) -> None:
+def _set_scheduling(task: Any, step: Step) -> None:
     for key, value in (step.node_selector or {}).items():
         kubernetes.add_node_selector(task, key, value)
     for each in step.tolerations or []:
@@ -101,7 +101,7 @@ def _whereabouts(task: Any, step: Step) -> None:
         )
 
 
-def _patience(task: Any, step: Step) -> None:
+def _set_timeout_and_retries(task: Any, step: Step) -> None:
     if step.timeout:
         kubernetes.set_timeout(task, step.timeout)
     if step.retries and step.retries.count:
@@ -113,8 +113,8 @@ def _patience(task: Any, step: Step) -> None:
         )
 
 
-def _surroundings(task: Any, cluster: Cluster) -> None:
-    """Environment, secrets, volumes and labels, the same for every step."""
+def _set_common(task: Any, cluster: Cluster) -> None:
+    """Environment, secrets, volumes and labels, which are the same for every step."""
     for key, value in (cluster.environment | {IMAGE: cluster.digest}).items():
         task.set_env_variable(key, value)
     for variable in (CAMPAIGN, "KFP_RUN_ID"):

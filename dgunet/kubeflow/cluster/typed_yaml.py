@@ -11,25 +11,25 @@ from dgunet.system.errors import ConfigError
 from dgunet.system.reading import shorten, shorten_bare
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-"""A DNS label, as Kubernetes wants most names."""
+"""A DNS label, the form of most names in Kubernetes."""
 
 Subdomain = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)
 ]
 Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|[KMGTPE]i?)?$")]
-"""An amount as Kubernetes writes it: 4, 500m, 64Gi."""
+"""An amount in the notation of Kubernetes: 4, 500m, 64Gi."""
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 MountPath = Annotated[str, StringConstraints(pattern=r"^/.+$")]
 
-MOST_TOLD = 5
-"""Of the faults of one file, so many are named."""
+MAX_REPORTED = 5
+"""Number of errors of one file that are reported in full."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Strict(BaseModel):
-    """Unknown fields and converted types are errors: a server drops what it does not know."""
+    """A model that refuses unknown fields and values of another type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
@@ -41,14 +41,14 @@ def checked(model: type[Model], content: Any, origin: str) -> Model:
         ConfigError: naming every wrong field with its path.
     """
     if not isinstance(content, dict):
-        raise ConfigError(f"{origin} holds {shorten(content)}, not a mapping of fields.")
+        raise ConfigError(f"{origin} contains {shorten(content)}, not a mapping of fields.")
     try:
         return model.model_validate(content)
     except ValidationError as error:
         found = error.errors()
-        told = "; ".join(_explain(model, entry) for entry in found[:MOST_TOLD])
-        more = f"; and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
-        raise ConfigError(f"{origin}: {told}{more}.") from error
+        reported = "; ".join(_explain(model, entry) for entry in found[:MAX_REPORTED])
+        more = f"; and {len(found) - MAX_REPORTED} more" if len(found) > MAX_REPORTED else ""
+        raise ConfigError(f"{origin}: {reported}{more}.") from error
 
 
 def _explain(model: type[BaseModel], entry: Any) -> str:
@@ -56,7 +56,7 @@ def _explain(model: type[BaseModel], entry: Any) -> str:
         f"[{part}]" if isinstance(part, int) else f".{shorten_bare(part)}" for part in entry["loc"]
     )
     path = path.lstrip(".")
-    if entry["type"] == "value_error":  # of a whole block, whose content is not for a log
+    if entry["type"] == "value_error":  # of a whole block; its content may be secret
         return f"{path}: {entry['ctx']['error']}" if path else str(entry["ctx"]["error"])
     if entry["type"] == "extra_forbidden":
         near = get_close_matches(str(entry["loc"][-1])[:80], sorted(_fields(model, set())), n=1)

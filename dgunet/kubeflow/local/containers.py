@@ -1,4 +1,4 @@
-"""How the containers of a local run are made: image, mounts, user, and no network by default."""
+"""Settings of a local run's containers: image, mounts, user, and no network by default."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from dgunet.system.errors import ConfigError, DgunetError
 
 LABEL = "dgunet.pipeline"
 STATE = "/state"
-"""Where a container sees the project's ``.dgunet``: journals and checkpoints outlive it."""
+"""Mount point of the project's ``.dgunet`` in containers, for journals and checkpoints."""
 
 DVC_SCRATCH = "dvc-scratch"
 
 USER = 1000
-"""The image's own user, for a root who starts containers."""
+"""User id of the image's own user, for containers that root starts."""
 
 
-def engine() -> Any:
+def docker_engine() -> Any:
     """A client of the Docker engine.
 
     Raises:
-        DgunetError: if there is none.
+        DgunetError: if no engine responds.
     """
     import docker
     from docker.errors import DockerException
@@ -35,29 +35,31 @@ def engine() -> Any:
         client.ping()
     except DockerException as error:
         raise DgunetError(
-            f"no Docker engine answers ({' '.join(str(error).split())}).",
-            "Start one, or set DOCKER_HOST; without --docker no engine is needed.",
+            f"no Docker engine responds ({' '.join(str(error).split())}).",
+            "Start one, or set DOCKER_HOST; without --docker none is needed.",
         ) from error
     return client
 
 
 def image_id(client: Any, image: str) -> str:
-    """The digest of an image that the engine has.
+    """The digest of a local image; nothing is pulled.
 
     Raises:
-        DgunetError: if it has no such image; nothing is pulled.
+        DgunetError: if the engine has no such image.
     """
     from docker.errors import DockerException, ImageNotFound
 
     try:
         return str(client.images.get(image).id)
     except ImageNotFound as error:
-        raise DgunetError(f"the engine has no image {image}.", "make image") from error
+        raise DgunetError(
+            f"the Docker engine has no image {image}.", "Build it: make image."
+        ) from error
     except DockerException as error:
         raise DgunetError(f"{image}: {error}.") from error
 
 
-def settings(
+def container_settings(
     home: Path,
     out: Path,
     arguments: Mapping[str, Any],
@@ -68,19 +70,19 @@ def settings(
     network: str = "none",
     gpus: bool = False,
 ) -> dict[str, Any]:
-    """Arguments of kfp's DockerRunner, as JSON takes them.
+    """Arguments of kfp's DockerRunner, as JSON values.
 
     Args:
-        home: the project; steps see its ``.dgunet`` and what ``arguments`` name, nothing else.
+        home: the project; its ``.dgunet`` and the files named in ``arguments`` are mounted.
         out: the folder of artifacts, writable.
         arguments: of the run.
-        digest: of the image; steps refuse another.
-        environment: further variables of the containers.
+        digest: of the image; steps refuse another one.
+        environment: further environment variables of the containers.
         network: ``none``, ``host`` or ``bridge``.
-        gpus: hand all GPUs on.
+        gpus: give the containers all GPUs.
 
     Raises:
-        ConfigError: if the data or the weights lie in a network that the containers do not have.
+        ConfigError: if data or weights are on a network and the containers have none.
     """
     mounts = [(STATE + "/.dgunet", str(home / ".dgunet"), False)]
     for name in ("data_source", "weights"):
@@ -92,14 +94,14 @@ def settings(
                 mounts.append(_scratch(path, out))
         elif network == "none" and not is_folder(address):
             raise ConfigError(
-                f"{name} is {address}, and the containers have no network.",
-                "Name a folder or file of this machine, or give --network bridge.",
+                f"{name} is {address}, but the containers have no network.",
+                "Give a folder or file of this machine, or --network bridge.",
             )
     return {
         "mounts": mounts,
         "gpus": gpus,
         "network_mode": network,
-        "hostname": "localhost",  # torchrun looks its own name up
+        "hostname": "localhost",  # torchrun resolves its own host name
         "shm_size": "1g",
         "user": _user(home, out),
         "labels": {LABEL: run_id},
@@ -113,27 +115,27 @@ def settings(
 
 
 def _scratch(repository: Path, out: Path) -> tuple[str, str, bool]:
-    """A mount for what DVC writes into the repository that it reads."""
-    place = repository / ".dvc" / "tmp"
-    place.mkdir(exist_ok=True)  # a mount point; DVC makes it anyway, and git ignores it
+    """A writable mount for the files that DVC writes into a repository that it reads."""
+    target = repository / ".dvc" / "tmp"
+    target.mkdir(exist_ok=True)  # the mount point; DVC creates it anyway, and git ignores it
     own = out / DVC_SCRATCH
     own.mkdir(parents=True, exist_ok=True)
-    return str(place), str(own), False
+    return str(target), str(own), False
 
 
 def _user(home: Path, out: Path) -> str:
-    """Whose files the results are: the caller's; root's containers stay without rights."""
+    """User and group of the containers: the caller's; for root, those of the image's user."""
     if os.getuid():
         return f"{os.getuid()}:{os.getgid()}"
     state = home / ".dgunet"
-    for place in (out, out / DVC_SCRATCH, state, state / "journal", state / "checkpoints"):
-        place.mkdir(parents=True, exist_ok=True)
-        os.chown(place, USER, USER)
+    for folder in (out, out / DVC_SCRATCH, state, state / "journal", state / "checkpoints"):
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chown(folder, USER, USER)
     return f"{USER}:{USER}"
 
 
-def stop(client: Any, run_id: str) -> int:
-    """Remove what a run left running; returns how many containers that were."""
+def remove_containers(client: Any, run_id: str) -> int:
+    """Remove the containers of a run that still exist; returns their number."""
     found = client.containers.list(filters={"label": f"{LABEL}={run_id}"})
     for container in found:
         container.remove(force=True)

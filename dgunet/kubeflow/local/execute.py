@@ -1,7 +1,7 @@
-"""The process that runs a compiled pipeline with kfp's local runner: ``python -m`` this module.
+"""Runs a compiled pipeline with kfp's local runner: ``python -m dgunet.kubeflow.local.execute``.
 
-A process of its own, because the runner replaces ``print`` and the log handlers of the process that
-it runs in, and because its steps end with it when the whole group is told to.
+It is a separate process because the runner replaces ``print`` and the log handlers of its process,
+and because a signal to the process group also ends the steps.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from dgunet.system.reading import read_mapping
 
 
 def main(folder: Path) -> None:
-    """Run what ``folder`` says: ``pipeline.yaml`` with ``arguments.json`` as ``how.json`` says."""
-    log_to_stderr()
-    how = read_mapping(folder / "how.json")
-    # The runner puts this path into shell scripts as it is: a space in it would end the command.
+    """Run ``pipeline.yaml`` of ``folder`` with ``arguments.json`` and the settings ``how.json``."""
+    settings = read_mapping(folder / "how.json")
+    # The runner writes this path into shell scripts without quotes: a space would split it.
     sys.executable = shlex.quote(sys.executable)
-    warnings.filterwarnings("ignore", category=RuntimeWarning)  # images without "python" in a name
+    warnings.filterwarnings("ignore", category=RuntimeWarning)  # about image names without "python"
     local.init(
-        runner=_runner(how["docker"]),
-        pipeline_root=how["out"],
-        workspace_root=how["workspace"],  # the runner deletes it
+        runner=_runner(settings["docker"]),
+        pipeline_root=settings["out"],
+        workspace_root=settings["workspace"],  # the runner deletes it
         raise_on_error=True,
     )
     pipeline = components.load_component_from_file(str(folder / "pipeline.yaml"))
     try:
         pipeline(**read_mapping(folder / "arguments.json"))
-    except RuntimeError as error:  # how the runner says that a step failed; its log is above
+    except RuntimeError as error:  # raised by the runner when a step failed; the log has the cause
         sys.exit(str(error))
 
 
@@ -44,17 +43,18 @@ def _runner(docker: dict[str, Any] | None) -> Any:
         return local.SubprocessRunner(use_venv=False)
     from docker.types import DeviceRequest, Mount
 
-    settings = dict(docker)
+    options = dict(docker)
     mounts = [
         Mount(target, source, type="bind", read_only=read_only)
-        for target, source, read_only in settings.pop("mounts")
+        for target, source, read_only in options.pop("mounts")
     ]
-    if settings.pop("gpus"):
-        settings["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
-    return local.DockerRunner(mounts=mounts, **settings)
+    if options.pop("gpus"):
+        options["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+    return local.DockerRunner(mounts=mounts, **options)
 
 
 if __name__ == "__main__":
+    log_to_stderr()
     try:
         main(Path(sys.argv[1]))
     except DgunetError as failure:

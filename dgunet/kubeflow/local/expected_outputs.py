@@ -1,6 +1,6 @@
-"""What a local run must have left: looked at itself, not only at exit states.
+"""Checks the outputs that a local run must have written, not only its exit status.
 
-A container's exit can get lost between the engine and kfp's runner, which then takes it for a
+The exit status of a container can get lost between the engine and kfp's runner, which then reports
 success.
 """
 
@@ -13,86 +13,86 @@ from typing import Any
 
 from dgunet.config import parse_params
 from dgunet.evaluation.results import find_results, read_result
-from dgunet.kubeflow.steps.survey_sets import survey
+from dgunet.kubeflow.steps.survey_sets import available_test_sets
 from dgunet.paper.written_tables import CELLS, check_tables, read_cells
 from dgunet.system.errors import DgunetError
 from dgunet.terms import ABLATION_SET
 
 
 class OutputError(DgunetError):
-    """A run ended well and did not leave what it should have."""
+    """A run succeeded without writing all of its outputs."""
 
 
 RESULTS = ("evaluate", "ablate")
 """The steps that measure."""
 
 Result = tuple[str, str, int]
-"""Set, row of the table, and ratio (percent; 0 but for compressive sensing)."""
+"""Test set, row of the table, and ratio (percent; 0 except for compressive sensing)."""
 
 
-def check_outputs(out: Path, wanted: Collection[Result]) -> dict[str, str]:
-    """Where tables and report are, after a look at every result that they rest on.
+def check_outputs(out: Path, expected: Collection[Result]) -> dict[str, str]:
+    """The paths of tables and report, after a check of every result that they contain.
 
     Args:
         out: the folder of artifacts.
-        wanted: see `wanted_results`.
+        expected: see `expected_results`.
 
     Raises:
         OutputError: if an evaluation, a table's cell, or a file is missing.
-        EvaluationError: if a result is not what it says; see `read_result`.
+        EvaluationError: if a result is inconsistent; see `read_result`.
         DataError: if a table was changed after it was written.
     """
     folders = [found for step in RESULTS for found in out.rglob(f"{step}/results")]
-    # compressive sensing has a folder for each ratio in there
-    summaries = [read_result(place) for folder in folders for place in find_results(folder)]
+    # compressive sensing has one folder for each ratio
+    summaries = [read_result(result) for folder in folders for result in find_results(folder)]
     have = {(s.dataset, s.row, s.ratio or 0) for s in summaries}
-    if lacking := sorted(set(wanted) - have):
+    if lacking := sorted(set(expected) - have):
         name, row, ratio = lacking[0]
         raise OutputError(
             f"{len(lacking)} results are missing in {out}, e.g. {row} on {name}"
             + (f" at {ratio} %." if ratio else "."),
-            "The log says what that step did.",
+            "See the step's lines in the log.",
         )
     tables, page = _only(out, "tables/tables"), _only(out, "report/page")
     check_tables(tables)
     shown = set(read_cells(tables / CELLS)["per_image_sha256"].dropna())
-    for told in summaries:
-        if told.per_image_sha256 not in shown:
-            raise OutputError(f"{tables} has no cell of {told.row} on {told.dataset}.")
+    for summary in summaries:
+        if summary.per_image_sha256 not in shown:
+            raise OutputError(f"{tables} has no cell of {summary.row} on {summary.dataset}.")
     if "<html" not in page.read_text(encoding="utf-8")[:1000].lower():
-        raise OutputError(f"{page} is no HTML page.")
+        raise OutputError(f"{page} is not an HTML page.")
     return {"tables": str(tables), "report": str(page)}
 
 
-def present(out: Path, found: Mapping[str, str]) -> dict[str, str]:
-    """Copy tables and report to where a person looks: ``out/tables`` and ``out/report.html``."""
+def copy_to_top(out: Path, found: Mapping[str, str]) -> dict[str, str]:
+    """Copy tables and report to the top of ``out``: ``out/tables`` and ``out/report.html``."""
     tables, page = out / "tables", out / "report.html"
     shutil.copytree(found["tables"], tables)
     shutil.copyfile(found["report"], page)
     return {"tables": str(tables), "report": str(page)}
 
 
-def wanted_results(arguments: Mapping[str, Any]) -> set[Result]:
-    """Every result that a run with these arguments has to leave.
+def expected_results(arguments: Mapping[str, Any]) -> set[Result]:
+    """Every result that a run with these arguments has to write.
 
     Raises:
-        DataError: if the data source cannot be read, or has no test set of a network's task.
+        DataError: if the data source is unreadable, or has no test set of a network's task.
     """
     rows: set[Result] = {(ABLATION_SET, name, 0) for name in arguments.get("ablations", ())}
     if "test_sets" not in arguments:
         return rows
     params = parse_params(arguments["params"])
-    place = (arguments["data_source"], arguments["data_version"])
+    source = (arguments["data_source"], arguments["data_version"])
     for entry in arguments.get("networks", [arguments]):
         task = entry.get("kind") or entry.get("task", "derain")
-        there, _ = survey(params, task, arguments["test_sets"], *place)
+        existing, _ = available_test_sets(params, task, arguments["test_sets"], *source)
         variant, ratio = entry.get("variant", "DGUNet"), entry.get("ratio", 0)
-        rows |= {(name, variant, ratio) for name in there}
+        rows |= {(name, variant, ratio) for name in existing}
     return rows
 
 
 def _only(out: Path, end: str) -> Path:
     found = [path for path in out.rglob(end) if path.exists()]
     if len(found) != 1:
-        raise OutputError(f"{len(found)} times {end} in {out}, instead of once.")
+        raise OutputError(f"found {len(found)} times {end} in {out}, expected once.")
     return found[0]

@@ -1,4 +1,4 @@
-"""A compiled pipeline on this machine: as processes, or as containers without a network."""
+"""Runs a compiled pipeline on this machine: as processes, or as containers without a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 
 from dgunet.kubeflow import run_records
 from dgunet.kubeflow.local import containers
-from dgunet.kubeflow.local.expected_outputs import Result, check_outputs, present
+from dgunet.kubeflow.local.expected_outputs import Result, check_outputs, copy_to_top
 from dgunet.kubeflow.pipeline.compiling import with_image
 from dgunet.kubeflow.run_records import Record
 from dgunet.kubeflow.steps.close_campaign import CAMPAIGN
@@ -28,22 +28,22 @@ from dgunet.system.errors import DgunetError
 from dgunet.tracking import TrackingFolders, follow
 from dgunet.tracking.run import tracking_mode
 
-PATIENCE = 20
-"""Seconds that steps get to write their checkpoints after they were told to stop."""
+TERMINATION_SECONDS = 20
+"""Time for the steps to write their checkpoints after SIGTERM."""
 
 SCRATCH_BYTES = 1 << 20
-"""Steps write their program and small files to the temporary folder."""
+"""Free space that steps need in the temporary folder, for their program and small files."""
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class RunFailedError(DgunetError):
-    """A local run did not succeed; its record and log say where."""
+    """A local run failed; its record and log have the cause."""
 
 
 @dataclass(frozen=True)
-class Containers:
-    """Run every step in a container of ``image``."""
+class ContainerOptions:
+    """Runs every step in a container of ``image``."""
 
     image: str
     network: str = "none"
@@ -51,120 +51,141 @@ class Containers:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A run to make.
+class LocalRun:
+    """A pipeline run on this machine.
 
-    Args:
-        pipeline: its name.
-        text: the IR.
+    Attributes:
+        pipeline: the name of the pipeline.
+        text: its IR.
         arguments: see `dgunet.kubeflow.pipeline.arguments`.
-        wanted: see `dgunet.kubeflow.local.expected_outputs.wanted_results`.
+        expected: see `dgunet.kubeflow.local.expected_outputs.expected_results`.
         home: the project.
-        within: containers; None for processes of this environment.
+        containers: options of the containers; None for processes of this environment.
     """
 
     pipeline: str
     text: str
     arguments: Mapping[str, Any]
-    wanted: set[Result]
+    expected: set[Result]
     home: Path
-    within: Containers | None = None
+    containers: ContainerOptions | None = None
 
 
-def run(job: Job, *, observe: Callable[[str], None], whole: bool = False) -> Record:
-    """Run a pipeline to its end, look at what it left, and lay tables and report out.
+def run_locally(run: LocalRun, *, progress: Callable[[str], None], verbose: bool = False) -> Record:
+    """Run a pipeline, check its outputs, and copy tables and report to the top of its folder.
 
     Args:
-        observe: called with every finished step, or every line of the log if ``whole``.
+        progress: called with a line for every finished step, or if ``verbose`` with every line of
+            the log.
 
     Raises:
-        RunFailedError: if a step failed or an output is missing; says where the log is.
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, when no step or container runs any more.
-        DgunetError: if the containers cannot be had.
+        RunFailedError: if a step failed; the hint names the log.
+        OutputError: if an output is missing.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, when all steps and containers have ended.
+        DgunetError: if the containers cannot be started.
     """
     _check_scratch()
-    record, log = _prepare(job)
-    observe(f"{record.run_id}: artifacts in {record.out}, log in {log}")
+    record, log = _prepare(run)
+    progress(f"{record.run_id}: artifacts in {record.out}, log in {log}")
     try:
-        with _stoppable(), _sending(job.home):
-            status = _execute(job, record, log, observe, whole)
+        with _stoppable(), _delivering(run.home):
+            status = _execute(run, record, log, progress if verbose else _finished_only(progress))
         if status:
-            raise RunFailedError(f"the run failed: {_last_words(log)}.", f"Its log: {log}")
-        found = present(Path(record.out), check_outputs(Path(record.out), job.wanted))
+            raise RunFailedError(
+                f"the run failed: {_cause_of_failure(log)}.", f"See the log: {log}"
+            )
+        out = Path(record.out)
+        found = copy_to_top(out, check_outputs(out, run.expected))
     except DgunetError as error:
-        run_records.finish(job.home, record, run_records.FAILED, str(error))
+        run_records.finish(run.home, record, run_records.FAILED, str(error))
         raise
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
         state = run_records.CANCELED if stopped else run_records.FAILED
         run_records.finish(
-            job.home, record, state, "interrupted" if stopped else redact(repr(error))
+            run.home, record, state, "interrupted" if stopped else redact(repr(error))
         )
         raise
-    return run_records.finish(job.home, record, run_records.SUCCEEDED, **found)
+    return run_records.finish(run.home, record, run_records.SUCCEEDED, **found)
 
 
-def _prepare(job: Job) -> tuple[Record, Path]:
-    """Write down what is to run; returns its record and the log's path."""
+def _prepare(run: LocalRun) -> tuple[Record, Path]:
+    """Write pipeline, arguments and settings to files; returns the run's record and log."""
     started = time.time()
     run_id = run_records.new_id(started)
-    place = run_records.folder(job.home, run_id)
-    out = job.home / "build" / "pipelines" / run_id
+    folder = run_records.folder(run.home, run_id)
+    out = run.home / "build" / "pipelines" / run_id
     workspace = out / ".workspace"
     workspace.mkdir(parents=True)
-    place.mkdir(parents=True)
-    text, docker = job.text, None
-    if job.within:
-        digest = containers.image_id(containers.engine(), job.within.image)
-        text = with_image(text, job.within.image)
-        docker = containers.settings(
-            job.home,
+    folder.mkdir(parents=True)
+    text, docker = run.text, None
+    if options := run.containers:
+        digest = containers.image_id(containers.docker_engine(), options.image)
+        text = with_image(text, options.image)
+        docker = containers.container_settings(
+            run.home,
             out,
-            job.arguments,
+            run.arguments,
             run_id=run_id,
             digest=digest,
-            environment=_marks(run_id),
-            network=job.within.network,
-            gpus=job.within.gpus,
+            environment=_run_variables(run_id),
+            network=options.network,
+            gpus=options.gpus,
         )
-    how = {"docker": docker, "out": str(out), "workspace": str(workspace)}
-    files.write_text(place / "pipeline.yaml", text)
-    files.write_json(place / "arguments.json", dict(job.arguments))
-    files.write_json(place / "how.json", how)
+    settings = {"docker": docker, "out": str(out), "workspace": str(workspace)}
+    files.write_text(folder / "pipeline.yaml", text)
+    files.write_json(folder / "arguments.json", dict(run.arguments))
+    files.write_json(folder / "how.json", settings)
     record = Record(
         run_id=run_id,
-        pipeline=job.pipeline,
-        runner=job.within.image if job.within else "subprocess",
+        pipeline=run.pipeline,
+        runner=run.containers.image if run.containers else "subprocess",
         out=str(out),
         started=started,
         pid=os.getpid(),
     )
-    return run_records.save(job.home, record), place / "log.txt"
+    return run_records.save(run.home, record), folder / "log.txt"
 
 
-def _marks(run_id: str) -> dict[str, str]:
-    """How the run's steps call themselves in MLflow; one process sends what they all tell."""
+def _run_variables(run_id: str) -> dict[str, str]:
+    """Variables that mark the MLflow runs of all steps; this process delivers them to MLflow."""
     tracking = tracking_mode(environment.TRACKING.get(), "later")
     return {CAMPAIGN: run_id, "KFP_RUN_ID": run_id, "DGUNET_TRACKING": tracking}
 
 
-def _execute(
-    job: Job, record: Record, log: Path, observe: Callable[[str], None], whole: bool
-) -> int:
-    """The exit status of the process that runs everything; it leaves nothing behind."""
-    # What a step prints is already in the order it happened in.
-    changes = _marks(record.run_id) | {"PYTHONUNBUFFERED": "1", "DGUNET_HOME": str(job.home)}
+def _finished_only(progress: Callable[[str], None]) -> Callable[[str], None]:
+    """A receiver of log lines that passes on a line for each finished step."""
+
+    def receive(line: str) -> None:
+        if finished := run_records.finished_step(line):
+            progress(finished)
+
+    return receive
+
+
+def _execute(run: LocalRun, record: Record, log: Path, receive: Callable[[str], None]) -> int:
+    """Run the pipeline in a process group, write its log and end all of its processes.
+
+    Args:
+        receive: called with each line of the log.
+
+    Returns:
+        The exit status.
+    """
+    # Unbuffered: the log has the steps' lines in the order in which they were printed.
+    changes = _run_variables(record.run_id)
+    changes |= {"PYTHONUNBUFFERED": "1", "DGUNET_HOME": str(run.home)}
     command = [sys.executable, "-m", "dgunet.kubeflow.local.execute", str(log.parent)]
     process = subprocess.Popen(
         command,
-        cwd=job.home,
+        cwd=run.home,
         env=environment.for_child(changes),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        start_new_session=True,  # a group of its own: Ctrl-C reaches it through us, whole
+        start_new_session=True,  # its own process group, which is signalled as a whole
     )
     try:
         with log.open("w", encoding="utf-8") as kept:
@@ -172,26 +193,23 @@ def _execute(
                 plain = redact(COLOUR.sub("", line))
                 kept.write(plain)
                 kept.flush()
-                if whole:
-                    observe(plain.rstrip("\n"))
-                elif told := run_records.finished(plain):
-                    observe(told)
+                receive(plain.rstrip("\n"))
         return process.wait()
     finally:
-        _end(process)
-        if job.within:
-            containers.stop(containers.engine(), record.run_id)
+        _end_group(process)
+        if run.containers:
+            containers.remove_containers(containers.docker_engine(), record.run_id)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """Tell the whole group to stop, and see that it does."""
-    for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, PATIENCE)):
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """Send SIGTERM, then SIGKILL, to the process group until it has ended."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-            limit = time.monotonic() + patience
+            limit = time.monotonic() + TERMINATION_SECONDS
             while time.monotonic() < limit:
                 process.poll()
-                os.killpg(process.pid, 0)  # raises when nobody of the group is left
+                os.killpg(process.pid, 0)  # raises when the group is empty
                 time.sleep(0.1)
             continue
         break
@@ -200,7 +218,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM within the block is as Ctrl-C."""
+    """Within the ``with`` block SIGTERM raises KeyboardInterrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -216,8 +234,8 @@ def _stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def _sending(home: Path) -> Iterator[None]:
-    """Deliver to MLflow what the steps tell, while they go on; unless that is switched off."""
+def _delivering(home: Path) -> Iterator[None]:
+    """Deliver the steps' journals to MLflow while they run, unless DGUNET_TRACKING is set."""
     if environment.TRACKING.get():
         yield
         return
@@ -231,27 +249,28 @@ def _sending(home: Path) -> Iterator[None]:
         sender.join()
 
 
+PYTHON_ERROR = re.compile(r"(\w+\.)*\w*(Error|Exception): ")
 FAILED_STEP = re.compile(r"Task '[^']*' finished with status FAILURE")
 
 
-def _last_words(log: Path) -> str:
-    """The line of the log that says most.
+def _cause_of_failure(log: Path) -> str:
+    """The most specific line of the log.
 
-    It is a step's own Python error; else the last line before the runner says that a step failed,
-    such as the shell's; else the last one.
+    This is the Python error of a step; else the last line before the runner reports a failed step,
+    such as an error of the shell; else the last line.
     """
     lines = [line.strip() for line in run_records.log_lines(log) if line.strip()]
     for line in reversed(lines):
-        if re.match(r"(dgunet\.errors\.)?\w*(Error|Exception): ", line):
+        if PYTHON_ERROR.match(line):
             return line.rstrip(".")
     for number, line in enumerate(lines):
         if number and FAILED_STEP.search(line):
             return re.sub(r"^: \d+: ", "", lines[number - 1]).rstrip(".")
-    return lines[-1].rstrip(".") if lines else "no word"
+    return lines[-1].rstrip(".") if lines else "the log is empty"
 
 
 def _check_scratch() -> None:
-    """Refuse to begin where no step could write its program to the temporary folder."""
+    """Refuse to start if the temporary folder has no space for the steps' programs."""
     folder = environment.TEMPORARY.get()
     try:
         with tempfile.TemporaryFile(dir=folder) as handle:
@@ -259,7 +278,7 @@ def _check_scratch() -> None:
             handle.flush()
     except OSError as error:
         raise DgunetError(
-            f"the temporary folder {folder} takes no {SCRATCH_BYTES >> 20} MiB"
+            f"the temporary folder {folder} has no space for {SCRATCH_BYTES >> 20} MiB"
             f" ({error.strerror or error}).",
-            "Free some space, or name another folder with TMPDIR.",
+            "Free some space, or set TMPDIR to another folder.",
         ) from error

@@ -1,4 +1,4 @@
-"""The arguments of a pipeline run: what the paper wants by default, and what was asked for."""
+"""The arguments of a pipeline run: given values, and the paper's settings as defaults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dgunet.data.catalogue.entries import dataset
 from dgunet.kubeflow.steps.code_pins import code_version, protocol_versions
 from dgunet.kubeflow.steps.data_source import check_source
 from dgunet.kubeflow.steps.dnd_records import read_records
-from dgunet.kubeflow.submission.data_origin import for_a_cluster, on_this_machine
+from dgunet.kubeflow.submission.data_origin import local_data, pushed_data
 from dgunet.network import preset
 from dgunet.project import TRAINING_SETS, ProjectFolders, model_key, test_sets
 from dgunet.system.address import Address
@@ -24,62 +24,62 @@ from dgunet.system.reading import parse_json, read_text, shorten
 from dgunet.terms import ABLATIONS, CS_RATIOS, TASKS, ablation, check_task
 
 FILE_BYTES = 4 << 20
-"""What ``name=@FILE`` reads is at most this large."""
+"""Largest file that ``name=@FILE`` reads."""
 
 PINS = ("params", "code_version", "protocols", "image_digest")
-"""What decides results and is not for the command line to choose."""
+"""Parameters that change results and cannot be set on the command line."""
 
 
 def run_arguments(
     document: Mapping[str, Any],
     *,
     params: str,
-    asked: Sequence[str],
+    given: Sequence[str],
     here: ProjectFolders,
     on_cluster: bool,
     image_digest: str = "",
 ) -> dict[str, Any]:
-    """Every parameter of a compiled pipeline, checked.
+    """Checked values of all parameters of a compiled pipeline.
 
     Args:
         document: the pipeline's IR.
-        params: the text of ``params.yaml``; its ``variants`` decide the networks.
-        asked: ``name=value``; lists with commas or as JSON, ``name=@FILE`` reads a file.
-        here: the project, for its records of DND's server, its data and its own weights.
-        on_cluster: paths are those of a container, and the data is what was pushed.
+        params: the text of ``params.yaml``; its ``variants`` determine the networks.
+        given: ``name=value``; lists with commas or as JSON, ``name=@FILE`` reads a file.
+        here: the project, for its DND records, its data and its own weights.
+        on_cluster: whether paths are those of a container and the data are the pushed commit's.
         image_digest: of the container image; "" for none.
 
     Raises:
-        ConfigError: for an unknown name, a value of the wrong kind, or one that the paper,
-            the catalogue or the parameter file does not have.
+        ConfigError: for an unknown name, a value of the wrong type, or a value that the paper, the
+            catalogue or the parameter file does not have.
     """
-    knobs = parse_params(params, "--params")
-    wanted = document["root"]["inputDefinitions"]["parameters"]
-    chosen = dict(_asked(entry, wanted) for entry in asked)
-    if "data_source" not in chosen:
-        found = for_a_cluster(here.home) if on_cluster else on_this_machine(here, knobs)
-        chosen = dict(zip(("data_source", "data_version"), found, strict=True)) | chosen
+    parsed = parse_params(params, "--params")
+    declared = document["root"]["inputDefinitions"]["parameters"]
+    set_by_user = dict(_given(entry, declared) for entry in given)
+    if "data_source" not in set_by_user:
+        source = pushed_data(here.home) if on_cluster else local_data(here, parsed)
+        set_by_user = dict(zip(("data_source", "data_version"), source, strict=True)) | set_by_user
     pins = (params, code_version(), protocol_versions(), image_digest)
-    values = dict(zip(PINS, pins, strict=True)) | chosen
-    for name in wanted:
-        if name not in values and (default := _default(name, values, knobs, here)) is not None:
+    values = dict(zip(PINS, pins, strict=True)) | set_by_user
+    for name in declared:
+        if name not in values and (default := _default(name, values, parsed, here)) is not None:
             values[name] = default
         if name == "weights" and name not in values and not on_cluster:
             values |= _own_weights(values, here)
         if name in ("data_source", "weights") and not on_cluster and name in values:
             values[name] = _absolute(values[name])
-    lacking = [n for n in wanted if n not in values and "defaultValue" not in wanted[n]]
-    if lacking:
-        raise ConfigError(f"no value for {', '.join(lacking)}.", f"Give it: -p {lacking[0]}=...")
+    missing = [n for n in declared if n not in values and "defaultValue" not in declared[n]]
+    if missing:
+        raise ConfigError(f"no value for {', '.join(missing)}.", f"Set it: -p {missing[0]}=...")
     for name in ("data_source", "weights"):
         _refuse_secret(name, str(values.get(name, "")))
     check_source(values["data_source"], values.get("data_version", ""))
-    _check(values, wanted)
-    return {name: values[name] for name in wanted if name in values}
+    _check(values, declared)
+    return {name: values[name] for name in declared if name in values}
 
 
 def networks(variants: Sequence[str]) -> list[dict[str, Any]]:
-    """The networks of Tables 1-4, as the pipeline ``reproduce`` takes them."""
+    """The networks of Tables 1-4, as an argument of the pipeline ``reproduce``."""
     return [
         {"kind": task, "variant": variant, "ratio": ratio, "training_set": TRAINING_SETS[task]}
         for variant in variants
@@ -88,16 +88,19 @@ def networks(variants: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _asked(entry: str, wanted: Mapping[str, Any]) -> tuple[str, Any]:
+def _given(entry: str, declared: Mapping[str, Any]) -> tuple[str, Any]:
+    """Name and value of ``name=value``."""
     name, equals, text = entry.partition("=")
     if not equals:
         raise ConfigError(f"-p {entry!r} has no '='.", "Write it as name=value.")
     if name in PINS:
-        hint = "Name the file with --params." if name == "params" else "It is found by itself."
-        raise ConfigError(f"{name} is not for -p.", hint)
-    if name not in wanted:
-        near = get_close_matches(name, wanted, n=1)
-        names = ", ".join(known for known in wanted if known not in PINS)
+        hint = (
+            "Use --params FILE." if name == "params" else "Its value is determined automatically."
+        )
+        raise ConfigError(f"{name} cannot be set with -p.", hint)
+    if name not in declared:
+        near = get_close_matches(name, declared, n=1)
+        names = ", ".join(known for known in declared if known not in PINS)
         raise ConfigError(
             f"the pipeline has no parameter {name!r}"
             + (f" (did you mean {near[0]}?)." if near else "."),
@@ -108,8 +111,8 @@ def _asked(entry: str, wanted: Mapping[str, Any]) -> tuple[str, Any]:
         try:
             text = read_text(path, limit=FILE_BYTES, kind=ConfigError).strip()
         except FileNotFoundError:
-            raise ConfigError(f"{name}: no file {path}.") from None
-    return name, _typed(name, text, wanted[name]["parameterType"])
+            raise ConfigError(f"{name}: the file {path} does not exist.") from None
+    return name, _typed(name, text, declared[name]["parameterType"])
 
 
 def _typed(name: str, text: str, kind: str) -> Any:
@@ -125,13 +128,13 @@ def _typed(name: str, text: str, kind: str) -> Any:
 
 
 def _default(name: str, values: Mapping[str, Any], params: Params, here: ProjectFolders) -> Any:
-    """What the paper has; None where the pipeline's own default, or none, is right."""
+    """The paper's setting; None for parameters with the pipeline's own default or none."""
     task = check_task(values.get("task", "derain"))
     if name == "networks":
         return networks(params.variants)
     if name == "test_sets":
-        every = test_sets("all")
-        return every if "networks" in values else [n for n in every if dataset(n).task == task]
+        names = test_sets("all")
+        return names if "networks" in values else [n for n in names if dataset(n).task == task]
     if name == "ablations":
         return list(ABLATIONS)
     if name == "training_set":
@@ -144,7 +147,7 @@ def _default(name: str, values: Mapping[str, Any], params: Params, here: Project
 
 
 def _own_weights(values: Mapping[str, Any], here: ProjectFolders) -> dict[str, str]:
-    """The project's own network of the task asked for, if it was trained here."""
+    """The project's own network for the requested task, if it exists."""
     task = check_task(values.get("task", "derain"))
     key = model_key(task, values.get("variant", "DGUNet"), values.get("ratio") or None)
     own = here.model(key) / "network.safetensors"
@@ -152,39 +155,40 @@ def _own_weights(values: Mapping[str, Any], here: ProjectFolders) -> dict[str, s
 
 
 def _absolute(address: str) -> str:
-    """A path of this machine whole, since steps work elsewhere; other addresses as they are."""
+    """A local path as an absolute path, since steps run in other folders; else the address."""
     return str(Path(address).resolve()) if Path(address).exists() else address
 
 
 def _refuse_secret(name: str, value: str) -> None:
-    """A pipeline's parameters are shown to everybody who sees its runs."""
+    """Refuse passwords: a pipeline's parameters are visible to everyone who can see its runs."""
     if Address(value).has_secret:
         raise ConfigError(
-            f"{name} {value} holds a password or token.",
-            "Parameters are shown: leave it out, and give credentials to the steps as a secret.",
+            f"{name} {value} contains a password or token.",
+            "Parameters are visible: remove it, and give the steps credentials as a secret.",
         )
 
 
-def _check(values: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Find now what a step would find after hours."""
+def _check(values: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
+    """Refuse values that a step would refuse hours later."""
     for name in ("networks", "test_sets", "ablations"):
-        if name in wanted and not values[name]:
-            raise ConfigError(f"{name} is empty.", "Name at least one.")
-    for network in values["networks"] if "networks" in wanted else _one(values, wanted):
+        if name in declared and not values[name]:
+            raise ConfigError(f"{name} is empty.", "Give at least one name.")
+    for network in values["networks"] if "networks" in declared else _single(values, declared):
         _check_network(network)
     for name in ("test_sets", "ablations"):
-        for value in values[name] if name in wanted else ():
+        for value in values[name] if name in declared else ():
             if not isinstance(value, str):
-                raise ConfigError(f"{name} holds {shorten(value)}.", "Give a list of names.")
-    if "test_sets" in wanted:
+                raise ConfigError(f"{name} contains {shorten(value)}.", "Give a list of names.")
+    if "test_sets" in declared:
         test_sets(",".join(map(str, values["test_sets"])))
-    if "ablations" in wanted:
+    if "ablations" in declared:
         for name in values["ablations"]:
             ablation(name)
 
 
-def _one(values: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if "task" not in wanted:
+def _single(values: Mapping[str, Any], declared: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The network of a pipeline for one network."""
+    if "task" not in declared:
         return []
     task = values.get("task", "derain")
     return [
@@ -206,13 +210,15 @@ def _check_network(network: Any) -> None:
         or not all(isinstance(network[name], str) for name in fields - {"ratio"})
     ):
         example = json.dumps(networks(["DGUNet"])[0])
-        raise ConfigError(f"networks holds {shorten(network)}.", f"Each is like {example}.")
+        raise ConfigError(
+            f"networks contains {shorten(network)}.", f"Each network is like {example}."
+        )
     task = check_task(network["kind"])
     model_key(task, network["variant"], network["ratio"] or None)
     preset(task, network["variant"], ratio=network["ratio"] or None)
     trained = dataset(network["training_set"])
     if (trained.task, trained.role) != (task, "train"):
         raise ConfigError(
-            f"{trained.name} is a {trained.role} set for {trained.task}, not to train {task} on.",
-            f"The paper's is {TRAINING_SETS[task]}.",
+            f"{trained.name} is a {trained.role} set for {trained.task}, not for training {task}.",
+            f"The paper uses {TRAINING_SETS[task]}.",
         )

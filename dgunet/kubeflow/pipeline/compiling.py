@@ -1,84 +1,64 @@
-"""From a pipeline's name to what Kubeflow reads: its IR, as YAML text."""
+"""Compiles pipeline functions to what Kubeflow reads: the pipeline's IR, as YAML text.
+
+The pipeline functions are arguments: they belong to the package ``pipelines`` of a clone, which is
+built on this package and is not installed with it.
+"""
 
 from __future__ import annotations
 
-import importlib
-import sys
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any
 
 import yaml
 from kfp import compiler
 
 from dgunet.kubeflow.cluster.settings import Cluster
-from dgunet.kubeflow.cluster.task_placement import Place
+from dgunet.kubeflow.cluster.task_placement import TaskPlacement
 from dgunet.system import files
 from dgunet.system.errors import ConfigError
 
-
-def clone(home: Path) -> ModuleType:
-    """The clone's package ``pipelines``, which says what is run and is not part of the wheel.
-
-    Raises:
-        ConfigError: if ``home`` is no clone of the project.
-    """
-    if not all((home / name / "__init__.py").is_file() for name in ("pipelines", "components")):
-        raise ConfigError(
-            f"no pipelines/ and components/ in {home}.",
-            "They are part of the repository, not of the installed package: run in a clone.",
-        )
-    if str(home) not in sys.path:
-        sys.path.insert(0, str(home))
-    found = importlib.import_module("pipelines")
-    if Path(found.__file__ or "").parent.resolve() != (home / "pipelines").resolve():
-        raise ConfigError(f"pipelines is {found.__file__}, not of {home}.", "Run in a clone.")
-    return found
+PipelineBuilder = Callable[[TaskPlacement], Any]
+"""Returns a pipeline (``dsl.pipeline``) whose tasks have the settings of a placement."""
 
 
-def check_name(name: str, home: Path) -> str:
-    """Return ``name`` if the clone has a pipeline of that name.
+def find_pipeline(name: str, pipelines: Mapping[str, PipelineBuilder]) -> PipelineBuilder:
+    """The pipeline called ``name``.
 
     Raises:
-        ConfigError: naming the pipelines there are.
+        ConfigError: naming the existing pipelines.
     """
-    names = clone(home).NAMES
-    if name in names:
-        return name
-    near = get_close_matches(name, names, n=1)
+    if name in pipelines:
+        return pipelines[name]
+    near = get_close_matches(name, pipelines, n=1)
     raise ConfigError(
         f"no pipeline {name!r}" + (f" (did you mean {near[0]}?)." if near else "."),
-        f"Pipelines are: {', '.join(names)}.",
+        f"Pipelines are: {', '.join(pipelines)}.",
     )
 
 
-def compile_pipeline(name: str, home: Path, cluster: Cluster | None = None) -> str:
-    """The IR of a pipeline; with ``cluster``, a second document says how its pods are made.
-
-    Raises:
-        ConfigError: as `check_name`.
-    """
-    build = importlib.import_module(f"pipelines.{check_name(name, home)}").build
-    return compiled(build(Place(cluster)))
+def compile_pipeline(build: PipelineBuilder, cluster: Cluster | None = None) -> str:
+    """The IR of a pipeline; with ``cluster`` a second YAML document has the pods' settings."""
+    return compile_to_yaml(build(TaskPlacement(cluster)))
 
 
-def compiled(thing: Any) -> str:
-    """The IR of a component or a pipeline function, as YAML text."""
+def compile_to_yaml(definition: Any) -> str:
+    """The IR of a component or a pipeline, as YAML text."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "out.yaml"
-        compiler.Compiler().compile(thing, str(path))
+        compiler.Compiler().compile(definition, str(path))
         return path.read_text(encoding="utf-8")
 
 
 def version_name(text: str) -> str:
-    """The name under which a server keeps this IR: the same content, the same name."""
+    """The name of a pipeline version on a server: equal for equal content of the IR ``text``."""
     return f"ir-{files.sha256_bytes(text.encode())[:12]}"
 
 
 def documents(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Pipeline and Kubernetes settings of an IR; the second is empty without a cluster."""
+    """The pipeline of an IR, and its Kubernetes settings by executor; empty without a cluster."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found = list(yaml.load_all(text, Loader=loader))
     pods: dict[str, Any] = {}
@@ -88,7 +68,7 @@ def documents(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def with_image(text: str, image: str) -> str:
-    """The same pipeline with every step in the container image ``image``."""
+    """The IR ``text`` with the container image ``image`` for every step."""
     first, *others = yaml.safe_load_all(text)
     for executor in first["deploymentSpec"]["executors"].values():
         executor["container"]["image"] = image

@@ -1,4 +1,4 @@
-"""A compiled pipeline as a picture: boxes for steps, frames for loops and conditions."""
+"""Drawing of a compiled pipeline: boxes for steps, frames for loops and conditions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from dgunet.kubeflow.pipeline.graph import Node
+from dgunet.kubeflow.pipeline.graph import TaskNode
 
 STEP_HEIGHT, GAP, MARGIN, TITLE = 0.42, 0.55, 0.22, 0.34
-"""Inches: of a step, between columns, within a frame, of a frame's title."""
+"""Inches: height of a step, gap between columns, margin in a frame, height of its title."""
 
 LETTER = 0.088
-"""Inches, the width of a letter."""
+"""Width of a character, inches."""
 
 COLOURS = {"cached": "#dbeafe", "plain": "#f3f4f6", "loop": "#fffbeb", "condition": "#fdf2f8"}
 LINE = "#475569"
@@ -26,9 +26,9 @@ LINE = "#475569"
 
 @dataclass
 class Box:
-    """A node with its place: ``x`` and ``y`` of its lower left corner in its parent, inches."""
+    """A node with the position of its lower left corner in its parent, inches."""
 
-    node: Node
+    node: TaskNode
     width: float
     height: float
     x: float = 0.0
@@ -36,8 +36,8 @@ class Box:
     inner: list[Box] = field(default_factory=list)
 
 
-def svg(root: Node) -> str:
-    """The picture of a pipeline as SVG text; the same graph gives the same text."""
+def svg(root: TaskNode) -> str:
+    """A pipeline as SVG text; equal graphs give equal text."""
     box = _measure(root)
     with rc_context({"svg.hashsalt": root.name, "svg.fonttype": "path", "font.size": 9}):
         figure = Figure(figsize=(box.width, box.height + TITLE))
@@ -46,7 +46,7 @@ def svg(root: Node) -> str:
         axes.set_ylim(0, box.height + TITLE)
         axes.axis("off")
         axes.text(MARGIN, box.height + TITLE / 3, root.name, weight="bold")
-        note = "blue: taken from the cache where nothing changed"
+        note = "blue: cached if nothing changed"
         axes.text(box.width - MARGIN, box.height + TITLE / 3, note, ha="right", color=LINE, size=8)
         _draw(axes, box, 0.0, 0.0, whole=True)
         text = io.StringIO()
@@ -54,7 +54,7 @@ def svg(root: Node) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def _measure(node: Node) -> Box:
+def _measure(node: TaskNode) -> Box:
     title = _title(node)
     if node.kind == "step":
         return Box(node, len(title) * LETTER + 2 * MARGIN, STEP_HEIGHT)
@@ -68,13 +68,13 @@ def _measure(node: Node) -> Box:
 
 
 def _arrange(boxes: Sequence[Box]) -> tuple[float, float]:
-    """Put boxes into columns, each right of all it waits for and level with them.
+    """Arrange boxes in columns, each to the right of all boxes that it waits for.
 
     Returns:
-        Width and height of all.
+        Total width and height, inches.
     """
     columns: dict[str, int] = {}
-    for box in boxes:  # in an order in which nobody waits for a later one
+    for box in boxes:  # a box is after those that it waits for
         columns[box.node.name] = 1 + max((columns[n] for n in box.node.after), default=-1)
     placed: dict[str, Box] = {}
     x = 0.0
@@ -82,7 +82,7 @@ def _arrange(boxes: Sequence[Box]) -> tuple[float, float]:
         stack = [box for box in boxes if columns[box.node.name] == column]
         _level(stack, placed)
         wide = max(box.width for box in stack)
-        for box in stack:  # the first ones next to what waits for them
+        for box in stack:  # boxes that wait for none are right-aligned
             box.x = x if box.node.after else x + wide - box.width
             placed[box.node.name] = box
         x += wide + GAP
@@ -93,22 +93,22 @@ def _arrange(boxes: Sequence[Box]) -> tuple[float, float]:
 
 
 def _level(stack: list[Box], placed: Mapping[str, Box]) -> None:
-    """Give each box the height of what it waits for, as far as the boxes do not overlap."""
+    """Centre each box vertically on those that it waits for, without overlaps."""
     for box in stack:
         before = [placed[name] for name in box.node.after]
         middles = [other.y + other.height / 2 for other in before]
         box.y = (sum(middles) / len(middles) if middles else 0.0) - box.height / 2
     stack.sort(key=lambda box: -(box.y + box.height / 2))
-    wanted = sum(box.y + box.height / 2 for box in stack)
+    target = sum(box.y + box.height / 2 for box in stack)
     for above, below in pairwise(stack):
         below.y = min(below.y, above.y - MARGIN - below.height)
-    shift = (wanted - sum(box.y + box.height / 2 for box in stack)) / len(stack)
+    shift = (target - sum(box.y + box.height / 2 for box in stack)) / len(stack)
     for box in stack:
         box.y += shift
 
 
 def _draw(axes: Any, box: Box, x: float, y: float, *, whole: bool = False) -> None:
-    """Draw ``box`` with its corner at ``x, y`` of the picture; ``whole``: it is the picture."""
+    """Draw ``box`` with its lower left corner at ``x, y``; ``whole`` for the outermost box."""
     node = box.node
     if node.kind == "step":
         _frame(axes, box, x, y, COLOURS["cached" if node.cached else "plain"])
@@ -167,11 +167,11 @@ def _arrow(
     )
 
 
-def _title(node: Node) -> str:
+def _title(node: TaskNode) -> str:
     if node.kind == "loop":
         return f"for each of {node.about}"
     if node.kind == "condition":
         return f"if {node.about}"
     if node.last:
-        return f"{node.step} (whatever happened)"
+        return f"{node.step} (in any case)"
     return node.step

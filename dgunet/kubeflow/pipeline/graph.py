@@ -1,4 +1,4 @@
-"""A compiled pipeline as a tree of steps, loops and conditions, read from its IR alone."""
+"""A compiled pipeline as a tree of steps, loops and conditions, read from its IR."""
 
 from __future__ import annotations
 
@@ -13,60 +13,62 @@ Kind = Literal["step", "loop", "condition", "group"]
 
 
 @dataclass(frozen=True)
-class Node:
-    """A task of the graph; ``inner`` holds the tasks of a loop, a condition or a group."""
+class TaskNode:
+    """A task of the graph; ``inner`` has the tasks of a loop, a condition or a group."""
 
     name: str
     kind: Kind
     about: str = ""
-    """What a loop runs over, or when a condition holds."""
+    """What a loop iterates over, or the expression of a condition."""
     limit: int = 0
-    """Iterations of a loop at a time."""
+    """Concurrent iterations of a loop; 0 for no limit."""
     after: tuple[str, ...] = ()
-    """Names of the tasks beside it that it waits for."""
+    """Names of the sibling tasks that it waits for."""
     executor: str = ""
     cached: bool = False
     retries: int = 0
     nodes: int = 1
-    """Pods with these resources that it holds: several for a training over several nodes."""
+    """Number of pods with these resources; more than 1 for a training over several nodes."""
     last: bool = False
-    """Runs at the end whatever happened (exit handler)."""
-    inner: tuple[Node, ...] = ()
+    """Runs at the end in any case (exit handler)."""
+    inner: tuple[TaskNode, ...] = ()
 
     @property
     def step(self) -> str:
-        """The component's name, without the number that tells two tasks of it apart."""
+        """The component's name: the task's without its number."""
         return re.sub(r"-\d+$", "", self.name)
 
-    def walk(self) -> Iterator[Node]:
+    def walk(self) -> Iterator[TaskNode]:
         """This node and all below it."""
         yield self
         for node in self.inner:
             yield from node.walk()
 
 
-def graph(document: Mapping[str, Any]) -> Node:
-    """The tree of a pipeline's IR; tasks stand after those they wait for."""
-    return Node(
+def pipeline_graph(document: Mapping[str, Any]) -> TaskNode:
+    """The tree of a pipeline's IR; each task is after those that it waits for."""
+    return TaskNode(
         name=document["pipelineInfo"]["name"],
         kind="group",
         inner=_inner(document["root"]["dag"], document["components"]),
     )
 
 
-def _inner(dag: Mapping[str, Any], components: Mapping[str, Any]) -> tuple[Node, ...]:
+def _inner(dag: Mapping[str, Any], components: Mapping[str, Any]) -> tuple[TaskNode, ...]:
     tasks = dag["tasks"]
     waits = {name: _waits(task) for name, task in tasks.items()}
     done: list[str] = []
     while len(done) < len(tasks):
         ready = [n for n in tasks if n not in done and waits[n] <= set(done)]
         if not ready:
-            raise DgunetError("the pipeline's steps wait for one another.", "Compile it again.")
+            raise DgunetError(
+                "the pipeline's steps wait for one another.", "Compile the pipeline again."
+            )
         done += sorted(ready, key=lambda name: _is_last(tasks[name]))
     return tuple(_node(name, tasks[name], components) for name in done)
 
 
-def _node(name: str, task: Mapping[str, Any], components: Mapping[str, Any]) -> Node:
+def _node(name: str, task: Mapping[str, Any], components: Mapping[str, Any]) -> TaskNode:
     component = components[task["componentRef"]["name"]]
     trigger = task.get("triggerPolicy", {})
     kind: Kind = "step" if "dag" not in component else "group"
@@ -77,7 +79,7 @@ def _node(name: str, task: Mapping[str, Any], components: Mapping[str, Any]) -> 
         limit = int(task.get("iteratorPolicy", {}).get("parallelismLimit", 0))
     elif "condition" in trigger:
         kind, about = "condition", _condition(trigger["condition"])
-    return Node(
+    return TaskNode(
         name=name,
         kind=kind,
         about=about,
@@ -93,7 +95,7 @@ def _node(name: str, task: Mapping[str, Any], components: Mapping[str, Any]) -> 
 
 
 def _constant(task: Mapping[str, Any], name: str, otherwise: Any) -> Any:
-    """The value that a task's parameter was compiled with."""
+    """The constant value of a task's parameter; ``otherwise`` without one."""
     given = task.get("inputs", {}).get("parameters", {}).get(name, {})
     return given.get("runtimeValue", {}).get("constant", otherwise)
 
@@ -107,7 +109,7 @@ def _waits(task: Mapping[str, Any]) -> set[str]:
 
 
 def _plain(channel: str) -> str:
-    """``pipelinechannel--survey-Output`` as a reader says it: what survey found."""
+    """A readable name: ``pipelinechannel--survey-Output`` becomes ``what survey found``."""
     name = channel.removeprefix("pipelinechannel--")
     return f"what {name.removesuffix('-Output')} found" if name.endswith("-Output") else name
 

@@ -1,7 +1,7 @@
-"""What changes a result and is no setting: the code, the protocols, the image.
+"""Pins of a pipeline run that change results and are no settings: code, protocols, image.
 
-Kubeflow's cache sees the parameters of a step, not the code behind its image's name. So the
-pipelines pass these as parameters, and every step refuses to run with others than it was told.
+Kubeflow's cache compares the parameters of a step, not the code in its image. So pipelines pass the
+pins as parameters, and every step refuses to run with other code, protocols or another image.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from dgunet.system.errors import ConfigError
 from dgunet.system.logs import log_to_stderr
 
 SOURCES = (".py", ".json", ".csv", ".yaml", ".j2")
-IMAGE = environment.IMAGE_DIGEST.name
-"""The environment variable that says which image a container runs."""
+IMAGE = "DGUNET_IMAGE_DIGEST"
+"""The environment variable with the digest of a container's image."""
 
 
 def code_version() -> str:
     """A digest of the installed package's files: 16 hexadecimal digits.
 
-    The same for a clone and an image made from it, whatever the line ends, other for every change,
-    committed or not.
+    It is equal for a clone and an image built from it, independent of line endings, and differs
+    after any change, committed or not.
     """
     package = Path(__file__).parents[2]
     lines = [
@@ -34,23 +34,23 @@ def code_version() -> str:
 
 
 def protocol_versions() -> str:
-    """Every protocol with its version, e.g. ``gopro-rgb/1 rain-y/1``."""
+    """All protocols with their versions, e.g. ``gopro-rgb/1 rain-y/1``."""
     return " ".join(f"{name}/{PROTOCOLS[name].version}" for name in sorted(PROTOCOLS))
 
 
 def image_digest() -> str:
-    """The image that this process runs in, as the cluster was told; "" outside of one."""
+    """The image digest of this process's container, as set by the cluster; "" outside of one."""
     return environment.IMAGE_DIGEST.get()
 
 
 def check_pins(*, code: str, image: str = "", protocols: str = "") -> None:
-    """Begin a pipeline step: refuse other code, protocols or another image than the pipeline's.
+    """Refuse to run with code, protocols or an image that differ from the pipeline's.
 
     Every component calls this first, so it also shows the library's messages on standard error.
     An empty ``image`` or ``protocols`` is not checked.
 
     Raises:
-        ConfigError: naming both sides.
+        ConfigError: with both values.
     """
     log_to_stderr()
     pairs = (
@@ -58,9 +58,9 @@ def check_pins(*, code: str, image: str = "", protocols: str = "") -> None:
         ("protocols", protocols, protocol_versions()),
         ("image_digest", image, image_digest() or image),
     )
-    for name, wanted, found in pairs:
-        if wanted != found and (wanted or name == "code_version"):
+    for name, pinned, found in pairs:
+        if pinned != found and (pinned or name == "code_version"):
             raise ConfigError(
-                f"the pipeline was given {name} {wanted!r}, and this container has {found!r}.",
+                f"the pipeline was given {name} {pinned!r}, and this container has {found!r}.",
                 "Build the image from the code that submits (make image), or submit from its code.",
             )

@@ -1,4 +1,4 @@
-"""Data source of a pipeline step: a folder, or a DVC remote at a commit."""
+"""The data source of a pipeline's step: a folder, or a git repository with DVC at a commit."""
 
 from __future__ import annotations
 
@@ -18,43 +18,44 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_folder(source: str) -> bool:
-    """Whether ``source`` is a folder of official trees and not a repository with DVC.
+    """Whether ``source`` is a folder with datasets and not a git repository with DVC.
 
-    A repository on this machine is given as ``file:///path``.
+    A repository on this machine is written as ``file:///path``.
     """
     return "://" not in source and not source.startswith("git@")
 
 
 def check_source(source: str, version: str) -> None:
-    """Refuse a source whose content is not identified, because pipelines cache their steps.
+    """Refuse a source without a version, by which the pipeline's cache detects changed data.
 
     Raises:
-        ConfigError: for a repository without a full commit, or a folder without a version.
+        ConfigError: for a repository without a full commit hash, or a folder without a version.
     """
     if not is_folder(source) and not COMMIT.fullmatch(version):
         raise ConfigError(
-            f"data_version {version!r} is not a commit of {source}.",
-            "Give all 40 digits: a branch moves, and a cached step would not notice.",
+            f"data_version {version!r} is not a commit hash of {source}.",
+            "Give all 40 digits: a branch can change without a cached step noticing it.",
         )
     if not version:
         raise ConfigError(
-            f"no data_version for {source}.", "Give a word that changes when the data changes."
+            f"no data_version for {source}.", "Give any text that changes when the data changes."
         )
 
 
 @contextmanager
 def trees(params: Params, name: str, source: str, version: str) -> Iterator[Path]:
-    """Yield the folder of official trees with dataset ``name``; a fetched one is temporary.
+    """The folder with dataset ``name``; a downloaded one is removed after the ``with`` block.
 
     Args:
-        params: parameters; the profile gives the folder in a repository, ``data/<profile>``.
-        name: a catalogue name.
-        source: a folder of official trees, or the address of a git repository with DVC.
-        version: version of the data: a commit, or any word for a folder.
+        params: whose profile names the folder in a repository, ``data/<profile>``.
+        name: a catalogue key.
+        source: a folder with datasets in their official layout, or the address of a git
+            repository with DVC.
+        version: of the data: the commit, or any text for a folder.
 
     Raises:
         ConfigError: as `check_source`.
-        DataError: if the dataset does not exist, is incomplete, or differs from its MD5.
+        DataError: if the dataset is missing or incomplete, or its MD5 differs.
     """
     check_source(source, version)
     if is_folder(source):
@@ -66,21 +67,19 @@ def trees(params: Params, name: str, source: str, version: str) -> Iterator[Path
         yield root
 
 
-def at_hand(params: Params, names: Sequence[str], source: str, version: str) -> list[str]:
-    """Those datasets of ``names`` that the source has, in their order; nothing is fetched.
+def existing_sets(params: Params, names: Sequence[str], source: str, version: str) -> list[str]:
+    """Those of the datasets ``names`` that the source has, in their order, without a download.
 
     Raises:
         ConfigError: as `check_source`.
-        DataError: for an unknown dataset, or a source that cannot be read.
+        DataError: for an unknown dataset, or an unreadable source.
     """
     check_source(source, version)
     infos = [dataset(name) for name in names]
     if is_folder(source):
         if not Path(source).is_dir():
-            raise DataError(
-                f"there is no folder {source}.", "Mount the data, or give a DVC repository."
-            )
-        present = [any(path.is_dir() for _, path in i.candidates(Path(source))) for i in infos]
-        return [name for name, found in zip(names, present, strict=True) if found]
+            raise DataError(f"no folder {source}.", "Mount the data, or give a DVC repository.")
+        exist = [any(path.is_dir() for _, path in i.candidates(Path(source))) for i in infos]
+        return [name for name, found in zip(names, exist, strict=True) if found]
     address = source.removeprefix("file://")
     return sets_in_dvc(names, address, version, folder=f"data/{params.profile}")

@@ -1,4 +1,4 @@
-"""Weights from anywhere into a step: the authors' checkpoints or ours, known by their SHA-256."""
+"""Loads weights into a step: this project's or the authors', identified by their SHA-256."""
 
 from __future__ import annotations
 
@@ -18,25 +18,28 @@ from dgunet.terms import check_task
 
 
 def load_weights(address: str, sha256: str, task: str, out: Path) -> dict[str, str]:
-    """Bring weights to ``out/network.safetensors``; returns what they are.
+    """Copy or convert weights to ``out/network.safetensors``; returns their origin and digest.
 
     Args:
-        address: http(s)://, s3:// or a path; ``.safetensors`` are ours, others the authors'.
-        sha256: of the file there, so that what is scored is known before it runs.
+        address: http(s):// or s3:// address, or a path; files that do not end with
+            ``.safetensors`` are the authors' checkpoints.
+        sha256: of that file.
         task: derain, deblur, denoise or cs.
         out: the folder to write.
 
     Raises:
-        ConfigError: for a digest that is none, or an unknown task.
-        DataError: for an address of another kind, or none.
-        CheckpointError: if the file cannot be brought, is another one, or is of another task.
+        ConfigError: for an invalid digest or an unknown task.
+        DataError: for an address of another kind.
+        CheckpointError: if the file cannot be read, or has another digest or task.
     """
     check_task(task)
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise ConfigError(f"weights_sha256 {sha256!r}.", "Give its 64 digits: sha256sum FILE.")
+        raise ConfigError(
+            f"weights_sha256 {sha256!r} is not a SHA-256.", "Give 64 digits: sha256sum FILE."
+        )
     weights = out / "network.safetensors"
     with files.partial_folder(weights) as scratch:
-        file = _bring(address, sha256, scratch)
+        file = _local_copy(address, sha256, scratch)
         if address.endswith(".safetensors"):
             network, origin = load_network(file)
             with files.atomic_path(weights) as temporary:
@@ -46,14 +49,14 @@ def load_weights(address: str, sha256: str, task: str, out: Path) -> dict[str, s
             save_network(network, weights, origin)
     if network.config.task != task:
         raise CheckpointError(
-            f"{redact(address)} holds a network for {network.config.task}, not {task}.",
-            "Name its task.",
+            f"{redact(address)} contains a network for {network.config.task}, not {task}.",
+            f"Set task to {network.config.task}, or give other weights.",
         )
-    told = {"source": redact(address), "source_sha256": sha256, "variant": network.config.variant}
-    return told | {"checkpoint_sha256": files.sha256_file(weights)} | origin
+    facts = {"source": redact(address), "source_sha256": sha256, "variant": network.config.variant}
+    return facts | {"checkpoint_sha256": files.sha256_file(weights)} | origin
 
 
-def _bring(address: str, sha256: str, scratch: Path) -> Path:
+def _local_copy(address: str, sha256: str, scratch: Path) -> Path:
     path = local_path(address)
     if path is None:
         file = scratch / "weights"
@@ -61,7 +64,7 @@ def _bring(address: str, sha256: str, scratch: Path) -> Path:
             Download(address, file, sha256, lambda here, total: None).run()
         except RemoteError as error:
             raise CheckpointError(
-                f"{redact(address)} could not be fetched: {error}.", "Check address and digest."
+                f"{redact(address)} could not be downloaded: {error}.", "Check address and digest."
             ) from error
         return file
     file = path
@@ -69,6 +72,6 @@ def _bring(address: str, sha256: str, scratch: Path) -> Path:
         raise CheckpointError(f"no weights at {file}.", "Check the path inside the container.")
     if (found := files.sha256_file(file)) != sha256:
         raise CheckpointError(
-            f"{file} has the SHA-256 {found}, not {sha256}.", "Name the file or the digest anew."
+            f"{file} has the SHA-256 {found}, not {sha256}.", "Correct the path or the digest."
         )
     return file

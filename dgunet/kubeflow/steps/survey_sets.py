@@ -1,4 +1,4 @@
-"""Survey of the test sets of a task in a data source; the tables show "not run" for the others."""
+"""The test sets of a task that a data source has; the tables show "not run" for the others."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Sequence
 
 from dgunet.config import Params
 from dgunet.data.catalogue.entries import dataset
-from dgunet.kubeflow.steps.data_source import at_hand
+from dgunet.kubeflow.steps.data_source import existing_sets
 from dgunet.system.errors import DataError
 from dgunet.terms import check_task
 
 
-def survey(
+def available_test_sets(
     params: Params, task: str, sets: Sequence[str], source: str, version: str
 ) -> tuple[list[str], str]:
-    """Datasets of ``task`` among ``sets`` that the source has, and a Markdown page about them.
+    """Those of ``sets`` that belong to ``task`` and exist, and a Markdown page about all of them.
 
     Raises:
         ConfigError: for an unknown task, or a source without a version.
-        DataError: for an unknown dataset, a source that cannot be read, or if it has none of them.
+        DataError: for an unknown set, an unreadable source, or if none of the sets exists.
     """
     check_task(task)
     requested = [name for name in sets if dataset(name).task == task]
-    found = at_hand(params, requested, source, version)
+    found = existing_sets(params, requested, source, version)
     if not found:
+        names = ", ".join(requested) or "(none requested)"
         raise DataError(
-            f"{source} has none of the {task} test sets"
-            f" {', '.join(requested) or '(none requested)'}.",
-            "Add at least one of them, or omit the task.",
+            f"{source} has none of the {task} test sets {names}.",
+            "Add at least one of them to the data, or leave out the task.",
         )
-    rows = [f"| {name} | {'yes' if name in found else 'absent'} |" for name in requested]
-    head = [f"# Test sets of {task}", "", f"{source} at {version}", "", "| dataset | present |"]
+    rows = [f"| {name} | {'yes' if name in found else 'no'} |" for name in requested]
+    head = [f"# Test sets of {task}", "", f"{source} at {version}", "", "| test set | exists |"]
     return found, "\n".join([*head, "|---|---|", *rows, ""])

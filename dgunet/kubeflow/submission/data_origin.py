@@ -1,4 +1,4 @@
-"""Which data a pipeline run names: a commit that others can reach, or a folder here."""
+"""The data of a pipeline run: a pushed commit, or a folder of this machine."""
 
 from __future__ import annotations
 
@@ -22,65 +22,69 @@ from dgunet.tracking.provenance import UNKNOWN, commit_unknown_reason, data_dige
 POINTER = "data.dvc"
 SCP = re.compile(r"^(?P<login>[\w.-]+@[\w.-]+):/?(?P<path>.+)$")
 DVC_SECONDS = 900
-"""How long the DVC remote may take to say what it has."""
+"""Time limit of `dvc status --cloud`, seconds."""
 
-BY_HAND = "Or name other data: -p data_source=ADDRESS -p data_version=COMMIT."
+OTHER_DATA = "Or give other data: -p data_source=ADDRESS -p data_version=COMMIT."
 
 
-def on_this_machine(here: ProjectFolders, params: Params) -> tuple[str, str]:
-    """The profile's folder of official trees, and what ``data.dvc`` says of it.
+def local_data(here: ProjectFolders, params: Params) -> tuple[str, str]:
+    """The profile's data folder, and its version from ``data.dvc``.
 
     Raises:
-        ConfigError: if there is no such folder.
+        ConfigError: if the folder does not exist.
     """
     folder = here.data(params.profile)
     if not folder.is_dir():
         raise ConfigError(
-            f"no data in {folder}.", "Bring them: dvc pull (or name others: -p data_source=FOLDER)."
+            f"no data in {folder}.", "Run dvc pull, or give other data: -p data_source=FOLDER."
         )
     digest = data_digest(here.home)
     return str(folder), "a folder" if digest == UNKNOWN else digest
 
 
-def for_a_cluster(home: Path) -> tuple[str, str]:
-    """The repository's address and its HEAD, once pods can fetch there what ``data.dvc`` names.
+def pushed_data(home: Path) -> tuple[str, str]:
+    """The repository's address and HEAD commit, where pods find the data of ``data.dvc``.
 
-    Nobody is asked: what git knows of the remote from the last push or fetch counts.
+    Nothing is sent over the network: the state of the remote is that of the last push or fetch.
 
     Raises:
-        ConfigError: if ``data.dvc`` differs from HEAD, HEAD was not pushed, or pods cannot reach
-            the remote's address.
+        ConfigError: if ``data.dvc`` differs from HEAD, HEAD was not pushed, or the remote is a
+            folder of this machine.
     """
     head = _git(home, "rev-parse", "HEAD")
     if head is None:
         reason, fix = commit_unknown_reason(home)
-        raise ConfigError(f"{reason}; pods read the code's commit.", f"{fix} {BY_HAND}")
+        raise ConfigError(
+            f"{reason}; pods read the data at the commit of the code.", f"{fix} {OTHER_DATA}"
+        )
     if _git(home, "cat-file", "-e", f"HEAD:{POINTER}") is None:
-        raise ConfigError(f"{POINTER} is not in the commit {head[:12]}.", f"Commit it. {BY_HAND}")
-    watched = [POINTER, ".dvc/config", *_own_remotes(home)]
-    changed = _git(home, "status", "--porcelain", "--", *watched)
+        raise ConfigError(
+            f"{POINTER} is not in the commit {head[:12]}.", f"Commit it. {OTHER_DATA}"
+        )
+    checked = [POINTER, ".dvc/config", *_own_remotes(home)]
+    changed = _git(home, "status", "--porcelain", "--", *checked)
     if changed:
         names = ", ".join(sorted({line.strip().split(" ", 1)[1] for line in changed.splitlines()}))
         raise ConfigError(
-            f"not as committed: {names}.",
-            "The pods read the commit: git commit and push it first (dvc push, too).",
+            f"files differ from the commit: {names}.",
+            "The pods read the commit: git commit and push them first (dvc push, too).",
         )
     remote = _remote(home)
     if not _git(home, "branch", "--remotes", "--contains", head, "--list", f"{remote}/*"):
         raise ConfigError(
-            f"the commit {head[:12]} is not on the git remote {remote}.", f"git push. {BY_HAND}"
+            f"the commit {head[:12]} is not on the git remote {remote}.", f"git push. {OTHER_DATA}"
         )
     return public_address(_git(home, "remote", "get-url", remote) or "", remote), head
 
 
 def check_pushed(home: Path) -> None:
-    """Ask the DVC remote whether it has what ``data.dvc`` names.
+    """Check that the DVC remote has all files of ``data.dvc``.
 
     Raises:
-        ConfigError: if it lacks something, or cannot be asked.
+        ConfigError: if files are missing, or the remote does not respond.
     """
     command = [sys.executable, "-m", "dvc", "status", "--cloud", "--json", POINTER]
-    said = f"no answer within {DVC_SECONDS} s"
+    message = f"no response within {DVC_SECONDS} s"
     try:
         done = subprocess.run(
             command,
@@ -91,26 +95,25 @@ def check_pushed(home: Path) -> None:
             check=False,
             timeout=DVC_SECONDS,
         )
-        said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        told = json.loads(done.stdout.strip().splitlines()[-1])
-        if not isinstance(told, dict):
+        message = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        states = json.loads(done.stdout.strip().splitlines()[-1])
+        if not isinstance(states, dict):
             raise ValueError
     except (ValueError, IndexError, RecursionError, subprocess.TimeoutExpired):
         raise ConfigError(
-            f"the DVC remote could not be asked: {said}",
+            f"the state of the DVC remote is unknown: {message}",
             "Check the remote and its credentials with: dvc status --cloud",
         ) from None
-    lacking = sorted(path for path, state in told.items() if state in ("new", "missing"))
-    if lacking:
+    missing = sorted(path for path, state in states.items() if state in ("new", "missing"))
+    if missing:
         raise ConfigError(
-            f"the DVC remote lacks {len(lacking)} of the files that {POINTER} names, "
-            f"{lacking[0]} is one.",
+            f"the DVC remote lacks {len(missing)} of the files in {POINTER}, e.g. {missing[0]}.",
             "dvc push, then submit again.",
         )
 
 
 def public_address(url: str, remote: str = "origin") -> str:
-    """A git address as pods may be told it: without a password, and never a folder of this machine.
+    """A git address for pods: without a password, and not a folder of this machine.
 
     >>> public_address("git@example.org:lab/dgunet.git")
     'ssh://git@example.org/lab/dgunet.git'
@@ -129,12 +132,12 @@ def public_address(url: str, remote: str = "origin") -> str:
             port = f":{parts.port}" if parts.port else ""
             return urlunsplit(parts._replace(netloc=f"{login}{parts.hostname}{port}"))
     raise ConfigError(
-        f"the git remote {remote} is {shorten(redact(url))}, which no pod can reach.", BY_HAND
+        f"the git remote {remote} is {shorten(redact(url))}, which no pod can reach.", OTHER_DATA
     )
 
 
 def _remote(home: Path) -> str:
-    """The remote that the branch follows, else ``origin``, else the only one."""
+    """The branch's upstream remote, else ``origin``, else the only one."""
     upstream = _git(home, "rev-parse", "--abbrev-ref", "--symbolic-full-name", "@{upstream}")
     names = (_git(home, "remote") or "").split()
     if upstream and (name := upstream.partition("/")[0]) in names:
@@ -143,23 +146,23 @@ def _remote(home: Path) -> str:
         return "origin"
     if len(names) == 1:
         return names[0]
-    told = ", ".join(names) or "there is none"
-    raise ConfigError(f"no git remote to name as the data's source ({told}).", BY_HAND)
+    known = ", ".join(names) or "there is none"
+    raise ConfigError(f"no git remote to use as the data source ({known}).", OTHER_DATA)
 
 
 def _own_remotes(home: Path) -> list[str]:
-    """DVC remotes that are folders of the repository itself: they travel with the commit."""
+    """DVC remotes that are folders of the repository: they are part of the commit."""
     config = configparser.ConfigParser(interpolation=None)
-    # What cannot be read is not as committed, and that is said.
+    # An unreadable file differs from the commit, which is reported.
     with suppress(configparser.Error, ConfigError, FileNotFoundError):
         config.read_string(read_text(home / ".dvc" / "config", kind=ConfigError))
     found = []
     for section in config.sections():
         url = config[section].get("url", "")
         if "remote" in section and url and "://" not in url:
-            place = (home / ".dvc" / url).resolve()
-            if place.is_relative_to(home.resolve()):
-                found.append(place.relative_to(home.resolve()).as_posix())
+            folder = (home / ".dvc" / url).resolve()
+            if folder.is_relative_to(home.resolve()):
+                found.append(folder.relative_to(home.resolve()).as_posix())
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a submission would do, as text: graph, pods, images, cache, GPU-hours. Asks nobody."""
+"""The plan of a submission as text: graph, pods, images, cache, GPU-hours."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from itertools import combinations
 from typing import Any
 
 from dgunet.config import parse_params
-from dgunet.kubeflow.pipeline.graph import Node, graph
+from dgunet.kubeflow.pipeline.graph import TaskNode, pipeline_graph
 from dgunet.kubeflow.submission.cost import PlannedTraining, trainings
 from dgunet.recipes.trainings import logged_rate
 
 HEADS = ("step", "cpu", "memory", "gpus", "shm", "timeout", "retries", "cached", "node selector")
 
 
-def plan(
+def submission_plan(
     document: Mapping[str, Any],
     pods: Mapping[str, Any],
     arguments: Mapping[str, Any],
@@ -22,16 +22,16 @@ def plan(
     version: str,
     tflops: float | None = None,
 ) -> str:
-    """The whole plan.
+    """The plan, made without network access.
 
     Args:
         document: the pipeline's IR.
         pods: its Kubernetes settings by executor.
         arguments: of the run.
-        version: the name under which the server would keep the IR.
-        tflops: that a GPU sustains; by default what the authors' GPUs did.
+        version: the name of the pipeline version on the server.
+        tflops: sustained TFLOP/s of a GPU; by default those of the authors' GPUs.
     """
-    root = graph(document)
+    root = pipeline_graph(document)
     executors = document["deploymentSpec"]["executors"]
     images = sorted({executor["container"]["image"] for executor in executors.values()})
     counts = {name: len(value) for name, value in arguments.items() if isinstance(value, list)}
@@ -45,7 +45,7 @@ def plan(
         "graph",
         *_branches(root.inner, counts, "  "),
         "",
-        "what a pod asks for",
+        "resources of each pod",
         *_table(_rows(root, executors, pods)),
         f"  GPUs at a time: at most {gpus_at_a_time(root, executors, counts)}",
         "",
@@ -55,14 +55,15 @@ def plan(
 
 
 def gpus_at_a_time(
-    root: Node, executors: Mapping[str, Any], counts: Mapping[str, int] | None = None
+    root: TaskNode, executors: Mapping[str, Any], counts: Mapping[str, int] | None = None
 ) -> int:
-    """The most GPUs that steps can hold together, which a quota has to allow.
+    """The largest number of GPUs in use at the same time, which the quota has to allow.
 
-    ``counts`` says how many iterations a loop over a parameter has.
+    Args:
+        counts: number of iterations of loops over a parameter, by the parameter's name.
     """
 
-    def need(node: Node) -> int:
+    def need(node: TaskNode) -> int:
         if node.kind == "step":
             return node.nodes * int(_resources(executors[node.executor]).get("gpus") or 0)
         inside = _most_together(node.inner, [need(inner) for inner in node.inner])
@@ -75,23 +76,23 @@ def gpus_at_a_time(
     return need(root)
 
 
-def _most_together(nodes: Sequence[Node], needs: Sequence[int]) -> int:
-    """The largest sum of needs over tasks of which none waits for another."""
+def _most_together(nodes: Sequence[TaskNode], needs: Sequence[int]) -> int:
+    """The largest sum of ``needs`` over tasks of which none waits for another."""
     before: dict[str, set[str]] = {}
-    for node in nodes:  # in an order in which nobody waits for a later one
+    for node in nodes:  # a node is after those that it waits for
         earlier = [before[name] for name in node.after if name in before]
         before[node.name] = set(node.after).union(*earlier)
-    wanting = [(node.name, need) for node, need in zip(nodes, needs, strict=True) if need]
+    with_need = [(node.name, need) for node, need in zip(nodes, needs, strict=True) if need]
     best = 0
-    for size in range(1, len(wanting) + 1):
-        for chosen in combinations(wanting, size):
-            names = {name for name, _ in chosen}
+    for size in range(1, len(with_need) + 1):
+        for group in combinations(with_need, size):
+            names = {name for name, _ in group}
             if not any(before[name] & names for name in names):
-                best = max(best, sum(need for _, need in chosen))
+                best = max(best, sum(need for _, need in group))
     return best
 
 
-def _branches(nodes: Sequence[Node], counts: Mapping[str, int], indent: str) -> list[str]:
+def _branches(nodes: Sequence[TaskNode], counts: Mapping[str, int], indent: str) -> list[str]:
     lines = []
     loops = {node.name: f"all {node.about}" for node in nodes if node.kind == "loop"}
     for node in nodes:
@@ -103,32 +104,33 @@ def _branches(nodes: Sequence[Node], counts: Mapping[str, int], indent: str) -> 
     return lines
 
 
-def _title(node: Node, counts: Mapping[str, int], loops: Mapping[str, str]) -> str:
+def _title(node: TaskNode, counts: Mapping[str, int], loops: Mapping[str, str]) -> str:
     if node.kind == "loop":
         count = f"{counts[node.about]} " if node.about in counts else ""
         return f"for each of {count}{node.about}, {node.limit or 'all'} at a time:"
     if node.kind == "condition":
         return f"if {node.about}:"
     if node.last:
-        return f"{node.name}  at the end, whatever happened"
+        return f"{node.name}  at the end, in any case"
     waits = [loops.get(name, name) for name in node.after]
     return node.name + (f"  (after {', '.join(waits)})" if waits else "")
 
 
 def _rows(
-    root: Node, executors: Mapping[str, Any], pods: Mapping[str, Any]
+    root: TaskNode, executors: Mapping[str, Any], pods: Mapping[str, Any]
 ) -> list[tuple[str, ...]]:
     rows: dict[str, tuple[str, ...]] = {}
     for node in root.walk():
         if node.kind != "step":
             continue
-        asks = _resources(executors[node.executor])
+        resources = _resources(executors[node.executor])
         pod = pods.get(node.executor, {})
         shm = [m.get("sizeLimit", "?") for m in pod.get("emptyDirMounts", ())]
         selector = pod.get("nodeSelector", {}).get("labels", {})
+        gpus = resources.get("gpus", "-")
         values = (
-            *(str(asks.get(key, "-")) for key in ("cpu", "memory")),
-            f"{node.nodes} x {asks.get('gpus', 0)}" if node.nodes > 1 else asks.get("gpus", "-"),
+            *(str(resources.get(key, "-")) for key in ("cpu", "memory")),
+            f"{node.nodes} x {resources.get('gpus', 0)}" if node.nodes > 1 else gpus,
             ", ".join(shm) or "-",
             f"{pod['activeDeadlineSeconds']} s" if "activeDeadlineSeconds" in pod else "-",
             str(node.retries),
@@ -140,11 +142,11 @@ def _rows(
 
 
 def _resources(executor: Mapping[str, Any]) -> dict[str, Any]:
-    told = executor["container"].get("resources", {})
-    accelerator = told.get("accelerator", {})
+    declared = executor["container"].get("resources", {})
+    accelerator = declared.get("accelerator", {})
     found = {
-        "cpu": told.get("resourceCpuLimit"),
-        "memory": told.get("resourceMemoryLimit"),
+        "cpu": declared.get("resourceCpuLimit"),
+        "memory": declared.get("resourceMemoryLimit"),
         "gpus": accelerator.get("resourceCount"),
     }
     return {key: value for key, value in found.items() if value}
@@ -160,7 +162,10 @@ def _table(rows: Sequence[Sequence[str]], heads: Sequence[str] = HEADS) -> list[
 
 
 def _cost(
-    found: Sequence[PlannedTraining], root: Node, executors: Mapping[str, Any], tflops: float | None
+    found: Sequence[PlannedTraining],
+    root: TaskNode,
+    executors: Mapping[str, Any],
+    tflops: float | None,
 ) -> list[str]:
     if not found:
         return ["training: none"]
@@ -180,12 +185,14 @@ def _cost(
         for each in found
     ]
     total = sum(each.gpu_hours(rate) for each in found)
-    source = "--tflops" if tflops else "what the authors' GPUs did by their log; --tflops for yours"
+    source = (
+        "--tflops" if tflops else "as the authors' training log implies; set yours with --tflops"
+    )
     return [
         "training",
         *_table(rows, ("network", "steps x batch x patch", "GPU-hours", "hours on GPUs")),
-        f"  {_hours(total)} GPU-hours in all, if a GPU sustains {rate / 1e12:.3g} TFLOP/s",
-        f"  ({source}) and the work divides evenly.",
+        f"  {_hours(total)} GPU-hours in total if a GPU sustains {rate / 1e12:.3g} TFLOP/s",
+        f"  ({source}) and the work is divided evenly.",
         "  Preparation, validation and evaluation are not counted.",
     ]
 

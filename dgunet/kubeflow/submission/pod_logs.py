@@ -1,4 +1,4 @@
-"""Logs of a run's pods, where the Kubernetes API can be asked with a kubeconfig or from inside."""
+"""Logs of a run's pods, read through the Kubernetes API with a kubeconfig or from a pod."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dgunet.system.errors import DgunetError
 NODE = "workflows.argoproj.io/node-name"
 RUN = "pipeline/runid"
 STEP = "system-container-impl"
-"""In the names of the pods that run steps; the others are Kubeflow's drivers."""
+"""Part of the names of pods that run steps; other pods are Kubeflow's drivers."""
 
 
 class NoClusterError(DgunetError):
-    """There is no way to the Kubernetes API here."""
+    """No configuration for the Kubernetes API was found."""
 
 
 def connect(context: str | None = None) -> Any:
@@ -31,17 +31,17 @@ def connect(context: str | None = None) -> Any:
         try:
             config.load_incluster_config()
         except config.ConfigException:
-            raise NoClusterError(f"no kubeconfig that works: {error}.") from error
+            raise NoClusterError(f"no valid kubeconfig: {error}.") from error
     return client.CoreV1Api()
 
 
-def logs(
+def read_logs(
     api: Any, namespace: str, run_id: str, step: str | None = None, *, timeout: int = 60
 ) -> Iterator[str]:
-    """Lines of all steps' pods of a run, or those of ``step``, with a head before each pod.
+    """Lines of the pods of a run's steps, or of ``step``, with a heading before each pod.
 
     Raises:
-        DgunetError: if the API refuses, or the run has no such pod any more.
+        DgunetError: if the API refuses or does not respond, or there is no such pod.
     """
     from kubernetes.client.exceptions import ApiException
     from urllib3.exceptions import HTTPError
@@ -50,19 +50,19 @@ def logs(
         found = api.list_namespaced_pod(
             namespace, label_selector=f"{RUN}={run_id}", _request_timeout=timeout
         ).items
-        pods = [pod for pod in found if STEP in pod.metadata.name and _is(pod, step)]
+        pods = [pod for pod in found if STEP in pod.metadata.name and _belongs_to(pod, step)]
         if not pods:
             raise DgunetError(
                 f"no pod of run {run_id}{f', step {step},' if step else ''} in {namespace}.",
-                "Pods go some time after the end (ending.ttl_success in the cluster file).",
+                "Pods are deleted some time after a run (ending.ttl_success in the cluster file).",
             )
         for pod in sorted(pods, key=lambda pod: pod.metadata.creation_timestamp):
             yield f"== {step_of(pod)}  {pod.metadata.name}  {pod.status.phase}"
             yield from _log(api, namespace, pod, timeout)
     except ApiException as error:
         raise DgunetError(
-            f"the Kubernetes API says {error.status} ({error.reason}) for namespace {namespace}.",
-            "Check --namespace, and that you may get pods and pods/log there.",
+            f"the Kubernetes API returned {error.status} ({error.reason}) for {namespace}.",
+            "Check --namespace and your permissions for pods and pods/log in it.",
         ) from error
     except HTTPError as error:
         raise DgunetError(
@@ -72,16 +72,16 @@ def logs(
 
 
 def step_of(pod: Any) -> str:
-    """The task that a pod runs, from the name that the workflow controller wrote on it.
+    """The task that a pod runs, from the workflow controller's annotation.
 
-    It is the path of the task's node; its last parts are ``<task>`` and ``executor``.
+    The annotation has the path of the task's node, which ends with ``<task>`` and ``executor``.
     """
     path = (pod.metadata.annotations or {}).get(NODE, pod.metadata.name).split(".")
     names = [part.partition("(")[0] for part in path]
     return str(next((name for name in reversed(names) if name != "executor"), pod.metadata.name))
 
 
-def _is(pod: Any, step: str | None) -> bool:
+def _belongs_to(pod: Any, step: str | None) -> bool:
     name = step_of(pod)
     return step is None or name == step or name.rpartition("-")[0] == step
 
@@ -94,7 +94,7 @@ def _log(api: Any, namespace: str, pod: Any, timeout: int) -> Iterator[str]:
             pod.metadata.name, namespace, container="main", _request_timeout=timeout
         )
     except ApiException as error:
-        if error.status != 400:  # 400: the container has not begun
+        if error.status != 400:  # 400: the container has not started
             raise
         yield f"(no log yet: {pod.status.phase})"
         return

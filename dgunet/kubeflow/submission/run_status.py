@@ -1,4 +1,4 @@
-"""A submitted run as the server tells it: states, errors, and the end of it on request."""
+"""State, errors and cancellation of a submitted run."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from dgunet.kubeflow.submission.server import NotThereError, Server, ServerError
 from dgunet.kubeflow.submission.submitting import run_url
 
 OVER = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
-"""States that a run does not leave any more."""
+"""Final states of a run."""
 
 DRIVERS = ("-driver", "executor")
 """Kubeflow's own tasks beside each step."""
 
 
 def read_run(server: Server, run_id: str) -> Any:
-    """The run as the API has it.
+    """The run, as returned by the API.
 
     Raises:
-        ServerError: if the server has no such run, or cannot be asked.
+        ServerError: if the server has no such run, refuses or does not respond.
     """
     try:
         return server.call("run", "get_run", run_id, doing=f"reading the run {run_id}")
     except NotThereError as error:
         raise NotThereError(
-            f"{server.access.host} has no run {run_id}.", "Its id is the end of the run's URL."
+            f"{server.access.host} has no run {run_id}.", "The id of a run is the end of its URL."
         ) from error
 
 
 def status_text(server: Server, run_id: str) -> str:
-    """The run, and a line for every task that has begun."""
+    """The run, with a line for every task that has started."""
     run = read_run(server, run_id)
+    duration = _duration(run.created_at, run.finished_at)
     lines = [
-        f"{run.display_name}  {run.state or 'PENDING'}  {_took(run.created_at, run.finished_at)}",
+        f"{run.display_name}  {run.state or 'PENDING'}  {duration}",
         f"  {run_url(server, run_id)}",
         *_table(_tasks(run)),
         *_errors(run),
@@ -43,17 +44,17 @@ def status_text(server: Server, run_id: str) -> str:
 
 
 def errors_text(server: Server, run_id: str, step: str | None = None) -> str:
-    """What the API knows of failures: it keeps messages, not the pods' logs."""
+    """The error messages of a run; the API has no logs of pods."""
     run = read_run(server, run_id)
     lines = _errors(run, step) or ["no task has an error message"]
     return "\n".join([f"{run.display_name}  {run.state or 'PENDING'}", *lines])
 
 
-def cancel(server: Server, run_id: str) -> str:
-    """Terminate a run; returns what happened.
+def cancel_run(server: Server, run_id: str) -> str:
+    """Terminate a run; returns a message for the user.
 
     Raises:
-        ServerError: if the run is over, unknown, or the server refuses.
+        ServerError: if the run is unknown or has ended, or the server refuses.
     """
     run = read_run(server, run_id)
     if run.state in OVER:
@@ -66,22 +67,22 @@ def cancel(server: Server, run_id: str) -> str:
 
 
 def pods_of(run: Any, step: str | None = None) -> dict[str, str]:
-    """Names of the pods of a run's tasks by task, as far as the API tells them."""
+    """Task names by pod name, for the pods that the API reports."""
     found: dict[str, str] = {}
     for task in _tasks(run):
         names = [child.pod_name for child in task.child_tasks or ()] + [task.pod_name]
-        if step is None or _is(task, step):
+        if step is None or _belongs_to(task, step):
             found |= {name: task.display_name for name in names if name}
     return found
 
 
 def _tasks(run: Any) -> list[Any]:
     details = (run.run_details.task_details if run.run_details else None) or []
-    begun = [task for task in details if not str(task.display_name).endswith(DRIVERS)]
-    return sorted(begun, key=lambda task: task.start_time or datetime.max.replace(tzinfo=UTC))
+    started = [task for task in details if not str(task.display_name).endswith(DRIVERS)]
+    return sorted(started, key=lambda task: task.start_time or datetime.max.replace(tzinfo=UTC))
 
 
-def _is(task: Any, step: str) -> bool:
+def _belongs_to(task: Any, step: str) -> bool:
     name = str(task.display_name)
     return name == step or name.rpartition("-")[0] == step
 
@@ -89,7 +90,7 @@ def _is(task: Any, step: str) -> bool:
 def _errors(run: Any, step: str | None = None) -> list[str]:
     lines = [f"  error: {_line(run.error.message)}"] if run.error and run.error.message else []
     for task in _tasks(run):
-        if task.error and task.error.message and (step is None or _is(task, step)):
+        if task.error and task.error.message and (step is None or _belongs_to(task, step)):
             lines.append(f"  {task.display_name}: {_line(task.error.message)}")
     return lines
 
@@ -102,13 +103,13 @@ def _table(tasks: Sequence[Any]) -> list[str]:
     width = max((len(str(task.display_name)) for task in tasks), default=0)
     return [
         f"  {task.display_name!s:{width}}  {task.state or 'PENDING':9}  "
-        f"{_took(task.start_time, task.end_time)}"
+        f"{_duration(task.start_time, task.end_time)}"
         for task in tasks
     ]
 
 
-def _took(start: datetime | None, end: datetime | None) -> str:
-    if start is None or start.year < 1971:  # the API's way to say never
+def _duration(start: datetime | None, end: datetime | None) -> str:
+    if start is None or start.year < 1971:  # how the API represents an unset time
         return ""
     over = end is not None and end.year > 1970
     seconds = int(((end if over and end else datetime.now(UTC)) - start).total_seconds())

@@ -1,4 +1,4 @@
-"""A Kubeflow Pipelines server: how to get in, and its refusals as one line with the hint."""
+"""Client of a Kubeflow Pipelines server: credentials, requests, and errors with a hint."""
 
 from __future__ import annotations
 
@@ -19,40 +19,45 @@ from dgunet.system.address import Address, redact
 from dgunet.system.errors import ConfigError, DgunetError
 from dgunet.system.reading import read_text, shorten
 
-TOKEN = environment.KFP_TOKEN.name
-COOKIE = environment.KFP_COOKIE.name
-HOST = environment.KFP_ENDPOINT.name
-"""kfp's own."""
+TOKEN = "DGUNET_KFP_TOKEN"
+COOKIE = "DGUNET_KFP_COOKIE"
+HOST = "KF_PIPELINES_ENDPOINT"
+UI_HOST = "KF_PIPELINES_UI_ENDPOINT"
+"""Variables of kfp: the addresses of API and user interface."""
 
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 SECRET_BYTES = 64 << 10
-"""A token or cookie is at most this long."""
+"""Longest token or cookie."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class ServerError(DgunetError):
-    """A pipelines server was not reached, refused, or failed."""
+    """A pipelines server is unreachable, refused a request, or failed."""
 
 
 class NotThereError(ServerError):
-    """The server knows no such thing (404)."""
+    """The server has no such object (404)."""
 
 
 class CollisionError(ServerError):
-    """The server has something of that name already (409)."""
+    """The server already has an object of that name (409)."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where the server is and who asks. Secrets are never printed.
+    """Address of a server and credentials; secrets are not part of the representation.
 
-    Args:
+    Attributes:
         host: address, with the path where Kubeflow puts the API behind its gateway
             (``https://kubeflow.example.org/pipeline``).
-        namespace: of the user, on a server for several users.
-        timeout: seconds that an answer may take.
-        ca_file: certificates of the server's own authority.
+        namespace: of the user, on a multi-user server.
+        timeout: seconds to wait for a response.
+        ui_host: address of the user interface; "" if it is ``host``.
+        ca_file: CA certificates of the server.
+        token: bearer token; "" for none.
+        cookie: session cookie; "" for none.
+        token_path: file with the pod's own token, which the kubelet renews.
     """
 
     host: str
@@ -63,16 +68,15 @@ class Access:
     token: str = field(default="", repr=False)
     cookie: str = field(default="", repr=False)
     token_path: Path | None = None
-    """The pod's own token, which the kubelet renews."""
 
     @property
     def page(self) -> str:
-        """Where a browser looks."""
+        """Address of the user interface."""
         return self.ui_host or self.host
 
     @property
-    def how(self) -> str:
-        """The way in, for messages."""
+    def credentials(self) -> str:
+        """The kind of credentials, for messages."""
         if self.token:
             return f"the token of {TOKEN} or --token-file"
         if self.cookie:
@@ -89,11 +93,11 @@ def find_access(
     cookie_file: Path | None = None,
     ca_file: Path | None = None,
 ) -> Access:
-    """Options first, then the environment, then what a pod of the cluster has by itself.
+    """Address and credentials from options, else the environment, else the pod's own.
 
     Raises:
-        ConfigError: if no host is known, a file cannot be read, or a token would go over the
-            network in the open.
+        ConfigError: if the host is unknown, a file is unreadable, or credentials would be sent
+            over the network unencrypted.
     """
     own = environment.KFP_TOKEN_PATH.get()
     inside = own.is_file()
@@ -104,18 +108,18 @@ def find_access(
         address = f"https://{address}"
     if Address(address).has_secret:
         raise ConfigError(
-            f"the address {address} holds a password.", f"Give {TOKEN} or {COOKIE} in its place."
+            f"the address {address} contains a password.", f"Use {TOKEN} or {COOKIE} instead."
         )
     token = _secret(token_file, environment.KFP_TOKEN.get())
     cookie = _secret(cookie_file, environment.KFP_COOKIE.get())
     if token and cookie:
-        raise ConfigError("a token and a cookie are given.", f"Unset {TOKEN} or {COOKIE}.")
+        raise ConfigError("both a token and a cookie are given.", f"Unset {TOKEN} or {COOKIE}.")
     parts = _parts(address)
     host_name = parts.hostname or ""
     outside = host_name not in LOOPBACK and not host_name.endswith(".cluster.local")
     if (token or cookie) and parts.scheme == "http" and outside:
         raise ConfigError(
-            f"{address} would get the credentials in the open.", "Use https, or a port-forward."
+            f"credentials for {address} would be sent unencrypted.", "Use https or a port-forward."
         )
     return Access(
         address,
@@ -135,12 +139,13 @@ def _parts(address: str) -> SplitResult:
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             return parts
     raise ConfigError(
-        f"--host {shorten(redact(address))} is no address.", "Like https://kubeflow.example.org"
+        f"--host {shorten(redact(address))} is not an address.",
+        "Example: https://kubeflow.example.org",
     )
 
 
 def _secret(file: Path | None, otherwise: str) -> str:
-    """A token or cookie, from a file or from what the environment says."""
+    """A token or cookie from a file, else from the environment (``otherwise``)."""
     origin, text = "the environment", otherwise
     if file is not None:
         origin = str(file)
@@ -151,23 +156,24 @@ def _secret(file: Path | None, otherwise: str) -> str:
     text = text.strip()
     if not text.isascii() or not text.isprintable():
         raise ConfigError(
-            f"the token or cookie of {origin} is no line of ASCII characters.", "Copy it again."
+            f"the token or cookie of {origin} is not one line of ASCII characters.",
+            "Copy it again.",
         )
     return text
 
 
 class Server:
-    """The generated client of the v2beta1 API, with time limits and errors that say the hint.
+    """The generated client of the v2beta1 API, with time limits and one-line errors.
 
-    Not `kfp.Client`: that one tries a silent server five times, prints tracebacks, and keeps the
-    namespace of the last call in the home folder.
+    `kfp.Client` is not used: it repeats requests to an unresponsive server five times, prints
+    tracebacks, and stores the namespace of the last call in the home folder.
     """
 
     def __init__(self, access: Access) -> None:
         self.access = access
         settings = kfp_server_api.Configuration(host=access.host)
         settings.ssl_ca_cert = str(access.ca_file) if access.ca_file else None
-        # Nothing is sent twice: a run that was started before its answer got lost would run twice.
+        # No retries: if the response to a started run is lost, a retry would start a second run.
         settings.retries = False
         if access.token:
             settings.api_key["authorization"] = access.token
@@ -184,7 +190,7 @@ class Server:
         """One request, such as ``call("run", "get_run", id, doing="reading the run")``.
 
         Raises:
-            ServerError: one line: what was not possible, why, and the hint.
+            ServerError: with the failed action, the reason and a hint.
         """
         service = self._apis.get(api)
         if service is None:
@@ -193,95 +199,99 @@ class Server:
             service = self._apis[api] = kind(self._client)
         request = getattr(service, f"{api}_service_{verb}", None) or getattr(service, verb)
         named = {name: value for name, value in named.items() if value not in (None, "")}
-        with _explained(self.access, doing):
+        with _server_errors(self.access, doing):
             try:
-                answer = request(*values, _request_timeout=self.access.timeout, **named)
+                response = request(*values, _request_timeout=self.access.timeout, **named)
             except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-                # How the client fails over JSON that is not what the API has.
-                raise _Foreign(f"what is not understood ({type(error).__name__})") from error
+                # The client raises these for JSON that does not match the API.
+                raise _UnexpectedResponse(
+                    f"an invalid response ({type(error).__name__})"
+                ) from error
             kind = self._client.last_response.getheader("content-type") or ""
             if "json" not in kind:
-                raise _Foreign(kind or "nothing")
-        return answer
+                raise _UnexpectedResponse(kind or "an empty response")
+        return response
 
 
-class _Foreign(Exception):
-    """An answer that is not JSON: a login page, another service."""
+class _UnexpectedResponse(Exception):
+    """A response that is not the API's: a login page, or another service."""
 
 
 @contextmanager
-def _explained(access: Access, doing: str) -> Iterator[None]:
+def _server_errors(access: Access, doing: str) -> Iterator[None]:
     try:
         yield
     except kfp_server_api.ApiException as error:
         raise _refusal(access, doing, error) from error
-    except _Foreign as error:
+    except _UnexpectedResponse as error:
         raise ServerError(
-            f"{doing}: {access.host} answers with {error}, as no pipelines API does.",
-            _behind_a_gateway(access),
+            f"{doing}: {access.host} responds with {error}; it is not a pipelines API.",
+            _gateway_hint(access),
         ) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise _unreached(access, doing, error) from error
 
 
 def _refusal(access: Access, doing: str, error: kfp_server_api.ApiException) -> ServerError:
-    status, said = error.status, _words(error)
-    told = f"{doing}: {access.host} says {status} ({said})."
+    status, reason = error.status, _reason(error)
+    message = f"{doing}: {access.host} returned {status} ({reason})."
     if status == 0:
         return ServerError(
-            f"{doing}: no trusted connection to {access.host} ({said}).",
-            "Name your authority's certificates with --ca-file.",
+            f"{doing}: no trusted connection to {access.host} ({reason}).",
+            "Give the server's CA certificates with --ca-file.",
         )
     if status in (301, 302, 303, 307, 308):
-        return ServerError(told, _behind_a_gateway(access))
+        return ServerError(message, _gateway_hint(access))
     if status == 401:
-        return ServerError(told, f"Renew it: {access.how} is not, or no longer, accepted.")
+        return ServerError(message, f"Renew it: {access.credentials} is not accepted (any more).")
     if status == 403:
-        place = f"namespace {access.namespace}" if access.namespace else "no --namespace"
-        return ServerError(told, f"{access.how}, {place}: ask for the right to do this there.")
+        scope = f"namespace {access.namespace}" if access.namespace else "no --namespace"
+        return ServerError(message, f"Ask for permission ({access.credentials}, {scope}).")
     if status == 404:
-        return NotThereError(told, "Check the name or id, and that --host is the pipelines API.")
+        return NotThereError(
+            message, "Check the name or id, and that --host is the address of the pipelines API."
+        )
     if status == 409:
-        return CollisionError(told, "Choose another name.")
+        return CollisionError(message, "Choose another name.")
     if status >= 500:
         return ServerError(
-            told, "The fault is the server's: try again, or read the log of its ml-pipeline pod."
+            message, "The server failed: try again, or read the log of its ml-pipeline pod."
         )
-    return ServerError(told)
+    return ServerError(message)
 
 
 def _unreached(access: Access, doing: str, error: BaseException) -> ServerError:
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return ServerError(
-            f"{doing}: no answer from {access.host} within {access.timeout} s.",
-            "It may have done it all the same: look before you try again, with a longer --timeout.",
+            f"{doing}: no response from {access.host} within {access.timeout} s.",
+            "The request may have succeeded: check before you try again with a longer --timeout.",
         )
     if isinstance(error, urllib3.exceptions.SSLError):
         return ServerError(
             f"{doing}: no trusted connection to {access.host} ({' '.join(str(error).split())}).",
-            "Name your authority's certificates with --ca-file.",
+            "Give the server's CA certificates with --ca-file.",
         )
     why = " ".join(str(error).split()).rpartition(": ")[2]
     return ServerError(
         f"{doing}: {access.host} cannot be reached ({why}).",
-        "Check --host, and that a port-forward or VPN is up.",
+        "Check --host, and whether the port-forward or VPN is up.",
     )
 
 
-def _behind_a_gateway(access: Access) -> str:
+def _gateway_hint(access: Access) -> str:
     return (
-        f"Is it a login page? ({access.how}.) Behind Kubeflow's gateway the address ends "
-        "in /pipeline."
+        f"If it is a login page, check the credentials ({access.credentials}). Behind Kubeflow's "
+        "gateway the address ends in /pipeline."
     )
 
 
-def _words(error: kfp_server_api.ApiException) -> str:
-    """What the server says, in one short line."""
+def _reason(error: kfp_server_api.ApiException) -> str:
+    """The server's message in one short line."""
     body = error.body or ""
     text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
     try:
-        told = json.loads(text)
-        text = str(told.get("message") or told.get("error") or text)
+        content = json.loads(text)
+        text = str(content.get("message") or content.get("error") or text)
     except (ValueError, AttributeError, RecursionError):
         text = str(error.reason or "") if text.lstrip().startswith("<") or not text else text
     line = " ".join((text or str(error.reason)).split())

@@ -1,4 +1,4 @@
-"""A compiled pipeline to a server: version, experiment, run. What is there already is used."""
+"""Submits a compiled pipeline: creates version, experiment and run, or uses existing ones."""
 
 from __future__ import annotations
 
@@ -22,17 +22,28 @@ EXAMPLE = "sha256:" + "0" * 64
 
 @dataclass(frozen=True)
 class Submitted:
-    """A run that the server took."""
+    """A started run."""
 
     run_id: str
     url: str
+    pipeline: str
     version: str
     uploaded: bool
-    """Whether the version is new to the server."""
+    """Whether the version was uploaded; False if the server had it already."""
     experiment: str
 
+    def summary(self) -> str:
+        """The run in a few lines, with the command that follows it."""
+        uploaded = "uploaded" if self.uploaded else "exists already"
+        return (
+            f"version  {self.version} of {self.pipeline}, {uploaded}\n"
+            f"run      {self.run_id}, experiment {self.experiment}\n"
+            f"url      {self.url}\n"
+            f"follow   dgunet pipeline status {self.run_id}"
+        )
 
-def submit(
+
+def submit_run(
     server: Server,
     text: str,
     arguments: Mapping[str, Any],
@@ -48,13 +59,13 @@ def submit(
         text: the IR.
         arguments: see `dgunet.kubeflow.pipeline.arguments`.
         pipeline: the pipeline's name on the server.
-        run_name: what the run is called there.
-        cluster: whose service account the run uses.
-        experiment: made if it is not there.
+        run_name: the name of the run on the server.
+        cluster: its service account runs the pods.
+        experiment: created if it does not exist.
 
     Raises:
-        ConfigError: if the image is still the example's.
-        ServerError: with the hint, if the server is not reached, refuses or fails.
+        ConfigError: if the image is that of the example.
+        ServerError: if the server is unreachable, refuses or fails.
     """
     check_image(cluster)
     check_server(server)
@@ -72,11 +83,12 @@ def submit(
         service_account=cluster.service_account,
     )
     run = server.call("run", "create_run", body, doing="starting the run")
-    return Submitted(run.run_id, run_url(server, run.run_id), version, uploaded, experiment)
+    url = run_url(server, run.run_id)
+    return Submitted(run.run_id, url, pipeline, version, uploaded, experiment)
 
 
 def check_image(cluster: Cluster) -> None:
-    """Refuse the image of the documented example.
+    """Refuse the placeholder image of ``pipelines/cluster.yaml``.
 
     Raises:
         ConfigError: naming the field.
@@ -84,20 +96,20 @@ def check_image(cluster: Cluster) -> None:
     if cluster.digest == EXAMPLE:
         raise ConfigError(
             f"image {cluster.image!r} is the example's.",
-            "Push yours (make image, docker push) and write its digest into the cluster file.",
+            "Build and push your image (make image, docker push), and set image to its digest.",
         )
 
 
 def check_server(server: Server) -> None:
-    """See that a pipelines API answers, and whether it wants a namespace.
+    """Check that a pipelines API responds, and that a multi-user server gets a namespace.
 
     Raises:
-        ServerError: if not, or if it serves several users and none is named.
+        ServerError: if it does not respond, or the namespace is missing.
     """
-    health = server.call("healthz", "get_healthz", doing="looking for the server")
+    health = server.call("healthz", "get_healthz", doing="checking the server")
     if health.multi_user and not server.access.namespace:
         raise ServerError(
-            f"{server.access.host} serves several users.", "Name your profile: --namespace NAME."
+            f"{server.access.host} is a multi-user server.", "Give your profile: --namespace NAME."
         )
 
 
@@ -113,9 +125,9 @@ def _named(name: str) -> str:
 
 
 def _pipeline(server: Server, name: str) -> str:
-    place = {"namespace": server.access.namespace}
+    scope = {"namespace": server.access.namespace}
     doing = f"looking for the pipeline {name}"
-    found = server.call("pipeline", "list_pipelines", filter=_named(name), doing=doing, **place)
+    found = server.call("pipeline", "list_pipelines", filter=_named(name), doing=doing, **scope)
     if found.pipelines:
         return str(found.pipelines[0].pipeline_id)
     body = kfp_server_api.V2beta1Pipeline(
@@ -125,17 +137,19 @@ def _pipeline(server: Server, name: str) -> str:
         namespace=server.access.namespace or None,
     )
     try:
-        made = server.call("pipeline", "create_pipeline", body, doing=f"making the pipeline {name}")
+        made = server.call(
+            "pipeline", "create_pipeline", body, doing=f"creating the pipeline {name}"
+        )
     except CollisionError as error:
         raise CollisionError(
-            f"{server.access.host} has a pipeline {name} that it does not show here.",
-            "It is somebody else's: choose another name with --pipeline-name.",
+            f"{server.access.host} has a pipeline {name} that is not visible to you.",
+            "It belongs to someone else: choose another name with --pipeline-name.",
         ) from error
     return str(made.pipeline_id)
 
 
 def _version(server: Server, pipeline_id: str, version: str, text: str) -> tuple[str, bool]:
-    """The id of the version with this content, and whether it had to be uploaded."""
+    """The id of the version with this content, and whether it was uploaded."""
     if found := _find_version(server, pipeline_id, version):
         return found, False
     with TemporaryDirectory() as folder:
@@ -151,7 +165,9 @@ def _version(server: Server, pipeline_id: str, version: str, text: str) -> tuple
                 doing=f"uploading version {version}",
             )
         except CollisionError:
-            found = _find_version(server, pipeline_id, version)  # somebody was faster
+            found = _find_version(
+                server, pipeline_id, version
+            )  # uploaded by someone else meanwhile
             if found is None:
                 raise
             return found, False
@@ -171,14 +187,14 @@ def _find_version(server: Server, pipeline_id: str, version: str) -> str | None:
 
 
 def _experiment(server: Server, name: str) -> str:
-    place = {"namespace": server.access.namespace}
-    look = {"filter": _named(name), "doing": f"looking for the experiment {name}"} | place
+    scope = {"namespace": server.access.namespace}
+    look = {"filter": _named(name), "doing": f"looking for the experiment {name}"} | scope
     found = server.call("experiment", "list_experiments", **look).experiments
     if not found:
         body = kfp_server_api.V2beta1Experiment(
             display_name=name, namespace=server.access.namespace or None
         )
-        doing = f"making the experiment {name}"
+        doing = f"creating the experiment {name}"
         try:
             return str(
                 server.call("experiment", "create_experiment", body, doing=doing).experiment_id
@@ -189,6 +205,7 @@ def _experiment(server: Server, name: str) -> str:
                 raise
     if found[0].storage_state == "ARCHIVED":
         raise ServerError(
-            f"the experiment {name} is archived.", "Restore it there, or name another: --experiment"
+            f"the experiment {name} is archived.",
+            "Restore it, or give another one with --experiment.",
         )
     return str(found[0].experiment_id)

@@ -1,4 +1,4 @@
-"""The Kubernetes calls of a training over several nodes; what a server refuses, in one line."""
+"""Kubernetes API calls of a training over several nodes; a refusal becomes a one-line error."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from dgunet.kubeflow.trainer.trainjob import GROUP, NODE, PLURAL, VERSION, dropped
+from dgunet.kubeflow.trainer.trainjob import GROUP, NODE, PLURAL, VERSION, dropped_fields
 from dgunet.system.errors import DgunetError
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-OF_JOB = "jobset.sigs.k8s.io/jobset-name"
-"""The label by which pods and Jobs of a TrainJob are found; Trainer calls its JobSet alike."""
+JOBSET_LABEL = "jobset.sigs.k8s.io/jobset-name"
+"""Label of a TrainJob's pods and Jobs; the JobSet has the name of the TrainJob."""
 
 TIMEOUT = (5, 30)
-"""Seconds to connect, and between two parts of an answer."""
+"""Seconds to connect, and to wait for the next part of a response."""
 
 DEPLOY = "deploy/README.md"
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 
 
 class ClusterError(DgunetError):
-    """The cluster refused what a training over several nodes needs."""
+    """The cluster refused a request of a training over several nodes."""
 
 
 class UnreachableError(ClusterError):
-    """The API server gave no answer for a long time; what runs there may run on."""
+    """The API server did not respond for a long time; jobs there may still be running."""
 
 
-class Jobs:
-    """TrainJobs of one namespace.
+class TrainJobs:
+    """The TrainJobs of one namespace.
 
     Args:
-        api: how to reach the API server.
-        patience: seconds in which an API server that does not answer is asked again.
+        api: client of the API server.
+        patience: seconds for which a request is repeated while the API server does not respond.
     """
 
     def __init__(self, api: client.ApiClient, namespace: str, patience: float = 300) -> None:
@@ -51,11 +51,11 @@ class Jobs:
         self._batch = client.BatchV1Api(api)
 
     @classmethod
-    def here(cls) -> Jobs:
-        """Of the namespace that this pod, or the current context of kubectl, is in.
+    def here(cls) -> TrainJobs:
+        """The TrainJobs of this pod's namespace, or of the current kubectl context's.
 
         Raises:
-            ClusterError: if neither is there.
+            ClusterError: if there is neither.
         """
         try:
             config.load_incluster_config()
@@ -69,31 +69,30 @@ class Jobs:
             _, active = config.list_kube_config_contexts()
         except config.ConfigException as error:
             raise ClusterError(
-                "training over several nodes needs a Kubernetes cluster, and there is none: "
+                "training over several nodes needs a Kubernetes cluster; none found: "
                 f"{_line(error)}.",
-                "Run the pipeline on a cluster, or leave out trainer: in the cluster file.",
+                "Run the pipeline on a cluster, or remove trainer: from the cluster file.",
             ) from error
         return cls(client.ApiClient(), active["context"].get("namespace", "default"))
 
     def check_runtime(self, name: str) -> None:
-        """Refuse a ClusterTrainingRuntime that is not there, unless reading it is forbidden.
+        """Refuse a ClusterTrainingRuntime that does not exist; without permission to read, accept.
 
         Raises:
-            ClusterError: naming those that are there.
+            ClusterError: naming the existing ones.
         """
         kind = (GROUP, VERSION, "clustertrainingruntimes")
-        ask = self._objects
+        read = self._objects.get_cluster_custom_object
         try:
-            self._ask(lambda: ask.get_cluster_custom_object(*kind, name, _request_timeout=TIMEOUT))
+            self._request(lambda: read(*kind, name, _request_timeout=TIMEOUT))
         except ApiException as error:
             if error.status == 403:
                 return
             if error.status != 404:
                 raise self._refused(error, f"to read the training runtime {name}") from error
-            there = self._runtimes()
             raise ClusterError(
-                f"the cluster has no ClusterTrainingRuntime {name!r}; it has {there}.",
-                f"kubectl apply -f deploy/runtime.yaml, or name another as trainer.runtime "
+                f"the cluster has no ClusterTrainingRuntime {name!r}; it has {self._runtimes()}.",
+                f"kubectl apply -f deploy/runtime.yaml, or set trainer.runtime to another one "
                 f"({DEPLOY}).",
             ) from error
 
@@ -106,14 +105,14 @@ class Jobs:
         return ", ".join(sorted(one["metadata"]["name"] for one in found["items"])) or "none"
 
     def create(self, job: dict[str, Any]) -> dict[str, Any] | None:
-        """Create ``job``; None if one of its name is there already.
+        """Create ``job``; returns the stored object, None if a job of this name exists.
 
         Raises:
-            ClusterError: if it is refused, or a field of it was dropped; then it is gone again.
+            ClusterError: if it is refused, or the server dropped fields; the job is then deleted.
         """
         kind = (GROUP, VERSION, self.namespace, PLURAL)
         try:
-            made: dict[str, Any] = self._ask(
+            stored: dict[str, Any] = self._request(
                 lambda: self._objects.create_namespaced_custom_object(
                     *kind, job, field_validation="Strict", _request_timeout=TIMEOUT
                 )
@@ -124,24 +123,24 @@ class Jobs:
             raise self._refused(
                 error, f"to create the TrainJob {job['metadata']['name']}"
             ) from error
-        if gone := dropped(job, made):
+        if missing := dropped_fields(job, stored):
             self.delete(job["metadata"]["name"])
             raise ClusterError(
-                f"the cluster dropped what was asked for, so nothing was started: "
-                f"{', '.join(gone[:8])}.",
-                f"Its Kubeflow Trainer knows other fields; 2.2 or later is needed ({DEPLOY}).",
+                f"the cluster dropped fields of the TrainJob, so nothing was started: "
+                f"{', '.join(missing[:8])}.",
+                f"Its Kubeflow Trainer has other fields; 2.2 or later is required ({DEPLOY}).",
             )
-        return made
+        return stored
 
     def find(self, name: str) -> dict[str, Any] | None:
-        """The job as it is now; None if there is none.
+        """The current state of the job; None if it does not exist.
 
         Raises:
-            ClusterError: if it may not be read.
+            ClusterError: without permission to read it.
         """
         kind = (GROUP, VERSION, self.namespace, PLURAL, name)
         try:
-            found: dict[str, Any] = self._ask(
+            found: dict[str, Any] = self._request(
                 lambda: self._objects.get_namespaced_custom_object(*kind, _request_timeout=TIMEOUT)
             )
         except ApiException as error:
@@ -151,14 +150,14 @@ class Jobs:
         return found
 
     def delete(self, name: str) -> None:
-        """Remove the job with its pods, which are told to stop; none is well too.
+        """Delete the job and its pods, which receive SIGTERM; no error if it does not exist.
 
         Raises:
-            ClusterError: if it may not be removed.
+            ClusterError: without permission to delete it.
         """
         kind = (GROUP, VERSION, self.namespace, PLURAL, name)
         try:
-            self._ask(
+            self._request(
                 lambda: self._objects.delete_namespaced_custom_object(
                     *kind, propagation_policy="Foreground", _request_timeout=TIMEOUT
                 )
@@ -168,18 +167,22 @@ class Jobs:
                 raise self._refused(error, f"to delete the TrainJob {name}") from error
 
     def pods(self, name: str) -> list[dict[str, Any]]:
-        """The job's pods, as the server writes them."""
-        return self._list(self._core.list_namespaced_pod, f"pods of {name}", f"{OF_JOB}={name}")
+        """The job's pods in the spelling of the API."""
+        return self._list(
+            self._core.list_namespaced_pod, f"pods of {name}", f"{JOBSET_LABEL}={name}"
+        )
 
     def jobs(self, name: str) -> list[dict[str, Any]]:
-        """The Jobs behind it, whose conditions say why they failed when the pods are gone."""
-        return self._list(self._batch.list_namespaced_job, f"Jobs of {name}", f"{OF_JOB}={name}")
+        """Its Kubernetes Jobs; their conditions have the reason of a failure even without pods."""
+        return self._list(
+            self._batch.list_namespaced_job, f"Jobs of {name}", f"{JOBSET_LABEL}={name}"
+        )
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """What the cluster says about making the job's pods."""
-        chosen = f"involvedObject.name={name}-{NODE}-0,involvedObject.kind=Job"
+        """Events about the creation of the job's pods."""
+        selector = f"involvedObject.name={name}-{NODE}-0,involvedObject.kind=Job"
         call = self._core.list_namespaced_event
-        return self._list(call, f"events of {name}", field_selector=chosen)
+        return self._list(call, f"events of {name}", field_selector=selector)
 
     def _list(
         self, call: Any, what: str, label_selector: str | None = None, **more: Any
@@ -187,18 +190,18 @@ class Jobs:
         if label_selector:
             more["label_selector"] = label_selector
         try:
-            found = self._ask(lambda: call(self.namespace, _request_timeout=TIMEOUT, **more))
+            found = self._request(lambda: call(self.namespace, _request_timeout=TIMEOUT, **more))
         except ApiException as error:
             raise self._refused(error, f"to list {what}") from error
         items: list[dict[str, Any]] = self._api.sanitize_for_serialization(found.items)
         return items
 
     def lines(self, pod: str, since: str | None) -> Iterator[tuple[str, str]]:
-        """A pod's log as it is written: time and line, from ``since`` on, to the pod's end."""
+        """Follow a pod's log from ``since`` to the end of the pod: time and text of each line."""
         query = [("follow", "true"), ("timestamps", "true"), ("container", NODE)]
         query += [("sinceTime", since)] if since else []
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
-        answer = self._api.call_api(
+        response = self._api.call_api(
             path,
             "GET",
             query_params=query,
@@ -208,16 +211,16 @@ class Jobs:
         )[0]
         rest = b""
         try:
-            for part in answer.stream(amt=None, decode_content=True):
-                *whole, rest = (rest + part).split(b"\n")
-                for line in whole:
+            for part in response.stream(amt=None, decode_content=True):
+                *lines, rest = (rest + part).split(b"\n")
+                for line in lines:
                     when, _, text = line.decode(errors="replace").partition(" ")
                     yield when, text
         finally:
-            answer.release_conn()
+            response.release_conn()
 
     def owners(self, pod: str) -> list[dict[str, Any]]:
-        """What owns ``pod``: the pipeline's workflow, which takes the job along when it goes."""
+        """Owner references of ``pod``: the pipeline's workflow; with it the job is deleted."""
         try:
             found = self._core.read_namespaced_pod(pod, self.namespace, _request_timeout=TIMEOUT)
         except (ApiException, HTTPError):
@@ -226,8 +229,8 @@ class Jobs:
         names = ("apiVersion", "kind", "name", "uid")
         return [{name: each[name] for name in names} for each in references]
 
-    def _ask(self, call: Callable[[], Answer]) -> Answer:
-        """``call``, again and again while the server is away or busy."""
+    def _request(self, call: Callable[[], Response]) -> Response:
+        """The result of ``call``, repeated while the server is unreachable or overloaded."""
         end, wait = time.monotonic() + self.patience, 1.0
         while True:
             try:
@@ -235,36 +238,36 @@ class Jobs:
             except ApiException as error:
                 if error.status and error.status < 500 and error.status != 429:
                     raise
-                told = f"{error.status} {_message(error)}"
+                message = f"{error.status} {_message(error)}"
                 cause: Exception = error
             except HTTPError as error:
-                told, cause = _line(error), error
+                message, cause = _line(error), error
             if time.monotonic() + wait > end:
                 raise UnreachableError(
-                    f"the Kubernetes API does not answer: {told}.",
-                    "Look at the cluster; a retried step finds the job that is there.",
+                    f"the Kubernetes API does not respond: {message}.",
+                    "Check the cluster; a retried step continues with the existing job.",
                 ) from cause
             time.sleep(wait)
             wait = min(wait * 2, 15)
 
-    def _refused(self, error: ApiException, what: str) -> ClusterError:
-        said = _message(error)
+    def _refused(self, error: ApiException, action: str) -> ClusterError:
+        message = _message(error)
         if error.status == 401:
-            hint = "The pod's token is not accepted: look at its service account."
-        elif "exceeded quota" in said:
-            hint = "Ask for less in the cluster file, or for a larger quota."
-        elif "admission webhook" in said:
-            hint = "A rule of the cluster forbids it: correct what it names in the cluster file."
+            hint = "The pod's token is not accepted: check its service account."
+        elif "exceeded quota" in message:
+            hint = "Request less in the cluster file, or ask for a larger quota."
+        elif "admission webhook" in message:
+            hint = "A policy of the cluster forbids it: correct that field in the cluster file."
         elif error.status == 403:
             hint = (
-                "kubectl apply -f deploy/rbac.yaml in this namespace, with the service account of "
-                f"the step in it ({DEPLOY})."
+                "kubectl apply -f deploy/rbac.yaml in this namespace, with the service account "
+                f"of the step as its subject ({DEPLOY})."
             )
         elif error.status == 404:
             hint = f"Install Kubeflow Trainer 2.2 or later ({DEPLOY})."
         else:
             hint = f"The cluster's Kubeflow Trainer must be 2.2 or later ({DEPLOY})."
-        return ClusterError(f"the cluster refused {what} ({error.status}): {said}.", hint)
+        return ClusterError(f"the cluster refused {action} ({error.status}): {message}.", hint)
 
 
 def _body(error: ApiException) -> dict[str, Any]:
@@ -280,8 +283,10 @@ def _reason(error: ApiException) -> str:
 
 
 def _message(error: ApiException) -> str:
-    return _line(_body(error).get("message") or error.reason or error.body or "no word").rstrip(".")
+    return _line(_body(error).get("message") or error.reason or error.body or "no message").rstrip(
+        "."
+    )
 
 
-def _line(said: object) -> str:
-    return re.sub(r"\s+", " ", str(said)).strip()[:500]
+def _line(text: object) -> str:
+    return re.sub(r"\s+", " ", str(text)).strip()[:500]

@@ -1,6 +1,6 @@
-"""What the state of a TrainJob and of its pods means: wait, done, go on, or failed and why.
+"""Interprets the state of a TrainJob and its pods: wait, done, resume, or failed with a reason.
 
-Pure functions of what the API server says, so that every case is tested without a cluster.
+Pure functions of the API server's objects, so that every case is tested without a cluster.
 """
 
 from __future__ import annotations
@@ -20,36 +20,37 @@ NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNev
 NO_START = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 INTERRUPTED = ("Evicted", "Preempting", "Preempted", "NodeLost", "NodeShutdown", "Shutdown",
                "Terminated", "NodeAffinity")  # fmt: skip
-"""Reasons of a pod's end that are not its own doing."""
+"""Reasons for which a pod ends without an error of its own."""
 
 KILLED = 137
 INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What to do: ``done``, start again (``resume``), or give up (``failed``).
+class Outcome:
+    """How a TrainJob ended, or why it cannot start.
 
     Attributes:
+        kind: ``resume`` means that the training is to be started again from its checkpoint.
         message: one sentence without its full stop.
-        hint: what a user can do about it.
-        sure: whether waiting cannot change it; an image that cannot be pulled may come later.
+        hint: how to fix the cause.
+        final: whether waiting cannot change it; an image that cannot be pulled may appear later.
     """
 
     kind: Literal["done", "resume", "failed"]
     message: str
     hint: str = ""
-    sure: bool = True
+    final: bool = True
 
 
-class Memory:
-    """Pods as last seen: one that was drained from its node is gone when its job has failed."""
+class PodHistory:
+    """The last known state of all pods: a drained pod is deleted before its job fails."""
 
     def __init__(self) -> None:
         self._pods: dict[str, Pod] = {}
 
-    def see(self, pods: list[Pod]) -> list[Pod]:
-        """All pods so far, with what is known of those of ``pods`` brought up to date."""
+    def update(self, pods: list[Pod]) -> list[Pod]:
+        """All pods so far: the current ``pods``, and deleted ones marked as ``gone``."""
         now = {pod["metadata"]["uid"]: pod for pod in pods}
         for uid, pod in self._pods.items():
             if uid not in now:
@@ -58,20 +59,20 @@ class Memory:
         return list(now.values())
 
 
-def judge(
+def outcome_of(
     job: dict[str, Any], pods: list[Pod], events: list[Any], jobs: list[Any]
-) -> Verdict | None:
-    """What became of ``job``; None while there is nothing but to wait."""
+) -> Outcome | None:
+    """The outcome of ``job``; None while it runs or waits to start."""
     ended = {c["type"]: c for c in _conditions(job) if c["status"] == "True"}
     if "Complete" in ended:
-        return Verdict("done", "the training is complete")
+        return Outcome("done", "the training is complete")
     if "Failed" in ended:
-        return _why(ended["Failed"], pods, jobs)
+        return _cause(ended["Failed"], pods, jobs)
     return _no_quota(events, job) or _no_start(pods)
 
 
 def describe(job: dict[str, Any], pods: list[Pod]) -> str:
-    """The state in one line, for the log, e.g. ``2 nodes: 1 Running, 1 Pending (no room)``."""
+    """The state in one line, e.g. ``2 nodes: 1 Running, 1 Pending (Unschedulable)``."""
     for condition in _conditions(job):
         if condition["type"] == "Suspended" and condition["status"] == "True" and not pods:
             return f"waiting to be admitted: {condition['message']}"
@@ -79,41 +80,46 @@ def describe(job: dict[str, Any], pods: list[Pod]) -> str:
     if not present:
         return "no pods yet"
     states = sorted(map(_state, present))
-    told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     nodes = job["spec"].get("trainer", {}).get("numNodes", "?")
-    return f"{nodes} nodes: {told}"
+    return f"{nodes} nodes: {counts}"
 
 
 def rank(pod: Pod) -> str:
-    """The node's number in the job."""
-    marks = pod["metadata"].get("annotations") or {}
+    """The index of the pod's node in the job."""
+    annotations = pod["metadata"].get("annotations") or {}
     labels = pod["metadata"].get("labels") or {}
-    return str(labels.get(INDEX) or marks.get(INDEX) or pod["metadata"]["name"])
+    return str(labels.get(INDEX) or annotations.get(INDEX) or pod["metadata"]["name"])
 
 
-def _why(condition: dict[str, Any], pods: list[Pod], jobs: list[Any]) -> Verdict:
-    """Why a job failed: the cause, not what followed from it.
+def _cause(condition: dict[str, Any], pods: list[Pod], jobs: list[Any]) -> Outcome:
+    """Why a job failed: the cause, not its consequences.
 
-    The loss of one node makes the processes of all the others fail, so it is looked for first. Of
-    the rest the pod that ended first speaks: the others were stopped after it, perhaps with
-    ``RESUME``, or killed, or removed.
+    The loss of one node makes the processes on all others fail, so it is searched for first.
+    Otherwise the first pod that ended counts: the others were stopped after it (exit status
+    ``RESUME``), killed or removed.
     """
     for pod in pods:
         if cause := _interruption(pod):
-            return Verdict("resume", f"node {rank(pod)} was interrupted: {cause}")
-    for told in (c["message"] for job in jobs for c in _conditions(job) if c["type"] == "Failed"):
-        if "DisruptionTarget" in told:
-            return Verdict("resume", f"a node was interrupted: {told}")
-    if verdict := _no_start(pods, ended=True) or _first_to_fail(pods):
-        return verdict
+            return Outcome("resume", f"node {rank(pod)} was interrupted: {cause}")
+    failed = (c for job in jobs for c in _conditions(job) if c["type"] == "Failed")
+    for message in (c["message"] for c in failed):
+        if "DisruptionTarget" in message:
+            return Outcome("resume", f"a node was interrupted: {message}")
+    if outcome := _no_start(pods, ended=True) or _first_to_fail(pods):
+        return outcome
     for pod in pods:
         if pod.get("gone"):
             name = pod["metadata"]["name"]
-            return Verdict("resume", f"node {rank(pod)} was interrupted: its pod {name} is gone")
-    told = f"{condition['reason']}: {condition['message']}".rstrip(".")
+            return Outcome(
+                "resume", f"node {rank(pod)} was interrupted: its pod {name} was deleted"
+            )
+    message = f"{condition['reason']}: {condition['message']}".rstrip(".")
     if condition["reason"] == "DeadlineExceeded":
-        return Verdict("failed", told, "Give the train step a longer timeout in the cluster file.")
-    return Verdict("failed", told, "kubectl describe trainjob and its JobSet say more.")
+        return Outcome(
+            "failed", message, "Increase the timeout of the train step in the cluster file."
+        )
+    return Outcome("failed", message, "For details: kubectl describe trainjob, and jobset.")
 
 
 def _interruption(pod: Pod) -> str:
@@ -128,11 +134,11 @@ def _interruption(pod: Pod) -> str:
     return ""
 
 
-def _first_to_fail(pods: list[Pod]) -> Verdict | None:
+def _first_to_fail(pods: list[Pod]) -> Outcome | None:
     failed = [(pod, ended) for pod in pods if (ended := _ended(pod)) and ended.get("exitCode") != 0]
     if not failed:
         return None
-    # Times have whole seconds: in the same one an error comes before a peer that was told to stop.
+    # Times have whole seconds: within the same second, an error counts before a stopped peer.
     pod, ended = min(
         failed,
         key=lambda each: (
@@ -144,69 +150,73 @@ def _first_to_fail(pods: list[Pod]) -> Verdict | None:
     )
     node, status = f"node {rank(pod)}", ended.get("exitCode")
     if status == RESUME:
-        return Verdict("resume", f"{node} was interrupted: it wrote a checkpoint and stopped")
+        return Outcome("resume", f"{node} was interrupted: it wrote a checkpoint and stopped")
     if status == KILLED:
-        sure = ended.get("reason") == "OOMKilled"
-        return Verdict(
+        by_kubernetes = ended.get("reason") == "OOMKilled"
+        return Outcome(
             "failed",
-            f"{node} was killed ({status}), {'' if sure else 'most likely '}out of memory",
-            "Give the train step more memory in the cluster file, /dev/shm included, or make the "
-            "batch of params.yaml smaller.",
+            f"{node} was killed ({status}), {'' if by_kubernetes else 'most likely '}out of memory",
+            "Increase memory and shm (/dev/shm) of the train step in the cluster file, or decrease "
+            "the batch in params.yaml.",
         )
-    words = [line for line in (ended.get("message") or "").splitlines() if line.strip()]
-    told = next((w for w in reversed(words) if w.startswith("dgunet: error:")), (words or [""])[-1])
-    return Verdict(
+    lines = [line for line in (ended.get("message") or "").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("dgunet: error:")]
+    message = (errors or lines or [""])[-1]
+    return Outcome(
         "failed",
-        f"{node} ended with status {status}" + (f": {told}" if told else ""),
-        "Its log is above.",
+        f"{node} ended with status {status}" + (f": {message}" if message else ""),
+        "The node's log is above.",
     )
 
 
-def _no_start(pods: list[Pod], ended: bool = False) -> Verdict | None:
+def _no_start(pods: list[Pod], ended: bool = False) -> Outcome | None:
     for pod in pods:
         for container in (pod.get("status") or {}).get("containerStatuses") or []:
             waiting = (container.get("state") or {}).get("waiting") or {}
-            reason, said = waiting.get("reason", ""), waiting.get("message", "no word")
+            reason, message = waiting.get("reason", ""), waiting.get("message", "no message")
             if reason in NO_IMAGE:
-                return Verdict(
+                return Outcome(
                     "failed",
                     f"node {rank(pod)} cannot get the image {container.get('image')}: "
-                    f"{reason}: {said}",
-                    "Push it, or correct image: and pull_secrets: in the cluster file.",
-                    sure=ended,
+                    f"{reason}: {message}",
+                    "Push the image, or correct image: and pull_secrets: in the cluster file.",
+                    final=ended,
                 )
             if reason in NO_START:
-                return Verdict(
+                return Outcome(
                     "failed",
-                    f"node {rank(pod)} cannot start: {reason}: {said}",
+                    f"node {rank(pod)} cannot start: {reason}: {message}",
                     "Correct secrets: and volumes: in the cluster file.",
-                    sure=ended,
+                    final=ended,
                 )
     return None
 
 
-def _no_quota(events: list[Any], job: dict[str, Any]) -> Verdict | None:
-    """What the namespace's quota can never hold; one that is only used up is waited for."""
+def _no_quota(events: list[Any], job: dict[str, Any]) -> Outcome | None:
+    """Whether the namespace's quota blocks the job: for ever (final), or while others use it."""
     nodes = job["spec"].get("trainer", {}).get("numNodes", 1)
     for event in events:
-        said = event.get("message") or ""
-        if "exceeded quota" not in said:
+        message = event.get("message") or ""
+        if "exceeded quota" not in message:
             continue
-        asked, used, limit = (_amounts(said, word) for word in ("requested", "used", "limited"))
-        short = [n for n in asked if n in limit and asked[n] * nodes > limit[n]]
-        named = ", ".join(
-            f"{name} {asked[name] * nodes:f} of {limit[name]:f} allowed" for name in short
+        parts = ("requested", "used", "limited")
+        requested, used, limit = (_amounts(message, part) for part in parts)
+        too_small = ", ".join(
+            f"{name} {amount * nodes:f} of {limit[name]:f} allowed"
+            for name, amount in requested.items()
+            if name in limit and amount * nodes > limit[name]
         )
-        hint = "Ask for less in the cluster file (nodes, gpus, memory), or for a larger quota."
-        if short:
-            return Verdict("failed", f"the quota can never hold {nodes} nodes: {named}", hint)
+        hint = "Request less in the cluster file (nodes, gpus, memory), or ask for a larger quota."
+        if too_small:
+            return Outcome("failed", f"the quota is too small for {nodes} nodes: {too_small}", hint)
         free = ", ".join(f"{name} {used[name]:f} of {limit[name]:f}" for name in used)
-        return Verdict("failed", f"the quota is used up: {free}", hint, sure=False)
+        return Outcome("failed", f"the quota is used up: {free}", hint, final=False)
     return None
 
 
-def _amounts(said: str, word: str) -> dict[str, Any]:
-    found = re.search(rf"{word}: ([^\s,]+=[^\s,]+(?:,[^\s,]+=[^\s,]+)*)", said)
+def _amounts(message: str, part: str) -> dict[str, Any]:
+    """Amounts by resource after ``part:`` in the message of an exceeded quota."""
+    found = re.search(rf"{part}: ([^\s,]+=[^\s,]+(?:,[^\s,]+=[^\s,]+)*)", message)
     pairs = (pair.partition("=") for pair in found[1].split(",")) if found else ()
     return {name: parse_quantity(amount) for name, _, amount in pairs}
 
@@ -219,7 +229,9 @@ def _state(pod: Pod) -> str:
             return str(waiting["reason"])
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"{condition.get('reason', 'Pending')} ({condition.get('message', 'no word')})"
+            return (
+                f"{condition.get('reason', 'Pending')} ({condition.get('message', 'no message')})"
+            )
     return str(status.get("phase", "Unknown"))
 
 

@@ -1,10 +1,10 @@
-"""Training over several nodes from a step of a pipeline: a TrainJob, watched to its end."""
+"""Training over several nodes: a pipeline step creates a TrainJob and follows it to its end."""
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,43 +14,71 @@ from typing import Any
 
 from kfp import dsl
 
-from dgunet.kubeflow.cluster.typed_yaml import checked
 from dgunet.kubeflow.steps.launch import train_command
-from dgunet.kubeflow.trainer.api import ClusterError, Jobs, UnreachableError
-from dgunet.kubeflow.trainer.job_state import Memory, Verdict, describe, judge
+from dgunet.kubeflow.trainer.api import ClusterError, TrainJobs, UnreachableError
+from dgunet.kubeflow.trainer.job_state import Outcome, PodHistory, describe, outcome_of
 from dgunet.kubeflow.trainer.node_logs import PodLogs
-from dgunet.kubeflow.trainer.parts import Forwarded, Variable, without_nulls
-from dgunet.kubeflow.trainer.shared_volume import Place
-from dgunet.kubeflow.trainer.trainjob import Plan, job_name, manifest, on_a_volume
+from dgunet.kubeflow.trainer.shared_volume import SharedFolders
+from dgunet.kubeflow.trainer.trainjob import TrainJobPlan, job_name, manifest, on_a_volume
+from dgunet.kubeflow.trainer.trainjob_schema import PodSettings, checked_pod_settings
 from dgunet.project import model_key
 from dgunet.system import environment, files
 from dgunet.system.errors import ConfigError, DgunetError
 from dgunet.tracking.run_end import terminable
 
-LEAVING = 600
-"""Seconds in which a deleted job's pods write their checkpoints and leave."""
+TERMINATION_SECONDS = 600
+"""Time for the pods of a deleted job to write their checkpoints and end."""
 
 DIGEST = "dgunet/manifest-digest"
-"""Annotation by which a retried step sees whether the job that is there is its own."""
+"""Annotation by which a retried step recognizes the job of its earlier attempt."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Nodes:
-    """The ``trainer`` block of the cluster file, and what else the job's pods need of it.
+class NodeTraining:
+    """What is trained, and where its files are.
 
     Attributes:
-        count: nodes.
+        params: the text of ``params.yaml``.
+        task: derain, deblur, denoise or cs.
+        variant: DGUNet or DGUNet+.
+        ratio: percent of measurements for cs, else None.
+        store: the prepared training set.
+        out: folder to write the trained network to.
+    """
+
+    params: str
+    task: str
+    variant: str
+    ratio: int | None
+    store: Path
+    out: Path
+
+    @property
+    def key(self) -> str:
+        """The name of the network, e.g. ``cs-r10-DGUNet+``."""
+        return model_key(self.task, self.variant, self.ratio)
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """The ``trainer`` block of the cluster file, and further settings of the job's pods.
+
+    Attributes:
+        count: number of nodes.
         runtime: name of a ClusterTrainingRuntime.
-        shared: path of a volume that the step and all nodes see.
+        shared: path on a volume that the step and all nodes mount.
         image: by digest.
-        poll: seconds between two looks at the job.
-        restarts: how often a training is started again after a node was taken away.
-        deadline: seconds, then the cluster ends the job by itself; 0 for never.
-        patience: seconds in which what may recover may do so: a registry or an API server that
-            does not answer, a quota that others use up.
-        labels: of job and pods.
-        annotations: likewise.
-        pull_secrets: logins to the registry.
+        poll: seconds between two reads of the job's state.
+        restarts: number of restarts after a node was interrupted.
+        deadline: seconds until the cluster stops the job; 0 for no deadline.
+        patience: seconds to wait for temporary failures: an unreachable registry or API server, a
+            quota in use by others.
+        labels: of the job and its pods.
+        annotations: of the job and its pods.
+        pull_secrets: secrets with registry credentials.
+        processes: of each node; 0 for one for each GPU.
     """
 
     count: int
@@ -64,132 +92,91 @@ class Nodes:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     pull_secrets: Sequence[str] = ()
-
-    def marked(
-        self,
-        labels: Mapping[str, str],
-        annotations: Mapping[str, str],
-        pull_secrets: Sequence[str],
-    ) -> Nodes:
-        """These with marks and logins."""
-        return replace(self, labels=labels, annotations=annotations, pull_secrets=pull_secrets)
+    processes: int = 0
 
 
 def train_on_nodes(
-    params: str,
-    task: str,
-    *,
-    variant: str,
-    ratio: int | None,
-    store: Path,
-    out: Path,
-    nodes: Nodes,
+    training: NodeTraining,
+    nodes: NodeSettings,
     task_config: dsl.TaskConfig,
-    processes: int = 0,
-    jobs: Jobs | None = None,
+    jobs: TrainJobs | None = None,
 ) -> Path:
-    """As `train_network` of `dgunet.steps.train`, on several nodes; returns the weights' path.
+    """Train a network on several nodes, as `dgunet.steps.train.train_network` does on one.
 
     Args:
-        params: the text of ``params.yaml``.
-        task_config: what Kubeflow forwards of the step's settings to the pods it starts.
-        processes: of each node; 0: one for each GPU.
-        jobs: where to start it; the cluster that this runs in if not given.
+        task_config: the step's settings that Kubeflow forwards to the pods that it starts.
+        jobs: the cluster's TrainJobs; by default those of the cluster that this process runs in.
+
+    Returns:
+        The path of the weights in ``training.out``.
 
     Raises:
-        ConfigError: if the settings make no valid TrainJob, or ``nodes.shared`` is on no volume.
-        ClusterError: if the cluster refuses it.
-        DgunetError: if the training fails, saying why.
-        SystemExit: when the step is stopped; the job is removed, its checkpoint stays.
+        ConfigError: if the settings give no valid TrainJob, or ``nodes.shared`` is not on a volume.
+        ClusterError: if the cluster refuses the job.
+        DgunetError: if the training fails, with the reason.
+        SystemExit: when the step is stopped; the job is deleted, its checkpoint stays.
     """
     run = _run_name()
-    key = model_key(task, variant, ratio)
-    place = Place(Path(nodes.shared), job_name(run, key))
+    folders = SharedFolders(Path(nodes.shared), job_name(run, training.key))
     forwarded = _forwarded(task_config)
     if not on_a_volume(nodes.shared, forwarded):
         raise ConfigError(
             f"trainer.shared {nodes.shared} is on none of the volume claims that Kubeflow "
             "forwards to the nodes.",
-            "Name a path under volumes: in the cluster file; Kubeflow Pipelines before 2.15 "
+            "Set it to a path under volumes: in the cluster file; Kubeflow Pipelines before 2.15 "
             "forwards nothing.",
         )
-    home = str(_home(place, forwarded))
-    jobs = jobs or Jobs.here()
+    home = str(_home(folders, forwarded))
+    jobs = jobs or TrainJobs.here()
     jobs.check_runtime(nodes.runtime)
-    data = place.bring(params, store)
-    _, *rest = train_command(task, variant, ratio, place.params, data, place.model)
-    plan = Plan(
-        name=place.job,
-        image=nodes.image,
-        command=("dgunet", *rest),
-        nodes=nodes.count,
-        runtime=nodes.runtime,
-        processes=processes,
-        variables=_known_here(forwarded.env or []) | {"DGUNET_HOME": home},
-        labels=_labels(run, key) | dict(nodes.labels),
-        annotations=dict(nodes.annotations),
-        pull_secrets=tuple(nodes.pull_secrets),
+    data = folders.upload(training.params, training.store)
+    plan = replace(
+        _plan(training, nodes, folders, data),
+        variables=_values_from_own_pod(forwarded) | {"DGUNET_HOME": home},
+        labels=_labels(run, training.key) | dict(nodes.labels),
         owners=tuple(jobs.owners(environment.KFP_POD_NAME.get() or socket.gethostname())),
-        deadline=nodes.deadline,
     )
     with terminable():
-        Training(jobs, plan, forwarded, nodes).run()
-    return place.collect(out)
+        TrainJobRun(jobs, plan, forwarded, nodes).run()
+    return folders.collect(training.out)
 
 
-def nodes_home(
-    nodes: Nodes, task: str, *, variant: str, ratio: int | None, task_config: dsl.TaskConfig
-) -> Path:
-    """The project folder that the nodes of `train_on_nodes` use, where their runs are recorded."""
-    place = Place(Path(nodes.shared), job_name(_run_name(), model_key(task, variant, ratio)))
-    return _home(place, _forwarded(task_config))
+class TrainJobRun:
+    """One TrainJob from its creation to its end, restarted after a node was interrupted."""
 
-
-def _run_name() -> str:
-    """The name that all jobs of one pipeline run share."""
-    return environment.KFP_RUN_ID.get() or environment.CAMPAIGN.get() or "by-hand"
-
-
-def _home(place: Place, forwarded: Forwarded) -> Path:
-    """The step's own project folder if it is on a volume of the nodes, else one beside the data."""
-    home = environment.HOME.get()
-    return home if home and on_a_volume(str(home), forwarded) else place.home
-
-
-class Training:
-    """One TrainJob from its making to its end, started again where a node was taken away."""
-
-    def __init__(self, jobs: Jobs, plan: Plan, forwarded: Forwarded, nodes: Nodes) -> None:
+    def __init__(
+        self, jobs: TrainJobs, plan: TrainJobPlan, forwarded: PodSettings, nodes: NodeSettings
+    ) -> None:
         job = manifest(plan, forwarded)
-        # The step's pod is another at every attempt, and with it perhaps the owner.
-        same = manifest(replace(plan, owners=()), forwarded)
-        marks = job["metadata"].setdefault("annotations", {})
-        marks[DIGEST] = files.sha256_json(same)[:16]
+        # Each attempt of the step has another pod, and with it perhaps another owner.
+        without_owner = manifest(replace(plan, owners=()), forwarded)
+        annotations = job["metadata"].setdefault("annotations", {})
+        annotations[DIGEST] = files.sha256_json(without_owner)[:16]
         self._job, self._jobs, self._nodes, self._name = job, jobs, nodes, plan.name
 
     def run(self) -> None:
         """Return when the network is trained.
 
-        The job is removed at the end, however that comes, but for an API server that does not
-        answer: a retried step then finds the job.
+        The job is deleted in every case except when the API server does not respond; a retried
+        step then continues with it.
 
         Raises:
-            DgunetError: if it cannot be trained, saying why.
+            DgunetError: if the training fails, with the reason.
         """
         try:
             left = self._nodes.restarts
-            while (verdict := self._once()).kind == "resume":
+            while (outcome := self._follow_once()).kind == "resume":
                 if not left:
                     raise DgunetError(
-                        f"{self._name}: {verdict.message}; it was started again "
-                        f"{self._nodes.restarts} times already.",
-                        "A retried step goes on from the last checkpoint.",
+                        f"{self._name}: {outcome.message}; it was already restarted "
+                        f"{self._nodes.restarts} times.",
+                        "A retried step continues from the last checkpoint.",
                     )
                 left -= 1
-                _say(f"{self._name}: {verdict.message}; going on from the last checkpoint")
+                self._log(f"{outcome.message}; continuing from the last checkpoint")
                 self._remove()
-            if verdict.kind == "failed":
-                raise DgunetError(f"{self._name}: {verdict.message}.", verdict.hint)
+            if outcome.kind == "failed":
+                raise DgunetError(f"{self._name}: {outcome.message}.", outcome.hint)
         except UnreachableError:
             raise
         except BaseException:
@@ -198,100 +185,147 @@ class Training:
             raise
         self._jobs.delete(self._name)
 
-    def _once(self) -> Verdict:
-        """Start the job, or take up the one that is there; what became of it."""
-        since = self._submit()
-        logs, memory = PodLogs(self._jobs.lines, since), Memory()
-        told, doubt, doubted = "", None, 0.0
+    def _follow_once(self) -> Outcome:
+        """Create the job, or adopt the one of an earlier attempt, and follow it to its outcome."""
+        logs, pods = PodLogs(self._jobs.lines, self._create_or_adopt()), PodHistory()
+        state, pending, pending_since = "", None, 0.0
         try:
             while True:
                 job = self._jobs.find(self._name)
                 if job is None or job["metadata"].get("deletionTimestamp"):
-                    return Verdict("failed", "somebody deleted the job", "Run the pipeline again.")
-                pods = memory.see(self._jobs.pods(self._name))
-                logs.follow(pods)
-                if (line := describe(job, pods)) != told:
-                    told = line
-                    _say(f"{self._name}: {line}")
-                events, behind = self._jobs.events(self._name), self._jobs.jobs(self._name)
-                verdict = judge(job, pods, events, behind)
-                if verdict and verdict.sure:
-                    return verdict
-                if verdict is None or doubt is None or verdict.message != doubt.message:
-                    doubt, doubted = verdict, time.monotonic()
-                    if verdict:
-                        _say(f"{self._name}: {verdict.message}; waiting")
-                elif time.monotonic() - doubted > self._nodes.patience:
-                    return verdict
+                    return Outcome("failed", "someone deleted the job", "Run the pipeline again.")
+                known = pods.update(self._jobs.pods(self._name))
+                logs.follow(known)
+                if (line := describe(job, known)) != state:
+                    state = line
+                    self._log(line)
+                events, created = self._jobs.events(self._name), self._jobs.jobs(self._name)
+                outcome = outcome_of(job, known, events, created)
+                if outcome and outcome.final:
+                    return outcome
+                if outcome is None or pending is None or outcome.message != pending.message:
+                    pending, pending_since = outcome, time.monotonic()
+                    if outcome:
+                        self._log(f"{outcome.message}; waiting")
+                elif time.monotonic() - pending_since > self._nodes.patience:
+                    return outcome
                 time.sleep(self._nodes.poll)
         finally:
             logs.finish()
 
-    def _submit(self) -> str | None:
-        """Create the job; of an earlier attempt's that runs, the time from which its log is new."""
+    def _create_or_adopt(self) -> str | None:
+        """Create the job, or adopt a running one of an earlier attempt of this step.
+
+        Returns:
+            None for a new job. For an adopted job the current time (UTC, ISO 8601): the earlier
+            attempt has printed the log up to it.
+        """
         while True:
             if self._jobs.create(self._job) is not None:
-                _say(f"{self._name}: started on {self._nodes.count} nodes")
+                self._log(f"started on {self._nodes.count} nodes")
                 return None
-            there = self._jobs.find(self._name)
-            if there is None:
+            existing = self._jobs.find(self._name)
+            if existing is None:
                 continue
-            if not there["metadata"].get("deletionTimestamp"):
-                if self._is_ours(there):
-                    _say(f"{self._name}: an earlier attempt of this step started it; going on")
+            if not existing["metadata"].get("deletionTimestamp"):
+                if self._is_adoptable(existing):
+                    self._log("continuing with the job of an earlier attempt of this step")
                     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                _say(f"{self._name}: replacing one of other settings, or one that failed")
+                self._log("replacing a job that failed or has other settings")
             self._remove()
 
-    def _is_ours(self, there: dict[str, Any]) -> bool:
-        marks = there["metadata"].get("annotations") or {}
-        verdict = judge(there, [], [], [])
-        return marks.get(DIGEST) == self._job["metadata"]["annotations"][DIGEST] and (
-            verdict is None or verdict.kind == "done"
+    def _is_adoptable(self, existing: dict[str, Any]) -> bool:
+        annotations = existing["metadata"].get("annotations") or {}
+        outcome = outcome_of(existing, [], [], [])
+        return annotations.get(DIGEST) == self._job["metadata"]["annotations"][DIGEST] and (
+            outcome is None or outcome.kind == "done"
         )
 
     def _remove(self) -> None:
-        """Delete the job and return when it and its pods are gone, their checkpoint written."""
+        """Delete the job; return after it and its pods have ended and written their checkpoint."""
         self._jobs.delete(self._name)
-        end = time.monotonic() + LEAVING
+        end = time.monotonic() + TERMINATION_SECONDS
         while self._jobs.find(self._name) is not None:
             if time.monotonic() > end:
                 raise ClusterError(
-                    f"the TrainJob {self._name} was deleted {LEAVING} s ago and is still there.",
-                    f"Look why: kubectl get trainjob,pods -l jobset.sigs.k8s.io/jobset-name="
+                    f"the TrainJob {self._name} still exists {TERMINATION_SECONDS} s after its "
+                    "deletion.",
+                    f"Find the cause: kubectl get trainjob,pods -l jobset.sigs.k8s.io/jobset-name="
                     f"{self._name}",
                 )
             time.sleep(min(1.0, self._nodes.poll))
 
+    def _log(self, message: str) -> None:
+        logger.info("%s: %s", self._name, message)
 
-def _forwarded(task_config: dsl.TaskConfig) -> Forwarded:
+
+def _plan(
+    training: NodeTraining, nodes: NodeSettings, folders: SharedFolders, data: Path
+) -> TrainJobPlan:
+    """The TrainJob, except for what depends on the step that creates it."""
+    _, *arguments = train_command(
+        training.task, training.variant, training.ratio, folders.params, data, folders.model
+    )
+    return TrainJobPlan(
+        name=folders.job,
+        image=nodes.image,
+        command=("dgunet", *arguments),
+        nodes=nodes.count,
+        runtime=nodes.runtime,
+        processes=nodes.processes,
+        annotations=dict(nodes.annotations),
+        pull_secrets=tuple(nodes.pull_secrets),
+        deadline=nodes.deadline,
+    )
+
+
+def _run_name() -> str:
+    """The name that all jobs of one pipeline run share."""
+    return environment.KFP_RUN_ID.get() or environment.CAMPAIGN.get() or "by-hand"
+
+
+def nodes_home(training: NodeTraining, nodes: NodeSettings, task_config: dsl.TaskConfig) -> Path:
+    """The project folder of the nodes of `train_on_nodes`, where their runs are recorded."""
+    folders = SharedFolders(Path(nodes.shared), job_name(_run_name(), training.key))
+    return _home(folders, _forwarded(task_config))
+
+
+def _home(folders: SharedFolders, forwarded: PodSettings) -> Path:
+    """The step's own project folder if all nodes mount it, else one beside the shared data."""
+    home = environment.HOME.get()
+    return home if home and on_a_volume(str(home), forwarded) else folders.home
+
+
+def _forwarded(task_config: dsl.TaskConfig) -> PodSettings:
     names = {"node_selector": "nodeSelector", "volume_mounts": "volumeMounts"}
     content = {names.get(name, name): value for name, value in asdict(task_config).items()}
-    origin = "what Kubeflow forwards of the task (TaskConfig)"
-    return checked(Forwarded, without_nulls(content), origin)
+    origin = "the task settings forwarded by Kubeflow (TaskConfig)"
+    return checked_pod_settings(_without_nulls(content), origin)
 
 
-def _known_here(variables: Sequence[Variable]) -> dict[str, str]:
-    """Those that are read from the marks of the step's own pod, which the nodes do not carry."""
-    return {
-        each.name: environment.value_in_pod(each.name)
-        for each in variables
-        if each.value_from
-        and each.value_from.field_ref
-        and each.value_from.field_ref.field_path.startswith("metadata.")
-    }
+def _without_nulls(content: Any) -> Any:
+    """``content`` without the nulls that a server writes for fields that are not set."""
+    if isinstance(content, dict):
+        return {key: _without_nulls(value) for key, value in content.items() if value is not None}
+    return [_without_nulls(each) for each in content] if isinstance(content, list) else content
+
+
+def _values_from_own_pod(forwarded: PodSettings) -> dict[str, str]:
+    """Variables that refer to labels or annotations of the step's pod, which the nodes lack."""
+    found = {}
+    for variable in forwarded.get("env", ()):
+        path = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath", "")
+        if path.startswith("metadata."):
+            found[variable["name"]] = environment.value_in_pod(variable["name"])
+    return found
 
 
 def _labels(run: str, key: str) -> dict[str, str]:
-    told = {"run": run, "network": key, "campaign": environment.CAMPAIGN.get() or run}
-    return {f"dgunet/{name}": _label(value) for name, value in told.items()}
+    values = {"run": run, "network": key, "campaign": environment.CAMPAIGN.get() or run}
+    return {f"dgunet/{name}": _label(value) for name, value in values.items()}
 
 
 def _label(value: str) -> str:
-    """``value`` with what a label may hold, e.g. ``cs-r10-DGUNet-plus``."""
+    """``value`` in the characters that a label allows, e.g. ``cs-r10-DGUNet-plus``."""
     kept = re.sub(r"[^A-Za-z0-9_.]+", "-", value.replace("+", "-plus"))
     return kept[:63].strip("-_.")
-
-
-def _say(line: str) -> None:
-    print(f"dgunet: {line}", file=sys.stderr, flush=True)

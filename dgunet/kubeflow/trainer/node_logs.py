@@ -1,8 +1,8 @@
-"""The logs of the nodes, line by line, in the log of the step that waits for them."""
+"""Logs of the nodes, copied line by line into the log of the waiting step."""
 
 from __future__ import annotations
 
-import sys
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,18 +14,20 @@ from urllib3.exceptions import HTTPError
 from dgunet.kubeflow.trainer.job_state import rank
 
 Lines = Callable[[str, str | None], Iterator[tuple[str, str]]]
-"""Time and line of a pod's log from a time on, until the pod ends."""
+"""Yields time and text of each line of a pod's log, from a given time to the end of the pod."""
+
+logger = logging.getLogger(__name__)
 
 
 class PodLogs:
-    """Follows the log of every pod that has started, each in a thread of its own.
+    """Follows the log of every started pod, each one in its own thread.
 
-    A connection that breaks is made again, and goes on after the last line that was told.
+    A broken connection is opened again and continues after the last printed line.
 
     Args:
         lines: see ``Lines``.
-        since: lines from before are left out; of an adopted job the former step told them.
-        retry: seconds before a broken connection is made again.
+        since: earlier lines are skipped; for an adopted job, the former step printed them.
+        retry: seconds before a broken connection is opened again.
     """
 
     def __init__(self, lines: Lines, since: str | None = None, retry: float = 5) -> None:
@@ -35,7 +37,7 @@ class PodLogs:
         self._closing, self._stop = threading.Event(), threading.Event()
 
     def follow(self, pods: list[dict[str, Any]]) -> None:
-        """Begin with pods that are new and run or ran; note which have ended."""
+        """Start following new pods that run or have ended; record which pods have ended."""
         for pod in pods:
             name = pod["metadata"]["name"]
             phase = (pod.get("status") or {}).get("phase")
@@ -45,13 +47,13 @@ class PodLogs:
                 continue
             if name not in self._threads and not pod.get("gone"):
                 thread = threading.Thread(
-                    target=self._tell, args=(name, f"[node {rank(pod)}] "), daemon=True
+                    target=self._copy, args=(name, f"[node {rank(pod)}] "), daemon=True
                 )
                 self._threads[name] = thread
                 thread.start()
 
     def finish(self, seconds: float = 10) -> None:
-        """Let what has been written arrive, for at most ``seconds``; then stop."""
+        """Wait at most ``seconds`` for lines that are already written; then stop."""
         self._closing.set()
         end = time.monotonic() + seconds
         for name, thread in self._threads.items():
@@ -59,7 +61,7 @@ class PodLogs:
                 thread.join(max(0.0, end - time.monotonic()))
         self._stop.set()
 
-    def _tell(self, pod: str, prefix: str) -> None:
+    def _copy(self, pod: str, prefix: str) -> None:
         last = self._since
         while not self._stop.is_set():
             closing = self._closing.is_set()
@@ -67,12 +69,12 @@ class PodLogs:
                 for when, line in self._lines(pod, last):
                     if self._stop.is_set():
                         return
-                    # sinceTime knows whole seconds, so the last lines come once more.
+                    # sinceTime has whole seconds, so the last lines are sent again.
                     if last is None or when > last:
-                        print(prefix + line, file=sys.stderr, flush=True)
+                        logger.info("%s%s", prefix, line)
                         last = when
             except (ApiException, HTTPError, OSError):
-                pass  # the log is a comfort; the state decides
+                pass  # logs are optional; the state of the job decides
             if closing or pod in self._ended:
                 return
             self._closing.wait(self._retry)

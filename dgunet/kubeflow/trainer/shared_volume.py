@@ -1,7 +1,7 @@
-"""What a training over several nodes has on the volume that all of them see.
+"""Files of a training over several nodes on the volume that all nodes mount.
 
-SHARED/stores/DIGEST           prepared sets, kept: the next network of this data finds its set
-SHARED/trainings/JOB/params.yaml, model/, home/     of one training, removed when it is collected
+SHARED/stores/DIGEST            prepared datasets; kept for the next network on the same data
+SHARED/trainings/JOB/           params.yaml, model/ and home/ of one training; removed at its end
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from dgunet.system.errors import DataError
 
 
 @dataclass(frozen=True)
-class Place:
-    """The folders of the training ``job`` under ``shared``."""
+class SharedFolders:
+    """Folders of the training ``job`` under ``shared``."""
 
     shared: Path
     job: str
 
     @property
     def folder(self) -> Path:
-        """Of this training."""
+        """The folder of this training."""
         return self.shared / "trainings" / self.job
 
     @property
@@ -35,58 +35,58 @@ class Place:
 
     @property
     def model(self) -> Path:
-        """Where the trained network goes; checkpoints go by this path."""
+        """Folder of the trained network; checkpoints are identified by this path."""
         return self.folder / "model"
 
     @property
     def home(self) -> Path:
-        """Journals and checkpoints, where the pods' own ``DGUNET_HOME`` is on no volume."""
+        """Journals and checkpoints, if ``DGUNET_HOME`` of the pods is not on a volume."""
         return self.folder / "home"
 
-    def bring(self, params: str, store: Path) -> Path:
-        """Put the parameters and the prepared set there; returns the path of the set.
+    def upload(self, params: str, store: Path) -> Path:
+        """Copy parameters and prepared dataset to the volume; returns the path of the dataset.
 
-        A set of the same digest that is there already is taken. Several steps may bring the same
-        set at the same time.
+        An existing copy with the same digest is used. Several steps may upload the same dataset
+        at the same time.
 
         Raises:
-            DataError: if ``store`` is no prepared set.
-            DgunetError: if the volume is full, read-only or not there.
+            DataError: if ``store`` is not a prepared dataset.
+            DgunetError: if the volume is full, read-only or missing.
         """
         with files.writing(self.shared):
             self.folder.mkdir(parents=True, exist_ok=True)
         files.write_text(self.params, params)
         digest = PairStore.open(store).manifest.digest
-        there = self.shared / "stores" / digest.replace(":", "-")
-        if _is(there, digest):
-            return there
-        with files.writing(there):
-            there.parent.mkdir(exist_ok=True)
-            partial = there.with_name(f".{there.name[:16]}.{uuid.uuid4().hex[:8]}.partial")
+        copy = self.shared / "stores" / digest.replace(":", "-")
+        if _has_digest(copy, digest):
+            return copy
+        with files.writing(copy):
+            copy.parent.mkdir(exist_ok=True)
+            partial = copy.with_name(f".{copy.name[:16]}.{uuid.uuid4().hex[:8]}.partial")
             try:
                 shutil.copytree(store, partial)
-                if there.exists() and not _is(there, digest):
-                    shutil.rmtree(there)  # a damaged one
-                if not there.exists():
-                    partial.rename(there)
+                if copy.exists() and not _has_digest(copy, digest):
+                    shutil.rmtree(copy)  # damaged
+                if not copy.exists():
+                    partial.rename(copy)
             except OSError:
-                if not _is(there, digest):  # another step was first
+                if not _has_digest(copy, digest):  # else another step was first
                     raise
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
-        return there
+        return copy
 
     def collect(self, out: Path) -> Path:
-        """Copy the trained network to ``out`` and remove this training; returns its weights.
+        """Copy the trained network to ``out`` and remove this training; returns the weights' path.
 
         Raises:
-            DataError: if the nodes said that they were done and left no network.
+            DataError: if the job is complete and the nodes wrote no network.
         """
         weights = self.model / "network.safetensors"
         if not weights.is_file():
             raise DataError(
-                f"the nodes are done and {weights} is not there.",
-                "trainer.shared must be a volume that the step and all nodes share.",
+                f"the nodes completed without writing {weights}.",
+                "trainer.shared must be on a volume that the step and all nodes mount.",
             )
         with files.atomic_folder(out) as partial:
             shutil.copytree(self.model, partial, dirs_exist_ok=True)
@@ -94,7 +94,7 @@ class Place:
         return out / weights.name
 
 
-def _is(folder: Path, digest: str) -> bool:
+def _has_digest(folder: Path, digest: str) -> bool:
     try:
         return PairStore.open(folder).manifest.digest == digest
     except DataError:

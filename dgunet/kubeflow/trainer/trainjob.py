@@ -1,7 +1,7 @@
-"""The TrainJob of one training (Kubeflow Trainer v2), built by a pure function.
+"""Builds the TrainJob of one training (Kubeflow Trainer v2) with pure functions.
 
-Nothing is sent that `TrainJob` does not know, and what the server made of it is compared with what
-was sent (`dropped`).
+The TrainJob is checked strictly before it is sent (`checked_trainjob`), and what the server stored
+is compared with what was sent (`dropped_fields`).
 """
 
 from __future__ import annotations
@@ -12,36 +12,34 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from dgunet.kubeflow.cluster.typed_yaml import checked
-from dgunet.kubeflow.trainer.parts import Forwarded, Resources, plain
-from dgunet.kubeflow.trainer.schema import TrainJob
+from dgunet.kubeflow.trainer.trainjob_schema import PodSettings, checked_trainjob
 from dgunet.system import files
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 MANAGER = "dgunet/train-step"
-"""Whose patch of the runtime it is; Kueue and others have patches of their own."""
+"""Owner of dgunet's runtime patch; Kueue and other controllers add patches of their own."""
 
 NODE = "node"
-"""Trainer's name for the replicated job, and the container, that trains."""
+"""Trainer's name for the replicated job, and for the container, that trains."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainJobPlan:
     """One training over several nodes, as the manifest needs it.
 
     Attributes:
         name: of the job; see `job_name`.
         image: by digest.
-        command: of every node; under ``torchrun`` once for each process.
-        nodes: how many.
-        processes: of each node; 0 means one for each GPU it asks for, at least one.
+        command: of every node; ``torchrun`` runs it once for each process.
+        nodes: number of nodes.
+        processes: of each node; 0 means one for each GPU that it requests, at least one.
         runtime: name of a ClusterTrainingRuntime.
-        variables: set on every node, over those that are forwarded.
-        labels: of the job, and of its pods but for those of Kueue.
-        annotations: likewise.
-        pull_secrets: logins to the registry.
-        owners: what takes the job along when it is removed.
-        deadline: seconds, then Trainer ends the job by itself; 0 for never.
+        variables: environment of every node; overrides forwarded variables.
+        labels: of the job and of its pods; labels of Kueue are set on the job only.
+        annotations: of the job and of its pods.
+        pull_secrets: secrets with registry credentials.
+        owners: owner references; the job is deleted together with its owner.
+        deadline: seconds until Trainer stops the job; 0 for no deadline.
     """
 
     name: str
@@ -59,7 +57,7 @@ class Plan:
 
 
 def job_name(run: str, network: str) -> str:
-    """A valid name, the same for the same pipeline run and network: a retried step finds its job.
+    """A valid name that depends on pipeline run and network only, so that a retry finds its job.
 
     Args:
         run: id of the pipeline run.
@@ -69,35 +67,25 @@ def job_name(run: str, network: str) -> str:
     return f"dgunet-{slug[:30].strip('-')}-{files.sha256_bytes(f'{run} {network}'.encode())[:8]}"
 
 
-def manifest(plan: Plan, forwarded: Forwarded) -> dict[str, Any]:
-    """The TrainJob of ``plan``, its pods set as the task of the pipeline is.
+def manifest(plan: TrainJobPlan, forwarded: PodSettings) -> dict[str, Any]:
+    """The TrainJob of ``plan``, its pods with the settings of the pipeline's task.
 
     Raises:
         ConfigError: if it would not be a valid TrainJob, naming the path of the field.
     """
-    marks = {"labels": dict(plan.labels), "annotations": dict(plan.annotations)}
-    trainer: dict[str, Any] = {
-        "image": plan.image,
-        "command": ["python", "-m", "dgunet.training.workers"],
-        "args": list(plan.command),
-        "numNodes": plan.nodes,
-        "numProcPerNode": plan.processes or gpus_of(forwarded.resources) or 1,
-        "env": _variables(plan, forwarded),
-    }
-    if forwarded.resources:
-        trainer["resourcesPerNode"] = plain(forwarded.resources)
-    # Kueue admits the job as a whole; a queue on its pods would queue each by itself.
-    seen = {k: v for k, v in plan.labels.items() if not k.startswith("kueue.x-k8s.io/")}
-    pods = {"metadata": marks | {"labels": seen}, "spec": _pod(plan, forwarded)}
+    metadata = {"labels": dict(plan.labels), "annotations": dict(plan.annotations)}
+    # Kueue admits the job as a whole; a queue label on its pods would queue each one separately.
+    of_pods = {k: v for k, v in plan.labels.items() if not k.startswith("kueue.x-k8s.io/")}
+    pods = {"metadata": metadata | {"labels": of_pods}, "spec": _pod(plan, forwarded)}
     job = {"name": NODE, "template": {"spec": {"template": pods}}}
     runtime = {"template": {"spec": {"replicatedJobs": [job]}}}
     content: dict[str, Any] = {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "TrainJob",
-        "metadata": {"name": plan.name} | marks,
+        "metadata": {"name": plan.name} | metadata,
         "spec": {
             "runtimeRef": {"kind": "ClusterTrainingRuntime", "name": plan.runtime},
-            "trainer": trainer,
+            "trainer": _trainer(plan, forwarded),
             "runtimePatches": [{"manager": MANAGER, "trainingRuntimeSpec": runtime}],
         },
     }
@@ -105,81 +93,79 @@ def manifest(plan: Plan, forwarded: Forwarded) -> dict[str, Any]:
         content["metadata"]["ownerReferences"] = list(plan.owners)
     if plan.deadline:
         content["spec"]["activeDeadlineSeconds"] = plan.deadline
-    return validated(content)
+    return checked_trainjob(content)
 
 
-def validated(content: dict[str, Any]) -> dict[str, Any]:
-    """``content``, if it is a TrainJob in every field.
-
-    Raises:
-        ConfigError: naming every wrong field with its path.
-    """
-    name = (content.get("metadata") or {}).get("name")
-    return plain(checked(TrainJob, content, f"TrainJob {name}"))
+def gpus_of(resources: Mapping[str, Any]) -> int:
+    """GPUs of one node, of any vendor: the sum of all resources whose name ends with ``gpu``."""
+    amounts = resources.get("requests", {}) | resources.get("limits", {})
+    return sum(int(amount) for name, amount in amounts.items() if name.endswith("gpu"))
 
 
-def gpus_of(resources: Resources | None) -> int:
-    """The GPUs of one node, whoever made them: every resource whose name ends with gpu."""
-    if resources is None:
-        return 0
-    asked = (resources.requests or {}) | (resources.limits or {})
-    return sum(int(amount) for name, amount in asked.items() if name.endswith("gpu"))
-
-
-def on_a_volume(path: str, forwarded: Forwarded) -> bool:
-    """Whether ``path`` lies on a claim that is mounted writable."""
-    claims = {v.name for v in forwarded.volumes or [] if v.persistent_volume_claim}
+def on_a_volume(path: str, forwarded: PodSettings) -> bool:
+    """Whether ``path`` is on a volume claim that is mounted writable."""
+    claims = {v["name"] for v in forwarded.get("volumes", ()) if v.get("persistentVolumeClaim")}
     return any(
-        mount.name in claims
-        and not mount.read_only
-        and PurePosixPath(path).is_relative_to(mount.mount_path)
-        for mount in forwarded.volume_mounts or []
+        mount["name"] in claims
+        and not mount.get("readOnly")
+        and PurePosixPath(path).is_relative_to(mount["mountPath"])
+        for mount in forwarded.get("volumeMounts", ())
     )
 
 
-def dropped(sent: Any, made: Any, path: str = "") -> list[str]:
-    """The paths of what was ``sent`` and is not in what the server ``made`` of it.
+def dropped_fields(sent: Any, stored: Any, path: str = "") -> list[str]:
+    """Paths of fields that were ``sent`` and are missing from what the server ``stored``.
 
-    What the server adds is no matter, nor a value that it writes in another way.
+    Fields that the server added, and values that it writes in another form, do not count.
     """
     if isinstance(sent, dict):
-        if not isinstance(made, dict):
+        if not isinstance(stored, dict):
             return [path]
         return [
-            gone
+            missing
             for key, value in sent.items()
             if value not in ({}, [])
-            for gone in dropped(value, made.get(key), f"{path}.{key}".lstrip("."))
+            for missing in dropped_fields(value, stored.get(key), f"{path}.{key}".lstrip("."))
         ]
     if isinstance(sent, list):
-        if not isinstance(made, list):
+        if not isinstance(stored, list):
             return [path]
         return [
-            gone
-            for place, value in enumerate(sent)
-            for gone in dropped(value, _same(value, place, made), f"{path}[{place}]")
+            missing
+            for index, value in enumerate(sent)
+            for missing in dropped_fields(value, _same(value, index, stored), f"{path}[{index}]")
         ]
-    return [path] if made is None and sent is not None else []
+    return [path] if stored is None and sent is not None else []
 
 
-def _same(value: Any, place: int, made: list[Any]) -> Any:
-    """The entry of ``made`` that ``value`` became: by its name, where entries have names."""
+def _same(value: Any, index: int, stored: list[Any]) -> Any:
+    """The entry of ``stored`` that corresponds to ``value``: by name, else by index."""
     for key in ("name", "manager"):
         if isinstance(value, dict) and key in value:
-            return next((m for m in made if isinstance(m, dict) and m.get(key) == value[key]), None)
-    return made[place] if place < len(made) else None
+            named = (entry for entry in stored if isinstance(entry, dict))
+            return next((entry for entry in named if entry.get(key) == value[key]), None)
+    return stored[index] if index < len(stored) else None
 
 
-def _variables(plan: Plan, forwarded: Forwarded) -> list[dict[str, Any]]:
-    kept = {each.name: plain(each) for each in forwarded.env or []}
-    kept |= {name: {"name": name, "value": value} for name, value in plan.variables.items()}
-    return list(kept.values())
+def _trainer(plan: TrainJobPlan, forwarded: PodSettings) -> dict[str, Any]:
+    resources = forwarded.get("resources", {})
+    variables = {each["name"]: each for each in forwarded.get("env", ())}
+    variables |= {name: {"name": name, "value": text} for name, text in plan.variables.items()}
+    trainer: dict[str, Any] = {
+        "image": plan.image,
+        "command": ["python", "-m", "dgunet.training.workers"],
+        "args": list(plan.command),
+        "numNodes": plan.nodes,
+        "numProcPerNode": plan.processes or gpus_of(resources) or 1,
+        "env": list(variables.values()),
+    }
+    return trainer | ({"resourcesPerNode": resources} if resources else {})
 
 
-def _pod(plan: Plan, forwarded: Forwarded) -> dict[str, Any]:
-    volumes, mounts = _mounted_once(forwarded)
-    given = plain(forwarded)
-    pod = {key: given[key] for key in ("affinity", "tolerations", "nodeSelector") if given.get(key)}
+def _pod(plan: TrainJobPlan, forwarded: PodSettings) -> dict[str, Any]:
+    volumes, mounts = _each_mounted_once(forwarded)
+    names = ("affinity", "tolerations", "nodeSelector")
+    pod = {name: forwarded[name] for name in names if forwarded.get(name)}
     if volumes:
         pod["volumes"] = volumes
     if mounts:
@@ -189,15 +175,15 @@ def _pod(plan: Plan, forwarded: Forwarded) -> dict[str, Any]:
     return pod
 
 
-def _mounted_once(forwarded: Forwarded) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _each_mounted_once(forwarded: PodSettings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Volumes and mounts in which each volume is mounted once.
 
-    A pod may mount one volume at two paths; a patch, where mounts go by the volume's name, may not.
-    So the second mount gets the volume under a second name.
+    A pod may mount one volume at two paths. In a runtime patch, mounts are identified by the name
+    of their volume, so a second mount gets the same volume under a second name.
     """
-    volumes = {each.name: plain(each) for each in forwarded.volumes or []}
+    volumes = {each["name"]: each for each in forwarded.get("volumes", ())}
     mounts: dict[str, dict[str, Any]] = {}
-    for mount in map(plain, forwarded.volume_mounts or []):
+    for mount in forwarded.get("volumeMounts", ()):
         name, number = mount["name"], 2
         while name in mounts:
             name, number = f"{mount['name'][:60]}-{number}", number + 1
