@@ -22,7 +22,7 @@ from dgunet.system.reading import shorten, shorten_bare
 
 PREFIX = "module."
 WRAPPERS = ("state_dict", "params_ema", "params")
-"""Keys that may contain the state dict, in order of preference: the authors', then BasicSR's two."""
+"""Keys that may contain the state dict, in order of preference: the authors', then BasicSR's."""
 
 
 @dataclass(frozen=True)
