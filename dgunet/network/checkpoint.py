@@ -90,7 +90,7 @@ def _check_dtypes(tensors: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype not in DTYPES:
             raise CheckpointError(
-                f"{path}: {name} holds {str(tensor.dtype).removeprefix('torch.')}.",
+                f"{path}: {name} has the type {str(tensor.dtype).removeprefix('torch.')}.",
                 "Weights are float32, float64, float16 or bfloat16.",
             )
 

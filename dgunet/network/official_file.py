@@ -22,7 +22,7 @@ from dgunet.system.reading import shorten, shorten_bare
 
 PREFIX = "module."
 WRAPPERS = ("state_dict", "params_ema", "params")
-"""Keys that may hold the state dict, in order of preference: the authors', then BasicSR's two."""
+"""Keys that may contain the state dict, in order of preference: the authors', then BasicSR's."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ def read_official(path: Path | str) -> OfficialFile:
     wrapper = _wrapper(content)
     state = content[wrapper] if wrapper else content
     if not isinstance(state, Mapping) or not state:
-        raise CheckpointError(f"{path} holds no state dict.", hint)
+        raise CheckpointError(f"{path} contains no state dict.", hint)
     if below := [key for key, value in state.items() if isinstance(value, Mapping)]:
         raise CheckpointError(
             f"{path}: {shorten_bare(str(below[0]), 120)} is a mapping, not a tensor.",
-            f"If it holds the weights, save them bare, or under one of {', '.join(WRAPPERS)}.",
+            f"If it contains the weights, save them bare, or under one of {', '.join(WRAPPERS)}.",
         )
     for key, value in state.items():
         if not isinstance(key, str):

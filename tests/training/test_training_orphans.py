@@ -42,7 +42,7 @@ def test_workers_end_with_torchrun_and_the_rerun_makes_the_one_finished_run(
     process.send_signal(signal.SIGKILL)
     said = process.communicate(timeout=SOON)[1]  # the workers hold the other end
     assert psutil.wait_procs(workers, timeout=SOON)[1] == []
-    assert "the process that started this one is gone" in said  # the other may lose this one first
+    assert "the parent process is gone" in said  # the other may lose this one first
     assert not out.exists()
     for name in ("MLFLOW_TRACKING_URI", "DGUNET_TRACKING", "RANK"):
         monkeypatch.delenv(name, raising=False)
