@@ -32,6 +32,7 @@ LAYERS = (
     "tools",
     "kubeflow",
     "cli",
+    "__main__",
 )
 """Packages and modules of `dgunet`, from the bottom to the top."""
 
@@ -157,7 +158,7 @@ def _is_empty(path):
 
 def test_every_package_has_its_layer():
     found = {module.split(".")[1] for module in modules(ROOT, "dgunet") if "." in module}
-    assert found - {"__main__"} == set(LAYERS)
+    assert found == set(LAYERS)
 
 
 def test_no_import_points_upward():
