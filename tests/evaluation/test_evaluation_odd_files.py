@@ -442,7 +442,7 @@ def test_a_folder_of_odd_files_ends_with_every_good_one(tmp_path, tiny, dgunet):
     for name, note in good.items():
         assert note in done.stdout and f"{name} (" in done.stdout
     assert f"{len(bad)} of {len(good) + len(bad)} images were not restored" in done.stderr
-    assert "4 files left out (3 hidden, 1 no images)" in done.stdout
+    assert "4 files ignored (3 hidden, 1 not images)" in done.stdout
 
 
 @pytest.mark.parametrize("where", ["file", "file/below"])

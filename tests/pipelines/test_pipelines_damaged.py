@@ -100,8 +100,8 @@ def test_a_log_of_any_bytes_is_shown(tmp_path):
         (b"image: caf\xe9", "line 1: byte 0xe9 is not UTF-8"),
         (b"[" * 5_000, "nested too deeply"),
         (b"image: a\nimage: b", "the key 'image' occurs twice"),
-        (b"", "holds None, not a mapping"),
-        (b"- 1", "holds [1], not a mapping"),
+        (b"", "contains None, not a mapping"),
+        (b"- 1", "contains [1], not a mapping"),
         (b"a: &a [*a]", "contains it"),
     ],
 )

@@ -312,7 +312,7 @@ def cells(folder, sample):
 def rows(folder, sample):
     from dgunet.evaluation.rows import Row, Timing
 
-    journal = moved("Journal", "dgunet.evaluation.row_journal", "dgunet.evaluation.rows")
+    journal = moved("RowJournal", "dgunet.evaluation.row_journal", "dgunet.evaluation.rows")
     own = journal(folder, "key", "0-of-1")
     with own.appending() as handle:
         for index in range(3):

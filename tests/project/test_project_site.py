@@ -72,7 +72,7 @@ def site(tmp_path_factory):
     [
         ("reference/network.html", "dgunet.network.dgunet.DGUNet.forward"),
         ("reference/terms.html", "dgunet.terms.RunTags"),
-        ("reference/evaluation.html", "dgunet.evaluation.protocols.Protocol.score"),
+        ("reference/evaluation.html", "dgunet.evaluation.metric_protocol.Protocol.score"),
         ("cli.html", "dgunet-data-prepare"),
         ("several-nodes.html", "kueue"),
     ],

@@ -175,7 +175,7 @@ def test_a_slow_but_honest_server_gets_large_files_and_folders(
     client, whole = Slow(1.0), tmp_path / "whole"
     sending = Limited(client, Address("http://a"))
     with mlflow_store.quiet_mlflow():
-        with pytest.raises(StoreUnavailable, match="http://a: no whole answer within"):
+        with pytest.raises(StoreUnavailable, match="http://a: no complete answer within"):
             sending.log_artifact("run", str(big))
         with mlflow_store.time_for([big]):
             sending.log_artifact("run", str(big))
