@@ -201,7 +201,7 @@ def test_a_run_whose_process_was_killed_is_told_so(home):
     gone = run_records.Record("local-1", "small", "subprocess", "", started=1.0, pid=os.getpid())
     run_records.save(home, gone)
     assert run_records.read(home, "local-1").shown_state == "KILLED"
-    with pytest.raises(DgunetError, match="over: KILLED"):
+    with pytest.raises(DgunetError, match="already ended: KILLED"):
         run_records.cancel_run(home, "local-1")
 
 
@@ -239,10 +239,10 @@ def test_outputs_that_are_whole(left):
             "DGUNet on Set11 at 10 %",
         ),
         (lambda left: (left / "report/page").write_text("oops"), "is not an HTML page"),
-        (lambda left: (left / "report/page").unlink(), "0 times report/page"),
+        (lambda left: (left / "report/page").unlink(), "contains 0 outputs report/page"),
         (
             lambda left: write_tables(build_tables([], profile="sample"), left / "tables/tables"),
-            "no cell of DGUNet on (Rain100L|Set11)",
+            "no cell for DGUNet on (Rain100L|Set11)",
         ),
     ],
 )
