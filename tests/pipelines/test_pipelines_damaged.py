@@ -154,7 +154,7 @@ def test_an_address_that_is_none_shows_no_password(monkeypatch):
 
 @pytest.mark.parametrize("host", ["http://[x", "https://h:99999999", "ftp://h"])
 def test_a_host_that_is_no_address_is_one_line(host):
-    with pytest.raises(ConfigError, match="is not an address"):
+    with pytest.raises(ConfigError, match="is not an HTTP address"):
         find_access(host)
 
 

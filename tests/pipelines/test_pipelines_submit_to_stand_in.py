@@ -66,7 +66,7 @@ def test_the_same_content_is_the_same_version_and_other_content_another(
     submit, stand_in, cluster_file
 ):
     assert "uploaded" in submit().stdout
-    assert "exists already" in submit().stdout
+    assert "already exists" in submit().stdout
     assert len(stand_in.versions) == 1 and len(stand_in.runs) == 2
     cluster_file.write_text(cluster_file.read_text().replace("memory: 8Gi", "memory: 9Gi"))
     assert "uploaded" in submit().stdout
@@ -82,7 +82,7 @@ def test_a_token_opens_and_an_expired_one_is_one_line(submit, stand_in, tmp_path
     assert submit("--token-file", tmp_path / "token").returncode == 0
     monkeypatch.setenv("DGUNET_KFP_TOKEN", "stale")
     result = submit()
-    one_line(result, "401", "the token is expired", "Renew it")
+    one_line(result, "401", "the token is expired", "renew the credentials (sent: the token")
     assert "stale" not in result.stderr
 
 
@@ -129,7 +129,7 @@ def test_a_host_that_answers_with_a_login_page(submit, stand_in):
 
 
 def test_a_host_that_is_no_address(submit):
-    one_line(submit(host="ftp://example.org"), "is not an address")
+    one_line(submit(host="ftp://example.org"), "is not an HTTP address")
 
 
 def test_credentials_do_not_go_over_the_network_in_the_open(submit, monkeypatch):
@@ -149,7 +149,7 @@ def test_a_version_that_someone_uploads_at_the_same_moment_is_used(submit, stand
     submit()
     look, answers = submitting._find_version, iter([None])
     monkeypatch.setattr(submitting, "_find_version", lambda *given: next(answers, look(*given)))
-    assert "exists already" in submit().stdout
+    assert "already exists" in submit().stdout
     assert len(stand_in.versions) == 1
 
 
@@ -175,13 +175,13 @@ def test_a_slow_server_is_not_asked_twice(submit, stand_in):
 
 def test_the_example_s_image_is_refused(submit, cluster_file):
     cluster_file.write_text(cluster_file.read_text().replace("7" * 64, "0" * 64))
-    one_line(submit(), "is the example's", "docker push")
+    one_line(submit(), "is the placeholder", "docker push")
 
 
 def test_the_dry_run_shows_the_plan_and_asks_nobody(submit, stand_in):
     result = submit("--dry-run", "--tflops", 20)
     assert result.returncode == 0, result.stderr
-    for part in ("for each of what survey found", "sha256:" + "7" * 64, "64Gi", "training: none"):
+    for part in ("for all outputs of survey", "sha256:" + "7" * 64, "64Gi", "training: none"):
         assert part in result.stdout
     assert "GPUs at a time: at most 2" in result.stdout
     assert not stand_in.asked
@@ -245,7 +245,9 @@ def test_cancel_terminates_once(dgunet, stand_in, running):
     assert result.returncode == 0, result.stderr
     assert running.state == "CANCELING"
     running.state = "CANCELED"
-    one_line(dgunet("pipeline", "cancel", running.run_id, "--host", stand_in.host), "is over")
+    one_line(
+        dgunet("pipeline", "cancel", running.run_id, "--host", stand_in.host), "has already ended"
+    )
 
 
 def test_parameters_arrive_as_the_pipeline_declares_them(submit, stand_in):
