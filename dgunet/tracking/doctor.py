@@ -93,8 +93,12 @@ def _local_problems(folders: TrackingFolders) -> Iterator[Problem]:
             why = f"MLflow rejected some of its entries; see {folder}"
             yield Problem(f"journal {folder.name}", why)
     for number, why in index.damaged_lines(folders):
-        what = f"line {number} of {folders.index}" if number else str(folders.index)
-        yield Problem(what, f"{why}; its run is in MLflow, so delete the line")
+        if number:
+            fix = "its run is in MLflow, so delete the line"
+            yield Problem(f"line {number} of {folders.index}", f"{why}; {fix}")
+        else:
+            fix = "its runs are in MLflow, so move it away"
+            yield Problem(str(folders.index), f"{why}; {fix}")
 
 
 def repair(folders: TrackingFolders, diagnosis: Diagnosis) -> list[Problem]:
