@@ -94,7 +94,7 @@ def read_result_and_rows(folder: Path) -> tuple[EvaluationSummary, list[Row]]:
     try:
         content = read_bytes(table, kind=EvaluationError)
     except FileNotFoundError:
-        raise EvaluationError(f"{table}, the source of {path}, is missing.", AGAIN) from None
+        raise EvaluationError(f"{table} is missing, but {path} exists.", AGAIN) from None
     if (digest := sha256_bytes(content)) != summary.per_image_sha256:
         raise EvaluationError(
             f"{path}: per_image_sha256 is {summary.per_image_sha256}; {table} has {digest}.", AGAIN

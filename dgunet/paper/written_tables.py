@@ -118,9 +118,7 @@ def _digests(folder: Path) -> dict[str, str]:
     try:
         content = read_mapping(path)
     except FileNotFoundError:
-        raise DataError(
-            f"{path}, which has the digests of the tables, is missing.", AGAIN
-        ) from None
+        raise DataError(f"{path} is missing; it has the digests of the tables.", AGAIN) from None
     try:
         entries = [file for table in content["tables"] for file in table["files"].values()]
         return {_text(e["path"]): _text(e["sha256"]) for e in (*entries, content["cells"])}

@@ -66,7 +66,7 @@ def exif_of(image: Image.Image) -> tuple[bytes, int, tuple[str, ...]]:
 
 @contextmanager
 def damage_warnings() -> Iterator[list[str]]:
-    """Capture Pillow's warnings; add `DAMAGED` to the yielded list at exit if one reports damage."""
+    """Capture Pillow's warnings; at exit, `DAMAGED` is in the list if one reports damage."""
     found: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
