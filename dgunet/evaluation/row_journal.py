@@ -15,7 +15,7 @@ from dgunet.system.errors import DgunetError
 from dgunet.system.line_files import append_line, format_line, open_log, read_lines
 
 LOCK = "lock"
-"""Name of the lock beside the journals; see `dgunet.evaluation.folder_turns`."""
+"""Name of the lock file next to the journals; see `dgunet.evaluation.folder_turns`."""
 
 Note = Callable[[str], None]
 """Called with one line for each file or row that is ignored."""
@@ -60,7 +60,7 @@ class RowJournal:
         append_line(handle, _content(entry))
 
     def remove(self) -> None:
-        """Remove the journals of a finished evaluation; the lock beside them stays."""
+        """Remove the journals of a finished evaluation; the lock file stays."""
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if path.name != LOCK:
                 leftovers.remove(path)
