@@ -1,4 +1,4 @@
-"""Scoring of RealBlur: gain, homography and mask before PSNR and SSIM, as its script does."""
+"""Scoring of RealBlur: gain, homography and mask before PSNR and SSIM, like its released script."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def aligned_scores(restored: Array, target: Array) -> tuple[float, float]:
         PSNR in dB (infinite for identical images) and SSIM.
 
     Raises:
-        EvaluationError: for other arrays, a black image, or an alignment that does not converge.
+        EvaluationError: for arrays of another type or shape, a black image, or an alignment that
+            does not converge.
     """
     require_uint8("restored", restored, 3)
     require_uint8("target", target, 3)
@@ -70,7 +71,10 @@ def align(restored: Single, target: Single) -> tuple[Single, Single]:
     """
     power = float(np.square(restored).sum())
     if power == 0.0:
-        raise EvaluationError("the restored image is black and cannot be aligned.")
+        raise EvaluationError(
+            "the restored image is black and cannot be aligned.",
+            "Check the weights; the protocol gives no score for a black image.",
+        )
     scaled = restored * np.float32(np.sum(target * restored) / np.sum(restored * restored))
     greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (target, scaled)]
     homography = np.eye(3, 3, dtype=np.float32)
@@ -104,9 +108,9 @@ def align(restored: Single, target: Single) -> tuple[Single, Single]:
 
 
 def masked_ssim(target: Single, restored: Single, mask: Single) -> float:
-    """Mean over channels of the masked SSIM, five border pixels left out.
+    """Mean over channels of the masked SSIM, without the five pixels along each border.
 
-    The window sees the whole image (reflected at the border); the mask weighs the map.
+    The window covers the whole image, reflected at the border; the mask weights the map.
     """
     inner = (slice(SSIM_BORDER, -SSIM_BORDER), slice(SSIM_BORDER, -SSIM_BORDER))
     similarity: Float = ssim_map(target, restored, MASKED_SSIM)[inner]

@@ -1,7 +1,7 @@
-"""The protocols over batches of tensors in float64, on the device of the tensors.
+"""Scores of the protocols for batches of tensors, in float64 on the device of the tensors.
 
-For validation during training and for scoring on the device that restores. The numbers agree with
-`protocols` to 1e-9 in the tests, which run on a GPU where there is one.
+Used for validation during training and for scoring on the device that restores. Tests check that
+the scores agree with `protocols` to 1e-9, also on a GPU where one is available.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from dgunet.system.errors import EvaluationError
 
 
 def score_batch(restored: Tensor, target: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
-    """PSNR and SSIM of every image of a batch.
+    """PSNR and SSIM of every image in a batch.
 
     Args:
-        restored: network output, float (B, C, H, W), quantised here as the protocol says.
+        restored: network output, float (B, C, H, W), quantised here by the protocol.
         target: uint8, the same shape and device; C is 3, or 1 for ``cs-y``.
-        protocol: any that scores locally without an alignment.
+        protocol: any protocol that scores locally and needs no alignment.
 
     Returns:
-        Two float64 tensors (B,) on the same device; identical images as the protocol says.
+        Two float64 tensors (B,) on the same device; identical images have the PSNR that
+        the protocol defines.
 
     Raises:
         EvaluationError: for shapes, types or values that cannot be scored, and for protocols
@@ -42,15 +43,18 @@ def score_batch(restored: Tensor, target: Tensor, protocol: Protocol) -> tuple[T
         raise EvaluationError(
             f"restored {tuple(restored.shape)} {restored.dtype} and target "
             f"{tuple(target.shape)} {target.dtype} cannot be scored.",
-            "Give floats and uint8 of one shape (B, C, H, W).",
+            "Pass a float and a uint8 tensor of the same shape (B, C, H, W).",
         )
     if target.shape[1] != protocol.channels or min(target.shape[-2:]) < definition.size:
         raise EvaluationError(
             f"images of shape {tuple(target.shape[1:])} cannot be scored under {protocol.name}.",
-            f"It needs {protocol.channels} channels and sides of {definition.size} or more.",
+            f"It needs {protocol.channels} channels and sides of {definition.size} pixels or more.",
         )
     if not bool(torch.isfinite(restored).all()):
-        raise EvaluationError("the restored images hold NaN or infinite values.")
+        raise EvaluationError(
+            "the restored images hold NaN or infinite values.",
+            "The weights are damaged or the training diverged.",
+        )
     x, y = _scored(restored, target, protocol)
     identical = 100.0 if protocol.name == "cs-y" else math.inf
     return _psnr(x, y, protocol.data_range, identical), _ssim(x, y, definition)

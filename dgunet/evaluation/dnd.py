@@ -1,4 +1,4 @@
-"""DND, whose targets are on a server: bundles for its upload, and records of its mailed scores.
+"""DND, whose targets only its server has: files for the upload, and records of mailed scores.
 
 The server takes one MATLAB file per image, ``0001.mat`` to ``0050.mat``, each with the twenty
 restored boxes as a cell array ``Idenoised``, ``israw`` and ``eval_version``.
@@ -42,12 +42,12 @@ def write_box(folder: Path, record: str, restored: Array) -> None:
     """Keep one restored box until all are restored.
 
     Args:
-        folder: of the boxes of one evaluation.
+        folder: the boxes of one evaluation.
         record: ``NNNN_BB``, image and box from 1.
         restored: float32 in [0, 1], shape (H, W, 3), not rounded.
 
     Raises:
-        DataError: for a name that is no ``NNNN_BB``.
+        DataError: for a name that is not of the form ``NNNN_BB``.
     """
     _image_of(record)
     with atomic_path(folder / f"{record}.npy") as temporary:
@@ -63,16 +63,16 @@ def box_is(folder: Path, record: str, sha256: str) -> bool:
 
 
 def bundle_boxes(boxes: Path, out: Path, records: Mapping[str, str]) -> None:
-    """Make the server's files from all boxes, all or none, and remove the boxes.
+    """Write the server's files, either all or none, and remove the boxes.
 
     Args:
         boxes: folder that `write_box` filled.
         out: folder of ``NNNN.mat``; the same boxes give the same bytes.
-        records: by the set's record names, the `array_sha256` of the box.
+        records: the `array_sha256` of each box, by record name.
 
     Raises:
-        DataError: for a name that is no ``NNNN_BB``, a box that is missing or was changed, or a
-            gap in the numbers.
+        DataError: for a name that is not of the form ``NNNN_BB``, a box that is missing or was
+            changed, or a gap in the numbers.
     """
     images: dict[str, list[str]] = {}
     for record in records:
@@ -97,7 +97,8 @@ def _image_of(record: str) -> str:
     """``NNNN`` of a record ``NNNN_BB``."""
     if not (found := _BOX.fullmatch(record)):
         raise DataError(
-            f"{shorten(record)} is no DND box.", "Names are NNNN_BB: image and box, from 1."
+            f"{shorten(record)} is not the name of a DND box.",
+            "Names have the form NNNN_BB: image and box, both counted from 1.",
         )
     return found[1]
 
@@ -113,7 +114,7 @@ def _matlab(cells: Array) -> bytes:
     buffer = io.BytesIO()
     content = {"Idenoised": cells, "israw": False, "eval_version": "1.0"}
     scipy.io.savemat(buffer, content)  # type: ignore[arg-type]  # streams are documented
-    # The library writes the time of day into the text header.
+    # scipy writes the current time into the text header.
     return _HEADER + buffer.getvalue()[len(_HEADER) :]
 
 
@@ -128,13 +129,13 @@ def zip_submission(evaluation: Path, out: Path) -> str:
         SHA-256 of the zip file.
 
     Raises:
-        EvaluationError: unless all 50 files with their 20 boxes are there.
+        EvaluationError: unless all 50 files exist and hold 20 boxes each.
     """
     files = sorted((evaluation / "bundled").glob("*.mat"))
     expected = [f"{number:04d}.mat" for number in range(1, IMAGES + 1)]
     if [path.name for path in files] != expected:
         raise EvaluationError(
-            f"{evaluation / 'bundled'} has {len(files)} files, the server takes {IMAGES}.",
+            f"{evaluation / 'bundled'} has {len(files)} files; the server takes {IMAGES}.",
             "Evaluate the whole DND set; a sample cannot be submitted.",
         )
     with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
@@ -152,7 +153,7 @@ def _boxes_in(path: Path) -> tuple[int, ...]:
         shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
     except Exception as error:  # scipy's parser raises errors of any type
         raise EvaluationError(
-            f"{path} is no readable MATLAB file ({error}).", "Evaluate the whole DND set again."
+            f"{path} is not a readable MATLAB file ({error}).", "Evaluate the whole DND set again."
         ) from error
     return tuple(shapes.get("Idenoised", ()))
 
@@ -164,13 +165,13 @@ class ServerScore:
     Attributes:
         row: the row of Table 3.
         variant: "DGUNet" or "DGUNet+".
-        psnr: mailed, dB, sRGB.
-        ssim: mailed.
+        psnr: as mailed, in dB, on sRGB images.
+        ssim: as mailed.
         checkpoint_sha256: of the weights that made the submission.
         data_digest: of the prepared set.
         per_image_sha256: of the evaluation's per-image table.
         bundle_sha256: over the bundled files.
-        evidence: name of the kept file (the mail or a page saved).
+        evidence: name of the kept file (the mail or a saved page).
         evidence_sha256: of that file.
     """
 
@@ -189,12 +190,12 @@ class ServerScore:
 def record_score(
     evaluation: Path, summary: dict[str, Any], psnr: float, ssim: float, evidence: Path, out: Path
 ) -> ServerScore:
-    """Enter a mailed score: writes ``out`` and keeps the evidence beside it.
+    """Record a mailed score in ``out``, with a copy of the evidence next to it.
 
     Args:
         evaluation: results of the DND evaluation, with ``bundled/``.
         summary: its ``summary.json``.
-        psnr: as mailed, dB.
+        psnr: as mailed, in dB.
         ssim: as mailed.
         evidence: the mail or page that states it.
         out: a ``.json`` file that belongs under version control.
@@ -216,7 +217,8 @@ def record_score(
         )
     if not (0.0 < psnr < 100.0 and 0.0 < ssim <= 1.0):
         raise EvaluationError(
-            f"PSNR {psnr} dB with SSIM {ssim} cannot be.", "Enter the values as mailed."
+            f"a PSNR of {psnr} dB with an SSIM of {ssim} is impossible.",
+            "Enter the values as mailed: a PSNR in dB from 0 to 100 and an SSIM up to 1.",
         )
     if not evidence.is_file() or not evidence.stat().st_size:
         raise EvaluationError(
@@ -249,7 +251,7 @@ def apply_score(summary: dict[str, Any], score: ServerScore) -> dict[str, Any]:
     for key in ("row", "variant", "checkpoint_sha256", "data_digest", "per_image_sha256"):
         if summary[key] != getattr(score, key):
             raise EvaluationError(
-                f"the server's score was given to {key} {getattr(score, key)}, "
+                f"the server's score belongs to {key} {getattr(score, key)}; "
                 f"this evaluation has {summary[key]}.",
                 "Submit the new results, or restore the evaluation that was submitted.",
             )

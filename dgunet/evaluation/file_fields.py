@@ -1,4 +1,4 @@
-"""Fields of a JSON record checked one by one, with the first fault as one line."""
+"""Check of the fields of a JSON record; the first fault becomes an error of one line."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def check_fields(
     hint: str,
     kind: type[DgunetError] = EvaluationError,
 ) -> Form:
-    """Check types and ranges of ``content`` by ``form``.
+    """Check the types and ranges of ``content`` against ``form``.
 
     Args:
         form: the fields with their types and ranges.
-        content: values by name, as a file had them.
-        origin: named in errors.
+        content: values by name, as read from a file.
+        origin: source of the content, named in errors.
         hint: what to do about an error.
-        kind: of the error.
+        kind: class of the error.
 
     Raises:
         DgunetError: of ``kind``, naming ``origin``, the first wrong field and its value.

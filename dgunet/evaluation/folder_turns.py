@@ -1,7 +1,7 @@
 """One evaluation at a time in a folder of results.
 
 The lock is a file in ``.rows`` of the folder and is removed with it, so that DVC does not track it.
-The operating system frees it when its process ends.
+The operating system releases it when its process ends.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
-    """Hold the results folder ``out`` against every other evaluation.
+    """Lock the results folder ``out`` against other evaluations.
 
     Raises:
-        EvaluationError: if another process evaluates into it; names that process.
+        EvaluationError: if another process holds the lock; the message names it.
     """
     with files.writing(out):
         handle = _acquire(out)
@@ -49,11 +49,11 @@ def _acquire(out: Path) -> int:
         files.make_folder(path.parent)
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:  # its last holder removed the folder just now
+        except FileNotFoundError:  # the last holder has just removed the folder
             continue
         try:
             _lock(handle, out)
-            if _is_still(handle, path):
+            if _is_same_file(handle, path):
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
                 return handle
@@ -76,7 +76,7 @@ def _lock(handle: int, out: Path) -> None:
             raise
 
 
-def _is_still(handle: int, path: Path) -> bool:
+def _is_same_file(handle: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:

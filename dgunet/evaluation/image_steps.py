@@ -86,7 +86,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class RestoredImage:
-    """The raw output (H, W, C), and the degraded input as the protocol scores it."""
+    """The raw output (H, W, C), and the degraded input in the form that the protocol scores."""
 
     image: Array
     baseline: Array | None
@@ -96,7 +96,7 @@ class RestoredImage:
 
 @dataclass(frozen=True)
 class ReadImage:
-    """One decoded record: the network's input (H, W, C) and the target, or None without one."""
+    """One decoded record: the network's input and the target, (H, W, C); None without a target."""
 
     index: int
     id: str
@@ -107,7 +107,7 @@ class ReadImage:
 
 @dataclass(frozen=True)
 class ImageSteps:
-    """The three steps of one image; `stream` lets them overlap."""
+    """The three steps of one image, which `stream` overlaps."""
 
     network: Network
     store: PreparedSet
@@ -163,7 +163,7 @@ class ImageSteps:
         )
 
     def _baseline(self, read: ReadImage) -> Array | None:
-        """The degraded input as the protocol scores it; for sampling, Phi^T y."""
+        """The degraded input in the form that is scored; Phi^T y for compressive sensing."""
         if self.protocol.channels == 3:
             return read.degraded
         operator = getattr(self.network, "operator", None)
@@ -175,7 +175,7 @@ class ImageSteps:
         return np.ascontiguousarray(x0[0].permute(1, 2, 0).cpu().numpy())
 
     def score(self, read: ReadImage, result: RestoredImage) -> Entry:
-        """Score output and input, keep the image where requested, and give the row."""
+        """Score output and degraded input, save the image if requested, and return the row."""
         start = time.perf_counter()
         restored, baseline = result.image, result.baseline
         scored = self.protocol.quantise(restored)

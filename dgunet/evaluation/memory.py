@@ -1,4 +1,4 @@
-"""Memory needed to restore a whole image, measured on a small probe, and the free memory."""
+"""Memory needed to restore a whole image, measured on a small probe, and free memory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from dgunet.evaluation.restoration import Network, TooLargeError, device_of
 from dgunet.system.errors import exhausts_memory
 
 _PROBE = 64
-# Convolution libraries allocate workspace that is in no tensor: 1.46 and 1.51 times as much in all
-# for the released deraining DGUNet and deblurring DGUNet+ on a CPU.
+# Convolution libraries allocate workspace outside of tensors. The total was 1.46 and 1.51 times the
+# bytes of the tensors for the released deraining DGUNet and deblurring DGUNet+ on a CPU.
 _WORKSPACE = 1.6
 # No variant of the paper exceeds this; images that fit by this bound need no measurement.
 _MOST_BYTES_PER_PIXEL = 30_000
-# Stack and heap that a new thread reserves of the address space.
+# Address space that a new thread reserves for its stack and heap.
 _THREAD = 136 * 2**20
 _measured: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
 _unmeasured: WeakSet[nn.Module] = WeakSet()
@@ -37,10 +37,10 @@ def require_memory(network: Network, shape: tuple[int, ...], budget: int | None 
     Args:
         network: restores the image; plain functions are not checked.
         shape: (H, W, C) of the image.
-        budget: bytes that the restoration may take; None for what is free now.
+        budget: bytes that the restoration may take; None for the memory that is free now.
 
     Raises:
-        TooLargeError: naming the estimate, what is free, and the tile mode.
+        TooLargeError: naming the estimate, the free memory and the option for tiles.
     """
     if not isinstance(network, nn.Module):
         return
@@ -52,7 +52,7 @@ def require_memory(network: Network, shape: tuple[int, ...], budget: int | None 
     if needed is None or needed > free:
         about = f"more than {free / 1e9:.2f}" if needed is None else f"about {needed / 1e9:.2f}"
         raise TooLargeError(
-            f"an image of {shape[1]}x{shape[0]} needs {about} GB to be restored whole, "
+            f"an image of {shape[1]}x{shape[0]} needs {about} GB to be restored whole; "
             f"{free / 1e9:.2f} GB are free."
         )
 
@@ -60,8 +60,8 @@ def require_memory(network: Network, shape: tuple[int, ...], budget: int | None 
 def estimate(network: Network, shape: tuple[int, ...]) -> float | None:
     """Estimate the bytes that restoring an image (H, W, C) whole takes; None if unknown.
 
-    Unknown for a plain function, and where the memory does not suffice for the small probe. The
-    probe is tried once: modules whose import was interrupted stay half imported.
+    Unknown for a plain function, and if there is not enough memory for the small probe. The probe
+    is tried only once, because modules whose import was interrupted stay half imported.
     """
     if not isinstance(network, nn.Module) or network in _unmeasured:
         return None
@@ -75,24 +75,25 @@ def estimate(network: Network, shape: tuple[int, ...]) -> float | None:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes that new tensors on ``device`` may take: the machine's, or less in a container.
+    """Free bytes for new tensors on ``device``.
 
-    On a CPU a limit of this process (``ulimit -v``, ``ulimit -d``) counts too.
+    On a CPU, the limits of a container and of this process (``ulimit -v``, ``ulimit -d``) count
+    too.
     """
     if device.type == "cuda":
-        # What torch keeps from earlier images is free for the next one.
+        # Memory that torch caches from earlier images is available to the next one.
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + kept
     return min([int(psutil.virtual_memory().available), *container_bytes(), *process_bytes()])
 
 
 def process_bytes() -> Iterator[int]:
-    """Bytes left by the limits of this process on its address space and its data."""
+    """Bytes left within the limits of this process on its address space and its data."""
     try:
         import resource
-    except ImportError:  # Windows has none
+    except ImportError:  # not available on Windows
         return
-    # Linux counts pages of address space, first, and of data, sixth.
+    # In pages: the first number is the address space, the sixth the data.
     used: list[int] = []
     with suppress(OSError, ValueError):
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()
@@ -106,8 +107,8 @@ def process_bytes() -> Iterator[int]:
 def settle_threads() -> str:
     """Start the CPU threads while this process has the memory for them, or use only one.
 
-    The thread library ends a process that reaches its limit (``ulimit -v``) while it starts a
-    thread; no error can be caught.
+    The thread library aborts a process that reaches its limit (``ulimit -v``) while a thread
+    starts, without an error that could be caught.
 
     Returns:
         A note if one thread is used instead of several, else "".
@@ -119,16 +120,16 @@ def settle_threads() -> str:
     if left < 2 * threads * _THREAD:
         torch.set_num_threads(1)
         return f"1 thread instead of {threads}: the memory of this process is limited"
-    torch.ones(threads * 2**16).add_(1)  # enough for every thread to get a part
+    torch.ones(threads * 2**16).add_(1)  # large enough that every thread gets a part
     return ""
 
 
 def container_bytes(
     groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")
 ) -> Iterator[int]:
-    """Bytes left by the memory limits of this process's control groups, one number per limit.
+    """Bytes left within the memory limits of this process's control groups, one number per limit.
 
-    A container is killed at its own limit, whatever memory the machine has. Both versions of
+    A container is killed at its own limit, however much memory the machine has. Both versions of
     control groups are read, and limits of parent groups count. Inactive file pages count as free,
     since the kernel drops them first.
     """
@@ -142,7 +143,7 @@ def container_bytes(
             continue
         root = mount if number == "0" else mount / "memory"
         group = root / path.lstrip("/")
-        # Inside a container the path may be the host's; then only the root is there.
+        # Inside a container the path may be the host's; then only the root exists.
         for folder in (group, *group.parents):
             if (left := _left_of(folder)) is not None:
                 yield left
@@ -151,7 +152,7 @@ def container_bytes(
 
 
 def _left_of(group: Path) -> int | None:
-    """Bytes to the limit of one control group; None without a limit."""
+    """Bytes left within the limit of one control group; None without a limit."""
     for limit, used, cache in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -181,7 +182,7 @@ def bytes_per_pixel(network: nn.Module, channels: int) -> float:
 
 
 class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Tracks the bytes of living storages and their peak."""
+    """Tracks the bytes of live storages and their peak."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

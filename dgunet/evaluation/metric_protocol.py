@@ -1,4 +1,4 @@
-"""What a metric protocol states, and the score it gives one image."""
+"""The definition of a metric protocol, and the score of one image."""
 
 from __future__ import annotations
 
@@ -22,30 +22,31 @@ class Score:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one column of the paper's tables was made.
+    """Definition of the scores in one column of the paper's tables.
 
     ``quantise`` turns a network's output into the array that is scored; ``score`` compares such
     an array with its target. Both are pure functions over (height, width, channels) arrays.
 
     Attributes:
         name: key of ``PROTOCOLS``.
-        version: grows when a definition changes.
+        version: increases when the definition changes.
         tables: the paper's tables that use it.
         reads: what is read and how it is rounded.
         colour: colour conversion before scoring.
         data_range: the peak of PSNR and the L of SSIM.
-        psnr: definition, and the answer for identical images.
+        psnr: definition, and the value for identical images.
         ssim: window, constants, border, averaging over the map.
         averaging: from images to the cell of a table.
         padding: what is added before the network and removed after it.
-        clipping: of the network's output.
+        clipping: range to which the network's output is clipped, and when.
         source: where the definition comes from.
         silent: what the paper leaves open and the released code decides.
         self_ensemble: whether the released test restores with the x8 self-ensemble.
         tile: side of the square tiles that the released test restores one by one, or None
             for whole images.
         channels: of the scored array; 3 is RGB, 1 is luma.
-        window: the SSIM definition in numbers, or None when nothing is computed here.
+        window: the SSIM definition in numbers; None where images are aligned first or only a
+            server scores.
     """
 
     name: str
@@ -70,7 +71,7 @@ class Protocol:
 
     @property
     def scores_locally(self) -> bool:
-        """False when only a server has the targets."""
+        """Whether images can be scored here; False when only a server has the targets."""
         return self._score is not None
 
     def quantise(self, restored: Array) -> Array:
@@ -106,12 +107,12 @@ class Protocol:
         return self._score(restored, target)
 
     def describe(self) -> dict[str, Any]:
-        """All stated facts, ready for JSON."""
+        """All facts of the definition, as JSON values."""
         hidden = {"_quantise", "_score", "window"}
         facts = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
         return facts | {"window": asdict(self.window) if self.window else None}
 
     @property
     def digest(self) -> str:
-        """SHA-256 of ``describe()``: two numbers compare only when these agree."""
+        """SHA-256 of ``describe()``; scores are comparable only if their digests are equal."""
         return sha256_json(self.describe())

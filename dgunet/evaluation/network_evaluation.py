@@ -29,7 +29,7 @@ from dgunet.system.reading import shorten
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How an evaluation is carried out; of these only the tiles make it lose parity.
+    """How an evaluation is carried out; only tiles affect the parity of its result.
 
     Attributes:
         tile: side in pixels of the tiles that every image is cut into; None restores whole images.
@@ -81,7 +81,7 @@ class EvaluationRequest:
 
 @dataclass(frozen=True)
 class LoadedEvaluation:
-    """A request whose weights and prepared set were loaded and fit each other."""
+    """A request whose weights and prepared set were loaded and match."""
 
     request: EvaluationRequest
     network: DGUNet
@@ -100,13 +100,13 @@ class EvaluationResult:
 
 
 def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
-    """Open the prepared set, load the network, and check that both are those of ``request``.
+    """Open the prepared set, load the network, and check that both match ``request``.
 
     Raises:
         DataError: if the prepared set is missing, of another dataset or of another profile.
         CheckpointError: if the weights are missing, unreadable, of another task, variant or
-            ratio, or name an unknown way of model selection.
-        DgunetError: if the device is unknown or missing.
+            ratio, or state an unknown model selection.
+        DgunetError: if the device is unknown or not available.
     """
     pairs = PairStore.open(request.store)
     manifest = pairs.manifest
@@ -117,7 +117,7 @@ def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
         )
     if manifest.profile != request.profile:
         raise DataError(
-            f"{request.store} is of the profile {manifest.profile!r}, the parameters are of "
+            f"{request.store} has the profile {manifest.profile!r}, the parameters have "
             f"{request.profile!r}.",
             "Prepare the dataset under this profile, or change `profile` in params.yaml.",
         )
@@ -147,13 +147,13 @@ def run_evaluation(
 ) -> EvaluationResult:
     """Score every image and write per-image table and summary into ``loaded.request.out``.
 
-    The caller holds this folder by `dgunet.evaluation.folder_turns.alone`. A killed evaluation
-    resumes where it stopped when it is run again.
+    The caller has locked this folder with `dgunet.evaluation.folder_turns.alone`. A killed
+    evaluation resumes where it stopped when it is run again.
 
     Args:
         loaded: what `load_evaluation` returned.
         on_progress: called as ``on_progress(done, total)`` with numbers of images.
-        note: called with one line for each row of a killed run that is damaged, and scored again.
+        note: called with one line for each damaged row of a killed run; its image is scored again.
 
     Raises:
         DataError: for an empty set or a record without the image that the protocol needs.
@@ -191,6 +191,6 @@ def _known_selection(metadata: Mapping[str, str], weights: Path) -> str:
     if not re.fullmatch(SELECTION, chosen):
         raise CheckpointError(
             f"{weights} states the model selection {shorten(chosen)}.",
-            "Known ways are last, held-out, test-set NAME and unknown: train it again.",
+            "Allowed are last, held-out, test-set NAME and unknown; train it again.",
         )
     return chosen

@@ -24,7 +24,7 @@ ROW_FIELDS = ("task", "variant", "ratio")
 def published_networks(
     task: str, variant: str, ratio: int | None = None, **changes: Any
 ) -> list[DGUNetConfig]:
-    """Give the networks that a row of the paper may mean: as released, and as the text describes.
+    """Return the networks that a row may stand for: as released, and as the paper describes.
 
     Args:
         task: "derain", "deblur", "denoise" or "cs".
@@ -54,7 +54,7 @@ def refuse_another_row(config: DGUNetConfig, wanted: DGUNetConfig, weights: Path
             raise CheckpointError(
                 f"{weights} holds a network with {field} {getattr(config, field)!r}, "
                 f"not {getattr(wanted, field)!r}.",
-                "Name weights that were trained for this row.",
+                "Choose weights that were trained for this row.",
             )
 
 

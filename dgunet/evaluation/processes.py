@@ -22,7 +22,7 @@ from dgunet.network import load_network
 from dgunet.system.errors import EvaluationError
 from dgunet.system.parent_process import end_with_parent
 
-_LOOK_SECONDS = 2.0
+_POLL_SECONDS = 2.0
 
 
 def evaluate_in_processes(
@@ -38,31 +38,31 @@ def evaluate_in_processes(
 ) -> None:
     """Score every image of ``store`` into journals in ``out``; merge them with `merge_rows`.
 
-    The caller holds ``out`` by `dgunet.evaluation.folder_turns.alone`. The processes end with this
-    one, however it ends.
+    The caller has locked ``out`` with `dgunet.evaluation.folder_turns.alone`. The processes end
+    with this one, however it ends.
 
     Args:
-        weights: what `dgunet.network.load_network` reads.
+        weights: file of the weights, read by `dgunet.network.load_network`.
         store: the prepared set; the processes map its files without checking them again.
         out: folder of the results.
-        settings: of the evaluation.
-        processes: their number. On ``cuda`` they are spread over the GPUs; on ``cpu`` each gets an
-            equal share of the threads. Processes on one device share its memory.
+        settings: settings of the evaluation.
+        processes: number of processes. On ``cuda`` they are spread over the GPUs; on ``cpu`` each
+            gets an equal share of the threads. Processes on one device share its memory.
         device: ``cpu`` or ``cuda``.
-        on_progress: called as ``on_progress(done, total)`` with images, every few seconds.
-        note: called with one line for each row of a killed run that is damaged, and scored again.
+        on_progress: called every few seconds as ``on_progress(done, total)``, in images.
+        note: called with one line for each damaged row of a killed run; its image is scored again.
 
     Raises:
-        DgunetError: the first error of one of them; all finished rows are kept, and the same call
+        DgunetError: the first error of a process; all finished rows are kept, and the same call
             resumes from them.
     """
     threads = max(1, torch.get_num_threads() // processes)
     if device == "cpu":
-        # Once, before they start: later the free memory depends on the other processes.
+        # Measured once before they start: later the free memory depends on the other processes.
         settings = replace(settings, budget=free_bytes(torch.device(device)) // processes)
     rules = protocol(store.manifest.protocol)
     count_done(store, rules, out, settings, note)
-    # Not forked: threads of torch do not survive a fork.
+    # Spawned, because torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, end_with_parent, (os.getpid(),)) as pool:
         shards = {
@@ -73,7 +73,7 @@ def evaluate_in_processes(
         }
         going = shards
         while going:
-            _, going = wait(going, _LOOK_SECONDS, FIRST_EXCEPTION)
+            _, going = wait(going, _POLL_SECONDS, FIRST_EXCEPTION)
             on_progress(count_done(store, rules, out, settings), len(store))
         for shard in shards:
             _result(shard)

@@ -24,7 +24,7 @@ _LABELS = {
 
 
 def as_text(protocol: Protocol) -> str:
-    """For a terminal, wrapped at 100 columns."""
+    """Format ``protocol`` for a terminal, wrapped at 100 columns."""
     lines = [f"{protocol.name} (version {protocol.version}, digest {protocol.digest[:12]})"]
     for label, value in _facts(protocol):
         first, later = f"  {label + ':':19}", " " * 21
@@ -33,7 +33,7 @@ def as_text(protocol: Protocol) -> str:
 
 
 def as_markdown(protocol: Protocol) -> str:
-    """For a document: a heading and a list."""
+    """Format ``protocol`` in Markdown: a heading and a list."""
     lines = [f"### `{protocol.name}`, version {protocol.version}", ""]
     lines += [f"- **{label}**: {value}" for label, value in _facts(protocol)]
     return "\n".join(lines)

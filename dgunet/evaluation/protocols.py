@@ -24,13 +24,13 @@ from dgunet.system.errors import ConfigError
 
 
 def round_to_uint8(restored: Array) -> Array:
-    """Clip to [0, 1], scale by 255 in float32, round half to even; uint8."""
+    """Clip to [0, 1], scale by 255 in float32, and round half to even to uint8."""
     clipped = np.clip(restored, 0.0, 1.0).astype(np.float32)
     return np.asarray(np.rint(clipped * np.float32(255)), np.uint8)
 
 
 def unit_float(image: Array) -> Array:
-    """uint8 to float32 in [0, 1] by division by 255, as MATLAB's ``im2single`` does."""
+    """Convert uint8 to float32 in [0, 1] by division by 255, like MATLAB's ``im2single``."""
     require_uint8("target", image, image.shape[-1])
     return np.asarray(image / np.float32(255), np.float32)
 

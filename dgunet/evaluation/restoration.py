@@ -2,7 +2,8 @@
 
 The network's instance norms, channel attention and subspace projection use statistics of the
 whole image, so cutting an image changes the result. Tiles are used only where the published
-number was made with them (compressive sensing), or on request, and the result is marked.
+values were made with them (compressive sensing), or on request or for lack of memory, and such a
+result is marked.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class TooLargeError(EvaluationError):
 
 
 def identity(y: Tensor) -> list[Tensor]:
-    """A network that returns its input; it scores the degraded images themselves."""
+    """A network that returns its input, used to score the degraded images themselves."""
     return [y]
 
 
@@ -68,15 +69,15 @@ def restore_image(
         self_ensemble: average the results of the eight flips and rotations (x8).
         blocks: side of the zero-padded tiles of the released compressive-sensing test; see
             `in_blocks`.
-        tile: side of overlapping tiles, when a whole image does not fit; not the published
-            number. See `in_tiles`.
+        tile: side of overlapping tiles, for an image that does not fit into memory whole; the
+            result is not the published one. See `in_tiles`.
 
     Returns:
         The last stage's output, float32, shape (H, W, C), not clipped.
 
     Raises:
         EvaluationError: when the network changes the size or returns NaN.
-        TooLargeError: when the memory is exhausted, a GPU's or this process's.
+        TooLargeError: when the memory of the GPU or of this process is exhausted.
     """
     y = to_tensor(image).to(device_of(network))
 
@@ -95,14 +96,14 @@ def restore_image(
             if not exhausts_memory(error):
                 raise
     if x_hat is None:
-        # Only now: an error's frames keep its tensors alive.
+        # Outside the handler: the error's frames keep tensors alive.
         torch.cuda.empty_cache()
         raise TooLargeError(
             f"restoring {y.shape[-1]}x{y.shape[-2]} pixels exhausts the memory of {y.device}."
         )
     if x_hat.shape != y.shape:
         raise EvaluationError(
-            f"the network turned {tuple(y.shape)} into {tuple(x_hat.shape)}.",
+            f"the network changed the shape {tuple(y.shape)} into {tuple(x_hat.shape)}.",
             "Use a checkpoint trained for this task.",
         )
     if not bool(torch.isfinite(x_hat).all()):
@@ -114,7 +115,7 @@ def restore_image(
 
 
 def to_tensor(image: Array) -> Tensor:
-    """(H, W, C) uint8, uint16 or unit float to float32 (1, C, H, W) in [0, 1]."""
+    """Convert (H, W, C) uint8, uint16 or unit float to float32 (1, C, H, W) in [0, 1]."""
     if np.issubdtype(image.dtype, np.integer):
         image = image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
     chw = np.ascontiguousarray(np.moveaxis(image, 2, 0), np.float32)
@@ -122,7 +123,7 @@ def to_tensor(image: Array) -> Tensor:
 
 
 def device_of(network: object) -> torch.device:
-    """Where ``network`` computes; the CPU for plain functions."""
+    """Device of ``network``; the CPU for plain functions."""
     if isinstance(network, nn.Module):
         for parameter in network.parameters():
             return parameter.device
@@ -137,7 +138,7 @@ def transform(image: Tensor, mode: int) -> Tensor:
 
 
 def untransform(image: Tensor, mode: int) -> Tensor:
-    """Undo `transform`: modes 3 and 5 undo each other, the others themselves."""
+    """Undo `transform`: modes 3 and 5 undo each other, every other mode undoes itself."""
     return transform(image, {3: 5, 5: 3}.get(mode, mode))
 
 
@@ -150,9 +151,9 @@ def eightfold(restore: Restore, y: Tensor) -> Tensor:
 
 
 def pad_to_blocks(y: Tensor, side: int) -> Tensor:
-    """Zeros at the right and bottom by ``side - size % side``: always at least one pixel.
+    """Pad right and bottom with ``side - size % side`` zeros: always at least one pixel.
 
-    An already divisible size gets a whole extra tile; the published numbers include it.
+    A size that is already divisible gets a whole extra tile; the published numbers include it.
     """
     height, width = y.shape[-2:]
     return nn.functional.pad(y, (0, side - width % side, 0, side - height % side))
@@ -178,10 +179,10 @@ def in_blocks(restore: Restore, y: Tensor, side: int) -> Tensor:
 
 
 def in_tiles(restore: Restore, y: Tensor, side: int, margin: int = TILE_MARGIN) -> Tensor:
-    """Restore overlapping tiles and keep their centres; only for images that do not fit.
+    """Restore overlapping tiles and keep their centres; for images too large for the memory.
 
-    At the default margin the result differs from the whole image's by about 49 dB PSNR: it is
-    never the published number.
+    At the default margin the result differs from the whole image's by about 49 dB PSNR, so it is
+    never the published one.
 
     Args:
         restore: maps (1, C, h, w) to the same shape.

@@ -1,7 +1,7 @@
-"""Evaluations read back: all that can be computed again is, and must agree with the files.
+"""Checked reading of evaluations: every field that can be recomputed must agree with the files.
 
 Not detected: rows of ``per_image.parquet`` that were changed together with the digest and the means
-in ``summary.json``. That takes a signature, or restoring the images again.
+in ``summary.json``. That would take a signature, or restoring the images again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Ssim = Annotated[FiniteFloat, Field(ge=SSIM_RANGE[0], le=SSIM_RANGE[1])] | None
 
 
 class _SummaryFields(BaseModel):
-    """Types and ranges of a summary's fields; `_differences` compares them with each other."""
+    """Types and ranges of a summary's fields; `_expected` gives their relations."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -76,8 +76,9 @@ def find_results(folder: Path) -> list[Path]:
 def read_result(folder: Path) -> EvaluationSummary:
     """Read the summary of the evaluation in ``folder`` and check it against its per-image table.
 
-    The table must have the summary's digest, protocol, number of images and exactly its means. The
-    state must follow from these, and the facts of the test set must be those of the catalogue.
+    The table must have the digest, the protocol, the number of images and exactly the means that
+    the summary states. The state must follow from these, and the facts of the test set must be
+    those of the catalogue.
 
     Raises:
         DataError: if there is no ``summary.json``.
@@ -93,16 +94,16 @@ def read_result_and_rows(folder: Path) -> tuple[EvaluationSummary, list[Row]]:
     try:
         content = read_bytes(table, kind=EvaluationError)
     except FileNotFoundError:
-        raise EvaluationError(f"{table} is missing, which {path} summarises.", AGAIN) from None
+        raise EvaluationError(f"{table} is missing, but {path} exists.", AGAIN) from None
     if (digest := sha256_bytes(content)) != summary.per_image_sha256:
         raise EvaluationError(
-            f"{path}: per_image_sha256 is {summary.per_image_sha256}, {table} has {digest}.", AGAIN
+            f"{path}: per_image_sha256 is {summary.per_image_sha256}; {table} has {digest}.", AGAIN
         )
     rows = parse_rows(content, str(table))
-    for field, wanted, why in _differences(summary, rows):
+    for field, wanted, reason in _expected(summary, rows):
         if (stated := getattr(summary, field)) != wanted:
             raise EvaluationError(
-                f"{path}: {field} is {shorten(stated)}, {why} {shorten(wanted)}.", AGAIN
+                f"{path}: {field} is {shorten(stated)}; {reason.format(shorten(wanted))}.", AGAIN
             )
     return summary, rows
 
@@ -125,36 +126,42 @@ def check_summary(content: dict[str, Any], origin: str) -> EvaluationSummary:
     return EvaluationSummary(**form.model_dump())
 
 
-def _differences(summary: EvaluationSummary, rows: list[Row]) -> Iterator[tuple[str, Any, str]]:
-    """(field, its only right value, the source of that value) for all that can be computed."""
+def _expected(summary: EvaluationSummary, rows: list[Row]) -> Iterator[tuple[str, Any, str]]:
+    """Name, expected value and reason (``{}``: the value) of each field that can be recomputed."""
     info = (CATALOGUE | FURTHER).get(summary.dataset)
-    yield "dataset", info.name if info else None, "which the catalogue does not know:"
+    yield "dataset", info.name if info else None, "it is not in the catalogue"
     assert info is not None
-    yield "task", info.task, "the catalogue has"
-    yield "published_images", info.pairs, "the catalogue has"
-    yield "protocol", info.protocol, "the catalogue has"
+    for name, value in (
+        ("task", info.task),
+        ("published_images", info.pairs),
+        ("protocol", info.protocol),
+    ):
+        yield name, value, "the catalogue has {}"
     if summary.row.startswith("DGUNet"):
-        yield "row", summary.variant, "its variant is"
-    ratio = (summary.ratio or "a ratio") if info.task == "cs" else None
-    yield "ratio", ratio, f"a result of {info.task} has"
-    yield "images", len(rows), f"{TABLE} has"
+        yield "row", summary.variant, "its variant is {}"
+    if info.task == "cs":
+        yield "ratio", summary.ratio or "a ratio", "a result of cs has one"
+    else:
+        yield "ratio", None, f"a result of {info.task} has none"
+    yield "images", len(rows), f"{TABLE} has {{}}"
     for name in ("protocol", "protocol_version"):
         for value in {getattr(row, name) for row in rows}:
-            yield name, value, f"{TABLE} has"
+            yield name, value, f"{TABLE} has {{}}"
     for name in ("psnr", "ssim", "input_psnr", "input_ssim"):
-        yield name, finite(mean(getattr(row, name) for row in rows)), f"the rows of {TABLE} give"
+        average = finite(mean(getattr(row, name) for row in rows))
+        yield name, average, f"the rows of {TABLE} give {{}}"
     whole = summary.profile == "paper" and len(rows) == info.pairs
     yield (
         "complete",
         summary.complete and whole,
-        f"{len(rows)} images of profile {summary.profile} are",
+        f"for {len(rows)} images of the profile {summary.profile} it must be {{}}",
     )
     state: EvaluationState = "measured" if summary.complete else "partial"
     if not PROTOCOLS[info.protocol].scores_locally:
         state = "waiting for the server"
-    yield "state", state, "its other fields say"
+    yield "state", state, "its other fields give {}"
     tiled = any(row.tile is not None for row in rows)
-    yield "parity", summary.parity and not tiled, f"with tiles in {TABLE} it is"
+    yield "parity", summary.parity and not tiled, f"with tiles in {TABLE} it must be {{}}"
     chosen = summary.selection.removeprefix("test-set ")
     known = chosen in CATALOGUE or not summary.selection.startswith("test-set ")
-    yield "selection", summary.selection if known else None, "which names no set of the catalogue:"
+    yield "selection", summary.selection if known else None, "the catalogue has no such test set"

@@ -15,10 +15,10 @@ from dgunet.system.errors import DgunetError
 from dgunet.system.line_files import append_line, format_line, open_log, read_lines
 
 LOCK = "lock"
-"""Name of the lock beside the journals; see `dgunet.evaluation.folder_turns`."""
+"""Name of the lock file next to the journals; see `dgunet.evaluation.folder_turns`."""
 
 Note = Callable[[str], None]
-"""Called with one line for everything that was ignored."""
+"""Called with one line for each file or row that is ignored."""
 
 
 class RowJournal:
@@ -56,11 +56,11 @@ class RowJournal:
                 yield handle
 
     def append(self, handle: IO[bytes], entry: Entry) -> None:
-        """Add one row; it is on the disk when this returns."""
+        """Add one row; it is on disk when this returns."""
         append_line(handle, _content(entry))
 
     def remove(self) -> None:
-        """Remove the journals of a finished evaluation; the lock beside them stays."""
+        """Remove the journals of a finished evaluation; the lock file stays."""
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if path.name != LOCK:
                 leftovers.remove(path)
@@ -100,7 +100,7 @@ def _entry(content: Mapping[str, Any]) -> Entry:
 def _timing(content: object) -> Timing:
     names = {field.name for field in fields(Timing)}
     if not isinstance(content, Mapping) or set(content) != names:
-        raise ValueError("the timing of an image has other fields")
+        raise ValueError("a field of the timing of an image is missing or unknown")
     if not isinstance(content["id"], str) or not all(
         isinstance(content[name], float) and math.isfinite(content[name]) for name in names - {"id"}
     ):

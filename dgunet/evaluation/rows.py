@@ -44,17 +44,17 @@ class Row:
 
     Attributes:
         id: the record's name in the set.
-        psnr: dB under the protocol, ``inf`` for identical images where the source says so;
-            None when only a server can score.
+        psnr: in dB under the protocol, ``inf`` for identical images where the protocol defines it
+            so; None when only a server can score.
         ssim: under the protocol, or None.
-        input_psnr: the degraded input's own PSNR (for compressive sensing, of Phi^T y), or None.
+        input_psnr: PSNR of the degraded input (for compressive sensing, of Phi^T y), or None.
         input_ssim: its SSIM, or None.
         protocol: the protocol's name.
-        protocol_version: and version.
-        height: pixels.
-        width: pixels.
-        restored_sha256: of the scored array; see `array_sha256`.
-        tile: side of the tiles it was restored in, None for the whole image at once.
+        protocol_version: the protocol's version.
+        height: in pixels.
+        width: in pixels.
+        restored_sha256: `array_sha256` of the scored array.
+        tile: side in pixels of the tiles it was restored in, or None if it was restored whole.
     """
 
     id: str
@@ -100,7 +100,7 @@ _SCHEMA = pa.schema(
 def array_sha256(array: Array) -> str:
     """SHA-256 of ``<type> <shape>\\n`` and the little-endian bytes in C order.
 
-    It names the pixels and not a file, so it does not depend on an image encoder.
+    It identifies the pixels rather than a file, so it does not depend on an image encoder.
     """
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{array.dtype.name} {'x'.join(map(str, array.shape))}\n".encode())
@@ -116,7 +116,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 
 def write_rows_csv(path: Path, rows: Iterable[Row]) -> None:
-    """Write the per-image table as CSV, numbers in full precision."""
+    """Write the per-image table as CSV with numbers in full precision."""
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as handle,
@@ -127,7 +127,7 @@ def write_rows_csv(path: Path, rows: Iterable[Row]) -> None:
 
 
 def parse_row(content: object) -> Row:
-    """Check the values of a row, as another process or an earlier run wrote them.
+    """Check the values of a row that another process or an earlier run wrote.
 
     Raises:
         ValueError: naming the first field that is missing, unknown, of another type or out of
@@ -181,13 +181,13 @@ def parse_rows(content: bytes, origin: str) -> list[Row]:
     """Parse a per-image table that `write_rows` wrote.
 
     Raises:
-        EvaluationError: naming ``origin`` and the row, if it is no such table, an id occurs twice,
-            or a value is of another type or out of range.
+        EvaluationError: naming ``origin`` and the row, if it is not such a table, an id occurs
+            twice, or a value is of another type or out of range.
     """
     try:
         file = pq.ParquetFile(io.BytesIO(content))
         if not file.schema_arrow.equals(_SCHEMA) or file.metadata.num_rows > MOST_ROWS:
-            raise ValueError("it has other columns than a per-image table")
+            raise ValueError("it has other columns or more rows than a per-image table")
         lines = file.read().to_pylist()
     except Exception as error:  # pyarrow's parsers raise errors of any type
         raise EvaluationError(f"{origin} is damaged ({shorten(str(error))}).", AGAIN) from error
@@ -208,7 +208,7 @@ def parse_rows(content: bytes, origin: str) -> list[Row]:
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """Arithmetic mean, exactly rounded; None when empty or when any value is missing."""
+    """Arithmetic mean with an exactly rounded sum; None when empty or when any value is missing."""
     known = list(values)
     if not known or any(value is None for value in known):
         return None

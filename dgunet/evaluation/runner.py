@@ -34,7 +34,7 @@ CODE = ("evaluation", "network")
 OnRow = Callable[[Row, int, int], None]
 
 
-def _say_nothing(line: str) -> None:
+def _ignore(line: str) -> None:
     pass
 
 
@@ -47,22 +47,22 @@ def score_shard(
     *,
     shard: tuple[int, int] = (0, 1),
     on_row: OnRow | None = None,
-    note: Note = _say_nothing,
+    note: Note = _ignore,
 ) -> None:
-    """Score a shard for a caller that holds ``out`` by `alone`, or whose parent process does.
+    """Score a shard; the caller or its parent process has locked ``out`` (see `alone`).
 
     Reading, restoring and scoring overlap; memory does not grow with the number of images. Rows
-    of a killed run of the same evaluation are used again.
+    of a killed run of the same evaluation are reused.
 
     Args:
         network: maps (1, C, H, W) in [0, 1] to the stage outputs, the result last.
         store: the prepared set.
-        protocol: of the set's table column.
+        protocol: protocol of the set's column in the tables.
         out: folder of the results; restored images are kept in ``out/restored``.
-        settings: of the evaluation; without a checkpoint's SHA-256 no earlier row is used.
+        settings: settings of the evaluation; without a checkpoint's SHA-256 no row is reused.
         shard: ``(i, n)``: every n-th image from the i-th on.
         on_row: called as ``on_row(row, done, total)`` after each image, in order.
-        note: called with one line for each row of a killed run that is damaged, and scored again.
+        note: called with one line for each damaged row of a killed run; its image is scored again.
 
     Raises:
         ValueError: for a shard number outside 0 to n - 1.
@@ -91,11 +91,11 @@ def score_shard(
 
 
 def _usable(steps: ImageSteps, entry: Entry, note: Note) -> bool:
-    """Whether an earlier run's row is of the image at its index, and its kept files exist."""
+    """Whether an earlier run's row belongs to the image at its index, and its kept files exist."""
     index, row, _ = entry
     name = steps.store[index].id
     if row.id != name or row.protocol != steps.protocol.name:
-        note(f"{steps.out / ROWS}: the row of {name} is of another image; it is scored again.")
+        note(f"{steps.out / ROWS}: the row of {name} is for another image; it is scored again.")
         return False
     if index < steps.settings.keep_images and not kept_image_path(steps.out, name).is_file():
         return False
@@ -107,9 +107,9 @@ def count_done(
     protocol: Protocol,
     out: Path,
     settings: Settings,
-    note: Note = _say_nothing,
+    note: Note = _ignore,
 ) -> int:
-    """Images that the shards of an evaluation in ``out`` have scored so far."""
+    """Number of images that the shards of an evaluation in ``out`` have scored so far."""
     done = RowJournal(out / ROWS, _key(store, protocol, settings), "").entries(note)
     return sum(index < len(store) for index in done)
 
@@ -120,14 +120,14 @@ def merge_rows(
     out: Path,
     settings: Settings,
 ) -> tuple[EvaluationSummary, list[Timing]]:
-    """Make the tables from the journals of all shards, for a caller that holds ``out`` by `alone`.
+    """Write the results from the journals of all shards; the caller has locked ``out``.
 
     Writes ``out/per_image.parquet`` and ``out/summary.json`` (for DND also ``out/bundled/*.mat``),
     the same bytes for the same rows, and removes the journals.
 
     Returns:
-        The summary, and the seconds by image in the order of the set, which differ from run to
-        run and are in none of the files.
+        The summary, and the seconds by image in the order of the set. The seconds differ from run
+        to run and are not in the files.
 
     Raises:
         EvaluationError: when images are missing, because a shard has not finished.
@@ -139,7 +139,7 @@ def merge_rows(
     if missing:
         raise EvaluationError(
             f"{len(missing)} of {len(store)} images of {store.manifest.dataset} are not scored "
-            f"yet, first {store[missing[0]].id}.",
+            f"yet; the first is {store[missing[0]].id}.",
             "Run the remaining shards with the same checkpoint and settings.",
         )
     ordered = [entries[index] for index in range(len(store))]
@@ -161,7 +161,7 @@ def merge_rows(
 
 @cache
 def code_digest() -> str:
-    """Digest of the code that decides a row: rows of other code are not resumed."""
+    """Digest of the code that determines a row; rows of other code are not reused."""
     package = Path(__file__).parents[1]
     return sha256_json(
         {name: tree_digest(package / name, "*.py", digest=sha256_source) for name in CODE}

@@ -1,4 +1,4 @@
-"""Restored images of any method against their targets, under the paper's protocols."""
+"""Scores of restored images of any method against their targets, under the paper's protocols."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dgunet.system.reading import shorten
 Load = Callable[[], Array]
 _AT_ONCE = 2
 _BEYOND = 1.0
-"""How far floats may exceed [0, 1]: a network's raw output does so a little."""
+"""How far floats may exceed [0, 1]; a network's raw output exceeds it a little."""
 _SIDD_TARGETS = "ValidationGtBlocksSrgb"
 
 
@@ -38,17 +38,17 @@ def score_results(
     """Score two folders, or two SIDD ``.mat`` files, pair by pair in natural order.
 
     Images pair by their name without suffix. Restored images are 8-bit files, or ``.npy`` files
-    of floats in [0, 1], shape (H, W, C), which keep what the 8-bit files round away (rounded
-    here where the protocol rounds). Targets are 8-bit files. Grey and palette files are expanded
-    to RGB where the protocol scores RGB; alpha and 16-bit files are refused. Hidden files and
-    folders, and files of other suffixes, are left out.
+    of floats in [0, 1], shape (H, W, C), which preserve what 8-bit files round away; they are
+    rounded here where the protocol rounds. Targets are 8-bit files. Grey and palette files are
+    expanded to RGB where the protocol scores RGB; alpha and 16-bit files are refused. Hidden files
+    and folders, and files of other suffixes, are left out.
 
     Args:
         restored: folder of results, or a ``.mat`` file with ``Idenoised``.
         target: folder of targets, or ``ValidationGtBlocksSrgb.mat``.
-        protocol: how to score.
+        protocol: definition of the scores.
         partial: accept targets without a restored image.
-        note: called with one line for each folder of which files are left out.
+        note: called with one line for each folder in which files are left out.
 
     Raises:
         EvaluationError: for folders that do not pair, or a pair that cannot be scored.
@@ -104,7 +104,7 @@ def _row(name: str, given: Array, target: Array, protocol: Protocol) -> Row:
 
 
 def _as_scored(given: Array, protocol: Protocol) -> Array:
-    """The array that the protocol scores: 8-bit values as they are, floats quantised."""
+    """The array that the protocol scores: 8-bit values unchanged, floats quantised."""
     if given.dtype == np.uint8:
         if protocol.name == "cs-y":
             return given.astype(np.float64)
@@ -112,17 +112,17 @@ def _as_scored(given: Array, protocol: Protocol) -> Array:
             return np.asarray(given / np.float32(255), np.float32)
         return given
     require_finite("restored", given)
-    # Values farther outside are of another unit.
+    # Values farther outside have another scale.
     if given.size and (given.min() < -_BEYOND or given.max() > 1.0 + _BEYOND):
         raise EvaluationError(
-            f"the restored image spans [{given.min():g}, {given.max():g}], floats are in [0, 1].",
+            f"the restored image spans [{given.min():g}, {given.max():g}]; floats are in [0, 1].",
             "Divide them by the largest value of their type, 255 for 8 bits.",
         )
     return protocol.quantise(given)
 
 
 def _images(folder: Path, more: set[str], note: Callable[[str], None]) -> dict[str, Path]:
-    """The images of ``folder`` by their path without suffix; hidden ones are left out."""
+    """The images in ``folder`` by their path without suffix; hidden ones are left out."""
     if not folder.is_dir():
         raise EvaluationError(
             f"{folder} is not a folder.", "Give a folder of images (or two .mat files for SIDD)."
@@ -135,7 +135,9 @@ def _images(folder: Path, more: set[str], note: Callable[[str], None]) -> dict[s
         note(left_out(folder, len(files) - len(taken), len(hidden)))
     for path in taken:
         if not path.is_file():
-            raise EvaluationError(f"{path} is not a regular file.", "Replace it by an image file.")
+            raise EvaluationError(
+                f"{path} is not a regular file.", "Replace it with an image file."
+            )
         name = path.relative_to(folder).with_suffix("").as_posix()
         _check_utf8(path, name)
         if name in found:
@@ -161,12 +163,12 @@ def _paired(
     restored: dict[str, Path], targets: dict[str, Path], protocol: Protocol, partial: bool
 ) -> Iterator[tuple[str, Load, Load]]:
     for here, there, kind in (
-        (restored, targets, "restored image has no target"),
-        ({} if partial else targets, restored, "target has no restored image"),
+        (restored, targets, "restored images without a target"),
+        ({} if partial else targets, restored, "targets without a restored image"),
     ):
-        if lonely := [name for name in here if name not in there]:
+        if unpaired := [name for name in here if name not in there]:
             raise EvaluationError(
-                f"{len(lonely)} of {len(here)}: the {kind}, first {here[lonely[0]]}.",
+                f"{kind}: {len(unpaired)} of {len(here)}; the first is {here[unpaired[0]]}.",
                 "Pairs have the same name without suffix; --partial scores a part of the targets.",
             )
     read = read_grey if protocol.channels == 1 else read_rgb
@@ -185,19 +187,20 @@ def _block_pairs(restored: Path, target: Path) -> Iterator[tuple[str, Load, Load
         given = read_variable(restored, "Idenoised")
     except KeyError as error:
         raise EvaluationError(
-            f"{restored} has no variable Idenoised.", "It holds (40, 32, 256, 256, 3) blocks."
+            f"{restored} has no variable Idenoised.",
+            "Save the blocks under this name, shape (40, 32, 256, 256, 3).",
         ) from error
     except Exception as error:  # scipy's parser raises errors of any type
         raise EvaluationError(
-            f"{restored} is no readable MATLAB file ({error}).", "Save it again."
+            f"{restored} is not a readable MATLAB file ({error}).", "Save it again."
         ) from error
     last, image = list(truths.items())[-1]
     shape = (*map(int, last.split("_")), *image.shape())
     if given.shape != shape:
-        # Another order of the same blocks would pair them wrongly.
+        # Blocks in another order would be paired wrongly.
         raise EvaluationError(
-            f"{restored} holds Idenoised {given.shape}, {target} {shape}.",
-            "Both hold (scenes, blocks, height, width, 3) in the benchmark's order.",
+            f"{restored} holds Idenoised of shape {given.shape}; {target} needs {shape}.",
+            "Both must hold (scenes, blocks, height, width, 3) in the benchmark's order.",
         )
 
     def loader(block: Array) -> Load:
@@ -214,6 +217,6 @@ def _array(path: Path) -> Array:
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Sorts 2 before 10; other scripts' digits are letters."""
+    """Sort key that puts 2 before 10; digits of other scripts count as letters."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
     return [(0, int(part), "") if "0" <= part[0] <= "9" else (1, 0, part) for part in parts]

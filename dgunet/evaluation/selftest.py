@@ -1,7 +1,7 @@
-"""Self-test on the user's machine: every protocol on images of a formula, against constants.
+"""Self-test on the user's machine: every protocol on computed images, compared with constants.
 
-The constants come from slow references that share no code with the package; a test computes
-them again.
+The constants come from slow references that share no code with the package; a test recomputes
+them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dgunet.system.errors import EvaluationError
 
 TOLERANCE = 1e-6
 ALIGNED_TOLERANCE = 5e-3
-"""RealBlur's alignment is an iteration that differs a little between OpenCV versions."""
+"""For RealBlur, whose iterative alignment differs slightly between OpenCV versions."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class MetricCheck:
 
     @property
     def deviation(self) -> float:
-        """Distance from the constant: dB for PSNR."""
+        """Distance from the constant, in dB for PSNR."""
         return abs(self.value - self.expected)
 
     @property
@@ -52,10 +52,10 @@ class MetricCheck:
 
 
 def check_metrics(device: str = "cpu") -> Iterator[MetricCheck]:
-    """Score the formula's images under every protocol that scores locally.
+    """Score the images of `formula_pair` under every protocol that scores locally.
 
     Args:
-        device: where to score them as a batch of tensors too, under the protocols that can.
+        device: where they are also scored as tensors, under the protocols that support it.
 
     Raises:
         EvaluationError: if a protocol is of another version than its constants.
@@ -68,9 +68,9 @@ def check_metrics(device: str = "cpu") -> Iterator[MetricCheck]:
         constants = expected[protocol.name]
         if constants["version"] != protocol.version:
             raise EvaluationError(
-                f"protocol {protocol.name} is version {protocol.version}, its constants are of "
+                f"protocol {protocol.name} is version {protocol.version}; its constants are for "
                 f"version {constants['version']}.",
-                "Compute them again with the slow references of tests/evaluation.",
+                "Recompute them with the slow references of tests/evaluation.",
             )
         restored, target = formula_pair(protocol)
         scores = {"array": protocol.score(restored, target)}
@@ -97,8 +97,8 @@ def _score_on(device: str, protocol: Protocol, restored: Array, target: Array) -
 def formula_pair(protocol: Protocol) -> tuple[Array, Array]:
     """A scored image and its target for ``protocol``, the same on every machine.
 
-    Integer arithmetic only, up to the last division; 24 x 40 pixels (96 x 128 where an
-    alignment needs texture).
+    Computed in integers except for the last division. The size is 24 x 40 pixels, or 96 x 128
+    where an alignment needs more texture.
     """
     size = (96, 128) if protocol.name == "realblur-aligned" else (24, 40)
     target = _scene(*size, protocol.channels)

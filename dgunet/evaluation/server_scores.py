@@ -1,4 +1,4 @@
-"""Records of DND's mailed scores. People write them by hand, so every field is checked."""
+"""Records of DND's mailed scores; every field is checked, since people may edit them."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class _ScoreFields(BaseModel):
 def read_scores(folder: Path) -> list[ServerScore]:
     """Read the mailed scores in ``folder``, one for each ``dnd-*.json``.
 
-    The evidence is compared with its digest where it is beside its record; the steps of a pipeline
-    have only the records.
+    The evidence is compared with its digest if it is next to its record; the pipeline steps have
+    only the records.
 
     Raises:
         EvaluationError: naming the file and the field, for a file that is not a JSON object, an
@@ -57,7 +57,7 @@ def read_scores(folder: Path) -> list[ServerScore]:
         evidence = inside(folder, score.evidence, origin=str(path), kind=EvaluationError)
         if evidence.is_file() and sha256_file(evidence) != score.evidence_sha256:
             raise EvaluationError(
-                f"{path}: evidence_sha256 is not that of {evidence}.", f"{AGAIN} Keep the mail."
+                f"{path}: evidence_sha256 does not match {evidence}.", f"{AGAIN} Keep the mail."
             )
         key = score.per_image_sha256
         if key in scores:

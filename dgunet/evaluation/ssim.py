@@ -1,7 +1,7 @@
-"""Structural similarity with its window, border and averaging spelled out.
+"""Structural similarity (SSIM) with explicit window, border and averaging.
 
-One fast implementation for the four flavours behind the tables: block by block, separable,
-float64. Blocks keep the working set in the processor's cache and memory bounded for any size.
+One fast implementation of the variants behind the tables: block by block, separable, in float64.
+Blocks keep the working set in the processor's cache and bound the memory for any image size.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SsimDefinition:
     Attributes:
         window: "gaussian" (sigma 1.5) or "uniform".
         size: window width in pixels, odd.
-        border: "valid" keeps the pixels whose window lies inside the image; "replicate"
+        border: "valid" keeps the pixels whose window is inside the image; "replicate"
             repeats the border pixels, "reflect" mirrors them, and both keep the whole map.
         volume: filter the colour axis as a third dimension, as MATLAB's ``ssim`` does for
             an H x W x 3 array.
@@ -58,13 +58,13 @@ class SsimDefinition:
 
     @property
     def covariance_norm(self) -> float:
-        """The factor on the window's (co)variances."""
+        """The factor that multiplies the window's (co)variances."""
         samples = self.size**2
         return samples / (samples - 1) if self.sample_covariance else 1.0
 
     @property
     def constants(self) -> tuple[float, float]:
-        """C1 and C2."""
+        """C1 = (K1 L)^2 and C2 = (K2 L)^2."""
         return (0.01 * self.data_range) ** 2, (0.03 * self.data_range) ** 2
 
     def colour_mixing(self, channels: int) -> Float:
@@ -126,7 +126,7 @@ def _block_maps(
 
 
 def _blocks(shape: tuple[int, ...], inset: int) -> Iterator[tuple[slice, slice]]:
-    """Non-overlapping blocks that cover the image less ``inset`` pixels on every side."""
+    """Non-overlapping blocks that cover the image except ``inset`` pixels on every side."""
     height, width, channels = shape
     wide = _BLOCK_COLUMNS if channels == 1 else -(-_BLOCK_COLUMNS // 2)
     for row in range(inset, height - inset, _BLOCK_ROWS):
@@ -138,7 +138,7 @@ def _blocks(shape: tuple[int, ...], inset: int) -> Iterator[tuple[slice, slice]]
 
 
 def _with_halo(image: Array, rows: slice, columns: slice, reach: int, edge: int) -> Array:
-    """The block and ``reach`` pixels around it, extended beyond the image; shape (h, w, C)."""
+    """The block with ``reach`` pixels around it, padded outside the image; shape (h, w, C)."""
     height, width = image.shape[:2]
     top, bottom = rows.start - reach, rows.stop + reach
     left, right = columns.start - reach, columns.stop + reach
@@ -171,8 +171,8 @@ _scratch = _Scratch()
 def _block_map(x: Array, y: Array, definition: SsimDefinition, mixing: Float | None) -> Float:
     """The SSIM map of one block whose halo is attached; shape (rows, columns, C).
 
-    Channels stay side by side in memory as they come: OpenCV filters and mixes them together. The
-    map is overwritten by the next block.
+    Channels stay interleaved in memory; OpenCV filters and mixes them together. The next block
+    overwrites the map.
     """
     height, width, channels = x.shape
     halo = definition.size - 1
@@ -184,10 +184,10 @@ def _block_map(x: Array, y: Array, definition: SsimDefinition, mixing: Float | N
 def _average(
     x: Array, y: Array, definition: SsimDefinition, mixing: Float | None, result: Float
 ) -> None:
-    """Window averages of s = x + y, d = x - y, s^2 and d^2 where the halo allows them.
+    """Write the window averages of s = x + y, d = x - y, s^2 and d^2 into ``result``.
 
-    These four carry all that the formula needs, with one filtering less than means, squares and
-    products of x and y. ``mixing`` is the window along the colour axis.
+    The formula needs only these four, one filtering less than with the means, squares and products
+    of x and y. ``mixing`` is the window along the colour axis.
     """
     reach = definition.size // 2
     total = cv2.add(x, y, dst=_scratch("s", *x.shape), dtype=cv2.CV_64F).reshape(x.shape)
@@ -204,7 +204,7 @@ def _average(
 
 
 def _filter(plane: Array, definition: SsimDefinition) -> Array:
-    """Window averages of every channel; only those that the halo allows are meaningful."""
+    """Window averages of every channel, valid where the whole window is inside ``plane``."""
     into, taps = _scratch("filtered", *plane.shape), definition.taps
     if definition.window == "uniform":
         filtered = cv2.boxFilter(plane, -1, (definition.size, definition.size), dst=into)
@@ -227,7 +227,7 @@ def _similarity(averages: Float, definition: SsimDefinition) -> Float:
     ss -= s
     dd -= d
     s += 2.0 * c1
-    # Dividing C2 by the factor instead of multiplying both variances by it.
+    # Divides C2 by the factor instead of multiplying both variances by it.
     ss += 2.0 * c2 / definition.covariance_norm
     result = np.subtract(s, d, out=_scratch("result", *s.shape))
     result *= np.subtract(ss, dd, out=_scratch("contrast", *s.shape))

@@ -26,7 +26,7 @@ class EvaluationSummary:
     """The means of one evaluation, and what they were computed from.
 
     Attributes:
-        profile: "sample" or "paper": whose data.
+        profile: "sample" or "paper".
         dataset: test set.
         task: "derain", "deblur", "denoise" or "cs".
         variant: "DGUNet" or "DGUNet+".
@@ -37,7 +37,7 @@ class EvaluationSummary:
         complete: True only when these agree and the prepared set is the published release.
         state: "measured", "partial" (fills no cell) or "waiting for the server" (DND).
         data_digest: SHA-256 of the prepared set.
-        checkpoint_sha256: of the weights file.
+        checkpoint_sha256: SHA-256 of the weights file.
         protocol: name of the protocol.
         protocol_version: its version.
         selection: how the weights were selected: "last" step of the training, best on a "held-out"
@@ -48,7 +48,7 @@ class EvaluationSummary:
         ssim: mean, or None.
         input_psnr: mean of the degraded inputs, or None.
         input_ssim: mean of the degraded inputs, or None.
-        per_image_sha256: of ``per_image.parquet``.
+        per_image_sha256: SHA-256 of ``per_image.parquet``.
     """
 
     profile: str
@@ -85,7 +85,7 @@ class EvaluationSummary:
         return (
             f"{self.dataset} {name}: {score} (input {given}), {self.images} of "
             f"{self.published_images} images, {self.profile}, {self.protocol}/"
-            f"{self.protocol_version}, {self.state}{'' if self.parity else ', not parity'}"
+            f"{self.protocol_version}, {self.state}{'' if self.parity else ', no parity'}"
         )
 
 

@@ -1,1 +1,1 @@
-"""Arrays of pixels: checks, colour conversion, PSNR, strips; used by data and evaluation."""
+"""Pixel arrays: checks, colour conversion, PSNR, strips and ``.npy`` files."""

@@ -1,4 +1,4 @@
-"""The two luma conversions behind the published tables; they differ by more than 1 dB."""
+"""The two luma conversions behind the published tables; the PSNR differs by more than 1 dB."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _STRIP_ROWS = 64
 
 
 def matlab_luma(image: Array) -> NDArray[np.uint8]:
-    """Y of MATLAB's ``rgb2ycbcr`` for uint8: studio swing BT.601, rounded half up to uint8.
+    """Y of MATLAB's ``rgb2ycbcr`` for uint8: studio-swing BT.601, rounded half up to uint8.
 
     ``Y = floor(16 + (65.481 R + 128.553 G + 24.966 B) / 255 + 1/2)``, exact for all 256^3
-    colours. MATLAB itself was not run; 194 of the colours are exactly at a half.
+    colours. Not compared with MATLAB itself; 194 of the colours are exactly at a half.
 
     Args:
         image: uint8 RGB, shape (H, W, 3).
@@ -38,7 +38,7 @@ def matlab_luma(image: Array) -> NDArray[np.uint8]:
 
 
 def opencv_luma(image: Array) -> NDArray[np.uint8]:
-    """Y of OpenCV's ``YCrCb`` for uint8: full range, rounded; a grey image stays as it is.
+    """Y of OpenCV's ``YCrCb`` for uint8: full range, rounded; a grey image is unchanged.
 
     Args:
         image: uint8 RGB, shape (H, W, 3), or grey, shape (H, W, 1).

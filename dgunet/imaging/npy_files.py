@@ -1,4 +1,4 @@
-"""Reading untrusted ``.npy`` files: the header must agree with the size of the file."""
+"""Reading of untrusted ``.npy`` files: the header must agree with the size of the file."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _HINT = "Save it again with numpy.save."
 
 
 def read_npy(path: Path, *, kind: type[DgunetError] = DataError, hint: str = _HINT) -> NDArray[Any]:
-    """Read the array in ``path`` into memory, after comparing its stated size with the file's.
+    """Read the array in ``path`` after comparing the size in its header with the file's.
 
     Args:
-        path: of a regular file in numpy's own format, not an archive of several (``.npz``).
+        path: a regular file with one array (``.npy``), not an archive (``.npz``).
         kind: class of the error.
         hint: what to do about an error.
 
     Raises:
-        FileNotFoundError: if nothing is there.
-        DgunetError: of ``kind``, for another kind of file, objects, or a header that is damaged or
-            claims another size than the file has.
+        FileNotFoundError: if the file does not exist.
+        DgunetError: of ``kind``, for another kind of file, an array of objects, or a header that is
+            damaged or does not match the size of the file.
     """
     try:
         with open_regular(path, kind=kind) as handle:
@@ -41,7 +41,7 @@ def read_npy(path: Path, *, kind: type[DgunetError] = DataError, hint: str = _HI
             here = os.fstat(handle.fileno()).st_size - handle.tell()
             if claimed != here or min(shape, default=1) < 0:
                 raise ValueError(
-                    f"its header claims {dtype} {shape}, {claimed:,} bytes, and {here:,} follow"
+                    f"its header states {dtype} {shape}, {claimed:,} bytes, but {here:,} follow"
                 )
             handle.seek(0, os.SEEK_SET)
             return np.asarray(np.load(handle, allow_pickle=False))
@@ -49,6 +49,6 @@ def read_npy(path: Path, *, kind: type[DgunetError] = DataError, hint: str = _HI
         raise
     except MemoryError as error:
         raise MemoryError(str(path)) from error
-    except Exception as error:  # the header is a Python literal: its parser raises many things
+    except Exception as error:  # the parser of the header raises errors of any type
         reason = " ".join(str(error).split())[:300]
-        raise kind(f"{path} is no array of numpy ({reason}).", hint) from error
+        raise kind(f"{path} is not a NumPy array ({reason}).", hint) from error

@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratio, for several peaks and values for identical images."""
+"""Peak signal-to-noise ratio (PSNR); the value for identical images depends on the protocol."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def psnr(first: Array, second: Array, peak: float, *, identical: float = math.in
         first: array of any shape.
         second: array of the same shape.
         peak: largest possible value (255 for uint8, 1 for unit floats).
-        identical: the value for equal images. The MATLAB functions return infinity; the
+        identical: the value for identical images. The MATLAB functions return infinity; the
             released compressive-sensing code returns 100.
     """
     mean = squared_error(first, second) / first.size

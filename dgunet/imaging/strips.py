@@ -11,7 +11,7 @@ from dgunet.imaging.arrays import Array
 
 
 def side_by_side(images: Sequence[Array], *, gap: int = 0) -> Array:
-    """Join images of one height, number of channels and type, from left to right.
+    """Join images of equal height, number of channels and type, from left to right.
 
     Args:
         images: each (H, W, C), uint8 or float in [0, 1].

@@ -30,9 +30,9 @@ class Slot:
     Attributes:
         row, column: labels in the generated table.
         paper_row, paper_column: labels of the same position in the paper's table.
-        datasets: the test set scored there; five of them for the average of Table 1.
+        datasets: the test set scored there; five test sets for the average of Table 1.
         key: "DGUNet", "DGUNet+" or an ablation key.
-        ratio: compressive sensing ratio in percent, or None.
+        ratio: compressive-sensing ratio in percent, or None.
     """
 
     row: str
@@ -45,7 +45,7 @@ class Slot:
 
 
 def label(method: str, line: Line) -> str:
-    """The label of our own or the authors' row, such as "DGUNet+ (reproduced)"."""
+    """The label of one of our rows or the authors', such as "DGUNet+ (reproduced)"."""
     return f"{method} ({_SUFFIX[line]})"
 
 
@@ -55,7 +55,7 @@ def published_label(method: str, reference: int | None) -> str:
 
 
 def columns(table: PublishedTable) -> tuple[str, ...]:
-    """The paper's columns, with the twelfth set beside GoPro and HIDE in Table 2."""
+    """The paper's columns, with the twelfth set next to GoPro and HIDE in Table 2."""
     return (*table.columns, TWELFTH_COLUMN) if table.number == 2 else table.columns
 
 
@@ -77,7 +77,7 @@ def slots(table: PublishedTable, line: Line) -> list[Slot]:
 
 
 def result_keys() -> set[tuple[str, str, int | None]]:
-    """Every (test set, row, ratio) that a table has a cell for."""
+    """Every (test set, row, ratio) for which a table has a cell."""
     every = [slot for table in published.tables() for slot in slots(table, "reproduced")]
     return {(name, slot.key, slot.ratio) for slot in every for name in slot.datasets}
 

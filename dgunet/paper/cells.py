@@ -1,7 +1,7 @@
-"""One cell of a generated table: its value, its state, and where it comes from.
+"""One cell of a generated table: its value, state and provenance.
 
-The rule that matters: a cell of the paper's table is filled ("measured") only by a run of the
-paper profile that scored every image of the benchmark under the protocol at parity with the paper.
+A cell of the paper's table is filled ("measured") only by a run of the paper profile that scored
+every image of the benchmark under the protocol at parity with the paper.
 """
 
 from __future__ import annotations
@@ -49,13 +49,14 @@ class Cell:
     Attributes:
         table, row, column, metric: its position.
         source: "published", "reproduced" or "sample".
-        value: full precision (PSNR in dB), or None.
+        value: in full precision (PSNR in dB), or None.
         shown: what the tables print.
-        state: see `CellState`; ``note`` gives the reason where the state needs one.
+        state: see `CellState`.
+        note: the reason for the state where it needs one, otherwise "".
         published: the paper's printed value at the same position; None for a sample's cell.
         rank: bold ("best") or underlined ("second") in the paper.
         reference: the published method's citation number.
-        provenance: what the value rests on.
+        provenance: what the value was computed from.
     """
 
     table: int
@@ -80,7 +81,7 @@ class Cell:
 
 
 def published_cell(table: int, row: str, column: str, printed: PublishedCell) -> Cell:
-    """A value as the paper prints it, under the generated table's labels."""
+    """A value as the paper prints it, with the generated table's labels."""
     return Cell(
         table=table,
         row=row,
@@ -120,12 +121,12 @@ def our_cell(
     printed: PublishedCell | None,
     decimals: int,
 ) -> Cell:
-    """A value of ours, or the reason why there is none.
+    """One of our values, or the reason why there is none.
 
     Args:
         found: the available summaries of the slot's test sets, in their order.
         printed: the paper's value at the same position, None where the paper has none.
-        decimals: how many the paper prints; the value is rounded half to even.
+        decimals: number of decimals in the paper, to which ``shown`` is rounded.
     """
     value = _mean(found, len(slot.datasets), metric)
     state, note = _state_of_cell(found, slot, metric)
@@ -139,7 +140,7 @@ def our_cell(
         shown=_shown(value, state, note, decimals),
         state=state,
         note=note,
-        # A sample's value has no published value beside it: they are not comparable.
+        # A sample's value is not comparable with a published one.
         published=printed.printed if printed and line == "reproduced" else None,
         provenance=_provenance(slot, found),
     )

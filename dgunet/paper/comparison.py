@@ -23,8 +23,8 @@ Verdict = Literal["better", "worse", "no difference shown", "too few images"]
 FEWEST_IMAGES = 10
 """With fewer images there is no verdict.
 
-In a simulation (600 samples of normal and of exponential differences) the nominal 95 % were 84 to
-79 % with 5 images, 91 to 89 % with 11, and 93 to 91 % with 20.
+In a simulation (600 samples of normal and of exponential differences) nominal 95 % intervals
+covered the mean in 84 to 79 % of the cases with 5 images, 91 to 89 % with 11, 93 to 91 % with 20.
 """
 
 RESAMPLES = 9999
@@ -38,11 +38,11 @@ class SetComparison:
 
     Attributes:
         dataset: the test set.
-        images: pairs compared.
-        candidate, baseline: mean PSNR in dB over these.
+        images: number of images compared.
+        candidate, baseline: mean PSNR in dB over these images.
         difference: mean of candidate minus baseline, in dB.
         low, high: ends of the interval of this mean, in dB.
-        confidence: of the interval.
+        confidence: confidence of the interval, in (0, 1).
         verdict: what the interval shows.
     """
 
@@ -72,8 +72,9 @@ def compare_sets(
     Args:
         tables: per-image tables of candidate and baseline by test set; columns ``id``, ``psnr``,
             ``protocol`` and ``protocol_version``.
-        confidence: that all intervals contain their true means.
-        baseline_column: ``input_psnr`` compares with the degraded images themselves.
+        confidence: joint confidence that all intervals contain their true means.
+        baseline_column: column of the baseline's scores; ``input_psnr`` compares with the degraded
+            images themselves.
 
     Raises:
         EvaluationError: if there is no test set, or the two tables of one differ in images or
@@ -121,8 +122,9 @@ def _compare(
         ours, theirs = set(candidate[column]), set(baseline[column])
         if ours != theirs:
             raise EvaluationError(
-                f"{name}: {column} {_names(ours)} on one side and {_names(theirs)} on the other.",
-                "Score both under one protocol.",
+                f"{name}: {column} is {_names(ours)} for one network and {_names(theirs)} for the "
+                "other.",
+                "Score both under the same protocol.",
             )
     pairs = candidate[["id", "psnr"]].merge(
         baseline[["id", baseline_column]].set_axis(["id", "baseline"], axis=1),
@@ -155,7 +157,7 @@ def _compare(
 
 
 def interval(differences: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """The BCa interval of the mean of ``differences``; a point where all are equal."""
+    """The BCa interval of the mean of ``differences``; a single point if all are equal."""
     from scipy.stats import bootstrap
 
     if np.ptp(differences) == 0:

@@ -1,4 +1,4 @@
-"""The paper's printed values for one of its trainings, to compare a new training with."""
+"""The paper's printed values for one training, for comparison with a new one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dgunet.paper.cell_positions import AVERAGE, slots
 
 
 def expected(task: str, variant: str, ratio: int | None = None) -> dict[str, str]:
-    """PSNR in dB by test set, as printed, of Tables 1-4; averages and empty cells left out.
+    """Return PSNR in dB by test set as Tables 1 to 4 print it, without averages and empty cells.
 
-    ``task`` is one of derain, deblur, denoise, cs; ``ratio`` in percent for cs.
+    ``task`` is one of derain, deblur, denoise, cs; ``ratio`` is in percent, for cs only.
     """
     table = published.table({"derain": 1, "deblur": 2, "denoise": 3, "cs": 4}[task])
     return {

@@ -10,7 +10,7 @@ from dgunet.system.errors import DgunetError
 
 
 def explain_cell(cells: pd.DataFrame, table: int, row: str, column: str) -> dict[str, Any]:
-    """Everything known about one cell: value, state, published value and provenance.
+    """Return all that is known about one cell: value, state, published value and provenance.
 
     Args:
         cells: from :func:`dgunet.paper.written_tables.read_cells` or ``cells_frame``.
@@ -24,7 +24,7 @@ def explain_cell(cells: pd.DataFrame, table: int, row: str, column: str) -> dict
         minus the published one, None for any other state.
 
     Raises:
-        DgunetError: no such table, row or column; the message lists the valid names.
+        DgunetError: if there is no such table, row or column; the hint lists the valid names.
     """
     chosen = cells[cells["table"] == table]
     if chosen.empty:

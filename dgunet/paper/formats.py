@@ -1,4 +1,4 @@
-"""The tables as files: CSV, Markdown, LaTeX and Parquet, byte for byte the same each time."""
+"""The tables as CSV, Markdown, LaTeX and Parquet; the same tables give the same bytes."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _LATEX = str.maketrans(
 
 
 def write_tables(tables: Sequence[GeneratedTable], out: Path) -> Path:
-    """Write every table in every format, ``cells.parquet`` over all, and ``index.json``.
+    """Write every table in every format, ``cells.parquet`` with all cells, and ``index.json``.
 
     Args:
-        tables: as :func:`dgunet.paper.table_building.build_tables` gives them.
-        out: the folder, made where missing; files of these names are replaced.
+        tables: as :func:`dgunet.paper.table_building.build_tables` returns them.
+        out: the folder, created if missing; files of these names are replaced.
 
     Returns:
         The path of ``index.json``, which lists all files with their SHA-256.
 
     Raises:
-        DgunetError: the folder cannot be written to.
+        DgunetError: if the folder cannot be written to.
     """
     entries = []
     for table in tables:
@@ -63,7 +63,7 @@ def write_tables(tables: Sequence[GeneratedTable], out: Path) -> Path:
 
 
 def cells_frame(tables: Sequence[GeneratedTable]) -> pd.DataFrame:
-    """The cells of ``tables`` as :func:`dgunet.paper.written_tables.read_cells` gives them."""
+    """The cells of ``tables`` as :func:`dgunet.paper.written_tables.read_cells` returns them."""
     return as_frame(_arrow(tables))
 
 
@@ -81,7 +81,7 @@ def to_markdown(table: GeneratedTable) -> str:
 
 
 def to_latex(table: GeneratedTable) -> str:
-    """The wide table in LaTeX; the document needs the package booktabs."""
+    """The wide table in LaTeX, for a document that loads the package booktabs."""
     headings = table.headings()
     lines = [
         [latex_escape(row), *(_latex(table.at(row, heading)) for heading in headings)]
@@ -103,7 +103,7 @@ def to_latex(table: GeneratedTable) -> str:
 
 
 def latex_escape(text: str) -> str:
-    """``text`` with every character that LaTeX would interpret made literal."""
+    """Escape every character of ``text`` that LaTeX would interpret."""
     return text.translate(_LATEX)
 
 

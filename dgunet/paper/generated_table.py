@@ -1,4 +1,4 @@
-"""A generated table: the cells, their order, and the wide view that the paper prints."""
+"""A generated table: the cells, their order, and the wide view as in the paper."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class GeneratedTable:
         number: 1 to 6.
         title: what it is about.
         caption: the paper's caption.
-        corner: head of the first column.
+        corner: heading of the first column.
         profile: "sample" or "paper".
         data_digest: one SHA-256 over the data behind this table's values, "none" without any.
-        notes: explanations of the paper's print.
+        notes: explanations of the values.
         rows, columns, metrics: labels in order.
         cells: every cell by row, column and metric.
         joined: whether one column shows "PSNR/SSIM", as Table 4 does.
@@ -84,9 +84,9 @@ class GeneratedTable:
         return [self.cells[row, column, metric] for column, metric in heading.parts]
 
     def frame(self) -> pd.DataFrame:
-        """The wide table as strings, one line per row, every line stamped.
+        """The wide table as strings, one line per row.
 
-        The stamp is three last columns: profile, data_digest, title.
+        The last three columns are the stamp of every line: profile, data_digest, title.
         """
         lines = [
             {self.corner: row} | {h.flat: shown(self.at(row, h)) for h in self.headings()}
@@ -96,7 +96,7 @@ class GeneratedTable:
         return pd.DataFrame([line | stamp for line in lines], dtype="object")
 
     def records(self) -> list[dict[str, Any]]:
-        """One flat record per cell with its provenance, in the table's order, stamped."""
+        """One flat record per cell with provenance and stamp, in the table's order."""
         stamp = {
             "tables_profile": self.profile,
             "tables_data_digest": self.data_digest,
@@ -106,6 +106,6 @@ class GeneratedTable:
 
 
 def shown(cells: list[Cell]) -> str:
-    """The text of one position; a pair without values and with equal texts has it once."""
+    """The text of one position; equal texts of a pair without values are shown once."""
     texts = [cell.shown for cell in cells]
     return texts[0] if len(set(texts)) == 1 and cells[0].value is None else "/".join(texts)

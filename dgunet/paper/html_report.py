@@ -42,12 +42,12 @@ class PageCell:
 
 @dataclass(frozen=True)
 class RunLink:
-    """The run provenance a result.
+    """The run that produced a result.
 
     Attributes:
-        run_id: in MLflow; None or "" while it does not have the run.
+        run_id: its id in MLflow; None or "" before the run is delivered there.
         run_url: the run's page; only web addresses become links.
-        commit: of the code, "unknown" where there was no repository.
+        commit: commit of the code, "unknown" if there was no repository.
         dirty: whether tracked files differed from the commit; None where this is unknown.
     """
 
@@ -61,16 +61,16 @@ def write_report(tables: Sequence[GeneratedTable], links: Mapping[str, RunLink],
     """Write ``tables`` as one self-contained, accessible HTML file without scripts.
 
     Args:
-        tables: as :func:`dgunet.paper.table_building.build_tables` gives them.
-        links: the run provenance a result, by the result's ``per_image_sha256`` or, failing that,
-            its ``checkpoint_sha256``. May be empty.
+        tables: as :func:`dgunet.paper.table_building.build_tables` returns them.
+        links: the run that produced each result, by the result's ``per_image_sha256`` or, failing
+            that, its ``checkpoint_sha256``. May be empty.
         out: path of the HTML file.
 
     Returns:
         ``out``.
 
     Raises:
-        DgunetError: the file cannot be written.
+        DgunetError: if the file cannot be written.
     """
     environment = Environment(
         loader=PackageLoader("dgunet.paper"),
@@ -103,7 +103,7 @@ def _section(table: GeneratedTable, links: Mapping[str, RunLink]) -> dict[str, A
 
 
 def _groups(headings: Sequence[Heading]) -> list[tuple[str, int]]:
-    """The upper line of heading: each label with the number of columns it spans."""
+    """The upper line of the heading: each label with the number of columns it spans."""
     return list(Counter(heading.top for heading in headings).items())
 
 

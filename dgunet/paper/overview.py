@@ -1,4 +1,4 @@
-"""Our values beside the paper's: as Markdown for a run's description, and as charts."""
+"""Our values next to the paper's, as Markdown for a run's description and as charts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dgunet.paper.cells import Cell
 from dgunet.paper.generated_table import GeneratedTable, shown
 
 DESCRIPTION_CHARACTERS = 7800
-"""MLflow keeps 8000 of a run's description."""
+"""Limit of the description; MLflow keeps 8000 characters of a run's description."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ComparedCells:
 
     @property
     def empty(self) -> bool:
-        """Whether we have no value there."""
+        """Whether we have no value at this position."""
         return all(cell.value is None for cell in self.cells)
 
 
@@ -55,7 +55,7 @@ def compared_cells(table: GeneratedTable) -> list[ComparedCells]:
 def describe(tables: Sequence[GeneratedTable], limit: int = DESCRIPTION_CHARACTERS) -> str:
     """The tables as Markdown of at most ``limit`` characters: the paper's values and ours.
 
-    Positions without a run are counted, not listed. Tables that do not fit are named.
+    Positions without a value are counted, not listed. Tables that do not fit are named.
     """
     notice = next((table.notice for table in tables if table.notice), "")
     text = f"**{notice}**\n" if notice else ""
@@ -70,7 +70,7 @@ def describe(tables: Sequence[GeneratedTable], limit: int = DESCRIPTION_CHARACTE
 
 
 def chart(table: GeneratedTable) -> Figure:
-    """Chart of the first metric wherever we have a value, with the paper's if comparable."""
+    """Chart of the first metric where we have a value, with the paper's value if comparable."""
     known = [pair for pair in compared_cells(table) if not pair.empty]
     figure = Figure(figsize=(8, 1.6 + 0.3 * max(len(known), 3)), layout="constrained")
     axes = figure.add_subplot()
@@ -120,12 +120,12 @@ def _cells_by_name(table: GeneratedTable, source: Line) -> dict[str, tuple[Cell,
 def _name(row: str, column: str) -> str:
     """Row and column without the suffix "(reproduced)" and the like."""
     first, second = row.partition(" (")[0], column.partition(" (")[0]
-    if first == "PSNR":  # Tables 5 and 6 have this one row
+    if first == "PSNR":  # the only row of Tables 5 and 6
         return second
     return f"{second}, {first}" if first.startswith("DGUNet") else f"{first}, {second}"
 
 
 def _first(cells: Sequence[Cell]) -> float:
-    """The value of the first metric, not-a-number without one."""
+    """The value of the first metric, NaN without one."""
     value = cells[0].value if cells else None
     return float("nan") if value is None else value

@@ -1,4 +1,4 @@
-"""Summaries of evaluations as the tables read them, checked."""
+"""Checked summaries of evaluations, from which the tables are made."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ class Summary(BaseModel):
         profile: "sample" or "paper".
         dataset: the test set's name in the catalogue.
         row: "DGUNet", "DGUNet+" or an ablation key such as "stages-9".
-        ratio: compressive sensing ratio in percent, None for the other tasks.
-        images, published_images: how many were scored, how many the benchmark has.
+        ratio: compressive-sensing ratio in percent, None for the other tasks.
+        images, published_images: number of images scored, and number in the benchmark.
         complete: whether all of the benchmark's images were scored.
-        parity: whether the protocol is the one behind the paper's numbers.
+        parity: whether network and protocol are those behind the paper's numbers.
         selection: how the weights were selected; "test-set <name>" where a test set was used.
-        psnr (dB), ssim: mean over the images; None where no ground truth is at hand.
-        data_digest, checkpoint_sha256, per_image_sha256: what was scored, by what, image by image.
+        psnr, ssim: mean over the images, PSNR in dB; None without ground truth.
+        data_digest, checkpoint_sha256, per_image_sha256: SHA-256 of the prepared set, of the
+            weights and of the per-image table.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
@@ -75,14 +76,14 @@ def read_summaries(
 
     Args:
         summaries: the parsed ``summary.json`` of each evaluated test set.
-        profile: the profile the tables are for; summaries of another one are refused.
-        keys: of all results that the six tables have a cell for.
+        profile: profile of the tables; summaries of another one are refused.
+        keys: the keys of all results for which the six tables have a cell.
 
     Raises:
-        ConfigError: for an unknown profile, a summary of another profile, or a result that no
-            table has a cell for.
-        DataError: if a field is missing or wrong, two summaries are of one result, or one test
-            set was scored on two versions of its data.
+        ConfigError: for an unknown profile, a summary of another profile, or a result for which
+            no table has a cell.
+        DataError: if a field is missing or wrong, two summaries are for the same result, or one
+            test set was scored on two versions of its data.
     """
     if profile not in ("sample", "paper"):
         raise ConfigError(f"profile is {profile!r}.", "Use 'sample' or 'paper'.")
@@ -93,15 +94,15 @@ def read_summaries(
         name = _name(summary.key)
         if summary.profile != profile:
             raise ConfigError(
-                f"the summary of {name} has profile {summary.profile!r}, the tables are for "
+                f"the summary of {name} has profile {summary.profile!r}; the tables are for "
                 f"{profile!r}.",
-                "Evaluate it again under this profile, or make the tables of that one.",
+                "Evaluate it again under this profile, or make the tables for the other one.",
             )
         if summary.key not in known:
             raise ConfigError(f"no table has a cell for {name}.", _known_rows(summary.key, known))
         if summary.key in found:
             raise DataError(
-                f"there are two summaries of {name}.", "Keep the one that belongs into the table."
+                f"there are two summaries of {name}.", "Keep the one that belongs in the table."
             )
         found[summary.key] = summary
     _refuse_two_digests(found.values())
@@ -109,7 +110,7 @@ def read_summaries(
 
 
 def combined_digest(summaries: Iterable[Summary]) -> str:
-    """One SHA-256 for the data behind several summaries; "none" when there are none."""
+    """One SHA-256 of the data behind several summaries; "none" when there are none."""
     digests = {summary.dataset: summary.data_digest for summary in summaries}
     return sha256_json(digests) if digests else "none"
 
@@ -142,4 +143,5 @@ def _known_rows(key: ResultKey, known: set[ResultKey]) -> str:
     rows = sorted({_name(other).partition(", ")[2] for other in known if other[0] == dataset})
     if rows:
         return f"{dataset} has cells for: {'; '.join(rows)}."
-    return f"The tables know the sets {', '.join(sorted({other[0] for other in known}))}."
+    datasets = ", ".join(sorted({other[0] for other in known}))
+    return f"The tables have cells for the test sets {datasets}."

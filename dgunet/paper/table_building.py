@@ -1,4 +1,4 @@
-"""Tables 1 to 6: the paper's published values with ours beside them."""
+"""Tables 1 to 6: the paper's published values with ours next to them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Runs = dict[ResultKey, Summary]
 
 
 def build_tables(summaries: Iterable[Mapping[str, Any]], *, profile: str) -> list[GeneratedTable]:
-    """The six tables, with every published value and our results beside them.
+    """Build the six tables, with every published value and our results next to them.
 
     Under the paper profile, our "(reproduced)" lines are filled by complete runs at parity with
     the paper's protocol. Under the sample profile they stay "not run", and the sample's numbers
-    are in lines of their own, labelled "(sample, not comparable)".
+    are in separate lines, labelled "(sample, not comparable)".
 
     Args:
         summaries: the parsed ``summary.json`` of each evaluated test set, in any order.
@@ -37,21 +37,22 @@ def _build(table: PublishedTable, runs: Runs, profile: str) -> GeneratedTable:
     lines: tuple[Line, ...] = ("reproduced", "sample") if profile == "sample" else ("reproduced",)
     cells = _published_cells(table)
     for line in lines:
-        # Under the sample profile nothing may reach the reproduced line.
-        reach = runs if (line == "sample") == (profile == "sample") else {}
+        # Under the sample profile no result may fill the reproduced line.
+        usable = runs if (line == "sample") == (profile == "sample") else {}
         for slot in cell_positions.slots(table, line):
-            cells += _our_cells(table, slot, line, reach)
+            cells += _our_cells(table, slot, line, usable)
     by_key = {(cell.row, cell.column, cell.metric): cell for cell in cells}
     rows = tuple(dict.fromkeys(cell.row for cell in cells))
     columns = tuple(dict.fromkeys(cell.column for cell in cells))
+    used = _used(table, runs)
     return GeneratedTable(
         number=table.number,
         title=table.title,
         caption=table.caption,
         corner=table.corner,
         profile=profile,
-        data_digest=combined_digest(_behind(table, runs)),
-        notes=(*table.notes, *_choices(_behind(table, runs))),
+        data_digest=combined_digest(used),
+        notes=(*table.notes, *_selection_notes(used)),
         rows=rows,
         columns=columns,
         metrics=table.metrics,
@@ -108,7 +109,8 @@ def _our_cells(table: PublishedTable, slot: Slot, line: Line, runs: Runs) -> lis
     ]
 
 
-def _behind(table: PublishedTable, runs: Runs) -> list[Summary]:
+def _used(table: PublishedTable, runs: Runs) -> list[Summary]:
+    """The summaries that fill cells of ``table``."""
     names = {
         (dataset, slot.key, slot.ratio)
         for slot in cell_positions.slots(table, "reproduced")
@@ -117,10 +119,10 @@ def _behind(table: PublishedTable, runs: Runs) -> list[Summary]:
     return [summary for name, summary in runs.items() if name in names]
 
 
-def _choices(behind: list[Summary]) -> list[str]:
+def _selection_notes(used: list[Summary]) -> list[str]:
     """Notes on weights that were selected on a test set."""
     rows: dict[str, list[str]] = {}
-    for summary in behind:
+    for summary in used:
         if summary.chosen_on:
             rows.setdefault(summary.chosen_on, []).append(f"{summary.row} on {summary.dataset}")
     return [

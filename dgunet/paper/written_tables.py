@@ -1,7 +1,7 @@
-"""Tables read back from their folder: each file has the SHA-256 that ``index.json`` names.
+"""Checked reading of written tables: each file must have its SHA-256 in ``index.json``.
 
 Not detected: a file that was changed together with its digest in ``index.json``. Therefore
-`dgunet.steps.report` computes a cell again where its evaluations are available.
+`dgunet.steps.report` recomputes a cell if its evaluations are available.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SCHEMA = pa.schema(
         ("title", pa.string()),
     ]
 )
-"""Columns of the Parquet files: one line per cell, then the stamp of its table."""
+"""Columns of the Parquet files: the cell, then the stamp of its table."""
 
 _NULLABLE = {
     pa.int32(): pd.Int32Dtype(),
@@ -65,26 +65,26 @@ _NULLABLE = {
 
 
 def read_cells(path: Path) -> pd.DataFrame:
-    """The cells of ``cells.parquet`` or ``tableN.parquet``, one line per cell with its provenance.
+    """Read ``cells.parquet`` or ``tableN.parquet``, one line per cell with its provenance.
 
-    Missing numbers stay missing and whole numbers stay whole.
+    Missing numbers stay missing and integers stay integers.
 
     Raises:
-        FileNotFoundError: if it is not there.
-        DataError: if it has another SHA-256 than ``index.json`` beside it names, or is no such
-            file.
+        FileNotFoundError: if the file does not exist.
+        DataError: if its SHA-256 is not the one in ``index.json`` in the same folder, or it is not
+            such a file.
     """
     content = read_bytes(path)
     known = _digests(path.parent)
     if path.name not in known:
-        raise DataError(f"{path.parent / INDEX} does not name {path.name}.", AGAIN)
+        raise DataError(f"{path.parent / INDEX} does not list {path.name}.", AGAIN)
     _compare(path, sha256_bytes(content), known[path.name])
     try:
         file = pq.ParquetFile(io.BytesIO(content))
         if not file.schema_arrow.equals(SCHEMA):
             raise ValueError("it has other columns than the tables' cells")
         return as_frame(file.read())
-    except Exception as error:  # pyarrow raises what its parsers stumble over
+    except Exception as error:  # pyarrow's parsers raise errors of any type
         raise DataError(f"{path} is damaged ({shorten(str(error))}).", AGAIN) from error
 
 
@@ -92,7 +92,7 @@ def check_tables(folder: Path) -> None:
     """Compare every file of the tables in ``folder`` with its SHA-256 in ``index.json``.
 
     Raises:
-        DataError: naming the first file that is missing or has another.
+        DataError: naming the first file that is missing or has another SHA-256.
     """
     for name, digest in _digests(folder).items():
         path = inside(folder, name, origin=str(folder / INDEX))
@@ -102,31 +102,33 @@ def check_tables(folder: Path) -> None:
 
 
 def as_frame(cells: pa.Table) -> pd.DataFrame:
-    """Cells in pandas; missing numbers stay missing and whole numbers stay whole."""
+    """Cells in pandas; missing numbers stay missing and integers stay integers."""
     frame: pd.DataFrame = cells.to_pandas(types_mapper=_NULLABLE.get)
     return frame
 
 
 def _compare(path: Path, found: str, stated: str) -> None:
     if found != stated:
-        raise DataError(f"{path} has the SHA-256 {found}, {INDEX} beside it has {stated}.", AGAIN)
+        raise DataError(f"{path} has the SHA-256 {found}; its {INDEX} states {stated}.", AGAIN)
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 by file name, as ``index.json`` has them."""
+    """SHA-256 by file name, from ``index.json``."""
     path = folder / INDEX
     try:
         content = read_mapping(path)
     except FileNotFoundError:
-        raise DataError(f"{path} is missing, which has the digests of the tables.", AGAIN) from None
+        raise DataError(f"{path} is missing; it has the digests of the tables.", AGAIN) from None
     try:
         entries = [file for table in content["tables"] for file in table["files"].values()]
         return {_text(e["path"]): _text(e["sha256"]) for e in (*entries, content["cells"])}
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is no index of tables ({shorten(str(error))}).", AGAIN) from error
+        raise DataError(
+            f"{path} is not an index of tables ({shorten(str(error))}).", AGAIN
+        ) from error
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{shorten(value)} is no text")
+        raise TypeError(f"{shorten(value)} is not a string")
     return value

@@ -1,4 +1,4 @@
-"""One decoded image, upright, with its opacity, metadata, colour profile and notes."""
+"""One decoded image, upright, with its alpha channel, metadata, colour profile and notes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class UserImage:
 
     Attributes:
         pixels: uint8 or uint16, shape (H, W, 1) or (H, W, 3).
-        alpha: opacity, shape (H, W), same type, or None. It is kept, not restored.
+        alpha: opacity, shape (H, W), same type, or None. It is kept unchanged, not restored.
         exif: descriptive metadata without the orientation, which is applied to the pixels.
         icc: colour profile, or None.
         dpi: horizontal and vertical resolution in pixels per inch, or None.
-        alpha_kind: whether the colours are multiplied by ``alpha``; ``unknown`` for a further
+        alpha_kind: whether the colours are multiplied by ``alpha``; ``unknown`` for an extra
             sample of a TIFF whose meaning the file does not state.
         notes: conversions so far, to be reported to the user.
     """
@@ -36,11 +36,11 @@ class UserImage:
     notes: tuple[str, ...] = ()
 
     def noted(self, note: str, **changes: object) -> UserImage:
-        """A copy with ``changes`` and one more note."""
+        """Return a copy with ``changes`` and one more note."""
         return replace(self, notes=(*self.notes, note), **changes)  # type: ignore[arg-type]
 
     def whole(self) -> Array:
-        """Pixels and opacity in one array, (H, W, channels)."""
+        """Return pixels and opacity in one array, (H, W, channels)."""
         if self.alpha is None:
             return self.pixels
         return np.concatenate([self.pixels, self.alpha[..., None]], axis=2)

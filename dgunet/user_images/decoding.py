@@ -1,4 +1,4 @@
-"""Decoding an image by its content, whatever its suffix: one reader for each format."""
+"""Decoding of an image by its content, not its suffix, with one reader for each format."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from dgunet.user_images.metadata import damage_warnings, exif_of, resolution
 from dgunet.user_images.tiff import SIGNATURES, read_tiff
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "AVIF", "GIF", "PPM", "JPEG2000", "TGA")
-"""Read with Pillow as 8 bits; deeper PNG, PPM and JPEG 2000 with imagecodecs and numpy."""
+"""Read by Pillow as 8 bits; deeper PNG, PPM and JPEG 2000 by imagecodecs and NumPy."""
 
-UNREADABLE = "no readable image"
+UNREADABLE = "not a readable image"
 HINT = f"Save it again as one of {', '.join(('TIFF', *FORMATS))}."
 
 _MODES = {
@@ -71,7 +71,7 @@ def _read_other(path: Path) -> UserImage:
         keeps_profile = image.mode in _KEPT_COLOURS or image.mode.startswith("I")
         icc = image.info.get("icc_profile")
         if icc and not keeps_profile:
-            icc, notes = None, (*notes, "its profile of other colours was left out")
+            icc, notes = None, (*notes, "its profile, which is for other colours, was left out")
         facts = UserImage(np.empty(0), None, exif, icc or None, resolution(image.info.get("dpi")))
         samples, more = _deep(path, image) or _shallow(image)
     notes = tuple(dict.fromkeys((*warned, *notes)))
@@ -122,16 +122,16 @@ def _deep_pnm(content: bytes, size: tuple[int, int]) -> tuple[Array, tuple[str, 
 
 
 def _deep_jpeg2000(content: bytes) -> tuple[Array, tuple[str, ...]] | None:
-    start = content.find(b"\xff\x4f\xff\x51")  # begin of the code stream, and its size marker
+    start = content.find(b"\xff\x4f\xff\x51")  # start of the code stream and its size marker
     if start < 0:
         return None
     (components,) = struct.unpack_from(">H", content, start + 40)
     depths = {content[start + 42 + 3 * component] for component in range(components)}
-    if max(depths) < 8:  # a depth is kept less one, above it the sign
+    if max(depths) < 8:  # the depth minus one; the top bit is the sign
         return None
     bits = max(depths) + 1
     if len(depths) > 1 or bits > 16 or not 1 <= components <= 4:
-        raise ValueError("its samples are signed or of several depths")
+        raise ValueError("its samples are signed, of several depths, or too many")
     decoded = np.atleast_3d(imagecodecs.jpeg2k_decode(content))
     notes = () if bits == 16 else (_scaled(bits),)
     return widened(np.minimum(decoded, 2**bits - 1), 2**bits - 1), notes
@@ -153,8 +153,7 @@ def _shallow(image: Image.Image) -> tuple[Array, tuple[str, ...]]:
     }.get(image.mode, ())
     if image.format == "AVIF" and (bits := _avif_bits(image)) > 8:
         notes = (*notes, f"{bits} bits were scaled to 8")
-    see_through = image.has_transparency_data
-    mode = _MODES[image.mode] + ("A" if see_through else "")
+    mode = _MODES[image.mode] + ("A" if image.has_transparency_data else "")
     return np.atleast_3d(np.asarray(image.convert(mode))), notes
 
 
@@ -171,5 +170,5 @@ def _size(path: Path) -> str:
             warnings.simplefilter("ignore")
             needed = image.width * image.height * len(image.getbands()) * 2 / 1e9
             return f"{image.width}x{image.height}, about {needed:.2f} GB"
-    except Exception:  # no memory for that either
+    except Exception:  # not enough memory for that either
         return f"{path.stat().st_size:,} bytes"

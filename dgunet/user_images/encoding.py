@@ -1,4 +1,4 @@
-"""Encoding an image by the suffix of its new name, and verification by reading it back."""
+"""Encoding of an image in the format of its suffix, verified by reading the file back."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from dgunet.user_images.decoding import read_image
 from dgunet.user_images.tiff import write_tiff
 
 LOSS = 8.0
-"""Largest allowed mean difference, in levels of 255, after a lossy format.
+"""Largest allowed mean difference after encoding in a lossy format, in levels of 255.
 
-Noise, the worst case, loses 3 levels in a JPEG of quality 95.
+Noise, the worst case, differs by 3 levels in a JPEG of quality 95.
 """
 
 
@@ -61,12 +61,13 @@ def format_of(path: Path) -> Format:
     """The format for the suffix of ``path``.
 
     Raises:
-        DataError: if no such format can be written.
+        DataError: if no image can be written with this suffix.
     """
     found = WRITABLE.get(path.suffix.lower())
     if found is None:
+        suffix = path.suffix or "a name without suffix"
         raise DataError(
-            f"{path}: {path.suffix or 'a name without suffix'} is no format that can be written.",
+            f"{path}: {suffix} is not a format that can be written.",
             f"Use one of {', '.join(WRITABLE)}.",
         )
     return found
@@ -75,7 +76,8 @@ def format_of(path: Path) -> Format:
 def fit_to_format(image: UserImage, path: Path) -> UserImage:
     """Convert ``image`` to what the format of ``path`` can hold, with a note for every loss.
 
-    16 bits become the nearest of 8 bits; an opacity that is full everywhere is removed.
+    16 bits become the nearest levels of 8 bits; an alpha channel that is opaque everywhere is
+    removed.
 
     Raises:
         DataError: for transparency in a format without it.
@@ -89,18 +91,18 @@ def fit_to_format(image: UserImage, path: Path) -> UserImage:
                 f"{path} would lose its transparency: {form.name} has none.",
                 "Use the suffix .png, .tif or .webp.",
             )
-        image = image.noted("its opacity, full everywhere, was left out", alpha=None)
+        image = image.noted("its opacity was left out: it is full everywhere", alpha=None)
     if image.pixels.dtype == np.uint16 and not form.deep:
         alpha = None if image.alpha is None else narrowed(image.alpha)
-        note = f"16 bits were scaled to 8: {form.name} holds no more"
+        note = f"16 bits were scaled to 8, the most that {form.name} supports"
         image = image.noted(note, pixels=narrowed(image.pixels), alpha=alpha)
     if image.pixels.shape[2] == 1 and not form.grey:
         image = replace(image, pixels=np.repeat(image.pixels, 3, axis=2))
     if not form.metadata and (image.icc or image.exif):
-        note = f"metadata and profile were left out: {form.name} holds none"
+        note = f"metadata and profile were left out: {form.name} does not support them"
         image = image.noted(note, icc=None, exif=b"")
     if form.name == "JPEG" and len(image.exif) > 65533:
-        image = image.noted("metadata was left out: JPEG holds less", exif=b"")
+        image = image.noted("metadata was left out: it is too large for JPEG", exif=b"")
     if form.name == "PNG" and image.pixels.dtype == np.uint16 and not _is_profile(image.icc):
         image = image.noted("its colour profile is invalid and was left out", icc=None)
     return image
@@ -108,7 +110,7 @@ def fit_to_format(image: UserImage, path: Path) -> UserImage:
 
 def _with_straight_alpha(image: UserImage, alpha: Array, form: Format) -> UserImage:
     if image.alpha_kind == "unknown":
-        note = f"a further sample of unknown meaning was left out: {form.name} holds none"
+        note = f"an extra sample of unknown meaning was left out: {form.name} does not support it"
         return image.noted(note, alpha=None, alpha_kind="straight")
     if image.alpha_kind == "premultiplied":
         note = "colours were divided by their opacity"
@@ -118,7 +120,7 @@ def _with_straight_alpha(image: UserImage, alpha: Array, form: Format) -> UserIm
 
 
 def write_image(path: Path, image: UserImage) -> tuple[str, ...]:
-    """Encode to ``path`` by its suffix, under a temporary name that is first read back.
+    """Encode in the format of the suffix of ``path``, and read the file back before renaming it.
 
     JPEG has quality 95 without chroma subsampling; WebP is lossless; TIFF is compressed without
     loss. Metadata and profile are written where the format has them.
@@ -128,7 +130,7 @@ def write_image(path: Path, image: UserImage) -> tuple[str, ...]:
 
     Raises:
         DataError: if the format cannot hold the image, the encoder fails, or the written file
-            reads back differently; no file is left then.
+            reads back differently. No file is left in these cases.
         TooLargeError: if there is not enough memory.
     """
     form = format_of(path)
@@ -141,7 +143,7 @@ def write_image(path: Path, image: UserImage) -> tuple[str, ...]:
             text = error.message.replace(str(temporary), str(path))
             raise DataError(f"{path} was not written: {text}", error.hint) from error
         except OSError as error:
-            if error.errno is not None:  # of the disk; encoders raise OSError without a number
+            if error.errno is not None:  # from the disk; encoders raise OSError without a number
                 raise
             raise _failed(path, form, error) from error
         except Exception as error:  # encoders raise errors of any type for sizes and values
@@ -195,7 +197,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _is_profile(icc: bytes | None) -> bool:
-    """Whether PNG readers accept it: libpng drops the whole block of others."""
+    """Whether PNG readers accept the profile; libpng drops the block of an invalid one."""
     return not icc or icc[36:40] == b"acsp"
 
 
@@ -212,16 +214,16 @@ def _read_back(path: Path, meant: UserImage, form: Format) -> None:
     again = read_image(path)
     problem = ""
     if again.pixels.shape != meant.pixels.shape or again.pixels.dtype != meant.pixels.dtype:
-        problem = f"{again.pixels.dtype} {again.pixels.shape}, not {meant.pixels.dtype} "
+        problem = f"as {again.pixels.dtype} {again.pixels.shape}, not {meant.pixels.dtype} "
         problem += f"{meant.pixels.shape}"
     elif not _agree(again.pixels, meant.pixels, form):
-        problem = "other pixels"
+        problem = "with other pixels"
     elif not _same_alpha(again.alpha, meant.alpha, form):
-        problem = "another opacity"
+        problem = "with another opacity"
     elif form.metadata and again.icc != meant.icc:
-        problem = "another colour profile"
+        problem = "with another colour profile"
     if problem:
-        raise DataError(f"its {form.name} reads back as {problem}.", "Choose PNG or TIFF.")
+        raise DataError(f"its {form.name} reads back {problem}.", "Choose PNG or TIFF.")
 
 
 def _agree(again: Array, meant: Array, form: Format) -> bool:
@@ -237,6 +239,6 @@ def _agree(again: Array, meant: Array, form: Format) -> bool:
 
 def _same_alpha(again: Array | None, meant: Array | None, form: Format) -> bool:
     if again is None or meant is None:
-        # Some encoders omit an opacity that is full everywhere.
+        # Some encoders omit an alpha channel that is opaque everywhere.
         return all(one is None or _is_opaque(one) for one in (again, meant))
     return _agree(again, meant, form)

@@ -20,7 +20,7 @@ def find_images(inputs: Iterable[str], note: Callable[[str], None] | None = None
     Args:
         inputs: paths and patterns; in folders, hidden files and files without an image suffix are
             left out, and the rest is sorted.
-        note: called with one line for each folder of which files were left out.
+        note: called with one line for each folder in which files were left out.
 
     Raises:
         DataError: for an input that names no image.
@@ -55,7 +55,7 @@ def _images_of(folder: Path, note: Callable[[str], None] | None) -> list[Path]:
 
 
 def output_paths(images: list[Path], out: Path, *, force: bool) -> list[Path]:
-    """The path of each restored image: its name in ``out``, as PNG where its format cannot be kept.
+    """The path of each restored image: its name in ``out``, as PNG if its format cannot be written.
 
     If another image already has this PNG name, the old suffix is kept as well: ``a.gif.png``.
 
@@ -78,8 +78,10 @@ def output_paths(images: list[Path], out: Path, *, force: bool) -> list[Path]:
                 "Restore them into different folders.",
             )
         if target.exists() and image.exists() and target.samefile(image):
-            raise DataError(f"{target} is the image itself.", "Choose another --out.")
+            raise DataError(f"{target} is the input image itself.", "Choose another --out.")
         if target.exists() and not force:
-            raise DataError(f"{target} exists.", "Choose another --out, or overwrite with --force.")
+            raise DataError(
+                f"{target} already exists.", "Choose another --out, or overwrite with --force."
+            )
         planned[target] = image
     return list(planned)

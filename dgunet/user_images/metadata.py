@@ -17,7 +17,7 @@ DAMAGED = "damaged EXIF metadata was left out"
 _DAMAGE_WARNING = re.compile(r"EXIF|orrupt|Truncated|Tag data|Metadata")
 # Texts, camera, dates, resolution. The layout of a TIFF is in the same list and is never kept.
 GENERAL = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298)
-# Exposure, dates, lens. The maker's note is not kept: it contains positions in the old file.
+# Exposure, dates, lens. The maker note is not kept: it contains offsets into the old file.
 CAMERA = (
     *(0x829A, 0x829D, 0x8822, 0x8827, 0x8830, 0x8831, 0x8832, 0x9000, 0x9003, 0x9004),
     *(0x9010, 0x9011, 0x9012, *range(0x9201, 0x920B), 0x9286, 0x9290, 0x9291, 0x9292),
@@ -56,17 +56,17 @@ def descriptive_exif(given: Image.Exif) -> tuple[bytes, int, tuple[str, ...]]:
 
 
 def exif_of(image: Image.Image) -> tuple[bytes, int, tuple[str, ...]]:
-    """`descriptive_exif` of an image that Pillow opened."""
+    """Apply `descriptive_exif` to an image that Pillow opened."""
     try:
         given = image.getexif()
-    except Exception:  # as above
+    except Exception:  # see descriptive_exif
         return b"", 1, (DAMAGED,)
     return descriptive_exif(given)
 
 
 @contextmanager
 def damage_warnings() -> Iterator[list[str]]:
-    """Capture Pillow's warnings; the yielded list contains `DAMAGED` if one reports damage."""
+    """Capture Pillow's warnings; at exit, `DAMAGED` is in the list if one reports damage."""
     found: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -76,7 +76,7 @@ def damage_warnings() -> Iterator[list[str]]:
 
 
 def resolution(values: Any) -> tuple[float, float] | None:
-    """Check a pair of pixels per inch; None if invalid (formats hold less than 65,536)."""
+    """Check a pair of values in pixels per inch; None if invalid (formats limit them to 65,535)."""
     try:
         across, down = (float(value) for value in values)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):

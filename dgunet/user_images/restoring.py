@@ -1,4 +1,4 @@
-"""Restoration of a user's own images: any common format, written in the same format."""
+"""Restoration of a user's own images, read from and written to any common format."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def restore_file(
     self_ensemble: bool = False,
     tile: int | None = None,
 ) -> UserImage:
-    """Read, restore and write one image; refuses early what the new format cannot hold.
+    """Read, restore and write one image; refuse early what the target format cannot hold.
 
     Args:
         network, channels, self_ensemble, tile: as for `restore_user_image`.
@@ -71,18 +71,18 @@ def restore_user_image(
     self_ensemble: bool = False,
     tile: int | None = None,
 ) -> UserImage:
-    """Restore an image of any size with its depth, alpha and metadata kept.
+    """Restore an image of any size and keep its depth, alpha and metadata.
 
     Args:
         network: maps (1, ``channels``, H, W) to the stage outputs, the result last.
         image: as `read_image` returns it.
         name: for messages.
-        channels: of the network. For an RGB network a grey image becomes three equal channels,
-            and the result is their mean; for a grey network a colour image becomes its luma, and
-            the result is grey.
+        channels: channels of the network. For an RGB network a grey image becomes three equal
+            channels, and the result is their mean; for a grey network a colour image becomes its
+            luma, and the result is grey.
         self_ensemble: average over the eight flips and rotations, at eight times the cost.
         tile: side in pixels of tiles for an image that does not fit into memory; the result
-            differs, since the network's statistics are those of a tile.
+            differs, since the network then uses the statistics of a tile.
 
     Raises:
         EvaluationError: when the image does not fit into memory, or the network fails.
@@ -100,7 +100,9 @@ def restore_user_image(
     if whole.shape == given.shape:
         return replace(image, pixels=whole)
     # The profile of a colour image does not apply to grey.
-    return image.noted("the network is for grey: colour became grey", pixels=whole, icc=None)
+    return image.noted(
+        "colour became grey: the network restores grey images", pixels=whole, icc=None
+    )
 
 
 def _network_input(given: Array, channels: int) -> Array:
@@ -115,7 +117,7 @@ def _network_input(given: Array, channels: int) -> Array:
 
 @contextmanager
 def _errors_with(name: str, network: Network, shape: tuple[int, ...]) -> Iterator[None]:
-    """Add ``name`` to errors raised within, and the estimate where memory ran out."""
+    """Add ``name`` to errors raised in the block, and the estimate if memory ran out."""
     try:
         yield
     except TooLargeError as error:

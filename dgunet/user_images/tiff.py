@@ -44,15 +44,15 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # faults that matter a
 def read_tiff(path: Path, most_pixels: float) -> UserImage:
     """Decode a TIFF or BigTIFF.
 
-    Strips and tiles, interleaved or planar, of any compression that tifffile knows; grey, RGB, a
-    palette, CMYK or YCbCr; 1 to 16 bits; with one further sample.
+    Supports strips and tiles, interleaved or planar, with any compression that tifffile supports;
+    grey, RGB, a palette, CMYK or YCbCr; 1 to 16 bits; and one extra sample.
 
     Args:
         path: the file.
-        most_pixels: larger pages are refused before they are decoded.
+        most_pixels: limit in pixels; larger pages are refused before they are decoded.
 
     Raises:
-        DataError: for several pages (smaller previews apart), floating point and other layouts.
+        DataError: for several pages (except smaller previews), floating point and other layouts.
         Exception: any error of tifffile for a damaged file.
     """
     with tifffile.TiffFile(path) as tif:
@@ -112,9 +112,9 @@ def write_tiff(path: Path, image: UserImage) -> None:
 
 
 def _append(path: Path, parts: dict[int, dict[int, Any]]) -> None:
-    """Append the EXIF and GPS lists, which tifffile does not write, to the file.
+    """Append the EXIF and GPS directories, which tifffile does not write, to the file.
 
-    The page's own list moves to the end as well, extended by their positions; the pixels stay.
+    The page's own directory, extended by their offsets, moves to the end as well; the pixels stay.
     """
     with path.open("r+b") as handle:
         head = handle.read(8)
@@ -143,16 +143,14 @@ def _main_page(tif: tifffile.TiffFile, path: Path) -> tuple[Any, tuple[str, ...]
     """The one page of full size; previews and masks are left out with a note."""
     pages: list[Any] = list(itertools.islice(tif.pages, 1000))
     full = [page for page in pages if not page.subfiletype & 5]
-    if not full:  # a camera's file: the first page is a preview of what hangs below it
-        below = (page.pages for page in pages if page.pages is not None)
-        full = [page for some in below for page in some if not page.subfiletype & 5]
+    if not full:  # a camera's file: the first page is a preview, the image is in its subpages
+        subpages = (page.pages for page in pages if page.pages is not None)
+        full = [page for some in subpages for page in some if not page.subfiletype & 5]
     full = [page for page in full if not any(_is_preview(page, other) for other in full)]
     stacked = (tif.imagej_metadata or {}).get("images", 1) if tif.is_imagej else 1
     count = max(len(full), int(stacked))
     if count != 1:
-        raise DataError(
-            f"{path} has {count or len(pages)} frames.", "Save the frames as single images."
-        )
+        raise DataError(f"{path} has {count or len(pages)} frames.", "Save each frame as an image.")
     left = sum(page is not full[0] for page in pages)
     return full[0], ("a preview or mask page was left out",) if left else ()
 
@@ -160,7 +158,7 @@ def _main_page(tif: tifffile.TiffFile, path: Path) -> tuple[Any, tuple[str, ...]
 def _is_preview(page: Any, other: Any) -> bool:
     """Whether ``page`` has at most half the sides of ``other`` and its aspect ratio.
 
-    Not every program marks its previews.
+    Not every program marks previews as such.
     """
     width, height = page.imagewidth, page.imagelength
     if 2 * width > other.imagewidth or 2 * height > other.imagelength:
@@ -183,11 +181,11 @@ def _refuse_layout(page: Any, path: Path) -> None:
     elif page.imagedepth != 1:
         problem = f"is a volume of {page.imagedepth} layers"
     elif extra < 0 or extra > (1 if page.photometric in (0, 1, 2) else 0):
-        problem = f"has {page.samplesperpixel} samples a pixel"
+        problem = f"has {page.samplesperpixel} samples per pixel"
     elif page.photometric == 5 and (bits not in (8, 16) or _tag(page, 332, 1) != 1):
         problem = "has inks other than CMYK of 8 or 16 bits"
     elif page.photometric == 6 and not _is_plain_luma(page):
-        problem = "has YCbCr samples of an unusual kind"
+        problem = "has YCbCr samples in an unsupported encoding"
     elif bits == 1 and page.samplesperpixel > 1:
         problem = "has several samples of 1 bit"
     if problem:
@@ -195,7 +193,7 @@ def _refuse_layout(page: Any, path: Path) -> None:
 
 
 def _is_plain_luma(page: Any) -> bool:
-    """Whether YCbCr is decoded by JPEG, or is 8 bits of full range without subsampling."""
+    """Whether YCbCr is decoded by JPEG, or has 8 bits, full range and no subsampling."""
     if page.bitspersample != 8:
         return False
     if page.compression in _JPEG and page.planarconfig == 1:
@@ -213,7 +211,7 @@ def _ratios(values: Any) -> list[float]:
 
 
 def _refuse_gaps(page: Any, path: Path, size: int) -> None:
-    """Refuse missing parts, which tifffile would fill with black."""
+    """Refuse a file with missing parts, which tifffile would fill with black."""
     offsets, counts = page.dataoffsets, page.databytecounts
     places = zip(offsets, counts, strict=False)
     cut = any(
@@ -221,7 +219,7 @@ def _refuse_gaps(page: Any, path: Path, size: int) -> None:
         for offset, count in places
     )
     if cut or len(offsets) < math.prod(page.chunked) or len(offsets) != len(counts):
-        raise DataError(f"{path} is no readable image (parts are missing).", "Save it again.")
+        raise DataError(f"{path} is not a readable image (parts are missing).", "Save it again.")
 
 
 def _samples(page: Any) -> Array:
@@ -233,7 +231,7 @@ def _samples(page: Any) -> Array:
 
 
 def _colours(page: Any, path: Path, samples: Array) -> tuple[Array, Array | None, tuple[str, ...]]:
-    """Convert to RGB or grey; gives the further sample and notes as well."""
+    """Convert to RGB or grey, and return the extra sample and notes as well."""
     bits, kind = page.bitspersample, int(page.photometric)
     if kind == 3:
         return _from_palette(page, path, samples)
@@ -257,11 +255,13 @@ def _colours(page: Any, path: Path, samples: Array) -> tuple[Array, Array | None
 def _from_palette(page: Any, path: Path, samples: Array) -> tuple[Array, None, tuple[str, ...]]:
     palette = np.asarray(page.colormap)
     if palette.ndim != 2 or palette.shape[0] != 3 or int(samples.max()) >= palette.shape[1]:
-        raise DataError(f"{path} is no readable image: its palette is too short.", "Save it again.")
-    # 16 bits by the standard; some programs wrote 8.
+        raise DataError(
+            f"{path} is not a readable image: its palette is too short.", "Save it again."
+        )
+    # The standard requires 16 bits; some programs write 8.
     eight = palette if palette.max() < 256 else palette >> 8
     exact = eight is palette or not (palette - eight * 257).any() or not (palette & 255).any()
-    note = "its palette became RGB" if exact else "its palette of 16 bits became RGB of 8"
+    note = "its palette became RGB" if exact else "its 16-bit palette became 8-bit RGB"
     return np.asarray(eight.T.astype(np.uint8)[samples[..., 0].astype(np.intp)]), None, (note,)
 
 
@@ -276,7 +276,7 @@ def _from_inks(samples: Array) -> Array:
 
 
 def _alpha_kind(page: Any) -> int:
-    """0 unknown, 1 premultiplied, 2 straight; a further sample without a stated meaning is 2."""
+    """0 unknown, 1 premultiplied, 2 straight; an extra sample without a stated meaning is 2."""
     code = int(page.extrasamples[0]) if page.extrasamples else 2
     return code if code in _ALPHA else 0
 
@@ -288,11 +288,11 @@ def _metadata(tif: tifffile.TiffFile, page: Any, path: Path) -> tuple[bytes, int
     try:
         with path.open("rb") as handle, damage_warnings() as warned:
             exif.load_from_fp(handle, page.offset)
-            # Programs of microscopy keep the layout of the pixels in it, as text.
+            # Microscopy programs store the layout of the pixels there, as text.
             exif.pop(_DESCRIPTION, None)
             block, orientation, notes = descriptive_exif(exif)
         return block, orientation, notes or tuple(warned)
-    except Exception:  # Pillow's parser fails in any way at a changed byte
+    except Exception:  # Pillow's parser raises errors of any type for damaged blocks
         found = _tag(page, 274, 1)
         turned = found if isinstance(found, int) and 1 <= found <= 8 else 1
         return b"", turned, (DAMAGED,)

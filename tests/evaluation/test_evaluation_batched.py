@@ -52,7 +52,7 @@ def test_identical_images_score_as_the_source_has_it(name, expected):
 @pytest.mark.parametrize(
     ("name", "spoil", "message"),
     [
-        ("rain-y", lambda x, y: (x[..., 1:], y), "one shape"),
+        ("rain-y", lambda x, y: (x[..., 1:], y), "the same shape"),
         ("rain-y", lambda x, y: (x, y.float()), "uint8"),
         ("rain-y", lambda x, y: (x[:, :1], y[:, :1]), "3 channels"),
         ("rain-y", lambda x, y: (x[..., :9], y[..., :9]), "sides of 11"),

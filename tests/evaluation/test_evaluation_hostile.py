@@ -27,13 +27,13 @@ CLAIM = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }"
 @pytest.mark.parametrize(
     ("header", "told"),
     [
-        (CLAIM % "51000000000000, 1", "408,000,000,000,000 bytes, and 0 follow"),
-        (CLAIM % "-1, 3", "and 0 follow"),
-        (CLAIM % "9" * 3, "no array of numpy"),
+        (CLAIM % "51000000000000, 1", "408,000,000,000,000 bytes, but 0 follow"),
+        (CLAIM % "-1, 3", "but 0 follow"),
+        (CLAIM % "9" * 3, "is not a NumPy array"),
         ("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", "holds objects"),
-        ("{'descr': '<f8'}", "no array of numpy"),
-        ("(" * 100, "no array of numpy"),
-        ("__import__('os').system('true')", "no array of numpy"),
+        ("{'descr': '<f8'}", "is not a NumPy array"),
+        ("(" * 100, "is not a NumPy array"),
+        ("__import__('os').system('true')", "is not a NumPy array"),
     ],
 )
 def test_a_header_is_believed_only_as_far_as_the_file_reaches(header, told, tmp_path):
@@ -51,7 +51,7 @@ def test_arrays_come_back_as_they_were(tmp_path):
         assert np.array_equal(read, given)
         assert read.dtype == given.dtype
     np.savez(tmp_path / "b.npz", a=given)
-    with pytest.raises(DataError, match="no array of numpy"):
+    with pytest.raises(DataError, match="is not a NumPy array"):
         read_npy(tmp_path / "b.npz")
 
 
@@ -70,7 +70,7 @@ def test_results_that_are_no_files_or_no_arrays(tmp_path):
     (tmp_path / "a/9.png").unlink()
     npy(tmp_path / "a/2.npy", CLAIM % "51000000000000, 1")
     Image.new("RGB", (24, 24)).save(tmp_path / "b/2.png")
-    with pytest.raises(EvaluationError, match=r"2\.npy is no array of numpy"):
+    with pytest.raises(EvaluationError, match=r"2\.npy is not a NumPy array"):
         scored(tmp_path)
 
 
@@ -97,14 +97,14 @@ def test_own_images_that_are_no_files(tmp_path):
 
 def test_formats_that_start_programs_are_not_read(tmp_path):
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-    with pytest.raises(DataError, match="no readable image"):
+    with pytest.raises(DataError, match="not a readable image"):
         read_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("record", ["../0001_01", "/tmp/x", "0001_²5", "0001", "0001_01\n", "a\0b"])
 def test_a_record_of_dnd_becomes_no_other_file(record, tmp_path):
-    with pytest.raises(DataError, match="is no DND box"):
+    with pytest.raises(DataError, match="is not the name of a DND box"):
         write_box(tmp_path / "boxes", record, np.zeros((2, 2, 3), np.float32))
-    with pytest.raises(DataError, match="is no DND box"):
+    with pytest.raises(DataError, match="is not the name of a DND box"):
         bundle_boxes(tmp_path / "boxes", tmp_path / "out", [record])
     assert not list(tmp_path.iterdir())

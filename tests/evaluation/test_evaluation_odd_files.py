@@ -142,7 +142,7 @@ def test_deep_pnm_is_read_with_all_its_bits(tmp_path, bits, kind):
     assert np.array_equal(again, np.rint(values * (65535 / (2**bits - 1))))
     assert (f"{bits} bits were scaled to 16" in restored.notes) == (bits < 16)
     (tmp_path / "a.pgm").write_bytes(head + body[:-9])
-    with pytest.raises(DataError, match="no readable image"):
+    with pytest.raises(DataError, match="not a readable image"):
         read_image(tmp_path / "a.pgm")
 
 
@@ -243,7 +243,7 @@ def test_what_does_not_read_back_is_no_file(tmp_path, monkeypatch):
         with pytest.raises(DataError, match=rf"{name} was not written.*other pixels"):
             write_image(tmp_path / name, UserImage(photo(64, 64)))
     for encode, problem in (
-        (lambda path, *_: path.write_bytes(b"nothing"), "no readable image"),
+        (lambda path, *_: path.write_bytes(b"nothing"), "not a readable image"),
         (lambda path, *_: Image.fromarray(photo(9, 9)).save(path), r"\(9, 9, 3\)"),
     ):
         monkeypatch.setattr(encoding, "_encode", encode)
@@ -264,7 +264,7 @@ def test_what_an_encoder_refuses_is_one_line(tmp_path):
     for name in ("a.jpg", "a.webp"):
         with pytest.raises(DataError, match=rf"{name} cannot be written"):
             write_image(tmp_path / name, wide)
-    with pytest.raises(DataError, match="no format that can be written"):
+    with pytest.raises(DataError, match="not a format that can be written"):
         write_image(tmp_path / "r", wide)
 
 
@@ -409,9 +409,9 @@ def test_a_folder_of_odd_files_ends_with_every_good_one(tmp_path, tiny, dgunet):
     transparent(folder / "clear.bmp", "LA")
     bad["clear.bmp"] = "transparency"
     (folder / "broken.png").write_bytes(b"\x89PNG not really")
-    bad["broken.png"] = "no readable image"
+    bad["broken.png"] = "not a readable image"
     (folder / "empty.jpg").write_bytes(b"")
-    bad["empty.jpg"] = "no readable image"
+    bad["empty.jpg"] = "not a readable image"
     tifffile.imwrite(folder / "floats.tif", photo().astype(np.float32), photometric="rgb")
     bad["floats.tif"] = "floating-point"
     frames = [Image.fromarray(photo()), Image.fromarray(photo()[::-1])]
@@ -427,7 +427,7 @@ def test_a_folder_of_odd_files_ends_with_every_good_one(tmp_path, tiny, dgunet):
     bad_name = os.fsencode(folder) + b"/\xff.png"
     with open(bad_name, "wb") as handle:  # noqa: PTH123 - a name that is no text
         handle.write(b"none")
-    bad["?.png"] = "no readable image"
+    bad["?.png"] = "not a readable image"
     # Left out.
     for name in ("._plain.png", ".DS_Store", "Thumbs.db", "notes.txt"):
         (folder / name).write_bytes(b"?")

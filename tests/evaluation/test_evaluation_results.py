@@ -115,7 +115,9 @@ def test_a_sample_is_never_complete(tmp_path):
     write_result(
         tmp_path, "Set11", ratio=10, rows=rows, complete=True, state="measured", parity=True
     )
-    with pytest.raises(EvaluationError, match=r"complete is True, .* profile sample are False"):
+    with pytest.raises(
+        EvaluationError, match=r"complete is True; .* profile sample it must be False"
+    ):
         read_result(tmp_path)
 
 
@@ -155,7 +157,7 @@ def test_a_table_that_is_missing_cut_off_or_edited_is_named(result):
     whole = table.read_bytes()
     for content in (whole[:-1], b"", b"garbage", whole[:200] + b"?" + whole[201:]):
         table.write_bytes(content)
-        with pytest.raises(EvaluationError, match=r"per_image_sha256 is \w+, .*parquet has"):
+        with pytest.raises(EvaluationError, match=r"per_image_sha256 is \w+; .*parquet has"):
             read_result(result)
     table.unlink()
     with pytest.raises(EvaluationError, match=r"per_image\.parquet is missing"):

@@ -257,7 +257,7 @@ def test_a_process_killed_for_want_of_memory_is_one_line():
 
 def test_merging_before_the_end_names_what_is_missing(rain_store, tmp_path):
     score_rows(Smooth(), rain_store, RAIN, tmp_path, SHARED, shard=(0, 2))
-    with pytest.raises(EvaluationError, match=r"2 of 5 images .* first 2"):
+    with pytest.raises(EvaluationError, match=r"2 of 5 images .* the first is 2"):
         merge(rain_store, RAIN, tmp_path, SHARED)
 
 
@@ -324,7 +324,7 @@ def test_exhausted_memory_gives_flagged_tiles_or_a_refusal(tmp_path):
 def test_tiles_are_marked(rain_store, tmp_path):
     summary = evaluate_store(Smooth(), rain_store, RAIN, tmp_path, tile=16)
     assert summary.parity is False
-    assert "not parity" in summary.line()
+    assert "no parity" in summary.line()
 
 
 class HalfOperator(torch.nn.Module):

@@ -40,5 +40,5 @@ def test_a_shifted_or_missing_value_fails():
 def test_a_new_version_needs_new_constants(monkeypatch):
     changed = replace(protocol("cs-y"), version=protocol("cs-y").version + 1)
     monkeypatch.setitem(PROTOCOLS, "cs-y", changed)
-    with pytest.raises(EvaluationError, match="cs-y is version 2, its constants are of version 1"):
+    with pytest.raises(EvaluationError, match="cs-y is version 2; its constants are for version 1"):
         list(selftest.check_metrics())

@@ -26,7 +26,7 @@ STORED = {
     7: lambda a: np.rot90(np.swapaxes(a, 0, 1), 2),
     8: lambda a: np.rot90(a, 3),
 }
-# Name: colour channels, further samples.
+# Name: colour channels, extra samples.
 KINDS = {
     "grey": (1, []),
     "grey and alpha": (1, ["unassalpha"]),
@@ -278,7 +278,7 @@ def test_a_cut_file_is_refused_not_filled_with_black(tmp_path, compression, keep
     tifffile.imwrite(path, pixels, photometric="rgb", compression=compression, rowsperstrip=8)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep)])
-    with pytest.raises(DataError, match="no readable image"):
+    with pytest.raises(DataError, match="not a readable image"):
         restore_file(identity, path, tmp_path / "b.tif")
 
 

@@ -175,10 +175,10 @@ def test_damaged_floating_point_and_moving_images_are_refused(tmp_path):
     Image.fromarray(photo(64, 64)).save(whole)
     whole.write_bytes(whole.read_bytes()[:-900])
     for name, message in (
-        ("a.png", "no readable image"),
+        ("a.png", "not a readable image"),
         ("b.tif", "32-bit"),
         ("c.gif", "2 frames"),
-        ("d.png", "no readable image"),
+        ("d.png", "not a readable image"),
         ("e.png", "does not exist"),
     ):
         with pytest.raises(DataError, match=message):
@@ -219,5 +219,5 @@ def test_outputs_never_overwrite_or_collide(tmp_path):
     assert output_paths([source], out, force=True) == [out / "a.png"]
     with pytest.raises(DataError, match="would both become"):
         output_paths([source, tmp_path / "sub" / "a.png"], out, force=True)
-    with pytest.raises(DataError, match="image itself"):
+    with pytest.raises(DataError, match="input image itself"):
         output_paths([out / "a.png"], out, force=True)

@@ -191,8 +191,8 @@ def test_places_that_cannot_be_written_are_named_before_any_work(tmp_path: Path)
     for words, out, message in [
         (("measure", tmp_path / "grey.png"), folder, r"is a folder\. Name a file\."),
         (("measure", tmp_path / "grey.png"), file / "y.npy", "is not a folder"),
-        (("reconstruct", y), tmp_path / "r", "no format that can be written"),
-        (("reconstruct", y), tmp_path / "r.txt", r"r\.txt: \.txt is no format"),
+        (("reconstruct", y), tmp_path / "r", "not a format that can be written"),
+        (("reconstruct", y), tmp_path / "r.txt", r"r\.txt: \.txt is not a format"),
         (("reconstruct", y), folder, "is a folder"),
         (("inspect", y), file, "is not a folder"),
         (("inspect", y), file / "below", "is not a folder"),
@@ -214,12 +214,12 @@ def test_wrong_measurements_are_named(tmp_path: Path) -> None:
         (np.zeros((103, 1)), r"shape \(103, 1\)"),
         (np.full((103, 1, 1), np.nan), "not finite"),
         (np.zeros((103, 1, 1), complex), "not finite real"),
-        (np.array([{}]), "is no array of numpy"),
+        (np.array([{}]), "is not a NumPy array"),
     ]:
         np.save(y, array)
         with pytest.raises(DataError, match=message):
             run("reconstruct", y, "--checkpoint", sensing, "--out", out)
-    with pytest.raises(DataError, match="no array of numpy"):
+    with pytest.raises(DataError, match="is not a NumPy array"):
         run("reconstruct", tmp_path / "grey.png", "--checkpoint", sensing, "--out", out)
     with pytest.raises(DataError, match="does not exist"):
         run("reconstruct", tmp_path / "none.npy", "--checkpoint", sensing, "--out", out)
@@ -267,7 +267,7 @@ def test_inspect_verb(tmp_path: Path) -> None:
     first = (tmp_path / "out/stages.png").read_bytes()
     run(*arguments, "--out", tmp_path / "again")
     assert (tmp_path / "again/stages.png").read_bytes() == first
-    with pytest.raises(DataError, match="no readable image"):
+    with pytest.raises(DataError, match="not a readable image"):
         run("inspect", tmp_path / "n.safetensors", *arguments[2:], "--out", tmp_path / "out")
 
 

@@ -78,7 +78,7 @@ def test_the_degraded_images_are_a_rival_too(base):
     ("other", "message"),
     [
         ({"ids": [f"other {n}" for n in range(30)]}, "0 in common"),
-        ({"protocol": "rgb"}, "protocol rain-y on one side and rgb"),
+        ({"protocol": "rgb"}, "protocol is rain-y for one network and rgb"),
         ({"protocol_version": 2}, "protocol_version"),
     ],
 )

@@ -203,7 +203,11 @@ def test_what_is_refused_names_the_cell_and_the_remedy(summary: Make) -> None:
             ConfigError,
             "no table has a cell for Set11, DGUNet+, 30 %",
         ),
-        ([summary("GoPro") | {"dataset": "Gopro"}], ConfigError, "the sets BSD68, DND, GoPro"),
+        (
+            [summary("GoPro") | {"dataset": "Gopro"}],
+            ConfigError,
+            "test sets BSD68, DND, GoPro",
+        ),
         ([summary("GoPro"), summary("GoPro")], DataError, "two summaries of GoPro"),
         ([summary("GoPro", psnr=float("inf"))], DataError, r"GoPro, DGUNet\+: psnr is inf"),
         ([summary("GoPro", complete="yes")], DataError, r"complete is 'yes'"),

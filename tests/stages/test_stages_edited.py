@@ -291,7 +291,7 @@ def test_a_store_of_another_profile_is_not_evaluated(here, dgunet):
     edit(path, profile="sample", digest=json.loads(summary_of(here))["data_digest"])
     told = dgunet("evaluate", "--sets", "Rain100L")
     assert told.returncode == 1
-    assert "is of the profile 'sample', the parameters are of 'paper'" in told.stderr
+    assert "has the profile 'sample', the parameters have 'paper'" in told.stderr
 
 
 def summary_of(here):

@@ -1,6 +1,6 @@
 """Tables 1 to 6 of the paper as it prints them.
 
-The values are in CSV files beside this module, one per table with one printed value per line. They
+The values are in CSV files next to this module, one per table with one printed value per line. They
 stay strings, since the paper prints "0.960" and "-", not 0.96 and NaN.
 """
 
@@ -56,12 +56,12 @@ class PublishedTable:
         caption: the paper's caption.
         methods: whether the compared methods are in the "rows" or in the "columns"; "none" in
             the ablations, whose columns are settings of one method.
-        corner: what the row labels are, for the head of the first column.
+        corner: heading of the first column, which has the row labels.
         rows, columns, metrics: labels in the paper's order.
         cells: every printed value by row, column and metric.
-        decimals: how many decimals the paper prints, per metric.
+        decimals: number of printed decimals, by metric.
         citations: reference numbers that the paper prints for the test sets.
-        notes: explanations of the print.
+        notes: explanations of the printed values.
     """
 
     number: int
@@ -81,7 +81,7 @@ class PublishedTable:
         """The printed value at a position.
 
         Raises:
-            DgunetError: if the table has no such position; the message lists its labels.
+            DgunetError: if the table has no such position; the hint lists its labels.
         """
         found = self.cells.get((row, column, metric))
         if found is None:
@@ -99,7 +99,7 @@ def table(number: int) -> PublishedTable:
     """Table ``number`` (1 to 6) of the paper.
 
     Raises:
-        DgunetError: the paper has no such table.
+        DgunetError: if the paper has no such table.
     """
     if number not in NUMBERS:
         raise DgunetError(f"the paper has no Table {number}.", "Give a number from 1 to 6.")
