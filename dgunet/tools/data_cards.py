@@ -1,4 +1,4 @@
-"""Data cards: a catalogue entry as text, for the command line and the documentation."""
+"""Data cards: catalogue entries as text, for the command line and the documentation."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
     if info.known_pixels:
         fields.append(("digests", f"of every image (pixels.csv): {info.known_pixels}"))
     if info.further:
-        fields.insert(1, ("beside", info.further))
+        fields.insert(1, ("further", info.further))
     if info.twelfth:
         fields.insert(1, ("twelfth set", info.twelfth))
     return fields
 
 
 def _cells(info: DatasetInfo) -> list[str]:
-    """Cells of the paper's tables that use a dataset, one line per table."""
+    """Cells of the paper's tables that use a dataset, one text per table."""
     from dgunet.paper import published
     from dgunet.paper.cell_positions import slots
 
@@ -73,7 +73,7 @@ def _cells(info: DatasetInfo) -> list[str]:
 
 
 def card_lines(name: str) -> list[str]:
-    """Card of dataset ``name`` for a terminal.
+    """Lines of the card of dataset ``name``, for a terminal.
 
     Raises:
         DataError: for an unknown name.
