@@ -80,7 +80,7 @@ def fetch(
 ) -> None:
     """Download a dataset, verify it and import it; an interrupted download can be continued.
 
-    The mirrors are tried in turn. Without --sha256, if the catalogue knows the pixels of a release,
+    The mirrors are tried in turn. Without --sha256, if the catalogue has the digest of a release,
     only that release is accepted. For s3 addresses, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are
     the credentials, and AWS_ENDPOINT_URL is the server.
 
