@@ -43,7 +43,8 @@ RUN useradd --uid 1000 --home-dir /work --shell /bin/sh dgunet \
 COPY --from=packages /opt/venv /opt/venv
 COPY params.yaml /work/
 COPY --from=code /opt/code /opt/venv
-# USER and HOME are valid for any user ID, so that `--user "$(id -u)"` writes files of the caller.
+# USER and HOME are valid for any user ID, so that `--user "$(id -u)"` writes files that
+# belong to the caller.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/work \
     USER=dgunet \

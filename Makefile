@@ -71,7 +71,7 @@ lock: env  ## write requirements.lock from the packages in .venv, and the image'
 	@mv requirements.lock.made requirements.lock; rm requirements.lock.new
 	@$(ACTIVATE); python -m pipelines.image_lock
 
-# The label dgunet.dirty says whether the tree differs from the commit.
+# The label dgunet.dirty records whether the tree differs from the commit.
 IMAGE_FACTS = --build-arg COMMIT="$$(git rev-parse HEAD)" \
   --build-arg DIRTY="$$(test -z "$$(git status --porcelain -- dgunet params.yaml)" && echo false || echo true)" \
   --build-arg LOCK_SHA256="$$(cat requirements*.lock | sha256sum | cut -d' ' -f1)"

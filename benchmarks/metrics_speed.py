@@ -124,11 +124,11 @@ def speed(name):
 
 
 def resident(field):
-    """MiB from the kernel's account of this process."""
+    """A memory value of this process in MiB, from /proc/self/status."""
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(field):
             return int(line.split()[1]) / 1024
-    raise RuntimeError(f"no {field} here")
+    raise RuntimeError(f"no {field} in /proc/self/status")
 
 
 def peak_growth(name, height, width, queue):

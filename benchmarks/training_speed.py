@@ -202,7 +202,7 @@ def main() -> None:
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
         content = {
             "device": device,
-            "measured_on": f"{os.cpu_count()} CPU cores, other work beside it",
+            "measured_on": f"{os.cpu_count()} CPU cores, shared with other work",
             "torch": torch.__version__,
             "settings": about,
             "results": results,

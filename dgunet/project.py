@@ -31,7 +31,7 @@ EXPERIMENTS = {
     "inspect": "dgunet/inspect",
     "campaigns": "dgunet/campaigns",
 }
-"""MLflow experiments: one per table, so that its runs can be compared, and some others."""
+"""MLflow experiments: one per table, whose runs are compared with each other, and some others."""
 
 
 def ablation_experiment(ablation: Ablation) -> str:
@@ -54,10 +54,10 @@ def model_key(task: str, variant: str, ratio: int | None = None) -> str:
 
 
 def test_sets(names: str) -> list[str]:
-    """The test sets that ``--sets`` names; ``all`` means all twelve, in the catalogue's order.
+    """The test sets of ``--sets``, separated by commas; ``all`` means all in the catalogue's order.
 
     Raises:
-        DataError: for a name that is not a test set; the message lists all.
+        DataError: for a name that is not a test set; the message lists the test sets.
     """
     known = [name for name, entry in CATALOGUE.items() if entry.role == "test"]
     wanted = known if names == "all" else [name.strip() for name in names.split(",")]
@@ -69,7 +69,7 @@ def test_sets(names: str) -> list[str]:
 
 @dataclass(frozen=True)
 class ProjectFolders:
-    """The folders of one project, as in ``dvc.yaml``."""
+    """The folders of one project, the same as in ``dvc.yaml``."""
 
     home: Path
 
@@ -114,10 +114,10 @@ class ProjectFolders:
 
     @property
     def records(self) -> Path:
-        """The scores received from DND's server."""
+        """The folder of the scores received from DND's server."""
         return self.home / "records"
 
     @property
     def tables(self) -> Path:
-        """The generated tables."""
+        """The folder of the generated tables."""
         return self.home / "build" / "tables"

@@ -60,7 +60,7 @@ class Ablation:
     Attributes:
         label: short description.
         changes: fields of the network configuration that differ from DGUNet+, with their values.
-        columns: name of its column, by number of the paper's table.
+        columns: name of its column in each of the paper's tables that have it.
     """
 
     label: str
@@ -69,7 +69,7 @@ class Ablation:
 
     @property
     def table(self) -> int:
-        """Number of the first table that reports it."""
+        """Number of the first table that contains it."""
         return min(self.columns)
 
 
@@ -101,7 +101,7 @@ PROTOCOL_TAG = "protocol"
 PARITY_TAG = "parity"
 STATE_TAG = "state"
 SELECTION_TAG = "selection"
-"""Names of the tags that a run gets with its results."""
+"""Names of the tags that describe the results of a run."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class RunTags:
         dataset: name of the training or test dataset.
         column: column of the tables: the test dataset.
         row: row of the tables: the variant or the ablation.
-        tables: numbers of the tables that report the run.
+        tables: numbers of the tables that contain the result.
         more: further tags by name.
     """
 

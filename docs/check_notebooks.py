@@ -19,7 +19,7 @@ def cells_with_outputs(notebook: Path) -> list[int]:
 
 
 def main(paths: list[str]) -> int:
-    """Name the cells to clear; the exit status."""
+    """Print the cells to clear; return the exit status."""
     status = 0
     for path in paths:
         if found := cells_with_outputs(Path(path)):

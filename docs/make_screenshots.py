@@ -83,10 +83,10 @@ def main() -> None:
 
 
 def shots(server: str) -> list[Shot]:
-    """The pictures, with addresses on ``server``."""
+    """The screenshots, with addresses on ``server``."""
     layout = TrackingFolders.at(ROOT)
     version = register_trained(Registry(layout), "derain", profile="sample", variant="DGUNet")
-    # Runs of pipelines that were tried here have campaigns of their own.
+    # Local runs of pipelines have campaigns of their own.
     runs = latest_finished(
         select_runs(in_mlflow(layout), RunQuery(facts={"campaign": "sample-local"}))
     )

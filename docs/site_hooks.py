@@ -1,7 +1,7 @@
-"""Hooks of the documentation site: pages that MkDocs makes while it builds (see mkdocs.yml).
+"""Hooks of the documentation site: pages that are generated during its build (see mkdocs.yml).
 
 The command line's reference is the text of every ``--help``; the page on several nodes is
-``deploy/README.md``, which is outside ``docs`` because it belongs to the manifests beside it.
+``deploy/README.md``, which is outside ``docs`` because it belongs to the manifests next to it.
 """
 
 import re

@@ -14,6 +14,19 @@ from dgunet.cli.boundary import debugging, failure_line, redacted_traceback
 from dgunet.system import environment
 from dgunet.system.logs import log_to_stderr
 
+_HELP = """Reproduce the DGUNet paper: data, training, evaluation, ablations, tables.
+
+`dgunet COMMAND --help` explains a command. Commands that read params.yaml or write to build/ use
+the project of the working directory, or that of DGUNET_HOME. The exit status is 1 for an error in
+the input or on the machine, 2 for invalid options and 70 for a bug.
+
+Example: dgunet data list
+
+Example: dgunet restore photo.jpg --task derain --out restored
+
+Example: dgunet --debug evaluate --sets Rain100L
+"""
+
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as in a shell."""
 
@@ -31,11 +44,11 @@ def _root(
     debug: bool = typer.Option(
         False,
         "--debug",
-        help="Show the traceback of a failure, as DGUNET_DEBUG=1 does.",
+        help="Show the traceback of an error, as DGUNET_DEBUG=1 does.",
     ),
 ) -> None:
     if debug:
-        environment.DEBUG.set("1")  # child processes show their traceback, too
+        environment.DEBUG.set("1")  # also for child processes
 
 
 def command() -> typer.Typer:
@@ -44,7 +57,7 @@ def command() -> typer.Typer:
 
     app = typer.Typer(
         name="dgunet",
-        help="Reproduce the DGUNet paper: data, training, evaluation, ablations, tables.",
+        help=_HELP,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -66,10 +79,10 @@ def main() -> None:
         command()()
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            _say("interrupted; nothing half-written was kept")
+            _print_to_stderr("interrupted; nothing half-written was kept")
         raise
-    except KeyboardInterrupt:  # before the command itself began
-        _say("interrupted; nothing half-written was kept")
+    except KeyboardInterrupt:  # before the command itself has started
+        _print_to_stderr("interrupted; nothing half-written was kept")
         sys.exit(INTERRUPTED)
     except Exception as error:
         line, status = failure_line(error)
@@ -77,11 +90,11 @@ def main() -> None:
             with suppress(OSError):
                 print(redacted_traceback(error), end="", file=sys.stderr)
         if line:
-            _say(line)
+            _print_to_stderr(line)
         sys.exit(status)
 
 
-def _say(line: str) -> None:
+def _print_to_stderr(line: str) -> None:
     with suppress(OSError):  # a closed stream must not change the exit status
         print(f"dgunet: {line}", file=sys.stderr)
 

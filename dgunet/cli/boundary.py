@@ -1,4 +1,4 @@
-"""Turns an exception into one line: what failed, with which file and value, and how to fix it."""
+"""Conversion of an exception to one line: the file and value that failed, and how to fix it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OURS = 70
 """Exit status of a bug of this program (EX_SOFTWARE of sysexits.h)."""
 
 PIPE = 141
-"""Exit status when the reader of the output is gone, as in a shell after SIGPIPE."""
+"""Exit status when the output has been closed by its reader, as in a shell after SIGPIPE."""
 
 
 def failure_line(error: Exception) -> tuple[str, int]:
@@ -34,10 +34,13 @@ def failure_line(error: Exception) -> tuple[str, int]:
     if isinstance(error, DgunetError):
         return f"error: {_one_line(error)}", USERS
     if isinstance(error, OSError):
-        return f"error: {_system(error)}", USERS
+        return f"error: {_system_error(error)}", USERS
     if exhausts_memory(error):
-        what = f" ({_one_line(error)})" if str(error) else ""
-        return f"error: not enough memory{what}. Use smaller settings, or a larger machine.", USERS
+        detail = f" ({_one_line(error)})" if str(error) else ""
+        return (
+            f"error: not enough memory{detail}. Use smaller settings, or a larger machine.",
+            USERS,
+        )
     name = type(error).__name__
     return (
         f"error: {name}: {_one_line(error)}. This is a bug of dgunet: please report it with"
@@ -56,8 +59,8 @@ def redacted_traceback(error: BaseException) -> str:
     return redact("".join(traceback.format_exception(error)))
 
 
-def _system(error: OSError) -> str:
-    """The line for an error of the operating system that no function translated."""
+def _system_error(error: OSError) -> str:
+    """Line for an error of the operating system that was not translated where it occurred."""
     known = files.explain(error)
     what, fix = known or (error.strerror or str(error) or type(error).__name__, "")
     names = [

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from dgunet.tools.cleaning import Removable
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +19,9 @@ def register(app: typer.Typer) -> None:
 def clean(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="further folders to search, such as a --root or --out elsewhere"),
+        typer.Argument(
+            help="further folders to search, e.g. a --root or --out outside the project"
+        ),
     ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="remove the partial files of dead processes")
@@ -33,17 +38,18 @@ def clean(
 ) -> None:
     """List partial files and folders, unfinished work and journals that were set aside.
 
-    Each step removes the partial files of its own dead predecessors; this command is for all
-    others. Without --yes nothing is removed. The files of a running process are never removed.
-    Files of another machine or container count as abandoned after a day without a change.
+    Without --yes nothing is removed. The files of a running process are never removed. Files of
+    another machine or container count as abandoned after a day without a change.
 
     Example: dgunet clean
+
     Example: dgunet clean --yes
+
     Example: dgunet clean /data/paper --yes --unfinished
     """
     from dgunet.project import ProjectFolders
     from dgunet.system.errors import DataError
-    from dgunet.tools.cleaning import MEANINGS, Kind, find_removable, remove_kinds
+    from dgunet.tools.cleaning import Kind, find_removable, remove_kinds
 
     home = ProjectFolders.here().home
     for folder in folders or []:
@@ -53,13 +59,7 @@ def clean(
     wanted: set[Kind] = {"dead"}
     wanted |= {"unfinished"} if unfinished else set()
     wanted |= {"kept"} if kept else set()
-    for kind, meaning in MEANINGS.items():
-        ours = [one for one in found if one.kind == kind]
-        if ours:
-            typer.echo(f"{kind}: {meaning}")
-        for one in ours:
-            shown = one.path.relative_to(home) if one.path.is_relative_to(home) else one.path
-            typer.echo(f"  {_size(one.bytes):>9}  {shown}")
+    _print_found(found, home)
     selected = [one for one in found if one.kind in wanted]
     if not selected:
         typer.echo("nothing to remove")
@@ -75,6 +75,20 @@ def clean(
                 f"{len(left)} could not be removed, the first is {first}.",
                 "Check the permissions of its folder.",
             )
+
+
+def _print_found(found: list[Removable], home: Path) -> None:
+    """Print the entries by kind, with their sizes; paths in ``home`` are shown relative to it."""
+    from dgunet.tools.cleaning import MEANINGS
+
+    for kind, meaning in MEANINGS.items():
+        entries = [entry for entry in found if entry.kind == kind]
+        if entries:
+            typer.echo(f"{kind}: {meaning}")
+        for entry in entries:
+            path = entry.path
+            shown = path.relative_to(home) if path.is_relative_to(home) else path
+            typer.echo(f"  {_size(entry.bytes):>9}  {shown}")
 
 
 def _size(count: int) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DatasetName = Annotated[str, typer.Argument(help="a dataset of `dgunet data list`, e.g. Rain100H")]
 TreesRoot = Annotated[
     Path | None,
-    typer.Option(help="folder of the official trees [default: data/paper]"),
+    typer.Option(help="folder of the official trees", show_default="data/paper"),
 ]
 
 
@@ -31,9 +31,13 @@ def import_archive(
     ] = False,
     root: TreesRoot = None,
 ) -> None:
-    """Import a dataset from an archive or a folder, at any depth of it.
+    """Import a dataset, found at any depth of an archive or a folder.
+
+    Every image must have its counterpart of the same size. The dataset appears under --root when it
+    is complete.
 
     Example: dgunet data import Rain100H ~/Downloads/Rain100H.zip
+
     Example: dgunet data import Rain13K ~/a-few-rainy-images --part
     """
     from dgunet.data.acquisition.importing import import_dataset
@@ -48,7 +52,9 @@ def fetch(
     name: DatasetName,
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="URL...", help="mirrors of one archive: http(s), s3, file or paths"),
+        typer.Argument(
+            metavar="URL...", help="mirrors of one archive: http(s), s3 or file addresses, or paths"
+        ),
     ] = None,
     sha256: Annotated[
         str, typer.Option(help="SHA-256 of the archive; another archive is refused")
@@ -62,26 +68,30 @@ def fetch(
     ] = "",
     rev: Annotated[str, typer.Option(help="with --dvc: commit, tag or branch")] = "",
     dvc_folder: Annotated[
-        str, typer.Option(help="with --dvc: the folder there that holds train/ and test/")
+        str, typer.Option(help="with --dvc: the folder of REPO that contains train/ and test/")
     ] = "data/paper",
     root: TreesRoot = None,
     downloads: Annotated[
         Path | None,
-        typer.Option(help="folder for the archive during the download [default: build/downloads]"),
+        typer.Option(
+            help="folder for the archive during the download", show_default="build/downloads"
+        ),
     ] = None,
 ) -> None:
     """Download a dataset, verify it and import it; an interrupted download can be continued.
 
-    The mirrors are tried in turn. Without --sha256, if the catalogue knows the pixels of a release,
-    only that release is accepted. The credentials of s3 are AWS_ACCESS_KEY_ID and
-    AWS_SECRET_ACCESS_KEY, its server is AWS_ENDPOINT_URL.
+    The mirrors are tried in turn. Without --sha256, if the catalogue has the digest of a release,
+    only that release is accepted. For s3 addresses, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are
+    the credentials, and AWS_ENDPOINT_URL is the server.
 
     With --dvc the dataset comes from the DVC remote of a repository at --rev, and is verified with
     the .dvc file of that revision.
 
     Example: dgunet data fetch Rain100H https://a.example.org/Rain100H.zip s3://mirror/Rain100H.zip
+
     Example: dgunet data fetch SIDD --files https://a.example.org/ValidationNoisyBlocksSrgb.mat
     https://a.example.org/ValidationGtBlocksSrgb.mat#sha256=...
+
     Example: dgunet data fetch GoPro --dvc https://git.example.org/derain.git --rev v1.2
     """
     from dgunet.project import ProjectFolders
@@ -90,7 +100,8 @@ def fetch(
 
     if bool(sources) == bool(dvc) or bool(dvc) != bool(rev):
         raise ConfigError(
-            "the source is not clear.", "Give one or more URLs, or --dvc REPO and --rev REV."
+            "the source is missing or ambiguous.",
+            "Give one or more URLs, or --dvc REPO with --rev REV.",
         )
     here = ProjectFolders.here()
     root = root or here.data("paper")

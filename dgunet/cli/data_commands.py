@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 data = typer.Typer(
     name="data",
-    help="Datasets: catalogue, sample data, import, check and preparation.",
+    help="Datasets: catalogue, sample data, import, check and preparation.\n\n"
+    "Example: dgunet data info Rain100H",
     no_args_is_help=True,
 )
 
@@ -48,7 +49,7 @@ def register(app: typer.Typer) -> None:
 
 @data.command("list")
 def list_datasets() -> None:
-    """List every dataset that the paper trains or tests on.
+    """List all known datasets: those that the paper trains or tests on, and further ones.
 
     Example: dgunet data list
     """
@@ -116,33 +117,38 @@ def prepare(
     name: DatasetName,
     root: Annotated[
         Path | None,
-        typer.Option(help="folder that holds the official trees [default: data/<profile>]"),
+        typer.Option(help="folder that holds the official trees", show_default="data/<profile>"),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="store to write; an existing one is replaced [default: build/prepared/NAME]"
+            help="store to write; an existing one is replaced", show_default="build/prepared/NAME"
         ),
     ] = None,
     recipe: Annotated[
         RecipeChoice,
-        typer.Option(help="whole images, or a training set as the paper or its code prepares it"),
+        typer.Option(
+            help="whole: the images as they are; paper, released: a training set as the paper or"
+            " the authors' code prepares it"
+        ),
     ] = RecipeChoice.whole,
     layout: Annotated[
         LayoutChoice,
         typer.Option(
-            help="raw: fast crops, more disk; compact: as small as PNG, crops decode tiles"
+            help="raw: fast crops, more disk space; compact: as small as PNG, slower crops"
         ),
     ] = LayoutChoice.raw,
     params_file: Annotated[
         Path | None,
-        typer.Option("--params", help="parameter file [default: the project's params.yaml]"),
+        typer.Option("--params", help="parameter file", show_default="the project's params.yaml"),
     ] = None,
 ) -> None:
     """Check a dataset and write its store: both images of each pair, with their origin.
 
     Example: dgunet data prepare Rain100H
+
     Example: dgunet data prepare Set11 --root ~/archives --out build/prepared/Set11
+
     Example: dgunet data prepare SIDD-train --recipe released --layout compact
     """
     from dgunet.config import load_params
@@ -171,8 +177,8 @@ def _print_manifest(manifest: StoreManifest) -> None:
         typer.echo(f"{manifest.dataset}: warning: {doubt}")
     if manifest.doubts:
         typer.echo(
-            "Its results do not count as the benchmark's: tables will say partial."
-            f" `dgunet data check {manifest.dataset}` gives the details.",
+            "Its results are not comparable with the benchmark: tables mark them as partial."
+            f" `dgunet data check {manifest.dataset}` shows the details.",
             err=True,
         )
 
@@ -186,6 +192,7 @@ def verify(
     """Verify prepared stores completely: every byte, every record, the digest of the pixels.
 
     Example: dgunet data verify Rain100H Set11
+
     Example: dgunet data verify build/prepared/Rain100H
     """
     from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
@@ -209,11 +216,11 @@ data.command()(fetch)
 def check(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="datasets to check [default: all under --root]"),
+        typer.Argument(help="datasets to check", show_default="all under --root"),
     ] = None,
     root: Annotated[
         Path | None,
-        typer.Option(help="folder that holds the official trees [default: data/<profile>]"),
+        typer.Option(help="folder that holds the official trees", show_default="data/<profile>"),
     ] = None,
     out: Annotated[
         Path | None,
@@ -237,8 +244,11 @@ def check(
     Every training set is compared with every test set.
 
     Example: dgunet data check
+
     Example: dgunet data check Rain100H Rain13K --root data/paper --out build/data-check.html
+
     Example: dgunet data check GoPro --root data/paper --strict
+
     Example: dgunet data check --mlflow "after the new archives"
     """
     from dgunet.data.check.dataset_check import check_dataset, find_overlaps, write_report

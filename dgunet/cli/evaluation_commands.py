@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from dgunet.network import DGUNet
 
 selftest = typer.Typer(
-    name="selftest", help="Check on this machine that the numbers are right.", no_args_is_help=True
+    name="selftest",
+    help="Check on this machine that the metrics compute the right values.\n\n"
+    "Example: dgunet selftest metrics",
+    no_args_is_help=True,
 )
 dnd = typer.Typer(
     name="dnd",
-    help="DND, whose targets only its server has: submit results, enter the mailed score.",
+    help="DND, which its own server scores: pack results for upload, enter the mailed score.\n\n"
+    "Example: dgunet dnd bundle build/evaluation/DND-DGUNet",
     no_args_is_help=True,
 )
 
@@ -26,7 +30,7 @@ Evaluation = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's commands to ``app``."""
+    """Add the commands of this module to ``app``."""
     app.command()(restore)
     app.command()(score)
     app.command()(protocols)
@@ -39,11 +43,11 @@ def restore(
     out: Annotated[Path, typer.Option(help="folder of the restored images")],
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="weights [default: the project's own for --task]"),
+        typer.Option(help="weights", show_default="the project's weights for --task"),
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="derain, deblur, denoise or cs, in place of --checkpoint"),
+        typer.Option(help="derain, deblur, denoise or cs, instead of --checkpoint"),
     ] = None,
     variant: Annotated[str, typer.Option(help="with --task: DGUNet or DGUNet+")] = "DGUNet",
     ratio: Annotated[
@@ -57,22 +61,25 @@ def restore(
     tile: Annotated[
         int | None,
         typer.Option(
-            min=64, max=65_536, help="tile side, for images that do not fit into memory whole"
+            min=64,
+            max=65_536,
+            help="side of tiles in pixels, for images too large for the memory; changes the result",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="overwrite existing images")] = False,
     skip: Annotated[
-        bool, typer.Option("--skip-existing", help="leave out images that are restored already")
+        bool, typer.Option("--skip-existing", help="skip images that were already restored")
     ] = False,
 ) -> None:
     """Restore your own images: any size, any common format, 8 or 16 bits.
 
-    The restored image is upright, in its own format, with its descriptive metadata and
-    transparency; a format that cannot be written becomes PNG. The content decides how a file is
-    read, the suffix how it is written. Every conversion is reported, and every written file is
-    read back. If an image fails, the others are still restored and the exit status is 1.
+    A restored image is upright and keeps format, descriptive metadata and transparency; a format
+    that cannot be written becomes PNG. The content of a file decides how it is read, the suffix how
+    it is written. Every conversion is reported, and every written file is read back. If an image
+    fails, the others are still restored and the exit status is 1.
 
     Example: dgunet restore photo.jpg --task derain --out restored
+
     Example: dgunet restore "holiday/*.png" scans --checkpoint mine.safetensors --out restored
     """
     from dgunet.evaluation.memory import settle_threads
@@ -166,23 +173,26 @@ def score(
     ] = False,
     name: Annotated[
         str | None,
-        typer.Option("--mlflow", metavar="NAME", help="make it an MLflow run of this name"),
+        typer.Option(
+            "--mlflow", metavar="NAME", help="record the scores as an MLflow run of this name"
+        ),
     ] = None,
 ) -> None:
     """Score restored images of any method under one of the paper's protocols.
 
-    Images pair by their name without suffix. Hidden files and folders are left out and counted.
+    Images are paired by name without suffix. Hidden files and folders are left out and counted.
 
     Example: dgunet score results/Rain100L Rain100L/target --protocol rain-y
+
     Example: dgunet score Idenoised.mat ValidationGtBlocksSrgb.mat --protocol sidd-blocks
     """
-    from dgunet.evaluation.protocols import protocol as named
+    from dgunet.evaluation import protocols
     from dgunet.evaluation.rows import Row, mean, write_rows, write_rows_csv
     from dgunet.evaluation.scoring import score_results
     from dgunet.system.errors import ConfigError
     from dgunet.tools.external_scoring import score_and_report
 
-    rules = named(protocol)
+    rules = protocols.protocol(protocol)
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"--out is {out}.", "Name a .parquet or a .csv file.")
 
@@ -210,21 +220,22 @@ def score(
 
 
 def protocols(
-    name: Annotated[str | None, typer.Argument(help="only this one")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="for documents")] = False,
+    name: Annotated[
+        str | None, typer.Argument(help="name of one protocol", show_default="all")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print Markdown")] = False,
 ) -> None:
-    """Print the complete definition of each metric protocol.
+    """Print the complete definition of each metric protocol: colour, rounding, PSNR, SSIM, ...
 
     Example: dgunet protocols rain-y
     """
     import json
 
     from dgunet.evaluation.protocol_text import as_markdown, as_text
-    from dgunet.evaluation.protocols import PROTOCOLS
-    from dgunet.evaluation.protocols import protocol as named
+    from dgunet.evaluation.protocols import PROTOCOLS, protocol
 
-    chosen = [named(name)] if name else list(PROTOCOLS.values())
+    chosen = [protocol(name)] if name else list(PROTOCOLS.values())
     if as_json:
         typer.echo(json.dumps([each.describe() for each in chosen], indent=2))
     else:
@@ -234,10 +245,10 @@ def protocols(
 @selftest.command()
 def metrics(
     device: Annotated[
-        str, typer.Option(help="auto, cpu or cuda: the device that scores tensors as well")
+        str, typer.Option(help="auto, cpu or cuda: the device on which tensors are scored, too")
     ] = "auto",
 ) -> None:
-    """Compare every protocol with constants from slow references; exit status 1 if one differs.
+    """Compare every protocol with values of slow references; exit status 1 if one differs.
 
     Example: dgunet selftest metrics
     """
@@ -252,7 +263,7 @@ def metrics(
             f"{'ok' if check.ok else 'FAILED'}"
         )
     if not all(check.ok for check in checks):
-        typer.echo("the metrics of this machine are not the paper's", err=True)
+        typer.echo("the metrics on this machine differ from the expected values", err=True)
         raise typer.Exit(1)
     typer.echo(f"all {len(checks)} values agree")
 
@@ -278,16 +289,16 @@ def record(
     evaluation: Evaluation,
     psnr: Annotated[float, typer.Option(help="sRGB PSNR as mailed, dB")],
     ssim: Annotated[float, typer.Option(help="sRGB SSIM as mailed")],
-    evidence: Annotated[Path, typer.Option(help="the saved mail or page")],
+    evidence: Annotated[Path, typer.Option(help="file with the saved mail or web page")],
     out: Annotated[
         Path | None,
-        typer.Option(help="record to write [default: records/dnd-<row>.json]"),
+        typer.Option(help="record to write", show_default="records/dnd-<row>.json"),
     ] = None,
 ) -> None:
-    """Enter the score that DND's server mailed, with its evidence.
+    """Enter the score that DND's server sent by mail, with its evidence.
 
-    The record names the weights, the data and the bundle that the score belongs to. Keep it and
-    the copy of the evidence beside it under version control.
+    The record contains the digests of the weights, the data and the bundle. Keep it under version
+    control, with the copy of the evidence next to it.
 
     Example: dgunet dnd record build/evaluation/DND-DGUNet --psnr 40.00 --ssim 0.960
     --evidence mail.eml

@@ -1,4 +1,4 @@
-"""``dgunet models``: MLflow's registered models, one per task, and their promotion to best."""
+"""``dgunet models``: MLflow's registered models, one per task, and their promotion to @best."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 models = typer.Typer(
     name="models",
-    help="MLflow's registered models, one per task: register, compare, promote.",
+    help="MLflow's registered models, one per task: register, compare, promote.\n\n"
+    "Example: dgunet models list",
     no_args_is_help=True,
 )
 
@@ -21,7 +22,9 @@ RatioOption = Annotated[
     int | None,
     typer.Option(help="compressive sensing only: percent of measurements, 1 4 10 25 50"),
 ]
-ProfileOption = Annotated[str, typer.Option(help="sample or paper [default: that of params.yaml]")]
+ProfileOption = Annotated[
+    str, typer.Option(help="sample or paper", show_default="that of params.yaml")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -80,10 +83,12 @@ def promote(
     ratio: RatioOption = None,
     version: Annotated[
         str | None,
-        typer.Option(help="number of the version [default: @candidate]"),
+        typer.Option(help="number of the version", show_default="@candidate"),
     ] = None,
     profile: ProfileOption = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare only.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="compare only, change nothing")
+    ] = False,
 ) -> None:
     """Move the alias @best to a version if it is significantly better; else exit status 1.
 
@@ -109,7 +114,7 @@ def promote(
 def official(
     weights: Annotated[Path, typer.Argument(help="weights written by `dgunet checkpoint import`")],
 ) -> None:
-    """Log the authors' released weights and register them as @official.
+    """Log the authors' released weights in MLflow and register them as @official.
 
     Example: dgunet models official derain.safetensors
     """

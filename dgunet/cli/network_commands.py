@@ -11,15 +11,16 @@ from dgunet.system.errors import ConfigError
 
 checkpoint = typer.Typer(
     name="checkpoint",
-    help="Convert checkpoints from and to the authors' format, and show their contents.",
+    help="Convert checkpoints from and to the authors' format, and show their contents.\n\n"
+    "Example: dgunet checkpoint info derain.safetensors",
     no_args_is_help=True,
 )
 
-Checkpoint = Annotated[Path, typer.Argument(help="A dgunet checkpoint (.safetensors).")]
+Checkpoint = Annotated[Path, typer.Argument(help="dgunet checkpoint (.safetensors)")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the network commands to ``app``."""
+    """Add the commands of this module to ``app``."""
     app.command("describe")(describe)
     app.command("errata")(errata)
     app.command("inspect")(inspect)
@@ -30,15 +31,15 @@ def register(app: typer.Typer) -> None:
 
 def describe(
     task: Annotated[
-        str | None, typer.Argument(help="derain, deblur, denoise or cs [default: all]")
+        str | None, typer.Argument(help="derain, deblur, denoise or cs", show_default="all")
     ] = None,
     architecture: Annotated[
-        str, typer.Option(help="released (authors' code) or paper (text).")
+        str, typer.Option(help="released (the authors' code) or paper (the text)")
     ] = "released",
-    height: Annotated[int, typer.Option(help="Image height in pixels.", min=1, max=65_536)] = 256,
-    width: Annotated[int, typer.Option(help="Image width in pixels.", min=1, max=65_536)] = 256,
+    height: Annotated[int, typer.Option(help="image height in pixels", min=1, max=65_536)] = 256,
+    width: Annotated[int, typer.Option(help="image width in pixels", min=1, max=65_536)] = 256,
     page: Annotated[
-        bool, typer.Option("--page", help="Print the page docs/network.md instead.")
+        bool, typer.Option("--page", help="print the page docs/network.md instead")
     ] = False,
 ) -> None:
     """Print the number of parameters and operations of the paper's networks.
@@ -60,10 +61,10 @@ def describe(
 
 def errata(
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the page docs/errata.md instead.")
+        bool, typer.Option("--markdown", help="print the page docs/errata.md instead")
     ] = False,
 ) -> None:
-    """Print the differences between the paper and the authors' code, and what dgunet does.
+    """Print the differences between the paper and the authors' code, and the choices made here.
 
     Example: dgunet errata
     """
@@ -82,17 +83,19 @@ def errata(
 
 @checkpoint.command("import")
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="A .pth or .pkl file in the authors' format.")],
+    file: Annotated[Path, typer.Argument(help=".pth or .pkl file in the authors' format")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Checkpoint to write [default: FILE with .safetensors]"),
+        typer.Option("--out", help="checkpoint to write", show_default="FILE with .safetensors"),
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="Task; required for DGUNet for deblurring and denoising."),
+        typer.Option(
+            help="task of the network; required only for DGUNet for deblurring or denoising"
+        ),
     ] = None,
     proximal_domain: Annotated[
-        str, typer.Option(help="For cs: image (second training step) or block (first step).")
+        str, typer.Option(help="for cs: image (second training step) or block (first step)")
     ] = "image",
 ) -> None:
     """Convert a checkpoint in the authors' format to a dgunet checkpoint.
@@ -108,7 +111,7 @@ def import_checkpoint(
 
     written = out or file.with_suffix(".safetensors")
     if out is None and written.exists():
-        raise ConfigError(f"{written} exists.", "Choose the file to write with --out.")
+        raise ConfigError(f"{written} already exists.", "Name the file to write with --out.")
     network, origin = import_official(file, task=task, proximal_domain=proximal_domain)
     save_network(network, written, origin)
     config = network.config
@@ -123,7 +126,9 @@ def export_checkpoint(
     file: Checkpoint,
     out: Annotated[
         Path,
-        typer.Option("--out", help="File: .pth or .pkl (authors), .onnx, or .pt2 (torch.export)."),
+        typer.Option(
+            "--out", help="file to write: .pth or .pkl (authors), .onnx, or .pt2 (torch.export)"
+        ),
     ],
 ) -> None:
     """Convert a dgunet checkpoint to the authors' format, ONNX or torch.export.
@@ -132,6 +137,7 @@ def export_checkpoint(
     side of 9 pixels or more (33 or more for cs).
 
     Example: dgunet checkpoint export derain.safetensors --out DGUNet.pth
+
     Example: dgunet checkpoint export derain.safetensors --out derain.onnx
     """
     from dgunet.network import load_network
@@ -169,15 +175,17 @@ def checkpoint_info(file: Checkpoint) -> None:
 
 def inspect(
     source: Annotated[
-        Path, typer.Argument(help="Degraded image; for cs a clean image or measurements (.npy).")
+        Path, typer.Argument(help="degraded image; for cs a clean image or measurements (.npy)")
     ],
-    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A dgunet checkpoint.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the images and the numbers.")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="dgunet checkpoint")],
+    out: Annotated[Path, typer.Option("--out", help="folder for the images and the numbers")],
     log: Annotated[
-        bool, typer.Option("--mlflow", help="Record an MLflow run with the stage as step.")
+        bool, typer.Option("--mlflow", help="record an MLflow run with the stage as step")
     ] = False,
 ) -> None:
     """Write images, step size, data residual and adjointness gap of every stage.
+
+    The images are in stages.png, the numbers in stages.json.
 
     Example: dgunet inspect rainy.png --checkpoint derain.safetensors --out build/inspect
     """
@@ -196,9 +204,9 @@ def _number(value: float | None) -> str:
 
 
 def measure(
-    image: Annotated[Path, typer.Argument(help="An image in any common format.")],
-    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A dgunet checkpoint for cs.")],
-    out: Annotated[Path, typer.Option("--out", help="The .npy file to write.")],
+    image: Annotated[Path, typer.Argument(help="image in any common format")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="dgunet checkpoint for cs")],
+    out: Annotated[Path, typer.Option("--out", help=".npy file to write")],
 ) -> None:
     """Compute compressive measurements of an image with the sampling matrix of a network.
 
@@ -207,26 +215,30 @@ def measure(
 
     Example: dgunet measure photo.png --checkpoint cs-r10.safetensors --out photo.npy
     """
-    from dgunet.tools.compressive_sensing import measure as take
+    from dgunet.tools.compressive_sensing import measure_image
 
-    shape = take(image, checkpoint, out)
+    shape = measure_image(image, checkpoint, out)
     typer.echo(
         f"{image} -> {out}, {shape[0]} measurements per block, {shape[1]} x {shape[2]} blocks"
     )
 
 
 def reconstruct(
-    measurements: Annotated[Path, typer.Argument(help="A .npy file of `dgunet measure`.")],
-    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A dgunet checkpoint for cs.")],
-    out: Annotated[Path, typer.Option("--out", help="The image to write.")],
-    height: Annotated[int | None, typer.Option(help="Rows to keep [default: all]", min=1)] = None,
-    width: Annotated[int | None, typer.Option(help="Columns to keep [default: all]", min=1)] = None,
+    measurements: Annotated[Path, typer.Argument(help=".npy file, as `dgunet measure` writes it")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="dgunet checkpoint for cs")],
+    out: Annotated[Path, typer.Option("--out", help="image to write")],
+    height: Annotated[
+        int | None, typer.Option(help="rows to keep", show_default="all", min=1)
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="columns to keep", show_default="all", min=1)
+    ] = None,
 ) -> None:
     """Reconstruct an image from compressive measurements only.
 
     Example: dgunet reconstruct photo.npy --checkpoint cs-r10.safetensors --out photo.png
     """
-    from dgunet.tools.compressive_sensing import reconstruct as rebuild
+    from dgunet.tools.compressive_sensing import reconstruct_image
 
-    rows, columns = rebuild(measurements, checkpoint, out, (height, width))
+    rows, columns = reconstruct_image(measurements, checkpoint, out, (height, width))
     typer.echo(f"{measurements} -> {out} ({columns}x{rows})")

@@ -12,10 +12,12 @@ from dgunet.cli.server_connection import Connection, with_connection
 
 if TYPE_CHECKING:
     from dgunet.kubeflow.cluster.settings import Cluster
+    from dgunet.project import ProjectFolders
 
 pipeline = typer.Typer(
     name="pipeline",
-    help="Kubeflow: compile a pipeline, run it on this machine, submit it to a cluster, follow it.",
+    help="Kubeflow: compile a pipeline, run it on this machine, submit it to a cluster, follow it."
+    "\n\nExample: dgunet pipeline run reproduce",
     no_args_is_help=True,
 )
 
@@ -28,7 +30,7 @@ ClusterOption = Annotated[
 ]
 ParamsOption = Annotated[
     Path | None,
-    typer.Option("--params", help="parameter file [default: the project's params.yaml]"),
+    typer.Option("--params", help="parameter file", show_default="the project's params.yaml"),
 ]
 GivenParameters = Annotated[
     list[str] | None,
@@ -42,7 +44,7 @@ RunId = Annotated[str, typer.Argument(help="id of the run")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's commands to ``app``."""
+    """Add the commands of this module to ``app``."""
     app.add_typer(pipeline)
 
 
@@ -52,20 +54,19 @@ def compile_(
     cluster: ClusterOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="file to write [default: build/pipelines/NAME.yaml]"),
+        typer.Option(help="file to write", show_default="build/pipelines/NAME.yaml"),
     ] = None,
 ) -> None:
-    """Compile a pipeline to what Kubeflow reads: its IR as YAML.
+    """Compile a pipeline to a YAML file, the intermediate representation that Kubeflow reads.
 
     Example: dgunet pipeline compile reproduce --cluster my-cluster.yaml
     """
-    from dgunet.kubeflow.pipeline.compiling import compile_pipeline, find_pipeline, version_name
+    from dgunet.kubeflow.pipeline.compiling import version_name
     from dgunet.project import ProjectFolders
     from dgunet.system.files import write_text
 
     here = ProjectFolders.here()
-    build = find_pipeline(name, pipelines_of_clone(here.home))
-    text = compile_pipeline(build, _cluster(cluster) if cluster else None)
+    text = _compiled(name, here, _cluster(cluster) if cluster else None)
     target = out or here.home / "build" / "pipelines" / f"{name}.yaml"
     write_text(target, text)
     typer.echo(f"{target}  (version {version_name(text)})")
@@ -73,7 +74,9 @@ def compile_(
 
 @pipeline.command()
 def versions() -> None:
-    """Print the pins of a run: steps refuse to run with other code or other protocols.
+    """Print the versions of the code, the protocols and the image that runs are pinned to.
+
+    A step of a run refuses to start with other versions.
 
     Example: dgunet pipeline versions
     """
@@ -107,13 +110,13 @@ def run(
     and containers. `dgunet pipeline status` lists the runs of this machine.
 
     Example: dgunet pipeline run reproduce
+
     Example: dgunet pipeline run evaluate_checkpoint -p task=derain -p test_sets=Rain100L,Test100
+
     Example: dgunet pipeline run train_evaluate -p task=cs -p ratio=10 --docker --image dgunet:local
     """
     from dgunet.kubeflow.local import containers, running
     from dgunet.kubeflow.local.expected_outputs import expected_results
-    from dgunet.kubeflow.pipeline.arguments import run_arguments
-    from dgunet.kubeflow.pipeline.compiling import compile_pipeline, documents, find_pipeline
     from dgunet.project import ProjectFolders
     from dgunet.system.errors import ConfigError
     from dgunet.tracking import TrackingFolders
@@ -121,16 +124,9 @@ def run(
     if network not in ("none", "host", "bridge"):
         raise ConfigError(f"--network {network!r}.", "Networks are: none, host, bridge.")
     here = ProjectFolders.here()
-    text = compile_pipeline(find_pipeline(name, pipelines_of_clone(here.home)))
+    text = _compiled(name, here)
     digest = containers.image_id(containers.docker_engine(), image) if docker else ""
-    arguments = run_arguments(
-        documents(text)[0],
-        params=_params(params_file or here.params),
-        given=given or [],
-        here=here,
-        on_cluster=False,
-        image_digest=digest,
-    )
+    arguments = _arguments(text, here, params_file, given, on_cluster=False, image_digest=digest)
     options = running.ContainerOptions(image, network, gpus) if docker else None
     planned = running.LocalRun(
         name, text, arguments, expected_results(arguments), here.home, options
@@ -164,33 +160,33 @@ def submit(  # one parameter for each option
             min=0.01, max=1e6, help="sustained TFLOP/s of a GPU, for the plan's GPU-hours"
         ),
     ] = None,
-    experiment: Annotated[str, typer.Option(help="created if it does not exist")] = "dgunet",
+    experiment: Annotated[
+        str, typer.Option(help="experiment of the run; created if it does not exist")
+    ] = "dgunet",
     run_name: Annotated[
         str | None,
-        typer.Option("--name", help="name of the run [default: pipeline, profile and commit]"),
+        typer.Option("--name", help="name of the run", show_default="pipeline, profile and commit"),
     ] = None,
     pipeline_name: Annotated[
         str | None,
-        typer.Option(help="name of the pipeline on the server [default: its own, dgunet-...]"),
+        typer.Option(
+            help="name of the pipeline on the server",
+            show_default="the name in the pipeline, dgunet-...",
+        ),
     ] = None,
 ) -> None:
-    """Start a run on a cluster; equal content becomes the same pipeline version on the server.
+    """Start a run on a cluster; equal content gives the same pipeline version on the server.
 
-    The pods read the data at the pushed HEAD commit, so a changed data.dvc is refused. Credentials
-    are a token, a cookie or, inside a cluster, the pod's service account; there is no option for
-    the secret itself, which would remain in the shell's history.
+    The pods read the data at the pushed HEAD commit, so a changed data.dvc is refused. The
+    credentials are a token, a cookie or, inside a cluster, the pod's service account. No option
+    takes the secret itself, because it would remain in the shell's history.
 
     Example: dgunet pipeline submit reproduce --cluster my-cluster.yaml --dry-run
+
     Example: dgunet pipeline submit reproduce --cluster my-cluster.yaml
     --host https://kubeflow.example.org/pipeline --namespace team --token-file token
     """
-    from dgunet.kubeflow.pipeline.arguments import run_arguments
-    from dgunet.kubeflow.pipeline.compiling import (
-        compile_pipeline,
-        documents,
-        find_pipeline,
-        version_name,
-    )
+    from dgunet.kubeflow.pipeline.compiling import documents, version_name
     from dgunet.kubeflow.submission.data_origin import check_pushed
     from dgunet.kubeflow.submission.plan import submission_plan
     from dgunet.kubeflow.submission.submitting import check_image, submit_run
@@ -198,15 +194,10 @@ def submit(  # one parameter for each option
 
     here = ProjectFolders.here()
     settings = _cluster(cluster)
-    text = compile_pipeline(find_pipeline(name, pipelines_of_clone(here.home)), settings)
+    text = _compiled(name, here, settings)
     document, pods = documents(text)
-    arguments = run_arguments(
-        document,
-        params=_params(params_file or here.params),
-        given=given or [],
-        here=here,
-        on_cluster=True,
-        image_digest=settings.digest,
+    arguments = _arguments(
+        text, here, params_file, given, on_cluster=True, image_digest=settings.digest
     )
     if dry_run:
         version = version_name(text)
@@ -235,12 +226,13 @@ def status(
     connection: Connection,
     run_id: Annotated[
         str | None,
-        typer.Argument(help="id of the run; without it: the last runs on this machine"),
+        typer.Argument(help="id of the run", show_default="the last runs on this machine"),
     ] = None,
 ) -> None:
     """Print the state of a run and its tasks; without an id, list the last runs on this machine.
 
     Example: dgunet pipeline status
+
     Example: dgunet pipeline status 0b1c2d3e-... --host https://kubeflow.example.org/pipeline
     """
     from dgunet.kubeflow import run_records
@@ -249,7 +241,7 @@ def status(
     if run_id is None:
         found = run_records.last(ProjectFolders.here().home, 10)
         lines = map(run_records.summary_line, found)
-        typer.echo("\n".join(lines) or "there are no runs on this machine yet")
+        typer.echo("\n".join(lines) or "there are no runs on this machine")
     elif run_records.is_local(run_id):
         typer.echo(run_records.status_text(ProjectFolders.here().home, run_id))
     else:
@@ -270,12 +262,12 @@ def logs(
     connection: Connection,
     context: Annotated[
         str | None,
-        typer.Option(help="context of the kubeconfig [default: the current one]"),
+        typer.Option(help="context of the kubeconfig", show_default="the current one"),
     ] = None,
 ) -> None:
-    """Print the logs of a run's pods, read with a kubeconfig.
+    """Print the logs of a run's pods, read with a kubeconfig, or of a run on this machine.
 
-    The pipelines API has no logs; without a kubeconfig its error messages are printed.
+    The pipelines API has no logs; without a kubeconfig, its error messages are printed.
 
     Example: dgunet pipeline logs 0b1c2d3e-... --step train --namespace team
     """
@@ -324,6 +316,36 @@ def cancel(run_id: RunId, connection: Connection) -> None:
     typer.echo(cancel_run(connection.server(), run_id))
 
 
+def _compiled(name: str, here: ProjectFolders, cluster: Cluster | None = None) -> str:
+    """The YAML of the pipeline ``name`` of the clone, for ``cluster`` or for this machine."""
+    from dgunet.kubeflow.pipeline.compiling import compile_pipeline, find_pipeline
+
+    return compile_pipeline(find_pipeline(name, pipelines_of_clone(here.home)), cluster)
+
+
+def _arguments(
+    text: str,
+    here: ProjectFolders,
+    params_file: Path | None,
+    given: list[str] | None,
+    *,
+    on_cluster: bool,
+    image_digest: str,
+) -> dict[str, Any]:
+    """The arguments of a run of the compiled pipeline ``text``."""
+    from dgunet.kubeflow.pipeline.arguments import run_arguments
+    from dgunet.kubeflow.pipeline.compiling import documents
+
+    return run_arguments(
+        documents(text)[0],
+        params=_params(params_file or here.params),
+        given=given or [],
+        here=here,
+        on_cluster=on_cluster,
+        image_digest=image_digest,
+    )
+
+
 def _cluster(path: Path) -> Cluster:
     from dgunet.kubeflow.cluster.settings import load_cluster
 
@@ -335,7 +357,7 @@ def _params(path: Path) -> str:
     from dgunet.system.errors import ConfigError
     from dgunet.system.reading import read_text
 
-    load_params(path)  # its errors name the file
+    load_params(path)  # for its errors, which contain the name of the file
     return read_text(path, kind=ConfigError)
 
 

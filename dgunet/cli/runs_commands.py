@@ -27,33 +27,40 @@ def register(app: typer.Typer) -> None:
 def runs(
     table: Annotated[
         int | None,
-        typer.Option(min=1, max=6, help="Only runs of this table of the paper."),
+        typer.Option(min=1, max=6, help="only runs of this table of the paper"),
     ] = None,
-    campaign: Annotated[Text, typer.Option(help="Only runs of this campaign.")] = None,
-    stage: Annotated[Text, typer.Option(help="Only this step: train, evaluate, ...")] = None,
-    task: Annotated[Text, typer.Option(help="Only derain, deblur, denoise or cs.")] = None,
-    status: Annotated[Text, typer.Option(help="Only FINISHED, FAILED, KILLED or RUNNING.")] = None,
+    campaign: Annotated[Text, typer.Option(help="only runs of this campaign")] = None,
+    stage: Annotated[
+        Text, typer.Option(help="only runs of this step: train, evaluate, ...")
+    ] = None,
+    task: Annotated[Text, typer.Option(help="only derain, deblur, denoise or cs")] = None,
+    status: Annotated[Text, typer.Option(help="only FINISHED, FAILED, KILLED or RUNNING")] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option(help="KEY=VALUE of a tag or parameter; may be repeated."),
+        typer.Option(help="only runs with this tag or parameter, KEY=VALUE; may be repeated"),
     ] = None,
     show: Annotated[
         list[str] | None,
-        typer.Option(help="Further column: a metric, parameter or tag; may be repeated."),
+        typer.Option(help="further column: a metric, parameter or tag; may be repeated"),
     ] = None,
-    sort: Annotated[str, typer.Option(help="Sort by this metric, parameter or tag.")] = "",
+    sort: Annotated[str, typer.Option(help="sort by this metric, parameter or tag")] = "",
     compare: Annotated[
-        bool, typer.Option("--compare", help="Show what differs, one column per run.")
+        bool, typer.Option("--compare", help="show what differs, one column per run")
     ] = False,
     links: Annotated[
-        bool, typer.Option("--links", help="Print the addresses of charts and comparison.")
+        bool,
+        typer.Option(
+            "--links", help="also print the addresses of the charts and the comparison in MLflow"
+        ),
     ] = False,
     server: Annotated[
         bool,
-        typer.Option("--server", help="Read all runs from MLflow, also those of other machines."),
+        typer.Option(
+            "--server", help="read all runs from MLflow, including those of other machines"
+        ),
     ] = False,
 ) -> None:
-    """List, filter and compare runs, including those that wait to be sent.
+    """List, filter and compare runs, including those that wait to be sent to MLflow.
 
     Without --server the command reads the local index only, which is fast.
 
@@ -119,7 +126,7 @@ def _state(status: str | None) -> str | None:
 
 
 def _refuse_unknown(chosen: Sequence[RunInfo], keys: list[str]) -> None:
-    """Refuse a name that no listed run has; an empty column would hide a misspelling."""
+    """Refuse a key that no listed run has, which would only give an empty column."""
     known = {key for info in chosen for key in info.facts()}
     for key in keys:
         if chosen and key not in known:

@@ -28,11 +28,13 @@ class Connection:
     namespace: Annotated[str, typer.Option(help="your profile on a multi-user server")] = ""
     token_file: Annotated[
         Path | None,
-        typer.Option(help="file with a bearer token [default: the variable DGUNET_KFP_TOKEN]"),
+        typer.Option(help="file with a bearer token", show_default="the variable DGUNET_KFP_TOKEN"),
     ] = None
     cookie_file: Annotated[
         Path | None,
-        typer.Option(help="file with a session cookie [default: the variable DGUNET_KFP_COOKIE]"),
+        typer.Option(
+            help="file with a session cookie", show_default="the variable DGUNET_KFP_COOKIE"
+        ),
     ] = None
     ca_file: Annotated[
         Path | None,
@@ -46,7 +48,7 @@ class Connection:
         """The client of the server.
 
         Raises:
-            ConfigError: if address or credentials are missing or invalid.
+            ConfigError: if the address or the credentials are missing or invalid.
         """
         from dgunet.kubeflow.submission.server import Server, find_access
 
@@ -62,7 +64,7 @@ class Connection:
 
 
 def with_connection(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the connection options in place of its parameter ``connection``."""
+    """Return ``command`` with the connection options instead of its parameter ``connection``."""
     hints = get_type_hints(Connection, include_extras=True)
     options = [
         inspect.Parameter(

@@ -1,4 +1,4 @@
-"""The pipeline's verbs: train, evaluate, ablate, tables, report, explain."""
+"""Commands of the pipeline: train, evaluate, ablate, tables, report, explain."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ RatioOption = Annotated[
 ]
 ParamsOption = Annotated[
     Path | None,
-    typer.Option("--params", help="parameter file [default: the project's params.yaml]"),
+    typer.Option("--params", help="parameter file", show_default="the project's params.yaml"),
 ]
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's verbs to ``app``."""
+    """Add the commands of this module to ``app``."""
     app.command()(train)
     app.command()(evaluate)
     app.command()(ablate)
@@ -34,19 +34,31 @@ def train(
     variant: VariantOption = "DGUNet",
     ratio: RatioOption = None,
     params_file: ParamsOption = None,
-    store: Annotated[Path | None, typer.Option(help="prepared training set")] = None,
-    out: Annotated[Path | None, typer.Option(help="folder of the trained network")] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            help="prepared training set", show_default="that of the task in build/prepared"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="folder of the trained network", show_default="build/models/NETWORK"),
+    ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(help="initial weights, e.g. of the first step for cs [default: random]"),
+        typer.Option(help="initial weights, e.g. of the first step for cs", show_default="random"),
     ] = None,
 ) -> None:
     """Train one network of Tables 1-4 on its prepared training set.
 
-    A killed training resumes from its newest checkpoint when the same command is given again.
+    Writes network.safetensors, loss.csv and training.json. The settings are those of params.yaml.
+
+    A killed training resumes from its newest checkpoint when the same command is run again.
 
     Example: dgunet train derain
+
     Example: dgunet train cs --ratio 10 --variant DGUNet+
+
     Example: torchrun --no-python --nproc-per-node 2 dgunet train derain
     """
     from dgunet.config import load_params
@@ -75,31 +87,33 @@ def evaluate(
         str,
         typer.Option(
             "--sets",
-            help="test sets, comma-separated, or 'all' (with --checkpoint: all of its task)",
+            help="test sets, separated by commas, or 'all' (with --checkpoint: all of its task)",
         ),
     ] = "all",
     variant: Annotated[
         str | None,
-        typer.Option(help="DGUNet or DGUNet+ [default: the checkpoint's, or DGUNet]"),
+        typer.Option(help="DGUNet or DGUNet+", show_default="the checkpoint's, or DGUNet"),
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="weights to score [default: the project's own, by task and ratio]"),
+        typer.Option(help="weights to score", show_default="the project's weights"),
     ] = None,
     ratio: RatioOption = None,
     params_file: ParamsOption = None,
     stores: Annotated[
         Path | None,
-        typer.Option(help="folder of the prepared sets [default: build/prepared]"),
+        typer.Option(help="folder of the prepared sets", show_default="build/prepared"),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="folder of the results [default: build/evaluation]"),
+        typer.Option(help="folder of the results", show_default="build/evaluation"),
     ] = None,
     tile: Annotated[
         int | None,
         typer.Option(
-            min=64, max=65_536, help="restore in tiles of this side; the result has no parity"
+            min=64,
+            max=65_536,
+            help="restore in tiles of this side; the results then fill no cell of a table",
         ),
     ] = None,
     fallback_tile: Annotated[
@@ -121,6 +135,7 @@ def evaluate(
     test sets and weights are reported before the first image is restored.
 
     Example: dgunet evaluate --sets Rain100L,Rain100H
+
     Example: dgunet evaluate --checkpoint my.safetensors --out results
     """
     from dgunet.config import load_params
@@ -152,7 +167,7 @@ def evaluate(
 
 
 def ablate(
-    name: Annotated[str, typer.Argument(help="e.g. stages-9, scales-1, without-fgdm")],
+    name: Annotated[str, typer.Argument(help="one of the names above, e.g. stages-9")],
     params_file: ParamsOption = None,
 ) -> None:
     """Train and score one variant of Tables 5 and 6 (Rain100H).
@@ -185,6 +200,8 @@ def tables(params_file: ParamsOption = None) -> None:
     """Make Tables 1-6 from the available results; cells without a run are marked "not run".
 
     Writes CSV, Markdown, LaTeX and Parquet to build/tables.
+
+    Example: dgunet tables
     """
     from dgunet.config import load_params
     from dgunet.project import ProjectFolders
@@ -201,7 +218,12 @@ def tables(params_file: ParamsOption = None) -> None:
 
 
 def report() -> None:
-    """Write the HTML report; print where the tables, the report and the runs are."""
+    """Write the HTML report; print where the tables, the report and the runs are.
+
+    The report, build/report.html, shows the tables with links from each cell to its run.
+
+    Example: dgunet report
+    """
     from dgunet.project import ProjectFolders
     from dgunet.steps.report import write_project_report
 
@@ -209,13 +231,19 @@ def report() -> None:
 
 
 def explain(
-    table: Annotated[int, typer.Argument(min=1, max=6, help="1 to 6")],
-    row: Annotated[str, typer.Argument(help="e.g. 'DGUNet'")],
-    column: Annotated[str, typer.Argument(help="e.g. 'Rain100H PSNR'")],
+    table: Annotated[int, typer.Argument(min=1, max=6, help="number of the table")],
+    row: Annotated[str, typer.Argument(help="label of the row, e.g. 'DGUNet (reproduced)'")],
+    column: Annotated[
+        str, typer.Argument(help="label of the column and metric, e.g. 'Rain100H PSNR'")
+    ],
 ) -> None:
     """Show the provenance of one table cell: run, commit, data, checkpoint, protocol.
 
-    Example: dgunet explain 1 DGUNet "Rain100L PSNR"
+    An unknown label is refused with the list of the valid ones.
+
+    Example: dgunet explain 1 "DGUNet (reproduced)" "Rain100L PSNR"
+
+    Example: dgunet explain 1 "DGUNet (sample, not comparable)" "Rain100L PSNR"
     """
     from dgunet.project import ProjectFolders
     from dgunet.steps.report import explain_text

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 tracking = typer.Typer(
     name="tracking",
-    help="MLflow: create the store, send waiting runs, close dead runs, open the UI.",
+    help="MLflow: create the store, send waiting runs, close dead runs, open the UI.\n\n"
+    "Example: dgunet tracking status",
     no_args_is_help=True,
 )
 
@@ -26,7 +27,9 @@ def register(app: typer.Typer) -> None:
 
 @tracking.command()
 def init() -> None:
-    """Create the project's MLflow store, once, before anything writes to it.
+    """Create the project's MLflow store before several processes write to it.
+
+    The store is that of MLFLOW_TRACKING_URI, or the file mlflow.db of the project.
 
     Example: dgunet tracking init
     """
@@ -39,10 +42,10 @@ def init() -> None:
 def sync(
     follow: Annotated[
         bool,
-        typer.Option("--follow", help="Keep sending while steps run, until Ctrl-C or SIGTERM."),
+        typer.Option("--follow", help="keep sending while steps run, until Ctrl-C or SIGTERM"),
     ] = False,
 ) -> None:
-    """Send all waiting runs to MLflow; exit status 1 if some must wait or were set aside.
+    """Send all waiting runs to MLflow; exit status 1 if some still wait or were set aside.
 
     Runs whose process died are ended as KILLED. Nothing is sent twice. A damaged journal is
     reported and moved to .dgunet/damaged; all others are still sent.
@@ -50,6 +53,8 @@ def sync(
     With --follow one process sends the runs of all pipeline steps, so that each step need not
     start MLflow's client: run `DGUNET_TRACKING=later dvc repro` at the same time, as
     `make reproduce` does.
+
+    Example: dgunet tracking sync
 
     Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 dgunet tracking sync
     """
@@ -108,14 +113,14 @@ def status() -> None:
         typer.echo(f"damaged:      {len(aside)}, see {folders.damaged}")
     if torn := damaged_lines(folders):
         typer.echo(
-            f"damaged lines in {folders.index}: {len(torn)}; dgunet tracking doctor names them"
+            f"damaged lines in {folders.index}: {len(torn)}; dgunet tracking doctor lists them"
         )
     if reason := BackOff(folders).reason():
         typer.echo(f"not contacted for a while, because: {reason}")
 
 
 @tracking.command()
-def ui(port: int = typer.Option(5000, min=1, max=65_535, help="Port on 127.0.0.1.")) -> None:
+def ui(port: int = typer.Option(5000, min=1, max=65_535, help="port on 127.0.0.1")) -> None:
     """Serve MLflow's user interface for the project's store until Ctrl-C.
 
     Example: dgunet tracking ui --port 5001
@@ -154,21 +159,19 @@ def ui(port: int = typer.Option(5000, min=1, max=65_535, help="Port on 127.0.0.1
 
 @tracking.command()
 def doctor(
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only report; change nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only report, change nothing")] = False,
     silent_hours: Annotated[
         float,
         typer.Option(
             min=0,
             max=1e6,
-            help="Hours without metrics after which a run on another machine counts as dead.",
+            help="hours without metrics after which a run on another machine counts as dead",
         ),
     ] = 24,
 ) -> None:
     """Find runs whose process is gone, and end them as KILLED.
 
-    Also finds models whose weights never arrived and entries that MLflow rejected. A run on this
+    Also finds models without weights and entries that MLflow rejected. A run on this
     machine is ended only if its process is gone. Exit status 1 if something needs your attention.
 
     Example: dgunet tracking doctor --dry-run

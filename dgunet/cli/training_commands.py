@@ -1,4 +1,4 @@
-"""The command `dgunet recipe`: print a known training, its cost and its settings."""
+"""``dgunet recipe``: print a training of the paper or the authors' code, its cost and settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Origin(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's command to ``app``."""
+    """Add the command of this module to ``app``."""
     app.command("recipe")(recipe)
 
 
@@ -32,7 +32,7 @@ def recipe(
         int | None, typer.Option(help="with cs: percent of measurements, 1 4 10 25 50")
     ] = None,
     step: Annotated[
-        int, typer.Option(help="with released cs: 1 from scratch, 2 from the first's weights")
+        int, typer.Option(help="with released cs: 1 from scratch, 2 from the weights of step 1")
     ] = 1,
     gpus: Annotated[int, typer.Option(min=1, max=1_000_000, help="number of GPUs")] = 8,
     tflops: Annotated[
@@ -40,13 +40,17 @@ def recipe(
         typer.Option(
             min=0.01,
             max=1e6,
-            help="TFLOP/s that a GPU sustains [default: the authors' GPUs]",
+            help="TFLOP/s that a GPU sustains",
+            show_default="the rate in the authors' log",
         ),
     ] = None,
 ) -> None:
     """Print a training of the paper or of its released code: cost, published PSNR and settings.
 
+    The settings are printed as YAML to copy to params.yaml.
+
     Example: dgunet recipe released derain --variant DGUNet+ --gpus 4
+
     Example: dgunet recipe released cs --ratio 10 --step 2
     """
     import yaml
@@ -78,7 +82,7 @@ def recipe(
 
 
 def recipe_header(recipe: Recipe, gpus: int = 8, flops_per_second: float | None = None) -> str:
-    """Name, length, cost, selected weights and published PSNR of a recipe, a line each."""
+    """Name, length, cost, selected weights and published PSNR of a recipe, one per line."""
     from dgunet.paper.expected import expected
     from dgunet.recipes.trainings import logged_rate
 

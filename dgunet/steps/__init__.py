@@ -1,5 +1,6 @@
-"""The pipeline's steps as functions: what the CLI, DVC, Kubeflow and the notebooks all call.
+"""The steps of the pipeline as functions, called by the command line and the Kubeflow components.
 
-Each takes explicit paths, calls one room of the library, and reports to MLflow. Nothing here
-computes a number. Import the module of the step: a stage pays only for what it needs.
+A step takes explicit paths, calls functions of the lower packages and reports to MLflow. It
+computes no number itself. Import the module of a step, so that only its own dependencies are
+loaded.
 """

@@ -1,4 +1,4 @@
-"""Prepared test set and trained networks to per-image metrics, reported to MLflow."""
+"""The step `evaluate`: restore and score a prepared test set, and report to MLflow."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def evaluate_test_set(
         models: weights by compressive-sensing ratio; other tasks have the one key ``None``.
         store: the prepared test set.
         out: folder of the results, with one folder ``r<ratio>`` for each ratio.
-        options: tiles and processes; ``params`` decide the rest.
+        options: tiles and processes; the other options are taken from ``params``.
 
     Raises:
         DataError: if the prepared set is missing or of another dataset.
@@ -102,7 +102,7 @@ def evaluate_test_set(
 
 
 def options_from(params: Params, options: EvaluationOptions = DEFAULTS) -> EvaluationOptions:
-    """Complete ``options`` by what ``params`` decide: kept images, device and threads."""
+    """Return ``options`` with the kept images, device and threads of ``params``."""
     active = params.active
     return replace(
         options,
@@ -116,8 +116,8 @@ def evaluate_and_report(request: EvaluationRequest, run: Run) -> EvaluationSumma
     """Score one network on one prepared set and report to ``run``.
 
     Raises:
-        DgunetError: as `load_evaluation` and `run_evaluation`; also if another process evaluates
-            into the same folder.
+        DgunetError: as `load_evaluation` and `run_evaluation`; also if another process writes an
+            evaluation to the same folder.
     """
     loaded = load_evaluation(request)
     run.log_params(numeric_params(loaded.network.config, loaded.network))
@@ -154,7 +154,7 @@ def _report(run: Run, request: EvaluationRequest, result: EvaluationResult) -> N
         checkpoint=summary["checkpoint_sha256"],
         dataset=dataset,
     )
-    # Seconds differ from run to run: MLflow's table has them, no file that DVC tracks does.
+    # Seconds differ between equal runs, so they are in MLflow and in no output of DVC.
     rows = pd.read_parquet(out / "per_image.parquet")
     run.log_table(
         rows.merge(seconds.add_prefix("seconds_"), left_on="id", right_on="seconds_id").drop(

@@ -1,4 +1,4 @@
-"""The evaluations that one command requests; missing files are found before the first starts."""
+"""The evaluations that a command requests, with a check for missing files before the first."""
 
 from __future__ import annotations
 
@@ -47,15 +47,16 @@ def plan_evaluations(
         sets: names separated by commas, or ``all``: the twelve test sets, or with a checkpoint
             those of its task.
         here: folders of the project.
-        variant: of the networks; None for the checkpoint's, or ``DGUNet``.
+        variant: variant of the networks; None for the checkpoint's, or ``DGUNet``.
         checkpoint: weights to score; None for the project's own.
-        ratio: of compressive sensing; None for the checkpoint's, or all five.
+        ratio: compressive-sensing ratio in percent; None for the checkpoint's, or all five.
         stores: folder of the prepared sets; None for the project's.
         out: folder of the results; None for the project's.
 
     Raises:
-        DataError: for an unknown test set, or naming all that are not prepared.
-        CheckpointError: naming all missing weights, or for test sets of another task.
+        DataError: for an unknown test set, or if sets are not prepared; the message lists them.
+        CheckpointError: if weights are missing (the message lists them), or for test sets of
+            another task.
         ConfigError: for a ratio without a test set of compressive sensing.
     """
     names = test_sets(sets)
@@ -76,14 +77,14 @@ def plan_evaluations(
             "Omit it, or name Set11 or BSD68.",
         )
     wanted = [
-        _one(name, here, variant or "DGUNet", checkpoint, ratio, stores, out) for name in names
+        _planned(name, here, variant or "DGUNet", checkpoint, ratio, stores, out) for name in names
     ]
     _refuse_missing_stores(wanted)
     _refuse_missing_weights(wanted)
     return wanted
 
 
-def _one(
+def _planned(
     name: str,
     here: ProjectFolders,
     variant: str,

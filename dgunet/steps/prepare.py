@@ -1,4 +1,4 @@
-"""The prepare step: from the official folder tree of one dataset to its prepared store."""
+"""The step `prepare`: from the official folder tree of one dataset to its prepared store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def prepare_store(
 ) -> StoreManifest:
     """Check the official tree of ``dataset`` under ``root`` and write its store to ``out``.
 
-    The preparation is an MLflow run of the experiment for data.
+    The preparation is recorded as a run of the MLflow experiment ``dgunet/data``.
 
     Args:
         profile: ``sample`` or ``paper``; a sample store is never complete.

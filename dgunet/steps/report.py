@@ -1,4 +1,4 @@
-"""What a person reads at the end: the HTML report, and the facts behind one cell."""
+"""The step `report`: the HTML report of the tables; and the provenance of one cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dgunet.tracking.run_selection import run_url
 
 
 def result_folders(params: Params, here: ProjectFolders) -> list[Path]:
-    """The folders of the results of all networks that ``params`` name, present or not."""
+    """The result folders of all networks in ``params`` and of the ablations, existing or not."""
     return [here.evaluation(name, v) for name in test_sets("all") for v in params.variants] + [
         here.ablation(name) for name in ABLATIONS
     ]
@@ -40,13 +40,13 @@ def make_report(
     records: Path | None = None,
     project: ProjectFolders | None = None,
 ) -> int:
-    """Write the tables of ``results`` as one HTML page; returns how many evaluations it shows.
+    """Write the tables of ``results`` as one HTML page; return the number of evaluations in it.
 
     Args:
         profile: "sample" or "paper": the profile that the evaluations must have.
         results: folders of evaluations.
         out: path of the HTML file.
-        home: the project whose index knows the MLflow runs behind the results.
+        home: the project whose index lists the runs that made the results.
         records: folder of the scores that DND's server mailed.
         project: its prepared sets, weights and runs are compared with the results.
 
@@ -60,7 +60,7 @@ def make_report(
 
 
 def write_project_report(here: ProjectFolders) -> str:
-    """Write ``build/report.html`` from the results there are; returns the lines to print."""
+    """Write ``build/report.html`` from the existing results; return the text to print."""
     params = load_params(here.params)
     out = here.home / "build" / "report.html"
     count = make_report(
@@ -85,7 +85,7 @@ def write_project_report(here: ProjectFolders) -> str:
 
 
 def run_links(summaries: list[dict[str, Any]], home: Path) -> dict[str, RunLink]:
-    """The run behind each result, by the SHA-256 of its per-image table."""
+    """The run that made each result, by the SHA-256 of its per-image table."""
     found = {}
     for summary in summaries:
         key = summary["per_image_sha256"]
@@ -95,19 +95,19 @@ def run_links(summaries: list[dict[str, Any]], home: Path) -> dict[str, RunLink]
 
 
 def _link(info: RunInfo) -> RunLink:
-    """What the report shows of a run."""
+    """The part of a run that the report shows."""
     return RunLink(info.run_id, run_url(info), info.commit, info.dirty)
 
 
 def explain_text(here: ProjectFolders, table: int, row: str, column: str) -> str:
-    """Everything behind one table cell, one fact per line.
+    """The provenance of one table cell, one fact per line.
 
-    The cell is read from the written tables. Where the evaluation behind it is at hand, the cell is
-    computed again from it, and both must agree.
+    The cell is read from the written tables. If its evaluation is available, the cell is computed
+    again from it, and both must agree.
 
     Raises:
-        DgunetError: if there are no tables yet, they were changed, or they have no such cell; the
-            message lists the names.
+        DgunetError: if the tables are missing or were changed, or have no such cell; the message
+            then lists the valid names.
     """
     path = here.tables / CELLS
     if not path.is_file():
@@ -128,7 +128,7 @@ def explain_text(here: ProjectFolders, table: int, row: str, column: str) -> str
 
 
 def _computed_again(here: ProjectFolders, cell: dict[str, Any]) -> dict[str, Any]:
-    """The same cell as the results at hand of its profile give it now."""
+    """The same cell, computed from the available results of its profile."""
     profile = cell["tables_profile"]
     found = read_results(result_folders(load_params(here.params), here), here)
     summaries = with_server_scores((s for s in found if s["profile"] == profile), here.records)
@@ -138,13 +138,13 @@ def _computed_again(here: ProjectFolders, cell: dict[str, Any]) -> dict[str, Any
 
 def _refuse_difference(written: dict[str, Any], computed: dict[str, Any], path: Path) -> None:
     if computed["state"] == "not run" or re.fullmatch(r"\d+ of \d+ sets", computed["note"] or ""):
-        return  # evaluations behind it are on another machine
+        return  # its evaluations are on another machine
     of_all_tables = ("tables_data_digest", "tables_profile", "title")
     for name, value in written.items():
         if name not in of_all_tables and computed[name] != value:
             raise DataError(
                 f"{path}: Table {written['table']}, {written['row']}, {written['column']} "
-                f"{written['metric']}: {name} is {shorten(value)}, the evaluation at hand gives "
+                f"{written['metric']}: {name} is {shorten(value)}, the evaluation gives "
                 f"{shorten(computed[name])}.",
                 "Make the tables again with `dgunet tables`.",
             )

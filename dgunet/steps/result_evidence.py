@@ -1,6 +1,6 @@
 """Comparison of a result with its prepared set, its weights and the run that made it.
 
-Only what is in the project is compared: results may have been copied from another machine.
+Only what exists in the project is compared: results may have been copied from another machine.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Evidence:
                 if folder != own:
                     raise EvaluationError(
                         f"{folder / SUMMARY}: dataset, row and ratio are {summary.dataset}, "
-                        f"{summary.row} and {summary.ratio}; these belong into {own}.",
+                        f"{summary.row} and {summary.ratio}; these belong in {own}.",
                         AGAIN,
                     )
 
@@ -70,7 +70,7 @@ class Evidence:
         if not (store / "manifest.json").is_file():
             return
         manifest = StoreManifest.read(store)
-        if manifest.profile != summary.profile:  # another profile's set is prepared there now
+        if manifest.profile != summary.profile:  # the prepared set is now that of another profile
             return
         _compare(
             origin,
@@ -88,13 +88,13 @@ class Evidence:
             parity = summary.parity and _is_published(metadata["config"], summary)
             _compare(
                 origin,
-                f"{weights} says",
+                f"{weights} has",
                 selection=(summary.selection, selection(metadata["extra"])),
                 parity=(summary.parity, parity),
             )
             return
         runs = self._runs.get(summary.per_image_sha256, [])
-        if any(_is_of(run, summary) for run in runs):  # made with weights that are elsewhere
+        if any(_is_of(run, summary) for run in runs):  # made with weights in another place
             return
         if present or runs:
             other = f"{weights} has" if present else "the run that made it has"

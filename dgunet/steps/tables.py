@@ -1,4 +1,4 @@
-"""Results of evaluations to the six tables, and one MLflow run that holds them all."""
+"""The step `tables`: from results of evaluations to the six tables and one MLflow run."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ logger = logging.getLogger(__name__)
 def read_results(
     folders: Iterable[Path], project: ProjectFolders | None = None
 ) -> list[dict[str, Any]]:
-    """The summary of every evaluation in ``folders``, checked; a missing folder was not run.
+    """The checked summary of every evaluation in ``folders``; missing folders are skipped.
 
-    Each is compared with its per-image table and, where they are in ``project``, with the prepared
+    Each is compared with its per-image table and, if they are in ``project``, with the prepared
     set, the weights and the record of the run that made it.
 
     Raises:
-        EvaluationError: naming the file, the field and both values.
+        EvaluationError: if a result was changed; with the file, the field and both values.
     """
     evidence = Evidence(project) if project else None
     summaries = []
@@ -48,7 +48,7 @@ def read_results(
 def with_server_scores(
     summaries: Iterable[dict[str, Any]], records: Path | None
 ) -> list[dict[str, Any]]:
-    """Give ``summaries``, those of DND with the server's score where ``records`` has one.
+    """Return ``summaries``; those of DND get the server's score if ``records`` has one.
 
     A score of other weights or data is left out with a warning.
 
@@ -63,8 +63,7 @@ def with_server_scores(
         scored.append(apply_score(summary, score) if score else summary)
     for score in known.values():
         logger.warning(
-            "the server's score of %s was given to other results than those at hand (per-image "
-            "table %s); it is not shown",
+            "the server's score of %s belongs to other results (per-image table %s): left out",
             score.row,
             score.per_image_sha256[:12],
         )
@@ -116,12 +115,12 @@ def make_tables(
 
 
 def digest_of(made: Iterable[GeneratedTable]) -> str:
-    """One SHA-256 for the data behind all tables."""
+    """One SHA-256 for the data of all tables."""
     return files.sha256_json({str(table.number): table.data_digest for table in made})
 
 
 def metrics(summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Means by test set, row and compressive-sensing ratio, as nested numbers."""
+    """Means by test set, row and compressive-sensing ratio, as nested dictionaries."""
     nested: dict[str, Any] = {}
     for summary in summaries:
         means = nested.setdefault(summary["dataset"], {}).setdefault(summary["row"], {})

@@ -1,4 +1,4 @@
-"""A training as a step of the pipeline: inputs from the environment, one run in MLflow.
+"""Training as a step of the pipeline: inputs from the environment, one run in MLflow.
 
 `dgunet.steps.train` and `dgunet.steps.ablate` call, in this order::
 
@@ -43,7 +43,9 @@ def training_inputs(
     out: Path,
     start: Path | None = None,
 ) -> TrainingInputs:
-    """The inputs of a training in this process, which ends with ``torchrun`` if that started it.
+    """The inputs of a training in this process.
+
+    A process that ``torchrun`` started is made to end with it.
 
     Raises:
         ConfigError: if a variable of ``torchrun`` is not a whole number.
@@ -79,7 +81,7 @@ def training_run(
     tags: Mapping[str, str],
     params: Mapping[str, Any],
 ) -> Iterator[Run]:
-    """Open a run as `dgunet.tracking.start_run`; a resumed training continues its run in MLflow."""
+    """Open a run with `dgunet.tracking.start_run`; a resumed training continues its MLflow run."""
     adopt, resumed = None, {}
     if prepared.earlier is not None:
         adopt = _interrupted_run(prepared.earlier)
@@ -92,13 +94,13 @@ def training_run(
 
 
 def train_in_run(prepared: PreparedTraining, run: Run) -> Path:
-    """Train and report to ``run``; returns the path of the weights.
+    """Train and report to ``run``; return the path of the weights.
 
     Raises:
         CheckpointError: if the weights to begin with are of another structure.
         DivergedError: if the loss is not finite.
         SystemExit: with status `RESUME` after SIGTERM, when the checkpoint is on the disk.
-        KeyboardInterrupt: after Ctrl-C, likewise.
+        KeyboardInterrupt: after Ctrl-C, when the checkpoint is on the disk.
     """
     try:
         with counting(prepared.inputs.key, "step") as progress:
@@ -110,10 +112,10 @@ def train_in_run(prepared: PreparedTraining, run: Run) -> Path:
 
 
 def _interrupted_run(earlier: Snapshot) -> str | None:
-    """The id of the run in MLflow that the checkpoint belongs to, None if MLflow lacks it.
+    """The MLflow id of the checkpoint's run; None if MLflow does not have the run.
 
-    What a killed process left in its journal is delivered first. Without the run, for example
-    because the server is away, a new run is made whose tags name the old one.
+    The journals of killed processes are delivered first. Without an id, for example because the
+    server is unreachable, a new run is made whose tags name the old one.
     """
     layout = TrackingFolders.at()
     if default_mode() not in ("later", "off"):

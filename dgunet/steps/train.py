@@ -1,4 +1,4 @@
-"""The step `train`: prepared store to trained network, for one task, variant and ratio."""
+"""The step `train`: from a prepared store to one trained network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def train_network(
     out: Path,
     start: Path | None = None,
 ) -> Path:
-    """Train one network of Tables 1-4; returns the path of its weights.
+    """Train one network of Tables 1-4; return the path of its weights.
 
     Writes ``network.safetensors``, ``loss.csv`` (one row per step) and ``training.json`` to
     ``out``. A killed training resumes from its newest checkpoint. Under ``torchrun`` every process
@@ -36,7 +36,8 @@ def train_network(
         ratio: percent of measurements, for cs only.
         store: the prepared training set.
         out: folder of the result.
-        start: weights to begin with, as in the second training step of compressive sensing.
+        start: initial weights, as in the second training step of compressive sensing; None for
+            random ones.
 
     Raises:
         ConfigError: for an unknown task or a missing ratio.

@@ -1,1 +1,1 @@
-"""What a person runs by hand beside the pipeline: scoring, inspection, promotion, clean-up."""
+"""Tools that are run by hand, outside the pipeline: scoring, inspection, promotion, clean-up."""

@@ -1,4 +1,4 @@
-"""The check of datasets, as an MLflow run."""
+"""Check of datasets, recorded as an MLflow run."""
 
 from __future__ import annotations
 
@@ -41,12 +41,13 @@ def check_and_record(
 ) -> tuple[list[DatasetReport], list[Overlap]]:
     """Check datasets below ``root``; record counts, findings, overlaps and the HTML page in a run.
 
-    The run is FINISHED whatever is found. Its tag ``healthy`` is ``yes`` if no dataset has errors.
+    The run ends as FINISHED even if errors are found. Its tag ``healthy`` is ``yes`` if no dataset
+    has errors.
 
     Args:
         names: catalogue keys.
         root: folder of the datasets.
-        name: of the run.
+        name: name of the run.
         observe: called after each pair.
 
     Raises:
@@ -96,7 +97,7 @@ def _record(run: Run, reports: list[DatasetReport], overlaps: list[Overlap]) -> 
 
 
 def _flat(value: object) -> object:
-    """``value`` as one cell of a table; counts by name become one text."""
+    """Return ``value`` as one cell of a table; counts by name become one text."""
     if isinstance(value, dict):
         return ", ".join(f"{count} {name}" for name, count in value.items())
     return value

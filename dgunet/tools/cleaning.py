@@ -14,7 +14,7 @@ from dgunet.system.leftovers import extent, is_locked, leftovers_below, remove
 Kind = Literal["dead", "alive", "unfinished", "kept"]
 
 MEANINGS: dict[Kind, str] = {
-    "dead": "partial files of a process that is gone; of no use",
+    "dead": "partial files of a process that no longer exists; of no use",
     "alive": "partial files of a running process, or of another machine or container",
     "unfinished": "work that the next run of the same step continues",
     "kept": "kept for inspection",
@@ -29,9 +29,9 @@ class Removable:
     """A file or folder that may be removed.
 
     Attributes:
-        path: of it.
-        kind: see `MEANINGS`.
-        bytes: its size.
+        path: its path.
+        kind: its kind; see `MEANINGS`.
+        bytes: its size in bytes.
     """
 
     path: Path
@@ -40,9 +40,9 @@ class Removable:
 
 
 def find_removable(home: Path, *more: Path) -> list[Removable]:
-    """Everything in the project at ``home`` and in ``more`` folders that is not a result.
+    """Everything in the project at ``home`` and in the folders ``more`` that is not a result.
 
-    Changes nothing. The order is that of the paths.
+    Changes nothing. The entries are sorted by path.
     """
     tops = [home, *(top for top in more if not top.resolve().is_relative_to(home.resolve()))]
     found = [
@@ -59,7 +59,7 @@ def find_removable(home: Path, *more: Path) -> list[Removable]:
 
 
 def remove_kinds(found: list[Removable], kinds: frozenset[Kind]) -> list[Removable]:
-    """Remove entries of these kinds; returns those that still exist.
+    """Remove the entries of these kinds; return all entries that still exist.
 
     Entries of the kind "alive" are never removed.
     """
@@ -72,7 +72,7 @@ def remove_kinds(found: list[Removable], kinds: frozenset[Kind]) -> list[Removab
 def _unfinished(home: Path) -> Iterator[Path]:
     """Unfinished preparations, fetches, trainings and evaluations that are not running.
 
-    A training has no lock, so a running one is listed, too.
+    A training has no lock, so a running one is listed as well.
     """
     build, downloads = home / "build", home / "build" / "downloads"
     for work in sorted((build / "prepared").glob(".*.work")):

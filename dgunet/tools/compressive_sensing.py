@@ -1,4 +1,4 @@
-"""Compressive sensing with measurements in files: measure an image, reconstruct it from them."""
+"""Compressive sensing with files: measure an image, reconstruct an image from measurements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dgunet.user_images.restoring import UserImage, read_image, write_image
 _LUMA = (0.299, 0.587, 0.114)
 
 
-def measure(image: Path, checkpoint: Path, out: Path) -> tuple[int, ...]:
+def measure_image(image: Path, checkpoint: Path, out: Path) -> tuple[int, ...]:
     """Measure ``image`` with the sampling matrix of ``checkpoint`` and write y = Phi x to ``out``.
 
     The file is a float32 .npy. The sides are padded with zeros to whole blocks.
@@ -42,7 +42,7 @@ def measure(image: Path, checkpoint: Path, out: Path) -> tuple[int, ...]:
     return tuple(y.shape)
 
 
-def reconstruct(
+def reconstruct_image(
     measurements: Path,
     checkpoint: Path,
     out: Path,
@@ -51,7 +51,7 @@ def reconstruct(
     """Reconstruct an image from ``measurements`` and write it to ``out`` as 8-bit grey.
 
     Args:
-        measurements: .npy of (M, rows of blocks, columns of blocks), as `measure` writes it.
+        measurements: .npy of (M, rows of blocks, columns of blocks), as `measure_image` writes it.
         checkpoint: the network with the sampling matrix that made them.
         out: image to write; the suffix selects the format.
         size: height and width to crop to, in pixels; None keeps the measured size.
@@ -62,7 +62,8 @@ def reconstruct(
     Raises:
         DataError: if the measurements cannot be read, or do not fit the network.
         ConfigError: if the network has no sampling matrix, or ``size`` exceeds the measured size.
-        DgunetError: before any work, if ``out`` is a folder or names no format.
+        DgunetError: if ``out`` is a folder or its suffix is not that of an image format; checked
+            first.
     """
     check_file(out)
     format_of(out)
@@ -102,7 +103,7 @@ def read_measurements(path: Path, network: DGUNet) -> Tensor:
     """Read measurements as float32 (1, M, rows of blocks, columns of blocks).
 
     Raises:
-        DataError: if there is no such file, it is not an array, or it does not fit ``network``.
+        DataError: if the file does not exist, is not an array, or does not fit ``network``.
     """
     m = network.config.measurements
     if m == 0:
@@ -118,7 +119,7 @@ def read_measurements(path: Path, network: DGUNet) -> Tensor:
     if y.ndim != 3 or y.shape[0] != m or 0 in y.shape:
         raise DataError(f"{path} has the shape {y.shape}, which does not fit the network.", hint)
     if y.dtype.kind not in "fiu" or not np.isfinite(y).all():
-        raise DataError(f"{path} holds values that are not finite real numbers.", hint)
+        raise DataError(f"{path} contains values that are not finite real numbers.", hint)
     return torch.from_numpy(y.astype(np.float32))[None]
 
 

@@ -1,4 +1,4 @@
-"""Data cards: a catalogue entry as text, for the command line and the documentation."""
+"""Data cards: catalogue entries as text, for the command line and the documentation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
 
 
 def _cells(info: DatasetInfo) -> list[str]:
-    """Cells of the paper's tables that use a dataset, one line per table."""
+    """Cells of the paper's tables that use a dataset, one text per table."""
     from dgunet.paper import published
     from dgunet.paper.cell_positions import slots
 
@@ -73,7 +73,7 @@ def _cells(info: DatasetInfo) -> list[str]:
 
 
 def card_lines(name: str) -> list[str]:
-    """Card of dataset ``name`` for a terminal.
+    """Lines of the card of dataset ``name``, for a terminal.
 
     Raises:
         DataError: for an unknown name.

@@ -1,4 +1,4 @@
-"""Fetching of a dataset from a DVC remote, at a revision of the repository that versions it."""
+"""Fetching of a dataset from a DVC remote, at a revision of its repository."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def fetch_from_dvc(
 ) -> FetchResult:
     """Fetch dataset ``name`` from ``repo`` at ``rev``; nothing else of the repository is copied.
 
-    DVC trusts its remotes. Therefore every file is compared with its MD5 here, and the list of
-    files with the MD5 in the ``.dvc`` file of that revision. The dataset appears under ``root``
-    only when all of them agree.
+    DVC does not verify what its remotes send by default. Therefore every file is compared with its
+    MD5 here, and the list of files with the MD5 in the ``.dvc`` file of that revision. The dataset
+    appears under ``root`` only when all of them agree.
 
     Args:
         name: a catalogue name.
@@ -51,7 +51,7 @@ def fetch_from_dvc(
             read, a file that differs from its MD5, or a dataset that is incomplete or exists.
         DgunetError: if the disk is full or ``root`` is not writable.
     """
-    from dvc.api import DVCFileSystem  # here, because importing DVC is slow
+    from dvc.api import DVCFileSystem  # imported here, because importing DVC is slow
 
     info = dataset(name)
     check_absent(info, root)
@@ -73,7 +73,7 @@ def fetch_from_dvc(
         kept = _remove_other_files(target)
         final = root / info.role / tree
         if final.exists():  # with another dataset in it
-            raise DataError(f"{final} exists already.", "Choose another --root.")
+            raise DataError(f"{final} already exists.", "Choose another --root.")
         files.make_folder(final.parent)
         files.sync_tree(target)
         files.rename(target, final)
@@ -85,7 +85,7 @@ def fetch_from_dvc(
 def _unreadable(name: str, repo: str, rev: str, error: Exception) -> DataError:
     """Error for a repository that cannot be read.
 
-    The cause is not chained to it, because a pipeline's log would show the cause and its address.
+    The cause is not chained, because a pipeline's log would show it with the address in it.
     """
     return DataError(
         f"{name} could not be read from {Address(repo)} at {rev}: {type(error).__name__}: {error}",
@@ -99,7 +99,7 @@ def sets_in_dvc(names: Sequence[str], repo: str, rev: str, *, folder: str = FOLD
     Raises:
         DataError: for an unknown dataset, or a repository or revision that cannot be read.
     """
-    from dvc.api import DVCFileSystem  # as above
+    from dvc.api import DVCFileSystem  # slow import
 
     infos = [dataset(name) for name in names]
     try:
@@ -154,7 +154,10 @@ def _listed(remote: Any, folder: str) -> tuple[dict[str, str], str]:
         if digest.endswith(".dir"):
             break
     else:
-        raise DataError(f"{folder} is not versioned by DVC there.", "Give a folder that is.")
+        raise DataError(
+            f"{folder} is not versioned by DVC in that revision.",
+            "Give a folder that has a .dvc file with --dvc-folder.",
+        )
     known = {
         path: str(entry["md5"]) for path, entry in remote.find(str(parent), detail=True).items()
     }
@@ -168,7 +171,7 @@ def _listed(remote: Any, folder: str) -> tuple[dict[str, str], str]:
         check_name(name, lambda why: _unsafe_name(parent, name, why))  # noqa: B023 - called at once
     if f"{found.hexdigest()}.dir" != digest:
         raise DataError(
-            f"the remote's list of {parent} is not the one that its .dvc file names ({digest}).",
+            f"the remote's list of {parent} does not have the MD5 in its .dvc file ({digest}).",
             "The remote is damaged: push the data again from a good copy.",
         )
     return {p: known[p] for p in known if PurePosixPath(p).is_relative_to(folder)}, f"{parent}.dvc"
@@ -182,17 +185,22 @@ def _unsafe_name(parent: PurePosixPath, name: str, why: str) -> DataError:
 
 
 def _remove_other_files(folder: Path) -> int:
-    """Remove files without a dataset's suffix; return the number of the others, not executable."""
-    left = 0
+    """Remove files that are not of a dataset, by suffix; return the number of files kept.
+
+    The kept files lose their executable bits.
+    """
+    kept = 0
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
-            raise DataError(f"{path.name} of the remote is not a plain file.", "Do not use it.")
+            raise DataError(
+                f"{path.name} of the remote is not a plain file.", "Do not use this repository."
+            )
         if path.is_file() and path.suffix.lower() in DATASET_SUFFIXES:
             path.chmod(path.stat().st_mode & ~0o111)
-            left += 1
+            kept += 1
         elif path.is_file():
             path.unlink()
-    return left
+    return kept
 
 
 def _download(
@@ -202,7 +210,7 @@ def _download(
     digests: dict[str, str],
     observe: Callable[[int, int | None], None],
 ) -> None:
-    from dvc.fs.callbacks import Callback  # as above
+    from dvc.fs.callbacks import Callback  # slow import
 
     target.parent.mkdir(parents=True)
     hooks = {"files": lambda size, value, **_: observe(value, size)}
@@ -213,7 +221,7 @@ def _download(
             found = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False))
         if found.hexdigest() != digest:
             raise DataError(
-                f"{path} of the remote has the MD5 {found.hexdigest()}, its .dvc file says"
+                f"{path} of the remote has the MD5 {found.hexdigest()}, its .dvc file has"
                 f" {digest}.",
                 "The remote is damaged: push the data again from a good copy.",
             )

@@ -1,4 +1,4 @@
-"""Restored images of any method scored under one of the paper's protocols, as an MLflow run."""
+"""Scoring of any method's restored images under one of the paper's protocols, as an MLflow run."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def score_and_report(
         restored: folder of images, or a SIDD ``.mat`` file.
         target: folder of targets, or SIDD's ground truth.
         protocol_name: a name of `dgunet.evaluation.protocols`.
-        name: of the run.
+        name: name of the run.
         partial: accept targets without a restored image.
         on_row: called after each image.
-        note: called with one line for each folder of which files are left out.
+        note: called with one line for each folder in which files are left out.
 
     Raises:
-        EvaluationError: when an image has no partner or cannot be scored.
+        EvaluationError: if an image has no counterpart or cannot be scored.
     """
     rules = protocol(protocol_name)
     tags = RunTags("score").to_dict() | {

@@ -33,7 +33,7 @@ def register_trained(
 ) -> Version:
     """Register the newest finished training as a version of its task's model, as @candidate.
 
-    A network that is registered already keeps its version.
+    A network that is already registered keeps its version.
 
     Raises:
         TrackingError: if MLflow has no such training.
@@ -88,7 +88,7 @@ def promote_if_better(registry: Registry, version: Version, *, dry_run: bool = F
     """Move the alias @best to ``version`` if it is significantly better than the present @best.
 
     Significantly better means: the confidence interval of the mean PSNR difference is above zero on
-    at least one test set, and contains zero on all others. The first version is compared with the
+    at least one test set and below zero on none. The first version is compared with the
     degraded images. Both versions must be evaluated on the same datasets with the same protocols.
 
     Raises:
@@ -96,7 +96,7 @@ def promote_if_better(registry: Registry, version: Version, *, dry_run: bool = F
     """
     baseline = registry.with_alias(version.name, BEST)
     if baseline is not None and baseline.number == version.number:
-        raise EvaluationError(f"{version.uri} is @{BEST} already.", "Register another training.")
+        raise EvaluationError(f"{version.uri} is already @{BEST}.", "Register another training.")
     own = registry.evidence(version.checkpoint)
     if not own:
         raise EvaluationError(
@@ -118,8 +118,8 @@ def add_official(registry: Registry, weights: Path) -> Version:
     """Log the weights released by the authors as a run and a model; register them as @official.
 
     Args:
-        registry: of the store.
-        weights: file written by ``dgunet checkpoint import``.
+        registry: the model registry of the MLflow store.
+        weights: a file that ``dgunet checkpoint import`` wrote.
 
     Raises:
         CheckpointError: if the file was not written by that command.
@@ -162,7 +162,7 @@ def add_official(registry: Registry, weights: Path) -> Version:
 
 
 def find_version(registry: Registry, name: str, number: str | None) -> Version:
-    """The version with this number; default: the candidate.
+    """The version with this number; for None the candidate.
 
     Raises:
         ConfigError: if it does not exist.
@@ -186,8 +186,8 @@ def _about(task: str, profile: str) -> str:
 def _check_comparable(ours: Mapping[str, Evaluation], theirs: Mapping[str, Evaluation]) -> None:
     if missing := sorted(set(ours) ^ set(theirs)):
         raise EvaluationError(
-            f"only one of both versions was evaluated on {', '.join(missing)}.",
-            "Evaluate the other one, too.",
+            f"only one of the two versions was evaluated on {', '.join(missing)}.",
+            "Evaluate the other one as well.",
         )
     for name, mine in ours.items():
         other = theirs[name]

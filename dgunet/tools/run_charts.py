@@ -10,11 +10,11 @@ def setting_chart(runs: pd.DataFrame, setting: str, metric: str, *, title: str =
     """Chart of ``metric`` over the numeric ``setting``, one labelled point per run.
 
     Args:
-        runs: as `dgunet.tracking.run_frames.runs_frame` gives them; runs that lack
-            either are left out.
+        runs: the result of `dgunet.tracking.run_frames.runs_frame`; runs without the
+            setting or the metric are left out.
         setting: a column, such as ``stages``, ``scales`` or ``parameters``.
         metric: a column, such as ``psnr``.
-        title: above the chart.
+        title: title above the chart.
     """
     known = runs.dropna(subset=[setting, metric]).sort_values(setting)
     figure = Figure(figsize=(5, 3.2), layout="constrained")
@@ -36,8 +36,8 @@ def curves_chart(points: pd.DataFrame, *, title: str = "") -> Figure:
     """Chart of a metric over the steps, one line per run.
 
     Args:
-        points: as `dgunet.tracking.run_frames.history` gives them.
-        title: above the chart.
+        points: the result of `dgunet.tracking.run_frames.history`.
+        title: title above the chart.
     """
     metric = next(name for name in points.columns if name not in ("name", "step"))
     figure = Figure(figsize=(6, 3.5), layout="constrained")

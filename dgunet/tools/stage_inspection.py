@@ -1,4 +1,4 @@
-"""Inspection of the unfolded iterations: numbers and images by stage, the learned operators."""
+"""Inspection of the unfolded stages: their numbers, images and learned operators."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def inspect_input(
 
     Args:
         source: an image in any common format, or compressive measurements (.npy).
-        checkpoint: weights that ``save_network`` wrote.
+        checkpoint: weights written by ``save_network``.
         out: folder for ``stages.png`` and ``stages.json``.
         track: also log an MLflow run, with the stage as the step.
 
@@ -113,7 +113,7 @@ def impulse_response(network: DGUNet, x: torch.Tensor, stage: int) -> NDArray[np
     channels), averaged over the channels, minus the pixel itself: 0 everywhere for A = identity.
 
     Args:
-        network: with a learned operator.
+        network: a network with a learned operator.
         x: an image (1, C, H, W) in [0, 1].
         stage: 1 to K.
 
@@ -129,8 +129,8 @@ def impulse_response(network: DGUNet, x: torch.Tensor, stage: int) -> NDArray[np
     pixel = torch.zeros_like(x)
     pixel[..., x.shape[2] // 2, x.shape[3] // 2] = 1
     with torch.no_grad():
-        answer = jvp(lambda z: gradient.measure(z, network.operator), (x,), (pixel,))[1]
-    return np.asarray((answer - pixel).mean(1)[0].numpy(), np.float32)
+        response = jvp(lambda z: gradient.measure(z, network.operator), (x,), (pixel,))[1]
+    return np.asarray((response - pixel).mean(1)[0].numpy(), np.float32)
 
 
 def _step_of(network: DGUNet, stage: int) -> FlexibleGradientDescent | None:

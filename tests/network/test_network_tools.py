@@ -143,7 +143,7 @@ def test_checkpoint_verbs(tmp_path: Path) -> None:
         run("checkpoint", "import", tmp_path / "none.pth", "--out", ours)
     run("checkpoint", "import", tmp_path / "net_best.pkl")
     assert (tmp_path / "net_best.safetensors").read_bytes() == ours.read_bytes()
-    with pytest.raises(ConfigError, match=r"net_best\.safetensors exists"):
+    with pytest.raises(ConfigError, match=r"net_best\.safetensors already exists"):
         run("checkpoint", "import", tmp_path / "net_best.pkl")
 
 

@@ -1,13 +1,17 @@
 """Every command has help; bad input ends in one clear line and a non-zero exit status."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from dgunet import __version__ as dgunet_version
+from dgunet.cli import command
 
 ROOT = Path(__file__).parents[2]
 VERBS = (
@@ -101,3 +105,25 @@ def test_outside_a_project_it_says_so(dgunet, tmp_path):
     answer = dgunet("tables")
     assert answer.returncode == 1
     assert "no params.yaml" in answer.stderr
+
+
+def every_command(parent, path=()):
+    """(path, command) of the application and of all commands below it."""
+    yield path, parent
+    for name, child in getattr(parent, "commands", {}).items():
+        yield from every_command(child, (*path, name))
+
+
+def test_the_help_of_every_command_shows_defaults_and_examples(monkeypatch):
+    # rich takes "[default: ...]" within a help text for markup and drops it.
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = command()
+    for path, each in every_command(typer.main.get_command(app)):
+        shown = CliRunner().invoke(app, [*path, "--help"], prog_name="dgunet").output
+        assert "Example: " in shown, path
+        assert not re.search(r"\S\n *Example:", each.help), "the site joins lines of a paragraph"
+        for parameter in each.params:
+            assert "[" not in (getattr(parameter, "help", None) or ""), path
+            if isinstance(getattr(parameter, "show_default", None), str):
+                assert f"[default: ({parameter.show_default})]" in shown, path

@@ -155,7 +155,7 @@ def test_a_score_of_other_results_is_one_line_of_the_command(here, dgunet):
     (here.records / "dnd-DGUNet.json").write_text(json.dumps(score))
     told = dgunet("tables")
     assert told.returncode == 0, told.stderr
-    (line,) = [line for line in told.stderr.splitlines() if "was given to other results" in line]
+    (line,) = [line for line in told.stderr.splitlines() if "belongs to other results" in line]
     assert line.startswith("dgunet: the server's score of DGUNet ")
 
 

@@ -44,7 +44,7 @@ def test_a_mailed_score_fills_its_own_evaluation(records):
 def test_a_score_of_other_results_is_not_shown_and_said(records, caplog):
     other = SUMMARY | {"per_image_sha256": "0" * 64}
     assert with_server_scores([other], records) == [other]
-    assert "was given to other results" in caplog.text
+    assert "belongs to other results" in caplog.text
 
 
 def test_without_records_nothing_changes():

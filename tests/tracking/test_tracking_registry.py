@@ -96,7 +96,7 @@ def test_best_moves_only_on_evidence(
     outcome = promote_if_better(registry, version)
     assert outcome.promoted and outcome.baseline is None
     assert "better than the degraded images" in outcome.text()
-    with pytest.raises(EvaluationError, match="@best already"):
+    with pytest.raises(EvaluationError, match="already @best"):
         promote_if_better(registry, find_version(registry, NAME, "1"))
 
     second = train(tmp_path, 2)
@@ -104,7 +104,7 @@ def test_best_moves_only_on_evidence(
     assert worse.number == "2"
     evaluate(tmp_path, second, BASE + 0.5, "Rain100L")
     with pytest.raises(
-        EvaluationError, match="only one of both versions was evaluated on Rain100H"
+        EvaluationError, match="only one of the two versions was evaluated on Rain100H"
     ):
         promote_if_better(registry, worse)
     evaluate(tmp_path, second, BASE - 0.5, "Rain100H")
