@@ -1,4 +1,4 @@
-"""``params.yaml`` as typed settings, validated before anything runs."""
+"""Typed settings from ``params.yaml``, validated before anything runs."""
 
 from dgunet.config.params import (
     EvaluationSettings,

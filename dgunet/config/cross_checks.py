@@ -1,4 +1,4 @@
-"""Settings that the network or the catalogue restricts further, checked without torch."""
+"""Checks of settings against the network and the dataset catalogue, without importing torch."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ OVERRIDES = tuple(
 
 
 def check_overrides(network: Mapping[str, Any]) -> None:
-    """Refuse unknown fields of a network and values of the wrong kind or out of range.
+    """Refuse unknown fields of a network and values of the wrong type or out of range.
 
     Raises:
-        PydanticCustomError: naming field, value and range.
+        PydanticCustomError: if there is one; the message names field, value and range.
     """
     for name, value in network.items():
         if name not in OVERRIDES:
@@ -38,7 +38,7 @@ def check_overrides(network: Mapping[str, Any]) -> None:
 def check_together(
     key: str, network: Mapping[str, Any], variants: Sequence[str], architecture: str
 ) -> None:
-    """Refuse fields that are valid one by one but together give no network for some task.
+    """Refuse fields that are valid individually but in combination give no network for some task.
 
     Args:
         key: the key of ``network`` in the file, for the error.
@@ -47,7 +47,7 @@ def check_together(
         architecture: released or paper.
 
     Raises:
-        PydanticCustomError: naming the task and the reason.
+        PydanticCustomError: if they do; the message names the task and the reason.
     """
     changes = dict(network)
     for task in TASKS if changes else ():
@@ -61,10 +61,10 @@ def check_together(
 
 
 def check_set(name: str, role: Literal["train", "test"]) -> None:
-    """Refuse a name that the catalogue has no dataset of that role for.
+    """Check that the catalogue has a dataset called ``name`` with that role.
 
     Raises:
-        PydanticCustomError: naming the dataset and the most similar name.
+        PydanticCustomError: if it has none; the message suggests the most similar name.
     """
     from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 
@@ -73,13 +73,13 @@ def check_set(name: str, role: Literal["train", "test"]) -> None:
         near = get_close_matches(name, known, n=1)
         kind = "training" if role == "train" else "test"
         raise setting_error(
-            f"{shorten(name)} is no {kind} set of `dgunet data list`"
+            f"{shorten(name)} is not a {kind} set of `dgunet data list`"
             + (f" (did you mean {near[0]}?)" if near else "")
         )
 
 
 def _unknown_field(name: str) -> str:
     if name in FIELDS:
-        return f"{name} follows from the task, the variant and the ratio, and cannot be set"
+        return f"{name} follows from the task, the variant and the ratio and cannot be set"
     near = get_close_matches(name[:80], OVERRIDES, n=1)
     return f"{shorten_bare(name)} is not a field" + (f" (did you mean {near[0]}?)" if near else "")

@@ -1,7 +1,7 @@
-"""``params.yaml`` as typed objects: every setting, its range, and errors that name the key.
+"""Typed objects for ``params.yaml``: every setting, its range, and errors that name the key.
 
-The file holds two profiles, and ``profile`` selects the active one: ``sample`` is small enough for
-a laptop, ``paper`` has the settings that Section 4.1 of the paper prints.
+The file contains two profiles, and ``profile`` selects the active one: ``sample`` is small enough
+for a laptop; ``paper`` has the settings printed in Section 4.1 of the paper.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from dgunet.system.reading import parse_yaml, read_text
 from dgunet.terms import Architecture, Profile, Task, Variant, check_task
 
 TEXT_BYTES = 256 << 10
-"""Upper bound of the size of a parameter file."""
+"""Largest size of a parameter file."""
 
 
 class EvaluationSettings(StrictModel):
-    """What an evaluation keeps besides its scores."""
+    """Settings of an evaluation."""
 
     keep_images: Annotated[int, whole(0, 1_000_000)] = Field(
-        description="restored images kept per test set, as PNG"
+        description="number of restored images kept per test set, as PNG"
     )
 
 
@@ -60,20 +60,20 @@ class Params(StrictModel):
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Params:
-        """Refuse fields of ``network`` that are valid one by one but not together."""
+        """Refuse fields of ``network`` that are valid individually but not in combination."""
         if len(set(self.variants)) < len(self.variants):
-            raise setting_error(f"variants is {list(self.variants)}, allowed: each once")
+            raise setting_error(f"variants is {list(self.variants)}, allowed: each variant once")
         for name, profile in (("sample", self.sample), ("paper", self.paper)):
             check_together(f"{name}.network", profile.network, self.variants, self.architecture)
         return self
 
     @property
     def active(self) -> ProfileSettings:
-        """The settings of the profile that ``profile`` names."""
+        """Settings of the profile that ``profile`` selects."""
         return self.sample if self.profile == "sample" else self.paper
 
     def training(self, task: str) -> TrainingSettings:
-        """The active profile's training settings of ``task``.
+        """Return the active profile's training settings for ``task``.
 
         Raises:
             ConfigError: for an unknown task; the message lists the known ones.
@@ -85,14 +85,14 @@ def load_params(path: Path) -> Params:
     """Read and validate ``params.yaml``.
 
     Raises:
-        ConfigError: if the file is missing, is not YAML, or holds a key or value that is not
+        ConfigError: if the file is missing, is not YAML, or contains a key or value that is not
             allowed; the message names the key, the value and what is allowed.
     """
     try:
         text = read_text(path, limit=TEXT_BYTES, kind=ConfigError)
     except FileNotFoundError as error:
         raise ConfigError(
-            f"no parameter file {path}.", "Run in the project's folder, or name one with --params."
+            f"no parameter file {path}.", "Run in the project's folder, or set --params."
         ) from error
     return parse_params(text, str(path))
 
@@ -105,7 +105,9 @@ def parse_params(text: str, origin: str = "params") -> Params:
     """
     content = parse_yaml(text, origin, kind=ConfigError)
     if not isinstance(content, dict):
-        raise ConfigError(f"{origin} holds {type(content).__name__}, not a mapping of parameters.")
+        raise ConfigError(
+            f"{origin} contains {type(content).__name__}, not a mapping of parameters."
+        )
     return check_params(content, origin)
 
 
@@ -122,12 +124,12 @@ def check_params(content: dict[str, Any], origin: str) -> Params:
         lines = "; ".join(explain(entry, _NAMES) for entry in faults[:MOST_FAULTS])
         more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
         raise ConfigError(
-            f"{origin}: {lines}{more}.", "`params.yaml` explains each key."
+            f"{origin}: {lines}{more}.", "The comments in `params.yaml` explain each key."
         ) from error
 
 
 MOST_FAULTS = 5
-"""An error names at most this many faults of one file."""
+"""Largest number of faults of a file that an error lists."""
 
 _NAMES = field_names(
     *(Params, ProfileSettings, TrainingSettings, ValidationSettings),

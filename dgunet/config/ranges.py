@@ -1,8 +1,8 @@
-"""Types of settings: the exact kind of a value, its range, and the wording of an error.
+"""Types of settings: the exact type of a value, its range, and the wording of errors.
 
 Values are never converted: ``true``, ``1.0`` and ``"1"`` are not whole numbers, and ``yes`` is not
-a truth value. Every range has an upper bound, so that a typing error is refused before it exhausts
-the memory.
+a boolean. Every range has an upper bound, so that a typing error is refused before it exhausts the
+memory.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from pydantic_core import PydanticCustomError
 from dgunet.system.reading import shorten, shorten_bare
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
-"""The name of a dataset, which is never a path."""
+"""Pattern of the name of a dataset, which is never a path."""
 
 SEVERAL: Final = "several"
 INNER: Final = "inner"
-"""Types of errors whose text names the values itself: of several keys together, or of something
-within the key."""
+"""Types of errors whose text already contains the value: of several keys in combination, or of a
+value within the key."""
 
 
 class StrictModel(BaseModel):
-    """Base of all settings: immutable, without unknown keys, defaults validated."""
+    """Base class of all settings: immutable, no unknown keys, validated defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 def whole(low: int, high: int, *, multiple: int = 1) -> BeforeValidator:
-    """A whole number from ``low`` to ``high``, both included; 1.0 and true are refused."""
+    """Accept a whole number from ``low`` to ``high``, both included; refuse 1.0 and true."""
     kind = "a whole number" if multiple == 1 else f"a multiple of {multiple}"
     allowed = f"{kind} from {low:,} to {high:,}"
 
@@ -47,7 +47,10 @@ def whole(low: int, high: int, *, multiple: int = 1) -> BeforeValidator:
 def real(
     low: float, high: float, *, above: bool = False, below: bool = False, unit: str = ""
 ) -> BeforeValidator:
-    """A finite number from ``low`` to ``high``; ``above`` and ``below`` exclude that bound."""
+    """Accept a finite number from ``low`` to ``high``.
+
+    ``above`` excludes the lower bound and ``below`` the upper one. ``unit`` is shown in errors.
+    """
     allowed = (
         f"a number {'above' if above else 'from'} {low:g} {'and below' if below else 'to'} {high:g}"
     )
@@ -61,17 +64,17 @@ def real(
 
 
 def flag() -> BeforeValidator:
-    """``true`` or ``false``; ``yes``, ``1`` and texts are refused."""
+    """Accept ``true`` or ``false``; refuse ``yes``, ``1`` and strings."""
     return _checked(lambda value: type(value) is bool, "true or false")
 
 
 def set_name() -> BeforeValidator:
-    """The name of a dataset; anything else, such as a path, is refused."""
+    """Accept the name of a dataset; refuse anything else, such as a path."""
 
     def accepts(value: Any) -> bool:
         return isinstance(value, str) and len(value) <= 64 and bool(NAME.fullmatch(value))
 
-    return _checked(accepts, "a name of `dgunet data list`, and no path")
+    return _checked(accepts, "a name from `dgunet data list`, not a path")
 
 
 def _checked(accepts: Callable[[Any], bool], allowed: str) -> BeforeValidator:
@@ -84,12 +87,12 @@ def _checked(accepts: Callable[[Any], bool], allowed: str) -> BeforeValidator:
 
 
 def setting_error(text: str, kind: Literal["several", "inner"] = SEVERAL) -> PydanticCustomError:
-    """An error whose text names key and value itself; ``kind`` is `SEVERAL` or `INNER`."""
+    """Return an error whose text contains the value; ``kind`` is `SEVERAL` or `INNER`."""
     return PydanticCustomError(kind, "{text}", {"text": text})
 
 
 def explain(entry: Any, names: Sequence[str]) -> str:
-    """One of pydantic's errors as part of a line: the key, the value and what is allowed.
+    """Format one of pydantic's errors as part of a line: key, value and what is allowed.
 
     Args:
         entry: an element of ``ValidationError.errors()``.
@@ -114,5 +117,5 @@ def explain(entry: Any, names: Sequence[str]) -> str:
 
 
 def field_names(model: type[BaseModel], *others: type[BaseModel]) -> list[str]:
-    """The names of all fields of the models."""
+    """Return the names of all fields of the models."""
     return [name for each in (model, *others) for name in each.model_fields]

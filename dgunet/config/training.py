@@ -1,4 +1,4 @@
-"""The settings of a training: from ``params.yaml`` to the training loop, importable without torch.
+"""Training settings, as in ``params.yaml`` and as the loop uses them; importable without torch.
 
 >>> TrainingSettings(iterations=60, batch=2, patch=32, learning_rate=3e-3, warmup=5).loss
 'l2'
@@ -17,7 +17,7 @@ Loss = Literal["l2", "l2-clamped", "charbonnier-edge", "charbonnier-clamped"]
 Augment = Literal["none", "symmetries", "released"]
 
 STEP_PIXELS = 1 << 28
-"""Upper bound of the pixels in the patches of one step: 256 times the paper's."""
+"""Largest number of pixels in the patches of one step: 256 times that of the paper."""
 
 Steps = Annotated[int, whole(1, 100_000_000)]
 StepsOrNone = Annotated[int, whole(0, 100_000_000)]
@@ -26,33 +26,35 @@ SetName = Annotated[str, set_name()]
 
 
 class ValidationSettings(StrictModel):
-    """Validation during training; the weights of the best validation are the result."""
+    """Settings of the validation during training, which selects the best weights."""
 
-    interval: Steps = Field(description="steps between two validations; the last is validated too")
+    interval: Steps = Field(
+        description="steps between two validations; the last step is validated too"
+    )
     fraction: Annotated[float, real(0, 1, below=True)] = Field(
-        default=0, description="share of the training set's photographs that is held out"
+        default=0, description="fraction of the training set's photographs that is held out"
     )
     test_set: SetName | None = Field(
         default=None, description="select on this test set, as the released code does"
     )
     crop: Annotated[int, whole(0, 65_536)] = Field(
-        default=0, description="side of the square cut from the middle; 0: whole images"
+        default=0, description="side in pixels of the square cut from the centre; 0: whole images"
     )
 
     @model_validator(mode="after")
     def _one_source(self) -> ValidationSettings:
         if (self.fraction > 0) == (self.test_set is not None):
-            raise ValueError("either a fraction above 0 or a test_set, and not both")
+            raise ValueError("either a fraction above 0 or a test_set, but not both")
         if self.test_set is not None:
             check_set(self.test_set, "test")
         return self
 
 
 class TrainingSettings(StrictModel):
-    """How one network is trained (Section 4.1).
+    """Settings of the training of one network (Section 4.1).
 
-    Together with the network, the data and the seed these settings determine the weights. The
-    number of processes does not: ``batch`` is shared among them.
+    Together with the network, the data and the seed, they determine the weights. The number of
+    processes affects only their rounding, because ``batch`` is divided among the processes.
     """
 
     iterations: Steps = Field(description="optimiser steps")
@@ -60,12 +62,12 @@ class TrainingSettings(StrictModel):
         description="patches per step, over all processes"
     )
     patch: Annotated[int, whole(8, 4_096, multiple=8)] = Field(
-        description="side of the square training patch, pixels"
+        description="side of the square training patch, in pixels"
     )
     learning_rate: Annotated[float, real(0, 1, above=True)] = Field(
         description="peak Adam learning rate"
     )
-    warmup: StepsOrNone = Field(description="moves of the schedule in the linear warm-up")
+    warmup: StepsOrNone = Field(description="rate updates in the linear warm-up")
     learning_rate_min: Annotated[float, real(0, 1)] = Field(
         default=1e-6, description="learning rate at the end of the cosine"
     )
@@ -74,39 +76,41 @@ class TrainingSettings(StrictModel):
         description="the eight flips and rotations, none, or the released code's for the task",
     )
     crops: Annotated[int, whole(1, 100_000)] = Field(
-        default=1, description="crops of each image in an epoch"
+        default=1, description="crops of each image per epoch"
     )
     beside: tuple[SetName, ...] = Field(
         default=(),
         max_length=16,
-        description="further prepared training sets whose images are drawn too",
+        description="further prepared training sets to draw images from",
     )
     rate_every: Steps = Field(
-        default=1, description="steps between two moves of the schedule: 1, or those of an epoch"
+        default=1, description="steps between two rate updates: 1, or the steps of an epoch"
     )
     rate_period: StepsOrNone = Field(
-        default=0, description="moves from the cosine's start to its minimum; 0: to the end"
+        default=0,
+        description="rate updates from the cosine's start to its minimum; 0: until the end",
     )
     halve_at: tuple[Steps, ...] = Field(
         default=(),
         max_length=1_000,
-        description="moves at which the rate is halved, instead of the cosine",
+        description="rate updates at which the rate is halved, instead of the cosine",
     )
-    loss: Loss = Field(default="l2", description="Eq. (10), or one of the released code's")
+    loss: Loss = Field(default="l2", description="Eq. (10), or a loss of the released code")
     weight_decay: Annotated[float, real(0, 1)] = Field(
         default=0, description="Adam's L2 penalty, added to the gradient"
     )
     mixup_after: StepsOrNone | None = Field(
-        default=None, description="blend samples of a batch from this step on; none: never"
+        default=None,
+        description="step from which samples of a batch are blended (MixUp); none: never",
     )
     micro_batch: Annotated[int, whole(0, 65_536)] = Field(
-        default=0, description="samples per forward pass in each process; 0: its whole share"
+        default=0, description="samples per forward pass in each process; 0: all its samples"
     )
     clip: Annotated[float, real(0, 1e9)] = Field(
         default=0, description="largest L2 norm of the gradient; 0: unlimited"
     )
     average: Annotated[float, real(0, 1, below=True)] = Field(
-        default=0, description="decay of the moving average of the weights; 0: none"
+        default=0, description="decay of the moving average of the weights; 0: no average"
     )
     bfloat16: Flag = Field(
         default=False,
@@ -123,17 +127,17 @@ class TrainingSettings(StrictModel):
     )
     recompute: Flag = Field(
         default=False,
-        description="keep no activations within a stage; compute them again in the backward pass",
+        description="store no activations within a stage; recompute them in the backward pass",
     )
-    fused_adam: Flag = Field(default=False, description="Adam's step as one kernel")
+    fused_adam: Flag = Field(default=False, description="run Adam's update as one fused kernel")
     validation: ValidationSettings | None = Field(
-        default=None, description="validation and model selection; none: the last weights"
+        default=None, description="validation and model selection; none: keep the last weights"
     )
 
     @model_validator(mode="after")
     def _one_schedule(self) -> TrainingSettings:
         if self.halve_at and self.warmup:
-            raise ValueError("halve_at goes with warmup: 0")
+            raise ValueError("halve_at requires warmup: 0")
         return self
 
     @model_validator(mode="after")
@@ -146,19 +150,19 @@ class TrainingSettings(StrictModel):
     def _fits_memory(self) -> TrainingSettings:
         if (pixels := self.batch * self.patch**2) > STEP_PIXELS:
             raise setting_error(
-                f"batch {self.batch:,} x patch {self.patch:,} squared is {pixels:,} pixels a step,"
-                f" allowed: at most {STEP_PIXELS:,}"
+                f"batch {self.batch:,} x patch {self.patch:,} squared is {pixels:,} pixels per"
+                f" step, allowed: at most {STEP_PIXELS:,}"
             )
         return self
 
 
 class RuntimeSettings(StrictModel):
-    """Where and how training and evaluation run."""
+    """Settings of the machine that training and evaluation run on."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, whole(0, 1_024)] = Field(
-        description="CPU threads; fixed because the last bit of a sum depends on it; 0: all",
+        description="CPU threads, fixed because the last bits of sums depend on them; 0: all",
     )
     checkpoint_seconds: Annotated[float, real(0, 31_536_000, unit="seconds")] = Field(
-        default=300, description="time between two training checkpoints; 0: every step"
+        default=300, description="seconds between two training checkpoints; 0: every step"
     )

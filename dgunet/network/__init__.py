@@ -1,4 +1,4 @@
-"""The network: DGUNet and DGUNet+, as the authors' code builds them or as the paper describes."""
+"""The networks DGUNet and DGUNet+, as built by the authors' code or as described in the paper."""
 
 from __future__ import annotations
 

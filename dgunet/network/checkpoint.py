@@ -25,11 +25,11 @@ DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 """Data types that weights may have."""
 
 _SHOWN = 5
-"""Number of keys that an error lists of each kind of mismatch."""
+"""Number of keys that an error lists for each kind of mismatch."""
 
 
 def unique_parameters(network: DGUNet) -> dict[str, Tensor]:
-    """Return the network's parameters by name; a shared PReLU only under its first name."""
+    """Return the network's parameters by name; a shared PReLU has only its first name."""
     return {name: parameter.detach() for name, parameter in network.named_parameters()}
 
 
@@ -37,12 +37,12 @@ def save_network(network: DGUNet, path: Path | str, extra: Mapping[str, str] | N
     """Write ``network`` to ``path`` as safetensors, atomically; equal networks give equal bytes.
 
     The metadata is one JSON value under one name, because safetensors writes several names in an
-    order that changes from run to run.
+    order that varies between runs.
 
     Args:
         network: the network.
         path: the file to write.
-        extra: further metadata, any strings by any names.
+        extra: further metadata, as strings by name.
 
     Raises:
         DgunetError: if the file cannot be written.
@@ -90,8 +90,8 @@ def _check_dtypes(tensors: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype not in DTYPES:
             raise CheckpointError(
-                f"{path}: {name} has the type {str(tensor.dtype).removeprefix('torch.')}.",
-                "Weights are float32, float64, float16 or bfloat16.",
+                f"{path}: {name} has type {str(tensor.dtype).removeprefix('torch.')}.",
+                "Weights must be float32, float64, float16 or bfloat16.",
             )
 
 
@@ -135,7 +135,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def fill(network: DGUNet, tensors: Mapping[str, Tensor], origin: str) -> None:
-    """Copy ``tensors`` into ``network``, whose parameter names and shapes they must match exactly.
+    """Copy ``tensors`` into ``network``; names and shapes must match its parameters exactly.
 
     The network is converted to the data type of the tensors if they share one.
 
@@ -161,7 +161,7 @@ def compare_keys(
     found: Mapping[str, tuple[int, ...]],
     origin: str,
 ) -> None:
-    """Check that names and shapes of a checkpoint are those of a network.
+    """Check that the names and shapes in a checkpoint match those of a network.
 
     Args:
         wanted: shapes of the network's parameters, by name.
@@ -186,7 +186,7 @@ def compare_keys(
         listed += [f"and {count - len(listed)} more"] if count > len(listed) else []
         raise CheckpointError(
             f"{origin} does not fit the network ({count} keys): {'; '.join(listed)}.",
-            "Check the task, the variant and the ratio.",
+            "Check the task, the variant and the sampling ratio.",
         )
 
 

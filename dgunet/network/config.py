@@ -32,11 +32,11 @@ class DGUNetConfig(NetworkStructure):
             raise ConfigError(
                 f"n_feat={self.n_feat}, scale={self.scale}, stages={self.stages} make a network of"
                 f" {count:,} parameters.",
-                f"Use smaller widths or fewer stages: at most {PARAMETERS:,}.",
+                f"Use smaller widths or fewer stages; at most {PARAMETERS:,} are allowed.",
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as JSON-ready values, in the order of declaration."""
+        """Return all fields as JSON-compatible values, in the order of declaration."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -94,11 +94,11 @@ _PAPER: dict[str, Any] = {
     "prelu_sharing": "none",
     "dormant": False,
 }
-"""The network that the text of Section 3 describes, the same for every task."""
+"""The network that the text of Section 3 describes; it is the same for every task."""
 
 
 def _released(task: str, shared: bool) -> dict[str, Any]:
-    """The choices of the released code that depend on the task or the variant."""
+    """Return the choices of the released code that depend on the task or the variant."""
     if task == "cs":
         return {
             "sam_attention": True,
@@ -144,7 +144,7 @@ def preset(
     _choose("variant", variant, VARIANTS)
     _choose("architecture", architecture, ARCHITECTURES)
     if task == "cs" and ratio is None:
-        raise ConfigError("task cs needs a ratio.", "Give ratio=10, for example.")
+        raise ConfigError("task cs needs a ratio.", "Pass a ratio, for example ratio=10.")
     _known(overrides)
     shared = variant == "DGUNet"
     n_feat, scale, last_width = _WIDTHS[task, shared]

@@ -36,10 +36,10 @@ class Description:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations for one image; a multiplication with addition counts as two.
+        """Floating-point operations for one image; a multiplication with an addition counts as two.
 
         Convolutions and matrix products are counted. Normalisations, activations and the 16 x 16
-        solves, well below one percent, are not.
+        solves are not; together they are well below one percent.
         """
         return self.convolution_flops + self.matrix_flops
 
@@ -72,7 +72,7 @@ def describe_network(config: DGUNetConfig, size: tuple[int, int] = (256, 256)) -
 def paper_networks(
     tasks: Iterable[str] = TASKS, architecture: str = "released"
 ) -> list[DGUNetConfig]:
-    """Return the paper's networks for ``tasks``: both variants, and all ratios that it reports.
+    """Return the paper's networks for ``tasks``: both variants, and all ratios in its tables.
 
     Raises:
         ConfigError: for an unknown task or architecture.
@@ -88,7 +88,7 @@ def paper_networks(
 def describe_markdown(descriptions: Iterable[Description]) -> str:
     """Format ``descriptions`` as a Markdown table."""
     lines = [
-        "| Task | Network | Parameters | of these unused | GFLOPs | of these matrix products |",
+        "| Task | Network | Parameters | Unused parameters | GFLOPs | GFLOPs in matrix products |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for d in descriptions:

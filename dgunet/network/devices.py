@@ -11,11 +11,11 @@ from dgunet.system.errors import ConfigError, DgunetError
 from dgunet.system.reading import shorten
 
 DEVICES = ("auto", "cpu", "cuda")
-"""Values of every device option and of ``runtime.device``."""
+"""Allowed values of every device option and of ``runtime.device``."""
 
 
 def pick_device(wanted: str) -> str:
-    """Resolve ``auto`` to ``cuda`` where torch sees a GPU, else to ``cpu``.
+    """Resolve ``auto`` to ``cuda`` if torch finds a GPU, else to ``cpu``.
 
     Raises:
         ConfigError: for a name that is not in `DEVICES`.
@@ -24,12 +24,12 @@ def pick_device(wanted: str) -> str:
     if wanted not in DEVICES:
         raise ConfigError(
             f"device {shorten(wanted)} is unknown.",
-            f"Use one of {', '.join(DEVICES)}; select one of several GPUs by CUDA_VISIBLE_DEVICES.",
+            f"Use one of {', '.join(DEVICES)}; select a GPU with CUDA_VISIBLE_DEVICES.",
         )
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
         raise DgunetError(
-            "device is 'cuda', but torch sees no GPU here.",
+            "device is 'cuda', but torch finds no GPU.",
             "Use auto or cpu (in params.yaml: runtime.device).",
         )
     return "cuda" if available and wanted in ("auto", "cuda") else "cpu"
@@ -37,9 +37,9 @@ def pick_device(wanted: str) -> str:
 
 @contextmanager
 def thread_count(threads: int) -> Iterator[None]:
-    """Run the block with ``threads`` CPU threads (0: unchanged), then restore the number.
+    """Run the block with ``threads`` CPU threads (0: unchanged), then restore the previous number.
 
-    Sums are split over threads, so the last bits of a result depend on their number.
+    Sums are split over threads, so the last bits of a result depend on the number of threads.
     """
     before = torch.get_num_threads()
     if threads:

@@ -57,11 +57,11 @@ class StageImages(NamedTuple):
 
 
 class Activations:
-    """The activations of a network under construction, shared as its configuration says.
+    """The activations of a network under construction, shared as its configuration specifies.
 
     The released code shares one PReLU slope between all gradient blocks, and one between the
     channel attention blocks of the first and last stages or of all stages. Here, slopes are shared
-    within one network and never between two.
+    within one network, never between networks.
     """
 
     def __init__(self, config: DGUNetConfig) -> None:
@@ -115,7 +115,7 @@ def _injection(config: DGUNetConfig) -> nn.Module:
 class Stage(nn.Module):
     """Stage k < K: a gradient step, then the proximal mapping of Eq. (9).
 
-    The first stage receives no features: it has neither injection nor fusion.
+    The first stage receives no features, so it has neither injection nor fusion.
     """
 
     def __init__(self, config: DGUNetConfig, activations: Activations, *, first: bool) -> None:
@@ -151,7 +151,7 @@ class Stage(nn.Module):
 
 
 class LastStage(nn.Module):
-    """Stage K: it passes no features on, and its output has a skip connection.
+    """Stage K, which passes no features on and adds a skip connection to its output.
 
     "reduced" (code): gradient step, shallow features, injection and one convolution to the image.
     "full" (text): encoder and decoder as in the other stages, then a convolution to the image.
@@ -200,17 +200,17 @@ class DGUNet(nn.Module):
 
     Images may have any size: they are padded at the right and the bottom, and the outputs are
     cropped. With a learned operator, sides are padded to multiples of 8 by reflection (repeating
-    the last mirrored row or column where the image is too small), and to 8 x 16 at least if the
-    encoder normalises. With block sampling, sides are padded to multiples of the block with zeros,
-    as in the published evaluation but without its additional block. Sides that are multiples
-    already are not padded.
+    the last mirrored row or column where the image is too small), and to at least 8 x 16 if the
+    encoder normalises. With block sampling, sides are padded with zeros to multiples of the block
+    size, as in the published evaluation but without its additional block. Sides that are already
+    multiples are not padded.
 
     Args:
         config: the structure of the network.
 
     Raises:
-        ConfigError: by the forward pass, for float16 input or autocast: the subspace projection
-            and the instance statistics exceed its range and precision. Use bfloat16.
+        ConfigError: from the forward pass, for float16 input or autocast. The subspace projection
+            and the instance statistics exceed the range and precision of float16; use bfloat16.
     """
 
     def __init__(self, config: DGUNetConfig) -> None:
@@ -241,7 +241,7 @@ class DGUNet(nn.Module):
             the result; values are not clamped to [0, 1].
 
         Raises:
-            ConfigError: if the shape does not fit the network, or the type is float16.
+            ConfigError: if the shape does not fit the network, or the data type is float16.
         """
         return [images.x for images in self.unfold(y)]
 
@@ -250,18 +250,18 @@ class DGUNet(nn.Module):
 
         Args:
             x: images (B, 1, H, W) with values in [0, 1]; sides are padded with zeros to multiples
-                of the block, as in :meth:`forward`.
+                of the block size, as in :meth:`forward`.
 
         Returns:
-            Measurements (B, M, H / block, W / block), with the padded sides.
+            Measurements (B, M, H / block, W / block), where H and W are the padded sides.
 
         Raises:
             ConfigError: if the network has no known operator.
         """
         if self.operator is None:
             raise ConfigError(
-                "This network has a learned operator.",
-                "Only networks for compressive sensing take measurements.",
+                "this network has a learned operator and takes no measurements.",
+                "Use a network for compressive sensing.",
             )
         measured: Tensor = self.operator(self._pad(x))
         return measured
@@ -274,7 +274,7 @@ class DGUNet(nn.Module):
             size: height and width to crop to; by default nothing is cropped.
 
         Returns:
-            [x_hat^1, ..., x_hat^K] as :meth:`forward`.
+            [x_hat^1, ..., x_hat^K], as for :meth:`forward`.
 
         Raises:
             ConfigError: if the network has no known operator, or ``y`` does not fit it.
@@ -282,11 +282,11 @@ class DGUNet(nn.Module):
         return [images.x for images in self.unfold_measurements(y, size)]
 
     def unfold(self, y: Tensor) -> list[StageImages]:
-        """As :meth:`forward`, but return v^k and x_hat^k of every stage."""
+        """Restore as in :meth:`forward`; return v^k and x_hat^k of every stage."""
         if y.ndim != 4 or y.shape[1] != self.config.channels:
             raise ConfigError(
-                f"input of shape {tuple(y.shape)}.",
-                f"Give images as (batch, {self.config.channels}, height, width).",
+                f"the input has shape {tuple(y.shape)}.",
+                f"Pass images of shape (batch, {self.config.channels}, height, width).",
             )
         size = (y.shape[2], y.shape[3])
         if self.operator is not None:
@@ -297,26 +297,26 @@ class DGUNet(nn.Module):
     def unfold_measurements(
         self, y: Tensor, size: tuple[int, int] | None = None
     ) -> list[StageImages]:
-        """As :meth:`from_measurements`, but return v^k and x_hat^k of every stage."""
+        """Reconstruct as in :meth:`from_measurements`; return v^k and x_hat^k of every stage."""
         if self.operator is None or y.ndim != 4 or y.shape[1] != self.config.measurements:
             raise ConfigError(
-                f"measurements of shape {tuple(y.shape)}.",
-                f"A network with block sampling takes (batch, {self.config.measurements}, rows of"
-                " blocks, columns of blocks)."
+                f"the measurements have shape {tuple(y.shape)}.",
+                f"Pass measurements of shape (batch, {self.config.measurements}, rows of blocks,"
+                " columns of blocks)."
                 if self.operator is not None
                 else "This network has a learned operator and takes images only.",
             )
         b, m, rows, columns = y.shape
-        alone = self.config.proximal_domain == "block"
-        if alone:
+        by_block = self.config.proximal_domain == "block"
+        if by_block:
             y = y.permute(0, 2, 3, 1).reshape(b * rows * columns, m, 1, 1)
         images = self._stages(y, self.operator.adjoint(y))
-        if alone:
+        if by_block:
             images = [StageImages(*(_tile(i, b, rows, columns) for i in pair)) for pair in images]
         return _crop(images, size) if size is not None else images
 
     def _stages(self, y: Tensor, start: Tensor) -> list[StageImages]:
-        """Run Algorithm 1 from x_hat^0 = ``start``, whose sides are padded already."""
+        """Run Algorithm 1 from x_hat^0 = ``start``, whose sides are already padded."""
         _refuse_float16(start)
         images, memory = self.first(start, y, self.operator, None)
         outputs = [images]
@@ -342,8 +342,8 @@ class DGUNet(nn.Module):
 def _extend(y: Tensor, dim: int, amount: int) -> Tensor:
     """Pad ``y`` by ``amount`` at the end of dimension ``dim`` by reflection.
 
-    Where the image is shorter than the padding, the last mirrored row or column is repeated. This
-    indexes instead of calling ``F.pad``, whose reflection cannot be exported with dynamic sizes.
+    Where the image is shorter than the padding, the last mirrored row or column is repeated. The
+    reflection of ``F.pad`` cannot be exported with dynamic sizes, so indices are used instead.
     """
     if not torch.compiler.is_exporting() and amount == 0:
         return y
@@ -369,14 +369,14 @@ def _crop(images: list[StageImages], size: tuple[int, int]) -> list[StageImages]
     h, w = size
     if not torch.compiler.is_exporting():
         return [StageImages(v[..., :h, :w], x[..., :h, :w]) for v, x in images]
-    # With dynamic sizes, slices cannot be exported and index lists can.
+    # With dynamic sizes, index lists can be exported and slices cannot.
     rows, columns = (torch.arange(side, device=images[0].x.device) for side in size)
     cropped = ((i.index_select(2, rows).index_select(3, columns) for i in pair) for pair in images)
     return [StageImages(*pair) for pair in cropped]
 
 
 def _tile(blocks: Tensor, b: int, rows: int, columns: int) -> Tensor:
-    """Join blocks (b * rows * columns, C, s, s), row by row, to images (b, C, rows * s, ...)."""
+    """Join blocks (b * rows * columns, C, s, s), row by row, into images (b, C, rows * s, ...)."""
     c, s = blocks.shape[1], blocks.shape[2]
     grid = blocks.view(b, rows, columns, c, s, s).permute(0, 3, 1, 4, 2, 5)
     return grid.reshape(b, c, rows * s, columns * s)
@@ -386,9 +386,9 @@ def _dormant(config: DGUNetConfig, activations: Activations, middle: int) -> nn.
     """Create the parameters that the released code registers and never uses.
 
     They are frozen and only make parameter counts and checkpoint keys equal to the released ones:
-    a concatenation beside the projection of the shared middle stage; for compressive sensing, the
-    additive fusion of the first stage and a pair of three-channel gradient blocks in every middle
-    stage.
+    a concatenation in the shared middle stage, in addition to its projection; for compressive
+    sensing, the additive fusion of the first stage and a pair of three-channel gradient blocks in
+    every middle stage.
     """
     modules: dict[str, nn.Module] = {}
     if config.operator == "learned":

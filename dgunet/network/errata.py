@@ -17,11 +17,11 @@ class Erratum:
         topic: what differs.
         paper: what the paper says.
         code: what the released code does.
-        evidence: what shows the difference: keys and shapes of the authors' state dict, or a
-            section of the paper.
-        field: the field of DGUNetConfig that selects one of the two; None if the network does not
+        evidence: where the difference shows, such as keys and shapes of the authors' state dict
+            or a section of the paper.
+        field: the field of DGUNetConfig that selects one of the two; None if the networks do not
             differ.
-        settled: what this project does, for rows without a field.
+        settled: what this project does; used in rows without a field.
     """
 
     topic: str
@@ -51,9 +51,9 @@ ERRATA: tuple[Erratum, ...] = (
     ),
     Erratum(
         "Residual blocks of Eq. (7)",
-        "two independent residual blocks, as elsewhere convolution, ReLU, convolution",
-        "convolution 3 to 64, PReLU, convolution 64 to 3, plus identity",
-        "`phi_0.body.1.weight` is a single slope; width from `phi_0.body.0.weight` (64, 3, 3, 3)",
+        "two independent residual blocks (convolution, ReLU, convolution, as elsewhere)",
+        "convolution from 3 to 64 channels, PReLU, convolution from 64 to 3, plus identity",
+        "`phi_0.body.1.weight` is a single slope; `phi_0.body.0.weight` is (64, 3, 3, 3)",
         field="gradient_activation",
     ),
     # Proximal mapping.
@@ -87,8 +87,8 @@ ERRATA: tuple[Erratum, ...] = (
     ),
     Erratum(
         "Skips into the decoder",
-        "added (figure 2)",
-        "a 3 x 3 convolution each, then concatenated",
+        "added (Fig. 2)",
+        "each passes a 3 x 3 convolution, then is concatenated",
         "`stage1_decoder.skip_conv.0`; `body.0.conv_block.conv_1.weight` takes twice the channels",
         field="decoder_merge",
     ),
@@ -110,19 +110,19 @@ ERRATA: tuple[Erratum, ...] = (
         "SAM features into the last stage",
         "subspace projection",
         "DGUNet+ for restoration: subspace projection; DGUNet and sensing: concatenation",
-        "`merge67` against `concat67` and `concat_final`",
+        "`merge67` in DGUNet+; `concat67` and `concat_final` in the others",
         field="last_injection",
     ),
     Erratum(
         "Last stage",
-        "every stage has a gradient step and a whole proximal mapping",
+        "every stage has a gradient step and a complete proximal mapping",
         "stage 7: shallow features, merge and one convolution; no encoder, decoder or fusion",
         "no `stage7_encoder` in any state dict",
         field="last_stage",
     ),
     Erratum(
         "Skip around the last stage",
-        "a global pathway from the input of the mapping to its output, that is v^K",
+        "a global pathway from the input of the mapping, v^K, to its output",
         "restoration adds the degraded image y; sensing adds v^K",
         "golden outputs of stage 7",
         field="last_skip",
@@ -132,7 +132,7 @@ ERRATA: tuple[Erratum, ...] = (
         "Fusion in compressive sensing",
         "spatial-adaptive, for every task",
         "sensing: plain addition of the two embeddings",
-        "no `phi` and `gamma` beside `csff_enc` in the sensing encoders",
+        "no `phi` or `gamma` next to `csff_enc` in the sensing encoders",
         field="fusion",
     ),
     Erratum(
@@ -183,15 +183,15 @@ ERRATA: tuple[Erratum, ...] = (
     Erratum(
         "Channel widths",
         "not stated",
-        "40/20 deraining, 80/48 deblurring and denoising, 96/48 and 80/40 their plus versions,"
-        " 32/16 sensing",
+        "40/20 for deraining, 80/48 for deblurring and denoising, 96/48 and 80/40 for their"
+        " DGUNet+, 32/16 for sensing",
         "shapes of the state dicts; parameter counts in the authors' logs",
         settled="the code's widths in both architectures (`n_feat`, `scale`)",
     ),
     Erratum(
-        "Two steps of compressive sensing",
+        "Two training steps of compressive sensing",
         "not mentioned",
-        "first 32 x 32 blocks alone, then fine-tuning with the mapping on the whole image",
+        "first on separate 32 x 32 blocks, then fine-tuning with the mapping on the whole image",
         "two network files with equal state dicts",
         settled='`proximal_domain`: "block" or "image", an option of both architectures',
     ),
@@ -220,7 +220,7 @@ ERRATA: tuple[Erratum, ...] = (
     Erratum(
         "Sensing training",
         "BSD400, batch 128, 200 epochs",
-        "DIV2K and BSD400, batch 32, 400 epochs, then 100 of fine-tuning",
+        "DIV2K and BSD400, batch 32, 400 epochs, then 100 epochs of fine-tuning",
         "training scripts and the authors' answer in their issue 5",
         settled="one recipe for each training (`dgunet.recipes`)",
     ),
@@ -241,7 +241,7 @@ ERRATA: tuple[Erratum, ...] = (
     Erratum(
         "Model selection",
         "not stated",
-        "best epoch on the test sets Rain100L, GoPro and Set11",
+        "best epoch on a test set (Rain100L, GoPro or Set11)",
         "training scripts",
         settled="held-out training pairs by default; other selections can be configured",
     ),
@@ -276,13 +276,13 @@ ERRATA: tuple[Erratum, ...] = (
     ),
     Erratum(
         "Training time",
-        "three days on two V100",
-        "29 minutes per epoch, 250 epochs: five days",
+        "three days on two V100 GPUs",
+        "29 minutes per epoch, so five days for 250 epochs",
         "the authors' deraining log",
         settled="only measured times are reported",
     ),
 )
-"""Every difference known, in the order of the paper."""
+"""All known differences, in the order of the paper."""
 
 
 def errata_markdown() -> str:

@@ -35,7 +35,7 @@ def export_program(network: DGUNet) -> ExportedProgram:
     to: 9 pixels or more for restoration, 33 or more for compressive sensing.
 
     Raises:
-        ConfigError: for a network that maps blocks (``proximal_domain="block"``).
+        ConfigError: for a network with ``proximal_domain="block"``.
     """
     network, image, dims = _prepared(network)
     with torch.no_grad():
@@ -57,7 +57,7 @@ def export_onnx(network: DGUNet, path: Path | str) -> None:
 
     Raises:
         ConfigError: if the packages of the ``export`` extra are not installed, or for a network
-            that maps blocks (``proximal_domain="block"``).
+            with ``proximal_domain="block"``.
     """
     if find_spec("onnxscript") is None:
         raise ConfigError(
@@ -89,6 +89,6 @@ def _prepared(network: DGUNet) -> tuple[DGUNet, Tensor, dict[int, Dim]]:
         )
     m = network.config.multiple
     dims = {0: Dim("batch", min=1), 2: Dim("height", min=m + 1), 3: Dim("width", min=m + 1)}
-    # The example's sides are not multiples of the padding, so that the program always pads.
+    # The sides of the example are not multiples of m, so that the program always pads.
     image = torch.zeros(2, network.config.channels, 41, 107).to(next(network.parameters()))
     return copy.deepcopy(network), image, dims

@@ -39,8 +39,8 @@ class AdditiveFusion(nn.Module):
 class SpatialAdaptiveFusion(AdditiveFusion):
     """Eq. (8): F_hat * alpha + beta, with maps alpha and beta computed from H_n^{k-1}.
 
-    The text states the kernel size of the embeddings (1x1) but not of Conv_alpha and Conv_beta;
-    they are 3x3 as in the released code.
+    The text states the kernel size of the embeddings (1x1) but not of Conv_alpha and Conv_beta,
+    which are 3x3 as in the released code.
     """
 
     def __init__(self, config: DGUNetConfig, level: int) -> None:

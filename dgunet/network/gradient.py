@@ -9,7 +9,7 @@ from dgunet.network.operators import LinearOperator
 
 
 class GradientBlock(nn.Module):
-    """Residual block in the place of A or A^T in Eq. (7): z + conv(act(conv(z))), 3x3 each.
+    """Residual block that replaces A or A^T in Eq. (7): z + conv(act(conv(z))), 3x3 each.
 
     Args:
         channels: channels of the image, C.
@@ -36,7 +36,7 @@ class FlexibleGradientDescent(nn.Module):
     blocks, Eq. (7).
 
     Args:
-        blocks: the pair (F_A, F_At) in the place of A and A^T; None if the operator is known.
+        blocks: the pair (F_A, F_At) that replaces A and A^T; None if the operator is known.
     """
 
     def __init__(self, blocks: tuple[GradientBlock, GradientBlock] | None) -> None:

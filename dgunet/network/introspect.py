@@ -17,7 +17,7 @@ from dgunet.network.gradient import FlexibleGradientDescent
 
 @dataclass(frozen=True)
 class StageReport:
-    """Values of stage k. Without a gradient step, the last three are None."""
+    """Values of stage k; the last three are None without a gradient step."""
 
     stage: int
     v: Tensor
@@ -42,7 +42,7 @@ def inspect_network(
         network: the network.
         image: (B, C, H, W) with values in [0, 1] and any H and W, as for the network itself.
             Residuals and gaps are computed on the padded image.
-        measured: whether ``image`` holds compressive measurements (B, M, H / block, W / block).
+        measured: whether ``image`` contains compressive measurements (B, M, H / block, W / block).
         seed: seed of the random probes of the adjointness gap.
 
     Raises:

@@ -28,7 +28,7 @@ from dgunet.terms import TASKS
 REPOSITORY = "MC-E/Deep-Generalized-Unfolding-Networks-for-Image-Restoration"
 
 Pairs = Iterator[tuple[str, str]]
-"""(key in the authors' state dict, key in ours), in the order of the authors' state dict."""
+"""(key in the authors' state dict, our key), in the order of the authors' state dict."""
 
 
 def official_keys(config: DGUNetConfig) -> list[tuple[str, str]]:
@@ -51,6 +51,7 @@ def official_keys(config: DGUNetConfig) -> list[tuple[str, str]]:
 
 
 def _both(theirs: str, ours: str) -> Pairs:
+    """Yield the pairs of a weight and its bias."""
     for leaf in ("weight", "bias"):
         yield f"{theirs}.{leaf}", f"{ours}.{leaf}"
 
@@ -203,8 +204,8 @@ def recognise(
             sensing have the same keys and shapes.
 
     Returns:
-        The configuration; one that does not fit if no network does, so that the comparison of keys
-        lists the differences.
+        The configuration. If no network fits, this is one of the authors' networks, so that the
+        later comparison of keys lists the differences.
 
     Raises:
         CheckpointError: if several networks are possible, or none for ``task`` or the ratio.
@@ -236,9 +237,9 @@ def recognise(
     if len(fitting) > 1:
         names = " and ".join(c.task for c in fitting)
         raise CheckpointError(
-            f"{file.path}: {names} {variant} are the same network.", "Name the task with --task."
+            f"{file.path}: {names} {variant} are the same network.", "Set the task with --task."
         )
-    # If none fits, the comparison with any of them lists the differences.
+    # If none fits, the comparison of keys with any of them lists the differences.
     return fitting[0] if fitting else configs[0]
 
 
@@ -252,7 +253,7 @@ def _ratio(file: OfficialFile) -> int:
         if preset("cs", ratio=ratio).measurements == rows:
             return ratio
     raise CheckpointError(
-        f"{file.path}: Phi has shape {shape}, which belongs to no known ratio.",
+        f"{file.path}: Phi has shape {shape}, which matches no known ratio.",
         f"The ratios are {', '.join(map(str, RATIOS))} percent of 1024 pixels.",
     )
 
@@ -264,13 +265,13 @@ def import_official(
     proximal_domain: str = "image",
     config: DGUNetConfig | None = None,
 ) -> tuple[DGUNet, dict[str, str]]:
-    """Load a checkpoint of the authors' format.
+    """Load a checkpoint in the authors' format.
 
     Args:
         path: the file.
         task: as in :func:`recognise`.
         proximal_domain: as in :func:`recognise`.
-        config: the expected network; by default it is recognised.
+        config: the expected network; by default :func:`recognise` determines it.
 
     Returns:
         The network, in evaluation mode on the CPU, and its origin as metadata for
@@ -292,10 +293,10 @@ def import_official(
     if broken := [key for key, tensor in file.tensors.items() if not tensor.isfinite().all()]:
         raise CheckpointError(
             f"{path}: {len(broken)} keys have NaN or infinite values: {', '.join(broken)}.",
-            "The training had diverged; use an earlier checkpoint.",
+            "The training diverged; use an earlier checkpoint.",
         )
     with torch.no_grad():
-        # In the order of the file: of several keys that share one parameter, the last one counts,
+        # In the order of the file: if several keys share one parameter, the last one takes effect,
         # as in the authors' loader.
         for theirs, tensor in file.tensors.items():
             targets[table[theirs]].copy_(tensor)
@@ -332,7 +333,7 @@ def export_official(network: DGUNet, path: Path | str) -> None:
     """
     state = {PREFIX + key: tensor.clone() for key, tensor in official_state(network).items()}
     content = state if network.config.task == "cs" else {"state_dict": state}
-    # Through memory: torch.save writes the file's name into the file.
+    # Saved to memory first, because torch.save writes the file's name into the file.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_bytes(Path(path), buffer.getvalue())

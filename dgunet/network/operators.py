@@ -32,11 +32,11 @@ class BlockSampling(LinearOperator):
         block: side of a square block in pixels; Phi is (M, block * block), pixels row by row.
 
     Shapes: images are (B, 1, H, W) with H and W multiples of ``block``; measurements are
-    (B, M, H / block, W / block), so that they keep the arrangement of the blocks.
+    (B, M, H / block, W / block), in the arrangement of the blocks.
 
-    Phi^T (Phi x - y) takes 2 M block^2 multiplications per block, and block^4 with a precomputed
-    Phi^T Phi, which would have to be computed again in each training step. The latter is not
-    cheaper for M <= block^2 / 2, that is for ratios up to 50 %, and is not used.
+    Phi^T (Phi x - y) takes 2 M block^2 multiplications per block. With a precomputed Phi^T Phi it
+    would take block^4, plus the computation of Phi^T Phi in each training step. For
+    M <= block^2 / 2, that is for ratios up to 50 %, this is not cheaper, so it is not used.
     """
 
     def __init__(self, measurements: int, block: int = 32) -> None:

@@ -153,9 +153,9 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Three times: upsampling, merge with the encoder features of that scale, residual block.
+    """Three steps of upsampling, merging with the encoder features of that scale, residual block.
 
-    "concatenate" (code): the skip is convolved and concatenated to the upsampled features. "add"
+    "concatenate" (code): the skip is convolved and concatenated with the upsampled features. "add"
     (Fig. 2): the skip is added, and the residual block reduces the number of channels.
     """
 
@@ -182,8 +182,8 @@ class Decoder(nn.Module):
         for up, skip, block, encoded in zip(
             self.up, self.skips, self.blocks, reversed(encoder), strict=True
         ):
-            z, beside = up(z), skip(encoded)
-            z = block(torch.cat([z, beside], dim=1) if self.concatenate else z + beside)
+            z, skipped = up(z), skip(encoded)
+            z = block(torch.cat([z, skipped], dim=1) if self.concatenate else z + skipped)
             features.insert(0, z)
         return features
 
@@ -225,7 +225,7 @@ class SupervisedAttention(nn.Module):
 
 
 class SubspaceProjection(nn.Module):
-    """Projection of the previous stage's features b on a subspace learned from both stages.
+    """Projection of the previous stage's features b onto a subspace learned from both stages.
 
     S (16 x HW) is a convolution of [x, b] whose rows are divided by their L1 norms. With the
     projection P = S^T (S S^T)^{-1} S, the output is x + conv([x, P b]).
@@ -239,7 +239,7 @@ class SubspaceProjection(nn.Module):
         self.subspace = conv3x3(2 * width, SUBSPACE)
         self.merge = conv3x3(2 * width, width)
         self.unrolled = False
-        """Whether to solve by unrolled elimination, for ONNX, which has no linear solver."""
+        """Whether to solve by unrolled elimination; needed for ONNX, which has no linear solver."""
 
     def forward(self, x: Tensor, b: Tensor) -> Tensor:
         """Compute x + conv([x, P b]); ``x``, ``b`` and the result are (B, width, H, W)."""

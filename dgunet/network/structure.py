@@ -34,7 +34,7 @@ RANGES = {
 class NetworkStructure:
     """Fields of a network configuration and the values derived from them.
 
-    :class:`dgunet.network.config.DGUNetConfig` adds the limit of the number of parameters.
+    :class:`dgunet.network.config.DGUNetConfig` adds the limit on the number of parameters.
 
     Widths: the full-resolution features have ``n_feat`` channels, and encoder scale ``i``
     (0 = full resolution) has ``n_feat + (i + 1) * scale``.
@@ -113,8 +113,8 @@ class NetworkStructure:
             )
         if (self.operator == "block-sampling") != (self.ratio is not None):
             raise ConfigError(
-                f"operator={self.operator!r} with ratio={self.ratio!r}.",
-                "The block sampling operator needs a ratio, the learned one has none.",
+                f"operator={self.operator!r} does not go with ratio={self.ratio!r}.",
+                "Block sampling needs a ratio; a learned operator has none.",
             )
         self._check_blocks()
         if self.ratio is not None and self.ratio not in RATIOS:
@@ -128,10 +128,10 @@ class NetworkStructure:
             return
         if self.channels != 1:
             raise ConfigError(
-                f"channels={self.channels} with block sampling.",
+                f"channels={self.channels} does not go with block sampling.",
                 "Sampled images are grey; use channels=1.",
             )
-        # The encoder halves the sides three times; instance normalisation needs two pixels then.
+        # The encoder halves the sides three times; instance normalisation then needs two pixels.
         smallest = 16 if self.encoder_norm == "half-instance" else 8
         if self.block % 8 or self.block < smallest:
             raise ConfigError(
@@ -155,7 +155,7 @@ class NetworkStructure:
         return self.block if self.operator == "block-sampling" else 8
 
     def width(self, level: int) -> int:
-        """Channels after ``level`` encoder scales: ``n_feat + level * scale``."""
+        """Return the channels after ``level`` encoder scales: ``n_feat + level * scale``."""
         return self.n_feat + level * self.scale
 
 

@@ -1,1 +1,1 @@
-"""The trainings of the paper and of the released code as data."""
+"""Training recipes of the paper and of the released code, as data."""

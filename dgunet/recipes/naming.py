@@ -1,4 +1,4 @@
-"""Name the known training that settings correspond to."""
+"""Identification of the recipe that given training settings correspond to."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ OWN = "own"
 
 
 def recipe_name(settings: TrainingSettings, config: DGUNetConfig) -> str:
-    """``paper``, ``released``, ``released-2`` (the second step of compressive sensing), or ``own``.
+    """Return ``paper``, ``released``, ``released-2`` or ``own``.
 
-    Only task, variant and ratio of the network count: an ablation is trained by the paper's recipe.
+    ``released-2`` is the second step of compressive sensing. Only the task, variant and ratio of
+    the network matter, so an ablation can have the recipe ``paper``.
     """
     task, variant, ratio = config.task, config.variant, config.ratio
     known = {"paper": paper(task, variant, ratio=ratio)}

@@ -1,4 +1,4 @@
-"""The trainings of the paper and of the released code: network, data, optimiser and cost.
+"""Training recipes of the paper and of the released code: network, data, optimiser and cost.
 
 >>> recipe = released("derain")
 >>> recipe.training.iterations, recipe.epochs
@@ -17,13 +17,13 @@ from dgunet.network.describe import describe_network
 from dgunet.system.errors import ConfigError
 
 BACKWARD = 2
-"""Cost of a backward pass in forward passes."""
+"""Cost of a backward pass, in forward passes."""
 
 SAMPLES = {"derain": 13_712, "deblur": 2_103, "denoise": 96_000}
-"""Samples in an epoch of the RGB tasks: photographs, for denoising patches cut beforehand."""
+"""Samples per epoch of the RGB tasks: photographs; for denoising, patches cut in advance."""
 
 CROPS = 200
-"""Crops of each photograph in an epoch of compressive sensing."""
+"""Crops of each photograph per epoch of compressive sensing."""
 
 LOGGED = 1_738.0
 """Seconds per epoch of DGUNet+ for deraining on two GPUs, from the authors' training log."""
@@ -34,13 +34,13 @@ _VALIDATION_ORDER = ("interval", "crop", "fraction", "test_set")
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training of one table row; its cost is computed from the network."""
+    """Training recipe of one table row; its cost is computed from the network."""
 
     name: Literal["paper", "released"]
     network: DGUNetConfig
     training: TrainingSettings
     samples: int
-    """Samples in an epoch."""
+    """Samples per epoch."""
     step: int = 1
     """Compressive sensing has two training steps; the second starts from the first's weights."""
     not_built: tuple[str, ...] = ()
@@ -48,32 +48,32 @@ class Recipe:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps in an epoch, including a last one that is not full."""
+        """Optimiser steps per epoch, including an incomplete last batch."""
         return -(-self.samples // self.training.batch)
 
     @property
     def epochs(self) -> float:
-        """How often the training uses every sample."""
+        """Number of times that the training uses every sample."""
         return self.training.iterations / self.steps_per_epoch
 
     @property
     def flops(self) -> int:
         """Floating-point operations of the whole training, forward and backward.
 
-        Convolutions and matrix products as counted by `dgunet.network.describe`.
+        Convolutions and matrix products are counted, as in `dgunet.network.describe`.
         """
         one = _forward_flops(self.network, self.training.patch)
         return (1 + BACKWARD) * one * self.training.batch * self.training.iterations
 
     def hours(self, gpus: int, flops_per_second: float | None = None) -> float:
-        """Duration in hours on ``gpus`` that each sustain ``flops_per_second``.
+        """Return the duration in hours on ``gpus`` GPUs that each sustain ``flops_per_second``.
 
-        The default rate is that of the authors' GPUs, see `logged_rate`.
+        The default rate is that of the authors' GPUs; see `logged_rate`.
         """
         return self.flops / (gpus * (flops_per_second or logged_rate())) / 3600
 
     def params_entry(self) -> dict[str, Any]:
-        """The entry under ``<profile>.train.<task>`` of ``params.yaml``, without defaults."""
+        """Return the entry for ``<profile>.train.<task>`` of ``params.yaml``, without defaults."""
         changed = self.training.model_dump(exclude_defaults=True, exclude={"validation"})
         late = {key: changed.pop(key) for key in _WRITTEN_LAST if key in changed}
         entry = {k: list(v) if isinstance(v, tuple) else v for k, v in (changed | late).items()}
@@ -89,17 +89,17 @@ def _forward_flops(network: DGUNetConfig, patch: int) -> int:
 
 
 def logged_rate() -> float:
-    """FLOP/s that one of the authors' GPUs sustained, computed from `LOGGED`."""
+    """Return the FLOP/s that one of the authors' GPUs sustained, computed from `LOGGED`."""
     recipe = released("derain", "DGUNet+")
     return recipe.flops / recipe.epochs / LOGGED / 2
 
 
 def paper(task: str, variant: str = "DGUNet", *, ratio: int | None = None) -> Recipe:
-    """The training of Sections 4.1 and 4.5 as printed: Eq. (10), Adam, warm-up and cosine.
+    """Return the recipe of Sections 4.1 and 4.5 as printed: Eq. (10), Adam, warm-up and cosine.
 
-    The text does not specify three settings. The length of the warm-up is the released code's,
-    three epochs. An epoch of compressive sensing has the released code's 200 blocks for each
-    photograph of BSD400. The result is the best weights on photographs held out from the training.
+    The text does not specify three settings. The length of the warm-up is three epochs, as in the
+    released code. An epoch of compressive sensing has 200 blocks for each photograph of BSD400, as
+    in the released code. The result is the best weights on photographs held out from the training.
 
     Args:
         task: derain, deblur, denoise or cs.
@@ -136,36 +136,27 @@ def paper(task: str, variant: str = "DGUNet", *, ratio: int | None = None) -> Re
 def released(
     task: str, variant: str = "DGUNet", *, ratio: int | None = None, step: int = 1
 ) -> Recipe:
-    """The training of the authors' code: rates move once an epoch, losses depend on the task.
+    """Return the recipe of the authors' code: one rate update per epoch, a loss for each task.
 
     Args:
         task: derain, deblur, denoise or cs.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements, for cs only.
-        step: 2 for the second training step of cs, which starts from the first's weights.
+        step: 2 for the second training step of cs, which starts from the weights of the first.
 
     Raises:
         ConfigError: for an unknown name, or a ratio or a step that does not fit the task.
     """
     if step not in ((1, 2) if task == "cs" else (1,)):
         raise ConfigError(
-            f"step {step} of the {task} recipe", "Only compressive sensing (cs) has steps: 1 and 2."
+            f"the {task} recipe has no step {step}.",
+            "Only compressive sensing (cs) has two steps, 1 and 2.",
         )
     network = preset(task, variant, ratio=ratio)
     if task == "cs":
         return _sensing(network, step)
-    # rate, epochs, epochs from the cosine's start to its minimum, patch
-    rate, epochs, period, patch = {
-        "derain": (2e-4, 250, 247, 256),
-        "deblur": (1e-4, 3000, 2997, 256),
-        "denoise": (1e-4, 80, 117, 128),
-    }[task]
+    rate, epochs, period, patch = _RELEASED[task]
     epoch = _steps_per_epoch(task)
-    validation = {
-        "derain": ValidationSettings(interval=5 * epoch, crop=128, test_set="Rain100L"),
-        "deblur": ValidationSettings(interval=10 * epoch, crop=256, test_set="GoPro"),
-        "denoise": ValidationSettings(interval=epoch // 3 - 1, crop=256, test_set="SIDD"),
-    }[task]
     training = TrainingSettings(
         iterations=epochs * epoch,
         batch=16,
@@ -178,7 +169,7 @@ def released(
         loss="charbonnier-clamped" if task == "denoise" else "charbonnier-edge",
         weight_decay=1e-8 if task == "denoise" else 0.0,
         mixup_after=5 * epoch if task == "denoise" else None,
-        validation=validation,
+        validation=_released_validation(task),
     )
     recipe = Recipe("released", network, training, SAMPLES[task])
     if task == "denoise":
@@ -187,16 +178,34 @@ def released(
     return recipe
 
 
+_RELEASED = {
+    "derain": (2e-4, 250, 247, 256),
+    "deblur": (1e-4, 3000, 2997, 256),
+    "denoise": (1e-4, 80, 117, 128),
+}
+"""Learning rate, epochs, epochs from the start of the cosine to its minimum, and patch side."""
+
+
+def _released_validation(task: str) -> ValidationSettings:
+    epoch = _steps_per_epoch(task)
+    return {
+        "derain": ValidationSettings(interval=5 * epoch, crop=128, test_set="Rain100L"),
+        "deblur": ValidationSettings(interval=10 * epoch, crop=256, test_set="GoPro"),
+        "denoise": ValidationSettings(interval=epoch // 3 - 1, crop=256, test_set="SIDD"),
+    }[task]
+
+
 def _steps_per_epoch(task: str) -> int:
     return -(-SAMPLES[task] // 16)
 
 
 def _sensing(network: DGUNetConfig, step: int) -> Recipe:
-    """Blocks of 32 from scratch; then crops of several blocks, to remove block artefacts.
+    """Return the recipe of one training step of compressive sensing.
 
-    As shipped the second step cannot run because its crop and its block are swapped; 64 is the crop
-    that its options name. In the first step a crop is one block, so ``proximal_domain`` affects the
-    validation only.
+    The first step trains on single blocks of 32 x 32, from scratch. The second trains on crops of
+    several blocks, to remove block artefacts. As shipped, the second step cannot run, because its
+    crop and its block are swapped; 64 is the crop that its options name. In the first step a crop
+    is one block, so ``proximal_domain`` affects only the validation.
     """
     samples, batch = 1_200 * CROPS, 32
     epoch = samples // batch

@@ -1,1 +1,1 @@
-"""Files, folders, locks, processes and untrusted text: the base of all other packages."""
+"""Base of all other packages: files, folders, locks, processes and untrusted text."""

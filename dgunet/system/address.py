@@ -1,4 +1,4 @@
-"""Addresses of servers and files that may contain secrets, and redaction of texts.
+"""Addresses of servers and files that may contain secrets, and redaction of text.
 
 An `Address` is shown without user, password, query and fragment. `redact` does the same for every
 address in a text. It also removes other text that looks like a secret (``password=...``), and the
@@ -59,11 +59,11 @@ class Address:
     _whole: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        # A password that equals the name of the database or host is not removed from other text.
+        # A password that equals the name of the database or host stays in other text.
         _known.update(_secrets_in(self._whole) - set(re.split(r"[^\w\-]+", str(self))))
 
     def reveal(self) -> str:
-        """The address with its secrets, for the client that connects."""
+        """Return the address with its secrets, for the client that connects."""
         return self._whole
 
     @property
@@ -74,7 +74,7 @@ class Address:
 
     @property
     def has_secret(self) -> bool:
-        """Whether it contains a password, a token as user, or a query named like a secret."""
+        """Whether it contains a password, a token as user, or a query key named like a secret."""
         _, mark, rest = self._whole.partition("://")
         user, at, _ = _split(rest)[0].rpartition("@")
         query = parse_qsl(self._whole.partition("?")[2])
@@ -103,8 +103,8 @@ class Address:
 def redact(text: str) -> str:
     """Remove secrets from ``text``, and user, password, query and fragment from its addresses.
 
-    Of a malformed address (a password with an unescaped ``/`` or ``@``) too much is removed rather
-    than too little.
+    From a malformed address (a password with an unescaped ``/`` or ``@``), too much is removed
+    rather than too little.
 
     >>> redact("no answer from https://me:secret@host:5000/x?token=1")
     'no answer from https://host:5000/x'
@@ -148,7 +148,7 @@ def _without_secrets(scheme: str, rest: str) -> str:
 
 
 def _split(rest: str) -> tuple[str, str, str]:
-    """Split at the end of the authority: authority, the character that ends it, the rest."""
+    """Split into the authority, the character that ends it, and the rest."""
     end = re.search(r"[/?#]", rest)
     if end is None:
         return rest, "", ""
@@ -156,7 +156,7 @@ def _split(rest: str) -> tuple[str, str, str]:
 
 
 def _secrets_in(whole: str) -> set[str]:
-    """Return password and secret query values, in every encoding a message may contain."""
+    """Return the password and secret query values, in every encoding a message may contain."""
     _, mark, rest = whole.partition("://")
     authority, _, _ = _split(rest if mark else whole)
     login = (authority if "@" in authority else rest or whole).rpartition("@")[0]

@@ -17,13 +17,13 @@ _POLL_SECONDS = 0.2
 
 
 def within(limit: float | Callable[[], float], work: Callable[[], T]) -> T:
-    """Run ``work`` in a thread of its own and return its result.
+    """Run ``work`` in its own thread and return its result.
 
     A thread that exceeds the limit cannot be stopped; it continues as a daemon thread, which does
     not delay the end of the process.
 
     Args:
-        limit: seconds, or a function that returns them; its value may decrease meanwhile.
+        limit: seconds, or a function that returns them; its value may decrease during the work.
         work: a function without arguments.
 
     Raises:

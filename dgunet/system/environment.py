@@ -1,13 +1,13 @@
 """The environment variables of dgunet: the only module that reads or changes them.
 
-Each variable is declared once, with its meaning, default and source; `VARIABLES` lists them, and
-``docs/environment.md`` is generated from that list. Every other module gets values as arguments.
+Each variable is declared once, with its meaning, default and source. `VARIABLES` lists them, and
+``docs/environment.md`` is generated from that list. All other modules receive values as arguments.
 
 The environment is read where a process or a run begins: in a command, at the start of a step or a
-component, in a module that is run with ``python -m``, and in ``start_run`` for what describes the
-run. Process-wide settings that concern no single call are read through this module where they are
-used: the folder of the project, the MLflow store, the limits of archives and images, the folder of
-verified notes, the time limits of MLflow's client, and the secrets that messages must not contain.
+component, in a module that is run with ``python -m``, and in ``start_run`` for the description of
+the run. Process-wide settings are read through this module where they are used: the folder of the
+project, the MLflow store, the limits of archives and images, the folder of the notes on verified
+stores, the time limits of MLflow's client, and the secrets that messages must not contain.
 
 The module is long because it is the table of all variables.
 """
@@ -39,10 +39,10 @@ class EnvironmentVariable(Generic[Value]):
     """One environment variable.
 
     Attributes:
-        name: of the variable.
+        name: name of the variable.
         meaning: one sentence for the documentation.
-        convert: makes the value from the text.
-        default: the text that holds if the variable is unset or empty.
+        convert: converts the text to the value.
+        default: the text to use if the variable is unset or empty.
         set_by: who sets it.
         secret: its value must not be shown; `dgunet.system.address.redact` removes it.
     """
@@ -55,15 +55,15 @@ class EnvironmentVariable(Generic[Value]):
     secret: bool = False
 
     def get(self) -> Value:
-        """The value; that of the default if the variable is unset or empty."""
+        """Return the value; that of the default if the variable is unset or empty."""
         return self.convert(os.environ.get(self.name) or self.default)
 
     def is_set(self) -> bool:
-        """Whether the variable exists, be it empty."""
+        """Return whether the variable exists; it may be empty."""
         return self.name in os.environ
 
     def is_given(self) -> bool:
-        """Whether the variable exists and is not blank."""
+        """Return whether the variable exists and is not blank."""
         return bool(os.environ.get(self.name, "").strip())
 
     def set(self, text: str) -> None:
@@ -71,7 +71,7 @@ class EnvironmentVariable(Generic[Value]):
         os.environ[self.name] = text
 
     def take(self) -> Value:
-        """The value; the variable is removed, so that no later call and no child sees it."""
+        """Return the value and remove the variable, so that no later call or child sees it."""
         value = self.get()
         os.environ.pop(self.name, None)
         return value
@@ -90,13 +90,13 @@ def _mlflow_switch(text: str) -> bool:
 
 
 def _count(otherwise: int) -> Callable[[str], int]:
-    """A converter to a whole number; ``otherwise`` for any other text."""
+    """Return a converter to a whole number, or to ``otherwise`` for any other text."""
     return lambda text: int(text) if text.isdecimal() else otherwise
 
 
 HOME = EnvironmentVariable(
     "DGUNET_HOME",
-    "Folder of the project. Without it, the nearest folder upward from the working directory"
+    "Folder of the project. Default: the nearest folder, from the working directory upward,"
     " that contains `params.yaml`.",
     _path,
     set_by=f"{USER}; {CLUSTER}",
@@ -110,13 +110,12 @@ TRACKING = EnvironmentVariable(
 )
 CAMPAIGN = EnvironmentVariable(
     "DGUNET_CAMPAIGN",
-    "Name that all runs of one reproduction share, as the tag `campaign`. Default:"
-    " `PROFILE-local`.",
+    "Name shared by all runs of one reproduction, as the tag `campaign`. Default: `PROFILE-local`.",
     str,
     set_by=f"{USER}; {CLUSTER}",
 )
 DEBUG = EnvironmentVariable(
-    "DGUNET_DEBUG", "Show the traceback of a failure, as the option `--debug` does.", _switch
+    "DGUNET_DEBUG", "Show the traceback of a failure, like the option `--debug`.", _switch
 )
 CACHE = EnvironmentVariable(
     "DGUNET_CACHE",
@@ -125,19 +124,19 @@ CACHE = EnvironmentVariable(
 )
 USER_CACHE = EnvironmentVariable(
     "XDG_CACHE_HOME",
-    "The user's cache folder; used without `DGUNET_CACHE`. Default: `~/.cache`.",
+    "The user's cache folder; used if `DGUNET_CACHE` is unset. Default: `~/.cache`.",
     str,
 )
 CHECKPOINTS = EnvironmentVariable(
     "DGUNET_CHECKPOINTS",
-    "Bucket for the checkpoint mirror, `s3://BUCKET/PREFIX`. Without it checkpoints stay on the"
-    " local disk.",
+    "Bucket for the checkpoint mirror, `s3://BUCKET/PREFIX`. Without it, checkpoints are only on"
+    " the local disk.",
     str,
     set_by=f"{USER}; {CLUSTER}",
 )
 GIT_COMMIT = EnvironmentVariable(
     "DGUNET_GIT_COMMIT",
-    "Commit of the code where there is no git repository. Default: what git reports.",
+    "Commit of the code, for use without a git repository. Default: the commit that git reports.",
     str,
     set_by=f"{USER}; {IMAGE}",
 )
@@ -156,31 +155,33 @@ IMAGE_DIGEST = EnvironmentVariable(
 )
 PARENT = EnvironmentVariable(
     "DGUNET_PARENT",
-    "Number of the process whose end also ends the one that reads this.",
+    "Id of a process; the process that reads this variable ends when that one ends.",
     str,
     set_by="dgunet, for the torchrun process that it starts",
 )
 MAX_ENTRIES = EnvironmentVariable(
-    "DGUNET_MAX_ENTRIES", "Most files and folders in an archive.", str.strip, "200000"
+    "DGUNET_MAX_ENTRIES", "Largest number of files and folders in an archive.", str.strip, "200000"
 )
 MAX_FOLDERS = EnvironmentVariable(
     "DGUNET_MAX_FOLDERS",
-    "Most folders in an archive, and most folders that are searched for a dataset.",
+    "Largest number of folders in an archive, and of folders searched for a dataset.",
     str.strip,
     "10000",
 )
 MAX_UNPACKED_GB = EnvironmentVariable(
     "DGUNET_MAX_UNPACKED_GB",
-    "Largest unpacked size of an archive, in gigabytes. If it is not set, the size is also limited"
-    " to 100 times the archive's own, but at least 1 GB.",
+    "Largest unpacked size of an archive, in gigabytes. If it is unset, the unpacked size is also"
+    " limited to 100 times the size of the archive or 1 GB, whichever is larger.",
     str.strip,
     "200",
 )
 MAX_PIXELS = EnvironmentVariable(
-    "DGUNET_MAX_PIXELS", "Most pixels of one image.", str.strip, "178956970"
+    "DGUNET_MAX_PIXELS", "Largest number of pixels of one image.", str.strip, "178956970"
 )
 KFP_ENDPOINT = EnvironmentVariable(
-    "KF_PIPELINES_ENDPOINT", "Address of the Kubeflow Pipelines API; `--host` comes first.", str
+    "KF_PIPELINES_ENDPOINT",
+    "Address of the Kubeflow Pipelines API; `--host` takes precedence.",
+    str,
 )
 KFP_UI_ENDPOINT = EnvironmentVariable(
     "KF_PIPELINES_UI_ENDPOINT",
@@ -208,7 +209,7 @@ KFP_RUN_ID = EnvironmentVariable(
 )
 KFP_POD_NAME = EnvironmentVariable(
     "KFP_POD_NAME",
-    "Name of the step's pod, which owns the TrainJob it starts. Default: the host name.",
+    "Name of the step's pod, which owns the TrainJob that the step starts. Default: the host name.",
     str,
     set_by=KUBEFLOW,
 )
@@ -242,13 +243,13 @@ MLFLOW_TIMEOUT = EnvironmentVariable(
 )
 MLFLOW_RETRIES = EnvironmentVariable(
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
-    "How often MLflow's client repeats a failed request.",
+    "Number of times that MLflow's client repeats a failed request.",
     _count(0),
     "0",
 )
 SYSTEM_METRICS = EnvironmentVariable(
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING",
-    "`false` or `0`: do not record the load of the machine.",
+    "`false` or `0` disables recording of the machine's load.",
     _mlflow_switch,
     "true",
 )
@@ -259,7 +260,7 @@ SYSTEM_METRICS_INTERVAL = EnvironmentVariable(
     "10",
 )
 DVC_STAGE = EnvironmentVariable(
-    "DVC_STAGE", "Name of the DVC stage that runs, as the tag `dvc.stage`.", str, set_by=DVC
+    "DVC_STAGE", "Name of the running DVC stage, as the tag `dvc.stage`.", str, set_by=DVC
 )
 DVC_EXPERIMENT = EnvironmentVariable(
     "DVC_EXP_NAME", "Name of the DVC experiment, as the tag `dvc.exp_name`.", str, set_by=DVC
@@ -272,16 +273,20 @@ DVC_BASELINE = EnvironmentVariable(
 )
 RANK = EnvironmentVariable(
     "RANK",
-    "Number of this process in a distributed training; only process 0 reports.",
+    "Rank of this process in a distributed training; only process 0 reports.",
     str,
     "0",
     TORCHRUN,
 )
 LOCAL_RANK = EnvironmentVariable(
-    "LOCAL_RANK", "Number of this process on its machine; it uses that GPU.", str, "0", TORCHRUN
+    "LOCAL_RANK",
+    "Rank of this process on its machine, and number of the GPU that it uses.",
+    str,
+    "0",
+    TORCHRUN,
 )
 WORLD_SIZE = EnvironmentVariable(
-    "WORLD_SIZE", "Number of processes of a distributed training.", str, "1", TORCHRUN
+    "WORLD_SIZE", "Number of processes in a distributed training.", str, "1", TORCHRUN
 )
 TORCHELASTIC_RUN_ID = EnvironmentVariable(
     "TORCHELASTIC_RUN_ID",
@@ -291,13 +296,13 @@ TORCHELASTIC_RUN_ID = EnvironmentVariable(
 )
 TEMPORARY = EnvironmentVariable(
     "TMPDIR",
-    "Folder for temporary files; a local pipeline run checks that it has space.",
+    "Folder for temporary files; a local pipeline run checks that it has enough space.",
     str,
     "/tmp",
 )
 REMOVED_FROM_MESSAGES = tuple(
     EnvironmentVariable(
-        name, f"Secret of {owner}, which reads it; dgunet hides it.", str, secret=True
+        name, f"Secret of {owner}; dgunet only removes it from messages.", str, secret=True
     )
     for name, owner in (
         ("AWS_SECRET_ACCESS_KEY", "the S3 client"),
@@ -320,28 +325,28 @@ VARIABLES: tuple[EnvironmentVariable[Any], ...] = (
 
 
 def secret_values() -> set[str]:
-    """The values of all variables that are secrets, without empty ones."""
+    """Return the non-empty values of all secret variables."""
     return {value for variable in VARIABLES if variable.secret and (value := variable.get())}
 
 
 def torchrun_variables() -> dict[str, str]:
-    """What ``torchrun`` says of this process, by name; the defaults without it."""
+    """Return the variables that ``torchrun`` sets for this process; without it, the defaults."""
     return {variable.name: variable.get() for variable in (RANK, WORLD_SIZE, LOCAL_RANK)}
 
 
 def for_child(changes: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a child process: that of this one with ``changes``."""
+    """Return the environment for a child process: that of this process with ``changes``."""
     return os.environ | changes
 
 
 def value_in_pod(name: str) -> str:
-    """The value of a variable that the specification of this step's pod names; "" if unset."""
+    """Return the value of a variable named in the specification of this step's pod; "" if unset."""
     return os.environ.get(name, "")
 
 
 @contextmanager
 def with_defaults(values: Mapping[str, str]) -> Iterator[frozenset[str]]:
-    """Within the block, set those of ``values`` that are not set; gives their names."""
+    """Within the block, set those of ``values`` that are unset; yield their names."""
     added = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(added)
     try:
@@ -353,7 +358,7 @@ def with_defaults(values: Mapping[str, str]) -> Iterator[frozenset[str]]:
 
 @contextmanager
 def with_value(name: str, value: str) -> Iterator[None]:
-    """Within the block, the variable ``name`` has ``value``; afterwards its former one."""
+    """Within the block, set the variable ``name`` to ``value``; restore it afterwards."""
     former = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -366,7 +371,7 @@ def with_value(name: str, value: str) -> Iterator[None]:
 
 
 def environment_markdown() -> str:
-    """The page ``docs/environment.md``: a table of all variables."""
+    """Return the page ``docs/environment.md``, a table of all variables."""
     lines = [
         "# Environment variables",
         "",

@@ -12,10 +12,10 @@ class DgunetError(Exception):
     """An error that the user can fix.
 
     The command line prints it as one line without a traceback and exits with a non-zero status.
-    User, password and query of addresses are removed from it.
+    User, password and query of addresses are removed from both texts.
 
     Args:
-        message: what is wrong, with the file or key and the value.
+        message: what is wrong, including the file or key and the value.
         hint: how to fix it, as one sentence.
     """
 
@@ -30,7 +30,7 @@ class ConfigError(DgunetError):
 
 
 class DataError(DgunetError):
-    """A dataset is missing, incomplete, damaged, or not the one that its name says."""
+    """A dataset is missing, incomplete, damaged, or does not match its name."""
 
 
 class CheckpointError(DgunetError):
@@ -44,14 +44,14 @@ class EvaluationError(DgunetError):
 _EXHAUSTED = re.compile(
     r"can't allocate memory|cannot allocate memory|not enough memory|out of memory"
     r"|insufficient memory|bad_alloc|bad allocation|could not create a (primitive|memory)"
-    # The interpreter's message when an extension loses the error of an allocation.
+    # Python's message when an extension fails to report an allocation error.
     r"|returned NULL without setting an exception",
     re.IGNORECASE,
 )
 
 
 def exhausts_memory(error: BaseException) -> bool:
-    """Whether ``error`` reports that there is no memory left.
+    """Return whether ``error`` reports that no memory is left.
 
     Python and NumPy raise a ``MemoryError``; torch and OpenCV raise general errors, which are
     recognised by their messages.

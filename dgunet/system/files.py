@@ -1,11 +1,11 @@
-"""Atomic writing of files and folders, digests, and clear errors.
+"""Atomic writing of files and folders, digests, and explanations of system errors.
 
 When `atomic_path`, `atomic_folder` and the ``write_`` functions return, the new content is on the
 disk under its final name. A kill or a power failure before that leaves either the complete old or
 the complete new content under that name. Content is flushed to the disk before it is renamed, and
 the folder afterwards. A folder replaces another one in one step where the system can exchange two
-names (Linux); elsewhere the old folder is moved aside first, and `dgunet.system.leftovers` moves it
-back after a kill.
+names (Linux). Elsewhere, the old folder is moved aside first, and `dgunet.system.leftovers` moves
+it back after a kill.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def refused(error: BaseException) -> bool:
-    """Whether the operating system refused to write: no space, no permission, or read-only."""
+    """Return whether the system refused to write: no space, no permission, or read-only."""
     return isinstance(error, OSError) and error.errno in _REFUSALS
 
 
 def explain(error: OSError) -> tuple[str, str] | None:
-    """Return meaning and hint of an error of the operating system; None for other errors."""
+    """Return the meaning and a hint for an error of the operating system; None if unknown."""
     return _EXPLANATIONS.get(error.errno or 0)
 
 
@@ -83,7 +83,7 @@ def check_folder(path: Path, option: str = "--out") -> None:
         if ancestor.is_dir():
             return
         if ancestor.exists() or ancestor.is_symlink():
-            raise DgunetError(f"{option} {path}: {ancestor} is not a folder.", "Name a folder.")
+            raise DgunetError(f"{option} {path}: {ancestor} is not a folder.", "Choose a folder.")
 
 
 def check_file(path: Path, option: str = "--out") -> None:
@@ -97,7 +97,7 @@ def check_file(path: Path, option: str = "--out") -> None:
         DgunetError: if the path is a folder, or one of its parents is a file.
     """
     if path.is_dir():
-        raise DgunetError(f"{option} {path} is a folder.", "Name a file.")
+        raise DgunetError(f"{option} {path} is a folder.", "Choose a file.")
     check_folder(path.parent, option)
 
 
@@ -137,10 +137,10 @@ def make_folder(path: Path) -> None:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
-            if path.exists():  # it is a file
+            if path.exists():  # a file
                 raise
         else:
-            break  # otherwise another process removed it meanwhile
+            break  # in the other case, another process removed it in the meantime
     for made in missing:
         sync(made.parent)
 
@@ -155,9 +155,9 @@ def rename(source: Path, target: Path) -> None:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``, and rename it to ``path`` when the block succeeds.
+    """Yield a temporary path next to ``path``, and rename it to ``path`` when the block succeeds.
 
-    An interruption at any moment leaves either the complete old or the complete new file. The
+    An interruption at any time leaves either the complete old or the complete new file. The
     temporary name keeps the suffix, from which image libraries derive the format.
 
     Raises:
@@ -181,7 +181,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def _not_private(path: Path) -> None:
     """Give a file that only its owner can read the default permissions of new files.
 
-    safetensors creates such files, and the containers of other users could not read the weights.
+    safetensors creates such files, whose weights other users' containers could not read.
     """
     if path.stat().st_mode & 0o077:
         return
@@ -196,7 +196,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder, which replaces ``path`` when the block succeeds.
 
     On Linux the replacement is one step, so that either the old or the new folder exists at any
-    moment.
+    time.
 
     Raises:
         DgunetError: if the folder cannot be written; see `writing`.
@@ -217,9 +217,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def partial_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``path`` for building it, and remove that folder afterwards.
+    """Yield an empty folder next to ``path`` in which to build it; remove that folder afterwards.
 
-    Leftovers of dead processes beside ``path`` are removed first.
+    Leftovers of dead processes next to ``path`` are removed first.
     """
     with writing(path):
         make_folder(path.parent)

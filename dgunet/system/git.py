@@ -1,4 +1,4 @@
-"""Questions to git about the repository of a folder."""
+"""Calls of git for the repository of a folder."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def run_git(
 
 
 def git_output(folder: Path, *arguments: str, seconds: float = 10) -> str | None:
-    """What git prints in ``folder``, stripped; None if the command fails."""
+    """Return the output of git in ``folder``, stripped; None if the command fails."""
     done = run_git(folder, *arguments, seconds=seconds)
     return done.stdout.strip() if done is not None and done.returncode == 0 else None

@@ -8,23 +8,23 @@ _SYSTEM_FILES = frozenset({"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini"
 
 
 def is_hidden(path: Path, folder: Path) -> bool:
-    """Whether ``path``, or a folder between it and ``folder``, is hidden or a system file.
+    """Return whether ``path``, or a folder between it and ``folder``, is hidden or a system file.
 
-    Notebooks keep copies in ``.ipynb_checkpoints``; macOS writes ``._1.png`` and ``.DS_Store``.
+    Notebooks store copies in ``.ipynb_checkpoints``; macOS writes ``._1.png`` and ``.DS_Store``.
     """
     return has_hidden_part(path.relative_to(folder).as_posix())
 
 
 def has_hidden_part(path: str) -> bool:
-    """As `is_hidden`, for a relative path."""
+    """Return whether a part of a relative path is hidden or a system file."""
     return any(is_hidden_name(part) for part in PurePosixPath(path).parts)
 
 
 def is_hidden_name(name: str) -> bool:
-    """Whether a file or folder called ``name`` is hidden or left behind by a program."""
+    """Return whether a file or folder called ``name`` is hidden or a system file."""
     return name.startswith(".") or name in _SYSTEM_FILES
 
 
 def left_out(folder: Path, count: int, hidden: int) -> str:
-    """Return a line on the files of ``folder`` that were ignored: how many, and how many hidden."""
+    """Return a line with the number of ignored files in ``folder`` and how many are hidden."""
     return f"{folder}: {count} files ignored ({hidden} hidden, {count - hidden} not images)"

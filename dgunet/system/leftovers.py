@@ -26,7 +26,7 @@ import psutil  # type: ignore[import-untyped]
 from dgunet.system.safe_paths import NAME_BYTES
 
 FOREIGN_SECONDS = 24 * 3600.0
-"""Partial files of other machines or containers count as left behind after this time unchanged."""
+"""Time without changes after which partial files of other machines count as left behind."""
 
 _OWNED = re.compile(
     r"\..*\.(?P<space>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}"
@@ -38,7 +38,7 @@ _UNOWNED = re.compile(
     r"|mlflow\.db\.[0-9a-f]{8}\.partial",
     re.DOTALL,
 )
-"""Names of versions before 0.2, which do not identify the process."""
+"""Names that versions before 0.2 used, which do not identify the process."""
 
 
 def partial_name(name: str, kind: str = "partial", suffix: str = "") -> str:
@@ -62,7 +62,7 @@ class Leftover:
 
     Attributes:
         path: the file or folder.
-        dead: whether its process is certainly gone, or nothing changed for `FOREIGN_SECONDS`.
+        dead: whether its process has ended, or nothing has changed for `FOREIGN_SECONDS`.
         bytes: its size.
         changed: time of the last change in seconds since 1970.
     """
@@ -98,7 +98,7 @@ def leftovers_below(top: Path, *, skip: frozenset[str] = frozenset()) -> Iterato
 def remove_dead(folder: Path) -> list[Path]:
     """Remove the leftovers of dead processes of this machine from ``folder``.
 
-    An old folder that was moved aside and not yet replaced is moved back instead.
+    An old folder that was moved aside but not replaced is moved back instead.
 
     Returns:
         The removed files and folders.
@@ -128,7 +128,7 @@ def remove(path: Path) -> None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock of the file at ``path``, as `filelock` takes it.
+    """Return whether a process holds the lock that `filelock` takes on the file at ``path``.
 
     A missing file is not locked; a file that cannot be opened counts as locked.
     """
@@ -198,13 +198,13 @@ def _started(pid: int) -> int:
 
 @cache
 def _owner(pid: int) -> str:
-    """Return the identification of this process in names; cached per process ID, so per fork."""
+    """Return the part of names that identifies this process; cached by ID because of forks."""
     return f"{_space()}-{pid}-{_started(pid)}"
 
 
 @cache
 def _space() -> str:
-    """Identify machine, boot and PID namespace, within which a PID denotes one process."""
+    """Identify the machine, boot and PID namespace, in which a PID denotes one process."""
     facts = [socket.gethostname()]
     with suppress(OSError):
         facts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))

@@ -1,8 +1,8 @@
 """Append-only logs of JSON lines with checksums, flushed to the disk line by line.
 
-A line is a JSON object whose last key ``sum`` holds the first 16 digits of the SHA-256 of the line
-without it. A line that a kill truncated, or that was changed afterwards, is reported by its number;
-the other lines remain readable.
+A line is a JSON object whose last key ``sum`` contains the first 16 hexadecimal digits of the
+SHA-256 of the line without it. A line that was truncated by a kill or changed later is reported by
+its number; the other lines remain readable.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _SUM = re.compile(rb'(.*), "sum": "([0-9a-f]{16})"\}', re.DOTALL)
 
 
 def format_line(entry: Mapping[str, Any]) -> bytes:
-    """Return ``entry`` as a line with its checksum and line ending.
+    """Return ``entry`` as a line with checksum and line ending.
 
     Raises:
-        ValueError: for an empty entry, or one that has a key ``sum``.
+        ValueError: for an empty entry, or one with a key ``sum``.
     """
     if not entry or "sum" in entry:
-        raise ValueError("an entry needs at least one key, and none called sum")
+        raise ValueError("an entry needs at least one key and must not have the key sum")
     body = json.dumps(entry, ensure_ascii=True).encode()
     return body[:-1] + f', "sum": "{_digest(body)}"}}\n'.encode()
 
@@ -46,7 +46,7 @@ def parse_line(line: bytes, *, unchecked: bool = False) -> dict[str, Any]:
 
     Args:
         line: a line of `format_line`, without its line ending.
-        unchecked: also accept a line without checksum, as versions before 0.2 wrote them.
+        unchecked: also accept a line without a checksum, as written by versions before 0.2.
 
     Raises:
         ValueError: if the line is not a JSON object, or its checksum is missing or wrong.
@@ -74,7 +74,7 @@ class Lines:
 
     Attributes:
         entries: the entries of all intact lines, in order.
-        damaged: number (from 1) and reason of each damaged line.
+        damaged: number (from 1) of each damaged line, and the reason.
         torn: whether the last line has no line ending: it is being written, or a kill truncated it.
     """
 
@@ -109,7 +109,7 @@ def read_lines(path: Path, *, unchecked: bool = False) -> Lines:
 
 
 def append_line(handle: IO[bytes], entry: Mapping[str, Any]) -> None:
-    """Append ``entry`` to a log of `open_log`; it is on the disk when this returns.
+    """Append ``entry`` to a log of `open_log`; it is on disk when this returns.
 
     Raises:
         ValueError: as `format_line`.
@@ -122,8 +122,8 @@ def append_line(handle: IO[bytes], entry: Mapping[str, Any]) -> None:
 def open_log(path: Path) -> IO[bytes]:
     """Open the log at ``path`` for `append_line`; create it and its folder if necessary.
 
-    A truncated last line gets a line ending, so that only this line is damaged. The name of a new
-    log is on the disk when this returns.
+    A truncated last line is given a line ending, so that only this line is damaged. The name of a
+    new log is on disk when this returns.
 
     Raises:
         DgunetError: if the log cannot be written.

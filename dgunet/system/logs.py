@@ -1,7 +1,7 @@
-"""Messages of the library on the standard error stream.
+"""Output of log messages on the standard error stream.
 
-Modules log to ``logging.getLogger(__name__)``; a process that wants to show these messages calls
-`log_to_stderr` where it starts. Only entry points print.
+Modules log to ``logging.getLogger(__name__)``. An entry point that shows these messages calls
+`log_to_stderr` when it starts. Only entry points print.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PACKAGE = "dgunet"
 
 
 class _StderrHandler(logging.Handler):
-    """Writes each message as one line to the `sys.stderr` of the moment."""
+    """Writes each message as one line to the current `sys.stderr`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write ``dgunet: MESSAGE``; a closed stream is ignored."""

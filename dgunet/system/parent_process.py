@@ -1,7 +1,7 @@
 """End of worker processes whose parent was killed.
 
-SIGKILL ends one process only. Without this, the workers of a killed launcher would continue, write
-results and report to MLflow that they finished, while the same command runs a second time.
+SIGKILL ends only one process. Without this module, the workers of a killed launcher would continue,
+write results and report them to MLflow as finished, while the same command runs a second time.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from dgunet.system import environment
 POLL_SECONDS = 0.25
 
 STATUS = 137
-"""Exit status of a worker whose parent is gone, the same as after SIGKILL."""
+"""Exit status of a worker whose parent has ended, the same as after SIGKILL."""
 
 _watched: set[int] = set()
 
 
 def end_with_parent(parent: int | None = None) -> None:
-    """End this process immediately when its parent is gone.
+    """End this process immediately when its parent has ended.
 
-    Nothing is flushed or delivered: the files are as after a kill, and the next run resumes from
+    Nothing is flushed or delivered. The files are as after a kill, and the next run resumes from
     them. A thread checks the parent's process ID every `POLL_SECONDS`.
 
     Args:
         parent: process ID of the parent; by default the current parent. Every launcher runs Python,
-            so a current parent with ID 1 that does not run Python means that the launcher is gone.
+            so if the current parent has ID 1 and does not run Python, the launcher has ended.
     """
     if parent is None:
         parent = os.getppid()
@@ -48,7 +48,7 @@ def end_with_parent(parent: int | None = None) -> None:
 
 
 def end_with_named_parent() -> None:
-    """Call `end_with_parent` for the process of ``DGUNET_PARENT``; children do not inherit it."""
+    """Call `end_with_parent` for the process named by ``DGUNET_PARENT``, and unset the variable."""
     named = environment.PARENT.take()
     if named.isdecimal():
         end_with_parent(int(named))
@@ -61,7 +61,7 @@ def _watch(parent: int) -> None:
 
 
 def _is_python(number: int) -> bool:
-    """Whether the process runs Python; True if that cannot be determined."""
+    """Return whether the process runs Python; True if that cannot be determined."""
     try:
         return "python" in Path(psutil.Process(number).exe()).name.lower()
     except (psutil.Error, OSError):

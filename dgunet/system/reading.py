@@ -1,8 +1,8 @@
 """Reading of untrusted text, JSON and YAML with limits on size, nesting and expansion.
 
-All files that users or other programs may have written are read with these functions, so that a
-pipe, a file of gigabytes, bytes that are not UTF-8 or a document that expands without limit gives a
-one-line error that names the file.
+All files that users or other programs may have written are read with these functions. A pipe, a
+file of gigabytes, bytes that are not UTF-8 or a document that expands without limit therefore
+causes a one-line error that names the file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import yaml
 from dgunet.system.errors import DataError, DgunetError
 
 TEXT_BYTES = 64 << 20
-"""Largest size of a text; per-image results of 10,000 images have two megabytes."""
+"""Largest size of a text file; the per-image results of 10,000 images take two megabytes."""
 
 DEPTH = 64
 """Largest nesting depth of lists and mappings."""
@@ -61,17 +61,17 @@ def read_bytes(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) -
 
     Raises:
         FileNotFoundError: if there is no such file.
-        DgunetError: of ``kind``, as `open_regular`, or if the file is too large.
+        DgunetError: of ``kind``, as for `open_regular`, or if the file is too large.
     """
     with open_regular(path, kind=kind) as file:
         try:
-            # read(limit) would allocate the whole limit, whatever the size of the file.
+            # read(limit) would allocate the whole limit, regardless of the size of the file.
             size = os.fstat(file.fileno()).st_size
             content = file.read(min(limit, max(size, 1 << 16)) + 1)
         except OSError as error:
             raise kind(f"{path} cannot be read ({_reason(error)}).") from error
     if len(content) > limit:
-        raise kind(f"{path} is larger than {limit:,} bytes.", "Is it the right file?")
+        raise kind(f"{path} is larger than {limit:,} bytes.", "Check that it is the right file.")
     return content
 
 
@@ -80,7 +80,7 @@ def read_text(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) ->
 
     Raises:
         FileNotFoundError: if there is no such file.
-        DgunetError: of ``kind``, as `read_bytes` and `decode`.
+        DgunetError: of ``kind``, as for `read_bytes` and `decode`.
     """
     return decode(read_bytes(path, limit=limit, kind=kind), str(path), kind=kind)
 
@@ -115,7 +115,7 @@ def read_json(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError) ->
 
     Raises:
         FileNotFoundError: if there is no such file.
-        DgunetError: of ``kind``, as `read_text` and `parse_json`.
+        DgunetError: of ``kind``, as for `read_text` and `parse_json`.
     """
     return parse_json(read_text(path, limit=limit, kind=kind), str(path), kind=kind)
 
@@ -124,7 +124,7 @@ def parse_json(text: str, origin: str, *, kind: Kind = DataError) -> Any:
     """Parse JSON.
 
     Args:
-        text: the JSON.
+        text: the text to parse.
         origin: where it comes from, for errors.
         kind: class of the error to raise.
 
@@ -154,7 +154,7 @@ def read_mapping(path: Path, *, limit: int = TEXT_BYTES, kind: Kind = DataError)
 
     Raises:
         FileNotFoundError: if there is no such file.
-        DgunetError: of ``kind``, as `read_json`, or if the content is not an object.
+        DgunetError: of ``kind``, as for `read_json`, or if the content is not an object.
     """
     content = read_json(path, limit=limit, kind=kind)
     if not isinstance(content, dict):
@@ -189,7 +189,7 @@ def parse_yaml(text: str, origin: str, *, kind: Kind = DataError) -> Any:
     ``yes``, ``0123`` and ``12:34`` are strings, not a boolean or a number in another base.
 
     Args:
-        text: the YAML.
+        text: the text to parse.
         origin: where it comes from, for errors.
         kind: class of the error to raise.
 
@@ -217,11 +217,11 @@ _YAML_FAULTS = (
     yaml.YAMLError,
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
 )
-"""Errors of PyYAML; it raises all but the first for ``!!timestamp x``, ``!!int ""`` and similar."""
+"""Errors that PyYAML raises; all but the first occur for ``!!timestamp x``, ``!!int ""`` etc."""
 
 
 def _check_events(text: str, origin: str, kind: Kind) -> None:
-    # The parser does not recurse; everything after it does, so the depth is checked here.
+    # The parser does not recurse but everything after it does, so the depth is checked here.
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=_EVENTS)):
         depth += isinstance(event, yaml.CollectionStartEvent)
@@ -229,7 +229,7 @@ def _check_events(text: str, origin: str, kind: Kind) -> None:
         if depth > DEPTH or count > 2 * NODES:
             what = "is nested too deeply" if depth > DEPTH else "contains too many values"
             line = event.start_mark.line + 1 if event.start_mark else 0
-            raise kind(f"{origin}, line {line}: it {what}.", "Is it the right file?")
+            raise kind(f"{origin}, line {line}: it {what}.", "Check that it is the right file.")
 
 
 _EVENTS: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -240,7 +240,7 @@ def _check_node(top: yaml.Node, origin: str, kind: Kind) -> None:
     open_nodes: set[int] = set()
 
     def extent(node: yaml.Node) -> tuple[int, int]:
-        """Return the number of values in a node with all aliases expanded, and their depth."""
+        """Return the number of values in a node with all aliases expanded, and its depth."""
         if id(node) in known:
             return known[id(node)]
         line = node.start_mark.line + 1

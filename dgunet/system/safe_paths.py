@@ -1,7 +1,7 @@
 """Conversion of untrusted names to paths that stay in their folder.
 
-Lists in archives, manifests, IDs of records and file names in addresses are untrusted. `inside` is
-the only function that turns such a name into a path.
+File lists of archives, manifests, IDs of records and file names in addresses are untrusted.
+`inside` is the only function that converts such a name to a path.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.reading import shorten
 
 NAME_BYTES = 255
-"""Longest name of a file or folder on Linux's file systems."""
+"""Longest name of a file or folder on Linux file systems."""
 
 PATH_BYTES = 1024
-"""Largest size of a path relative to its folder."""
+"""Longest path relative to its folder."""
 
 
 def inside(
     root: Path, name: str, *, origin: str, kind: type[DgunetError] = DataError, links: bool = True
 ) -> Path:
-    """Return the path of ``name`` below ``root``; refuse every name that leads out of ``root``.
+    """Return the path of ``name`` below ``root``; refuse names that lead out of ``root``.
 
     Args:
         root: the folder.
@@ -64,7 +64,7 @@ def check_name(name: str, refuse: Callable[[str], Exception] = ValueError) -> No
 
     Args:
         name: relative path with forward slashes.
-        refuse: creates the exception to raise from the reason ("is absolute").
+        refuse: creates the exception to raise, from a reason such as "is absolute".
 
     Raises:
         Exception: the one that ``refuse`` creates.
@@ -94,7 +94,7 @@ def safe_file_name(name: str, *, origin: str, kind: type[DgunetError] = DataErro
     """Return ``name`` if it is a file name without folders and not hidden.
 
     Raises:
-        DgunetError: of ``kind``, for a name that `inside` refuses, with a slash, or starting with
+        DgunetError: of ``kind``, for a name that `inside` refuses, contains a slash or starts with
             a dot.
     """
 

@@ -1,7 +1,7 @@
-"""Training: settings and data in, a trained network out.
+"""Training of a network with given settings on a prepared dataset.
 
 `dgunet.training.job` trains a network of the paper on a prepared store; `dgunet.training.loop` is
-the optimisation loop that it uses.
+the optimisation loop that the job uses.
 """
 
 from dgunet.training.batches import Batches

@@ -1,4 +1,4 @@
-"""The interface of the training loop to its data."""
+"""Interface between the training loop and its data."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 class Batches(Protocol):
-    """The batches of a training; any part of any step is available, in any order."""
+    """The batches of a training run; any part of any step can be read in any order."""
 
     @property
     def batch(self) -> int:
-        """Samples per step, over all processes."""
+        """Number of samples per step, over all processes."""
 
     def part(self, step: int, positions: Sequence[int], /) -> tuple[Tensor, Tensor]:
-        """(input, target) of the samples at ``positions`` of batch ``step``.
+        """Return (input, target) of the samples at ``positions`` of batch ``step``.
 
         Each is (B, C, H, W) float32 in [0, 1].
         """

@@ -1,4 +1,4 @@
-"""A mirror of checkpoints in an S3 bucket, for a machine whose disk may be lost with it."""
+"""Checkpoint mirror in an S3 bucket, for machines whose local disk does not outlive them."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from dgunet.system.deadline import within
 from dgunet.system.errors import CheckpointError, ConfigError
 
 VARIABLE = "DGUNET_CHECKPOINTS"
-"""The environment variable with the mirror's address, which the steps read."""
+"""Environment variable that contains the mirror's address."""
 
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 20, 2
-"""Limits for a connection and for the next bytes of a response; attempts for each request."""
+"""Time limits for a connection and for the next bytes of a response; attempts per request."""
 
 LIST_SECONDS = 60.0
-"""Limit for listing the bucket; a download has as long, and a second more for each megabyte."""
+"""Time limit for listing the bucket; a download may take one second longer per megabyte."""
 
 logger = logging.getLogger(__name__)
 
 
 class MirrorError(Exception):
-    """The bucket cannot be reached or refuses a request; the text gives the reason."""
+    """The bucket cannot be reached or rejects a request; the message gives the reason."""
 
 
 class CheckpointMirror:
     """Copies of one training's checkpoints in a bucket.
 
-    Credentials are boto3's: ``AWS_ACCESS_KEY_ID`` and so on; ``AWS_ENDPOINT_URL`` names a server
-    other than AWS.
+    boto3 reads the credentials from ``AWS_ACCESS_KEY_ID`` and related variables;
+    ``AWS_ENDPOINT_URL`` selects a server other than AWS.
 
-    Requests run in the calling thread. Threads of boto3 would delay the end of the process. A
-    server that sends its response very slowly can block `put` and `clear` for long, so
-    `dgunet.training.checkpoint_uploads` calls them in the background; `names` and `get` have a time
+    Requests run in the calling thread, because boto3's own threads would delay the end of the
+    process. A server that responds very slowly can block `put` and `clear` for a long time, so
+    `dgunet.training.checkpoint_uploads` calls them in the background. `names` and `get` have a time
     limit.
 
     Args:
         address: ``s3://BUCKET/PREFIX``.
-        name: of the training; its objects are in a folder of this name below the prefix.
+        name: name of the training run; its objects are in a folder of this name below the prefix.
 
     Raises:
         ConfigError: if the address is not of that form.
@@ -54,7 +54,8 @@ class CheckpointMirror:
         if parts.scheme != "s3" or not parts.netloc or "@" in parts.netloc or parts.query:
             raise ConfigError(
                 f"{VARIABLE} is {str(Address(address))!r}.",
-                "Write it as s3://BUCKET/PREFIX, with credentials in AWS_ACCESS_KEY_ID and so on.",
+                "Use the form s3://BUCKET/PREFIX; credentials belong in AWS_ACCESS_KEY_ID and"
+                " AWS_SECRET_ACCESS_KEY.",
             )
         self.address = f"{address.rstrip('/')}/{name}"
         self._bucket = parts.netloc
@@ -63,10 +64,10 @@ class CheckpointMirror:
         self._bytes: dict[str, int] = {}
 
     def put(self, path: Path, keep: int) -> None:
-        """Upload a checkpoint, whole or not at all, and remove all but the last ``keep``.
+        """Upload a checkpoint, completely or not at all, and remove all but the last ``keep``.
 
         Raises:
-            MirrorError: if the bucket cannot be reached or refuses.
+            MirrorError: if the bucket cannot be reached or rejects the request.
         """
         with self._requests() as client:
             client.upload_file(
@@ -76,10 +77,10 @@ class CheckpointMirror:
             self._remove(old)
 
     def names(self) -> list[str]:
-        """File names of the checkpoints in the bucket, oldest first.
+        """Return the file names of the checkpoints in the bucket, oldest first.
 
         Raises:
-            MirrorError: if the bucket cannot be reached or refuses.
+            MirrorError: if the bucket cannot be reached or rejects the request.
         """
         with self._requests() as client:
             pages = client.get_paginator("list_objects_v2").paginate(
@@ -92,10 +93,10 @@ class CheckpointMirror:
         return sorted(self._bytes)
 
     def get(self, name: str, path: Path) -> None:
-        """Download a checkpoint to ``path``, whole or not at all.
+        """Download a checkpoint to ``path``, completely or not at all.
 
         Raises:
-            MirrorError: if the bucket cannot be reached or refuses.
+            MirrorError: if the bucket cannot be reached or rejects the request.
             DgunetError: if the disk is full.
         """
         seconds = LIST_SECONDS + self._bytes.get(name, 0) / 1e6
@@ -104,10 +105,10 @@ class CheckpointMirror:
             within(seconds, lambda: client.download_file(*source, Config=_one_thread()))
 
     def clear(self) -> None:
-        """Remove all checkpoints of the finished training.
+        """Remove all checkpoints of the finished training run.
 
         Raises:
-            MirrorError: if the bucket cannot be reached or refuses.
+            MirrorError: if the bucket cannot be reached or rejects a request.
         """
         for name in self.names():
             self._remove(name)
@@ -146,13 +147,13 @@ def _one_thread() -> Any:
 def download_newest(
     mirror: CheckpointMirror, folder: Path, check: Callable[[Path], object]
 ) -> None:
-    """Download the newest whole checkpoint to ``folder``, unless the folder has one as new.
+    """Download the newest intact checkpoint, unless ``folder`` has one that is at least as new.
 
     A checkpoint for which ``check`` raises a CheckpointError is logged and skipped.
 
     Raises:
         CheckpointError: if the bucket cannot be listed or read. Starting from step 0 instead would
-            lose the progress stored there.
+            lose the progress that is stored there.
     """
     try:
         for name in reversed(mirror.names()):
@@ -163,7 +164,7 @@ def download_newest(
                 check(folder / name)
             except CheckpointError as error:
                 (folder / name).unlink(missing_ok=True)
-                logger.warning("%s Using the mirrored checkpoint before it.", error)
+                logger.warning("%s Trying the previous mirrored checkpoint.", error)
                 continue
             logger.info("resuming from the mirrored checkpoint %s/%s", mirror.address, name)
             return

@@ -1,7 +1,7 @@
-"""Uploads of checkpoints in the background: a bucket that does not respond delays no step.
+"""Background uploads of checkpoints, so that a bucket that does not respond delays no step.
 
-One thread uploads the newest checkpoint first and omits those that a newer one has replaced. The
-end of the process waits for it for a limited time only.
+One thread uploads the newest checkpoint and skips those that a newer one has replaced. At its end
+the process waits for this thread, for a limited time only.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 from dgunet.training.checkpoint_mirror import CheckpointMirror, MirrorError
 
 EXIT_SECONDS = 8.0
-"""How long the end of a run waits for the bucket: SIGKILL often follows SIGTERM after 30 s."""
+"""Time that a run waits for the bucket at its end; SIGKILL often follows SIGTERM after 30 s."""
 
 logger = logging.getLogger(__name__)
 
 
 class BackgroundUploads:
-    """Uploads checkpoints to ``mirror``; failures are logged.
+    """Uploads checkpoints to a mirror; failures are logged.
 
     Args:
         mirror: the destination.
@@ -38,28 +38,28 @@ class BackgroundUploads:
         self._thread: threading.Thread | None = None
 
     def offer(self, path: Path) -> None:
-        """Upload ``path`` when the upload in progress is done; returns at once."""
+        """Schedule the upload of ``path`` after the one in progress; return immediately."""
         self._wake(path, emptying=False)
 
     def finish(self, seconds: float = EXIT_SECONDS) -> bool:
-        """Wait until the offered checkpoints are uploaded or failed; False after ``seconds``.
+        """Wait until no upload is pending; return False if that takes longer than ``seconds``.
 
-        The mirror may then lack the last checkpoint, which is logged once. Also called when the
-        process ends.
+        In that case the mirror may lack the last checkpoint, which is logged once. This method is
+        also called when the process ends.
         """
         if self._gave_up or self._idle(seconds):
             return not self._gave_up
         self._gave_up = True
         logger.warning(
-            "%s has not taken the last checkpoint within %g s; "
-            "it may be missing there, the one on this disk is whole",
+            "%s has not accepted the last checkpoint within %g s; "
+            "it may be missing there, but the copy on the local disk is complete",
             self._mirror.address,
             seconds,
         )
         return False
 
     def clear(self, seconds: float = EXIT_SECONDS) -> None:
-        """Remove all mirrored checkpoints; logs if that takes longer than ``seconds``."""
+        """Remove all mirrored checkpoints; log a warning if that takes longer than ``seconds``."""
         self._wake(None, emptying=True)
         if not self._idle(seconds):
             self._gave_up = True
@@ -69,7 +69,7 @@ class BackgroundUploads:
         with self._changed:
             self._next, self._emptying = path, emptying
             if self._thread is None:
-                # Not of an executor: the end of the process would wait for its threads.
+                # No executor, because the process would wait for its threads before it ends.
                 self._thread = threading.Thread(target=self._work, daemon=True, name="uploads")
                 self._thread.start()
                 atexit.register(self.finish)

@@ -1,4 +1,4 @@
-"""Checkpoints of an unfinished training: written whole, verified by hash, bound to its identity."""
+"""Checkpoints of an unfinished training run: atomic, verified by hash, bound to its identity."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Snapshot = dict[str, Any]
 """Tensors and plain values by name; ``step`` is the index of the next optimiser step."""
 
 MAGIC = b"dgunet-training-1 "
-"""Start of the first line, which ends with the SHA-256 of the rest as ``torch.save`` wrote it."""
+"""Start of the first line, which ends with the SHA-256 of the ``torch.save`` payload below it."""
 
 CHECKPOINT_BYTES = 64 << 30
 """Upper bound of a checkpoint's size: three times the weights of the largest network allowed."""
@@ -32,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The last ``keep`` checkpoints of one training, in a folder of their own.
+    """The last ``keep`` checkpoints of one training run, in their own folder.
 
     Args:
-        folder: created with the first checkpoint.
-        identity: settings and data of the training as texts by name. A checkpoint of another
-            identity is refused.
-        seconds: time between two checkpoints; 0 writes one at every step.
-        facts: called for each checkpoint; gives further texts to store, such as the id of the
+        folder: the folder; created with the first checkpoint.
+        identity: settings and data of the training run, as strings by name. A checkpoint with
+            another identity is rejected.
+        seconds: time between two checkpoints; 0 writes one after every step.
+        facts: called for each checkpoint; returns further strings to store, such as the id of the
             MLflow run.
         keep: number of checkpoints retained.
         mirror: receives a copy of each checkpoint in the background. A failed or slow upload is
@@ -68,7 +68,7 @@ class Checkpoints:
         self._writing: Future[None] | None = None
 
     def due(self) -> bool:
-        """Whether the time between two checkpoints has passed since the last one."""
+        """Return whether the time between two checkpoints has passed since the last one."""
         return time.monotonic() - self._saved >= self._seconds
 
     def save(self, snapshot: Snapshot) -> None:
@@ -95,7 +95,7 @@ class Checkpoints:
             self._uploads.offer(path)
 
     def wait(self) -> None:
-        """Wait until the checkpoint of the last `save` is on the disk.
+        """Wait until the checkpoint of the last `save` is on disk.
 
         Raises:
             DgunetError: if it could not be written.
@@ -105,7 +105,7 @@ class Checkpoints:
             writing.result()
 
     def wait_for_mirror(self) -> None:
-        """`wait`, then wait a limited time for the last upload, before the process ends.
+        """Wait as `wait` does, then a limited time for the last upload, before the process ends.
 
         Raises:
             DgunetError: if the checkpoint could not be written.
@@ -115,13 +115,13 @@ class Checkpoints:
             self._uploads.finish()
 
     def newest(self) -> Snapshot | None:
-        """The newest whole checkpoint; damaged ones are logged and skipped. None without one.
+        """Return the newest intact checkpoint, or None; damaged ones are logged and skipped.
 
-        A newer one in the mirror is downloaded first.
+        If the mirror has a newer checkpoint, it is downloaded first.
 
         Raises:
-            CheckpointError: if it belongs to other settings or other data, naming each difference;
-                or if the mirror cannot be read.
+            CheckpointError: if it belongs to other settings or other data; the message lists each
+                difference. Also if the mirror cannot be read.
         """
         leftovers.remove_dead(self.folder)
         if self._mirror is not None:
@@ -134,7 +134,7 @@ class Checkpoints:
                 logger.warning(
                     "%s %s",
                     error,
-                    "Using the one before." if index else "None is left: starting from step 0.",
+                    "Using the previous one." if index else "None is left; starting from step 0.",
                 )
                 continue
             self._check_identity(path, snapshot["identity"])
@@ -144,18 +144,18 @@ class Checkpoints:
     def _check_identity(self, path: Path, found: dict[str, str]) -> None:
         names = sorted(found.keys() | self.identity.keys())
         changes = [
-            f"{name} was {found.get(name, 'not there')}, is {self.identity.get(name, 'not there')}"
+            f"{name} was {found.get(name, 'absent')}, is {self.identity.get(name, 'absent')}"
             for name in names
             if found.get(name) != self.identity.get(name)
         ]
         if changes:
             raise CheckpointError(
-                f"{path} belongs to another training: {'; '.join(changes)}.",
-                f"Restore these settings to resume it, or remove {self.folder} to start afresh.",
+                f"{path} belongs to another training run: {'; '.join(changes)}.",
+                f"Restore these settings to resume it, or remove {self.folder} to start again.",
             )
 
     def clear(self) -> None:
-        """Remove all checkpoints of the finished training, also from the mirror."""
+        """Remove all checkpoints of the finished training run, including those in the mirror."""
         self.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
         if self._uploads is not None:
@@ -166,7 +166,7 @@ class Checkpoints:
 
 
 def read_checkpoint(path: Path) -> Snapshot:
-    """The checkpoint at ``path`` with its tensors on the CPU.
+    """Return the checkpoint at ``path``, with its tensors on the CPU.
 
     Raises:
         CheckpointError: if its content does not match its hash, or is not a training checkpoint.
@@ -185,5 +185,5 @@ def read_checkpoint(path: Path) -> Snapshot:
     if not isinstance(snapshot, dict) or any(
         not isinstance(snapshot.get(name), kind) for name, kind in kinds.items()
     ):
-        raise CheckpointError(f"{path} is not a checkpoint of a training.")
+        raise CheckpointError(f"{path} is not a training checkpoint.")
     return snapshot

@@ -1,4 +1,4 @@
-"""The loss curve of a training: one report for each step."""
+"""Loss curve of a training run, with one report per step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dgunet.training.validation import ValidationReport
 
 @dataclass(frozen=True)
 class StepReport:
-    """One optimiser step; the losses are those before the weights change."""
+    """Report of one optimiser step; the losses are those before the weight update."""
 
     step: int
     iterations: int
@@ -24,40 +24,40 @@ class StepReport:
     gradient_norm: float
     """L2 norm over all parameters, before clipping."""
     seconds: float
-    """Duration of the whole step, including data and optimiser. A GPU runs the optimiser
+    """Duration of the whole step, including data loading and optimiser. A GPU runs the optimiser
     asynchronously, so its time may count towards the next step."""
 
     @property
     def skipped(self) -> bool:
-        """Whether loss or gradient was not finite, so that the weights did not change."""
+        """Whether the loss or the gradient was not finite, so that the weights did not change."""
         return not (math.isfinite(self.loss) and math.isfinite(self.gradient_norm))
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The loss curve of a finished training and its validations."""
+    """Loss curve and validations of a finished training run."""
 
     reports: tuple[StepReport, ...]
     validations: tuple[ValidationReport, ...] = ()
 
     @property
     def skipped(self) -> tuple[int, ...]:
-        """The steps whose update was skipped."""
+        """Indices of the steps whose update was skipped."""
         return tuple(report.step for report in self.reports if report.skipped)
 
     @property
     def selected(self) -> ValidationReport | None:
-        """The validation whose weights are the result; None: the weights of the last step."""
+        """Validation whose weights are the result; None if they are those of the last step."""
         return max((v for v in self.validations if v.best), key=lambda v: v.steps, default=None)
 
     @property
     def first_loss(self) -> float:
-        """Mean loss of the first tenth of the steps, without skipped ones."""
+        """Mean loss over the first tenth of the steps, without skipped ones."""
         return self._mean(self.reports[: self._tenth])
 
     @property
     def last_loss(self) -> float:
-        """Mean loss of the last tenth of the steps, without skipped ones."""
+        """Mean loss over the last tenth of the steps, without skipped ones."""
         return self._mean(self.reports[-self._tenth :])
 
     @property
@@ -71,7 +71,7 @@ class TrainingResult:
 
 
 def pack(reports: Sequence[StepReport]) -> Tensor:
-    """The reports without loss of precision, as float64 (steps, 4 + stages)."""
+    """Convert the reports without loss of precision to a float64 tensor (steps, 4 + stages)."""
     return torch.tensor(
         [[r.loss, r.learning_rate, r.gradient_norm, r.seconds, *r.stage_losses] for r in reports],
         dtype=torch.float64,
@@ -79,7 +79,7 @@ def pack(reports: Sequence[StepReport]) -> Tensor:
 
 
 def unpack(packed: Tensor, iterations: int) -> list[StepReport]:
-    """The reports that `pack` stored."""
+    """Return the reports that `pack` converted."""
     return [
         StepReport(step, iterations, loss, tuple(stages), rate, norm, seconds)
         for step, (loss, rate, norm, seconds, *stages) in enumerate(packed.tolist())

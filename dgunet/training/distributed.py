@@ -1,7 +1,7 @@
-"""Data-parallel training: each process takes its share of the samples of every step.
+"""Data-parallel training, in which each process computes its share of the samples of every step.
 
-``torchrun`` starts the processes and numbers them. The gradient of a step is that of the whole
-batch for any number of processes, so the trajectory is the same within rounding.
+``torchrun`` starts and numbers the processes. The gradient of a step is that of the whole
+batch for any number of processes, so the trajectory is the same up to rounding.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from dgunet.system.reading import shorten
 
 @dataclass(frozen=True)
 class LaunchedProcess:
-    """The number of this process among those that ``torchrun`` started; alone without it."""
+    """Rank of this process among those that ``torchrun`` started; a single one without it."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    """Number among the processes of this machine, which selects the GPU."""
+    """Rank among the processes of this machine, which selects the GPU."""
 
     @classmethod
     def from_variables(cls, variables: Mapping[str, str]) -> LaunchedProcess:
-        """The process that ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK`` describe.
+        """Return the process that ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK`` describe.
 
         Raises:
             ConfigError: if one of them is not a whole number.
@@ -49,7 +49,7 @@ class LaunchedProcess:
 
 
 class World:
-    """All processes of a training, and the rank of this one; a single one without ``torchrun``."""
+    """Number of processes of a training run and the rank of this one; one without ``torchrun``."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank = rank
@@ -61,7 +61,7 @@ class World:
         return self.rank == 0
 
     def positions(self, batch: int) -> range:
-        """This process's positions in a batch; shares differ by one sample at most.
+        """Return this process's positions in a batch; shares differ by at most one sample.
 
         Raises:
             ConfigError: if there are fewer samples than processes.
@@ -69,12 +69,12 @@ class World:
         if batch < self.size:
             raise ConfigError(
                 f"a batch of {batch} cannot be shared by {self.size} processes.",
-                "Start at most as many processes as a batch has samples.",
+                "Start no more processes than a batch has samples.",
             )
         return range(self.rank * batch // self.size, (self.rank + 1) * batch // self.size)
 
     def wrap(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """``network`` with its gradients averaged over the processes.
+        """Return ``network`` with its gradients averaged over the processes.
 
         The unused parameters of the released networks are frozen, so every other parameter
         receives a gradient.
@@ -85,17 +85,17 @@ class World:
         return DistributedDataParallel(network, device_ids=ids, forward_sync_buffers=False)
 
     def without_averaging(self, model: nn.Module) -> AbstractContextManager[Any]:
-        """Within the block, backward passes accumulate gradients of this process only."""
+        """Within the block, backward passes accumulate only the gradients of this process."""
         return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
     def total(self, values: Tensor) -> Tensor:
-        """The sum of ``values`` over the processes."""
+        """Return the sum of ``values`` over the processes; ``values`` is changed in place."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
     def largest(self, number: int, device: torch.device) -> int:
-        """The largest of the processes' numbers, in all of them."""
+        """Return the largest ``number`` of all processes, in every process."""
         if self.size == 1:
             return number
         value = torch.tensor(number, device=device)
@@ -103,7 +103,7 @@ class World:
         return int(value)
 
     def gather(self, content: Any) -> list[Any]:
-        """Every process's ``content``, by rank, in all of them."""
+        """Return the ``content`` of all processes, ordered by rank, in every process."""
         if self.size == 1:
             return [content]
         contents: list[Any] = [None] * self.size
@@ -111,7 +111,7 @@ class World:
         return contents
 
     def share(self, content: Any) -> Any:
-        """The leading process's ``content``, in all of them."""
+        """Return the ``content`` of the leading process, in every process."""
         if self.size == 1:
             return content
         box = [content]
@@ -140,15 +140,15 @@ def joined_processes(device: str, process: LaunchedProcess) -> Iterator[World]:
 
 
 def _number(variables: Mapping[str, str], name: str, default: str) -> int:
-    """A whole number among ``variables``.
+    """Return the variable ``name`` as a whole number.
 
     Raises:
-        ConfigError: if the value is something else.
+        ConfigError: if its value is not a whole number.
     """
     text = variables.get(name) or default
     if not text.isascii() or not text.isdigit() or len(text) > 6:
         raise ConfigError(
-            f"{name}={shorten(text)} is no whole number.",
+            f"{name}={shorten(text)} is not a whole number.",
             "torchrun sets it; unset it to train in one process.",
         )
     return int(text)

@@ -1,4 +1,4 @@
-"""Errors of the machine that end a training, reported with the settings that avoid them."""
+"""Machine errors that end a training run, reported with the settings that avoid them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from dgunet.training.training_state import TrainingState
 def explained_failures(
     state: TrainingState, settings: TrainingSettings, batch: int, world: World
 ) -> Iterator[None]:
-    """Replace torch's errors of memory, communication and compilation by ones with a hint.
+    """Replace torch's errors of memory, communication and compilation by errors with a hint.
 
     Raises:
-        DgunetError: if the memory of the GPU or the machine is full, naming the settings that
-            lower it; if another process ended; or if the network cannot be compiled.
+        DgunetError: if the memory of the GPU or the machine is full (the hint names settings that
+            reduce its use), if another process ended, or if the network cannot be compiled.
     """
     try:
         yield
@@ -31,21 +31,21 @@ def explained_failures(
             share = len(world.positions(batch))
             at_once = min(settings.micro_batch or share, share)
             raise DgunetError(
-                f"the memory is full at step {state.step}, with {at_once} samples at once.",
+                f"the memory is full at step {state.step}, with {at_once} samples at a time.",
                 _memory_hint(settings, at_once),
             ) from error
         if world.size > 1 and _lost_process(error):
             raise DgunetError(
-                f"process {world.rank} of {world.size} lost the others at step {state.step}: one "
-                "of them ended.",
-                "Its last lines in the log give the reason, or the kernel's log if it was killed; "
-                "the same command resumes from the newest checkpoint.",
+                f"process {world.rank} of {world.size} lost its connection to the others at step "
+                f"{state.step}, because one of them ended.",
+                "Look for the reason in that process's last log lines, or in the kernel log if it "
+                "was killed; the same command resumes from the newest checkpoint.",
             ) from error
         if settings.compile and _compilation_failed(error):
             raise DgunetError(
                 f"the network cannot be compiled: {str(error).partition(chr(10))[0]}",
-                "Install what it names (on a CPU a C++ compiler such as g++), or set compile to "
-                "false.",
+                "Install the missing program (on a CPU, a C++ compiler such as g++), or set "
+                "compile to false.",
             ) from error
         raise
 
@@ -55,23 +55,23 @@ def _memory_hint(settings: TrainingSettings, at_once: int) -> str:
     changes += ["recompute to true"] if not settings.recompute else []
     changes += ["bfloat16 to true"] if not settings.bfloat16 else []
     if not changes:
-        return "Lower the patch, or use a machine with more memory."
-    note = " (the batch of a step does not change)" if at_once > 1 else ""
+        return "Reduce patch, or use a machine with more memory."
+    note = " (this does not change the batch of a step)" if at_once > 1 else ""
     return f"Set {', or '.join(changes)}{note}."
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether memory ran out; torch reports the CPU's memory by the message only."""
+    """Whether memory ran out; for CPU memory, only torch's message shows it."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _lost_process(error: RuntimeError) -> bool:
-    """Whether another process ended; gloo reports it by the message only."""
+    """Whether another process ended; for gloo, only the message shows it."""
     return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 def _compilation_failed(error: RuntimeError) -> bool:
-    """Whether the backend of torch.compile failed; its error class is slow to import."""
+    """Whether the backend of torch.compile failed; imported here because the import is slow."""
     from torch._dynamo.exc import BackendCompilerFailed
 
     return isinstance(error, BackendCompilerFailed)

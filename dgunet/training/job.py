@@ -1,7 +1,7 @@
-"""One training of a task's network, from its inputs to the files of the result.
+"""One training run of a task's network, from its inputs to the files of the result.
 
-The step of the pipeline builds `TrainingInputs` once. All functions take them, or the
-`PreparedTraining` derived from them::
+The pipeline step builds `TrainingInputs` once. All functions take them, or the `PreparedTraining`
+derived from them::
 
     prepare_training(inputs)                 `dgunet.training.preparation`: open the stores, hold
                                              out validation images, find a checkpoint
@@ -14,7 +14,7 @@ The step of the pipeline builds `TrainingInputs` once. All functions take them, 
         _write_result(...)                   weights with provenance, curves, selection
         reporter.finished(...)
 
-Nothing here reads the environment or knows MLflow: the step passes a `TrainingReporter`.
+This module neither reads the environment nor uses MLflow; the step passes a `TrainingReporter`.
 """
 
 from __future__ import annotations
@@ -51,28 +51,28 @@ from dgunet.training.stopping import InterruptedTrainingError
 from dgunet.training.validation import Validation
 
 EXAMPLE_IMAGES = 2
-"""Image pairs that a reporter may show while the training proceeds."""
+"""Number of image pairs that a reporter may show during training."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """The files of a finished training."""
+    """Files and result of a finished training run."""
 
     weights: Path
     checkpoint_sha256: str
     selection: Selection
     result: TrainingResult
     files: Sequence[Path]
-    """Curves and facts written besides the weights."""
+    """All files written besides the weights, such as curves."""
 
 
 class TrainingReporter(LoopReporter, Protocol):
-    """Receives the progress of a training; only the leading process has something to report."""
+    """Receives the progress of a training run; only the leading process reports progress."""
 
     def facts(self) -> Mapping[str, str]:
-        """Texts to store in each checkpoint, such as the id of the MLflow run."""
+        """Return strings to store in each checkpoint, such as the id of the MLflow run."""
 
     def started(
         self,
@@ -84,27 +84,28 @@ class TrainingReporter(LoopReporter, Protocol):
 
         Args:
             network: the network that will be trained.
-            ids: gives the ids of the samples of a step.
+            ids: returns the ids of the samples of a step.
             images: up to `EXAMPLE_IMAGES` pairs (input, target), each (C, H, W) in [0, 1].
         """
 
     def diverged(self, samples: Path) -> None:
-        """Called when the loss is not finite; the file names the step and its samples."""
+        """Called when the loss is not finite; the file contains the step and its sample ids."""
 
     def finished(self, outcome: TrainingOutcome) -> None:
-        """Called when all files are written."""
+        """Called after all files have been written."""
 
 
 def run_training(prepared: PreparedTraining, reporter: TrainingReporter) -> Path:
-    """Train and write the result; returns the path of the weights.
+    """Train, write the result and return the path of the weights.
 
-    The leading process writes ``network.safetensors`` and the files of `write_outcome`. With a
-    validation the weights are those of its best. The checkpoints are removed at the end.
+    The leading process writes ``network.safetensors`` and the files of `write_outcome`. With
+    validation, the weights are those of the best one. The checkpoints are removed at the end.
 
     Raises:
-        CheckpointError: if the weights to begin with are of another structure.
-        DivergedError: if the loss is not finite; names the file with the samples of the step.
-        InterruptedTrainingError: after SIGTERM or Ctrl-C, when the checkpoint is on the disk.
+        CheckpointError: if the initial weights belong to another network structure.
+        DivergedError: if the loss is not finite; the hint names the file with the samples of the
+            step.
+        InterruptedTrainingError: after SIGTERM or Ctrl-C, once the checkpoint is on disk.
     """
     inputs = prepared.inputs
     model = initial_network(inputs)
@@ -123,13 +124,13 @@ def run_training(prepared: PreparedTraining, reporter: TrainingReporter) -> Path
 
 
 def initial_network(inputs: TrainingInputs) -> DGUNet:
-    """The network before the first step: drawn from the seed, or with the weights of ``start``.
+    """Return the network before the first step, with random weights or those of ``start``.
 
-    Whether ``start`` was trained on whole images or blocks (``proximal_domain``) may differ: it
-    concerns the use of the network, not its weights.
+    The seed determines the random weights. The ``proximal_domain`` of ``start`` (whole images or
+    blocks) may differ, because it does not affect the weights.
 
     Raises:
-        CheckpointError: if ``start`` is of another structure or cannot be read.
+        CheckpointError: if ``start`` has another structure or cannot be read.
     """
     torch.manual_seed(inputs.seed)
     model = DGUNet(inputs.network)
@@ -142,14 +143,14 @@ def initial_network(inputs: TrainingInputs) -> DGUNet:
             text = ", ".join(f"{n} {found[n]!r}, not {expected[n]!r}" for n in differing)
             raise CheckpointError(
                 f"{inputs.start} has another structure: {text}.",
-                "Begin with weights of this network.",
+                "Start from weights of this network.",
             )
         model.load_state_dict(given.state_dict())
     return model
 
 
 def training_batches(prepared: PreparedTraining) -> TrainingBatches:
-    """The samples of every step."""
+    """Return the samples of every step."""
     inputs, settings = prepared.inputs, prepared.inputs.settings
     return TrainingBatches(
         prepared.pairs,
@@ -165,7 +166,7 @@ def training_batches(prepared: PreparedTraining) -> TrainingBatches:
 def _example_images(
     prepared: PreparedTraining, samples: TrainingBatches
 ) -> list[tuple[Tensor, Tensor]]:
-    """Validation images, or samples of the first step without a validation."""
+    """Return validation images or, without validation, samples of the first step."""
     if not prepared.inputs.process.leads:
         return []
     if prepared.validation is not None:
@@ -176,7 +177,7 @@ def _example_images(
 
 
 def _log_resumption(prepared: PreparedTraining) -> None:
-    """Log the step to resume from, and versions that changed since the checkpoint."""
+    """Log the step to resume from and the versions that changed since the checkpoint."""
     if prepared.earlier is None:
         return
     inputs = prepared.inputs
@@ -185,7 +186,7 @@ def _log_resumption(prepared: PreparedTraining) -> None:
         if (earlier := prepared.earlier["facts"].get(name)) != present:
             logger.warning(
                 "%s: %s was %s and is %s; from here on the numbers may differ in their last digits "
-                "from those of an uninterrupted training",
+                "from those of an uninterrupted run",
                 inputs.key,
                 name,
                 earlier,
@@ -201,7 +202,7 @@ def _optimise(
     reporter: TrainingReporter,
     world: World,
 ) -> TrainingResult:
-    """Run the training loop; name the samples of a divergent step and where to resume."""
+    """Run the training loop; report the samples of a diverged step and where to resume."""
     inputs, settings = prepared.inputs, prepared.inputs.settings
     batches: Batches = samples
     if settings.mixup_after is not None:
@@ -227,7 +228,7 @@ def _optimise(
             files.write_json(path, {"step": error.step, "samples": samples.ids(error.step)})
             reporter.diverged(path)
         raise DivergedError(
-            error.message, f"{error.hint} The samples of the step: {path}.", error.step
+            error.message, f"{error.hint} {path} lists the samples of the step.", error.step
         ) from error
     except InterruptedTrainingError as stop:
         if world.leads:
@@ -251,7 +252,7 @@ def _write_result(
 
 
 def _provenance(prepared: PreparedTraining) -> dict[str, str]:
-    """Entries of the network's metadata: the data and the settings it was trained with."""
+    """Return metadata entries with the data and settings that the network was trained with."""
     inputs, manifest = prepared.inputs, prepared.pairs.manifest
     entries = {
         "profile": inputs.profile,

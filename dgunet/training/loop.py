@@ -1,4 +1,4 @@
-"""The training loop: batches in, a trained network and its loss curve out.
+"""Training loop, which computes a trained network and its loss curve from batches.
 
 `train` repeats, until all steps are done: a validation if one is due, otherwise one optimiser step
 (`_step`: `_gradients` in micro-batches, gradient clipping, `TrainingState.advance`), then a
@@ -36,8 +36,8 @@ from dgunet.training.training_state import TrainingState, generators
 from dgunet.training.validation import Validation, ValidationReport, mean_psnr
 
 CHECKPOINT_DUE = 1
-"""Request for a checkpoint between processes; the numbers of SIGINT (2) and SIGTERM (15) are larger
-and also request the end of the training."""
+"""Number by which processes request a checkpoint. The larger numbers of SIGINT (2) and SIGTERM (15)
+also request the end of the training run."""
 
 
 class DivergedError(DgunetError):
@@ -80,14 +80,14 @@ def train(
     earlier: Snapshot | None = None,
     world: World | None = None,
 ) -> TrainingResult:
-    """Minimise the loss over all stages with Adam; leaves the trained weights in ``network``.
+    """Minimise the loss over all stages with Adam; leave the trained weights in ``network``.
 
-    With ``validation``, these are the weights of the highest PSNR there, the first of equal ones.
+    With ``validation``, these are the weights with the highest PSNR; of equal ones, the first.
 
-    With ``checkpoints``, SIGTERM and Ctrl-C end the training with a checkpoint, after the current
-    step or the current image of a validation; the resumed training repeats that validation. A
-    training resumed from ``earlier`` computes the same weights and the same curve, bit for bit on a
-    CPU with the same number of threads and processes.
+    With ``checkpoints``, SIGTERM and Ctrl-C end the run with a checkpoint, after the current step
+    or the current image of a validation; the resumed run repeats that validation. A run resumed
+    from ``earlier`` computes the same weights and the same curve: bit for bit on a CPU with the
+    same number of threads and processes.
 
     Args:
         network: maps an input (B, C, H, W) to the list of its stage outputs.
@@ -96,14 +96,14 @@ def train(
         runtime: device and threads.
         reporter: receives steps and validations, in the leading process only.
         validation: images and interval of the validations.
-        checkpoints: writes them; without it there are none.
-        earlier: the checkpoint to resume from; that of the leading process is used.
-        world: the processes that share the work, see `joined_processes`.
+        checkpoints: writes the checkpoints; None: no checkpoints.
+        earlier: the checkpoint to resume from; only that of the leading process is used.
+        world: the processes that share the work; see `joined_processes`.
 
     Raises:
         DivergedError: if the loss or a gradient is infinite or NaN in more steps than
-            ``skip_budget`` allows, naming step and rate.
-        InterruptedTrainingError: after a signal, when the checkpoint is on the disk.
+            ``skip_budget`` allows; the message names the step and the learning rate.
+        InterruptedTrainingError: after a signal, once the checkpoint is on disk.
         ConfigError: if there are more processes than samples in a batch.
         DgunetError: if a checkpoint cannot be written, the GPU's memory is full, or another
             process ended.
@@ -158,10 +158,10 @@ def _checkpoint(
     stop: StopRequest,
     device: torch.device,
 ) -> None:
-    """Write a checkpoint if a process requests one; after a signal, stop.
+    """Write a checkpoint if a process requests one; stop after a signal.
 
     Raises:
-        InterruptedTrainingError: after a signal, when the checkpoint is on the disk.
+        InterruptedTrainingError: after a signal, once the checkpoint is on disk.
     """
     due = CHECKPOINT_DUE if checkpoints and world.leads and checkpoints.due() else 0
     request = world.largest(stop.number or due, device)
@@ -187,7 +187,7 @@ def _step(
     positions: Sequence[int],
     world: World,
 ) -> StepReport:
-    """Make the next step; its report is the same in all processes."""
+    """Run the next step and return its report, which is the same in all processes."""
     started = time.perf_counter()
     settings = state.settings
     state.optimizer.zero_grad(set_to_none=True)
@@ -215,10 +215,11 @@ def _gradients(
     settings: TrainingSettings,
     world: World,
 ) -> Tensor:
-    """Accumulate the gradient of the whole batch in the parameters; returns its stage losses (K,).
+    """Accumulate the gradient of the whole batch in the parameters; return its stage losses (K,).
 
     ``run`` is ``model``, possibly compiled. The mean over each part is weighted by the part's share
-    of the batch. The processes' gradients are averaged, so each is multiplied by their number.
+    of the batch. Gradients are averaged over the processes, so the loss is multiplied by their
+    number.
     """
     device = next(model.parameters()).device
     size = settings.micro_batch or len(positions)
@@ -230,7 +231,7 @@ def _gradients(
             for tensor in batches.part(step, part)
         )
         share = len(part) / batches.batch
-        # Gradients are averaged over the processes in the step's last part only.
+        # Gradients are averaged over the processes only in the last part of the step.
         with world.without_averaging(model) if number < len(parts) else nullcontext():
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
                 outputs = run(degraded)
@@ -246,7 +247,7 @@ def _gradients(
 
 
 def _clip_gradient(network: nn.Module, largest: float) -> Tensor:
-    """The L2 norm of the whole gradient; if it exceeds ``largest``, the gradient is scaled down.
+    """Scale the gradient down if its L2 norm exceeds ``largest``; return the norm before that.
 
     0 means no limit.
     """
@@ -258,10 +259,12 @@ def _clip_gradient(network: nn.Module, largest: float) -> Tensor:
 
 
 def _check_divergence(report: StepReport, state: TrainingState) -> None:
-    """Refuse a non-finite step beyond the budget; all processes have the same report.
+    """Check that the number of non-finite steps does not exceed ``skip_budget``.
+
+    The report is the same in all processes.
 
     Raises:
-        DivergedError: naming step and rate.
+        DivergedError: if it does; the message names the step and the learning rate.
     """
     budget = state.settings.skip_budget
     if not report.skipped or state.skipped < budget:

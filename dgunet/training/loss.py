@@ -1,4 +1,4 @@
-"""The training loss over all stages: Eq. (10), and the losses of the released code."""
+"""Training losses over all stages: Eq. (10) and the losses of the released code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dgunet.config.training import Loss
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 
 EPSILON = 1e-3
-"""Constant of the Charbonnier distance, which is its value for equal images."""
+"""Constant of the Charbonnier distance; equal to the distance of equal images."""
 
 EDGE_WEIGHT = 0.05
 
@@ -22,12 +22,12 @@ _KERNEL = (0.05, 0.25, 0.4, 0.25, 0.05)
 
 
 def stage_losses(x_hat: Sequence[Tensor], x: Tensor, loss: Loss = "l2") -> Tensor:
-    r"""The loss term of each stage; the loss is their unweighted sum.
+    r"""Compute the loss term of each stage; the loss is their unweighted sum.
 
     ``l2`` is Eq. (10), :math:`\lVert x - \hat{x}^k \rVert_2^2`, as a mean. The paper prints the
-    plain sum of squares. The mean has the same minimiser, and its gradient does not grow with
-    patch and batch, so the printed learning rate applies. The others are the released
-    code's: ``charbonnier-edge`` (deraining, deblurring) is Charbonnier + 0.05 Edge,
+    plain sum of squares. The mean has the same minimiser, and its gradient does not grow with the
+    patch and batch sizes, so the printed learning rate applies. The other losses are those of the
+    released code: ``charbonnier-edge`` (deraining, deblurring) is Charbonnier + 0.05 Edge;
     ``charbonnier-clamped`` (denoising) and ``l2-clamped`` (compressive sensing) clamp the stage
     outputs to [0, 1] first. All are means over samples, so a batch may be processed in parts.
 
@@ -40,7 +40,7 @@ def stage_losses(x_hat: Sequence[Tensor], x: Tensor, loss: Loss = "l2") -> Tenso
         Tensor (K,).
 
     Raises:
-        ValueError: if an output's shape is not the ground truth's.
+        ValueError: if the shape of an output differs from that of the ground truth.
     """
     for k, stage in enumerate(x_hat, start=1):
         if stage.shape != x.shape:
@@ -51,22 +51,22 @@ def stage_losses(x_hat: Sequence[Tensor], x: Tensor, loss: Loss = "l2") -> Tenso
 
 
 def l2(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Mean squared difference."""
+    """Compute the mean squared difference."""
     return (x_hat - x).square().mean()
 
 
 def charbonnier(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Mean over all elements of sqrt(difference^2 + 1e-6), a smooth absolute difference."""
+    """Compute the mean over all elements of sqrt(difference^2 + 1e-6)."""
     return ((x_hat - x).square() + EPSILON**2).sqrt().mean()
 
 
 def edge(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Charbonnier distance of the Laplacians (B, C, H, W)."""
+    """Compute the Charbonnier distance between the Laplacians of images (B, C, H, W)."""
     return charbonnier(laplacian(x_hat), laplacian(x))
 
 
 def laplacian(image: Tensor) -> Tensor:
-    """One level of the Laplacian pyramid of ``image`` (B, C, H, W), of the same shape.
+    """Compute one level of the Laplacian pyramid of ``image`` (B, C, H, W), of the same shape.
 
     The image is blurred, subsampled by two, upsampled with zeros between the samples and blurred
     again with four times the kernel; the result is subtracted from the image.
@@ -78,7 +78,7 @@ def laplacian(image: Tensor) -> Tensor:
 
 
 def _blur(image: Tensor) -> Tensor:
-    """5 x 5 binomial-like blur of each channel with replicated borders."""
+    """Blur each channel with a 5 x 5 binomial-like kernel and replicated borders."""
     line = torch.tensor(_KERNEL, dtype=image.dtype, device=image.device)
     channels = image.shape[1]
     kernel = torch.outer(line, line).expand(channels, 1, 5, 5)

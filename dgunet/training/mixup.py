@@ -1,4 +1,4 @@
-"""MixUp of the released denoising recipe; the paper does not mention it."""
+"""MixUp augmentation of the released denoising recipe, which the paper does not mention."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dgunet.training.batches import Batches
 
 ALPHA = 0.6
 _MIX = 3
-"""First word of the seed, distinct from those of the orders and of the samples."""
+"""First word of the seed; differs from those of the sample order and of the augmentation."""
 
 
 class MixUp:
-    """``batches`` with each sample blended with another one of its batch, from step ``after`` on.
+    """Batches in which each sample is blended with another of its batch, from step ``after`` on.
 
     Sample j becomes lambda_j x_j + (1 - lambda_j) x_p(j), the same for input and target. The
     permutation p and lambda_j ~ Beta(0.6, 0.6) are drawn from (seed, step).
@@ -29,11 +29,11 @@ class MixUp:
 
     @property
     def batch(self) -> int:
-        """Samples per step."""
+        """Number of samples per step."""
         return self._batches.batch
 
     def part(self, step: int, positions: Sequence[int], /) -> tuple[Tensor, Tensor]:
-        """The samples at ``positions`` of batch ``step``; partners come from the whole batch."""
+        """Return the samples at ``positions`` of batch ``step``; partners are from all of it."""
         own = self._batches.part(step, positions)
         if step < self._after:
             return own

@@ -1,4 +1,4 @@
-"""The files of a finished training besides its weights: curves, selection, skipped steps."""
+"""Files of a finished training run besides its weights: curves, selection, skipped steps."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dgunet.training.curve import TrainingResult
 
 @dataclass(frozen=True)
 class Selection:
-    """How the weights were selected: ``last``, on a ``held-out`` part, or on a ``test-set``.
+    """Model selection of a training run.
 
     Attributes:
-        how: one of the three.
+        how: ``last`` (the last weights), or selected on ``held-out`` pairs or on a ``test-set``.
         step: number of optimiser steps after which the weights were taken.
-        set: the test set, or empty.
-        digest: digest of the data of the validation, or empty.
+        set: name of the test set, or empty.
+        digest: digest of the validation data, or empty.
     """
 
     how: str
@@ -35,14 +35,14 @@ class Selection:
     def of(
         cls, settings: ValidationSettings | None, result: TrainingResult, digest: str
     ) -> Selection:
-        """The model selection of a finished training."""
+        """Return the model selection of a finished training run."""
         if settings is None or result.selected is None:
             return cls("last", len(result.reports))
         how = "test-set" if settings.test_set else "held-out"
         return cls(how, result.selected.steps, settings.test_set or "", digest)
 
     def facts(self) -> dict[str, str]:
-        """The entries of the network's metadata and of the run's tags, which tables show."""
+        """Return the entries for the network's metadata and the run's tags, which tables show."""
         facts = {"selection": self.how, "selection.step": str(self.step)}
         facts |= {"selection.set": self.set} if self.set else {}
         return facts | ({"selection.digest": self.digest} if self.digest else {})
@@ -51,16 +51,16 @@ class Selection:
 def write_outcome(
     result: TrainingResult, selection: Selection, ids: Callable[[int], list[str]], out: Path
 ) -> list[Path]:
-    """Write ``loss.csv`` and ``training.json`` to ``out``; returns all files written.
+    """Write ``loss.csv`` and ``training.json`` to ``out``; return the paths of all written files.
 
-    With a validation also ``validation.csv`` (steps, psnr in dB); with skipped steps also
-    ``skipped.json`` (these steps and the ids of their samples). Those of an earlier training are
-    removed.
+    With validation, also write ``validation.csv`` (steps, psnr in dB). With skipped steps, also
+    write ``skipped.json`` (these steps and the ids of their samples). Both files of an earlier run
+    are removed.
 
     Args:
         result: curve and validations.
         selection: how the weights were selected.
-        ids: gives the ids of the samples of a step.
+        ids: returns the ids of the samples of a step.
         out: the folder.
     """
     rows = [
@@ -92,7 +92,7 @@ def write_outcome(
 
 
 def _finite(value: float) -> float | None:
-    """``value``, or None if it is NaN, the mean of no losses, which JSON cannot represent."""
+    """Return ``value``; None for NaN (the mean of no losses), which JSON cannot represent."""
     return value if math.isfinite(value) else None
 
 

@@ -1,4 +1,4 @@
-"""The inputs of a training and what is derived from them before the first step."""
+"""Inputs of a training run and the objects derived from them before the first step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dgunet.training.distributed import LaunchedProcess
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """Everything that a training depends on, and where its files are."""
+    """Everything that a training run depends on, and the locations of its files."""
 
     profile: str
     key: str
@@ -35,13 +35,13 @@ class TrainingInputs:
     seed: int
     network: DGUNetConfig
     store: Path
-    """A prepared training set. The sets of ``beside`` and a validation test set are next to it."""
+    """The prepared training set. Further training sets and a validation test set are next to it."""
     out: Path
-    """Folder of the result."""
+    """Output folder."""
     start: Path | None
-    """Weights to begin with, of a network of the same structure; None: random ones."""
+    """Initial weights, of a network with the same structure; None: random weights."""
     checkpoint_root: Path
-    """Each training has its own folder in it, outside ``out``, which DVC empties before a stage."""
+    """Contains one folder per training run; not in ``out``, which DVC empties before a stage."""
     mirror: str | None
     """Address of the checkpoint mirror, ``s3://BUCKET/PREFIX``; None: no mirror."""
     process: LaunchedProcess
@@ -49,12 +49,12 @@ class TrainingInputs:
 
     @property
     def weights(self) -> Path:
-        """The file of the trained weights."""
+        """Path of the trained weights."""
         return self.out / "network.safetensors"
 
     @property
     def versions(self) -> dict[str, str]:
-        """What the last digits of a training may depend on besides the inputs."""
+        """Versions that, besides the inputs, may affect the last digits of the result."""
         return {
             "version": __version__,
             "torch": str(torch.__version__),
@@ -65,7 +65,7 @@ class TrainingInputs:
 
 @dataclass(frozen=True)
 class ValidationData:
-    """Images of the validation and the digest of the data they come from."""
+    """Validation images and the digest of the data they come from."""
 
     images: ValidationPairs
     digest: str
@@ -73,7 +73,7 @@ class ValidationData:
 
 @dataclass(frozen=True)
 class PreparedTraining:
-    """A training whose data is open, ready to run."""
+    """A training run with open data, ready to start."""
 
     inputs: TrainingInputs
     pairs: Store
@@ -82,14 +82,14 @@ class PreparedTraining:
     validation: ValidationData | None
     identity: dict[str, str]
     earlier: Snapshot | None
-    """The checkpoint to resume from, in the leading process."""
+    """The checkpoint to resume from; only the leading process has one."""
 
 
 def prepare_training(inputs: TrainingInputs) -> PreparedTraining:
-    """Open the data, hold out the validation's part and find a checkpoint to resume from.
+    """Open the data, hold out validation pairs and find a checkpoint to resume from.
 
     Raises:
-        DataError: if a store is missing, damaged, of another task, or too small to hold out a part.
+        DataError: if a store is missing, damaged, of another task, or too small to hold out pairs.
         CheckpointError: if the checkpoints belong to other settings or other data.
         ConfigError: if the mirror's address is invalid.
     """
@@ -107,9 +107,9 @@ def training_checkpoints(
     identity: dict[str, str],
     facts: Callable[[], Mapping[str, str]] = dict,
 ) -> Checkpoints:
-    """The checkpoints of the training; each ``key`` and ``out`` has its own folder.
+    """Return the checkpoints of the training run; each ``key`` and ``out`` has its own folder.
 
-    The mirror's name follows from the identity only, so that another machine finds it.
+    The name in the mirror depends only on the identity, so that another machine finds it.
     """
     suffix = files.sha256_bytes(str(inputs.out.resolve()).encode())[:8]
     mirror = None
@@ -126,7 +126,7 @@ def training_checkpoints(
 
 
 def settings_digest(settings: TrainingSettings, runtime: RuntimeSettings, seed: int) -> str:
-    """SHA-256 of the settings, the entry ``train.config`` of the network's metadata.
+    """Return the SHA-256 of the settings, for the entry ``train.config`` of the network's metadata.
 
     Network files are outputs of the DVC pipeline, so the same settings must keep their digest.
     """
@@ -135,7 +135,7 @@ def settings_digest(settings: TrainingSettings, runtime: RuntimeSettings, seed: 
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one mapping, with the keys joined by dots."""
+    """Flatten nested mappings to one mapping whose keys are joined by dots."""
     joined: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
@@ -146,7 +146,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _split(
     inputs: TrainingInputs, pairs: Store
 ) -> tuple[Sequence[int] | None, ValidationData | None]:
-    """The records to train on (None: all) and the validation images."""
+    """Return the records to train on (None: all) and the validation images."""
     if (validation := inputs.settings.validation) is None:
         return None, None
     if validation.test_set is None:
@@ -158,7 +158,7 @@ def _split(
         raise DataError(
             f"{other.folder} is for {other.manifest.task}, the training set "
             f"{inputs.store} for {pairs.manifest.task}.",
-            "Name a test set of the same task in validation.test_set.",
+            "Set validation.test_set to a test set of the same task.",
         )
     images = ValidationPairs(other, range(len(other)), validation.crop)
     return None, ValidationData(images, other.manifest.digest)
@@ -167,7 +167,7 @@ def _split(
 def _identity(
     inputs: TrainingInputs, pairs: Store, validation: ValidationData | None
 ) -> dict[str, str]:
-    """Settings and data as texts by name; a checkpoint must agree in each of them."""
+    """Return settings and data as strings by name; a checkpoint must agree in all of them."""
     identity = {
         "train": inputs.settings.model_dump(),
         "network": inputs.network.to_dict(),

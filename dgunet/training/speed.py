@@ -1,4 +1,4 @@
-"""Options that make a step faster or its memory smaller and compute the same update."""
+"""Options that make a step faster or reduce its memory, without changing the update."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Model = Callable[[Tensor], list[Tensor]]
 
 
 def compiled(model: nn.Module, settings: TrainingSettings) -> Model:
-    """``model``, compiled by ``torch.compile`` if the settings request it."""
+    """Return ``model``, compiled by ``torch.compile`` if the settings request it."""
     return cast(Model, torch.compile(model) if settings.compile else model)
 
 
 def memory_format(settings: TrainingSettings) -> torch.memory_format:
-    """The memory layout of images and weights."""
+    """Return the memory layout of images and weights."""
     return torch.channels_last if settings.channels_last else torch.contiguous_format
 
 
@@ -31,8 +31,8 @@ def memory_format(settings: TrainingSettings) -> torch.memory_format:
 def recomputing(network: nn.Module, enabled: bool) -> Iterator[None]:
     """Within the block, store only the inputs of each stage and recompute it in the backward pass.
 
-    Activations take about the memory of one stage instead of all, for one more forward pass per
-    step. A stage has no random operations, so the gradients are the same.
+    The activations take about the memory of one stage instead of all stages, at the cost of one
+    more forward pass per step. A stage has no random operations, so the gradients are the same.
     """
     stages = [m for m in network.modules() if isinstance(m, (Stage, LastStage))] if enabled else []
     for stage in stages:

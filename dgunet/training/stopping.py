@@ -1,4 +1,4 @@
-"""Stopping by a signal: finish the current step, write a checkpoint, exit."""
+"""Stopping after a signal: finish the current step, write a checkpoint, exit."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from types import FrameType
 
 RESUME = 75
-"""Exit status after SIGTERM with a checkpoint written: the same command resumes the training.
+"""Exit status after SIGTERM once a checkpoint is written; the same command resumes the run.
 
-The number is EX_TEMPFAIL of sysexits.h; schedulers that know it retry by themselves."""
+The number is EX_TEMPFAIL of sysexits.h; some schedulers retry automatically on it."""
 
 
 class InterruptedTrainingError(Exception):
-    """Training stopped between two steps after a signal; its checkpoint is on the disk.
+    """Training stopped between two steps after a signal; its checkpoint is on disk.
 
     Args:
         number: number of the signal.
@@ -29,7 +29,7 @@ class InterruptedTrainingError(Exception):
 
 
 class StopRequest:
-    """Number of the signal that requested the stop; 0 for none."""
+    """Holds the number of the signal that requested the stop; 0 for none."""
 
     number = 0
 
@@ -38,8 +38,8 @@ class StopRequest:
 def intercepted_signals() -> Iterator[StopRequest]:
     """Record SIGTERM and Ctrl-C within the block instead of ending the process.
 
-    Only the first signal is recorded. The earlier handlers are then restored, so a second Ctrl-C
-    ends the program at once. Outside the main thread signals are not intercepted.
+    Only the first signal is recorded. The previous handlers are then restored, so a second Ctrl-C
+    ends the program immediately. Outside the main thread, signals are not intercepted.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""The state of a training that changes from step to step, and its checkpoint."""
+"""State of a training run that changes with each step, and its conversion to a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from dgunet.training.schedule import rate_schedule
 from dgunet.training.validation import Validation, ValidationReport
 
 Generators = dict[str, Tensor]
-"""States of a process's torch generators by device type."""
+"""States of the torch random generators of a process, by device type."""
 
 
 def generators() -> Generators:
-    """The generator states of this process: of the CPU, and of its GPU if there is one."""
+    """Return this process's generator states: of the CPU, and of its GPU if there is one."""
     cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
     return {"cpu": torch.get_rng_state()} | cuda
 
 
 class TrainingState:
-    """Network, optimiser, schedule, average and curve after ``step`` optimiser steps.
+    """Network, optimiser, schedule, moving average and curve after ``step`` optimiser steps.
 
     Samples, crops, augmentation and MixUp are drawn from generators seeded by (seed, step,
-    position), so the step determines the state of the sampler in every process.
+    position), so the step alone determines the state of the sampler in every process.
     """
 
     def __init__(self, network: nn.Module, settings: TrainingSettings) -> None:
@@ -60,12 +60,12 @@ class TrainingState:
 
     @property
     def candidate(self) -> nn.Module:
-        """The network to validate: the averaged one if there is one."""
+        """The network to validate: the averaged one, if averaging is enabled."""
         return self.network if self.average is None else self.average.module
 
     @property
     def step(self) -> int:
-        """Index of the next step, which is the number of steps made."""
+        """Index of the next step, which equals the number of completed steps."""
         return len(self.reports)
 
     @property
@@ -79,9 +79,9 @@ class TrainingState:
         return sum(report.skipped for report in self.reports)
 
     def advance(self, report: StepReport, started: float) -> StepReport:
-        """Make the optimiser's step with the present gradients, and move the schedule.
+        """Take an optimiser step with the current gradients, and advance the schedule.
 
-        A skipped step moves the schedule only: without gradients the optimiser changes neither
+        A skipped step advances only the schedule: without gradients, the optimiser changes neither
         weights nor moments.
 
         Returns:
@@ -98,13 +98,13 @@ class TrainingState:
         return self.reports[-1]
 
     def validation_due(self, validation: Validation | None) -> bool:
-        """Whether ``validation`` is due after this number of steps and was not made yet."""
+        """Return whether ``validation`` is due after the completed steps and has not been made."""
         made = self.validations[-1].steps if self.validations else 0
         due = validation and validation.due(self.step, self.settings.iterations)
         return bool(due) and made < self.step
 
     def validated(self, psnr: float) -> ValidationReport:
-        """Record a validation of the candidate; the weights of the highest PSNR are kept."""
+        """Record a validation of the candidate; keep the weights with the highest PSNR."""
         earlier = [v.psnr for v in self.validations if v.best]
         best = math.isfinite(psnr) and (not earlier or psnr > max(earlier))
         if best:
@@ -114,13 +114,13 @@ class TrainingState:
         return self.validations[-1]
 
     def finish(self) -> TrainingResult:
-        """Load the best validated weights, or the candidate's, into the network, on the CPU."""
+        """Load the best validated weights, or the candidate's, and move the network to the CPU."""
         self.network.load_state_dict(self._best or self.candidate.state_dict())
         self.network.to("cpu").eval()
         return TrainingResult(tuple(self.reports), tuple(self.validations))
 
     def snapshot(self, states: Sequence[Generators]) -> Snapshot:
-        """The state as tensors and plain values; ``states`` are all processes' generators."""
+        """Return tensors and plain values; ``states`` are the generators of all processes."""
         kept: dict[str, Any] = {
             "step": self.step,
             "network": self.network.state_dict(),
@@ -137,8 +137,8 @@ class TrainingState:
     def restore(self, snapshot: Snapshot, world: World) -> None:
         """Restore the state of ``snapshot``.
 
-        With another number of processes the generators are not restored; neither samples nor
-        layers draw from them.
+        With another number of processes, the generators are not restored. Neither samples nor
+        layers use them.
         """
         self.network.load_state_dict(snapshot["network"])
         self.optimizer.load_state_dict(snapshot["optimizer"])

@@ -12,28 +12,28 @@ from dgunet.training.distributed import World
 from dgunet.training.stopping import StopRequest
 
 LEAST_ERROR = 1e-10
-"""Lower bound of the mean squared error, so that equal images have 100 dB."""
+"""Lower bound of the mean squared error, which gives equal images 100 dB."""
 
 
 class ImagePairs(Protocol):
     """Image pairs to validate on."""
 
     def __len__(self) -> int:
-        """Number of pairs."""
+        """Return the number of pairs."""
 
     def __getitem__(self, index: int, /) -> tuple[Tensor, Tensor]:
-        """(input, target), each (C, H, W) float32 in [0, 1]."""
+        """Return (input, target), each (C, H, W) float32 in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Images to validate on, after every ``interval`` steps and the last."""
+    """Images to validate on, after every ``interval`` steps and after the last step."""
 
     images: ImagePairs
     interval: int
 
     def due(self, steps: int, iterations: int) -> bool:
-        """Whether a validation follows after ``steps`` of ``iterations`` steps."""
+        """Return whether a validation is due after ``steps`` of ``iterations`` steps."""
         return steps % self.interval == 0 or steps == iterations
 
 
@@ -44,16 +44,17 @@ class ValidationReport:
     steps: int
     psnr: float
     best: bool
-    """Whether the PSNR exceeds that of all earlier validations, so that its weights are kept."""
+    """Whether the PSNR exceeds that of all earlier validations; its weights are then kept."""
 
 
 def mean_psnr(
     network: nn.Module, images: ImagePairs, world: World, stop: StopRequest | None = None
 ) -> float | None:
-    """Mean over the images of the last stage's PSNR in dB, over all values, clamped to [0, 1].
+    """Return the mean PSNR in dB of the last stage over the images.
 
-    Each process restores its share of the images, and all get the same mean. The network is left in
-    training mode. Returns None if a process received a signal; the remaining images are skipped.
+    The PSNR of an image is computed over all its values, clamped to [0, 1]. Each process restores
+    its share of the images, and all return the same mean. The network is left in training mode. If
+    a process received a signal, the remaining images are skipped and the result is None.
     """
     device = next(network.parameters()).device
     values = torch.zeros(len(images), dtype=torch.float64, device=device)

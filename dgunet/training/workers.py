@@ -1,12 +1,12 @@
-"""``torchrun`` for one node, with an exit status that reports how its processes ended.
+"""``torchrun`` for one node, with an exit status that shows how its processes ended.
 
     python -m dgunet.training.workers [torchrun's options] dgunet train ...
 
 ``torchrun`` itself exits with 1 for every failure. The caller must distinguish processes that wrote
-a checkpoint and can be resumed (75) from processes that were killed for their memory (137). Options
-or the ``PET_...`` variables of Kubeflow Trainer describe the other nodes. If ``DGUNET_PARENT``
-names the process that started this one, it ends when that process ends; its own processes end with
-it, see `dgunet.system.parent_process`.
+a checkpoint and can be resumed (75) from processes that were killed for lack of memory (137).
+Options or the ``PET_...`` variables of Kubeflow Trainer describe the other nodes. If
+``DGUNET_PARENT`` contains the id of the process that started this one, this process ends when that
+one ends, and its own processes end with it; see `dgunet.system.parent_process`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ KILLED = 128 + signal.SIGKILL
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the processes of this node; returns the exit status.
+    """Run the processes of this node and return the exit status.
 
-    SIGTERM is passed on to the processes, which write a checkpoint first. The status is then
-    `RESUME`, and 130 after Ctrl-C.
+    SIGTERM is forwarded to the processes, which write a checkpoint before they end. The status is
+    `RESUME` after SIGTERM and 130 after Ctrl-C.
     """
     end_with_named_parent()
     try:
@@ -44,9 +44,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _exit_status(statuses: Sequence[int]) -> int:
-    """One status for all processes: that of a killed one first, then of an error, then `RESUME`.
+    """Return one status for all processes: of a killed one first, then of an error, then `RESUME`.
 
-    ``torchrun`` ends the other processes with SIGTERM when one has failed.
+    ``torchrun`` ends the other processes with SIGTERM when one fails.
     """
     if -signal.SIGKILL in statuses:
         return KILLED

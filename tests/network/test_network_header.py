@@ -158,7 +158,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path):
 def test_weights_of_another_kind_are_refused(parts, tmp_path, dtype):
     tensors, header = parts
     wrong = {name: tensor.to(dtype) for name, tensor in tensors.items()}
-    with pytest.raises(CheckpointError, match="Weights are float32"):
+    with pytest.raises(CheckpointError, match="Weights must be float32"):
         load_network(written(tmp_path / "n.safetensors", wrong, header))
 
 

@@ -189,7 +189,7 @@ def test_places_that_cannot_be_written_are_named_before_any_work(tmp_path: Path)
     folder.mkdir()
     file.write_text("mine")
     for words, out, message in [
-        (("measure", tmp_path / "grey.png"), folder, r"is a folder\. Name a file\."),
+        (("measure", tmp_path / "grey.png"), folder, r"is a folder\. Choose a file\."),
         (("measure", tmp_path / "grey.png"), file / "y.npy", "is not a folder"),
         (("reconstruct", y), tmp_path / "r", "not a format that can be written"),
         (("reconstruct", y), tmp_path / "r.txt", r"r\.txt: \.txt is not a format"),

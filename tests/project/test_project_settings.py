@@ -56,7 +56,7 @@ def test_iterations_are_a_whole_number_as_written(value):
     [
         ("batch: 2", "batch: 1000000000", f"{TRAIN}.batch is 1000000000, allowed: a whole number"),
         ("patch: 32", "patch: 8000000", f"{TRAIN}.patch is 8000000, allowed: a multiple of 8 from"),
-        ("batch: 2, patch: 32", "batch: 65536, patch: 4096", "1,099,511,627,776 pixels a step"),
+        ("batch: 2, patch: 32", "batch: 65536, patch: 4096", "1,099,511,627,776 pixels per step"),
         ("threads: 1 ", "threads: 1000000000 ", "threads is 1000000000, allowed: a whole number"),
         ("n_feat: 8", "n_feat: 1000000", "sample.network.n_feat is 1000000, allowed: a whole"),
         ("n_feat: 8", "stages: 10000000", "sample.network.stages is 10000000, allowed: a whole"),
@@ -85,7 +85,7 @@ def test_iterations_are_a_whole_number_as_written(value):
         ("learning_rate: 3.0e-3", "learning_rate: '1'", f"{TRAIN}.learning_rate is '1'"),
         ("fraction: 0.1", "fraction: true", "validation.fraction is True, allowed: a number from"),
         ("device: cpu", "device: cude", "device is 'cude', allowed: 'auto', 'cpu' or 'cuda'"),
-        ("variants: [DGUNet]", "variants: [DGUNet, DGUNet]", "allowed: each once"),
+        ("variants: [DGUNet]", "variants: [DGUNet, DGUNet]", "allowed: each variant once"),
         ("seed: 1234", "seed: 1234\nseed: 5", "the key 'seed' occurs twice"),
         ("batch: 2", "batch: 2, batch: 4", "the key 'batch' occurs twice"),
         ("seed: 1234", "seed: !!timestamp x", "is not YAML"),
@@ -110,8 +110,8 @@ def test_a_data_set_is_named_and_never_a_path(name):
 
 def test_a_data_set_is_one_of_the_catalogue_s_in_its_role():
     assert "did you mean Rain100L?" in refusal(changed("fraction: 0.1", "test_set: Rain100l"))
-    assert "is no test set" in refusal(changed("fraction: 0.1", "test_set: Rain13K"))
-    assert "is no training set" in refusal(changed("warmup: 5", "warmup: 5, beside: [Rain100L]"))
+    assert "is not a test set" in refusal(changed("fraction: 0.1", "test_set: Rain13K"))
+    assert "is not a training set" in refusal(changed("warmup: 5", "warmup: 5, beside: [Rain100L]"))
     taken = parse_params(changed("fraction: 0.1", "test_set: Rain100L"))
     assert taken.sample.train["derain"].validation.test_set == "Rain100L"
     assert parse_params(changed("warmup: 5", "warmup: 5, beside: [DIV2K]"))
@@ -291,7 +291,7 @@ def test_nonsense_of_torchrun_s_variables_is_named(monkeypatch, value):
     from dgunet.training import LaunchedProcess
 
     monkeypatch.setenv("WORLD_SIZE", value)
-    with pytest.raises(ConfigError, match=r"WORLD_SIZE=.* is no whole number"):
+    with pytest.raises(ConfigError, match=r"WORLD_SIZE=.* is not a whole number"):
         LaunchedProcess.from_variables(os.environ)
 
 

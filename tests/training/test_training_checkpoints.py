@@ -101,14 +101,14 @@ def test_a_damaged_one_is_named_and_the_one_before_is_used(tmp_path, damage, cap
     assert kept(tmp_path).newest()["step"] == read_checkpoint(before)["step"] == 19
     said = caplog.text
     assert str(victim) in said
-    assert "Using the one before" in said
+    assert "Using the previous one" in said
 
 
 def test_no_whole_one_means_a_fresh_start(tmp_path, caplog):
     assert kept(tmp_path / "nowhere").newest() is None
     (tmp_path / "step-000000001.ckpt").write_bytes(b"")
     assert kept(tmp_path).newest() is None
-    assert "None is left: starting from step 0" in caplog.text
+    assert "None is left; starting from step 0" in caplog.text
 
 
 def test_nothing_but_tensors_and_plain_values_is_read(tmp_path):
@@ -139,7 +139,7 @@ def test_another_runs_checkpoint_is_refused_with_the_differences(tmp_path):
         other.newest()
     said = str(refusal.value)
     assert "data.digest was abc, is xyz" in said
-    assert "train.patch was not there, is 32" in said
+    assert "train.patch was absent, is 32" in said
     assert "iterations" not in said
     assert f"remove {tmp_path}" in said
 

@@ -83,7 +83,7 @@ def test_two_processes_follow_one_and_resume_bit_for_bit(small):
     same_within_rounding(one, two)
 
     for stop, step, words in (
-        (kill_one, 2, "lost the others at step"),
+        (kill_one, 2, "lost its connection to the others at step"),
         (subprocess.Popen.terminate, 5, "the same command resumes"),  # torchrun passes it on
     ):
         process = torchrun(small, killed)

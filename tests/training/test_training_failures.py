@@ -31,7 +31,7 @@ def test_a_full_memory_names_the_settings_to_lower():
     with pytest.raises(DgunetError) as full:
         train(Greedy(), Noise(batch=4), changed(SETTINGS, batch=4), CPU)
     said = str(full.value)
-    assert "the memory is full at step 2, with 4 samples at once" in said
+    assert "the memory is full at step 2, with 4 samples at a time" in said
     assert "Set micro_batch to 2, or recompute to true, or bfloat16 to true" in said
 
 
@@ -41,7 +41,7 @@ def test_what_is_set_already_is_not_advised():
     state = TrainingState(TwoStages(), given)
     with pytest.raises(DgunetError) as full, explained_failures(state, given, 4, World()):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-    assert str(full.value).endswith("with 1 samples at once. Set bfloat16 to true.")
+    assert str(full.value).endswith("with 1 samples at a time. Set bfloat16 to true.")
 
 
 def test_other_errors_are_left_alone():

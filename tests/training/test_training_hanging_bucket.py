@@ -85,7 +85,7 @@ def test_checkpoints_continue_and_sigterm_ends_with_the_last_one(small, tmp_path
             process.kill()
     assert process.returncode == 75, said
     assert small.checkpoints()[-1] >= before
-    assert "has not taken the last checkpoint within 8 s" in said
+    assert "has not accepted the last checkpoint within 8 s" in said
     assert "the same command resumes" in said
 
 

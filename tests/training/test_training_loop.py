@@ -56,7 +56,7 @@ def test_divergence_stops_the_run_and_names_the_step():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_named():
-    with pytest.raises(DgunetError, match="sees no GPU"):
+    with pytest.raises(DgunetError, match="finds no GPU"):
         pick_device("cuda")
 
 

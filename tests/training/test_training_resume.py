@@ -75,7 +75,7 @@ def test_other_settings_are_refused_and_named(small):
     with pytest.raises(PowerCutError):
         small.train(small.home / "out", stop=2)
     small.write_params(steps=13)
-    with pytest.raises(CheckpointError, match=r"train\.iterations was 12, is 13\..* start afresh"):
+    with pytest.raises(CheckpointError, match=r"train\.iterations was 12, is 13\..* start again"):
         small.train(small.home / "out")
 
 

@@ -40,5 +40,5 @@ def test_a_minimum_equal_to_the_rate_keeps_it():
 
 def test_warmup_longer_than_the_run_is_refused():
     longer = settings(iterations=10, learning_rate=1e-3, warmup=10)
-    with pytest.raises(ConfigError, match="a warm-up of 10 moves does not fit into a run of 10"):
+    with pytest.raises(ConfigError, match="a warm-up of 10 updates does not fit into a run of 10"):
         TrainingState(nn.Conv2d(1, 1, 1), longer)
