@@ -42,3 +42,37 @@ def home(project, tmp_path):
     place.mkdir()
     shutil.copy(project / "params.yaml", place)
     return place
+
+
+@pytest.fixture
+def cluster():
+    """A stand-in for the Kubernetes API."""
+    from kubernetes_standin import standin
+
+    with standin() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory, sample_root):
+    """The prepared store of a sample dataset."""
+    from dgunet.data.store.prepare import prepare_dataset
+
+    folder = tmp_path_factory.mktemp("prepared") / "store"
+    prepare_dataset("Rain100L", sample_root, folder, profile="sample")
+    return folder
+
+
+@pytest.fixture
+def step(cluster, tmp_path, store, monkeypatch):
+    """A training step over several nodes, as Kubeflow starts it."""
+    from nodes_step import Step
+
+    from dgunet.system.logs import log_to_stderr
+
+    log_to_stderr()
+    monkeypatch.setenv("KFP_RUN_ID", "run-1")
+    monkeypatch.setenv("DGUNET_CAMPAIGN", "run-1")
+    monkeypatch.setenv("KFP_POD_NAME", "step-pod")
+    monkeypatch.setenv("DGUNET_HOME", str(tmp_path / "elsewhere"))
+    return Step(cluster, tmp_path, store)

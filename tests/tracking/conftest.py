@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dgunet.tracking import TrackingFolders, ensure_store
+from dgunet.tracking.journal import damage
 from dgunet.tracking.server import mlflow_store
 
 FROM_OUTSIDE = (
@@ -61,3 +63,12 @@ def project(bare: TrackingFolders, made_store: Path) -> TrackingFolders:
 def client(project: TrackingFolders) -> Any:
     """MLflow's own client on the project's store."""
     return mlflow_store.client(project.uri)
+
+
+@pytest.fixture
+def deliver_later(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Runs stay in the journal until a test delivers them; no damage has been reported yet."""
+    monkeypatch.setenv("DGUNET_TRACKING", "later")
+    damage._reported.clear()
+    yield
+    damage._reported.clear()
