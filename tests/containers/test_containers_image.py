@@ -29,7 +29,7 @@ def test_labels_name_the_commit_and_the_lock(engine, project):
     assert labels["dgunet.lock.sha256"] == hashlib.sha256(content).hexdigest()
 
 
-def test_it_runs_as_nobody_of_importance(engine):
+def test_it_runs_as_an_unprivileged_user(engine):
     assert engine.facts["Config"]["User"] == "1000"
     assert engine.run("id", "-u").strip() == "1000"
     for place in ("/opt/venv", "/etc", "/usr/local/bin"):
@@ -50,7 +50,7 @@ def _normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_no_compiler_no_cache_no_data_is_left(engine):
+def test_the_image_has_no_compilers_caches_or_data(engine):
     for program in ("cc", "gcc", "c++", "clang", "as", "ld", "make"):
         assert engine.attempt("which", program).returncode, f"{program} is there"
     names = "-name .cache -o -name pip -o -name *.whl -o -name *.lock -o -name .git* -o -name .dvc*"
@@ -61,7 +61,7 @@ def test_no_compiler_no_cache_no_data_is_left(engine):
     assert engine.attempt("ls", "/src").returncode, "the build's folder is there"
 
 
-def test_metrics_agree_in_the_strictest_container(engine):
+def test_metrics_agree_in_a_restricted_container(engine):
     told = engine.run("dgunet", "selftest", "metrics", options=RESTRICTED)
     assert re.search(r"^all \d+ values agree$", told, re.MULTILINE)
 
@@ -73,7 +73,7 @@ def test_its_health_check_passes(engine):
 
 
 @pytest.mark.parametrize("user", ["1000:1000", "4321:4321"])
-def test_a_picture_is_restored_as_on_this_machine(engine, tmp_path, user):
+def test_an_image_is_restored_as_on_the_host(engine, tmp_path, user):
     weights = tmp_path / "weights.safetensors"
     network.save_network(network.DGUNet(network.preset("derain", **TINY)), weights, {})
     pixels = np.random.default_rng(0).integers(0, 256, (40, 52, 3), dtype=np.uint8)
@@ -113,7 +113,7 @@ def test_two_processes_train_together_without_a_network(engine):
     assert told.count("sum 3\n") == 2, told
 
 
-def test_kubeflow_finds_its_executor(engine):
+def test_the_executors_of_kubeflow_are_installed(engine):
     """Pipelines call python; the Trainer's SDK calls torchrun from a login shell."""
     assert engine.run("bash", "-lc", "which torchrun").strip() == "/opt/venv/bin/torchrun"
     told = engine.run("python", "-m", "kfp.dsl.executor_main", "--help")

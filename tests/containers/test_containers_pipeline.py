@@ -68,7 +68,7 @@ def weights(tmp_path):
     return path
 
 
-def test_reproduce_in_containers_gives_the_numbers_of_processes(home, sample_root):
+def test_reproduce_gives_the_same_numbers_in_containers_and_processes(home, sample_root):
     asked = {
         "networks": json.dumps(NETWORKS),
         "test_sets": ",".join(SETS),
@@ -82,7 +82,7 @@ def test_reproduce_in_containers_gives_the_numbers_of_processes(home, sample_roo
     pd.testing.assert_frame_equal(ours, home.cells("reproduce", **asked), check_exact=True)
 
 
-def test_a_set_comes_into_a_container_from_dvc_at_a_commit(home, project, tmp_path, weights):
+def test_a_container_gets_a_dataset_from_dvc_at_a_commit(home, project, tmp_path, weights):
     """On data that only git and DVC's remote have; the image has no git program."""
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(project), str(clone)], check=True)
@@ -100,7 +100,7 @@ def test_a_set_comes_into_a_container_from_dvc_at_a_commit(home, project, tmp_pa
     pd.testing.assert_frame_equal(ours, here, check_exact=True)
 
 
-def test_a_step_that_fails_in_its_container_fails_the_run(home, sample_root, weights):
+def test_a_step_failing_in_its_container_fails_the_run(home, sample_root, weights):
     digest = files.sha256_file(weights)
     other = ("1" if digest[0] == "0" else "0") + digest[1:]
     asked = {"weights": weights, "weights_sha256": other, "test_sets": "Rain100L"}

@@ -18,7 +18,7 @@ def made():
     return generated()
 
 
-def test_the_committed_files_are_as_generated(made):
+def test_the_committed_files_are_up_to_date(made):
     stale = [str(path) for path, text in made.items() if (ROOT / path).read_text() != text]
     assert not stale, "run: make pipelines"
 
@@ -48,7 +48,7 @@ def test_the_schema_knows_every_field(documents):
             json_format.ParseDict(content, KubernetesExecutorConfig())
 
 
-def test_an_unknown_field_would_be_seen(documents):
+def test_an_unknown_field_is_refused_by_the_schema(documents):
     task = next(iter(documents[0]["root"]["dag"]["tasks"].values()))
     task["componentReference"] = task.pop("componentRef")
     with pytest.raises(json_format.ParseError, match="componentReference"):
@@ -62,13 +62,13 @@ def test_containers_install_nothing(documents):
         assert "pip install" not in " ".join(executor["container"]["command"])
 
 
-def test_bodies_are_a_few_lines():
+def test_component_bodies_are_short():
     for path in ROOT.glob("components/*/component.py"):
         body = path.read_text().rpartition('"""')[2].strip().splitlines()
         assert len(body) <= 30, path
 
 
-def test_what_changes_a_result_is_a_parameter(documents):
+def test_everything_that_changes_a_result_is_a_parameter(documents):
     components = documents[0]["components"]
     for name, component in components.items():
         if not re.match(
@@ -115,7 +115,7 @@ def test_every_component_that_computes_or_selects_something_is_pinned():
 
 @pytest.mark.parametrize("pinned", ["check_pins(code=code_version, image=image_digest)"])
 @pytest.mark.parametrize("other", ["pass", "check_pins(code='')", "check_pins(code=code_version)"])
-def test_a_component_without_its_pins_would_be_seen(pinned, other):
+def test_a_component_without_its_pins_is_detected(pinned, other):
     source = (ROOT / "components" / "survey" / "component.py").read_text()
     assert pinned in source and is_pinned(source)
     assert not is_pinned(source.replace(pinned, other))
@@ -149,7 +149,7 @@ def test_loops_conditions_and_the_exit_handler(documents):
         assert "waiting for the server" in waits["condition"]
 
 
-def test_a_cluster_gives_retries_timeouts_and_resources():
+def test_a_cluster_file_sets_retries_timeouts_and_resources():
     path = ROOT / "pipelines" / "compiled" / "train_evaluate.cluster.yaml"
     spec, platform = yaml.safe_load_all(path.read_text())
     tasks = dict(tasks_of(spec))
@@ -173,7 +173,7 @@ def test_a_cluster_gives_retries_timeouts_and_resources():
     assert "AWS_SECRET_ACCESS_KEY" not in str(spec)
 
 
-def test_a_trainer_puts_the_gpus_on_the_nodes_and_the_rest_on_the_step_too():
+def test_with_a_trainer_only_the_nodes_get_gpus():
     path = ROOT / "pipelines" / "compiled" / "train_evaluate.nodes.yaml"
     spec, platform = yaml.safe_load_all(path.read_text())
     component = spec["components"]["comp-train-nodes"]

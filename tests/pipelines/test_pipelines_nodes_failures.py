@@ -23,7 +23,7 @@ LOST = "collective failed: connection closed by peer"
     ],
     ids=["evicted", "drained", "stopped", "stopped-first"],
 )
-def test_standin_a_node_that_was_taken_away_means_going_on(step, capfd, pods):
+def test_standin_an_interrupted_node_restarts_the_job_from_its_checkpoint(step, capfd, pods):
     def goes(job):
         step.cluster.pods = pods
         becomes("Failed", "jobset failed")(job)
@@ -42,7 +42,7 @@ def test_standin_a_node_that_was_taken_away_means_going_on(step, capfd, pods):
     assert "continuing from the last checkpoint" in output
 
 
-def test_standin_a_drained_pod_that_is_gone_was_taken_away(step):
+def test_standin_a_deleted_pod_counts_as_an_interruption(step):
     def runs(job):
         step.cluster.pods = [pod(0), pod(1)]
 
@@ -54,7 +54,7 @@ def test_standin_a_drained_pod_that_is_gone_was_taken_away(step):
     assert step.run().is_file() and len(step.cluster.created) == 2
 
 
-def test_standin_it_is_started_again_so_often_and_no_more(step):
+def test_standin_the_number_of_restarts_is_limited(step):
     def goes(job):
         step.cluster.pods = [ended(0, 75), ended(1, 75)]
         becomes("Failed", "jobset failed")(job)
@@ -97,7 +97,7 @@ def waiting(reason, message):
     ],
     ids=["memory", "first-error", "error-stops-the-other", "image"],
 )
-def test_standin_a_failed_job_says_why_in_one_line(step, pods, says):
+def test_standin_a_failed_job_raises_a_one_line_reason(step, pods, says):
     def goes(job):
         step.cluster.pods = pods
         becomes("Failed", "jobset failed")(job)
@@ -114,7 +114,7 @@ def test_standin_a_failed_job_says_why_in_one_line(step, pods, says):
         ("CreateContainerConfigError", "cannot start.*Correct secrets: and volumes:"),
     ],
 )
-def test_standin_a_temporary_failure_is_waited_for(step, capfd, reason, says):
+def test_standin_temporary_failures_are_waited_for(step, capfd, reason, says):
     waits = waiting(reason, "not now")
     step.cluster.pods = [waits]
     started = time.monotonic()
@@ -154,13 +154,13 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("refusal", "hint"), REFUSALS)
-def test_standin_a_refusal_names_the_hint(step, refusal, hint):
+def test_standin_a_refusal_has_a_hint(step, refusal, hint):
     step.cluster.refusals = [refusal]
     output = step.fails(hint)
     assert refusal[2].rstrip(".") in output and str(refusal[0]) in output
 
 
-def test_standin_a_server_that_drops_a_field_starts_nothing(step):
+def test_standin_dropped_fields_are_refused_and_the_job_is_deleted(step):
     """As a real one does with what its CRD does not know."""
 
     def older(job):
@@ -171,7 +171,7 @@ def test_standin_a_server_that_drops_a_field_starts_nothing(step):
     assert step.cluster.deleted == [step.name]
 
 
-def test_standin_a_missing_runtime_is_named_with_those_there_are(step):
+def test_standin_a_missing_runtime_is_refused_with_the_existing_ones(step):
     step.cluster.runtimes = ["torch-distributed", "mpi"]
     step.fails("no ClusterTrainingRuntime 'dgunet-torch'; it has mpi, torch-distributed.*runtime.y")
     assert not step.cluster.created
@@ -180,12 +180,12 @@ def test_standin_a_missing_runtime_is_named_with_those_there_are(step):
     assert step.run().is_file(), "who may not read runtimes learns it from the job"
 
 
-def test_standin_a_job_that_someone_deletes_is_an_error(step):
+def test_standin_an_externally_deleted_job_raises(step):
     step.cluster.moments = [lambda job: job["metadata"].update(deletionTimestamp="now")]
     step.fails("someone deleted the job")
 
 
-def test_nodes_that_leave_no_network_are_an_error(step):
+def test_nodes_that_write_no_network_raise(step):
     step.cluster.moments = [becomes("Complete")]
     with pytest.raises(DgunetError, match=r"the nodes completed without writing"):
         step.run()

@@ -111,7 +111,7 @@ def wait(client, name):
 
 
 @pytest.mark.skipif(bool(reason := no_engine()), reason=reason or "there is one")
-def test_two_containers_are_two_nodes_of_one_training(home, project, tmp_path):
+def test_two_containers_train_together_as_two_nodes(home, project, tmp_path):
     from kubeflow.trainer import ContainerBackendConfig, CustomTrainer, TrainerClient
     from kubeflow.trainer.backends.container.types import TrainingRuntimeSource
     from kubeflow.trainer.options import Name

@@ -15,7 +15,7 @@ from dgunet.kubeflow.trainer.shared_volume import SharedFolders
 from dgunet.system.errors import ConfigError
 
 
-def test_standin_a_job_is_made_watched_collected_and_removed(step, capfd):
+def test_standin_a_job_is_created_watched_collected_and_deleted(step, capfd):
     cluster = step.cluster
 
     def starts(job):
@@ -51,7 +51,7 @@ def test_standin_a_job_is_made_watched_collected_and_removed(step, capfd):
     assert home.startswith(str(step.shared)), "a home that the nodes do not share is not used"
 
 
-def test_standin_the_next_network_finds_the_prepared_set_there(step):
+def test_standin_later_networks_reuse_the_uploaded_store(step):
     there = SharedFolders(step.shared, "one").upload("a", step.store)
     before = (there / "manifest.json").stat().st_mtime_ns
     assert SharedFolders(step.shared, "two").upload("b", step.store) == there
@@ -62,7 +62,7 @@ def test_standin_the_next_network_finds_the_prepared_set_there(step):
     assert shard.stat().st_size, "a damaged copy is made again"
 
 
-def test_standin_a_retried_step_takes_up_the_job_that_runs(step, capfd):
+def test_standin_a_retried_step_continues_the_running_job(step, capfd):
     class Killed(BaseException):
         pass
 
@@ -82,7 +82,7 @@ def test_standin_a_retried_step_takes_up_the_job_that_runs(step, capfd):
 
 
 @pytest.mark.parametrize("state", ["other", "failed", "leaving"])
-def test_standin_a_job_that_is_not_to_be_taken_up_is_replaced(step, state):
+def test_standin_an_unusable_existing_job_is_replaced(step, state):
     marks = {"dgunet/manifest-digest": "other"} if state == "other" else {}
     old = {"metadata": {"name": step.name, "annotations": marks}, "spec": {"trainer": {}}}
     if state == "failed":
@@ -101,7 +101,7 @@ def test_standin_a_job_that_is_not_to_be_taken_up_is_replaced(step, state):
     assert seen == ["uid-1"] and len(step.cluster.created) == 1
 
 
-def test_standin_a_busy_server_is_asked_again_and_one_that_is_away_keeps_the_job(step):
+def test_standin_a_busy_server_is_retried_and_an_unreachable_one_keeps_the_job(step):
     step.cluster.busy = 1
     step.cluster.moments = [step.trains, becomes("Complete")]
     assert step.run(patience=5).is_file()
@@ -115,7 +115,7 @@ def test_standin_a_busy_server_is_asked_again_and_one_that_is_away_keeps_the_job
     assert step.name in step.cluster.jobs, "the training may go on"
 
 
-def test_what_kubeflow_does_not_forward_is_refused_before_anything_is_sent(step):
+def test_invalid_task_settings_are_refused_before_any_request(step):
     with pytest.raises(ConfigError, match=r"on none of the volume claims.*before 2\.15"):
         step.run(config=dsl.TaskConfig())
     wrong = dsl.TaskConfig(**{**vars(step.config), "tolerations": [{"effects": "NoSchedule"}]})
@@ -124,7 +124,7 @@ def test_what_kubeflow_does_not_forward_is_refused_before_anything_is_sent(step)
     assert not step.cluster.asked
 
 
-def test_standin_the_component_s_own_lines(step, tmp_path, monkeypatch):
+def test_standin_the_component_passes_its_arguments_to_the_job(step, tmp_path, monkeypatch):
     """The body of the component, called as Kubeflow's executor calls it."""
     from components.train_nodes.component import train_nodes
     from dgunet.kubeflow.steps.code_pins import code_version
@@ -171,7 +171,7 @@ def test_standin_the_component_s_own_lines(step, tmp_path, monkeypatch):
     assert "login" in str(job["spec"]["runtimePatches"])
 
 
-def test_standin_a_step_that_is_stopped_removes_its_job_and_keeps_the_checkpoint(step):
+def test_standin_a_stopped_step_deletes_its_job_and_keeps_the_checkpoint(step):
     def stops(job):
         assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, "or it would end the tests"
         os.kill(os.getpid(), signal.SIGTERM)
@@ -185,14 +185,14 @@ def test_standin_a_step_that_is_stopped_removes_its_job_and_keeps_the_checkpoint
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_standin_ctrl_c_removes_the_job_too(step):
+def test_standin_ctrl_c_deletes_the_job(step):
     step.cluster.moments = [lambda job: os.kill(os.getpid(), signal.SIGINT)]
     with pytest.raises(KeyboardInterrupt):
         step.run()
     assert step.cluster.deleted == [step.name] and not step.cluster.jobs
 
 
-def test_the_step_may_do_what_the_shipped_role_allows(project):
+def test_the_shipped_role_allows_exactly_the_calls_of_the_step(project):
     """Every call of the step is in the role, and the role has nothing beside."""
     role, *_ = yaml.safe_load_all((project / "deploy" / "rbac.yaml").read_text())
     allowed = {
@@ -207,7 +207,7 @@ def test_the_step_may_do_what_the_shipped_role_allows(project):
     assert allowed == trainer | core | {("", "events", "list"), ("batch", "jobs", "list")}
 
 
-def test_the_step_outside_of_a_cluster_says_so(step, monkeypatch, tmp_path):
+def test_running_the_step_outside_a_cluster_raises(step, monkeypatch, tmp_path):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere")

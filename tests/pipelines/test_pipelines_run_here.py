@@ -62,7 +62,7 @@ def job(small, home, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_real_pipeline_leaves_tables_and_a_report(dgunet, project, tmp_path, monkeypatch):
+def test_a_real_pipeline_writes_tables_and_a_report(dgunet, project, tmp_path, monkeypatch):
     """One untrained network on one set: every step of `evaluate_checkpoint` but the server's."""
     from dgunet.config import load_params
     from dgunet.network import DGUNet, preset, save_network
@@ -98,7 +98,7 @@ def test_a_real_pipeline_leaves_tables_and_a_report(dgunet, project, tmp_path, m
     assert over.returncode == 1 and "is over: SUCCEEDED" in over.stderr
 
 
-def test_a_failed_step_is_named_with_its_error_and_log(job):
+def test_a_failed_step_is_reported_with_its_error_and_log(job):
     lines = []
     with pytest.raises(running.RunFailedError, match="ValueError: no such thing") as failure:
         running.run_locally(job("fail"), progress=lines.append)
@@ -110,13 +110,13 @@ def test_a_failed_step_is_named_with_its_error_and_log(job):
     assert "asked to fail" in log.read_text()
 
 
-def test_a_run_that_leaves_nothing_is_no_success(job):
+def test_a_run_without_outputs_fails(job):
     with pytest.raises(OutputError, match="found 0 times tables/tables"):
         running.run_locally(job("nothing"), progress=lambda line: None)
     assert run_records.last(job("nothing").home, 1)[0].shown_state == "FAILED"
 
 
-def test_an_interpreter_whose_path_has_a_space_is_run(job, tmp_path, monkeypatch):
+def test_an_interpreter_path_with_a_space_works(job, tmp_path, monkeypatch):
     """The runner puts the path into a shell script; it is quoted for that."""
     place = tmp_path / "it's a clone" / ".venv"
     place.parent.mkdir()
@@ -131,14 +131,14 @@ def test_an_interpreter_whose_path_has_a_space_is_run(job, tmp_path, monkeypatch
     assert "asked to nothing" in log.read_text()
 
 
-def test_the_error_of_a_step_is_the_cause(tmp_path):
+def test_the_error_of_a_step_is_reported_as_the_cause(tmp_path):
     error = "dgunet.system.errors.DataError: no folder /data. Mount the data"
     lines = [error, "Task 'prepare' finished with status FAILURE", "the run ended"]
     (tmp_path / "log.txt").write_text("\n".join(lines))
     assert running._cause_of_failure(tmp_path / "log.txt") == error
 
 
-def test_what_the_shell_says_of_a_failed_step_is_the_cause(job, monkeypatch):
+def test_a_shell_error_is_reported_as_the_cause(job, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere:/usr/bin:/bin")
     real = running._execute
 
@@ -153,14 +153,14 @@ def test_what_the_shell_says_of_a_failed_step_is_the_cause(job, monkeypatch):
 
 
 @pytest.mark.parametrize("folder", ["/dev/shm/absent", "/sys"])
-def test_a_useless_temporary_folder_is_named_before_anything_runs(job, monkeypatch, folder):
+def test_an_unusable_temporary_folder_is_refused_before_the_run(job, monkeypatch, folder):
     monkeypatch.setenv("TMPDIR", folder)
     with pytest.raises(DgunetError, match=f"the temporary folder {folder} has no space for 1 MiB"):
         running.run_locally(job("nothing"), progress=lambda line: None)
     assert not run_records.last(job("nothing").home, 1)
 
 
-def test_a_full_temporary_folder_is_named(job, monkeypatch, tmp_path):
+def test_a_full_temporary_folder_is_refused(job, monkeypatch, tmp_path):
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this user may not mount a file system to fill")
@@ -197,7 +197,7 @@ def test_cancel_leaves_no_process(job, tmp_path):
     assert not sign.exists()
 
 
-def test_a_run_whose_process_was_killed_is_told_so(home):
+def test_a_run_whose_process_was_killed_has_the_state_killed(home):
     gone = run_records.Record("local-1", "small", "subprocess", "", started=1.0, pid=os.getpid())
     run_records.save(home, gone)
     assert run_records.read(home, "local-1").shown_state == "KILLED"
@@ -205,7 +205,7 @@ def test_a_run_whose_process_was_killed_is_told_so(home):
         run_records.cancel_run(home, "local-1")
 
 
-def test_an_unknown_local_run_names_the_last_one(home):
+def test_an_unknown_local_run_is_refused_with_the_last_one(home):
     run_records.save(home, run_records.Record("local-1", "small", "subprocess", "", started=1.0))
     with pytest.raises(DgunetError, match="The last one is local-1"):
         run_records.read(home, "local-2")
@@ -225,7 +225,7 @@ def left(tmp_path):
     return tmp_path / "run"
 
 
-def test_outputs_that_are_whole(left):
+def test_complete_outputs_are_accepted(left):
     found = check_outputs(left, WANTED)
     assert found["tables"] == str(left / "tables" / "tables")
 
@@ -246,7 +246,7 @@ def test_outputs_that_are_whole(left):
         ),
     ],
 )
-def test_outputs_that_are_not(left, spoil, says):
+def test_incomplete_outputs_are_refused(left, spoil, says):
     spoil(left)
     with pytest.raises(OutputError, match=says):
         check_outputs(left, WANTED)
@@ -260,7 +260,7 @@ def test_outputs_that_are_not(left, spoil, says):
         (lambda left: (left / "tables/tables/table1.md").write_text("99"), "table1.md has the SHA"),
     ],
 )
-def test_outputs_that_were_edited(left, spoil, says):
+def test_edited_outputs_are_refused(left, spoil, says):
     spoil(left)
     with pytest.raises(DgunetError, match=says):
         check_outputs(left, WANTED)
@@ -284,7 +284,7 @@ def test_containers_get_the_data_read_only_and_no_network(home, tmp_path):
     json.dumps(made)
 
 
-def test_a_repository_with_dvc_stays_read_only_but_for_its_scratch(home, tmp_path):
+def test_a_dvc_repository_is_mounted_read_only_except_its_scratch_folder(home, tmp_path):
     (tmp_path / "r" / ".dvc").mkdir(parents=True)
     asked = {"data_source": f"file://{tmp_path / 'r'}"}
     made = containers.container_settings(
@@ -302,7 +302,7 @@ def test_containers_without_a_network_cannot_fetch(home, tmp_path):
         containers.container_settings(home, tmp_path, asked, run_id="", digest="", environment={})
 
 
-def test_without_an_engine_it_says_so(dgunet, monkeypatch, tmp_path):
+def test_a_missing_docker_engine_is_a_one_line_error(dgunet, monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     result = dgunet("pipeline", "run", "ablations", "--docker")
     assert result.returncode == 1

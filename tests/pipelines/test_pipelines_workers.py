@@ -53,7 +53,7 @@ KILL = "os.kill(os.getpid(), signal.SIGKILL)"
     ],
     ids=["done", "resume", "error-and-resume", "error", "killed", "stopped"],
 )
-def test_the_status_says_how_the_processes_ended(node, code, status):
+def test_the_exit_status_reflects_how_the_processes_ended(node, code, status):
     assert node(code) == status
 
 
@@ -61,7 +61,7 @@ def test_the_status_says_how_the_processes_ended(node, code, status):
     "machine" not in os.environ.get("DGUNET_TEST_NODES", ""),
     reason="half a minute on two cores: DGUNET_TEST_NODES=machine; two processes are always tested",
 )
-def test_two_nodes_stop_together_and_go_on(tmp_path, project, port, sample_root):
+def test_two_nodes_stop_together_and_resume(tmp_path, project, port, sample_root):
     """As Trainer starts them, by PET variables; gloo, one process a node, both on this machine."""
     from dgunet.data.store.prepare import prepare_dataset
 

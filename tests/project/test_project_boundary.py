@@ -80,7 +80,7 @@ def failing(dgunet, monkeypatch):
         (ValueError("postgresql://u:hunter2@h/db\nsecond line"), 70, None),
     ],
 )
-def test_a_failure_is_one_line_with_its_status(failing, error, status, line):
+def test_a_failure_prints_one_line_and_sets_the_exit_status(failing, error, status, line):
     found, lines = failing(error)
     assert found == status
     assert len(lines) == 1
@@ -109,18 +109,18 @@ def test_debug_shows_the_traceback_without_secrets(failing, monkeypatch, how):
 
 
 @pytest.mark.parametrize("value", ["", "0", "false", "no", "OFF"])
-def test_debug_is_switched_off_by_what_says_so(monkeypatch, value):
+def test_false_values_switch_debugging_off(monkeypatch, value):
     monkeypatch.setenv("DGUNET_DEBUG", value)
     assert not debugging()
 
 
-def test_ctrl_c_is_one_line(failing):
+def test_a_keyboard_interrupt_prints_one_line(failing):
     status, lines = failing(KeyboardInterrupt())
     assert (status, lines[-1]) == (130, "dgunet: interrupted; nothing half-written was kept")
     assert "Traceback" not in "".join(lines)
 
 
-def test_a_real_ctrl_c_is_one_line(tmp_path):
+def test_sigint_prints_one_line(tmp_path):
     code = (
         "import sys, time, typer, dgunet.cli as cli\n"
         "app = typer.Typer()\n"
@@ -144,7 +144,7 @@ def test_a_real_ctrl_c_is_one_line(tmp_path):
     )
 
 
-def test_a_reader_that_goes_away_is_no_failure():
+def test_a_closed_output_pipe_prints_no_error():
     """As ``dgunet data list | head -c 10``: nothing is printed to the errors."""
     listing = subprocess.Popen(
         [*COMMAND, "data", "cards"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -155,12 +155,12 @@ def test_a_reader_that_goes_away_is_no_failure():
     assert listing.wait(60) in (1, PIPE)
 
 
-def test_a_broken_pipe_is_nothing_to_tell(monkeypatch):
+def test_a_broken_pipe_has_no_message(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())  # it is closed
     assert failure_line(BrokenPipeError(errno.EPIPE, "x")) == ("", PIPE)
 
 
-def test_a_full_disk_under_the_output_is_one_line():
+def test_a_full_disk_behind_the_output_prints_one_line():
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with Path("/dev/full").open("wb") as full:
@@ -180,7 +180,7 @@ def test_a_name_that_is_not_utf_8_does_not_break_the_output(tmp_path):
     assert told.stdout.endswith(b"caf\\udce9\n")
 
 
-def test_the_libraries_warnings_are_for_debugging(tmp_path):
+def test_warnings_of_libraries_are_shown_only_when_debugging(tmp_path):
     for asked, shown in ((["x"], False), (["--debug", "x"], True)):
         code = (
             f"import sys, warnings, dgunet.cli as c; sys.argv = ['dgunet', *{asked!r}]\n"

@@ -34,7 +34,7 @@ def dgunet(dgunet, tmp_path, monkeypatch):
     return dgunet
 
 
-def test_the_installed_command_says_an_error_in_one_line(tmp_path):
+def test_the_installed_command_prints_an_error_in_one_line(tmp_path):
     answer = subprocess.run(
         [Path(sys.executable).with_name("dgunet"), "tables"],
         cwd=tmp_path,
@@ -61,7 +61,7 @@ def test_the_package_runs_as_a_module(tmp_path):
     assert answer.stderr == ""
 
 
-def test_help_lists_the_verbs(dgunet):
+def test_help_lists_the_commands(dgunet):
     answer = dgunet("--help")
     assert answer.returncode == 0
     for verb in VERBS:
@@ -69,7 +69,7 @@ def test_help_lists_the_verbs(dgunet):
 
 
 @pytest.mark.parametrize("verb", ["train", "evaluate", "ablate", "explain"])
-def test_help_of_a_verb_gives_an_example(dgunet, verb):
+def test_help_of_a_command_has_an_example(dgunet, verb):
     assert "Example" in dgunet(verb, "--help").stdout
 
 
@@ -88,7 +88,7 @@ def test_help_of_a_verb_gives_an_example(dgunet, verb):
         (("train", "derain", "--params", "absent.yaml"), "no parameter file absent.yaml"),
     ],
 )
-def test_bad_input_is_one_line(dgunet, arguments, says):
+def test_bad_input_is_a_one_line_error(dgunet, arguments, says):
     answer = dgunet(*arguments)
     assert answer.returncode == 1
     assert says in answer.stderr
@@ -96,7 +96,7 @@ def test_bad_input_is_one_line(dgunet, arguments, says):
     assert len(answer.stderr.strip().splitlines()) == 1
 
 
-def test_outside_a_project_it_says_so(dgunet, tmp_path):
+def test_running_outside_a_project_is_refused(dgunet, tmp_path):
     (tmp_path / "params.yaml").unlink()
     answer = dgunet("tables")
     assert answer.returncode == 1

@@ -39,13 +39,13 @@ def windows(tmp_path_factory):
     return clone
 
 
-def test_windows_line_ends_reach_no_file(windows):
+def test_a_windows_clone_has_no_crlf_files(windows):
     assert not [
         line for line in git("ls-files", "--eol", cwd=windows).splitlines() if "w/crlf" in line
     ]
 
 
-def test_the_sample_data_come_whole_in_a_clone_with_windows_line_ends(windows):
+def test_the_sample_data_can_be_pulled_in_a_windows_clone(windows):
     dvc = Path(sys.executable).with_name("dvc")
     done = subprocess.run(
         [dvc, "pull", "--quiet", "data"], cwd=windows, check=False, capture_output=True, text=True
@@ -54,7 +54,7 @@ def test_the_sample_data_come_whole_in_a_clone_with_windows_line_ends(windows):
     assert (windows / "data" / "sample" / "test").is_dir()
 
 
-def test_the_code_is_the_same_whatever_its_line_ends(windows, tmp_path):
+def test_the_code_version_does_not_depend_on_line_endings(windows, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(windows / "dgunet", copy / "dgunet")
     before = code_version(copy)
@@ -83,7 +83,7 @@ def repository(folder, *, commit=True):
     return folder
 
 
-def test_a_repository_names_its_commit(alone, capfd):
+def test_a_repository_reports_its_commit(alone, capfd):
     repository(alone)
     assert len(git_state(alone)[0]) == 40
     standard_tags(alone, {"profile": "sample"})
@@ -106,7 +106,7 @@ def foreign(folder):
         (foreign, "it belongs to another user", "git config --global --add safe.directory"),
     ],
 )
-def test_an_unknown_commit_is_said_once_with_its_fix(alone, capfd, make, reason, fix):
+def test_an_unknown_commit_is_reported_once_with_its_fix(alone, capfd, make, reason, fix):
     make(alone)
     assert git_state(alone) == (UNKNOWN, UNKNOWN)
     assert standard_tags(alone, {"profile": "sample"})["git.commit"] == UNKNOWN
@@ -118,12 +118,12 @@ def test_an_unknown_commit_is_said_once_with_its_fix(alone, capfd, make, reason,
     assert not capfd.readouterr().err, "once, not with every stage"
 
 
-def test_without_git_it_is_said(alone, monkeypatch):
+def test_missing_git_is_reported(alone, monkeypatch):
     monkeypatch.setenv("PATH", str(alone))
     assert commit_unknown_reason(alone)[0] == "git is not installed"
 
 
-def test_a_commit_that_is_told_is_enough(alone, monkeypatch, capfd):
+def test_a_commit_given_by_the_environment_is_used(alone, monkeypatch, capfd):
     monkeypatch.setenv("DGUNET_GIT_COMMIT", "a" * 40)
     assert standard_tags(alone, {"profile": "sample"})["git.commit"] == "a" * 40
     assert not capfd.readouterr().err

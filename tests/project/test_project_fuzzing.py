@@ -105,7 +105,7 @@ def test_any_text_is_read_or_refused(content):
 
 @examples(40)
 @given(st.dictionaries(st.text(min_size=1).filter(lambda k: k != "sum"), JSON, min_size=1))
-def test_any_line_is_read_back(entry):
+def test_any_entry_survives_a_round_trip_and_changes_are_detected(entry):
     line = format_line(entry)[:-1]
     assert json.dumps(parse_line(line)) == json.dumps(entry)
     for place in range(0, len(line), max(1, len(line) // 5)):
@@ -116,7 +116,7 @@ def test_any_line_is_read_back(entry):
 
 @examples(60)
 @given(st.text(st.sampled_from("./\\a:~C\0\n\u202eé "), max_size=12) | st.text(max_size=300))
-def test_a_name_of_data_never_leaves_its_folder(tmp_path_factory, name):
+def test_a_file_name_in_data_never_leaves_its_folder(tmp_path_factory, name):
     root = tmp_path_factory.getbasetemp() / "root"
     try:
         assert inside(root, name, origin="x").resolve().is_relative_to(root.resolve())
@@ -132,7 +132,7 @@ TEXT = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
     st.sampled_from([line for line in TEXT.splitlines() if ": " in line and "#" not in line]),
     JSON,
 )
-def test_any_value_of_a_setting_is_taken_or_refused(line, value):
+def test_any_value_of_a_setting_is_accepted_or_refused(line, value):
     """Values of every kind in the place of one that is right."""
     key = line.partition(": ")[0]
     changed = TEXT.replace(line, f"{key}: {json.dumps(value)}")

@@ -67,7 +67,7 @@ def test_the_commands_work_under_a_real_locale(name, compiled, home):
 
 
 @pytest.mark.parametrize("name", LOCALES[:1])
-def test_an_error_with_a_name_that_the_locale_lacks_is_one_line(name, compiled, home):
+def test_an_error_with_characters_missing_from_the_locale_is_one_line(name, compiled, home):
     env = os.environ | {"LOCPATH": str(compiled(name)), "LC_ALL": name, "PYTHONUTF8": "0"}
     done = subprocess.run(
         [
@@ -116,7 +116,7 @@ def without_encoding(tree):
 
 
 @pytest.mark.parametrize("folder", ["dgunet", "pipelines", "components", "docs", "benchmarks"])
-def test_every_text_says_its_encoding(folder):
+def test_every_text_file_access_names_its_encoding(folder):
     """ruff's rule sees only what it knows to be a path."""
     found = [
         f"{path.relative_to(ROOT)}:{line}"
@@ -130,5 +130,5 @@ def test_every_text_says_its_encoding(folder):
     "code",
     ["p.read_text()", "p.open()", "p.open('w')", "p.write_text(x)", "subprocess.run(c, text=True)"],
 )
-def test_a_planted_call_is_found(code):
+def test_a_call_without_encoding_is_detected(code):
     assert list(without_encoding(ast.parse(code))) == [1]

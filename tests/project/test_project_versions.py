@@ -27,7 +27,7 @@ def locked():
 
 
 @pytest.mark.parametrize(("package", "major"), MAJORS.items())
-def test_the_resolved_majors(package, major):
+def test_the_installed_major_versions(package, major):
     assert int(version(package).split(".")[0]) == major
 
 
@@ -38,7 +38,7 @@ def test_every_dependency_has_a_lower_bound_and_a_pin(requirement):
     assert tuple(map(int, pin.split(".")[:2])) >= tuple(map(int, (bound + ".0").split(".")[:2]))
 
 
-def test_torch_is_pinned_and_torchvision_is_not_there():
+def test_torch_is_pinned_and_torchvision_is_absent():
     assert locked()["torch"] == "2.13.0"
     assert "torchvision" not in locked()
 

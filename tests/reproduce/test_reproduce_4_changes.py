@@ -18,7 +18,7 @@ def rerun(clone):
     return set(re.findall(r"Running stage '([^']+)'", clone.run("dvc", "repro")))
 
 
-def test_one_picture_of_one_test_set(reproduced):
+def test_a_changed_image_reruns_only_its_test_set(reproduced):
     path = reproduced.home / "data/sample/test/Rain100L/input/1.png"
     with Image.open(path) as image:
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
@@ -29,7 +29,7 @@ def test_one_picture_of_one_test_set(reproduced):
     }
 
 
-def test_one_knob(reproduced):
+def test_a_changed_setting_reruns_only_its_task(reproduced):
     path = reproduced.home / "params.yaml"
     path.write_text(re.sub(r"(denoise: \{iterations: )\d+", r"\g<1>6", path.read_text(), count=1))
     assert rerun(reproduced) == {
@@ -40,19 +40,19 @@ def test_one_knob(reproduced):
     }
 
 
-def test_a_knob_of_the_sleeping_profile_changes_nothing(reproduced):
+def test_a_setting_of_the_inactive_profile_reruns_nothing(reproduced):
     path = reproduced.home / "params.yaml"
     path.write_text(path.read_text().replace("iterations: 400000", "iterations: 400001"))
     assert rerun(reproduced) == set()
 
 
-def test_one_module(reproduced):
+def test_a_changed_module_reruns_only_its_stage(reproduced):
     path = reproduced.home / "dgunet/paper/table_building.py"
     path.write_text(path.read_text() + "\n# changed\n")
     assert rerun(reproduced) == {"tables"}
 
 
-def test_an_experiment_runs_with_another_knob(reproduced):
+def test_a_dvc_experiment_runs_with_a_changed_setting(reproduced):
     env = {
         f"GIT_{who}_{what}": f"someone{at}"
         for who in ("AUTHOR", "COMMITTER")
@@ -66,7 +66,7 @@ def test_an_experiment_runs_with_another_knob(reproduced):
     assert "7" in reproduced.run("dvc", "params", "diff")
 
 
-def test_ctrl_c_leaves_nothing_to_trust_and_a_killed_run(reproduced, tmp_path):
+def test_ctrl_c_leaves_no_outputs_and_a_killed_run(reproduced, tmp_path):
     out = tmp_path / "model"
     knobs = reproduced.home / "long.yaml"
     knobs.write_text(

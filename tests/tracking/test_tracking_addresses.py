@@ -36,7 +36,7 @@ def escaped(word: str) -> str:
 
 @settings(max_examples=400, deadline=None)
 @given(user=typed, word=typed, host=hosts, scheme=schemes, escape=some.booleans())
-def test_no_password_stays_in_a_text_whatever_it_is(
+def test_redaction_removes_any_password(
     user: str, word: str, host: str, scheme: str, escape: bool
 ) -> None:
     given = f"{escaped(user)}:{escaped(word)}" if escape else f"{user}:{word}"
@@ -53,7 +53,7 @@ def test_no_password_stays_in_a_text_whatever_it_is(
 
 @settings(max_examples=200, deadline=None)
 @given(word=typed)
-def test_once_an_address_was_made_its_password_is_known_in_every_wording(word: str) -> None:
+def test_the_password_of_an_address_is_redacted_in_any_text(word: str) -> None:
     Address(f"postgresql://someone:{escaped(word)}@h/db")
     login = base64.b64encode(f"someone:{word}".encode()).decode()
     for text in (f"connection with [{word}] refused", f"sent {login}", f"dsn {escaped(word)} bad"):
@@ -87,19 +87,19 @@ def test_once_an_address_was_made_its_password_is_known_in_every_wording(word: s
          "secretly"),
     ],
 )  # fmt: skip
-def test_what_is_shown_of_an_address(text: str, shown: str) -> None:
+def test_redacted_form_of_an_address_or_message(text: str, shown: str) -> None:
     assert redact(text) == shown
     assert redact(shown) == shown, "nothing more is taken the second time"
 
 
-def test_an_address_tells_nothing_by_itself() -> None:
+def test_the_string_forms_of_an_address_contain_no_secret() -> None:
     made = Address("https://me:secret@host/x?token=word")
     told = f"{made} {made!r} {made:>40} {[made]}"
     assert "secret" not in told and "word" not in told and "me:" not in told
     assert made.reveal() == "https://me:secret@host/x?token=word"
 
 
-def test_long_texts_take_no_long_time() -> None:
+def test_redacting_long_texts_takes_bounded_time() -> None:
     for part in (
         "a",
         "a.a-",
@@ -116,6 +116,6 @@ def test_long_texts_take_no_long_time() -> None:
         redact(part * (200_000 // len(part)))
 
 
-def test_secrets_of_the_environment_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_in_environment_variables_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "the-token")
     assert redact("it said the-token is old") == "it said *** is old"

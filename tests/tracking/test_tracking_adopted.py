@@ -71,7 +71,9 @@ def test_an_injected_run_is_adopted(
     assert len(client.search_runs([experiment])) == 2, "the pipeline's and this"
 
 
-def test_steps_of_one_task_keep_apart(project: TrackingFolders, inject: Any) -> None:
+def test_iterations_of_a_loop_are_kept_as_separate_runs(
+    project: TrackingFolders, inject: Any
+) -> None:
     """Kubeflow calls all iterations of a loop alike."""
     for name in ("stages-9", "stages-3"):
         inject("ablate")
@@ -80,7 +82,7 @@ def test_steps_of_one_task_keep_apart(project: TrackingFolders, inject: Any) -> 
 
 
 @pytest.mark.parametrize(("stage", "stays"), [("ablate", False), ("prepare", True)])
-def test_what_is_compared_is_no_child_of_the_pipeline_s_run(
+def test_compared_runs_are_detached_from_the_pipeline_s_run(
     client: Any, inject: Any, stage: str, stays: bool
 ) -> None:
     """MLflow's chart view shows no child of a collapsed run."""
@@ -93,7 +95,7 @@ def test_what_is_compared_is_no_child_of_the_pipeline_s_run(
     assert ("mlflow.parentRunId" in tags) is stays
 
 
-def test_a_step_tried_again_is_no_failure_any_more(client: Any, inject: Any) -> None:
+def test_a_retried_step_clears_the_earlier_failure(client: Any, inject: Any) -> None:
     given = inject("train")
     with pytest.raises(RuntimeError):
         step("train", fails=True)
@@ -108,7 +110,7 @@ def test_a_step_tried_again_is_no_failure_any_more(client: Any, inject: Any) -> 
 
 
 @pytest.mark.parametrize("gone", ["deleted", "unknown", "nonsense"])
-def test_a_run_that_is_gone_is_made_anew(
+def test_a_missing_injected_run_is_replaced_by_a_new_one(
     client: Any, inject: Any, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:
     given = inject("train", {"unknown": "0" * 32, "nonsense": "../x"}.get(gone, ""))
@@ -121,7 +123,7 @@ def test_a_run_that_is_gone_is_made_anew(
     assert client.get_experiment(made.info.experiment_id).name == "dgunet/table-1"
 
 
-def test_a_run_that_cannot_go_does_not_hold_up_the_others(
+def test_an_undeliverable_run_does_not_delay_the_others(
     project: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
@@ -136,7 +138,7 @@ def test_a_run_that_cannot_go_does_not_hold_up_the_others(
     assert outcome.reason is not None and outcome.reason.startswith("run 'spoilt': ")
 
 
-def test_a_run_is_continued_by_its_id_as_an_argument(client: Any, inject: Any) -> None:
+def test_a_run_is_continued_by_passing_its_id(client: Any, inject: Any) -> None:
     first = step("train derain-DGUNet")
     assert first.run_id
     with start_run(
@@ -150,7 +152,7 @@ def test_a_run_is_continued_by_its_id_as_an_argument(client: Any, inject: Any) -
     assert run.run_id == given, "the run of Kubeflow takes precedence"
 
 
-def test_the_mode_is_an_argument_too(project: TrackingFolders) -> None:
+def test_the_mode_can_be_passed_as_an_argument(project: TrackingFolders) -> None:
     with start_run("dgunet/table-1", "n", tags=TAGS, params={}, mode="off") as run:
         assert run.journal_id == ""
     with start_run("dgunet/table-1", "n", tags=TAGS, params={}, mode="later") as run:

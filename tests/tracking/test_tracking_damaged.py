@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("deliver_later")
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_damage_is_set_aside_and_named_and_the_others_arrive(
+def test_a_damaged_journal_is_set_aside_and_the_others_are_delivered(
     project: TrackingFolders, how: str
 ) -> None:
     (spoilt, *_) = [tell(name, project) for name in ("spoilt", "sound", "safe")]
@@ -43,7 +43,7 @@ def test_damage_is_set_aside_and_named_and_the_others_arrive(
     assert lookup("c0ffeespoilt") is None and lookup("c0ffeesafe") is not None
 
 
-def test_every_command_ends_well_and_names_it_once(
+def test_every_command_reports_a_damaged_journal_once_and_continues(
     project: TrackingFolders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoilt = tell("spoilt", project)
@@ -73,7 +73,7 @@ def test_every_command_ends_well_and_names_it_once(
     assert not torn.exists()
 
 
-def test_a_stage_ends_well_beside_a_damaged_journal_and_when_its_own_is_damaged(
+def test_a_stage_succeeds_although_another_or_its_own_journal_is_damaged(
     project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tell("other", project)
@@ -90,7 +90,7 @@ def test_a_stage_ends_well_beside_a_damaged_journal_and_when_its_own_is_damaged(
 
 
 @pytest.mark.parametrize("gone", ["journal", "state", "alive"])
-def test_a_run_whose_journal_is_removed_meanwhile_ends_well(
+def test_removing_the_journal_during_a_run_does_not_fail_the_work(
     project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "now")
@@ -119,7 +119,7 @@ def test_a_full_disk_at_the_end_does_not_fail_the_work(
     assert told.count("\n") == 1 and "the disk is full" in told
 
 
-def test_a_line_that_a_full_disk_cut_is_taken_back(
+def test_a_line_truncated_by_a_full_disk_is_removed(
     project: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dgunet.system.errors import DgunetError
@@ -144,7 +144,7 @@ def test_a_line_that_a_full_disk_cut_is_taken_back(
     assert [event["values"]["a"] for event in told] == ["1", "3"]
 
 
-def test_the_journal_of_a_living_process_stays(project: TrackingFolders) -> None:
+def test_a_damaged_journal_of_a_running_process_is_not_moved(project: TrackingFolders) -> None:
     folder = tell("n", project)
     (folder / "header.json").write_text("")
     with (folder / "alive").open("a") as alive:
@@ -155,7 +155,7 @@ def test_the_journal_of_a_living_process_stays(project: TrackingFolders) -> None
     assert len(deliver(project, persist=True).aside) == 1 and not folder.exists()
 
 
-def test_a_torn_last_line_of_a_killed_process_is_no_damage(project: TrackingFolders) -> None:
+def test_a_torn_last_line_of_a_killed_process_is_not_damage(project: TrackingFolders) -> None:
     code = (
         "import os, signal\nfrom dgunet.tracking import start_run\n"
         "with start_run('dgunet/x', 'killed', tags={'profile': 'sample'}, params={}) as run:\n"
@@ -172,7 +172,7 @@ def test_a_torn_last_line_of_a_killed_process_is_no_damage(project: TrackingFold
 
 @settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_no_bytes_in_a_journal_lead_to_a_traceback(
+def test_arbitrary_bytes_in_a_journal_never_raise(
     project: TrackingFolders, data: st.DataObject
 ) -> None:
     shutil.rmtree(project.state, ignore_errors=True)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("deliver_later")
 @pytest.mark.parametrize(
     "cursor", [b"", b"{", b"[]", b'{"sent": 999}', b'{"sent": "x"}', b'{"sen": 1}', b"\xff\0", None]
 )
-def test_a_broken_cursor_loses_and_doubles_nothing(
+def test_delivery_with_a_broken_cursor_neither_loses_nor_duplicates_data(
     project: TrackingFolders, client: Any, cursor: bytes | None
 ) -> None:
     """Half of the run was sent; it goes on in the same run."""
@@ -52,7 +52,7 @@ def test_a_broken_cursor_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("how", ["missing", "changed", "a link", "a pipe"])
-def test_a_missing_file_holds_up_only_its_own_run(
+def test_a_missing_or_changed_file_delays_only_its_own_run(
     project: TrackingFolders, client: Any, how: str
 ) -> None:
     folders = [tell(f"run {n}", project, files=n == 3) for n in range(7)]
@@ -88,7 +88,9 @@ def test_a_missing_file_holds_up_only_its_own_run(
     assert len(client.search_runs([arrived.info.experiment_id])) == 7
 
 
-def test_a_journal_of_an_earlier_version_arrives(project: TrackingFolders, client: Any) -> None:
+def test_a_journal_of_an_earlier_version_is_delivered(
+    project: TrackingFolders, client: Any
+) -> None:
     """No check sums, no numbers, an indented header and cursor."""
     folder = tell("old", project, files=True)
     header = line_files.parse_line((folder / "header.json").read_bytes().rstrip(b"\n"))
@@ -105,7 +107,7 @@ def test_a_journal_of_an_earlier_version_arrives(project: TrackingFolders, clien
     assert [f.path for f in client.list_artifacts(info.run_id)] == ["params.yaml"]
 
 
-def test_a_damaged_line_of_the_index_is_passed_over_and_named(project: TrackingFolders) -> None:
+def test_damaged_lines_of_the_index_are_skipped_and_reported(project: TrackingFolders) -> None:
     for name in ("a", "b", "c"):
         tell(name, project)
     assert len(deliver(project).sent) == 3
@@ -137,7 +139,7 @@ def test_a_damaged_line_of_the_index_is_passed_over_and_named(project: TrackingF
     assert "runs.jsonl" in str(deliver(project).waits)
 
 
-def test_half_made_journals_of_dead_processes_go_with_the_next_run(
+def test_incomplete_journals_of_dead_processes_are_removed_by_the_next_run(
     project: TrackingFolders,
 ) -> None:
     code = (
@@ -154,7 +156,7 @@ def test_half_made_journals_of_dead_processes_go_with_the_next_run(
     ]
 
 
-def test_scores_of_a_model_are_sent_again_without_doubling(
+def test_resending_the_scores_of_a_model_does_not_duplicate_them(
     project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The doubtful numbers too: MLflow keeps a model's metrics apart from the run's."""

@@ -77,7 +77,7 @@ def dripper(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         yield uri
 
 
-def test_a_stage_and_every_verb_end(
+def test_a_stage_and_every_command_end_in_bounded_time(
     bare: TrackingFolders, dripper: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
@@ -96,7 +96,7 @@ def test_a_stage_and_every_verb_end(
     assert "does not answer" in str(done.exception)
 
 
-def test_a_process_ends_though_a_call_still_hangs(bare: TrackingFolders, dripper: str) -> None:
+def test_a_process_exits_while_a_call_still_hangs(bare: TrackingFolders, dripper: str) -> None:
     """No thread is waited for at the end of the interpreter."""
     code = (
         "from dgunet.tracking import start_run\n"
@@ -112,7 +112,7 @@ def test_a_process_ends_though_a_call_still_hangs(bare: TrackingFolders, dripper
     assert "they are kept" in done.stderr
 
 
-def test_sigterm_is_followed_soon_though_the_server_drips(
+def test_sigterm_ends_the_process_although_the_server_hangs(
     bare: TrackingFolders, tmp_path: Path
 ) -> None:
     """With the usual limits: nothing here may wait for three requests of 10 s each."""
@@ -134,7 +134,7 @@ def test_sigterm_is_followed_soon_though_the_server_drips(
     assert [info.status for info in pending(bare)] == ["KILLED"]
 
 
-def test_a_database_that_never_lets_in(
+def test_a_database_that_never_completes_the_login_is_given_up(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("psycopg2")
@@ -164,7 +164,7 @@ class Slow:
     log_model_artifact = log_artifact
 
 
-def test_a_slow_but_honest_server_gets_large_files_and_folders(
+def test_a_slow_server_receives_large_files_and_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second more for each megabyte; and in a folder the limit is each file's."""
@@ -193,7 +193,7 @@ def test_a_slow_but_honest_server_gets_large_files_and_folders(
     assert client.sent == [("a", None), ("b", None), ("c", "code"), ("d", "code/deep")]
 
 
-def test_a_call_that_hurries_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_time_limit_also_ends_calls_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that began before the process was told to end."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")
     monkeypatch.setattr(limited_client, "HURRY_SECONDS", 0.1)
@@ -214,7 +214,7 @@ def test_a_call_that_hurries_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -
         assert failed
 
 
-def test_what_a_limited_call_gives_and_raises() -> None:
+def test_a_limited_call_returns_raises_or_times_out() -> None:
     assert within(60, lambda: 7) == 7
     with pytest.raises(KeyError, match="x"):
         within(60, lambda: {}["x"])

@@ -56,7 +56,7 @@ def facts(client: Any, run_id: str) -> dict[str, Any]:
     }
 
 
-def test_everything_arrives(project: TrackingFolders, client: Any) -> None:
+def test_all_logged_data_reach_mlflow(project: TrackingFolders, client: Any) -> None:
     run = tell_everything(project)
     assert run.run_id is not None
     told = facts(client, run.run_id)
@@ -74,7 +74,7 @@ def test_everything_arrives(project: TrackingFolders, client: Any) -> None:
     assert not list(project.journals.iterdir()), "what MLflow has, the journal lets go"
 
 
-def test_mlflow_reads_the_tables_as_its_own(
+def test_mlflow_loads_the_logged_tables(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tell_everything(project)
@@ -88,7 +88,7 @@ def test_mlflow_reads_the_tables_as_its_own(
 
 
 @pytest.mark.parametrize("heard", ["nothing", "the run", "half"])
-def test_a_lost_answer_doubles_nothing(
+def test_a_lost_response_duplicates_nothing(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch, heard: str
 ) -> None:
     """MLflow took everything, but the process died before it could note so."""
@@ -115,7 +115,7 @@ def test_a_lost_answer_doubles_nothing(
     assert [info.run_id for info in delivered(project)] == [first]
 
 
-def test_lookup_by_hash_in_the_index_and_then_in_mlflow(project: TrackingFolders) -> None:
+def test_lookup_uses_the_index_and_then_mlflow(project: TrackingFolders) -> None:
     run = tell_everything(project)
     found = lookup(DIGEST)
     assert found is not None and found.run_id == run.run_id
@@ -126,7 +126,7 @@ def test_lookup_by_hash_in_the_index_and_then_in_mlflow(project: TrackingFolders
     assert replace(again, metrics={}) == replace(found, metrics={})
 
 
-def test_what_mlflow_refuses_is_kept_apart_and_the_rest_arrives(
+def test_refused_events_are_kept_separately_and_the_rest_is_delivered(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = client.create_experiment("kfp", (project.home / "kfp").as_uri())
@@ -142,7 +142,7 @@ def test_what_mlflow_refuses_is_kept_apart_and_the_rest_arrives(
     assert pending(project) == []
 
 
-def test_a_deleted_experiment_holds_up_only_its_own_runs(
+def test_a_deleted_experiment_delays_only_its_own_runs(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = client.create_experiment("dgunet/gone", (project.home / "gone").as_uri())
@@ -182,7 +182,9 @@ def test_short_dvc_stages_share_a_delivery(
     assert stage("5", closing=True) == ["1", "2", "3", "4", "5"]
 
 
-def test_a_long_run_shows_itself_while_it_goes_on(project: TrackingFolders, client: Any) -> None:
+def test_a_flushed_run_is_visible_while_it_is_running(
+    project: TrackingFolders, client: Any
+) -> None:
     with start_run("dgunet/x", "long", tags=TAGS, params={}) as run:
         run.log_metrics({"loss": 2.0}, step=0)
         assert run.run_id is None
@@ -198,7 +200,9 @@ def test_a_long_run_shows_itself_while_it_goes_on(project: TrackingFolders, clie
     assert client.get_run(run.run_id).info.status == "FINISHED"
 
 
-def test_a_folder_arrives_whole(project: TrackingFolders, client: Any, tmp_path: Path) -> None:
+def test_a_folder_is_delivered_with_its_subfolders(
+    project: TrackingFolders, client: Any, tmp_path: Path
+) -> None:
     folder = tmp_path / "tables"
     (folder / "tex").mkdir(parents=True)
     (folder / "a.csv").write_text("1")
@@ -211,7 +215,7 @@ def test_a_folder_arrives_whole(project: TrackingFolders, client: Any, tmp_path:
     ]
 
 
-def test_a_follower_sends_what_stages_leave_and_a_signal_ends_it_after_the_last(
+def test_sync_follow_delivers_new_runs_and_finishes_on_sigterm(
     project: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")

@@ -63,7 +63,7 @@ def test_a_killed_process_s_run_is_found_and_closed(project: TrackingFolders, cl
     assert [info.run_id for info in delivered(project)] == [run_id]
 
 
-def test_runs_without_a_journal_here_are_judged_by_process_or_silence(
+def test_runs_without_a_local_journal_are_closed_when_dead_or_silent(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import socket
@@ -100,7 +100,7 @@ def test_runs_without_a_journal_here_are_judged_by_process_or_silence(
     )
 
 
-def test_a_model_whose_weights_never_came_is_marked(project: TrackingFolders, client: Any) -> None:
+def test_a_model_without_weights_is_marked_as_failed(project: TrackingFolders, client: Any) -> None:
     experiment = client.create_experiment("dgunet/models")
     model = client.create_logged_model(
         experiment, name="derain", tags={"dgunet.event": "a-lost-journal:1"}
@@ -110,7 +110,7 @@ def test_a_model_whose_weights_never_came_is_marked(project: TrackingFolders, cl
     assert client.get_logged_model(model.model_id).status == LoggedModelStatus.FAILED
 
 
-def test_what_only_a_person_can_mend_is_left_to_one(
+def test_problems_that_need_a_decision_are_reported_not_repaired(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = client.create_experiment("kfp")

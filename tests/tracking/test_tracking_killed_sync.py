@@ -126,7 +126,7 @@ def assert_once(layout: TrackingFolders, models: int = 1) -> None:
     indirect=["again"],
 )
 @pytest.mark.timeout(3600 if ALL else 600)
-def test_a_kill_at_any_operation_doubles_nothing(
+def test_killing_a_delivery_at_any_operation_duplicates_nothing(
     again: Callable[[], TrackingFolders], models: int, every: int
 ) -> None:
     assert mlflow.__version__  # imported before the first fork
@@ -145,7 +145,7 @@ def test_a_kill_at_any_operation_doubles_nothing(
 
 
 @pytest.mark.parametrize("call", ["create_run", "create_logged_model", "set_terminated"])
-def test_a_kill_after_a_call_and_before_its_note_doubles_nothing(
+def test_a_kill_between_a_call_and_its_record_duplicates_nothing(
     again: Callable[[], TrackingFolders], call: str
 ) -> None:
     """Also when the cursor is lost as well: the run is found by the journal's tag."""
@@ -168,7 +168,7 @@ def test_a_kill_after_a_call_and_before_its_note_doubles_nothing(
     assert_once(layout)
 
 
-def test_a_writer_killed_at_any_operation_leaves_a_whole_journal_or_none(
+def test_a_writer_killed_at_any_operation_leaves_a_complete_journal_or_none(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
@@ -199,7 +199,7 @@ def test_a_writer_killed_at_any_operation_leaves_a_whole_journal_or_none(
     assert [path.name[0] != "." for path in bare.journals.iterdir()] == [True]
 
 
-def test_a_store_whose_making_was_killed_is_made_whole(bare: TrackingFolders) -> None:
+def test_a_store_is_completed_after_its_creation_was_killed(bare: TrackingFolders) -> None:
     assert mlflow.__version__
     (bare.home / "mlflow.db.0123abcd.partial").write_bytes(b"of an earlier version")
 

@@ -42,7 +42,7 @@ def log(weights: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize(("task", "ratio"), [("derain", None), ("cs", 10)])
-def test_another_size_is_restored(
+def test_the_logged_model_restores_images_of_any_size(
     project: TrackingFolders,
     client: Any,
     tmp_path: Path,
@@ -78,7 +78,7 @@ def test_another_size_is_restored(
     assert example.shape == (1, channels, 16, 16) and loaded.predict(example).shape == example.shape
 
 
-def test_a_lost_answer_does_not_double_the_model(
+def test_a_lost_response_does_not_duplicate_the_model(
     project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The model was made and its id never heard; the second attempt goes on with it."""
@@ -110,7 +110,7 @@ def picture(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def test_pictures_come_as_arrays_or_paths(
+def test_the_model_accepts_arrays_and_paths(
     project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", str(project.uri))

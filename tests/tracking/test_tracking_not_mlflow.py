@@ -81,7 +81,7 @@ def leave(name: str) -> str:
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_such_a_server_is_named_and_every_run_is_kept(
+def test_a_server_that_is_not_mlflow_is_reported_and_every_run_is_kept(
     bare: TrackingFolders, serve: Any, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     address = serve(*ANSWERS[answer])
@@ -160,7 +160,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, made_store: Any) -> 
 
 @pytest.mark.parametrize("answer", ["empty object", "not found page", "bad request page"])
 @pytest.mark.parametrize("lost", LOST)
-def test_a_proxy_that_answers_a_step_itself_loses_and_doubles_nothing(
+def test_a_proxy_answering_a_request_itself_neither_loses_nor_duplicates_data(
     bare: TrackingFolders,
     mlflow_server: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -192,7 +192,7 @@ def test_a_proxy_that_answers_a_step_itself_loses_and_doubles_nothing(
     assert [info.run_id for info in delivered(bare)] == [arrived.info.run_id]
 
 
-def test_another_mlflow_that_lacks_the_run_refuses_nothing(
+def test_a_run_missing_on_another_mlflow_server_waits(
     bare: TrackingFolders, mlflow_server: str, made_store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address changed half way: the run waits, and says how to send it anew."""
@@ -210,7 +210,7 @@ def test_another_mlflow_that_lacks_the_run_refuses_nothing(
     assert deliver(bare, persist=True).sent == ["n"]
 
 
-def test_only_mlflow_s_own_error_is_a_refusal() -> None:
+def test_only_errors_raised_by_mlflow_count_as_refusals() -> None:
     def rest(body: str) -> RestException:
         return RestException(json.loads(body))
 

@@ -80,7 +80,7 @@ def project(
     return bare
 
 
-def test_runs_models_and_files_arrive_and_come_back(
+def test_runs_models_and_files_can_be_stored_and_loaded(
     project: TrackingFolders, server: Server, bucket: str, tmp_path: Path
 ) -> None:
     weights = tmp_path / "network.safetensors"
@@ -122,7 +122,7 @@ def test_runs_models_and_files_arrive_and_come_back(
     assert any(name.endswith("network.safetensors") for name in names)
 
 
-def test_a_server_killed_half_way_loses_and_doubles_nothing(
+def test_killing_the_server_during_delivery_neither_loses_nor_duplicates_data(
     project: TrackingFolders, server: Server, bucket: str
 ) -> None:
     parts = [f"part {n}.txt" for n in range(30)]

@@ -81,7 +81,7 @@ def registry(project: TrackingFolders) -> Registry:
     return Registry(project)
 
 
-def test_best_moves_only_on_evidence(
+def test_best_moves_only_to_a_version_shown_to_be_better(
     project: TrackingFolders, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = train(tmp_path, 1)
@@ -135,7 +135,7 @@ def test_best_moves_only_on_evidence(
     assert "@best @candidate" in told and third[:12] in told
 
 
-def test_unequal_evaluations_are_refused(registry: Registry, tmp_path: Path) -> None:
+def test_evaluations_on_different_data_are_not_compared(registry: Registry, tmp_path: Path) -> None:
     for seed, digest in ((1, "d" * 64), (2, "e" * 64)):
         checkpoint = train(tmp_path, seed)
         version = register_trained(registry, "derain", profile="sample", variant="DGUNet")
@@ -146,7 +146,7 @@ def test_unequal_evaluations_are_refused(registry: Registry, tmp_path: Path) -> 
         promote_if_better(registry, version)
 
 
-def test_a_spoilt_table_is_no_evidence(registry: Registry, tmp_path: Path) -> None:
+def test_a_changed_results_table_is_refused(registry: Registry, tmp_path: Path) -> None:
     checkpoint = train(tmp_path, 1)
     version = register_trained(registry, "derain", profile="sample", variant="DGUNet")
     evaluate(tmp_path, checkpoint, BASE, "Rain100L")
@@ -156,7 +156,7 @@ def test_a_spoilt_table_is_no_evidence(registry: Registry, tmp_path: Path) -> No
         promote_if_better(registry, version)
 
 
-def test_the_authors_weights_are_official_and_others_are_not(
+def test_only_imported_weights_of_the_authors_become_official(
     registry: Registry, tmp_path: Path
 ) -> None:
     ours = tmp_path / "ours.safetensors"
@@ -172,6 +172,6 @@ def test_the_authors_weights_are_official_and_others_are_not(
     assert registry.with_alias("dgunet-derain", "official") is not None
 
 
-def test_names_keep_profiles_and_ratios_apart() -> None:
+def test_registered_names_differ_by_profile_and_ratio() -> None:
     assert registered_name("derain", "paper") == "dgunet-derain"
     assert registered_name("cs", "sample", 10) == "dgunet-sample-cs-r10"

@@ -69,7 +69,7 @@ def test_runs_are_filtered_sorted_and_compared(ablations: TrackingFolders) -> No
     assert CliRunner().invoke(command(), ["runs", "--table", "7"]).exit_code == 2
 
 
-def test_the_server_s_list_is_the_index_s(ablations: TrackingFolders) -> None:
+def test_the_server_lists_the_same_runs_as_the_index(ablations: TrackingFolders) -> None:
     waiting = runs("--links")
     assert waiting.splitlines()[-1].endswith("dgunet tracking sync")
     assert CliRunner().invoke(command(), ["tracking", "sync"]).exit_code == 0
@@ -77,7 +77,7 @@ def test_the_server_s_list_is_the_index_s(ablations: TrackingFolders) -> None:
     assert sorted(runs("--show", "psnr", "--show", "stages", "--server").splitlines()) == local
 
 
-def test_runs_become_frames_with_numbers_as_numbers(ablations: TrackingFolders) -> None:
+def test_run_frames_have_numeric_columns(ablations: TrackingFolders) -> None:
     CliRunner().invoke(command(), ["tracking", "sync"])
     known = [info for info in delivered(ablations) if info.stage == "ablate"]
     frame = runs_frame(known)
@@ -101,7 +101,7 @@ def test_links_open_the_newest_run_of_each_name(ablations: TrackingFolders) -> N
     assert compare_url(known[:1]) is None
 
 
-def test_the_state_of_the_code_is_typed_and_its_line_stays_a_text(bare: TrackingFolders) -> None:
+def test_dirty_is_a_boolean_in_memory_and_text_in_the_index(bare: TrackingFolders) -> None:
     texts = {one.name: one.name for one in fields(RunInfo) if one.default_factory is MISSING}
     states = {"a": True, "b": False, "c": None}
     for journal, dirty in states.items():

@@ -60,7 +60,7 @@ def server(bucket: S3Server, made_store: Path, tmp_path: Path) -> Iterator[Serve
     made.kill()
 
 
-def test_an_artifact_cut_off_is_kept_here_and_delivered_later(
+def test_an_interrupted_upload_is_kept_and_delivered_later(
     bare: TrackingFolders,
     bucket: S3Server,
     server: Server,

@@ -112,7 +112,7 @@ def told_by_all_verbs(layout: TrackingFolders) -> str:
     return told
 
 
-def test_a_run_arrives_at_a_server_that_wants_a_password(
+def test_a_run_is_delivered_to_a_server_that_requires_a_password(
     bare: TrackingFolders,
     guarded: Server,
     monkeypatch: pytest.MonkeyPatch,
@@ -142,7 +142,7 @@ def test_a_run_arrives_at_a_server_that_wants_a_password(
 
 
 @pytest.mark.parametrize("how", ["password", "token", "none"])
-def test_the_first_question_sends_what_the_client_sends(
+def test_the_health_check_sends_the_client_s_credentials(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[str | None] = []
@@ -188,7 +188,7 @@ LOGIN = f"{USER}:{quote(PASSWORD, safe='')}"
         f"nonsense://{LOGIN}@127.0.0.1:9/mlflow",
     ],
 )
-def test_a_store_that_cannot_be_reached_keeps_the_run_and_the_secret(
+def test_an_unreachable_store_keeps_the_run_and_exposes_no_secret(
     bare: TrackingFolders,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -209,7 +209,7 @@ def test_a_store_that_cannot_be_reached_keeps_the_run_and_the_secret(
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql+pymysql"])
-def test_a_database_that_lets_in_and_says_nothing_of_use(
+def test_a_failing_database_client_exposes_no_secret(
     bare: TrackingFolders,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -244,12 +244,12 @@ def test_an_error_in_a_stage_is_recorded_without_its_secrets(bare: TrackingFolde
     assert holders(bare.home) == []
 
 
-def test_a_query_in_a_server_s_address_is_refused_with_the_way_out() -> None:
+def test_a_query_in_a_server_s_address_is_refused_with_a_hint() -> None:
     with pytest.raises(StoreUnavailable, match="MLFLOW_TRACKING_TOKEN"):
         ask(Address("http://127.0.0.1:9/?token=x"))
 
 
-def test_the_user_interface_is_started_without_a_secret_among_its_arguments(
+def test_the_mlflow_ui_is_started_without_secrets_in_its_arguments(
     bare: TrackingFolders, tmp_path: Path
 ) -> None:
     """`ps` shows the arguments to everybody."""
@@ -278,7 +278,7 @@ def test_the_user_interface_is_started_without_a_secret_among_its_arguments(
     assert silent("\n".join(told) + done.stderr)
 
 
-def test_the_pause_of_one_address_is_not_another_s(
+def test_the_back_off_of_one_address_does_not_apply_to_another(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{LOGIN}@a")

@@ -93,7 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> Iterat
     made.kill()
 
 
-def test_a_server_killed_half_way_loses_and_doubles_nothing(
+def test_killing_the_server_during_delivery_neither_loses_nor_duplicates_data(
     bare: TrackingFolders, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
@@ -150,7 +150,7 @@ def test_a_server_killed_half_way_loses_and_doubles_nothing(
     os.environ.get("DGUNET_INTEGRATION") != "1",
     reason="opt-in, starts a server twice: DGUNET_INTEGRATION=1",
 )
-def test_what_a_full_server_refuses_arrives_when_it_has_room(
+def test_an_upload_refused_by_a_full_server_is_delivered_later(
     bare: TrackingFolders, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server's own system refuses the large file, as a full disk does; nothing is mocked."""
@@ -205,7 +205,7 @@ def away(request: pytest.FixtureRequest) -> Iterator[str]:
         httpd.shutdown()
 
 
-def test_a_server_that_is_away_is_asked_once(
+def test_an_unavailable_server_is_contacted_once(
     bare: TrackingFolders,
     away: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -228,7 +228,7 @@ def test_a_server_that_is_away_is_asked_once(
     assert len(told) == 3 and all("dgunet tracking sync" in line for line in told)
 
 
-def test_a_slow_server_does_not_hold_up_the_work(
+def test_a_slow_server_does_not_delay_the_steps(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, answer, too_late = threading.Event(), threading.Event(), threading.Event()
@@ -259,7 +259,9 @@ def test_a_slow_server_does_not_hold_up_the_work(
     assert steps == list(range(50)) and reader.ended()
 
 
-def test_big_files_have_more_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_limit_grows_with_the_file_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
     big = tmp_path / "network.safetensors"
     with big.open("wb") as handle:
@@ -273,7 +275,9 @@ def test_big_files_have_more_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "5", "the user's setting wins"
 
 
-def test_the_pause_doubles_and_ends(bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_back_off_doubles_up_to_its_maximum(
+    bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://a")
     now = [1000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
@@ -295,7 +299,7 @@ def test_the_pause_doubles_and_ends(bare: TrackingFolders, monkeypatch: pytest.M
     assert mlflow_store.BackOff(bare).reason() is None
 
 
-def test_quiet_settings_are_gone_afterwards(
+def test_settings_for_mlflow_are_restored_afterwards(
     project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[Any]
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")

@@ -35,7 +35,9 @@ def start(name: str, body: str) -> subprocess.Popen[str]:
     )
 
 
-def test_every_end_has_its_status_and_reason(project: TrackingFolders, client: Any) -> None:
+def test_every_way_a_run_ends_is_recorded_with_status_and_reason(
+    project: TrackingFolders, client: Any
+) -> None:
     ended = {
         "fails": start("fails", "raise DataError('a.png is torn.', 'Copy it\\nagain.')"),
         "leaves": start("leaves", "sys.exit(3)"),
@@ -70,7 +72,7 @@ def test_every_end_has_its_status_and_reason(project: TrackingFolders, client: A
     assert all(run.data.metrics == {"loss": 1.0} for run in runs.values())
 
 
-def test_the_error_itself_goes_on(project: TrackingFolders) -> None:
+def test_the_exception_is_propagated(project: TrackingFolders) -> None:
     with (
         pytest.raises(ZeroDivisionError),
         start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}),
@@ -80,7 +82,7 @@ def test_the_error_itself_goes_on(project: TrackingFolders) -> None:
     assert info.status == "FAILED"
 
 
-def test_somebody_elses_sigterm_handler_stays(
+def test_an_existing_sigterm_handler_is_kept(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
@@ -97,7 +99,7 @@ def test_somebody_elses_sigterm_handler_stays(
     assert reader.events()[-1]["status"] == "FINISHED"
 
 
-def test_projects_write_at_once_to_a_store_that_is_not_there(
+def test_parallel_projects_create_a_missing_store_once(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parallel first users would each migrate the fresh sqlite file, and spoil it for ever."""
@@ -121,7 +123,7 @@ def test_projects_write_at_once_to_a_store_that_is_not_there(
     assert not list(bare.home.glob("*.partial"))
 
 
-def test_a_stopped_training_goes_on_in_its_own_run(project: TrackingFolders, client: Any) -> None:
+def test_a_resumed_training_continues_its_run(project: TrackingFolders, client: Any) -> None:
     """Also when nothing of the first part had reached MLflow before the second began."""
     first = start("part 1", WAIT)
     assert first.stdout is not None and first.stdout.readline() == "ready\n"
@@ -141,7 +143,7 @@ def test_a_stopped_training_goes_on_in_its_own_run(project: TrackingFolders, cli
     assert [m.step for m in client.get_metric_history(second.run_id, "loss")] == [1, 2]
 
 
-def test_the_machine_s_load_is_recorded_beside_the_run(
+def test_system_metrics_are_recorded_with_the_run(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")

@@ -68,7 +68,7 @@ def same_within_rounding(a, b):
             torch.testing.assert_close(ours[key], theirs[key], rtol=0, atol=1e-4)
 
 
-def test_two_processes_follow_one_and_resume_bit_for_bit(small):
+def test_two_processes_match_one_and_resume_bit_for_bit(small):
     small.write_params(steps=8, batch=3)
     one, two, killed = (small.home / name for name in ("one", "two", "killed"))
     small.train(one)
@@ -107,7 +107,7 @@ def test_two_processes_follow_one_and_resume_bit_for_bit(small):
 @pytest.mark.parametrize("variant", ["DGUNet", "DGUNet+"])
 @pytest.mark.parametrize("task", ["derain", "cs"])
 @pytest.mark.parametrize("architecture", ["released", "paper"])
-def test_every_parameter_that_learns_gets_a_gradient(task, variant, architecture):
+def test_every_trainable_parameter_gets_a_gradient(task, variant, architecture):
     """So that DDP, which waits for each of them, need not search for unused ones."""
     ratio = 10 if task == "cs" else None
     config = preset(task, variant, architecture=architecture, ratio=ratio, **TINY)
@@ -131,7 +131,7 @@ def test_more_processes_than_samples_are_refused():
 
 
 @pytest.mark.parametrize("micro_batch", [1, 2, 5])
-def test_micro_batches_follow_the_whole_batch(micro_batch):
+def test_micro_batches_match_the_whole_batch(micro_batch):
     def run(size):
         network = TwoStages()
         chosen = settings(iterations=20, warmup=2, batch=5, micro_batch=size)

@@ -27,7 +27,7 @@ class Greedy(TwoStages):
         return super().forward(y)
 
 
-def test_a_full_memory_names_the_settings_to_lower():
+def test_out_of_memory_is_reported_with_the_settings_to_lower():
     with pytest.raises(DgunetError) as full:
         train(Greedy(), Noise(batch=4), changed(SETTINGS, batch=4), CPU)
     said = str(full.value)
@@ -35,7 +35,7 @@ def test_a_full_memory_names_the_settings_to_lower():
     assert "Set micro_batch to 2, or recompute to true, or bfloat16 to true" in said
 
 
-def test_what_is_set_already_is_not_advised():
+def test_settings_already_in_use_are_not_suggested():
     """A stand-in for the GPU's error, which needs a GPU."""
     given = changed(SETTINGS, micro_batch=1, recompute=True)
     state = TrainingState(TwoStages(), given)
@@ -44,7 +44,7 @@ def test_what_is_set_already_is_not_advised():
     assert str(full.value).endswith("with 1 samples at once. Set bfloat16 to true.")
 
 
-def test_other_errors_are_left_alone():
+def test_other_errors_are_propagated():
     state = TrainingState(TwoStages(), SETTINGS)
     with (
         pytest.raises(RuntimeError, match="a bug"),
@@ -65,7 +65,7 @@ class Poisoned(Noise):
         return super().part(step, positions)
 
 
-def test_a_step_within_the_budget_is_left_out():
+def test_a_non_finite_step_within_the_budget_is_skipped():
     network = TwoStages()
     result = train(network, Poisoned({0, 4}), changed(SETTINGS, skip_budget=2), CPU)
     assert result.skipped == (0, 4)
@@ -75,7 +75,7 @@ def test_a_step_within_the_budget_is_left_out():
     assert [r.step for r in result.reports] == list(range(10))
 
 
-def test_a_step_that_is_left_out_changes_nothing_but_the_rate():
+def test_a_skipped_step_changes_only_the_learning_rate():
     network, seen = TwoStages(), []
 
     def observe(report):
@@ -87,12 +87,12 @@ def test_a_step_that_is_left_out_changes_nothing_but_the_rate():
     assert seen[5][1] < seen[4][1]
 
 
-def test_the_budget_is_for_the_whole_run():
+def test_the_skip_budget_applies_to_the_whole_run():
     with pytest.raises(DivergedError, match=r"at step 7 .* 2 such steps were skipped before"):
         train(TwoStages(), Poisoned({1, 4, 7}), changed(SETTINGS, skip_budget=2), CPU)
 
 
-def test_a_machine_without_a_compiler_is_told_so(monkeypatch, tmp_path):
+def test_a_missing_compiler_is_reported(monkeypatch, tmp_path):
     import torch._inductor.config as inductor
 
     monkeypatch.setattr(inductor.cpp, "cxx", (None, "no-such-compiler"))

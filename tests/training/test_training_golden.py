@@ -65,7 +65,7 @@ def setting(golden, case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_losses_and_gradients_of_every_stage_and_parameter(golden, case):
+def test_losses_and_gradients_match_the_released_code(golden, case):
     values, network, x, t = setting(golden, case)
     kind = KINDS[values["loss"]]
     outputs = network(x)
@@ -86,7 +86,7 @@ def test_losses_and_gradients_of_every_stage_and_parameter(golden, case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_three_adam_steps(golden, case):
+def test_three_adam_steps_match_the_released_code(golden, case):
     values, network, x, t = setting(golden, case)
     adam, kind = values["adam"], KINDS[values["loss"]]
     settings = TrainingSettings(
@@ -108,7 +108,7 @@ def test_three_adam_steps(golden, case):
     assert float(norm) == pytest.approx(values["param_l2_after_steps"], rel=1e-9)
 
 
-def test_the_edge_losss_laplacian(golden):
+def test_the_laplacian_of_the_edge_loss_matches_the_released_code(golden):
     arrays, facts = np.load(golden / "losses.npz"), json.loads((golden / "losses.json").read_text())
     x, y = (torch.from_numpy(arrays[name]).double() for name in "xy")
     np.testing.assert_allclose(laplacian(x), arrays["laplacian_x"], atol=1e-6)

@@ -70,7 +70,7 @@ def settings(url):
     }
 
 
-def test_checkpoints_continue_and_sigterm_ends_with_the_last_one(small, tmp_path):
+def test_a_hanging_bucket_delays_neither_checkpoints_nor_sigterm(small, tmp_path):
     small.write_params(steps=100_000)
     with bucket(lists=True) as (url, puts):
         process = small.start(tmp_path / "out", **settings(url))
@@ -89,7 +89,7 @@ def test_checkpoints_continue_and_sigterm_ends_with_the_last_one(small, tmp_path
     assert "the same command resumes" in said
 
 
-def test_a_finished_training_does_not_wait_for_ever(small, tmp_path):
+def test_a_finished_training_does_not_wait_for_a_hanging_bucket(small, tmp_path):
     small.write_params(steps=4)
     with bucket(lists=True) as (url, _):
         said = small.finish(tmp_path / "out", **settings(url))
@@ -98,7 +98,7 @@ def test_a_finished_training_does_not_wait_for_ever(small, tmp_path):
 
 
 @pytest.mark.parametrize("drips", [False, True])
-def test_the_start_is_refused_in_bounded_time(tmp_path, monkeypatch, drips):
+def test_a_hanging_bucket_prevents_the_start_in_bounded_time(tmp_path, monkeypatch, drips):
     """To begin anew would lose what the bucket has."""
     monkeypatch.setattr(checkpoint_mirror, "READ_SECONDS", 0.3)
     monkeypatch.setattr(checkpoint_mirror, "LIST_SECONDS", 1.0 if drips else 60)
@@ -112,7 +112,7 @@ def test_the_start_is_refused_in_bounded_time(tmp_path, monkeypatch, drips):
             store.newest()
 
 
-def test_the_newest_is_uploaded_and_replaced_ones_are_omitted(tmp_path, monkeypatch):
+def test_the_newest_checkpoint_is_uploaded_and_superseded_ones_are_skipped(tmp_path, monkeypatch):
     begun, go = threading.Event(), threading.Event()
     put = []
 

@@ -58,7 +58,7 @@ TEXTS = {
 
 @pytest.mark.parametrize("profile", list(DIGESTS))
 @pytest.mark.parametrize("name", ["derain", "deblur", "denoise", "cs", "ablate"])
-def test_the_settings_digest_of_a_network_file_is_the_same(profile, name):
+def test_the_settings_digest_of_a_network_file_is_unchanged(profile, name):
     params = load_params(ROOT / "params.yaml")
     active = getattr(params, profile)
     settings = active.ablate if name == "ablate" else active.train[name]
@@ -66,7 +66,7 @@ def test_the_settings_digest_of_a_network_file_is_the_same(profile, name):
     assert digest == DIGESTS[profile][name]
 
 
-def test_the_identity_of_a_checkpoint_is_the_same(small):
+def test_the_identity_of_a_checkpoint_is_unchanged(small):
     """Names and texts as earlier versions wrote them, so that their checkpoints can be resumed."""
     params = load_params(small.home / "params.yaml")
     inputs = TrainingInputs(

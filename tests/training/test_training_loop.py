@@ -55,7 +55,7 @@ def test_divergence_stops_the_run_and_names_the_step():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there_is_named():
+def test_a_missing_gpu_is_refused():
     with pytest.raises(DgunetError, match="sees no GPU"):
         pick_device("cuda")
 
@@ -95,7 +95,7 @@ def test_the_averaged_weights_lag_behind():
     assert 0 < float(part) < float(whole)
 
 
-def test_the_seconds_of_a_step_hold_data_and_optimiser(monkeypatch):
+def test_the_duration_of_a_step_includes_data_loading_and_optimizer(monkeypatch):
     """Measured with a clock that ticks a second at each batch and each optimiser step."""
     clock = [0.0]
 

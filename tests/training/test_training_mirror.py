@@ -64,7 +64,7 @@ def test_another_machine_resumes_from_the_mirror(server, tmp_path):
     assert checkpoints(tmp_path / "third", "go-on").newest() is None
 
 
-def test_a_local_checkpoint_as_new_is_preferred(server, tmp_path):
+def test_an_equally_new_local_checkpoint_is_preferred(server, tmp_path):
     store = checkpoints(tmp_path / "here", "newer")
     saved(store, 1, 2)
     client(server).put_object(
@@ -73,7 +73,7 @@ def test_a_local_checkpoint_as_new_is_preferred(server, tmp_path):
     assert checkpoints(tmp_path / "here", "newer").newest()["step"] == 2
 
 
-def test_a_damaged_mirrored_checkpoint_is_skipped_for_the_one_before(server, tmp_path, caplog):
+def test_a_damaged_mirrored_checkpoint_falls_back_to_the_previous_one(server, tmp_path, caplog):
     saved(checkpoints(tmp_path / "here", "damaged"), 1, 2)
     client(server).put_object(
         Bucket="runs", Key="some/where/damaged/step-000000002.ckpt", Body=b"nothing"
@@ -97,9 +97,7 @@ def test_an_invalid_address_is_refused():
         CheckpointMirror("/a/folder", "x")
 
 
-def test_an_upload_cut_off_by_a_killed_server_is_logged_not_used_and_repeated(
-    tmp_path, monkeypatch, caplog
-):
+def test_an_interrupted_upload_is_logged_not_used_and_repeated(tmp_path, monkeypatch, caplog):
     (tmp_path / "weed").mkdir()
     server = S3Server(tmp_path / "weed", "runs")
     credentials = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}

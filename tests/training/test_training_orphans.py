@@ -26,9 +26,7 @@ def started():
             each.kill()
 
 
-def test_workers_end_with_torchrun_and_the_rerun_makes_the_one_finished_run(
-    small, started, monkeypatch
-):
+def test_workers_end_with_torchrun_and_the_rerun_finishes_the_same_run(small, started, monkeypatch):
     small.write_params(steps=40, batch=3)
     out = small.home / "out"
     process = torchrun(small, out)
@@ -59,7 +57,7 @@ def test_workers_end_with_torchrun_and_the_rerun_makes_the_one_finished_run(
     assert [run.info.status for run in client.search_runs(experiments)] == ["FINISHED"]
 
 
-def test_a_pool_of_workers_ends_with_its_maker(tmp_path, started):
+def test_a_pool_of_workers_ends_with_its_parent(tmp_path, started):
     """As evaluations, preparations and examinations of sets make one."""
     script = tmp_path / "pool.py"
     script.write_text(
@@ -84,7 +82,7 @@ def test_a_pool_of_workers_ends_with_its_maker(tmp_path, started):
     assert psutil.wait_procs(workers, timeout=SOON)[1] == []
 
 
-def test_a_worker_whose_parent_was_gone_before_it_looked_ends(tmp_path):
+def test_a_worker_whose_parent_is_already_dead_exits(tmp_path):
     code = (
         "from dgunet.system.parent_process import end_with_parent;"
         f"end_with_parent({2**22 + 1}); print('on')"

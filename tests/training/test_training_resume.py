@@ -34,7 +34,7 @@ def contents(folder):
     return {name: (folder / name).read_bytes() for name in RESULT}
 
 
-def test_killed_at_random_steps_and_resumed_is_bit_for_bit_the_same(small):
+def test_a_training_killed_at_random_steps_resumes_bit_for_bit(small):
     whole = small.home / "whole"
     small.train(whole)
     assert not small.checkpoints()
@@ -52,7 +52,7 @@ def test_killed_at_random_steps_and_resumed_is_bit_for_bit_the_same(small):
     assert not small.checkpoints()
 
 
-def test_sigterm_keeps_the_step_and_says_resume_me(small):
+def test_sigterm_keeps_the_step_and_exits_with_the_resume_status(small):
     small.write_params(steps=100_000, checkpoint_seconds=3600)
     out = small.home / "out"
     process = small.start(out)
@@ -71,7 +71,7 @@ def test_sigterm_keeps_the_step_and_says_resume_me(small):
         small.train(out, stop=step)
 
 
-def test_other_settings_are_refused_and_named(small):
+def test_resuming_with_other_settings_is_refused(small):
     with pytest.raises(PowerCutError):
         small.train(small.home / "out", stop=2)
     small.write_params(steps=13)
@@ -79,7 +79,7 @@ def test_other_settings_are_refused_and_named(small):
         small.train(small.home / "out")
 
 
-def test_other_data_are_refused_and_named(small):
+def test_resuming_with_other_data_is_refused(small):
     with pytest.raises(PowerCutError):
         small.train(small.home / "out", stop=2)
     kept = PairStore.open(small.home / "store")
@@ -96,7 +96,7 @@ def test_other_data_are_refused_and_named(small):
         small.train(small.home / "out")
 
 
-def test_another_number_of_processes_and_another_commit_are_logged(small, caplog):
+def test_a_changed_number_of_processes_or_commit_is_logged(small, caplog):
     out = small.home / "out"
     with pytest.raises(PowerCutError):
         small.train(out, stop=3)
@@ -138,7 +138,7 @@ def test_a_resumed_training_is_one_run_in_mlflow(small):
     assert sorted(values) == list(range(12))
 
 
-def test_a_diverged_training_keeps_the_samples_of_the_step(small):
+def test_a_diverged_training_records_the_samples_of_the_step(small):
     path = small.write_params(checkpoint_seconds=3600)
     path.write_text(path.read_text().replace("learning_rate: 3.0e-3, warmup: 3", HUGE))
     with pytest.raises(DivergedError) as diverged:
