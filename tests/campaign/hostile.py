@@ -154,16 +154,16 @@ def state(home, writes):
     free = {f"home/{each}" for each in (*writes, ".dgunet")} | {"log"}
     found = {}
     for here, folders, names in os.walk(home.parent):
-        place = Path(here).relative_to(home.parent)
-        folders[:] = [name for name in folders if (place / name).as_posix() not in free]
+        relative = Path(here).relative_to(home.parent)
+        folders[:] = [name for name in folders if (relative / name).as_posix() not in free]
         for name in names:
-            if (place / name).as_posix() not in free and Path(here, name).is_file():
+            if (relative / name).as_posix() not in free and Path(here, name).is_file():
                 digest = hashlib.sha256(Path(here, name).read_bytes()).digest()
-                found[(place / name).as_posix()] = digest
+                found[(relative / name).as_posix()] = digest
     return found
 
 
-def case(target, base, top, chance):
+def case(target, base, top, rng):
     """Run one case; return its faults ("" if there are none) and the exit status.
 
     Without ``chance`` nothing is mutated, and the command must succeed.
@@ -172,33 +172,33 @@ def case(target, base, top, chance):
     shutil.copytree(base, home, symlinks=True)
     if target.mutate is None:
         image_bytes = next(iter(sorted((home / "in").iterdir()))).read_bytes()
-        (home / "real.archive").write_bytes(realblur(chance, image_bytes))
-    elif chance:
-        file = chance.choice([p for pattern in target.files for p in sorted(home.glob(pattern))])
-        file.write_bytes(target.mutate(file.read_bytes(), chance))
+        (home / "real.archive").write_bytes(realblur(rng, image_bytes))
+    elif rng:
+        file = rng.choice([p for pattern in target.files for p in sorted(home.glob(pattern))])
+        file.write_bytes(target.mutate(file.read_bytes(), rng))
     before, log = state(home, target.writes), top / "case" / "log"
     env = kills.QUIET | {"DGUNET_TRACKING": "off"}
     status, _ = run_killed(target.command, home, env=env, log=log, seconds=SECONDS)
     output = log.read_text(errors="replace")
     after = state(home, target.writes)
-    wrong = []
-    if status not in ((0, 1, 2) if chance else (0,)):
-        wrong.append("hangs" if status == -signal.SIGALRM else f"exits with {status}")
+    faults = []
+    if status not in ((0, 1, 2) if rng else (0,)):
+        faults.append("hangs" if status == -signal.SIGALRM else f"exits with {status}")
     if "Traceback" in output or "bug of dgunet" in output:
-        wrong.append("traceback")
+        faults.append("traceback")
     if changed := {
         path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
     }:
-        wrong.append(f"changed {sorted(changed)[:3]}")
+        faults.append(f"changed {sorted(changed)[:3]}")
     shutil.rmtree(top / "case")
     last = output.strip().splitlines()[-1:] or [""]
-    return (f"{', '.join(wrong)}: {last[0][:300]}" if wrong else ""), status
+    return (f"{', '.join(faults)}: {last[0][:300]}" if faults else ""), status
 
 
 def campaign(names, inputs, observe=print):
     """Run it; returns the number of inputs and the faults by target."""
     kills.import_once()
-    count, bad = 0, {}
+    count, found = 0, {}
     with tempfile.TemporaryDirectory(prefix="dgunet-hostile-") as folder:
         top = Path(folder)
         base = make_base(top)
@@ -206,20 +206,20 @@ def campaign(names, inputs, observe=print):
             if names and target.name not in names:
                 continue
             began, statuses = time.monotonic(), Counter()
-            if wrong := case(target, base, top, None)[0]:
-                raise SystemExit(f"{target.name}: as it is, the input is refused: {wrong}")
+            if faults := case(target, base, top, None)[0]:
+                raise SystemExit(f"{target.name}: as it is, the input is refused: {faults}")
             for number in range(inputs):
-                chance = random.Random(f"{target.name} {number}")
-                wrong, status = case(target, base, top, chance)
+                rng = random.Random(f"{target.name} {number}")
+                faults, status = case(target, base, top, rng)
                 statuses[status] += 1
-                if wrong:
-                    bad.setdefault(target.name, []).append(f"input {number}: {wrong}")
+                if faults:
+                    found.setdefault(target.name, []).append(f"input {number}: {faults}")
             count += inputs
             observe(
                 f"{target.name:12} {inputs:4} inputs, statuses {dict(sorted(statuses.items()))},"
-                f" {len(bad.get(target.name, ())):3} faults, {time.monotonic() - began:5.0f} s"
+                f" {len(found.get(target.name, ())):3} faults, {time.monotonic() - began:5.0f} s"
             )
-    return count, bad
+    return count, found
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ def import_once():
 def campaign(names, most, observe=print):
     """Run the campaign; return the number of kills and the faults by step."""
     import_once()
-    kills, bad = 0, {}
+    kills, found = 0, {}
     with tempfile.TemporaryDirectory(prefix="dgunet-kills-") as folder:
         top = Path(folder)
         last = [step.name for step in STEPS if not names or step.name in names][-1]
@@ -195,14 +195,14 @@ def campaign(names, most, observe=print):
                 status, _ = run_killed(step.command, home, at=at, env=QUIET, log=log)
                 killed += status == -9
                 for fault in faults(step, home, wanted, log):
-                    bad.setdefault(step.name, []).append(f"killed before operation {at}: {fault}")
+                    found.setdefault(step.name, []).append(f"killed before operation {at}: {fault}")
                 shutil.rmtree(home)
             kills += killed
             observe(
                 f"{step.name:14} {counts[step.name]:5} operations, {killed:4} kills,"
-                f" {len(bad.get(step.name, ())):3} faults, {time.monotonic() - began:6.0f} s"
+                f" {len(found.get(step.name, ())):3} faults, {time.monotonic() - began:6.0f} s"
             )
-    return kills, bad
+    return kills, found
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ def test_labels_name_the_commit_and_the_lock(engine, project):
 def test_it_runs_as_an_unprivileged_user(engine):
     assert engine.facts["Config"]["User"] == "1000"
     assert engine.run("id", "-u").strip() == "1000"
-    for place in ("/opt/venv", "/etc", "/usr/local/bin"):
-        assert engine.attempt("touch", f"{place}/x").returncode, f"{place} may be written"
+    for folder in ("/opt/venv", "/etc", "/usr/local/bin"):
+        assert engine.attempt("touch", f"{folder}/x").returncode, f"{folder} may be written"
 
 
 def test_the_lock_is_installed_and_nothing_else(engine, project):
@@ -62,8 +62,8 @@ def test_the_image_has_no_compilers_caches_or_data(engine):
 
 
 def test_metrics_agree_in_a_restricted_container(engine):
-    told = engine.run("dgunet", "selftest", "metrics", options=RESTRICTED)
-    assert re.search(r"^all \d+ values agree$", told, re.MULTILINE)
+    output = engine.run("dgunet", "selftest", "metrics", options=RESTRICTED)
+    assert re.search(r"^all \d+ values agree$", output, re.MULTILINE)
 
 
 def test_its_health_check_passes(engine):
@@ -83,8 +83,8 @@ def test_an_image_is_restored_as_on_the_host(engine, tmp_path, user):
 
     _give(tmp_path, int(user.partition(":")[0]))
     there = ["--volume", f"{tmp_path}:/data", "--workdir", "/data", *RESTRICTED]
-    told = engine.run(*verb, "there", options=there, user=user)
-    assert "52x40" in told
+    output = engine.run(*verb, "there", options=there, user=user)
+    assert "52x40" in output
     made = tmp_path / "there" / "in.png"
     assert made.stat().st_uid == int(user.partition(":")[0])
     restored, expected = (np.asarray(Image.open(p)) for p in (made, tmp_path / "here" / "in.png"))
@@ -109,12 +109,12 @@ def test_two_processes_train_together_without_a_network(engine):
         "import subprocess, sys; from dgunet.kubeflow.steps.launch import torchrun;"
         "sys.exit(subprocess.call([*torchrun(2), 'python', '-c', sys.argv[1]]))"
     )
-    told = engine.run("python", "-c", launch, program)
-    assert told.count("sum 3\n") == 2, told
+    output = engine.run("python", "-c", launch, program)
+    assert output.count("sum 3\n") == 2, output
 
 
 def test_the_executors_of_kubeflow_are_installed(engine):
     """Pipelines call python; the Trainer's SDK calls torchrun from a login shell."""
     assert engine.run("bash", "-lc", "which torchrun").strip() == "/opt/venv/bin/torchrun"
-    told = engine.run("python", "-m", "kfp.dsl.executor_main", "--help")
-    assert "--component_module_path" in told
+    output = engine.run("python", "-m", "kfp.dsl.executor_main", "--help")
+    assert "--component_module_path" in output

@@ -38,10 +38,10 @@ def stand_in():
 @pytest.fixture
 def home(project, tmp_path):
     """A project folder with what a local run needs; the code is the checkout's."""
-    place = tmp_path / "a project"
-    place.mkdir()
-    shutil.copy(project / "params.yaml", place)
-    return place
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    shutil.copy(project / "params.yaml", folder)
+    return folder
 
 
 @pytest.fixture

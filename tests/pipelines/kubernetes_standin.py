@@ -193,8 +193,8 @@ def ended(index, code, reason="Error", *, at="2026-01-01T00:00:00Z", message="",
 def condition(kind, message="", reason="Because"):
     """A condition that holds."""
     when = "2026-01-01T00:00:00Z"
-    told = {"reason": reason, "message": message, "lastTransitionTime": when}
-    return {"type": kind, "status": "True"} | told
+    details = {"reason": reason, "message": message, "lastTransitionTime": when}
+    return {"type": kind, "status": "True"} | details
 
 
 def becomes(kind, message="", reason="Because"):

@@ -12,7 +12,7 @@ from dgunet.kubeflow.submission import data_origin
 from dgunet.project import ProjectFolders
 from dgunet.system.errors import DgunetError
 
-PLACE = ["data_source=/data", "data_version=first"]
+DATA_ARGUMENTS = ["data_source=/data", "data_version=first"]
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def given(project):
         return run_arguments(
             documents(text)[0],
             params=params or (project / "params.yaml").read_text(),
-            given=[*PLACE, *asked],
+            given=[*DATA_ARGUMENTS, *asked],
             here=ProjectFolders(project),
             on_cluster=on_cluster,
             image_digest="sha256:1",
@@ -71,7 +71,7 @@ def test_local_weights_are_identified_by_their_digest(given, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "says"),
+    ("name", "asked", "expected"),
     [
         ("reproduce", "test_set=Rain100L", "did you mean test_sets"),
         ("reproduce", "test_sets=Rain100X", "'Rain100X' is not a test set"),
@@ -92,10 +92,10 @@ def test_local_weights_are_identified_by_their_digest(given, tmp_path, monkeypat
         ("evaluate_checkpoint", "task=derain", "no value for weights"),
     ],
 )
-def test_invalid_arguments_are_refused_in_one_line(given, name, asked, says):
+def test_invalid_arguments_are_refused_in_one_line(given, name, asked, expected):
     with pytest.raises(DgunetError) as refusal:
         given(name, asked)
-    assert says in str(refusal.value)
+    assert expected in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
 
 
@@ -192,9 +192,9 @@ def test_a_dvc_remote_without_the_data_is_refused_until_they_are_pushed(tmp_path
     )
     with pytest.raises(DgunetError, match=r"lacks 1 of the files .* dvc push"):
         data_origin.check_pushed(tmp_path)
-    place = tmp_path / "store" / "files" / "md5" / digest[:2] / digest[2:]
-    place.parent.mkdir(parents=True)
-    place.write_bytes(b"pictures")
+    stored = tmp_path / "store" / "files" / "md5" / digest[:2] / digest[2:]
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(b"pictures")
     data_origin.check_pushed(tmp_path)
 
 

@@ -36,7 +36,7 @@ def test_the_examples_in_the_comments_are_valid(content):
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "expected"),
     [
         ("image", "dgunet:1", "a tag can move"),
         ("steps.train.gpu", 4, "steps.train.gpu is not a field (did you mean gpus?)"),
@@ -54,7 +54,7 @@ def test_the_examples_in_the_comments_are_valid(content):
         ("parallelism.sets", 0, "parallelism.sets is 0, allowed: greater than 0"),
     ],
 )
-def test_a_wrong_field_is_refused_with_its_full_path(content, path, value, says):
+def test_a_wrong_field_is_refused_with_its_full_path(content, path, value, expected):
     wrong = copy.deepcopy(content)
     *parents, key = path.split(".")
     at = wrong
@@ -63,7 +63,7 @@ def test_a_wrong_field_is_refused_with_its_full_path(content, path, value, says)
     at[key] = value
     with pytest.raises(ConfigError) as refusal:
         checked(Cluster, wrong, "cluster.yaml")
-    assert says in str(refusal.value)
+    assert expected in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
 
 

@@ -29,7 +29,7 @@ WHOLE = {
 }
 
 
-def kept(home, name, content):
+def write_record(home, name, content):
     path = run_records.folder(home, name) / "run.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
@@ -58,8 +58,8 @@ DAMAGE = [
 
 @pytest.mark.parametrize("content", DAMAGE)
 def test_a_damaged_record_is_reported_and_others_are_still_listed(tmp_path, content):
-    kept(tmp_path, "local-1", WHOLE)
-    path = kept(tmp_path, "local-2", content)
+    write_record(tmp_path, "local-1", WHOLE)
+    path = write_record(tmp_path, "local-2", content)
     with pytest.raises(DgunetError) as refused:
         run_records.read(tmp_path, "local-2")
     assert str(path) in str(refused.value)
@@ -81,13 +81,13 @@ def test_a_named_pipe_as_a_record_is_refused_without_blocking(tmp_path):
 
 @pytest.mark.parametrize("name", ["local-../../x", "local-1/../local-1", "local-", "local-\0"])
 def test_a_run_id_is_never_used_as_a_path(tmp_path, name):
-    kept(tmp_path, "local-1", WHOLE)
+    write_record(tmp_path, "local-1", WHOLE)
     with pytest.raises(ConfigError, match="no local run"):
         run_records.read(tmp_path, name)
 
 
 def test_a_log_with_arbitrary_bytes_is_shown(tmp_path):
-    kept(tmp_path, "local-1", WHOLE)
+    write_record(tmp_path, "local-1", WHOLE)
     (run_records.folder(tmp_path, "local-1") / "log.txt").write_bytes(
         b"\xff\0 12:00:00.1 - INFO - Task 'work' finished with status SUCCESS\n"
     )
@@ -95,7 +95,7 @@ def test_a_log_with_arbitrary_bytes_is_shown(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "expected"),
     [
         (b"image: caf\xe9", "line 1: byte 0xe9 is not UTF-8"),
         (b"[" * 5_000, "nested too deeply"),
@@ -105,12 +105,12 @@ def test_a_log_with_arbitrary_bytes_is_shown(tmp_path):
         (b"a: &a [*a]", "contains it"),
     ],
 )
-def test_an_invalid_cluster_file_is_a_one_line_error(tmp_path, content, says):
+def test_an_invalid_cluster_file_is_a_one_line_error(tmp_path, content, expected):
     path = tmp_path / "cluster.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError) as refused:
         load_cluster(path)
-    assert says in str(refused.value)
+    assert expected in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
 
 

@@ -73,7 +73,7 @@ def waiting(reason, message):
 
 
 @pytest.mark.parametrize(
-    ("pods", "says"),
+    ("pods", "expected"),
     [
         (
             [ended(0, 1, message=LOST), ended(1, 137, "OOMKilled")],
@@ -97,28 +97,28 @@ def waiting(reason, message):
     ],
     ids=["memory", "first-error", "error-stops-the-other", "image"],
 )
-def test_standin_a_failed_job_raises_a_one_line_reason(step, pods, says):
+def test_standin_a_failed_job_raises_a_one_line_reason(step, pods, expected):
     def goes(job):
         step.cluster.pods = pods
         becomes("Failed", "jobset failed")(job)
 
     step.cluster.moments = [goes]
-    step.fails(says)
+    step.fails(expected)
     assert len(step.cluster.created) == 1
 
 
 @pytest.mark.parametrize(
-    ("reason", "says"),
+    ("reason", "expected"),
     [
         ("ErrImagePull", "cannot get the image"),
         ("CreateContainerConfigError", "cannot start.*Correct secrets: and volumes:"),
     ],
 )
-def test_standin_temporary_failures_are_waited_for(step, capfd, reason, says):
+def test_standin_temporary_failures_are_waited_for(step, capfd, reason, expected):
     waits = waiting(reason, "not now")
     step.cluster.pods = [waits]
     started = time.monotonic()
-    step.fails(says)
+    step.fails(expected)
     assert time.monotonic() - started >= step.nodes.patience
     assert "; waiting" in capfd.readouterr().err
 

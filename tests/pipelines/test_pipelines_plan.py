@@ -129,7 +129,7 @@ def test_compile_reproduces_the_committed_file(dgunet, project, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         (("compile", "reproduces"), "did you mean reproduce"),
         (("compile", "reproduce", "--cluster", "absent.yaml"), "no cluster file absent.yaml"),
@@ -137,10 +137,10 @@ def test_compile_reproduces_the_committed_file(dgunet, project, tmp_path):
         (("run", "reproduce", "--docker", "--network", "wifi"), "none, host, bridge"),
     ],
 )
-def test_wrong_input_is_a_one_line_error(dgunet, arguments, says):
+def test_wrong_input_is_a_one_line_error(dgunet, arguments, expected):
     result = dgunet("pipeline", *arguments)
     assert result.returncode == 1
-    assert says in result.stderr
+    assert expected in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 

@@ -118,10 +118,10 @@ def test_a_run_without_outputs_fails(job):
 
 def test_an_interpreter_path_with_a_space_works(job, tmp_path, monkeypatch):
     """The runner puts the path into a shell script; it is quoted for that."""
-    place = tmp_path / "it's a clone" / ".venv"
-    place.parent.mkdir()
-    place.symlink_to(sys.prefix)
-    monkeypatch.setattr(sys, "executable", str(place / "bin" / "python"))
+    venv = tmp_path / "it's a clone" / ".venv"
+    venv.parent.mkdir()
+    venv.symlink_to(sys.prefix)
+    monkeypatch.setattr(sys, "executable", str(venv / "bin" / "python"))
     with pytest.raises(
         OutputError, match="found 0 times tables/tables"
     ):  # the step itself went well
@@ -231,7 +231,7 @@ def test_complete_outputs_are_accepted(left):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "expected"),
     [
         (lambda left: shutil.rmtree(left / "evaluate/results"), "DGUNet on Rain100L"),
         (
@@ -246,23 +246,23 @@ def test_complete_outputs_are_accepted(left):
         ),
     ],
 )
-def test_incomplete_outputs_are_refused(left, spoil, says):
+def test_incomplete_outputs_are_refused(left, spoil, expected):
     spoil(left)
-    with pytest.raises(OutputError, match=says):
+    with pytest.raises(OutputError, match=expected):
         check_outputs(left, WANTED)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "expected"),
     [
         (lambda left: edit(left / "evaluate/results/summary.json", psnr=99.0), "psnr is 99"),
         (lambda left: (left / "evaluate/results/summary.json").unlink(), "summary.json is missing"),
         (lambda left: (left / "tables/tables/table1.md").write_text("99"), "table1.md has the SHA"),
     ],
 )
-def test_edited_outputs_are_refused(left, spoil, says):
+def test_edited_outputs_are_refused(left, spoil, expected):
     spoil(left)
-    with pytest.raises(DgunetError, match=says):
+    with pytest.raises(DgunetError, match=expected):
         check_outputs(left, WANTED)
 
 

@@ -145,7 +145,7 @@ def test_job_names_are_deterministic_unique_and_valid():
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "expected"),
     [
         ("spec.podSpecOverrides", [], "spec.podSpecOverrides is not a field"),
         ("spec.runtimePatch", [], "did you mean runtimePatches?"),
@@ -166,16 +166,16 @@ def test_job_names_are_deterministic_unique_and_valid():
         ("apiVersion", "trainer.kubeflow.org/v2", "apiVersion is 'trainer.kubeflow.org/v2'"),
     ],
 )
-def test_a_wrong_field_is_refused_with_its_path(job, path, value, says):
+def test_a_wrong_field_is_refused_with_its_path(job, path, value, expected):
     put(job, path, value)
     with pytest.raises(ConfigError) as refusal:
         checked_trainjob(job)
-    assert says in str(refusal.value)
+    assert expected in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "expected"),
     [
         ("volumes.0.hostPath", {"path": "/"}, "volumes[0].hostPath is not a field"),
         ("volumes.0.emptyDir", {}, "volumes[0]: exactly one of persistentVolumeClaim"),
@@ -185,11 +185,11 @@ def test_a_wrong_field_is_refused_with_its_path(job, path, value, says):
         ("nodeSelector.zone", 1, "nodeSelector.zone is 1"),
     ],
 )
-def test_a_wrong_field_in_the_runtime_patch_is_refused_with_its_path(job, path, value, says):
+def test_a_wrong_field_in_the_runtime_patch_is_refused_with_its_path(job, path, value, expected):
     put(patched_pod(job)["spec"], path, value)
     with pytest.raises(ConfigError) as refusal:
         checked_trainjob(job)
-    assert says in str(refusal.value)
+    assert expected in str(refusal.value)
     assert "spec.runtimePatches[0].trainingRuntimeSpec.template.spec" in str(refusal.value)
 
 
@@ -282,7 +282,7 @@ def test_the_real_crd_accepts_every_field(crd, job):
 
 @with_crds
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "expected"),
     [
         ("spec.podSpecOverrides", [], "podSpecOverrides"),
         ("spec.trainer.numNodes", "2", "spec.trainer.numNodes"),
@@ -292,10 +292,10 @@ def test_the_real_crd_accepts_every_field(crd, job):
         ("metadata.name", "x" * 64, "63 characters"),
     ],
 )
-def test_the_real_crd_refuses_the_same_mistakes(crd, job, path, value, says):
+def test_the_real_crd_refuses_the_same_mistakes(crd, job, path, value, expected):
     put(job, path, value)
     if path == "metadata.name":
         pytest.importorskip("celpy", reason="CEL rules need cel-python (extra: integration)")
-    assert any(says in error for error in crd["TrainJob"].errors(job))
+    assert any(expected in error for error in crd["TrainJob"].errors(job))
     with pytest.raises(ConfigError):
         checked_trainjob(job)

@@ -100,7 +100,7 @@ def test_two_nodes_stop_together_and_resume(tmp_path, project, port, sample_root
     assert not out.exists()
 
     nodes = [start(0), start(1)]
-    said = [one.communicate(timeout=120)[1] for one in nodes]
-    assert [one.returncode for one in nodes] == [0, 0], said
-    assert "resuming from step" in said[0]
+    resumed_logs = [one.communicate(timeout=120)[1] for one in nodes]
+    assert [one.returncode for one in nodes] == [0, 0], resumed_logs
+    assert "resuming from step" in resumed_logs[0]
     assert json.loads((out / "training.json").read_text())["iterations"] == 40

@@ -50,8 +50,8 @@ def tree_of(name, keep=""):
         from dgunet.data.readers.folder_layouts import find_tree, read_pairs
 
         info = dataset(name)
-        _, place = find_tree(info, sample)
-        shutil.copytree(place, folder / place.relative_to(sample), dirs_exist_ok=True)
+        _, tree = find_tree(info, sample)
+        shutil.copytree(tree, folder / tree.relative_to(sample), dirs_exist_ok=True)
         found = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.endswith(keep))
 
         def read(f):
@@ -101,14 +101,14 @@ def images(folder, sample):
 def archives(folder, sample):
     from dgunet.data.acquisition.unpacking import unpack
 
-    place = sample / "test/RealBlur"
-    some = sorted(p for p in place.rglob("*") if p.is_file())[-2:]
+    tree = sample / "test/RealBlur"
+    members = sorted(p for p in tree.rglob("*") if p.is_file())[-2:]
     with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as packed:
-        for path in some:
+        for path in members:
             packed.write(path, path.relative_to(sample))
     for name, mode in (("b.tar", "w"), ("c.tar.gz", "w:gz"), ("d.tar.xz", "w:xz")):
         with tarfile.open(folder / name, mode) as packed:
-            for path in some:
+            for path in members:
                 packed.add(path, path.relative_to(sample))
 
     def read(f):

@@ -92,8 +92,8 @@ def journals(folder, sample):
         "e", "n", tags={"profile": "sample", "stage": "x"}, params={"a": 1}, home=folder
     ) as run:
         run.log_metrics({"psnr": 3.0}, 1)
-    layout = TrackingFolders.at(folder)
-    (journal,) = (path for path in layout.journals.iterdir() if path.is_dir())
+    folders = TrackingFolders.at(folder)
+    (journal,) = (path for path in folders.journals.iterdir() if path.is_dir())
     (journal / "cursor.json").write_text("{}")
     found = [p for p in journal.iterdir() if p.is_file()]
 
@@ -108,11 +108,11 @@ def index_of_runs(folder, sample):
     from dgunet.tracking import RunInfo, TrackingFolders, delivered, lookup
     from dgunet.tracking.index import add_delivered_run
 
-    layout = TrackingFolders.at(folder)
+    folders = TrackingFolders.at(folder)
     texts = [f.name for f in fields(RunInfo) if f.default_factory is MISSING]
     for number in range(3):
         add_delivered_run(
-            layout, RunInfo(**{name: str(number) for name in texts} | {"dirty": None})
+            folders, RunInfo(**{name: str(number) for name in texts} | {"dirty": None})
         )
 
     def read(f):
@@ -120,7 +120,7 @@ def index_of_runs(folder, sample):
             info.facts()
         lookup("0" * 64, f)
 
-    return Target(folder, [str(layout.index.relative_to(folder))], read, text=True)
+    return Target(folder, [str(folders.index.relative_to(folder))], read, text=True)
 
 
 def server_scores(folder, sample):

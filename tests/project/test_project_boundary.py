@@ -32,8 +32,8 @@ def failing(dgunet, monkeypatch):
             raise error
 
         monkeypatch.setattr(cli, "command", lambda: app)
-        told = dgunet(*arguments, "fail")
-        return told.returncode, told.stderr.splitlines()
+        done = dgunet(*arguments, "fail")
+        return done.returncode, done.stderr.splitlines()
 
     monkeypatch.delenv("DGUNET_DEBUG", raising=False)
     return run
@@ -99,9 +99,9 @@ def test_a_long_message_is_cut(failing):
 def test_debug_shows_the_traceback_without_secrets(failing, monkeypatch, how):
     if how != "option":
         monkeypatch.setenv("DGUNET_DEBUG", how)
-    asked = ("--debug",) if how == "option" else ()
+    options = ("--debug",) if how == "option" else ()
     secret = "hunter2"  # of which the lines of code in a traceback do not speak
-    status, lines = failing(ConfigError(f"https://me:{secret}@host/"), *asked)
+    status, lines = failing(ConfigError(f"https://me:{secret}@host/"), *options)
     os.environ.pop("DGUNET_DEBUG")  # the option sets it, for child processes
     assert (status, lines[0]) == (1, "Traceback (most recent call last):")
     assert lines[-1] == "dgunet: error: https://host/"
@@ -164,30 +164,30 @@ def test_a_full_disk_behind_the_output_prints_one_line():
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with Path("/dev/full").open("wb") as full:
-        told = subprocess.run(
+        done = subprocess.run(
             [*COMMAND, "data", "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert told.returncode == USERS
-    assert told.stderr.startswith("dgunet: error: the disk is full.")
-    assert len(told.stderr.splitlines()) == 1
+    assert done.returncode == USERS
+    assert done.stderr.startswith("dgunet: error: the disk is full.")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_name_that_is_not_utf_8_does_not_break_the_output(tmp_path):
     folder = os.fsencode(tmp_path) + b"/caf\xe9"
     Path(os.fsdecode(folder)).mkdir()
     code = "import typer, sys, dgunet.cli as c; c._prepare_output(); typer.echo(sys.argv[1])"
-    told = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, check=True)
-    assert told.stdout.endswith(b"caf\\udce9\n")
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, check=True)
+    assert done.stdout.endswith(b"caf\\udce9\n")
 
 
 def test_warnings_of_libraries_are_shown_only_when_debugging(tmp_path):
-    for asked, shown in ((["x"], False), (["--debug", "x"], True)):
+    for arguments, shown in ((["x"], False), (["--debug", "x"], True)):
         code = (
-            f"import sys, warnings, dgunet.cli as c; sys.argv = ['dgunet', *{asked!r}]\n"
+            f"import sys, warnings, dgunet.cli as c; sys.argv = ['dgunet', *{arguments!r}]\n"
             "c._prepare_output()\n"
             "warnings.warn('deprecated by a library')"
         )
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,
@@ -196,4 +196,4 @@ def test_warnings_of_libraries_are_shown_only_when_debugging(tmp_path):
                 k: v for k, v in os.environ.items() if k not in ("DGUNET_DEBUG", "PYTHONWARNINGS")
             },
         )
-        assert ("deprecated by a library" in told.stderr) == shown
+        assert ("deprecated by a library" in done.stderr) == shown

@@ -110,10 +110,10 @@ def test_an_unknown_commit_is_reported_once_with_its_fix(alone, capfd, make, rea
     make(alone)
     assert git_state(alone) == (UNKNOWN, UNKNOWN)
     assert standard_tags(alone, {"profile": "sample"})["git.commit"] == UNKNOWN
-    said = capfd.readouterr().err
-    assert said.startswith("dgunet: WARNING: runs cannot name the commit of their code")
-    assert reason in said and fix in said and "DGUNET_GIT_COMMIT" in said
-    assert len(said.splitlines()) == 1
+    errors = capfd.readouterr().err
+    assert errors.startswith("dgunet: WARNING: runs cannot name the commit of their code")
+    assert reason in errors and fix in errors and "DGUNET_GIT_COMMIT" in errors
+    assert len(errors.splitlines()) == 1
     standard_tags(alone, {"profile": "sample"})
     assert not capfd.readouterr().err, "once, not with every stage"
 

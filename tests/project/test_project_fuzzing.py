@@ -108,8 +108,8 @@ def test_any_text_is_read_or_refused(content):
 def test_any_entry_survives_a_round_trip_and_changes_are_detected(entry):
     line = format_line(entry)[:-1]
     assert json.dumps(parse_line(line)) == json.dumps(entry)
-    for place in range(0, len(line), max(1, len(line) // 5)):
-        changed = line[:place] + bytes([line[place] ^ 1]) + line[place + 1 :]
+    for position in range(0, len(line), max(1, len(line) // 5)):
+        changed = line[:position] + bytes([line[position] ^ 1]) + line[position + 1 :]
         with pytest.raises(ValueError):
             parse_line(changed)
 

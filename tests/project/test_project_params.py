@@ -38,7 +38,7 @@ def test_the_paper_profile_has_the_values_of_section_4_1():
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "expected"),
     [
         (
             "sample.train.derain.patch",
@@ -52,7 +52,7 @@ def test_the_paper_profile_has_the_values_of_section_4_1():
         ("seed", "x", "seed is 'x'"),
     ],
 )
-def test_a_wrong_value_is_reported_with_the_allowed_values(content, path, value, says):
+def test_a_wrong_value_is_reported_with_the_allowed_values(content, path, value, expected):
     wrong = copy.deepcopy(content)
     *parents, key = path.split(".")
     at = wrong
@@ -61,7 +61,7 @@ def test_a_wrong_value_is_reported_with_the_allowed_values(content, path, value,
     at[key] = value
     with pytest.raises(ConfigError) as refusal:
         check_params(wrong, "params.yaml")
-    assert says in str(refusal.value)
+    assert expected in str(refusal.value)
 
 
 def test_a_missing_key_is_reported(content):

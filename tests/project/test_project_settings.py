@@ -52,7 +52,7 @@ def test_iterations_must_be_a_plain_whole_number(value):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "expected"),
     [
         ("batch: 2", "batch: 1000000000", f"{TRAIN}.batch is 1000000000, allowed: a whole number"),
         ("patch: 32", "patch: 8000000", f"{TRAIN}.patch is 8000000, allowed: a multiple of 8 from"),
@@ -93,8 +93,8 @@ def test_iterations_must_be_a_plain_whole_number(value):
         ("seed: 1234", "seed: !!python/object/apply:os.getpid []", "is not YAML"),
     ],
 )
-def test_a_wrong_value_is_reported_with_its_range(old, new, says):
-    assert says in refusal(changed(old, new))
+def test_a_wrong_value_is_reported_with_its_range(old, new, expected):
+    assert expected in refusal(changed(old, new))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ ONE_TEXT_OFTEN = f"t: &t {'x' * 100_000}\nseed: [{', '.join(['*t'] * 20_000)}]"
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
         ("seed: " + "[" * 10_000, "nested too deeply"),
         ("seed: " + "{a: " * 10_000, "nested too deeply"),
@@ -174,8 +174,8 @@ ONE_TEXT_OFTEN = f"t: &t {'x' * 100_000}\nseed: [{', '.join(['*t'] * 20_000)}]"
         ("a: 1\n---\nb: 2", "is not YAML"),
     ],
 )
-def test_yaml_that_expands_or_nests_too_far_is_refused(text, says):
-    assert says in refusal(text)
+def test_yaml_that_expands_or_nests_too_far_is_refused(text, expected):
+    assert expected in refusal(text)
 
 
 def test_a_text_repeated_by_aliases_is_not_copied_into_the_error():
@@ -207,7 +207,7 @@ def test_a_misspelt_device_is_refused_with_the_choices(name):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         (("selftest", "metrics", "--device", "cude"), "'cude' is unknown. Use one of auto, cpu"),
         (("evaluate", "--fallback-tile", "5"), "--fallback-tile is 5. Give 64 or more, or 0."),
@@ -216,11 +216,11 @@ def test_a_misspelt_device_is_refused_with_the_choices(name):
         (("pipeline", "status", "local-../../x"), "no local run local-../../x"),
     ],
 )
-def test_the_command_line_refuses_bad_input_in_one_line(dgunet, monkeypatch, arguments, says):
+def test_the_command_line_refuses_bad_input_in_one_line(dgunet, monkeypatch, arguments, expected):
     monkeypatch.setenv("DGUNET_HOME", str(ROOT))
     done = dgunet(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
-    assert says in done.stderr
+    assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -248,7 +248,7 @@ def test_absurd_numbers_of_options_are_refused(dgunet, arguments):
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "says"),
+    ("variable", "value", "expected"),
     [
         ("DGUNET_TRACKING", "none", "DGUNET_TRACKING='none'. Use one of now, later, share, off."),
         ("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "often", "='often'. Give seconds"),
@@ -256,7 +256,9 @@ def test_absurd_numbers_of_options_are_refused(dgunet, arguments):
         ("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0", "='0'. Give seconds"),
     ],
 )
-def test_invalid_environment_variables_are_refused(tmp_path, monkeypatch, variable, value, says):
+def test_invalid_environment_variables_are_refused(
+    tmp_path, monkeypatch, variable, value, expected
+):
     from dgunet.tracking import start_run
 
     monkeypatch.delenv("RANK", raising=False)
@@ -267,7 +269,7 @@ def test_invalid_environment_variables_are_refused(tmp_path, monkeypatch, variab
         start_run("e", "n", tags={"profile": "sample", "stage": "x"}, params={}, home=tmp_path),
     ):
         pass
-    assert says in str(refused.value)
+    assert expected in str(refused.value)
 
 
 @pytest.mark.parametrize("value", ["two", "-1", "1e3", "²"])

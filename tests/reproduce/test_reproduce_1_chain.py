@@ -104,12 +104,12 @@ def test_a_sample_run_fills_no_reproduced_cell(reproduced):
 
 
 def test_explain_traces_a_cell_to_its_run(reproduced):
-    told = reproduced.run(
+    output = reproduced.run(
         *("dgunet", "explain", "1", "DGUNet (sample, not comparable)", "Rain100L PSNR")
     )
     commit = reproduced.run("git", "rev-parse", "HEAD").strip()
     for fact in ("run_id", commit, "checkpoint_sha256", "data_digest", "rain-y"):
-        assert fact in told
+        assert fact in output
 
 
 def test_dvc_shows_metrics_plots_and_parameters(reproduced):

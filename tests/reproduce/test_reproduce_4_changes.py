@@ -58,21 +58,21 @@ def test_a_dvc_experiment_runs_with_a_changed_setting(reproduced):
         for who in ("AUTHOR", "COMMITTER")
         for what, at in (("NAME", ""), ("EMAIL", "@example.org"))
     }
-    told = reproduced.run(
+    output = reproduced.run(
         *("dvc", "exp", "run", "-S", "sample.train.denoise.iterations=7", "train-denoise@DGUNet"),
         **env,
     )
-    assert "Ran experiment" in told
+    assert "Ran experiment" in output
     assert "7" in reproduced.run("dvc", "params", "diff")
 
 
 def test_ctrl_c_leaves_no_outputs_and_a_killed_run(reproduced, tmp_path):
     out = tmp_path / "model"
-    knobs = reproduced.home / "long.yaml"
-    knobs.write_text(
+    params = reproduced.home / "long.yaml"
+    params.write_text(
         re.sub(r"(derain: +\{iterations: )\d+", r"\g<1>100000", reproduced.read("params.yaml"))
     )
-    command = ["dgunet", "train", "derain", "--params", str(knobs), "--out", str(out)]
+    command = ["dgunet", "train", "derain", "--params", str(params), "--out", str(out)]
     process = subprocess.Popen(
         command, cwd=reproduced.home, env=reproduced.env, stderr=subprocess.PIPE, text=True
     )
@@ -80,9 +80,9 @@ def test_ctrl_c_leaves_no_outputs_and_a_killed_run(reproduced, tmp_path):
         if "step" in line:
             process.send_signal(signal.SIGINT)
             break
-    told = process.stderr.read()
+    output = process.stderr.read()
     assert process.wait() == 130
-    assert "interrupted" in told
+    assert "interrupted" in output
     assert not out.exists() or not list(out.iterdir())
     assert re.search(r"train derain-DGUNet +KILLED", reproduced.run("dgunet", "runs"))
 
@@ -96,6 +96,6 @@ def test_a_corrupt_object_of_the_remote_is_refused(clone, tmp_path):
     )
     victim.chmod(0o644)
     victim.write_bytes(victim.read_bytes()[:-1] + b"?")
-    told = clone.refused("dvc", "--cd", str(home), "pull", "data")
-    assert "data" in told
+    output = clone.refused("dvc", "--cd", str(home), "pull", "data")
+    assert "data" in output
     assert not (home / "data").exists()

@@ -16,7 +16,7 @@ from dgunet.tracking import TrackingFolders, start_run
 TAGS = {"stage": "evaluate", "profile": "sample"}
 
 
-def tell(name: str, project: TrackingFolders, *, files: bool = False) -> Path:
+def leave_journal(name: str, project: TrackingFolders, *, files: bool = False) -> Path:
     """Leave a journal; gives its folder."""
     with start_run("dgunet/x", name, tags=TAGS, params={"stages": 7}) as run:
         run.log_metrics({"loss": 1.0}, step=1)
@@ -28,13 +28,13 @@ def tell(name: str, project: TrackingFolders, *, files: bool = False) -> Path:
     return project.journals / run.journal_id
 
 
-def command(*arguments: str) -> tuple[int, str]:
-    told = CliRunner().invoke(tracking, list(arguments))
-    assert told.exception is None or isinstance(told.exception, SystemExit), told.exception
-    return told.exit_code, told.output
+def run_command(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(tracking, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
 
 
-def line_of(folder: Path, number: int, change: Callable[[bytes], bytes]) -> None:
+def change_line(folder: Path, number: int, change: Callable[[bytes], bytes]) -> None:
     """Change one line of the events."""
     path = folder / "events.jsonl"
     whole = path.read_bytes().splitlines(keepends=True)
@@ -42,33 +42,33 @@ def line_of(folder: Path, number: int, change: Callable[[bytes], bytes]) -> None
     path.write_bytes(b"".join(whole))
 
 
-def retold(journal: Path, number: int, **change: Any) -> None:
+def change_event(journal: Path, number: int, **change: Any) -> None:
     """Change fields of an event and make its check sum again; None removes a field."""
 
     def again(line: bytes) -> bytes:
         event = line_files.parse_line(line.rstrip(b"\n")) | change
         return line_files.format_line({key: one for key, one in event.items() if one is not None})
 
-    line_of(journal, number, again)
+    change_line(journal, number, again)
 
 
-def reheaded(folder: Path, **change: Any) -> None:
+def change_header(folder: Path, **change: Any) -> None:
     path = folder / "header.json"
     header = line_files.parse_line(path.read_bytes().rstrip(b"\n")) | change
     path.write_bytes(line_files.format_line(header))
 
 
-def write(name: str, content: bytes) -> Callable[[Path], object]:
+def write_file(name: str, content: bytes) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_bytes(content)
 
 
-def duplicate(folder: Path) -> None:
+def duplicate_line(folder: Path) -> None:
     path = folder / "events.jsonl"
     whole = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*whole[:2], whole[1], *whole[2:]]))
 
 
-def drop(folder: Path) -> None:
+def drop_line(folder: Path) -> None:
     path = folder / "events.jsonl"
     whole = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([whole[0], *whole[2:]]))
@@ -76,52 +76,52 @@ def drop(folder: Path) -> None:
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "header missing": lambda folder: (folder / "header.json").unlink(),
-    "header empty": write("header.json", b""),
+    "header empty": write_file("header.json", b""),
     "header torn": lambda f: os.truncate(f / "header.json", 40),
-    "header no JSON": write("header.json", b"\xff\xfe\x00{"),
-    "header a list": write("header.json", b"[1, 2]"),
-    "header nested": write("header.json", b"[" * 100_000),
+    "header no JSON": write_file("header.json", b"\xff\xfe\x00{"),
+    "header a list": write_file("header.json", b"[1, 2]"),
+    "header nested": write_file("header.json", b"[" * 100_000),
     "header a folder": lambda f: ((f / "header.json").unlink(), (f / "header.json").mkdir()),
     "header a pipe": lambda f: ((f / "header.json").unlink(), os.mkfifo(f / "header.json")),
     "header edited": lambda f: (f / "header.json").write_bytes(
         (f / "header.json").read_bytes().replace(b"dgunet/x", b"dgunet/y")
     ),
-    "header without name": write("header.json", b'{"journal": "x"}'),
-    "name a number": lambda f: reheaded(f, name=5),
-    "tags a list": lambda f: reheaded(f, tags=["a"]),
-    "a tag a number": lambda f: reheaded(f, tags={"a": 1}),
-    "start a text": lambda f: reheaded(f, start="yesterday"),
-    "adopt a list": lambda f: reheaded(f, adopt=[]),
-    "another's header": lambda f: reheaded(f, journal="20200101T000000.000000-00000000"),
-    "blank line": lambda f: line_of(f, 1, lambda _: b"\n"),
-    "torn line in the middle": lambda f: line_of(f, 2, lambda line: line[:20] + b"\n"),
-    "NULs": lambda f: line_of(f, 1, lambda line: b"\0" * (len(line) - 1) + b"\n"),
-    "bad UTF-8": lambda f: line_of(f, 2, lambda line: line.replace(b"loss", b"l\xffss")),
-    "edited number": lambda f: line_of(f, 2, lambda line: line.replace(b"1.0", b"9.0")),
-    "line without its sum": lambda f: line_of(
+    "header without name": write_file("header.json", b'{"journal": "x"}'),
+    "name a number": lambda f: change_header(f, name=5),
+    "tags a list": lambda f: change_header(f, tags=["a"]),
+    "a tag a number": lambda f: change_header(f, tags={"a": 1}),
+    "start a text": lambda f: change_header(f, start="yesterday"),
+    "adopt a list": lambda f: change_header(f, adopt=[]),
+    "another's header": lambda f: change_header(f, journal="20200101T000000.000000-00000000"),
+    "blank line": lambda f: change_line(f, 1, lambda _: b"\n"),
+    "torn line in the middle": lambda f: change_line(f, 2, lambda line: line[:20] + b"\n"),
+    "NULs": lambda f: change_line(f, 1, lambda line: b"\0" * (len(line) - 1) + b"\n"),
+    "bad UTF-8": lambda f: change_line(f, 2, lambda line: line.replace(b"loss", b"l\xffss")),
+    "edited number": lambda f: change_line(f, 2, lambda line: line.replace(b"1.0", b"9.0")),
+    "line without its sum": lambda f: change_line(
         f, 1, lambda line: line.split(b', "sum"')[0] + b"}\n"
     ),
-    "line twice": duplicate,
-    "line gone": drop,
+    "line twice": duplicate_line,
+    "line gone": drop_line,
     "events missing": lambda f: (f / "events.jsonl").unlink(),
     "events a folder": lambda f: ((f / "events.jsonl").unlink(), (f / "events.jsonl").mkdir()),
     "bytes after the end": lambda f: (f / "events.jsonl").open("ab").write(b"{"),
-    "no kind": lambda f: retold(f, 1, kind=None),
-    "unknown kind": lambda f: retold(f, 1, kind="poem"),
-    "kind a list": lambda f: retold(f, 1, kind=[]),
-    "no time": lambda f: retold(f, 1, time=None),
-    "time a text": lambda f: retold(f, 1, time="now"),
-    "time too large": lambda f: retold(f, 1, time=2**70),
-    "values a list": lambda f: retold(f, 2, values=[1]),
-    "value a text": lambda f: retold(f, 2, values={"loss": "low"}),
-    "value too large": lambda f: retold(f, 2, values={"loss": 10**400}),
-    "step true": lambda f: retold(f, 2, step=True),
-    "a second end": lambda f: retold(f, 1, kind="end", status="FINISHED"),
-    "unknown status": lambda f: retold(f, -1, status="WONDERFUL"),
-    "file outside": lambda f: retold(f, 1, kind="artifact", file="../../x", folder=""),
+    "no kind": lambda f: change_event(f, 1, kind=None),
+    "unknown kind": lambda f: change_event(f, 1, kind="poem"),
+    "kind a list": lambda f: change_event(f, 1, kind=[]),
+    "no time": lambda f: change_event(f, 1, time=None),
+    "time a text": lambda f: change_event(f, 1, time="now"),
+    "time too large": lambda f: change_event(f, 1, time=2**70),
+    "values a list": lambda f: change_event(f, 2, values=[1]),
+    "value a text": lambda f: change_event(f, 2, values={"loss": "low"}),
+    "value too large": lambda f: change_event(f, 2, values={"loss": 10**400}),
+    "step true": lambda f: change_event(f, 2, step=True),
+    "a second end": lambda f: change_event(f, 1, kind="end", status="FINISHED"),
+    "unknown status": lambda f: change_event(f, -1, status="WONDERFUL"),
+    "file outside": lambda f: change_event(f, 1, kind="artifact", file="../../x", folder=""),
     "file a link that leads out": lambda f: (
-        retold(f, 1, kind="artifact", file="artifacts/x", folder=""),
+        change_event(f, 1, kind="artifact", file="artifacts/x", folder=""),
         (f / "artifacts/x").symlink_to("/etc/passwd"),
     ),
-    "file absolute": lambda f: retold(f, 1, kind="artifact", file="/etc/passwd", folder=""),
+    "file absolute": lambda f: change_event(f, 1, kind="artifact", file="/etc/passwd", folder=""),
 }

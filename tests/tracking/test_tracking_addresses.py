@@ -7,25 +7,25 @@ from urllib.parse import quote
 
 import pytest
 from hypothesis import assume, given, settings
-from hypothesis import strategies as some
+from hypothesis import strategies as st
 
 from dgunet.system import address
 from dgunet.system.address import Address, redact
 
 # Nobody types spaces or control characters into an address, and clients refuse them.
-typed = some.text(
-    some.characters(min_codepoint=33, max_codepoint=0x24F, exclude_categories=("Cc", "Zs", "Zl")),
+typed_words = st.text(
+    st.characters(min_codepoint=33, max_codepoint=0x24F, exclude_categories=("Cc", "Zs", "Zl")),
     min_size=6,
     max_size=20,
 )
-hosts = some.sampled_from(["h", "h.example", "127.0.0.1", "[::1]", "h:5432", "[::1]:5432"])
-schemes = some.sampled_from(
+hosts = st.sampled_from(["h", "h.example", "127.0.0.1", "[::1]", "h:5432", "[::1]:5432"])
+schemes = st.sampled_from(
     ["http", "https", "postgresql", "postgresql+psycopg2", "mysql+pymysql", "mssql", "ssh", "s3"]
 )
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """What addresses of earlier tests held is no secret in this one."""
     monkeypatch.setattr(address, "_known", set())
 
@@ -35,7 +35,7 @@ def escaped(word: str) -> str:
 
 
 @settings(max_examples=400, deadline=None)
-@given(user=typed, word=typed, host=hosts, scheme=schemes, escape=some.booleans())
+@given(user=typed_words, word=typed_words, host=hosts, scheme=schemes, escape=st.booleans())
 def test_redaction_removes_any_password(
     user: str, word: str, host: str, scheme: str, escape: bool
 ) -> None:
@@ -46,13 +46,13 @@ def test_redaction_removes_any_password(
     )
     for whole in (f"{scheme}://{given}@{host}/path", f"{given}@{host}/path"):
         for text in (whole, f"no answer from {whole}: refused", f'{{"uri": "{whole}"}}'):
-            told = redact(text)
+            redacted = redact(text)
             shown = str(Address(whole))
-            assert not any(secret in told or secret in shown for secret in secrets)
+            assert not any(secret in redacted or secret in shown for secret in secrets)
 
 
 @settings(max_examples=200, deadline=None)
-@given(word=typed)
+@given(word=typed_words)
 def test_the_password_of_an_address_is_redacted_in_any_text(word: str) -> None:
     Address(f"postgresql://someone:{escaped(word)}@h/db")
     login = base64.b64encode(f"someone:{word}".encode()).decode()
@@ -94,8 +94,8 @@ def test_redacted_form_of_an_address_or_message(text: str, shown: str) -> None:
 
 def test_the_string_forms_of_an_address_contain_no_secret() -> None:
     made = Address("https://me:secret@host/x?token=word")
-    told = f"{made} {made!r} {made:>40} {[made]}"
-    assert "secret" not in told and "word" not in told and "me:" not in told
+    text = f"{made} {made!r} {made:>40} {[made]}"
+    assert "secret" not in text and "word" not in text and "me:" not in text
     assert made.reveal() == "https://me:secret@host/x?token=word"
 
 

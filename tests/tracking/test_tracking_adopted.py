@@ -61,13 +61,13 @@ def test_an_injected_run_is_adopted(
     # The launcher, after the step.
     client.log_param(given, "task", json.dumps("derain"))
     client.set_terminated(given, "FINISHED")
-    told = client.get_run(given)
-    assert (told.info.run_name, told.info.status) == ("train derain-DGUNet", "FINISHED")
-    assert told.data.metrics == {"loss": 0.5}
-    assert told.data.params == {"stages": "7", "task": '"derain"'}
-    known = {key: told.data.tags.get(key) for key in ("stage", "kfp.run_id", "adopted.name")}
+    adopted = client.get_run(given)
+    assert (adopted.info.run_name, adopted.info.status) == ("train derain-DGUNet", "FINISHED")
+    assert adopted.data.metrics == {"loss": 0.5}
+    assert adopted.data.params == {"stages": "7", "task": '"derain"'}
+    known = {key: adopted.data.tags.get(key) for key in ("stage", "kfp.run_id", "adopted.name")}
     assert known == {"stage": "train", "kfp.run_id": "3b1c", "adopted.name": "train"}
-    assert told.data.tags["image.digest"] == "sha256:" + "a" * 64
+    assert adopted.data.tags["image.digest"] == "sha256:" + "a" * 64
     assert len(client.search_runs([experiment])) == 2, "the pipeline's and this"
 
 
@@ -130,8 +130,8 @@ def test_an_undeliverable_run_does_not_delay_the_others(
     with start_run("dgunet/x", "spoilt", tags=TAGS, params={}) as run:
         pass
     header = JournalReader(project.journals / run.journal_id).folder / "header.json"
-    told = json.loads(header.read_text())
-    header.write_text(json.dumps(told | {"experiment": ""}))
+    content = json.loads(header.read_text())
+    header.write_text(json.dumps(content | {"experiment": ""}))
     step("sound")
     outcome = deliver(project)
     assert outcome.sent == ["sound"]

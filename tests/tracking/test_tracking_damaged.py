@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 import pytest
-from damaged_journals import DAMAGE, TAGS, command, tell
+from damaged_journals import DAMAGE, TAGS, leave_journal, run_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,18 +27,19 @@ pytestmark = pytest.mark.usefixtures("deliver_later")
 def test_a_damaged_journal_is_set_aside_and_the_others_are_delivered(
     project: TrackingFolders, how: str
 ) -> None:
-    (spoilt, *_) = [tell(name, project) for name in ("spoilt", "sound", "safe")]
-    DAMAGE[how](spoilt)
+    (damaged, *_) = [leave_journal(name, project) for name in ("spoilt", "sound", "safe")]
+    DAMAGE[how](damaged)
     found = scan_journals(project.journals)
-    assert [one.path for one in found.damaged] == [spoilt] and len(found.whole) == 2
+    assert [one.path for one in found.damaged] == [damaged] and len(found.whole) == 2
     outcome = deliver(project)
     assert outcome.sent == ["sound", "safe"] and outcome.waits is None
-    (told,) = outcome.aside
-    assert spoilt.name in told and "\n" not in told
-    (place,) = project.damaged.iterdir()
-    reason = (place / damage.REASON).read_text()
-    assert place.name == spoilt.name and reason.splitlines()[0] in told and str(spoilt) in reason
-    assert not spoilt.exists() and pending(project) == []
+    (message,) = outcome.aside
+    assert damaged.name in message and "\n" not in message
+    (folder,) = project.damaged.iterdir()
+    reason = (folder / damage.REASON).read_text()
+    assert folder.name == damaged.name and reason.splitlines()[0] in message
+    assert str(damaged) in reason
+    assert not damaged.exists() and pending(project) == []
     assert [info.name for info in delivered(project)] == ["sound", "safe"]
     assert lookup("c0ffeespoilt") is None and lookup("c0ffeesafe") is not None
 
@@ -46,37 +47,37 @@ def test_a_damaged_journal_is_set_aside_and_the_others_are_delivered(
 def test_every_command_reports_a_damaged_journal_once_and_continues(
     project: TrackingFolders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoilt = tell("spoilt", project)
-    tell("sound", project)
-    (spoilt / "header.json").write_text("")
+    damaged = leave_journal("spoilt", project)
+    leave_journal("sound", project)
+    (damaged / "header.json").write_text("")
     (project.journals / "notes.txt").write_text("a stray file")
     (project.journals / "a folder").mkdir()
-    code, told = command("status")
-    assert code == 0 and "waiting:      1" in told
-    named = [line for line in told.splitlines() if "is damaged: " in line]
-    assert len(named) == 3 and sum(spoilt.name in line for line in named) == 1
-    code, told = command("doctor", "--dry-run")
-    assert code == 1 and f"found: journal {spoilt.name}: it is damaged" in told
+    code, output = run_command("status")
+    assert code == 0 and "waiting:      1" in output
+    named = [line for line in output.splitlines() if "is damaged: " in line]
+    assert len(named) == 3 and sum(damaged.name in line for line in named) == 1
+    code, output = run_command("doctor", "--dry-run")
+    assert code == 1 and f"found: journal {damaged.name}: it is damaged" in output
     assert lookup("c0ffeesound") is not None
-    assert spoilt.exists(), "only a delivery moves it"
-    code, told = command("sync")
-    assert code == 1 and "sent 1 run to" in told and "0 left" in told
-    assert told.count("set aside: ") == 3 and spoilt.name in told
+    assert damaged.exists(), "only a delivery moves it"
+    code, output = run_command("sync")
+    assert code == 1 and "sent 1 run to" in output and "0 left" in output
+    assert output.count("set aside: ") == 3 and damaged.name in output
     assert (project.damaged / "notes.txt" / "notes.txt").read_text() == "a stray file"
-    assert command("sync") == (0, f"sent 0 runs to {project.uri}; 0 left\n")
-    code, told = command("status")
-    assert code == 0 and "damaged:      3, see" in told
-    code, told = command("doctor")
-    assert code == 1 and told.count("needs attention: ") == 3
+    assert run_command("sync") == (0, f"sent 0 runs to {project.uri}; 0 left\n")
+    code, output = run_command("status")
+    assert code == 0 and "damaged:      3, see" in output
+    code, output = run_command("doctor")
+    assert code == 1 and output.count("needs attention: ") == 3
     monkeypatch.setenv("DGUNET_TRACKING", "now")
-    torn = tell("torn", project)
+    torn = leave_journal("torn", project)
     assert not torn.exists()
 
 
 def test_a_stage_succeeds_although_another_or_its_own_journal_is_damaged(
     project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = tell("other", project)
+    other = leave_journal("other", project)
     (other / "events.jsonl").write_bytes(b"\n\n")
     monkeypatch.setenv("DGUNET_TRACKING", "now")
     with start_run("dgunet/x", "own", tags=TAGS, params={}) as run:
@@ -84,8 +85,8 @@ def test_a_stage_succeeds_although_another_or_its_own_journal_is_damaged(
         run.log_metrics({"loss": 1.0})
         assert run.run_id is None
         assert run.flush().sent == []
-    told = capsys.readouterr().err.splitlines()
-    assert [line.count("moved to") for line in told if line.startswith("dgunet: ")] == [1, 1]
+    errors = capsys.readouterr().err.splitlines()
+    assert [line.count("moved to") for line in errors if line.startswith("dgunet: ")] == [1, 1]
     assert len(list(project.damaged.iterdir())) == 2
 
 
@@ -115,8 +116,8 @@ def test_a_full_disk_at_the_end_does_not_fail_the_work(
 
     with start_run("dgunet/x", "n", tags=TAGS, params={}):
         monkeypatch.setattr(line_files, "append_line", full)
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "the disk is full" in told
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and "the disk is full" in errors
 
 
 def test_a_line_truncated_by_a_full_disk_is_removed(
@@ -140,12 +141,12 @@ def test_a_line_truncated_by_a_full_disk_is_removed(
             writer.append("tags", values={"a": "2"})
     writer.append("tags", values={"a": "3"})
     writer.close()
-    told = JournalReader(writer.folder).events()
-    assert [event["values"]["a"] for event in told] == ["1", "3"]
+    kept = JournalReader(writer.folder).events()
+    assert [event["values"]["a"] for event in kept] == ["1", "3"]
 
 
 def test_a_damaged_journal_of_a_running_process_is_not_moved(project: TrackingFolders) -> None:
-    folder = tell("n", project)
+    folder = leave_journal("n", project)
     (folder / "header.json").write_text("")
     with (folder / "alive").open("a") as alive:
         fcntl.flock(alive, fcntl.LOCK_EX)
@@ -176,7 +177,7 @@ def test_arbitrary_bytes_in_a_journal_never_raise(
     project: TrackingFolders, data: st.DataObject
 ) -> None:
     shutil.rmtree(project.state, ignore_errors=True)
-    folder = tell("n", project)
+    folder = leave_journal("n", project)
     name = data.draw(st.sampled_from(["header.json", "events.jsonl", "cursor.json"]))
     path = folder / name
     whole = path.read_bytes() if path.exists() else b"{}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from damaged_journals import TAGS, command, tell
+from damaged_journals import TAGS, leave_journal, run_command
 
 from dgunet import network
 from dgunet.system import files, line_files
@@ -36,9 +36,9 @@ def test_delivery_with_a_broken_cursor_neither_loses_nor_duplicates_data(
         assert deliver(project, only=run.journal_id).reason is None
         first = run.run_id
         run.log_metrics({"loss": 0.5}, step=2)
-    place = project.journals / run.journal_id / "cursor.json"
-    place.write_bytes(cursor) if cursor is not None else place.unlink()
-    tell("other", project)
+    cursor_file = project.journals / run.journal_id / "cursor.json"
+    cursor_file.write_bytes(cursor) if cursor is not None else cursor_file.unlink()
+    leave_journal("other", project)
     outcome = deliver(project)
     assert outcome.sent == ["n", "other"] and outcome.reason is None
     assert len(outcome.notes) == (cursor not in (None, b'{"sent": 999}'))
@@ -55,7 +55,7 @@ def test_delivery_with_a_broken_cursor_neither_loses_nor_duplicates_data(
 def test_a_missing_or_changed_file_delays_only_its_own_run(
     project: TrackingFolders, client: Any, how: str
 ) -> None:
-    folders = [tell(f"run {n}", project, files=n == 3) for n in range(7)]
+    folders = [leave_journal(f"run {n}", project, files=n == 3) for n in range(7)]
     (kept,) = folders[3].glob("artifacts/*/params.yaml")
     content = kept.read_bytes()
     kept.unlink()
@@ -66,14 +66,14 @@ def test_a_missing_or_changed_file_delays_only_its_own_run(
         kept.symlink_to("true.yaml")
     elif how == "a pipe":
         os.mkfifo(kept)
-    code, told = command("sync")
-    assert code == 1 and "sent 6 runs" in told and "0 left" in told
-    assert "run 'run 3'" in told and str(kept) in told
+    code, output = run_command("sync")
+    assert code == 1 and "sent 6 runs" in output and "0 left" in output
+    assert "run 'run 3'" in output and str(kept) in output
     info = {one.name: one for one in delivered(project)}["run 3"]
     arrived = client.get_run(info.run_id)
     assert (arrived.info.status, arrived.data.metrics["loss"]) == ("FINISHED", 0.25)
     assert str(kept) in arrived.data.tags["dgunet.lost"]
-    assert command("sync")[0] == 0, "it is not tried again for ever"
+    assert run_command("sync")[0] == 0, "it is not tried again for ever"
     (aside,) = project.damaged.iterdir()
     back = aside.rename(folders[3])
     (file,) = back.glob("artifacts/*")
@@ -92,16 +92,16 @@ def test_a_journal_of_an_earlier_version_is_delivered(
     project: TrackingFolders, client: Any
 ) -> None:
     """No check sums, no numbers, an indented header and cursor."""
-    folder = tell("old", project, files=True)
+    folder = leave_journal("old", project, files=True)
     header = line_files.parse_line((folder / "header.json").read_bytes().rstrip(b"\n"))
     (folder / "header.json").write_text(json.dumps(header, indent=2) + "\n")
-    events = JournalReader(folder)
-    told = [
+    reader = JournalReader(folder)
+    old_events = [
         {key: one for key, one in event.items() if key not in ("n", "sha256")}
         for event in line_files.read_lines(folder / "events.jsonl").entries
     ]
-    (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in told))
-    assert events.cursor().sent == 0
+    (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in old_events))
+    assert reader.cursor().sent == 0
     assert deliver(project).sent == ["old"]
     (info,) = delivered(project)
     assert [f.path for f in client.list_artifacts(info.run_id)] == ["params.yaml"]
@@ -109,7 +109,7 @@ def test_a_journal_of_an_earlier_version_is_delivered(
 
 def test_damaged_lines_of_the_index_are_skipped_and_reported(project: TrackingFolders) -> None:
     for name in ("a", "b", "c"):
-        tell(name, project)
+        leave_journal(name, project)
     assert len(deliver(project).sent) == 3
     whole = project.index.read_bytes().splitlines(keepends=True)
     old = json.loads(whole[2])
@@ -126,16 +126,16 @@ def test_damaged_lines_of_the_index_are_skipped_and_reported(project: TrackingFo
     project.index.write_bytes(b"".join([whole[0], *odd, whole[2], b'{"torn']))
     assert [one.name for one in delivered(project)] == ["a", "of an earlier version", "c"]
     assert [number for number, _ in damaged_lines(project)] == [2, 3, 4, 5, 6, 7]
-    code, told = command("doctor")
-    assert code == 1 and told.count("needs attention: line") == 6
-    assert command("status")[0] == 0
-    tell("d", project)
+    code, output = run_command("doctor")
+    assert code == 1 and output.count("needs attention: line") == 6
+    assert run_command("status")[0] == 0
+    leave_journal("d", project)
     assert deliver(project).sent == ["d"]
     assert [one.name for one in delivered(project)][-1] == "d", "a torn line hides no later one"
     project.index.unlink()
     project.index.mkdir()
-    assert delivered(project) == [] and command("doctor")[0] == 1
-    tell("e", project)
+    assert delivered(project) == [] and run_command("doctor")[0] == 1
+    leave_journal("e", project)
     assert "runs.jsonl" in str(deliver(project).waits)
 
 
@@ -150,7 +150,7 @@ def test_incomplete_journals_of_dead_processes_are_removed_by_the_next_run(
     )
     subprocess.run([sys.executable, "-c", code, str(project.journals)], check=False)
     assert len(list(project.journals.iterdir())) == 1
-    tell("next", project)
+    leave_journal("next", project)
     assert [path.name for path in project.journals.iterdir()] == [
         reader.id for reader in scan_journals(project.journals).whole
     ]

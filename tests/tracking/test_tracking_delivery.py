@@ -25,7 +25,7 @@ TAGS = {"stage": "evaluate", "profile": "sample"}
 DIGEST = "0123456789abcdef" * 4
 
 
-def tell_everything(layout: TrackingFolders) -> Any:
+def log_everything(folders: TrackingFolders) -> Any:
     with start_run("dgunet/table-1", "evaluate", tags=TAGS, params={"stages": 7}) as run:
         for step in range(5):
             run.log_metrics({"loss": 1 / (step + 1)}, step=step)
@@ -34,14 +34,14 @@ def tell_everything(layout: TrackingFolders) -> Any:
         run.log_table(pd.DataFrame({"image": ["a", "b"], "psnr": [30.5, None]}), "per/image.json")
         run.log_table(pd.DataFrame({"x": [1]}), "other.json")
         run.log_image(np.full((4, 6, 1), 0.5), "strips/grey.png")
-        run.log_artifact(layout.home / "params.yaml", "inputs")
+        run.log_artifact(folders.home / "params.yaml", "inputs")
         run.log_dataset("Rain100H (sample)", DIGEST, "build/prepared/Rain100H", "evaluation")
         run.set_tags({"parity": "false"})
         run.set_result(per_image=DIGEST)
     return run
 
 
-def facts(client: Any, run_id: str) -> dict[str, Any]:
+def stored_facts(client: Any, run_id: str) -> dict[str, Any]:
     """Everything a run holds that a second sending could double."""
     run = client.get_run(run_id)
     return {
@@ -57,18 +57,18 @@ def facts(client: Any, run_id: str) -> dict[str, Any]:
 
 
 def test_all_logged_data_reach_mlflow(project: TrackingFolders, client: Any) -> None:
-    run = tell_everything(project)
+    run = log_everything(project)
     assert run.run_id is not None
-    told = facts(client, run.run_id)
-    assert told["losses"] == [(i, 1 / (i + 1)) for i in range(5)]
-    assert told["params"]["stages"] == "7" and len(told["params"]) == 121
-    assert told["metrics"]["psnr"] > 1e300
+    arrived = stored_facts(client, run.run_id)
+    assert arrived["losses"] == [(i, 1 / (i + 1)) for i in range(5)]
+    assert arrived["params"]["stages"] == "7" and len(arrived["params"]) == 121
+    assert arrived["metrics"]["psnr"] > 1e300
     assert math.isnan(client.get_run(run.run_id).data.metrics["ssim"])
-    assert told["tags"]["dgunet.journal"] == run.journal_id
-    assert told["tags"]["parity"] == "false"
-    assert told["inputs"] == [("Rain100H (sample)", DIGEST[:36])]
-    assert told["status"] == "FINISHED"
-    assert told["files"] == ["inputs", "other.json", "per", "strips"]
+    assert arrived["tags"]["dgunet.journal"] == run.journal_id
+    assert arrived["tags"]["parity"] == "false"
+    assert arrived["inputs"] == [("Rain100H (sample)", DIGEST[:36])]
+    assert arrived["status"] == "FINISHED"
+    assert arrived["files"] == ["inputs", "other.json", "per", "strips"]
     folder = project.artifacts / "dgunet-table-1" / run.run_id / "artifacts"
     assert (folder / "inputs/params.yaml").read_text() == "profile: sample\n"
     assert not list(project.journals.iterdir()), "what MLflow has, the journal lets go"
@@ -77,7 +77,7 @@ def test_all_logged_data_reach_mlflow(project: TrackingFolders, client: Any) -> 
 def test_mlflow_loads_the_logged_tables(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tell_everything(project)
+    run = log_everything(project)
     announced = json.loads(client.get_run(run.run_id).data.tags["mlflow.loggedArtifacts"])
     assert [entry["path"] for entry in announced] == ["per/image.json", "other.json"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", str(project.uri))
@@ -87,36 +87,36 @@ def test_mlflow_loads_the_logged_tables(
     assert table["psnr"].iloc[0] == 30.5 and math.isnan(table["psnr"].iloc[1])
 
 
-@pytest.mark.parametrize("heard", ["nothing", "the run", "half"])
+@pytest.mark.parametrize("received", ["nothing", "the run", "half"])
 def test_a_lost_response_duplicates_nothing(
-    project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch, heard: str
+    project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch, received: str
 ) -> None:
     """MLflow took everything, but the process died before it could note so."""
     monkeypatch.setenv("DGUNET_TRACKING", "later")
-    run = tell_everything(project)
+    run = log_everything(project)
     journal = project.journals / run.journal_id
     copy = project.home / "copy"
     shutil.copytree(journal, copy)
     assert deliver(project).sent == ["evaluate"]
     first = run.run_id
-    before = facts(client, first)
+    before = stored_facts(client, first)
     copy.rename(journal)
     reader = JournalReader(journal)
     cursor = reader.cursor()
     cursor.attempted = True
-    if heard != "nothing":
+    if received != "nothing":
         cursor.run_id, cursor.experiment_id = first, client.get_run(first).info.experiment_id
-    if heard == "half":
+    if received == "half":
         cursor.sent = len(reader.events()) // 2
     reader.save(cursor)
     assert deliver(project).sent == ["evaluate"]
-    assert facts(client, first) == before
+    assert stored_facts(client, first) == before
     assert len(client.search_runs([client.get_run(first).info.experiment_id])) == 1
     assert [info.run_id for info in delivered(project)] == [first]
 
 
 def test_lookup_uses_the_index_and_then_mlflow(project: TrackingFolders) -> None:
-    run = tell_everything(project)
+    run = log_everything(project)
     found = lookup(DIGEST)
     assert found is not None and found.run_id == run.run_id
     shutil.rmtree(project.state)
@@ -133,7 +133,7 @@ def test_refused_events_are_kept_separately_and_the_rest_is_delivered(
     injected = client.create_run(experiment).info.run_id
     client.log_param(injected, "stages", "5")
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
-    run = tell_everything(project)
+    run = log_everything(project)
     assert client.get_run(injected).data.params["stages"] == "5"
     assert client.get_run(injected).data.params["knob.7"] == "7"
     assert client.get_run(injected).info.status == "FINISHED"
@@ -231,9 +231,9 @@ def test_sync_follow_delivers_new_runs_and_finishes_on_sigterm(
         with start_run("dgunet/data", "last", tags=TAGS, params={}):
             pass
         follower.send_signal(signal.SIGTERM)
-        told, _ = follower.communicate(timeout=60)
+        output, _ = follower.communicate(timeout=60)
     finally:
         follower.kill()
     assert follower.returncode == 0
-    assert told.startswith("sent 2 runs")
+    assert output.startswith("sent 2 runs")
     assert [info.name for info in delivered(project)] == ["first", "last"]

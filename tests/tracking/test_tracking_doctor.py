@@ -29,8 +29,8 @@ with start_run("dgunet/x", "killed", tags={"profile": "sample"}, params={}) as r
 
 
 def doctor(*options: str) -> tuple[int, str]:
-    told = CliRunner().invoke(tracking, ["doctor", *options])
-    return told.exit_code, told.output
+    result = CliRunner().invoke(tracking, ["doctor", *options])
+    return result.exit_code, result.output
 
 
 def remote_run(client: Any, name: str, host: str, *, hours: float, pid: int = 1) -> str:
@@ -54,11 +54,11 @@ def test_a_killed_process_s_run_is_found_and_closed(project: TrackingFolders, cl
     process.wait(20)
     (reader,) = readable_journals(project.journals)
     run_id = reader.cursor().run_id
-    code, told = doctor("--dry-run")
-    assert code == 1 and "found: run 'killed'" in told
+    code, output = doctor("--dry-run")
+    assert code == 1 and "found: run 'killed'" in output
     assert client.get_run(run_id).info.status == "RUNNING"
-    code, told = doctor()
-    assert code == 0 and "closed: run 'killed'" in told
+    code, output = doctor()
+    assert code == 0 and "closed: run 'killed'" in output
     assert client.get_run(run_id).info.status == "KILLED"
     assert [info.run_id for info in delivered(project)] == [run_id]
 
@@ -81,7 +81,7 @@ def test_runs_without_a_local_journal_are_closed_when_dead_or_silent(
         "heard": remote_run(client, "heard", "a pod", hours=3),
     }
     stranger = client.create_run("0", run_name="not ours").info.run_id
-    code, told = doctor()
+    code, output = doctor()
     assert code == 0
     states = {name: client.get_run(run_id).info.status for name, run_id in runs.items()}
     assert states == {
@@ -95,7 +95,7 @@ def test_runs_without_a_local_journal_are_closed_when_dead_or_silent(
     ended = client.get_run(runs["silent"])
     assert "no metrics from a pod for 30 hours" in ended.data.tags["error"]
     assert time.time() - ended.info.end_time / 1000 > 29 * 3600, "it ended when it fell silent"
-    assert "heard" not in told and doctor("--silent-hours", "2")[1].startswith(
+    assert "heard" not in output and doctor("--silent-hours", "2")[1].startswith(
         "closed: run 'heard'"
     )
 
@@ -105,8 +105,8 @@ def test_a_model_without_weights_is_marked_as_failed(project: TrackingFolders, c
     model = client.create_logged_model(
         experiment, name="derain", tags={"dgunet.event": "a-lost-journal:1"}
     )
-    code, told = doctor()
-    assert code == 0 and "closed: model 'derain'" in told
+    code, output = doctor()
+    assert code == 0 and "closed: model 'derain'" in output
     assert client.get_logged_model(model.model_id).status == LoggedModelStatus.FAILED
 
 
@@ -119,8 +119,8 @@ def test_problems_that_need_a_decision_are_reported_not_repaired(
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
     with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={"stages": 7}):
         pass
-    code, told = doctor()
-    assert code == 1 and told.startswith("needs attention: journal")
+    code, output = doctor()
+    assert code == 1 and output.startswith("needs attention: journal")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    code, told = doctor()
-    assert code == 1 and "is not available" in told
+    code, output = doctor()
+    assert code == 1 and "is not available" in output

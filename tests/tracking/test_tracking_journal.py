@@ -26,8 +26,8 @@ def _later(bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
 
 
-def only_journal(layout: TrackingFolders) -> JournalReader:
-    (reader,) = readable_journals(layout.journals)
+def only_journal(folders: TrackingFolders) -> JournalReader:
+    (reader,) = readable_journals(folders.journals)
     return reader
 
 

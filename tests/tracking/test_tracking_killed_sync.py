@@ -86,21 +86,21 @@ def again(
     return copy
 
 
-def sync(layout: TrackingFolders) -> Callable[[], None]:
+def sync(folders: TrackingFolders) -> Callable[[], None]:
     def work() -> None:
         mlflow_store.client.cache_clear()
-        os.environ["DGUNET_HOME"] = str(layout.home)
-        outcome = deliver(layout, persist=True)
+        os.environ["DGUNET_HOME"] = str(folders.home)
+        outcome = deliver(folders, persist=True)
         assert outcome.reason is None, outcome.reason
 
     return work
 
 
-def assert_once(layout: TrackingFolders, models: int = 1) -> None:
+def assert_once(folders: TrackingFolders, models: int = 1) -> None:
     """One run with all that was told, its model, and nothing left of the way there."""
-    assert pending(layout) == []
-    (info,) = delivered(layout)
-    client: Any = MlflowClient(layout.uri.reveal())
+    assert pending(folders) == []
+    (info,) = delivered(folders)
+    client: Any = MlflowClient(folders.uri.reveal())
     (experiment,) = [e for e in client.search_experiments() if e.name == "dgunet/x"]
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.run_id == info.run_id and run.info.status == "FINISHED"
@@ -115,9 +115,9 @@ def assert_once(layout: TrackingFolders, models: int = 1) -> None:
         "network.safetensors",
         "tables",
     ]
-    assert not list(layout.journals.iterdir()), "hidden leftovers as well"
-    assert not list(layout.artifacts.rglob(".artifact.uploading.*"))
-    assert not layout.damaged.exists() and not layout.refused.exists()
+    assert not list(folders.journals.iterdir()), "hidden leftovers as well"
+    assert not list(folders.artifacts.rglob(".artifact.uploading.*"))
+    assert not folders.damaged.exists() and not folders.refused.exists()
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ def test_killing_a_delivery_at_any_operation_duplicates_nothing(
     spread = range(1, points, every)
     removing = range(points - 6, points + 1, 3)  # a delivered journal goes file by file
     for point in sorted({*spread, *removing}):
-        layout = again()
-        assert killed_at(sync(layout), point, below=layout.home, watched=WATCHED), point
-        sync(layout)()
-        assert_once(layout, models)
-        shutil.rmtree(layout.home)
+        folders = again()
+        assert killed_at(sync(folders), point, below=folders.home, watched=WATCHED), point
+        sync(folders)()
+        assert_once(folders, models)
+        shutil.rmtree(folders.home)
 
 
 @pytest.mark.parametrize("call", ["create_run", "create_logged_model", "set_terminated"])
@@ -149,7 +149,7 @@ def test_a_kill_between_a_call_and_its_record_duplicates_nothing(
     again: Callable[[], TrackingFolders], call: str
 ) -> None:
     """Also when the cursor is lost as well: the run is found by the journal's tag."""
-    layout = again()
+    folders = again()
 
     def killed(client: Any, *arguments: Any, **named: Any) -> None:
         real(client, *arguments, **named)
@@ -159,13 +159,13 @@ def test_a_kill_between_a_call_and_its_record_duplicates_nothing(
 
     def work() -> None:
         setattr(MlflowClient, call, killed)
-        sync(layout)()
+        sync(folders)()
 
-    assert killed_at(work, sys.maxsize, below=layout.home)
-    (journal,) = (p for p in layout.journals.iterdir() if not p.name.startswith("."))
+    assert killed_at(work, sys.maxsize, below=folders.home)
+    (journal,) = (p for p in folders.journals.iterdir() if not p.name.startswith("."))
     (journal / "cursor.json").unlink(missing_ok=True)
-    sync(layout)()
-    assert_once(layout)
+    sync(folders)()
+    assert_once(folders)
 
 
 def test_a_writer_killed_at_any_operation_leaves_a_complete_journal_or_none(

@@ -106,7 +106,7 @@ def test_a_lost_response_does_not_duplicate_the_model(
     assert len(models) == 1 and models[0].status == "READY"
 
 
-def picture(seed: int, *shape: int) -> np.ndarray:
+def random_image(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
@@ -118,7 +118,7 @@ def test_the_model_accepts_arrays_and_paths(
     network.save_network(network.DGUNet(network.preset("derain", **TINY)), weights, {})
     (output,) = client.get_run(log(weights, "derain")).outputs.model_outputs
     loaded = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
-    colour, grey = picture(1, 24, 40, 3), picture(2, 17, 31)
+    colour, grey = random_image(1, 24, 40, 3), random_image(2, 17, 31)
     Image.fromarray(colour).save(tmp_path / "a rainy day.png")
     given = np.empty(4, dtype=object)
     given[:] = [str(tmp_path / "a rainy day.png"), colour, grey, colour / 255]
@@ -162,14 +162,14 @@ def test_mlflow_serves_the_model_over_http(
                 break
             time.sleep(0.2)
         image = np.random.default_rng(0).random((1, 3, 20, 28), dtype=np.float32)
-        status, told = post(f"{address}/invocations", {"inputs": image.tolist()})
+        status, response = post(f"{address}/invocations", {"inputs": image.tolist()})
         assert status == 200
-        restored = np.array(told["predictions"], np.float32)
+        restored = np.array(response["predictions"], np.float32)
         with torch.inference_mode():
             expected = net(torch.from_numpy(image))[-1].clamp(0, 1).numpy()
         np.testing.assert_allclose(restored, expected, atol=1e-6)
         secret = tmp_path / "picture.png"
-        Image.fromarray(picture(1, 8, 8, 3)).save(secret)
+        Image.fromarray(random_image(1, 8, 8, 3)).save(secret)
         status, _ = post(f"{address}/invocations", {"inputs": [str(secret)]})
         assert status == 400, "files of the server are not for those who ask over the network"
     finally:

@@ -74,7 +74,7 @@ def serve() -> Iterator[Any]:
         httpd.server_close()
 
 
-def leave(name: str) -> str:
+def leave_journal(name: str) -> str:
     with start_run("dgunet/x", name, tags=TAGS, params={"stages": 7}) as run:
         run.log_metrics({"loss": 1.0})
     return run.journal_id
@@ -87,15 +87,15 @@ def test_a_server_that_is_not_mlflow_is_reported_and_every_run_is_kept(
     address = serve(*ANSWERS[answer])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv("DGUNET_TRACKING", "later")
-    ids = {leave("a"), leave("b")}
-    told = CliRunner().invoke(tracking, ["sync"])
-    assert told.exit_code == 1 and isinstance(told.exception, SystemExit)
-    assert "sent 0 runs" in told.output and "2 left" in told.output
+    ids = {leave_journal("a"), leave_journal("b")}
+    result = CliRunner().invoke(tracking, ["sync"])
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert "sent 0 runs" in result.output and "2 left" in result.output
     assert not bare.refused.exists() and not bare.damaged.exists()
     assert {path.name for path in bare.journals.iterdir()} == ids
     assert delivered(bare) == [] and len(pending(bare)) == 2
     if answer not in ("bad gateway", "no content"):  # may be a failure of MLflow's own
-        line = next(line for line in told.output.splitlines() if "not everything" in line)
+        line = next(line for line in result.output.splitlines() if "not everything" in line)
         assert address in line
     doctor = CliRunner().invoke(tracking, ["doctor"])
     assert doctor.exit_code == 1 and "is not available" in doctor.output

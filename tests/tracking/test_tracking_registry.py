@@ -131,8 +131,8 @@ def test_best_moves_only_to_a_version_shown_to_be_better(
     cli = CliRunner()
     refused = cli.invoke(command(), ["models", "promote", "derain", "--version", "2"])
     assert refused.exit_code == 1 and "not shown to be better than @best" in refused.output
-    told = cli.invoke(command(), ["models", "list"]).output
-    assert "@best @candidate" in told and third[:12] in told
+    listing = cli.invoke(command(), ["models", "list"]).output
+    assert "@best @candidate" in listing and third[:12] in listing
 
 
 def test_evaluations_on_different_data_are_not_compared(registry: Registry, tmp_path: Path) -> None:

@@ -35,9 +35,9 @@ def ablations(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> Trac
 
 
 def runs(*options: str) -> str:
-    told = CliRunner().invoke(command(), ["runs", *options])
-    assert told.exit_code == 0, told.output
-    return told.output
+    result = CliRunner().invoke(command(), ["runs", *options])
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def column(text: str) -> list[str]:
@@ -56,7 +56,7 @@ def test_runs_are_filtered_sorted_and_compared(ablations: TrackingFolders) -> No
     assert "profile" not in lines and not any("cpu" in name for name in lines)
     assert runs("--table", "6", "--compare").startswith("only 'stages-7' matches")
     assert column(runs("--status", "finished")) == column(runs())
-    for options, said in (
+    for options, expected in (
         (("--where", "stages"), "KEY=VALUE"),
         (("--sort", "psrn"), "has 'psrn'. Similar names: psnr"),
         (("--show", "xyz"), "a tag, a parameter or one of the metrics psnr."),
@@ -64,8 +64,8 @@ def test_runs_are_filtered_sorted_and_compared(ablations: TrackingFolders) -> No
     ):
         refused = CliRunner().invoke(command(), ["runs", *options])
         assert refused.exit_code == 1
-        told = refused.exception
-        assert isinstance(told, ConfigError) and said in f"{told.message} {told.hint}"
+        error = refused.exception
+        assert isinstance(error, ConfigError) and expected in f"{error.message} {error.hint}"
     assert CliRunner().invoke(command(), ["runs", "--table", "7"]).exit_code == 2
 
 
@@ -89,8 +89,8 @@ def test_run_frames_have_numeric_columns(ablations: TrackingFolders) -> None:
 
 def test_links_open_the_newest_run_of_each_name(ablations: TrackingFolders) -> None:
     CliRunner().invoke(command(), ["tracking", "sync"])
-    told = runs("--table", "5", "--stage", "ablate", "--links").splitlines()
-    charts, compare = (line.split()[-1] for line in told[-2:])
+    lines = runs("--table", "5", "--stage", "ablate", "--links").splitlines()
+    charts, compare = (line.split()[-1] for line in lines[-2:])
     known = [info for info in delivered(ablations) if info.stage == "ablate"]
     assert charts == charts_url(known[0])
     query = parse_qs(charts.partition("?")[2])

@@ -32,12 +32,12 @@ DIGEST = "ab" * 32
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """What addresses of earlier tests held is no secret in this one."""
     monkeypatch.setattr(address, "_known", set())
 
 
-class Guard(BaseHTTPRequestHandler):
+class PasswordProxy(BaseHTTPRequestHandler):
     """Lets in who knows user and password, and hands the request on to ``server.behind``."""
 
     def log_message(self, *_: object) -> None:
@@ -79,7 +79,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> Itera
     (folder / "mlflow.db").write_bytes(made_store.read_bytes())
     made = Server(folder)
     made.start()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Guard) as guard:
+    with ThreadingHTTPServer(("127.0.0.1", 0), PasswordProxy) as guard:
         guard.behind, guard.refused = made.uri, []  # type: ignore[attr-defined]
         threading.Thread(target=guard.serve_forever, daemon=True).start()
         made.guard = guard  # type: ignore[attr-defined]
@@ -88,7 +88,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> Itera
     made.kill()
 
 
-def holders(*folders: Path) -> list[Path]:
+def files_with_secrets(*folders: Path) -> list[Path]:
     """The files that hold the user's name or the password, in any form."""
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode())
     words = (USER.encode(), PASSWORD.encode(), quote(PASSWORD, safe="").encode(), login)
@@ -96,20 +96,20 @@ def holders(*folders: Path) -> list[Path]:
     return [path for path in files if any(word in path.read_bytes() for word in words)]
 
 
-def silent(text: str) -> bool:
+def has_no_secret(text: str) -> bool:
     forms = (USER, PASSWORD, quote(PASSWORD, safe=""))
     return not any(form in text for form in forms)
 
 
-def told_by_all_verbs(layout: TrackingFolders) -> str:
+def output_of_all_commands(folders: TrackingFolders) -> str:
     """What every verb that names the store says."""
-    verbs = [["init"], ["status"], ["sync"], ["doctor"]]
-    if layout.uri.scheme == "http":
-        verbs.append(["ui"])
-    told = "".join(CliRunner().invoke(tracking, verb).output for verb in verbs)
-    for info in delivered(layout) + pending(layout):
-        told += f"{info} {run_url(info)} {charts_url(info)}"
-    return told
+    commands = [["init"], ["status"], ["sync"], ["doctor"]]
+    if folders.uri.scheme == "http":
+        commands.append(["ui"])
+    text = "".join(CliRunner().invoke(tracking, arguments).output for arguments in commands)
+    for info in delivered(folders) + pending(folders):
+        text += f"{info} {run_url(info)} {charts_url(info)}"
+    return text
 
 
 def test_a_run_is_delivered_to_a_server_that_requires_a_password(
@@ -134,22 +134,22 @@ def test_a_run_is_delivered_to_a_server_that_requires_a_password(
     found = lookup(DIGEST)
     assert found is not None and found.status == "FINISHED", "asked of the server itself"
     assert guarded.guard.refused == [], "even the first question"  # type: ignore[attr-defined]
-    told = told_by_all_verbs(bare)
-    assert f"MLflow store: http://127.0.0.1:{port}\n" in told
+    output = output_of_all_commands(bare)
+    assert f"MLflow store: http://127.0.0.1:{port}\n" in output
     out, err = capfd.readouterr()
-    assert silent(told + out + err)
-    assert holders(bare.home, guarded.folder) == []
+    assert has_no_secret(output + out + err)
+    assert files_with_secrets(bare.home, guarded.folder) == []
 
 
 @pytest.mark.parametrize("how", ["password", "token", "none"])
 def test_the_health_check_sends_the_client_s_credentials(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[str | None] = []
+    received: list[str | None] = []
 
-    class Ear(BaseHTTPRequestHandler):
+    class Recorder(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            heard.append(self.headers.get("Authorization"))
+            received.append(self.headers.get("Authorization"))
             self.send_response(302)  # to follow would tell another server
             self.send_header("Location", "/elsewhere")
             self.end_headers()
@@ -166,11 +166,11 @@ def test_the_health_check_sends_the_client_s_credentials(
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
     elif how == "token":
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "the-token")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Ear) as httpd:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         ask(Address(f"http://127.0.0.1:{httpd.server_port}/"))
         httpd.shutdown()
-    assert heard == [expected]
+    assert received == [expected]
 
 
 LOGIN = f"{USER}:{quote(PASSWORD, safe='')}"
@@ -201,11 +201,11 @@ def test_an_unreachable_store_keeps_the_run_and_exposes_no_secret(
     assert bare.back_off.is_file()
     bare.back_off.unlink()
     assert lookup(DIGEST) is None
-    told = told_by_all_verbs(bare)
+    output = output_of_all_commands(bare)
     out, err = capfd.readouterr()
     assert "dgunet tracking sync" in err
-    assert silent(told + out + err)
-    assert holders(bare.home) == []
+    assert has_no_secret(output + out + err)
+    assert files_with_secrets(bare.home) == []
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql+pymysql"])
@@ -217,22 +217,22 @@ def test_a_failing_database_client_exposes_no_secret(
 ) -> None:
     """The port answers, so the client itself fails: for want of a driver, or at the login."""
 
-    class Rude(BaseHTTPRequestHandler):
+    class FailingLogin(BaseHTTPRequestHandler):
         pass
 
     monkeypatch.setattr(mlflow_store, "CONNECT_SECONDS", 2)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Rude) as httpd:
+    with ThreadingHTTPServer(("127.0.0.1", 0), FailingLogin) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         address = f"{kind}://{LOGIN}@127.0.0.1:{httpd.server_port}/mlflow"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         with start_run("dgunet/x", "n", tags=TAGS, params={}):
             pass
-        told = told_by_all_verbs(bare)
+        output = output_of_all_commands(bare)
         httpd.shutdown()
     out, err = capfd.readouterr()
     assert "dgunet tracking sync" in err
-    assert silent(told + out + err)
-    assert holders(bare.home) == []
+    assert has_no_secret(output + out + err)
+    assert files_with_secrets(bare.home) == []
 
 
 def test_an_error_in_a_stage_is_recorded_without_its_secrets(bare: TrackingFolders) -> None:
@@ -241,7 +241,7 @@ def test_an_error_in_a_stage_is_recorded_without_its_secrets(bare: TrackingFolde
         start_run("dgunet/x", "n", tags=TAGS, params={}),
     ):
         raise RuntimeError(f"no answer from https://{LOGIN}@host/x?sig={PASSWORD}")
-    assert holders(bare.home) == []
+    assert files_with_secrets(bare.home) == []
 
 
 def test_a_query_in_a_server_s_address_is_refused_with_a_hint() -> None:
@@ -273,9 +273,9 @@ def test_the_mlflow_ui_is_started_without_secrets_in_its_arguments(
         text=True,
         timeout=120,
     )
-    *told, revealed = done.stdout.strip().splitlines()
+    *output, revealed = done.stdout.strip().splitlines()
     assert revealed == address, done.stderr
-    assert silent("\n".join(told) + done.stderr)
+    assert has_no_secret("\n".join(output) + done.stderr)
 
 
 def test_the_back_off_of_one_address_does_not_apply_to_another(
@@ -284,6 +284,6 @@ def test_the_back_off_of_one_address_does_not_apply_to_another(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{LOGIN}@a")
     mlflow_store.BackOff(bare).start(f"refused http://{LOGIN}@a")
     assert mlflow_store.BackOff(bare).reason() == "refused http://a"
-    assert holders(bare.home) == []
+    assert files_with_secrets(bare.home) == []
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{LOGIN}@b")
     assert mlflow_store.BackOff(bare).reason() is None

@@ -59,12 +59,12 @@ class Server:
             command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
         settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | self.environment
         log = self.folder / "server.log"
-        with log.open("wb") as told:
+        with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
                 env=os.environ | settings,
-                stdout=told,
-                stderr=told,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
         end = time.monotonic() + 180
@@ -174,7 +174,7 @@ def test_an_upload_refused_by_a_full_server_is_delivered_later(
     assert [m.step for m in client.get_metric_history(info.run_id, "loss")] == [1, 2]
 
 
-class Ill(BaseHTTPRequestHandler):
+class FailingHandler(BaseHTTPRequestHandler):
     """Lives by its health page; everything else is an error, or silence."""
 
     def do_GET(self) -> None:
@@ -189,7 +189,7 @@ class Ill(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(params=["refusing", "silent", "failing", "mute"])
-def away(request: pytest.FixtureRequest) -> Iterator[str]:
+def unavailable(request: pytest.FixtureRequest) -> Iterator[str]:
     """Addresses where no run is taken, each in its own way."""
     if request.param in ("refusing", "silent"):
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -198,7 +198,7 @@ def away(request: pytest.FixtureRequest) -> Iterator[str]:
                 listener.close()
             yield address
         return
-    with ThreadingHTTPServer(("127.0.0.1", 0), Ill) as httpd:
+    with ThreadingHTTPServer(("127.0.0.1", 0), FailingHandler) as httpd:
         httpd.server_name = request.param
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{httpd.server_port}"
@@ -207,11 +207,11 @@ def away(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def test_an_unavailable_server_is_contacted_once(
     bare: TrackingFolders,
-    away: str,
+    unavailable: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", away)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", unavailable)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setattr(health, "ANSWER_SECONDS", 0.2)
     asked: list[str] = []
@@ -224,8 +224,8 @@ def test_an_unavailable_server_is_contacted_once(
         assert run.run_id is None
     assert len(asked) == 1, "after a failure the server is left alone for a while"
     assert [info.name for info in pending(bare)] == ["first", "second", "third"]
-    told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 3 and all("dgunet tracking sync" in line for line in told)
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 3 and all("dgunet tracking sync" in line for line in lines)
 
 
 def test_a_slow_server_does_not_delay_the_steps(
@@ -233,7 +233,7 @@ def test_a_slow_server_does_not_delay_the_steps(
 ) -> None:
     asked, answer, too_late = threading.Event(), threading.Event(), threading.Event()
 
-    class Slow(Ill):
+    class Slow(FailingHandler):
         def do_GET(self) -> None:
             if self.path != "/health":
                 asked.set()

@@ -86,15 +86,15 @@ def test_an_existing_sigterm_handler_is_kept(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
-    heard: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     try:
         with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}):
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.01)
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert heard == [signal.SIGTERM]
+    assert received == [signal.SIGTERM]
     (reader,) = readable_journals(bare.journals)
     assert reader.events()[-1]["status"] == "FINISHED"
 
@@ -115,8 +115,8 @@ def test_parallel_projects_create_a_missing_store_once(
             subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         )
     for writer in writers:
-        _, told = writer.communicate(timeout=120)
-        assert (writer.returncode, told) == (0, "")
+        _, errors = writer.communicate(timeout=120)
+        assert (writer.returncode, errors) == (0, "")
     runs = [info for home in homes for info in delivered(TrackingFolders(home))]
     assert [info.name for info in runs] == [home.name for home in homes]
     assert len({info.run_id for info in runs}) == 3

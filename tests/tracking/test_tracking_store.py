@@ -58,8 +58,8 @@ def test_status_lists_waiting_runs_and_sync_delivers_them(
     with start_run("dgunet/table-2-deblurring", "train deblur", tags=TAGS, params={}):
         pass
     cli = CliRunner()
-    told = cli.invoke(tracking, ["status"]).output
-    assert "waiting:      2" in told and "train derain" in told and str(project.uri) in told
+    status = cli.invoke(tracking, ["status"]).output
+    assert "waiting:      2" in status and "train derain" in status and str(project.uri) in status
     sent = cli.invoke(tracking, ["sync"])
     assert (sent.exit_code, sent.output) == (0, f"sent 2 runs to {project.uri}; 0 left\n")
     assert [info.name for info in delivered(project)] == ["train derain", "train deblur"]
@@ -90,9 +90,9 @@ def test_runs_are_listed_and_filtered(
 def test_the_ui_refuses_a_port_in_use(project: TrackingFolders) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        told = CliRunner().invoke(tracking, ["ui", "--port", port])
-    assert told.exit_code == 1 and isinstance(told.exception, ConfigError)
-    assert f"port {port} is already in use" in told.exception.message
+        result = CliRunner().invoke(tracking, ["ui", "--port", port])
+    assert result.exit_code == 1 and isinstance(result.exception, ConfigError)
+    assert f"port {port} is already in use" in result.exception.message
 
 
 @pytest.mark.parametrize("note", ["", "[]", "{", '{"until": "soon"}', '{"uri": 5}', "\0"])

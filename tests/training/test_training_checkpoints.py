@@ -99,9 +99,9 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_is_used(tmp_path,
         }[damage]
     )
     assert kept(tmp_path).newest()["step"] == read_checkpoint(before)["step"] == 19
-    said = caplog.text
-    assert str(victim) in said
-    assert "Using the one before" in said
+    output = caplog.text
+    assert str(victim) in output
+    assert "Using the one before" in output
 
 
 def test_without_a_valid_checkpoint_training_starts_at_step_0(tmp_path, caplog):
@@ -137,11 +137,11 @@ def test_a_checkpoint_of_another_training_is_refused_with_the_differences(tmp_pa
     other = kept(tmp_path, **{"data.digest": "xyz", "train.patch": "32"})
     with pytest.raises(CheckpointError) as refusal:
         other.newest()
-    said = str(refusal.value)
-    assert "data.digest was abc, is xyz" in said
-    assert "train.patch was not there, is 32" in said
-    assert "iterations" not in said
-    assert f"remove {tmp_path}" in said
+    output = str(refusal.value)
+    assert "data.digest was abc, is xyz" in output
+    assert "train.patch was not there, is 32" in output
+    assert "iterations" not in output
+    assert f"remove {tmp_path}" in output
 
 
 def test_a_full_disk_is_named(tmp_path, monkeypatch):

@@ -73,8 +73,8 @@ def test_two_processes_match_one_and_resume_bit_for_bit(small):
     one, two, killed = (small.home / name for name in ("one", "two", "killed"))
     small.train(one)
     process = torchrun(small, two)
-    said = process.communicate(timeout=300)[1]
-    assert process.returncode == 0, said
+    output = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, output
     assert sorted(p.name for p in two.iterdir()) == [
         "loss.csv",
         "network.safetensors",
@@ -91,15 +91,15 @@ def test_two_processes_match_one_and_resume_bit_for_bit(small):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.005)
         stop(process)
-        said = process.communicate(timeout=120)[1]
+        output = process.communicate(timeout=120)[1]
         assert process.returncode != 0
-        assert words in said
+        assert words in output
         assert not killed.exists()
         assert len(read_checkpoint(small.checkpoints()[-1])["rng"]) == 2, "of both processes"
     process = torchrun(small, killed)
-    said = process.communicate(timeout=300)[1]
-    assert process.returncode == 0, said
-    assert "resuming from step" in said
+    output = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, output
+    assert "resuming from step" in output
     assert (killed / "loss.csv").read_bytes() == (two / "loss.csv").read_bytes()
     assert all(torch.equal(t, weights(killed)[k]) for k, t in weights(two).items())
 
@@ -121,7 +121,7 @@ def test_every_trainable_parameter_gets_a_gradient(task, variant, architecture):
 @pytest.mark.parametrize("size", [1, 2])
 def test_shares_cover_a_batch_once(batch, size):
     shares = [list(World(rank, size).positions(batch)) for rank in range(size)]
-    assert [place for share in shares for place in share] == list(range(batch))
+    assert [position for share in shares for position in share] == list(range(batch))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 

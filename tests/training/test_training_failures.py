@@ -30,9 +30,9 @@ class Greedy(TwoStages):
 def test_out_of_memory_is_reported_with_the_settings_to_lower():
     with pytest.raises(DgunetError) as full:
         train(Greedy(), Noise(batch=4), changed(SETTINGS, batch=4), CPU)
-    said = str(full.value)
-    assert "the memory is full at step 2, with 4 samples at once" in said
-    assert "Set micro_batch to 2, or recompute to true, or bfloat16 to true" in said
+    output = str(full.value)
+    assert "the memory is full at step 2, with 4 samples at once" in output
+    assert "Set micro_batch to 2, or recompute to true, or bfloat16 to true" in output
 
 
 def test_settings_already_in_use_are_not_suggested():

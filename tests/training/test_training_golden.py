@@ -50,9 +50,9 @@ class OneBatch:
         self.batch = len(target)
         self._pair = degraded, target
 
-    def part(self, step, places):
+    def part(self, step, positions):
         degraded, target = self._pair
-        return degraded[list(places)], target[list(places)]
+        return degraded[list(positions)], target[list(positions)]
 
 
 def setting(golden, case):

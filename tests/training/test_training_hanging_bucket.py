@@ -80,21 +80,21 @@ def test_a_hanging_bucket_delays_neither_checkpoints_nor_sigterm(small, tmp_path
                 time.sleep(0.01)
             before = small.checkpoints()[-1]
             process.send_signal(signal.SIGTERM)
-            said = process.communicate(timeout=HANGING)[1]
+            output = process.communicate(timeout=HANGING)[1]
         finally:
             process.kill()
-    assert process.returncode == 75, said
+    assert process.returncode == 75, output
     assert small.checkpoints()[-1] >= before
-    assert "has not taken the last checkpoint within 8 s" in said
-    assert "the same command resumes" in said
+    assert "has not taken the last checkpoint within 8 s" in output
+    assert "the same command resumes" in output
 
 
 def test_a_finished_training_does_not_wait_for_a_hanging_bucket(small, tmp_path):
     small.write_params(steps=4)
     with bucket(lists=True) as (url, _):
-        said = small.finish(tmp_path / "out", **settings(url))
+        output = small.finish(tmp_path / "out", **settings(url))
     assert (tmp_path / "out" / "network.safetensors").is_file()
-    assert "could not be emptied within 8 s" in said
+    assert "could not be emptied within 8 s" in output
 
 
 @pytest.mark.parametrize("drips", [False, True])

@@ -101,8 +101,8 @@ def test_an_interrupted_upload_is_logged_not_used_and_repeated(tmp_path, monkeyp
     (tmp_path / "weed").mkdir()
     server = S3Server(tmp_path / "weed", "runs")
     credentials = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
-    place = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": server.url}
-    for name, value in (credentials | place).items():
+    location = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": server.url}
+    for name, value in (credentials | location).items():
         monkeypatch.setenv(name, value)
     server.start()
     try:

@@ -38,21 +38,21 @@ def test_workers_end_with_torchrun_and_the_rerun_finishes_the_same_run(small, st
     started += workers
     assert len([w for w in workers if "RANK" in w.environ()]) == 2
     process.send_signal(signal.SIGKILL)
-    said = process.communicate(timeout=SOON)[1]  # the workers hold the other end
+    output = process.communicate(timeout=SOON)[1]  # the workers hold the other end
     assert psutil.wait_procs(workers, timeout=SOON)[1] == []
-    assert "the parent process is gone" in said  # the other may lose this one first
+    assert "the parent process is gone" in output  # the other may lose this one first
     assert not out.exists()
     for name in ("MLFLOW_TRACKING_URI", "DGUNET_TRACKING", "RANK"):
         monkeypatch.delenv(name, raising=False)
-    layout = TrackingFolders(small.home)
-    assert [info.status for info in pending(layout)] in (["RUNNING"], ["FAILED"])
+    folders = TrackingFolders(small.home)
+    assert [info.status for info in pending(folders)] in (["RUNNING"], ["FAILED"])
 
     process = torchrun(small, out)
-    said = process.communicate(timeout=300)[1]
-    assert process.returncode == 0, said
-    assert "resuming from step" in said
-    assert deliver(layout).reason is None
-    client = mlflow_store.client(layout.uri)
+    output = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, output
+    assert "resuming from step" in output
+    assert deliver(folders).reason is None
+    client = mlflow_store.client(folders.uri)
     experiments = [found.experiment_id for found in client.search_experiments()]
     assert [run.info.status for run in client.search_runs(experiments)] == ["FINISHED"]
 

@@ -76,10 +76,10 @@ def test_hours_on_the_authors_gpus_match_their_logs():
 
 def test_a_header_has_the_published_psnr():
     assert "Rain100L 38.25 dB" in recipe_header(released("derain", "DGUNet+"))
-    said = recipe_header(released("cs", ratio=10))
-    assert "Set11 31.07 dB, BSD68 28.26 dB" in said
-    assert "Average" not in said
-    assert "the best on Set11" in said
+    output = recipe_header(released("cs", ratio=10))
+    assert "Set11 31.07 dB, BSD68 28.26 dB" in output
+    assert "Average" not in output
+    assert "the best on Set11" in output
 
 
 def test_the_second_cs_step_halves_the_rate_after_60_epochs():
@@ -100,11 +100,11 @@ def test_the_second_cs_step_halves_the_rate_after_60_epochs():
 
 @pytest.mark.parametrize("words", ["paper derain", "released cs --ratio 10 --step 2"])
 def test_the_command_prints_settings_that_params_yaml_accepts(words, tmp_path):
-    said = CliRunner().invoke(command(), ["recipe", *words.split()]).output
-    ((task, entry),) = yaml.safe_load(said.partition("<profile>.train:\n")[2]).items()
+    printed = CliRunner().invoke(command(), ["recipe", *words.split()]).output
+    ((task, entry),) = yaml.safe_load(printed.partition("<profile>.train:\n")[2]).items()
     assert task == words.split()[1]
     assert TrainingSettings(**entry).iterations in (400_000, 750_000)
-    assert f"architecture: {words.split()[0]}" in said
+    assert f"architecture: {words.split()[0]}" in printed
 
 
 @pytest.mark.parametrize("task", RGB)

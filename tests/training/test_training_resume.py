@@ -46,8 +46,8 @@ def test_a_training_killed_at_random_steps_resumes_bit_for_bit(small):
         assert process.wait() == -signal.SIGKILL
         process.stderr.close()
         assert not out.exists()
-    said = small.finish(out)
-    assert re.search(r"resuming from step [1-9]", said)
+    output = small.finish(out)
+    assert re.search(r"resuming from step [1-9]", output)
     assert contents(out) == contents(whole)
     assert not small.checkpoints()
 
@@ -60,9 +60,9 @@ def test_sigterm_keeps_the_step_and_exits_with_the_resume_status(small):
         if "step" in line and "WARNING" not in line:
             break
     process.send_signal(signal.SIGTERM)
-    said = process.stderr.read()
-    assert process.wait(timeout=60) == 75, said
-    assert "the same command resumes" in said
+    output = process.stderr.read()
+    assert process.wait(timeout=60) == 75, output
+    assert "the same command resumes" in output
     (kept,) = small.checkpoints()
     assert not out.exists()
     step = read_checkpoint(kept)["step"]
@@ -108,10 +108,10 @@ def test_a_changed_number_of_processes_or_commit_is_logged(small, caplog):
     again.wait()
     with caplog.at_level("INFO", logger="dgunet"):
         small.train(out)
-    said = caplog.text
-    assert "resuming from step 3" in said
-    assert "processes was 2 and is 1; from here on the numbers may differ" in said
-    assert "commit was 0123abc and is " in said
+    output = caplog.text
+    assert "resuming from step 3" in output
+    assert "processes was 2 and is 1; from here on the numbers may differ" in output
+    assert "commit was 0123abc and is " in output
 
 
 def test_a_resumed_training_is_one_run_in_mlflow(small):
@@ -124,8 +124,8 @@ def test_a_resumed_training_is_one_run_in_mlflow(small):
     process.kill()
     process.wait()
     process.stderr.close()
-    said = small.finish(out, **tracked)
-    assert "resuming from step" in said
+    output = small.finish(out, **tracked)
+    assert "resuming from step" in output
     client = mlflow.MlflowClient(f"sqlite:///{small.home / 'mlflow.db'}")
     experiments = [e.experiment_id for e in client.search_experiments()]
     (run,) = client.search_runs(experiments)
@@ -143,12 +143,12 @@ def test_a_diverged_training_records_the_samples_of_the_step(small):
     path.write_text(path.read_text().replace("learning_rate: 3.0e-3, warmup: 3", HUGE))
     with pytest.raises(DivergedError) as diverged:
         small.train(small.home / "out")
-    said = str(diverged.value)
+    output = str(diverged.value)
     (kept,) = (small.home / ".dgunet" / "checkpoints").glob("*/diverged.json")
-    assert "Lower the learning rate" in said
-    assert str(kept) in said
+    assert "Lower the learning rate" in output
+    assert str(kept) in output
     content = json.loads(kept.read_text())
-    assert f"at step {content['step']} " in said
+    assert f"at step {content['step']} " in output
     assert len(content["samples"]) == 2
     assert all(isinstance(name, str) and name for name in content["samples"])
 

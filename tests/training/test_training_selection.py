@@ -108,8 +108,8 @@ def test_skipped_steps_and_their_samples_are_recorded(project, monkeypatch, capl
 
     part = TrainingBatches.part
 
-    def poisoned(self, step, places):
-        degraded, clean = part(self, step, places)
+    def poisoned(self, step, positions):
+        degraded, clean = part(self, step, positions)
         return (degraded * float("nan") if step == 2 else degraded), clean
 
     monkeypatch.setattr(TrainingBatches, "part", poisoned)

@@ -126,9 +126,9 @@ class SmallProject:
     def finish(self, out: Path, **env: str) -> str:
         """Train to the end; returns the standard error."""
         process = self.start(out, **env)
-        said = process.communicate(timeout=300)[1]
-        assert process.returncode == 0, said
-        return said
+        output = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, output
+        return output
 
     def train(self, out: Path, stop: int = -1) -> Path:
         """Train to the end in this process, or until it dies in step ``stop``; returns the weights.
@@ -142,12 +142,12 @@ class SmallProject:
 
         part = TrainingBatches.part
 
-        def dying(batches: TrainingBatches, step: int, places: Any) -> Any:
+        def dying(batches: TrainingBatches, step: int, positions: Any) -> Any:
             if step == stop:
                 while not any(path.stem == f"step-{stop:09d}" for path in self.checkpoints()):
                     time.sleep(0.005)  # it is written in the background
                 raise PowerCutError
-            return part(batches, step, places)
+            return part(batches, step, positions)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(TrainingBatches, "part", dying)
