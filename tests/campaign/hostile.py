@@ -1,11 +1,11 @@
-"""Runs the commands on hostile inputs: no hang, no traceback, no writes outside the project.
+"""Run the commands on hostile inputs: no hang, no traceback, no writes outside the project.
 
     python tests/campaign/hostile.py                  # 40 inputs per target
     python tests/campaign/hostile.py --inputs 10 summaries
 
 Each input is a working project in which one file is replaced by a mutation of itself (changed, cut,
 repeated or inserted bytes; other values, types and keys in JSON and text; names in lists and
-archives that lead out of their folder). A case passes if the command ends in time with status 0 or
+archives that point out of their folder). A case passes if the command ends in time with status 0 or
 1 (2 for a refused option), refuses with a one-line message, and no file outside its own folders was
 created or changed.
 """
@@ -166,7 +166,7 @@ def state(home, writes):
 def case(target, base, top, rng):
     """Run one case; return its faults ("" if there are none) and the exit status.
 
-    Without ``chance`` nothing is mutated, and the command must succeed.
+    Without ``rng`` nothing is mutated, and the command must succeed.
     """
     home = top / "case" / "home"
     shutil.copytree(base, home, symlinks=True)
@@ -196,7 +196,7 @@ def case(target, base, top, rng):
 
 
 def campaign(names, inputs, observe=print):
-    """Run it; returns the number of inputs and the faults by target."""
+    """Run the campaign; return the number of inputs and the faults by target."""
     kills.import_once()
     count, found = 0, {}
     with tempfile.TemporaryDirectory(prefix="dgunet-hostile-") as folder:
@@ -207,7 +207,7 @@ def campaign(names, inputs, observe=print):
                 continue
             began, statuses = time.monotonic(), Counter()
             if faults := case(target, base, top, None)[0]:
-                raise SystemExit(f"{target.name}: as it is, the input is refused: {faults}")
+                raise SystemExit(f"{target.name}: the unchanged input is refused: {faults}")
             for number in range(inputs):
                 rng = random.Random(f"{target.name} {number}")
                 faults, status = case(target, base, top, rng)

@@ -61,7 +61,7 @@ def mutate_lines(content, rng):
 
 
 def realblur(rng, image_bytes):
-    """Create a RealBlur archive with names that lead elsewhere; a valid one without ``chance``."""
+    """Create a RealBlur archive with hostile names; a valid one if ``rng`` is None."""
     prefix = rng.choice(("RealBlur", "a/b/c/RealBlur")) if rng else "RealBlur"
     image = "RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene001/{0}/{0}_1.png"
     files = {

@@ -1,4 +1,4 @@
-"""Kills every step at its file operations, repeats it, and compares with an uninterrupted run.
+"""Kill every step at its file operations, repeat it, and compare with an uninterrupted run.
 
     python tests/campaign/kills.py                   # all operations of all steps: hours
     python tests/campaign/kills.py --most 60         # at most 60 kills per step, spread evenly
@@ -132,7 +132,7 @@ def faults(step, home, wanted, log):
     from dgunet.tools.cleaning import find_removable
 
     status, _ = run_killed(step.command, home, env=QUIET, log=log)
-    if status and "exists already" not in log.read_text():  # it was whole before the kill
+    if status and "exists already" not in log.read_text():  # it was complete before the kill
         return [f"run again, it exits with {status}: {log.read_text()[-600:]}"]
     found = []
     for folder in step.results:
@@ -154,7 +154,7 @@ def faults(step, home, wanted, log):
 
 
 def _page(ours, theirs):
-    """Whether a report is complete; its run IDs differ, so its bytes are not compared."""
+    """Return whether a report is complete; its run IDs differ, so bytes are not compared."""
     return ours.is_file() and ours.read_text().rstrip().endswith("</html>") and theirs.is_file()
 
 

@@ -1,4 +1,4 @@
-"""The campaign of kills itself works; the whole of it is ``python tests/campaign/kills.py``."""
+"""A small part of the campaign ``python tests/campaign/kills.py`` finds no faults."""
 
 import subprocess
 import sys

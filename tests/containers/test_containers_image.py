@@ -1,4 +1,4 @@
-"""The image: what is in it, what is not, as whom it runs, and its verbs without a network."""
+"""The image: its contents, its user, and its commands without a network."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def test_it_runs_as_an_unprivileged_user(engine):
     assert engine.facts["Config"]["User"] == "1000"
     assert engine.run("id", "-u").strip() == "1000"
     for folder in ("/opt/venv", "/etc", "/usr/local/bin"):
-        assert engine.attempt("touch", f"{folder}/x").returncode, f"{folder} may be written"
+        assert engine.attempt("touch", f"{folder}/x").returncode, f"{folder} is writable"
 
 
 def test_the_lock_is_installed_and_nothing_else(engine, project):
@@ -52,13 +52,13 @@ def _normal(name):
 
 def test_the_image_has_no_compilers_caches_or_data(engine):
     for program in ("cc", "gcc", "c++", "clang", "as", "ld", "make"):
-        assert engine.attempt("which", program).returncode, f"{program} is there"
+        assert engine.attempt("which", program).returncode, f"{program} exists"
     names = "-name .cache -o -name pip -o -name *.whl -o -name *.lock -o -name .git* -o -name .dvc*"
     kept = engine.run("find", "/root", "/home", "/tmp", "/work", *names.split(), user="0")
     assert kept == ""
     assert engine.run("ls", "-A", "/work").split() == ["params.yaml"]
     assert engine.run("ls", "-A", "/opt").split() == ["venv"]
-    assert engine.attempt("ls", "/src").returncode, "the build's folder is there"
+    assert engine.attempt("ls", "/src").returncode, "the folder of the build exists"
 
 
 def test_metrics_agree_in_a_restricted_container(engine):
@@ -93,7 +93,7 @@ def test_an_image_is_restored_as_on_the_host(engine, tmp_path, user):
 
 
 def _give(folder, user):
-    """What a user's own folder is to the user."""
+    """Make ``user`` the owner of the folder and its files."""
     for path in (folder, *folder.rglob("*")):
         os.chown(path, user, user)
 
@@ -103,7 +103,7 @@ def test_two_processes_train_together_without_a_network(engine):
     program = (
         "import os, torch, torch.distributed as d; d.init_process_group('gloo');"
         "x = torch.tensor([d.get_rank() + 1.0]); d.all_reduce(x);"
-        "os.write(1, b'sum %g\\n' % x.item())"  # whole, beside the other's
+        "os.write(1, b'sum %g\\n' % x.item())"  # a single write, so lines do not interleave
     )
     launch = (
         "import subprocess, sys; from dgunet.kubeflow.steps.launch import torchrun;"

@@ -1,4 +1,4 @@
-"""A clone's parts that the verbs need."""
+"""Fixtures of the pipeline tests: a project folder and stand-ins for servers."""
 
 import shutil
 
@@ -10,7 +10,7 @@ DIGEST = "sha256:" + "7" * 64
 
 @pytest.fixture(autouse=True)
 def outside(monkeypatch, project, tmp_path):
-    """No credentials, hosts or clusters of the machine that the tests run on."""
+    """Remove credentials, hosts and clusters of this machine from the environment."""
     for name in ("DGUNET_KFP_TOKEN", "DGUNET_KFP_COOKIE", "KF_PIPELINES_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("KF_PIPELINES_UI_ENDPOINT", raising=False)
@@ -21,7 +21,7 @@ def outside(monkeypatch, project, tmp_path):
 
 @pytest.fixture
 def cluster_file(project, tmp_path):
-    """The documented cluster with an image that is not the example's."""
+    """The documented cluster file with another image than the example's."""
     text = (project / "pipelines" / "cluster.yaml").read_text()
     path = tmp_path / "cluster.yaml"
     path.write_text(text.replace("sha256:" + "0" * 64, DIGEST))
@@ -37,7 +37,7 @@ def stand_in():
 
 @pytest.fixture
 def home(project, tmp_path):
-    """A project folder with what a local run needs; the code is the checkout's."""
+    """A project folder for local runs of the checkout's code."""
     folder = tmp_path / "a project"
     folder.mkdir()
     shutil.copy(project / "params.yaml", folder)

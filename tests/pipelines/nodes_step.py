@@ -13,7 +13,7 @@ KEY = "derain-DGUNet"
 
 
 class Step:
-    """A pipeline's step with its volume, its task's settings and the stand-in."""
+    """A pipeline step with its volume, the settings of its task and the stand-in."""
 
     def __init__(self, cluster, folder, store):
         self.cluster, self.store = cluster, store
@@ -43,13 +43,13 @@ class Step:
 
     @property
     def training(self):
-        """What the step trains."""
+        """The training of the step."""
         return NodeTraining(
             "text: of params\n", "derain", "DGUNet", None, store=self.store, out=self.out
         )
 
     def trains(self, job):
-        """The moment in which the nodes leave their network."""
+        """The moment in which the nodes write their network."""
         self.folders.model.mkdir(parents=True)
         (self.folders.model / "network.safetensors").write_bytes(b"weights")
         (self.folders.model / "loss.csv").write_text("step,loss\n")

@@ -1,4 +1,4 @@
-"""What a run is given: the paper's by default, checked before anything starts."""
+"""Arguments of a run: the paper's by default, checked before anything starts."""
 
 import hashlib
 import subprocess
@@ -17,7 +17,7 @@ DATA_ARGUMENTS = ["data_source=/data", "data_version=first"]
 
 @pytest.fixture
 def given(project):
-    """Arguments of a pipeline as compiled and committed."""
+    """Return the arguments of a committed pipeline."""
 
     def make(name, *asked, params=None, on_cluster=True):
         text = (project / "pipelines" / "compiled" / f"{name}.yaml").read_text()
@@ -119,7 +119,7 @@ def test_a_folder_is_refused_as_an_address_for_pods(url):
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A pushed repository with a DVC pointer and a remote inside it; and git in it."""
+    """A pushed repository with a DVC pointer and a remote inside it, and a function for git."""
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
         monkeypatch.setenv(name, "/dev/null")
     home = tmp_path / "clone"

@@ -1,4 +1,4 @@
-"""What lies under ``.dgunet/pipelines``, a cluster file or an answer may be anything: one line."""
+"""Damaged run records, cluster files, logs, tokens and results raise one-line errors."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Components and pipelines are as committed, known to Kubeflow's schema, and install nothing."""
+"""Generated components and pipelines are up to date, valid, and install nothing."""
 
 import ast
 import re
@@ -29,7 +29,7 @@ def test_every_component_is_generated(made):
     for name in folders:
         assert f"components/{name}/component.yaml" in {path.as_posix() for path in made}
         page = (ROOT / "components" / name / "README.md").read_text()
-        assert not re.search(r"\|\s*\|$", page, re.MULTILINE), f"{name}: an entry without words"
+        assert not re.search(r"\|\s*\|$", page, re.MULTILINE), f"{name}: an undocumented entry"
 
 
 @pytest.fixture(params=[*PIPELINES, "train_evaluate.cluster", "train_evaluate.nodes"])
@@ -91,7 +91,7 @@ UNPINNED = {
 
 
 def is_pinned(source):
-    """Whether the component's function takes the code's version and gives it to `check_pins`."""
+    """Return whether the component passes its code version and image to `check_pins`."""
     (function,) = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)]
     calls = [
         node
@@ -122,7 +122,7 @@ def test_a_component_without_its_pins_is_detected(pinned, other):
 
 
 def tasks_of(document):
-    """Every task of every graph in a pipeline."""
+    """Yield every task of every graph in a pipeline."""
     graphs = [document["root"], *document["components"].values()]
     for graph in graphs:
         yield from graph.get("dag", {}).get("tasks", {}).items()
@@ -198,7 +198,7 @@ def test_with_a_trainer_only_the_nodes_get_gpus():
 
 
 def test_without_a_trainer_the_step_keeps_its_gpus():
-    """A component that passes resources on has none in its own pod, so it is another component."""
+    """A component that forwards resources has none in its own pod, so there are two components."""
     path = ROOT / "pipelines" / "compiled" / "train_evaluate.cluster.yaml"
     spec, _ = yaml.safe_load_all(path.read_text())
     assert "taskConfigPassthroughs" not in spec["components"]["comp-train"]

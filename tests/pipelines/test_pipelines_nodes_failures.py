@@ -37,7 +37,9 @@ def test_standin_an_interrupted_node_restarts_the_job_from_its_checkpoint(step, 
     step.cluster.moments = [goes, comes_again]
     assert step.run().is_file()
     assert len(step.cluster.created) == 2
-    assert step.cluster.created[0] == step.cluster.created[1], "the same paths: its checkpoint"
+    assert step.cluster.created[0] == step.cluster.created[1], (
+        "the same paths, so the checkpoint is found"
+    )
     assert "was interrupted" in (output := capfd.readouterr().err)
     assert "continuing from the last checkpoint" in output
 
@@ -161,7 +163,7 @@ def test_standin_a_refusal_has_a_hint(step, refusal, hint):
 
 
 def test_standin_dropped_fields_are_refused_and_the_job_is_deleted(step):
-    """As a real one does with what its CRD does not know."""
+    """A real server drops fields that its CRD does not have."""
 
     def older(job):
         job["spec"]["podTemplateOverrides"] = job["spec"].pop("runtimePatches")
@@ -177,7 +179,7 @@ def test_standin_a_missing_runtime_is_refused_with_the_existing_ones(step):
     assert not step.cluster.created
     step.cluster.runtimes = "forbidden"
     step.cluster.moments = [step.trains, becomes("Complete")]
-    assert step.run().is_file(), "who may not read runtimes learns it from the job"
+    assert step.run().is_file(), "without permission to read runtimes the check is skipped"
 
 
 def test_standin_an_externally_deleted_job_raises(step):

@@ -1,4 +1,4 @@
-"""Training over several nodes against a stand-in of the Kubernetes API: no cluster is needed."""
+"""Training over several nodes against a stand-in for the Kubernetes API, without a cluster."""
 
 import os
 import signal
@@ -48,7 +48,9 @@ def test_standin_a_job_is_created_watched_collected_and_deleted(step, capfd):
     paths = [args[args.index(name) + 1] for name in ("--params", "--store", "--out")]
     assert all(path.startswith(str(step.shared)) for path in paths)
     home = {e["name"]: e.get("value") for e in job["spec"]["trainer"]["env"]}["DGUNET_HOME"]
-    assert home.startswith(str(step.shared)), "a home that the nodes do not share is not used"
+    assert home.startswith(str(step.shared)), (
+        "a home folder that the nodes do not share is not used"
+    )
 
 
 def test_standin_later_networks_reuse_the_uploaded_store(step):
@@ -59,7 +61,7 @@ def test_standin_later_networks_reuse_the_uploaded_store(step):
     shard = next(path for path in there.iterdir() if path.name != "manifest.json")
     shard.write_bytes(b"")
     SharedFolders(step.shared, "three").upload("c", step.store)
-    assert shard.stat().st_size, "a damaged copy is made again"
+    assert shard.stat().st_size, "a damaged copy is replaced"
 
 
 def test_standin_a_retried_step_continues_the_running_job(step, capfd):
@@ -70,7 +72,7 @@ def test_standin_a_retried_step_continues_the_running_job(step, capfd):
         raise Killed
 
     first = TrainJobs(step.cluster.api(), "runs")
-    first.delete = lambda name: None  # a killed step removes nothing
+    first.delete = lambda name: None  # a killed step deletes nothing
     first.find = dies
     with pytest.raises(Killed):
         train_on_nodes(step.training, step.nodes, step.config, first)
@@ -112,7 +114,7 @@ def test_standin_a_busy_server_is_retried_and_an_unreachable_one_keeps_the_job(s
     step.cluster.moments = [goes_away]
     with pytest.raises(UnreachableError, match="does not respond: 503 the server is starting"):
         step.run()
-    assert step.name in step.cluster.jobs, "the training may go on"
+    assert step.name in step.cluster.jobs, "the training may continue"
 
 
 def test_invalid_task_settings_are_refused_before_any_request(step):
@@ -125,7 +127,7 @@ def test_invalid_task_settings_are_refused_before_any_request(step):
 
 
 def test_standin_the_component_passes_its_arguments_to_the_job(step, tmp_path, monkeypatch):
-    """The body of the component, called as Kubeflow's executor calls it."""
+    """The component function is called as Kubeflow's executor calls it."""
     from components.train_nodes.component import train_nodes
     from dgunet.kubeflow.steps.code_pins import code_version
 
@@ -173,7 +175,9 @@ def test_standin_the_component_passes_its_arguments_to_the_job(step, tmp_path, m
 
 def test_standin_a_stopped_step_deletes_its_job_and_keeps_the_checkpoint(step):
     def stops(job):
-        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, "or it would end the tests"
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, (
+            "the signal would end the tests"
+        )
         os.kill(os.getpid(), signal.SIGTERM)
 
     step.cluster.moments = [lambda job: None, stops]
@@ -181,7 +185,7 @@ def test_standin_a_stopped_step_deletes_its_job_and_keeps_the_checkpoint(step):
         step.run()
     assert stopped.value.code == 128 + signal.SIGTERM
     assert step.cluster.deleted == [step.name] and not step.cluster.jobs
-    assert step.folders.params.is_file(), "a retried step goes on from here"
+    assert step.folders.params.is_file(), "a retried step continues from here"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
@@ -193,7 +197,7 @@ def test_standin_ctrl_c_deletes_the_job(step):
 
 
 def test_the_shipped_role_allows_exactly_the_calls_of_the_step(project):
-    """Every call of the step is in the role, and the role has nothing beside."""
+    """The role has no other permissions."""
     role, *_ = yaml.safe_load_all((project / "deploy" / "rbac.yaml").read_text())
     allowed = {
         (group, kind, verb)

@@ -1,4 +1,4 @@
-"""Plan and drawing agree with the compiled pipeline."""
+"""The plan and the drawing match the compiled pipeline."""
 
 import sys
 from datetime import UTC, datetime
@@ -174,7 +174,7 @@ def test_versions_prints_the_pins_that_steps_check(dgunet):
 
 
 class PodsStandIn:
-    """Answers as the Kubernetes API's client does, with pods of a run as Argo names them."""
+    """A stand-in for the Kubernetes client, with pods of a run as Argo names them."""
 
     def __init__(self):
         tasks = {"train": "Running", "prepare-2": "Succeeded"}

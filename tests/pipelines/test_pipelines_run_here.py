@@ -1,4 +1,4 @@
-"""Pipelines on this machine: a real one to its end, small ones that fail and are stopped."""
+"""Local pipeline runs: a complete real one, and small ones that fail or are cancelled."""
 
 import json
 import os
@@ -27,7 +27,7 @@ WANTED = {("Rain100L", "DGUNet", 0), ("Set11", "DGUNet", 10)}
 
 @dsl.component(base_image="python:3.11", packages_to_install=[], install_kfp_package=False)
 def work(how: str, sign: str):
-    """Fail, or wait for the end of days, or do nothing."""
+    """Fail, wait for ever, or do nothing."""
     import time
     from pathlib import Path
 
@@ -63,7 +63,7 @@ def job(small, home, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_real_pipeline_writes_tables_and_a_report(dgunet, project, tmp_path, monkeypatch):
-    """One untrained network on one set: every step of `evaluate_checkpoint` but the server's."""
+    """One untrained network on one dataset, with every step except those for DND's server."""
     from dgunet.config import load_params
     from dgunet.network import DGUNet, preset, save_network
 
@@ -117,14 +117,14 @@ def test_a_run_without_outputs_fails(job):
 
 
 def test_an_interpreter_path_with_a_space_works(job, tmp_path, monkeypatch):
-    """The runner puts the path into a shell script; it is quoted for that."""
+    """The runner puts the path into a shell script, where it must be quoted."""
     venv = tmp_path / "it's a clone" / ".venv"
     venv.parent.mkdir()
     venv.symlink_to(sys.prefix)
     monkeypatch.setattr(sys, "executable", str(venv / "bin" / "python"))
     with pytest.raises(
         OutputError, match="found 0 times tables/tables"
-    ):  # the step itself went well
+    ):  # the step itself succeeded
         running.run_locally(job("nothing"), progress=lambda line: None)
     (record,) = run_records.last(job("nothing").home, 1)
     log = run_records.folder(job("nothing").home, record.run_id) / "log.txt"
@@ -213,7 +213,7 @@ def test_an_unknown_local_run_is_refused_with_the_last_one(home):
 
 @pytest.fixture
 def left(tmp_path):
-    """What a good run of one evaluation leaves."""
+    """The outputs of a successful run with two evaluations."""
     run = tmp_path / "run"
     made = [
         write_result(run / "evaluate/results", "Rain100L"),
@@ -293,7 +293,9 @@ def test_a_dvc_repository_is_mounted_read_only_except_its_scratch_folder(home, t
     writable = {target for target, _, read_only in made["mounts"] if not read_only}
     assert writable == {"/state/.dgunet", str(tmp_path / "r" / ".dvc" / "tmp")}
     own = tmp_path / "out" / containers.DVC_SCRATCH
-    assert own.is_dir() and (tmp_path / "r" / ".dvc" / "tmp").is_dir(), "Docker makes them as root"
+    assert own.is_dir() and (tmp_path / "r" / ".dvc" / "tmp").is_dir(), (
+        "otherwise Docker creates them as root"
+    )
 
 
 def test_containers_without_a_network_cannot_fetch(home, tmp_path):

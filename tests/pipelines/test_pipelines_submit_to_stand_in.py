@@ -1,4 +1,4 @@
-"""Submit, follow and cancel against a stand-in for the pipelines API, without a real server."""
+"""Submit, inspect and cancel runs against a stand-in for the pipelines API."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ DATA = ("-p", SOURCE, "-p", f"data_version={'c' * 40}")
 
 @pytest.fixture(scope="module")
 def compiled_once():
-    """Compiling is the slow part of a submission, and the same for most tests."""
+    """Cache compiled pipelines; compiling is the slow part of a submission."""
     known, compile_pipeline = {}, compiling.compile_pipeline
 
     def look(build, cluster=None):
@@ -31,7 +31,7 @@ def compiled_once():
 
 @pytest.fixture
 def submit(dgunet, cluster_file, stand_in, compiled_once):
-    """Submit `evaluate_checkpoint` with everything named."""
+    """Submit `evaluate_checkpoint` with all required parameters."""
 
     def call(*more, host=None):
         weights = ("-p", "weights=s3://models/derain.pth", "-p", f"weights_sha256={'a' * 64}")

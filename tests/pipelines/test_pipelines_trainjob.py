@@ -1,4 +1,4 @@
-"""The TrainJob is built from what Kubeflow forwards, and refused when a field is wrong."""
+"""The TrainJob is built from the forwarded settings and refused if a field is wrong."""
 
 import copy
 import os
@@ -121,7 +121,7 @@ def test_processes_per_node_default_to_one_without_gpus_and_can_be_set():
 
 
 def test_a_volume_mounted_twice_gets_two_names():
-    """A patch has its mounts by the name of the volume."""
+    """Mounts in a patch are identified by the name of the volume."""
     mounts = [
         {"name": "dgunet-state", "mountPath": "/state", "subPath": "a"},
         {"name": "dgunet-state", "mountPath": "/data", "subPath": "b", "readOnly": True},
@@ -258,13 +258,13 @@ def test_the_shipped_runtime_has_the_parts_that_a_patch_names():
 
 CRDS = Path(os.environ.get("DGUNET_BENCHMARKS", "/nowhere")).parent / "reference" / "crd"
 with_crds = pytest.mark.skipif(
-    not CRDS.is_dir(), reason="needs Trainer's CRDs beside the folder DGUNET_BENCHMARKS names"
+    not CRDS.is_dir(), reason="needs Trainer's CRDs in ../reference/crd next to DGUNET_BENCHMARKS"
 )
 
 
 @pytest.fixture(scope="module")
 def crd():
-    """Refuses what a CRD does not know, in strict JSON schema and, with cel-python, in CEL."""
+    """Validators of the CRDs: strict JSON schema and, with cel-python, CEL rules."""
     from crd_schema import Crd
 
     return {

@@ -92,7 +92,7 @@ def images(folder, sample):
             for reader in (read_rgb, read_grey, read_image):
                 try:
                     reader(f / name)
-                except DgunetError as error:  # each reader is asked
+                except DgunetError as error:  # the other readers still run
                     errors.append(error)
 
     return Target(folder, names, read)

@@ -1,4 +1,4 @@
-"""All readers of the project, with valid files for each.
+"""All readers of files, with valid files for each.
 
 A target is a folder of valid files and a function that reads them. The tests damage one of the
 target's files, read it and restore it.

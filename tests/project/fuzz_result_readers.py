@@ -8,7 +8,7 @@ from fuzz_target import Target
 
 
 def moved(name, *modules):
-    """``name`` of the first of ``modules`` that has it."""
+    """Return ``name`` from the first of ``modules`` that defines it."""
     for module in modules:
         try:
             return getattr(importlib.import_module(module), name)

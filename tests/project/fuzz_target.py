@@ -16,4 +16,4 @@ class Target:
     allowed: tuple[type[Exception], ...] = ()
     """Documented exceptions other than `DgunetError`, which callers of the reader handle."""
     text: bool = False
-    """Whether the files are JSON or JSON lines; otherwise their suffix says so."""
+    """Whether the files are JSON or JSON lines regardless of their suffix."""

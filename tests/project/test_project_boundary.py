@@ -1,4 +1,4 @@
-"""Whatever happens, the command ends with one line and a status that says whose fault it is."""
+"""Every failure of the command prints one line and sets a status for its cause."""
 
 import errno
 import io
@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-c", "from dgunet.cli import main; main()"]
 
 @pytest.fixture
 def failing(dgunet, monkeypatch):
-    """Run the command with one verb that raises; gives exit status, lines of errors."""
+    """Run a command that raises; return its exit status and the lines on standard error."""
 
     def run(error, *arguments):
         app = typer.Typer()
@@ -100,7 +100,7 @@ def test_debug_shows_the_traceback_without_secrets(failing, monkeypatch, how):
     if how != "option":
         monkeypatch.setenv("DGUNET_DEBUG", how)
     options = ("--debug",) if how == "option" else ()
-    secret = "hunter2"  # of which the lines of code in a traceback do not speak
+    secret = "hunter2"  # does not appear in the source lines of the traceback
     status, lines = failing(ConfigError(f"https://me:{secret}@host/"), *options)
     os.environ.pop("DGUNET_DEBUG")  # the option sets it, for child processes
     assert (status, lines[0]) == (1, "Traceback (most recent call last):")
@@ -145,7 +145,7 @@ def test_sigint_prints_one_line(tmp_path):
 
 
 def test_a_closed_output_pipe_prints_no_error():
-    """As ``dgunet data list | head -c 10``: nothing is printed to the errors."""
+    """As in ``dgunet data list | head -c 10``: standard error stays empty."""
     listing = subprocess.Popen(
         [*COMMAND, "data", "cards"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -1,4 +1,4 @@
-"""Clones under other conditions: Windows line endings, another owner, no repository."""
+"""Clones with Windows line endings or another owner, and folders without a repository."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def code_version(clone):
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory):
-    """A clone as Windows' git makes it by default."""
+    """A clone as created by git on Windows by default."""
     clone = tmp_path_factory.mktemp("windows") / "clone"
     git("clone", "--quiet", "-c", "core.autocrlf=true", ROOT, clone)
     return clone
@@ -68,7 +68,7 @@ def test_the_code_version_does_not_depend_on_line_endings(windows, tmp_path):
 
 @pytest.fixture
 def alone(tmp_path, monkeypatch):
-    """A folder outside every repository, and git without settings of this machine."""
+    """A folder outside any repository; git does not read the settings of this machine."""
     for name in ("GLOBAL", "SYSTEM"):
         monkeypatch.setenv(f"GIT_CONFIG_{name}", os.devnull)
     monkeypatch.delenv("DGUNET_GIT_COMMIT", raising=False)
@@ -115,7 +115,7 @@ def test_an_unknown_commit_is_reported_once_with_its_fix(alone, capfd, make, rea
     assert reason in errors and fix in errors and "DGUNET_GIT_COMMIT" in errors
     assert len(errors.splitlines()) == 1
     standard_tags(alone, {"profile": "sample"})
-    assert not capfd.readouterr().err, "once, not with every stage"
+    assert not capfd.readouterr().err, "only once, not for every stage"
 
 
 def test_missing_git_is_reported(alone, monkeypatch):

@@ -1,4 +1,4 @@
-"""Links in the documentation lead to existing files, and it names only existing commands."""
+"""Links in the documentation point to existing files, and named commands exist."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def test_links_point_to_existing_files(page):
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_rendered_copy_matches_the_notebook(notebook):
-    """Outputs may be older; text and code may not. `python docs/render_notebooks.py` renews it."""
+    """Outputs may be older, text and code may not; see `python docs/render_notebooks.py`."""
     page = (ROOT / "docs" / "notebooks" / f"{notebook.stem}.md").read_text()
     for cell in json.loads(notebook.read_text())["cells"]:
         assert "".join(cell["source"]) in page

@@ -16,7 +16,7 @@ NAMES = {"environ", "environb", "getenv", "getenvb"}
 
 
 def reads(source):
-    """Lines of ``source`` that touch the environment of the process."""
+    """Return the lines of ``source`` that access the environment of the process."""
     lines = []
     for node in ast.walk(ast.parse(source)):
         attribute = isinstance(node, ast.Attribute) and node.attr in NAMES

@@ -14,7 +14,7 @@ from dgunet.system.files import atomic_folder, atomic_path, tree_digest, write_b
 
 @contextmanager
 def mounted(folder, options):
-    """A small memory file system at ``folder``; skips where this user may not mount one."""
+    """Mount a small memory file system at ``folder``; skip the test without permission."""
     folder.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
@@ -62,7 +62,7 @@ def test_a_killed_writer_keeps_the_old_file(tmp_path):
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])
 def test_files_have_the_permissions_of_the_umask(tmp_path, mask):
-    """A library may write for its owner only, as safetensors does."""
+    """Even if a library creates the file for its owner only, as safetensors does."""
     before = os.umask(mask)
     try:
         with atomic_path(tmp_path / "weights.bin") as part:

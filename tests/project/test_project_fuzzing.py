@@ -1,7 +1,7 @@
-"""Damaged files make readers fail only with the documented errors.
+"""Readers of damaged files fail only with the documented errors.
 
-By default a handful of inputs for every reader. A campaign: ``DGUNET_FUZZ_EXAMPLES=2000 pytest
-tests/project/test_project_fuzzing.py -s`` says how many were tried.
+By default a few inputs are tried for every reader. ``DGUNET_FUZZ_EXAMPLES=2000 pytest
+tests/project/test_project_fuzzing.py -s`` runs a campaign and prints the number of inputs.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ def quiet(monkeypatch):
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_damaged_file_is_read_or_refused(name, tmp_path_factory, sample_root):
     target = TARGETS[name](tmp_path_factory.mktemp("fuzz"), sample_root)
-    target.read(target.folder)  # whole files are read
+    target.read(target.folder)  # valid files are read
     whole = {file: (target.folder / file).read_bytes() for file in target.files}
     tried, refused = 0, 0
 
@@ -133,7 +133,7 @@ TEXT = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
     JSON,
 )
 def test_any_value_of_a_setting_is_accepted_or_refused(line, value):
-    """Values of every kind in the place of one that is right."""
+    """A valid value is replaced by values of every kind."""
     key = line.partition(": ")[0]
     changed = TEXT.replace(line, f"{key}: {json.dumps(value)}")
     try:

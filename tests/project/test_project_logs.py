@@ -1,4 +1,4 @@
-"""Messages of the library reach standard error, each once."""
+"""Messages of the library appear on standard error once."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""Settings are taken as they are written, or refused: in one line, in bounded time and memory."""
+"""Settings are read exactly as written or refused, in one line and bounded time and memory."""
 
 import os
 import subprocess
@@ -179,7 +179,7 @@ def test_yaml_that_expands_or_nests_too_far_is_refused(text, expected):
 
 
 def test_a_text_repeated_by_aliases_is_not_copied_into_the_error():
-    """Two gigabytes of text in a file of 200 kB, if its aliases were written out."""
+    """Expanded aliases would make two gigabytes of text from a file of 200 kB."""
     message = refusal(ONE_TEXT_OFTEN)
     assert "seed is [" in message
     assert len(shorten([["x" * 10**6] * 10**5] * 10**5)) == 80
@@ -282,7 +282,7 @@ def test_invalid_torchrun_variables_are_refused(monkeypatch, value):
 
 
 def test_settings_are_checked_without_torch(tmp_path):
-    """`dgunet data prepare` reads them and needs no torch."""
+    """`dgunet data prepare` reads the settings without torch."""
     code = (
         "import sys; from pathlib import Path; from dgunet.config import load_params\n"
         f"load_params(Path({str(ROOT / 'params.yaml')!r})); print('torch' in sys.modules)"

@@ -15,7 +15,7 @@ GENERATED = {"cli.md", "several-nodes.md"}
 
 
 def pages(entries):
-    """The pages of a navigation, in its order."""
+    """Yield the pages of a navigation in order."""
     for entry in entries:
         for value in entry.values() if isinstance(entry, dict) else [entry]:
             yield from pages(value) if isinstance(value, list) else [value]

@@ -44,7 +44,7 @@ def test_torch_is_pinned_and_torchvision_is_absent():
 
 
 def hashed(name):
-    """Name and pin of every line of one of the image's locks, each with its hash."""
+    """Return name and version of every line of a lock file with hashes."""
     lines = (ROOT / name).read_text().splitlines()
     entries = [line for line in lines if not line.startswith("#")]
     found = [re.fullmatch(r"(\S+)==(\S+) --hash=sha256:[0-9a-f]{64}", line) for line in entries]
@@ -53,7 +53,7 @@ def hashed(name):
 
 
 def test_the_image_installs_the_lock():
-    """`make lock` writes the three files together."""
+    """`make lock` writes the three lock files together."""
     pins = {name.replace(".", "-"): pin for name, pin in locked().items()}
     image, cuda = hashed("requirements.image.lock"), hashed("requirements.cuda.lock")
     assert {

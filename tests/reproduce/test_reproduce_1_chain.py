@@ -1,4 +1,4 @@
-"""The whole chain in a fresh clone: it runs, it learns, it says what it is, it repeats itself."""
+"""The whole chain in a fresh clone: results, provenance, reports and README commands."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def test_training_lowers_the_loss_of_every_network(reproduced):
     assert len(curves) == 3 + 5 + 9
     for path in curves:
         loss = pd.read_csv(path)["loss"]
-        # One step's batch is no measure: an ablation takes a dozen steps, of two crops each.
+        # Single steps are too noisy: an ablation has about a dozen steps with two crops each.
         first, last = loss[: len(loss) // 4].mean(), loss[len(loss) // 2 :].mean()
         assert last < (0.8 if "ablations" in path.parts else 0.6) * first, path
 
@@ -138,7 +138,7 @@ def test_the_notebooks_run_and_are_committed_without_outputs(reproduced, name):
 
 
 def readme_commands():
-    """The `dgunet` and `dvc` lines of the README's shell blocks, without those that train."""
+    """Return the `dgunet` and `dvc` lines of the README's shell blocks, except experiments."""
     text = (Path(__file__).parents[2] / "README.md").read_text()
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]

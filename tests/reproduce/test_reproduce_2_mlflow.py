@@ -1,4 +1,4 @@
-"""What MLflow holds after the chain: comparable runs, tables, data, models."""
+"""MLflow has comparable runs, tables, datasets and models after the chain."""
 
 import mlflow
 import numpy as np
@@ -89,7 +89,7 @@ def test_metrics_are_linked_to_the_models(client, runs):
         (output,) = run.outputs.model_outputs
         trained[output.model_id] = run
     for run in of_stage(runs, "evaluate"):
-        # search_runs leaves the models out of the inputs.
+        # search_runs omits the models from the inputs.
         (entry,) = client.get_run(run.info.run_id).inputs.model_inputs
         assert trained[entry.model_id].data.tags["task"] == run.data.tags["task"]
     scored = client.get_logged_model(entry.model_id)
@@ -102,7 +102,7 @@ def test_metrics_are_linked_to_the_models(client, runs):
 
 def test_the_tables_are_logged_as_tables(client, runs):
     (run,) = of_stage(runs, "tables")
-    # load_table looks into the active experiment only.
+    # load_table searches the active experiment only.
     mlflow.set_experiment(experiment_id=run.info.experiment_id)
     for number in range(1, 7):
         table = mlflow.load_table(f"tables/table{number}.json", run_ids=[run.info.run_id])

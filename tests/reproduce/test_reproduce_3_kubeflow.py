@@ -1,4 +1,4 @@
-"""The whole pipeline, run by kfp's local runner, gives the cells of `dvc repro`, one by one."""
+"""The whole pipeline, run by kfp's local runner, gives the same cells as `dvc repro`."""
 
 import pandas as pd
 import pytest

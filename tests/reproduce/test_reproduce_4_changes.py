@@ -1,4 +1,4 @@
-"""A change reruns what depends on it and nothing else. These tests change the clone."""
+"""A change reruns the stages that depend on it and no others. These tests change the clone."""
 
 import re
 import signal

@@ -17,7 +17,7 @@ TAGS = {"stage": "evaluate", "profile": "sample"}
 
 
 def leave_journal(name: str, project: TrackingFolders, *, files: bool = False) -> Path:
-    """Leave a journal; gives its folder."""
+    """Write a journal that is not delivered; return its folder."""
     with start_run("dgunet/x", name, tags=TAGS, params={"stages": 7}) as run:
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_metrics({"loss": 0.5}, step=2)
@@ -35,7 +35,7 @@ def run_command(*arguments: str) -> tuple[int, str]:
 
 
 def change_line(folder: Path, number: int, change: Callable[[bytes], bytes]) -> None:
-    """Change one line of the events."""
+    """Apply ``change`` to one line of the events."""
     path = folder / "events.jsonl"
     whole = path.read_bytes().splitlines(keepends=True)
     whole[number] = change(whole[number])
@@ -43,7 +43,7 @@ def change_line(folder: Path, number: int, change: Callable[[bytes], bytes]) -> 
 
 
 def change_event(journal: Path, number: int, **change: Any) -> None:
-    """Change fields of an event and make its check sum again; None removes a field."""
+    """Change fields of an event and recompute its checksum; None removes a field."""
 
     def again(line: bytes) -> bytes:
         event = line_files.parse_line(line.rstrip(b"\n")) | change

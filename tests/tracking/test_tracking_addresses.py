@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dgunet.system import address
 from dgunet.system.address import Address, redact
 
-# Nobody types spaces or control characters into an address, and clients refuse them.
+# Clients refuse spaces and control characters in an address.
 typed_words = st.text(
     st.characters(min_codepoint=33, max_codepoint=0x24F, exclude_categories=("Cc", "Zs", "Zl")),
     min_size=6,
@@ -26,7 +26,7 @@ schemes = st.sampled_from(
 
 @pytest.fixture(autouse=True)
 def no_known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What addresses of earlier tests held is no secret in this one."""
+    """Forget the secrets of addresses in earlier tests."""
     monkeypatch.setattr(address, "_known", set())
 
 
@@ -77,7 +77,7 @@ def test_the_password_of_an_address_is_redacted_in_any_text(word: str) -> None:
         ("refused (Bearer abcdefgh.ijk)", "refused (Bearer ***"),
         ("postgresql://me:pw@h1:5432,h2:5432/db?sslmode=x", "postgresql://h1:5432,h2:5432/db"),
         ("postgresql+psycopg2://me:p/w@h:5432/db", "postgresql+psycopg2://h:5432/db"),
-        # and what is no secret stays
+        # texts without secrets are unchanged
         ("sqlite:////home/me@work/a b/mlflow.db", "sqlite:////home/me@work/a b/mlflow.db"),
         ("git@example.org:lab/dgunet.git", "git@example.org:lab/dgunet.git"),
         ("localhost:5000/dgunet@sha256:abc", "localhost:5000/dgunet@sha256:abc"),
@@ -89,7 +89,7 @@ def test_the_password_of_an_address_is_redacted_in_any_text(word: str) -> None:
 )  # fmt: skip
 def test_redacted_form_of_an_address_or_message(text: str, shown: str) -> None:
     assert redact(text) == shown
-    assert redact(shown) == shown, "nothing more is taken the second time"
+    assert redact(shown) == shown, "redaction is idempotent"
 
 
 def test_the_string_forms_of_an_address_contain_no_secret() -> None:

@@ -1,7 +1,7 @@
-"""A run that Kubeflow Pipelines 2.17 made for a step is continued, not doubled.
+"""A run that Kubeflow Pipelines 2.17 created for a step is continued, not duplicated.
 
-Its driver makes a child of the pipeline's run, named like the task, and gives the step's container
-`MLFLOW_RUN_ID`; its launcher adds the step's inputs and ends the run when the step is over.
+Its driver creates a child of the pipeline's run, named after the task, and sets `MLFLOW_RUN_ID` in
+the step's container. Its launcher adds the step's inputs and ends the run after the step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def experiment(project: TrackingFolders, client: Any) -> str:
 
 @pytest.fixture
 def inject(client: Any, experiment: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Does what the driver does before a step starts; gives the run's id."""
+    """Create and inject a run as the driver does before a step; return its ID."""
     pipeline = client.create_run(experiment, run_name="reproduce").info.run_id
 
     def driver(task: str, run_id: str = "") -> str:
@@ -68,13 +68,13 @@ def test_an_injected_run_is_adopted(
     known = {key: adopted.data.tags.get(key) for key in ("stage", "kfp.run_id", "adopted.name")}
     assert known == {"stage": "train", "kfp.run_id": "3b1c", "adopted.name": "train"}
     assert adopted.data.tags["image.digest"] == "sha256:" + "a" * 64
-    assert len(client.search_runs([experiment])) == 2, "the pipeline's and this"
+    assert len(client.search_runs([experiment])) == 2, "the run of the pipeline and this one"
 
 
 def test_iterations_of_a_loop_are_kept_as_separate_runs(
     project: TrackingFolders, inject: Any
 ) -> None:
-    """Kubeflow calls all iterations of a loop alike."""
+    """Kubeflow gives all iterations of a loop the same name."""
     for name in ("stages-9", "stages-3"):
         inject("ablate")
         step(name)
@@ -85,7 +85,7 @@ def test_iterations_of_a_loop_are_kept_as_separate_runs(
 def test_compared_runs_are_detached_from_the_pipeline_s_run(
     client: Any, inject: Any, stage: str, stays: bool
 ) -> None:
-    """MLflow's chart view shows no child of a collapsed run."""
+    """MLflow's chart view hides children of a collapsed run."""
     given = inject(stage)
     parent = client.get_run(given).data.tags["mlflow.parentRunId"]
     with start_run("dgunet/x", "n", tags=TAGS | {"stage": stage}, params={}):

@@ -1,4 +1,4 @@
-"""One damaged journal is set aside and named; every other run arrives."""
+"""A damaged journal is reported and moved; every other run is delivered."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_every_command_reports_a_damaged_journal_once_and_continues(
     code, output = run_command("doctor", "--dry-run")
     assert code == 1 and f"found: journal {damaged.name}: it is damaged" in output
     assert lookup("c0ffeesound") is not None
-    assert damaged.exists(), "only a delivery moves it"
+    assert damaged.exists(), "only a delivery moves a journal"
     code, output = run_command("sync")
     assert code == 1 and "sent 1 run to" in output and "0 left" in output
     assert output.count("set aside: ") == 3 and damaged.name in output

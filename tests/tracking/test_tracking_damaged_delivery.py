@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("deliver_later")
 def test_delivery_with_a_broken_cursor_neither_loses_nor_duplicates_data(
     project: TrackingFolders, client: Any, cursor: bytes | None
 ) -> None:
-    """Half of the run was sent; it goes on in the same run."""
+    """Half of the run was sent; the rest is added to the same MLflow run."""
     with start_run("dgunet/x", "n", tags=TAGS, params={"stages": 7}) as run:
         run.log_metrics({"loss": 1.0, "odd": float("nan"), "big": float("inf")}, step=1)
         run.log_dataset("Rain100H", "0" * 64, "data", "evaluation")
@@ -73,7 +73,7 @@ def test_a_missing_or_changed_file_delays_only_its_own_run(
     arrived = client.get_run(info.run_id)
     assert (arrived.info.status, arrived.data.metrics["loss"]) == ("FINISHED", 0.25)
     assert str(kept) in arrived.data.tags["dgunet.lost"]
-    assert run_command("sync")[0] == 0, "it is not tried again for ever"
+    assert run_command("sync")[0] == 0, "it is not retried"
     (aside,) = project.damaged.iterdir()
     back = aside.rename(folders[3])
     (file,) = back.glob("artifacts/*")
@@ -91,7 +91,7 @@ def test_a_missing_or_changed_file_delays_only_its_own_run(
 def test_a_journal_of_an_earlier_version_is_delivered(
     project: TrackingFolders, client: Any
 ) -> None:
-    """No check sums, no numbers, an indented header and cursor."""
+    """Such a journal has no checksums, no event numbers, and an indented header and cursor."""
     folder = leave_journal("old", project, files=True)
     header = line_files.parse_line((folder / "header.json").read_bytes().rstrip(b"\n"))
     (folder / "header.json").write_text(json.dumps(header, indent=2) + "\n")
@@ -131,7 +131,9 @@ def test_damaged_lines_of_the_index_are_skipped_and_reported(project: TrackingFo
     assert run_command("status")[0] == 0
     leave_journal("d", project)
     assert deliver(project).sent == ["d"]
-    assert [one.name for one in delivered(project)][-1] == "d", "a torn line hides no later one"
+    assert [one.name for one in delivered(project)][-1] == "d", (
+        "a torn line does not hide later lines"
+    )
     project.index.unlink()
     project.index.mkdir()
     assert delivered(project) == [] and run_command("doctor")[0] == 1
@@ -159,7 +161,7 @@ def test_incomplete_journals_of_dead_processes_are_removed_by_the_next_run(
 def test_resending_the_scores_of_a_model_does_not_duplicate_them(
     project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The doubtful numbers too: MLflow keeps a model's metrics apart from the run's."""
+    """Including NaN and infinity: MLflow stores a model's metrics separately from the run's."""
     weights = tmp_path / "network.safetensors"
     tiny = network.preset("derain", n_feat=8, scale=4, stages=3)
     network.save_network(network.DGUNet(tiny), weights, {})

@@ -1,4 +1,4 @@
-"""Data sets that MLflow can bring back, and numbers tied to the model and data they are about."""
+"""Datasets that MLflow can restore, and scores linked to their model and dataset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def dvc_project(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> TrackingFolders:
-    """A DVC repository with one data folder and one stage that ran."""
+    """A DVC repository with one data folder and one stage that has run."""
 
     from dvc.repo import Repo
 

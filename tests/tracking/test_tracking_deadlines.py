@@ -1,4 +1,4 @@
-"""A server that lets bytes drip: every byte comes in time, the answer never."""
+"""A server that sends single bytes: each arrives in time, but the response never ends."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from dgunet.tracking.server.limited_client import Limited
 
 TAGS = {"stage": "train", "profile": "sample"}
 GUARD = 120
-"""Seconds; what waits for a dripping server waits for longer."""
+"""Time limit in seconds; waiting for a dripping server would take longer."""
 
 
 class Dripping(BaseHTTPRequestHandler):
-    """Answers with a space now and then, for ever; but for /health where ``server.healthy``."""
+    """Send spaces for ever, except for /health if ``server.healthy``."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -68,7 +68,7 @@ def dripping(*, healthy: bool) -> Iterator[str]:
 
 @pytest.fixture(params=[False, True], ids=["from the start", "after its health"])
 def dripper(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a dripping server, and limits shorter than usual."""
+    """The address of a dripping server; time limits are shorter than usual."""
     monkeypatch.setattr(health, "ANSWER_SECONDS", 0.5)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -97,7 +97,7 @@ def test_a_stage_and_every_command_end_in_bounded_time(
 
 
 def test_a_process_exits_while_a_call_still_hangs(bare: TrackingFolders, dripper: str) -> None:
-    """No thread is waited for at the end of the interpreter."""
+    """The interpreter waits for no thread when it exits."""
     code = (
         "from dgunet.tracking import start_run\n"
         "from dgunet.tracking.server import health\n"
@@ -115,7 +115,7 @@ def test_a_process_exits_while_a_call_still_hangs(bare: TrackingFolders, dripper
 def test_sigterm_ends_the_process_although_the_server_hangs(
     bare: TrackingFolders, tmp_path: Path
 ) -> None:
-    """With the usual limits: nothing here may wait for three requests of 10 s each."""
+    """With the usual limits, where waiting for the requests would take minutes."""
     with dripping(healthy=True) as uri:
         code = (
             "import time\nfrom dgunet.tracking import start_run\n"
@@ -151,7 +151,7 @@ def test_a_database_that_never_completes_the_login_is_given_up(
 
 
 class Slow:
-    """A stand-in for a client whose server takes its time for each file."""
+    """A stand-in for a client whose server is slow for each file."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -167,7 +167,7 @@ class Slow:
 def test_a_slow_server_receives_large_files_and_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second more for each megabyte; and in a folder the limit is each file's."""
+    """The limit grows by a second per megabyte, and applies to each file of a folder."""
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
     monkeypatch.setitem(mlflow_store._SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "0")
     big = tmp_path / "big.bin"
@@ -183,7 +183,7 @@ def test_a_slow_server_receives_large_files_and_folders(
     names = ("a", "b", "code/c", "code/deep/d")
     for name in names:
         (whole / name).write_text(name)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # three seconds a call
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # three seconds per call
     client.sent.clear()
     sending.log_artifacts("run", str(whole), "there")
     expected = [("a", "there"), ("b", "there"), ("c", "there/code"), ("d", "there/code/deep")]
@@ -194,7 +194,7 @@ def test_a_slow_server_receives_large_files_and_folders(
 
 
 def test_a_short_time_limit_also_ends_calls_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also one that began before the process was told to end."""
+    """Including a call that began before the process was asked to end."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")
     monkeypatch.setattr(limited_client, "HURRY_SECONDS", 0.1)
     failed: list[Exception] = []

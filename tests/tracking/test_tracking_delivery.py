@@ -1,4 +1,4 @@
-"""Journals to a real sqlite store, in a folder whose name holds a space."""
+"""Delivery of journals to a real sqlite store, in a folder with a space in its name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def log_everything(folders: TrackingFolders) -> Any:
     with start_run("dgunet/table-1", "evaluate", tags=TAGS, params={"stages": 7}) as run:
         for step in range(5):
             run.log_metrics({"loss": 1 / (step + 1)}, step=step)
-        run.log_params({f"knob.{i}": i for i in range(120)})
+        run.log_params({f"setting.{i}": i for i in range(120)})
         run.log_metrics({"psnr": math.inf, "ssim": math.nan})
         run.log_table(pd.DataFrame({"image": ["a", "b"], "psnr": [30.5, None]}), "per/image.json")
         run.log_table(pd.DataFrame({"x": [1]}), "other.json")
@@ -42,7 +42,7 @@ def log_everything(folders: TrackingFolders) -> Any:
 
 
 def stored_facts(client: Any, run_id: str) -> dict[str, Any]:
-    """Everything a run holds that a second sending could double."""
+    """Return everything of a run that a second delivery could duplicate."""
     run = client.get_run(run_id)
     return {
         "losses": [(m.step, m.value) for m in client.get_metric_history(run_id, "loss")],
@@ -71,7 +71,7 @@ def test_all_logged_data_reach_mlflow(project: TrackingFolders, client: Any) -> 
     assert arrived["files"] == ["inputs", "other.json", "per", "strips"]
     folder = project.artifacts / "dgunet-table-1" / run.run_id / "artifacts"
     assert (folder / "inputs/params.yaml").read_text() == "profile: sample\n"
-    assert not list(project.journals.iterdir()), "what MLflow has, the journal lets go"
+    assert not list(project.journals.iterdir()), "a delivered journal is removed"
 
 
 def test_mlflow_loads_the_logged_tables(
@@ -91,7 +91,7 @@ def test_mlflow_loads_the_logged_tables(
 def test_a_lost_response_duplicates_nothing(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch, received: str
 ) -> None:
-    """MLflow took everything, but the process died before it could note so."""
+    """MLflow has everything, but the process died before it recorded that."""
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     run = log_everything(project)
     journal = project.journals / run.journal_id
@@ -122,7 +122,7 @@ def test_lookup_uses_the_index_and_then_mlflow(project: TrackingFolders) -> None
     shutil.rmtree(project.state)
     again = lookup(DIGEST)
     assert again is not None and again.metrics.keys() == found.metrics.keys()
-    # MLflow writes infinity as the largest number there is, and not-a-number equals nothing.
+    # MLflow stores infinity as the largest float, and NaN is not equal to itself.
     assert replace(again, metrics={}) == replace(found, metrics={})
 
 
@@ -135,7 +135,7 @@ def test_refused_events_are_kept_separately_and_the_rest_is_delivered(
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
     run = log_everything(project)
     assert client.get_run(injected).data.params["stages"] == "5"
-    assert client.get_run(injected).data.params["knob.7"] == "7"
+    assert client.get_run(injected).data.params["setting.7"] == "7"
     assert client.get_run(injected).info.status == "FINISHED"
     (refusal,) = (project.refused / run.journal_id).glob("refused-*.json")
     assert json.loads(refusal.read_text())["values"] == {"stages": "7"}
@@ -176,7 +176,7 @@ def test_short_dvc_stages_share_a_delivery(
         pytest.raises(RuntimeError),
         start_run("dgunet/data", "3", tags=TAGS, params={}),
     ):
-        raise RuntimeError("a failure is told at once, and takes along what waits")
+        raise RuntimeError("a failure is delivered at once, with everything that waits")
     assert [info.status for info in delivered(project)] == ["FINISHED", "FINISHED", "FAILED"]
     assert stage("4") == ["1", "2", "3"]
     assert stage("5", closing=True) == ["1", "2", "3", "4", "5"]
@@ -193,7 +193,7 @@ def test_a_flushed_run_is_visible_while_it_is_running(
         assert client.get_run(run.run_id).info.status == "RUNNING"
         assert client.get_run(run.run_id).data.metrics == {"loss": 2.0}
         deliver(project)
-        assert client.get_run(run.run_id).info.status == "RUNNING", "it lives, nobody ends it"
+        assert client.get_run(run.run_id).info.status == "RUNNING", "its process is running"
         run.log_metrics({"loss": 1.0}, step=1)
     history = client.get_metric_history(run.run_id, "loss")
     assert [m.value for m in history] == [2.0, 1.0]

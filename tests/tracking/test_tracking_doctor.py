@@ -1,4 +1,4 @@
-"""`dgunet tracking doctor` ends what is dead, and only that."""
+"""`dgunet tracking doctor` closes runs of dead processes, and only those."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def doctor(*options: str) -> tuple[int, str]:
 
 
 def remote_run(client: Any, name: str, host: str, *, hours: float, pid: int = 1) -> str:
-    """A run that another project, maybe on another machine, left RUNNING."""
+    """Create a RUNNING run of another project, perhaps on another machine."""
     then = int((time.time() - 3600 * hours) * 1000)
     known = client.get_experiment_by_name("dgunet/remote")
     experiment = known.experiment_id if known else client.create_experiment("dgunet/remote")
@@ -49,7 +49,7 @@ def test_a_killed_process_s_run_is_found_and_closed(project: TrackingFolders, cl
         [sys.executable, "-c", STAGE], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    assert doctor() == (0, "all runs are complete\n"), "its process lives"
+    assert doctor() == (0, "all runs are complete\n"), "its process is running"
     process.send_signal(signal.SIGKILL)
     process.wait(20)
     (reader,) = readable_journals(project.journals)
@@ -94,7 +94,9 @@ def test_runs_without_a_local_journal_are_closed_when_dead_or_silent(
     assert client.get_run(stranger).info.status == "RUNNING"
     ended = client.get_run(runs["silent"])
     assert "no metrics from a pod for 30 hours" in ended.data.tags["error"]
-    assert time.time() - ended.info.end_time / 1000 > 29 * 3600, "it ended when it fell silent"
+    assert time.time() - ended.info.end_time / 1000 > 29 * 3600, (
+        "its end is the time of its last metrics"
+    )
     assert "heard" not in output and doctor("--silent-hours", "2")[1].startswith(
         "closed: run 'heard'"
     )

@@ -1,4 +1,4 @@
-"""The journal alone: nothing here imports MLflow."""
+"""The journal, without MLflow."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_torn_last_line_is_ignored(bare: TrackingFolders) -> None:
     reader = JournalReader(writer.folder)
     assert [e["kind"] for e in reader.events()] == ["tags"]
     reader.close_if_dead()
-    assert len(reader.events()) == 1, "the writer lives"
+    assert len(reader.events()) == 1, "the writer is running"
     writer.close()
     reader.close_if_dead()
     assert [e["kind"] for e in reader.events()] == ["tags", "end"]
@@ -189,7 +189,7 @@ def test_standard_tags_identify_code_data_and_campaign(
     assert tags()["git.dirty"] == "true"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can write everywhere")
 def test_a_read_only_project_raises_a_clear_error(bare: TrackingFolders) -> None:
     bare.home.chmod(0o555)
     from dgunet.system.errors import DgunetError

@@ -1,8 +1,8 @@
-"""SIGKILL of a delivery at any of its operations: the run and its model are in MLflow once.
+"""A delivery killed at any of its operations leaves the run and its model in MLflow once.
 
-By default a few of the points are tried; ``DGUNET_CAMPAIGN_KILLS=1`` tries every one of a journal
-without a model (some 140), and every eighth of one with a model (some 1,400), whose delivery copies
-this package.
+By default a few kill points are tried. ``DGUNET_CAMPAIGN_KILLS=1`` tries every point for a journal
+without a model (about 140), and every eighth for one with a model (about 1,400), whose delivery
+copies this package.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def again(
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> Callable[[], TrackingFolders]:
-    """Gives a fresh copy of a project with one journal of every kind of event.
+    """Return a function that copies a project with one journal of every kind of event.
 
-    By parameter without the model, whose delivery copies this package file by file.
+    The parameter selects a journal with or without the model, whose delivery copies this package.
     """
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     weights = tmp_path / "network.safetensors"
@@ -97,7 +97,7 @@ def sync(folders: TrackingFolders) -> Callable[[], None]:
 
 
 def assert_once(folders: TrackingFolders, models: int = 1) -> None:
-    """One run with all that was told, its model, and nothing left of the way there."""
+    """Assert that MLflow has the complete run and its model once, and no leftovers exist."""
     assert pending(folders) == []
     (info,) = delivered(folders)
     client: Any = MlflowClient(folders.uri.reveal())
@@ -115,7 +115,7 @@ def assert_once(folders: TrackingFolders, models: int = 1) -> None:
         "network.safetensors",
         "tables",
     ]
-    assert not list(folders.journals.iterdir()), "hidden leftovers as well"
+    assert not list(folders.journals.iterdir()), "including hidden files"
     assert not list(folders.artifacts.rglob(".artifact.uploading.*"))
     assert not folders.damaged.exists() and not folders.refused.exists()
 
@@ -135,7 +135,7 @@ def test_killing_a_delivery_at_any_operation_duplicates_nothing(
     assert points > 60, points
     assert_once(whole, models)
     spread = range(1, points, every)
-    removing = range(points - 6, points + 1, 3)  # a delivered journal goes file by file
+    removing = range(points - 6, points + 1, 3)  # a delivered journal is removed file by file
     for point in sorted({*spread, *removing}):
         folders = again()
         assert killed_at(sync(folders), point, below=folders.home, watched=WATCHED), point
@@ -148,7 +148,7 @@ def test_killing_a_delivery_at_any_operation_duplicates_nothing(
 def test_a_kill_between_a_call_and_its_record_duplicates_nothing(
     again: Callable[[], TrackingFolders], call: str
 ) -> None:
-    """Also when the cursor is lost as well: the run is found by the journal's tag."""
+    """Even if the cursor is lost: the run is found by the tag of the journal."""
     folders = again()
 
     def killed(client: Any, *arguments: Any, **named: Any) -> None:
@@ -195,7 +195,7 @@ def test_a_writer_killed_at_any_operation_leaves_a_complete_journal_or_none(
             left.append(len(events))
             shutil.rmtree(reader.folder)
     assert point > 20
-    assert left == sorted(left) and left[-1] == 5, "nothing that was told is lost"
+    assert left == sorted(left) and left[-1] == 5, "no logged event is lost"
     assert [path.name[0] != "." for path in bare.journals.iterdir()] == [True]
 
 

@@ -1,4 +1,4 @@
-"""The logged model restores images of any size, through MLflow alone."""
+"""The logged model restores images of any size through MLflow's API."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TINY: dict[str, Any] = {"n_feat": 8, "scale": 4, "stages": 3}
 
 
 def log(weights: Path, name: str) -> str:
-    """Log ``weights`` in a run of their own; gives the id of its one model."""
+    """Log ``weights`` in a new run; return the ID of the run."""
     with start_run("dgunet/table-1", name, tags=TAGS, params={}) as run:
         run.log_network(weights, name, step=12, params={"stages": 3})
     assert run.run_id is not None
@@ -81,7 +81,7 @@ def test_the_logged_model_restores_images_of_any_size(
 def test_a_lost_response_does_not_duplicate_the_model(
     project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The model was made and its id never heard; the second attempt goes on with it."""
+    """The model was created but its ID not received; the second attempt continues with it."""
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     weights = tmp_path / "network.safetensors"
     network.save_network(network.DGUNet(network.preset("derain", **TINY)), weights, {})
@@ -137,7 +137,7 @@ def test_the_model_accepts_arrays_and_paths(
 def test_mlflow_serves_the_model_over_http(
     project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server of ``mlflow models serve`` answers a request with the restored image."""
+    """``mlflow models serve`` answers a request with the restored image."""
     weights = tmp_path / "network.safetensors"
     net = network.DGUNet(network.preset("derain", **TINY)).eval()
     network.save_network(net, weights, {})
@@ -171,7 +171,7 @@ def test_mlflow_serves_the_model_over_http(
         secret = tmp_path / "picture.png"
         Image.fromarray(random_image(1, 8, 8, 3)).save(secret)
         status, _ = post(f"{address}/invocations", {"inputs": [str(secret)]})
-        assert status == 400, "files of the server are not for those who ask over the network"
+        assert status == 400, "requests cannot read files of the server"
     finally:
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
@@ -179,7 +179,7 @@ def test_mlflow_serves_the_model_over_http(
 
 
 def post(address: str, content: dict[str, Any]) -> tuple[int, Any]:
-    """Status and decoded answer of a JSON request."""
+    """Return the status and the decoded response of a JSON request."""
     request = urllib.request.Request(
         address, json.dumps(content).encode(), {"Content-Type": "application/json"}
     )

@@ -1,4 +1,4 @@
-"""Servers that answer, but not as MLflow does: every run is kept and the server is named."""
+"""Servers that do not respond as MLflow does: every run is kept and the server is reported."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ANSWERS: dict[str, tuple[int, bytes]] = {
 
 @pytest.fixture
 def serve() -> Iterator[Any]:
-    """Start a server that gives one answer to everything; gives its address."""
+    """Start a server that sends one response to every request; return its address."""
     running = []
 
     def start(status: int, body: bytes) -> str:
@@ -61,7 +61,7 @@ def serve() -> Iterator[Any]:
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         httpd = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
         running.append(httpd)
@@ -94,7 +94,7 @@ def test_a_server_that_is_not_mlflow_is_reported_and_every_run_is_kept(
     assert not bare.refused.exists() and not bare.damaged.exists()
     assert {path.name for path in bare.journals.iterdir()} == ids
     assert delivered(bare) == [] and len(pending(bare)) == 2
-    if answer not in ("bad gateway", "no content"):  # may be a failure of MLflow's own
+    if answer not in ("bad gateway", "no content"):  # may be a temporary failure of MLflow
         line = next(line for line in result.output.splitlines() if "not everything" in line)
         assert address in line
     doctor = CliRunner().invoke(tracking, ["doctor"])
@@ -104,7 +104,7 @@ def test_a_server_that_is_not_mlflow_is_reported_and_every_run_is_kept(
 
 
 class Relay(BaseHTTPRequestHandler):
-    """A proxy before MLflow that answers some requests itself."""
+    """A proxy in front of MLflow that answers some requests itself."""
 
     target = ""
     lost: dict[str, tuple[int, bytes]]
@@ -134,7 +134,7 @@ class Relay(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = relay
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 LOST = {
@@ -167,9 +167,9 @@ def test_a_proxy_answering_a_request_itself_neither_loses_nor_duplicates_data(
     lost: str,
     answer: str,
 ) -> None:
-    """``{}`` to a batch is MLflow's own answer; for all others it shows."""
+    """For a batch, ``{}`` is also MLflow's response; all other cases are detectable."""
     if (lost, answer) == ("log", "empty object"):
-        pytest.skip("cannot be told from MLflow's own answer")
+        pytest.skip("cannot be distinguished from MLflow's response")
     handler = type("One", (Relay,), {"target": mlflow_server, "lost": {}})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
@@ -195,7 +195,7 @@ def test_a_proxy_answering_a_request_itself_neither_loses_nor_duplicates_data(
 def test_a_run_missing_on_another_mlflow_server_waits(
     bare: TrackingFolders, mlflow_server: str, made_store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address changed half way: the run waits, and says how to send it anew."""
+    """The address changed during the run: it waits, with a hint on how to send it again."""
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     with start_run("dgunet/moved", "n", tags=TAGS, params={}) as run:
@@ -215,7 +215,7 @@ def test_only_errors_raised_by_mlflow_count_as_refusals() -> None:
         return RestException(json.loads(body))
 
     assert is_refusal(rest('{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no run"}'))
-    assert is_refusal(MlflowException("bad id", error_code=1000))  # raised by the client itself
+    assert is_refusal(MlflowException("bad id", error_code=1000))  # raised by the client
     assert not is_refusal(rest('{"error_code": "INTERNAL_ERROR", "message": "x"}'))
     assert not is_refusal(rest('{"error_code": 404, "message": "x"}'))
     assert not is_refusal(rest('{"detail": "Not Found"}'))

@@ -1,4 +1,4 @@
-"""Registered models: made once, promoted on evidence, never without."""
+"""Registered models are created once and promoted only if shown to be better."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BASE = np.random.default_rng(0).normal(28, 3, 16)
 
 
 def train(folder: Path, seed: int, variant: str = "DGUNet") -> str:
-    """A training run as the stage leaves it; gives the SHA-256 of its weights."""
+    """Log a training run as the stage does; return the SHA-256 of its weights."""
     torch.manual_seed(seed)
     weights = folder / f"{seed}.safetensors"
     config = network.preset("derain", variant, **TINY)
@@ -49,7 +49,7 @@ def train(folder: Path, seed: int, variant: str = "DGUNet") -> str:
 
 
 def evaluate(folder: Path, checkpoint: str, psnr: np.ndarray, dataset: str, **tags: str) -> None:
-    """An evaluation run as the stage leaves it."""
+    """Log an evaluation run as the stage does."""
     rows = pd.DataFrame(
         {
             "id": [f"{n}.png" for n in range(len(psnr))],
@@ -118,7 +118,7 @@ def test_best_moves_only_to_a_version_shown_to_be_better(
     for dataset in ("Rain100L", "Rain100H"):
         evaluate(tmp_path, third, BASE + gains, dataset)
     assert promote_if_better(registry, better, dry_run=True).promoted
-    assert registry.with_alias(NAME, "best") == best, "a dry run moves nothing"
+    assert registry.with_alias(NAME, "best") == best, "a dry run moves no alias"
     assert promote_if_better(registry, better).promoted
     assert find_version(registry, NAME, None).aliases == ("best", "candidate")
     described = registry.client.get_model_version(NAME, "3").description

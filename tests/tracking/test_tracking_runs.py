@@ -1,4 +1,4 @@
-"""`dgunet runs` in the terminal, and the addresses of MLflow's own comparison."""
+"""`dgunet runs` in the terminal, and links to MLflow's comparison pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dgunet.tracking.run_selection import charts_url, compare_url
 
 @pytest.fixture
 def ablations(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> TrackingFolders:
-    """Three stages of ablation, one of them again, and a training."""
+    """Runs of three ablations, one of them repeated, and of a training."""
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     scores = ((9, 31.0), (7, 30.5), (3, 28.0), (3, 28.5))
     for stages, psnr in scores:
@@ -82,7 +82,7 @@ def test_run_frames_have_numeric_columns(ablations: TrackingFolders) -> None:
     known = [info for info in delivered(ablations) if info.stage == "ablate"]
     frame = runs_frame(known)
     assert frame["stages"].tolist() == [9, 7, 3, 3] and frame["psnr"].dtype == float
-    assert frame["table"].tolist() == ["5", "5 6", "5", "5"], "not all of them are numbers"
+    assert frame["table"].tolist() == ["5", "5 6", "5", "5"], "not all values are numbers"
     points = history(ablations, known[:2], "psnr")
     assert points.values.tolist() == [["stages-9", 0, 31.0], ["stages-7", 0, 30.5]]
 

@@ -1,4 +1,4 @@
-"""User, password and tokens in an address: they reach the server and nothing else."""
+"""User names, passwords and tokens in an address reach the server and nothing else."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ DIGEST = "ab" * 32
 
 @pytest.fixture(autouse=True)
 def no_known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What addresses of earlier tests held is no secret in this one."""
+    """Forget the secrets of addresses in earlier tests."""
     monkeypatch.setattr(address, "_known", set())
 
 
 class PasswordProxy(BaseHTTPRequestHandler):
-    """Lets in who knows user and password, and hands the request on to ``server.behind``."""
+    """Forward requests with the right user and password to ``server.behind``; refuse others."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -74,7 +74,7 @@ class PasswordProxy(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> Iterator[Server]:
-    """A real MLflow server; ``guard`` is the port that asks for the password."""
+    """A real MLflow server; ``guard`` is a proxy that requires the password."""
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "mlflow.db").write_bytes(made_store.read_bytes())
     made = Server(folder)
@@ -89,7 +89,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> Itera
 
 
 def files_with_secrets(*folders: Path) -> list[Path]:
-    """The files that hold the user's name or the password, in any form."""
+    """Return the files that contain the user name or the password in any form."""
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode())
     words = (USER.encode(), PASSWORD.encode(), quote(PASSWORD, safe="").encode(), login)
     files = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
@@ -102,7 +102,7 @@ def has_no_secret(text: str) -> bool:
 
 
 def output_of_all_commands(folders: TrackingFolders) -> str:
-    """What every verb that names the store says."""
+    """Return the output of every command that shows the address of the store."""
     commands = [["init"], ["status"], ["sync"], ["doctor"]]
     if folders.uri.scheme == "http":
         commands.append(["ui"])
@@ -132,8 +132,8 @@ def test_a_run_is_delivered_to_a_server_that_requires_a_password(
     assert lookup(DIGEST) is not None
     bare.index.unlink()
     found = lookup(DIGEST)
-    assert found is not None and found.status == "FINISHED", "asked of the server itself"
-    assert guarded.guard.refused == [], "even the first question"  # type: ignore[attr-defined]
+    assert found is not None and found.status == "FINISHED", "found through the server"
+    assert guarded.guard.refused == [], "including the health check"  # type: ignore[attr-defined]
     output = output_of_all_commands(bare)
     assert f"MLflow store: http://127.0.0.1:{port}\n" in output
     out, err = capfd.readouterr()
@@ -150,7 +150,7 @@ def test_the_health_check_sends_the_client_s_credentials(
     class Recorder(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             received.append(self.headers.get("Authorization"))
-            self.send_response(302)  # to follow would tell another server
+            self.send_response(302)  # following it would send the credentials to another server
             self.send_header("Location", "/elsewhere")
             self.end_headers()
 
@@ -215,7 +215,7 @@ def test_a_failing_database_client_exposes_no_secret(
     capfd: pytest.CaptureFixture[str],
     kind: str,
 ) -> None:
-    """The port answers, so the client itself fails: for want of a driver, or at the login."""
+    """The port accepts connections, so the client fails: its driver is missing, or at the login."""
 
     class FailingLogin(BaseHTTPRequestHandler):
         pass
@@ -252,7 +252,7 @@ def test_a_query_in_a_server_s_address_is_refused_with_a_hint() -> None:
 def test_the_mlflow_ui_is_started_without_secrets_in_its_arguments(
     bare: TrackingFolders, tmp_path: Path
 ) -> None:
-    """`ps` shows the arguments to everybody."""
+    """`ps` shows the arguments to every user."""
     seen = tmp_path / "mlflow" / "__main__.py"
     seen.parent.mkdir()
     (seen.parent / "__init__.py").touch()

@@ -1,4 +1,4 @@
-"""A real MLflow server on loopback that is killed, silent or not there at all."""
+"""A real MLflow server on loopback that is killed, does not respond, or is not running."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TAGS = {"stage": "train", "profile": "sample"}
 
 
 class Server:
-    """``mlflow server``, by default with its own sqlite file, started and killed at will."""
+    """An ``mlflow server`` process, by default with a sqlite file of its own."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, largest_file: int | None = None) -> None:
-        """Start it; it cannot write files larger than ``largest_file`` kilobytes."""
+        """Start the server; it cannot write files larger than ``largest_file`` kilobytes."""
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--workers", "1"]
         command += ["--backend-store-uri", self.database]
@@ -118,7 +118,7 @@ def test_killing_the_server_during_delivery_neither_loses_nor_duplicates_data(
         killer.start()
         outcome = run.flush()
         killer.join()
-        assert outcome.reason is not None, "the server died under the delivery"
+        assert outcome.reason is not None, "the server died during the delivery"
         run.log_image(np.zeros((2, 2), np.uint8), "last.png")
     assert [info.status for info in pending(bare)] == ["FINISHED"]
     first = run.run_id
@@ -153,7 +153,7 @@ def test_killing_the_server_during_delivery_neither_loses_nor_duplicates_data(
 def test_an_upload_refused_by_a_full_server_is_delivered_later(
     bare: TrackingFolders, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server's own system refuses the large file, as a full disk does; nothing is mocked."""
+    """A resource limit makes the server fail on the large file, as a full disk would."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     server.kill()
     server.start(largest_file=8192)
@@ -165,7 +165,7 @@ def test_an_upload_refused_by_a_full_server_is_delivered_later(
         run.log_metrics({"loss": 0.5}, step=2)
     (info,) = pending(bare)
     assert info.status == "FINISHED" and info.run_id is not None
-    assert not bare.refused.exists(), "a full disk is no fault of the run's"
+    assert not bare.refused.exists(), "a full disk is not an error of the run"
     server.kill()
     server.start()
     assert deliver(bare, persist=True).sent == ["n"]
@@ -175,7 +175,7 @@ def test_an_upload_refused_by_a_full_server_is_delivered_later(
 
 
 class FailingHandler(BaseHTTPRequestHandler):
-    """Lives by its health page; everything else is an error, or silence."""
+    """Answer the health check; fail or hang for every other request."""
 
     def do_GET(self) -> None:
         if self.path != "/health" and self.server.server_name == "mute":
@@ -185,12 +185,12 @@ class FailingHandler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(params=["refusing", "silent", "failing", "mute"])
 def unavailable(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Addresses where no run is taken, each in its own way."""
+    """Addresses of servers that accept no run, each for another reason."""
     if request.param in ("refusing", "silent"):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             address = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -222,7 +222,7 @@ def test_an_unavailable_server_is_contacted_once(
             run.log_metrics({"loss": 1.0})
             run.flush()
         assert run.run_id is None
-    assert len(asked) == 1, "after a failure the server is left alone for a while"
+    assert len(asked) == 1, "after a failure the server is not contacted for a while"
     assert [info.name for info in pending(bare)] == ["first", "second", "third"]
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 3 and all("dgunet tracking sync" in line for line in lines)
@@ -251,7 +251,7 @@ def test_a_slow_server_does_not_delay_the_steps(
             assert asked.wait(60)
             for step in range(1, 50):
                 run.log_metrics({"loss": 1.0}, step=step)
-            assert not too_late.is_set(), "the steps waited for the answer"
+            assert not too_late.is_set(), "the steps waited for the response"
             answer.set()
         httpd.shutdown()
     (reader,) = readable_journals(bare.journals)
@@ -293,7 +293,7 @@ def test_the_back_off_doubles_up_to_its_maximum(
     assert waits == [60, 120, 240, 480, 960, 1800, 1800]
     pause.start("refused")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://b")
-    assert mlflow_store.BackOff(bare).reason() is None, "another server is another matter"
+    assert mlflow_store.BackOff(bare).reason() is None, "the back-off is per server"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://a")
     mlflow_store.BackOff(bare).clear()
     assert mlflow_store.BackOff(bare).reason() is None

@@ -1,4 +1,4 @@
-"""How runs end, shown by real processes that fail, are told to stop, and are killed."""
+"""How runs end: real processes that fail, are stopped by a signal, or are killed."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_an_existing_sigterm_handler_is_kept(
 def test_parallel_projects_create_a_missing_store_once(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parallel first users would each migrate the fresh sqlite file, and spoil it for ever."""
+    """Without a lock, each process would migrate the new sqlite file and damage it."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{bare.home / 'shared.db'}")
     code = STAGE.replace("{body}", "r.log_metrics({'psnr': 30.0})")
     homes = [bare.home / f"clone {n}" for n in range(3)]
@@ -124,7 +124,7 @@ def test_parallel_projects_create_a_missing_store_once(
 
 
 def test_a_resumed_training_continues_its_run(project: TrackingFolders, client: Any) -> None:
-    """Also when nothing of the first part had reached MLflow before the second began."""
+    """Even if nothing of the first part had been delivered before the second part began."""
     first = start("part 1", WAIT)
     assert first.stdout is not None and first.stdout.readline() == "ready\n"
     first.send_signal(signal.SIGKILL)
@@ -155,7 +155,7 @@ def test_system_metrics_are_recorded_with_the_run(
     assert load["system/process_memory_usage_megabytes"] > 10
     history = client.get_metric_history(run.run_id, "system/system_memory_usage_megabytes")
     assert [m.step for m in history] == list(range(len(history))) and len(history) > 1
-    assert delivered(project)[-1].metrics == {}, "the terminal's list leaves the load out"
+    assert delivered(project)[-1].metrics == {}, "the local list omits system metrics"
     assert arrived.data.tags["seed"] == "3"
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
     with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}) as run:

@@ -1,4 +1,4 @@
-"""The store is whole or absent, and the command line says what is what."""
+"""The store is complete or absent, and the commands report its state."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_incomplete_and_foreign_databases_are_refused(bare: TrackingFolders) -> 
         ensure_store()
     with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
         pass
-    assert run.run_id is None, "a spoilt store does not stop a stage"
+    assert run.run_id is None, "a damaged store does not stop a stage"
 
 
 def test_status_lists_waiting_runs_and_sync_delivers_them(

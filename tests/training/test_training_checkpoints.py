@@ -1,4 +1,4 @@
-"""Checkpoints: whole or skipped, of this training or refused, enough to resume bit for bit."""
+"""Checkpoints resume a training bit for bit; damaged or foreign ones are not used."""
 
 import hashlib
 import io
@@ -112,7 +112,7 @@ def test_without_a_valid_checkpoint_training_starts_at_step_0(tmp_path, caplog):
 
 
 def test_a_checkpoint_with_executable_content_is_refused(tmp_path):
-    """A pickle that would run code when loaded is refused, though its hash is right."""
+    """A pickle that would run code when loaded is refused even if its hash is correct."""
     import io
     import pickle
 
@@ -175,7 +175,7 @@ def test_a_signal_stops_after_the_step_and_writes_a_checkpoint(tmp_path):
 
 
 def test_files_that_are_not_checkpoints_are_reported_and_skipped(tmp_path, caplog):
-    """Also where the hash is right: an older program's file, or a pipe."""
+    """Including files with a correct hash, and a named pipe."""
     store = kept(tmp_path)
     store.save({"step": 1})
     store.wait()

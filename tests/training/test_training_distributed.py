@@ -1,4 +1,4 @@
-"""Two processes make the same trajectory as one, and a resumed one too."""
+"""Two processes follow the same trajectory as one, also after resuming."""
 
 import random
 import re
@@ -24,7 +24,7 @@ TINY = {"n_feat": 8, "scale": 4, "last_width": 4, "gradient_width": 4}
 
 
 def torchrun(small, out, processes=2):
-    """The training under ``torchrun``."""
+    """Start the training under ``torchrun``."""
     whole = small.command(out)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     script = small.home / "train.py"
@@ -40,7 +40,7 @@ def torchrun(small, out, processes=2):
 
 
 def kill_one(process):
-    """``kill -9`` of the leading process or the other; nothing warns it."""
+    """Send SIGKILL to one of the two processes, chosen at random."""
     wanted = random.SystemRandom().choice("01")
     for one in psutil.Process(process.pid).children(recursive=True):
         if one.environ().get("RANK") == wanted:
@@ -54,10 +54,10 @@ def weights(out):
 
 
 def same_within_rounding(a, b):
-    """Loss curves agree to 1e-5, weights to a thirtieth of one step's largest move.
+    """Assert that loss curves agree to 1e-5 and weights to 1e-4 (a thirtieth of the largest step).
 
-    Apart from biases before the instance normalisation: it takes away what they add, their true
-    gradient is zero, and Adam makes steps of full length out of its rounding.
+    Biases before an instance normalisation are excluded: the normalisation cancels them, so their
+    true gradient is zero, and Adam turns its rounding errors into full steps.
     """
     np.testing.assert_allclose(
         *(pd.read_csv(out / "loss.csv") for out in (a, b)), rtol=1e-5, atol=0
@@ -84,7 +84,7 @@ def test_two_processes_match_one_and_resume_bit_for_bit(small):
 
     for stop, step, words in (
         (kill_one, 2, "lost the others at step"),
-        (subprocess.Popen.terminate, 5, "the same command resumes"),  # torchrun passes it on
+        (subprocess.Popen.terminate, 5, "the same command resumes"),  # torchrun forwards the signal
     ):
         process = torchrun(small, killed)
         while not any(p.stem >= f"step-{step:09d}" for p in small.checkpoints()):
@@ -108,7 +108,7 @@ def test_two_processes_match_one_and_resume_bit_for_bit(small):
 @pytest.mark.parametrize("task", ["derain", "cs"])
 @pytest.mark.parametrize("architecture", ["released", "paper"])
 def test_every_trainable_parameter_gets_a_gradient(task, variant, architecture):
-    """So that DDP, which waits for each of them, need not search for unused ones."""
+    """So that DDP need not search for unused parameters."""
     ratio = 10 if task == "cs" else None
     config = preset(task, variant, architecture=architecture, ratio=ratio, **TINY)
     network = DGUNet(config)

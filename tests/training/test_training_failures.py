@@ -1,4 +1,4 @@
-"""What ends a run says what to do: memory, numbers that are not finite, processes that died."""
+"""Errors that end a training state what to do: memory, non-finite values, the compiler."""
 
 import math
 
@@ -16,7 +16,7 @@ SETTINGS = settings(iterations=10, warmup=0)
 
 
 class Greedy(TwoStages):
-    """Asks for an exabyte at its third step; torch's refusal is the real one of this machine."""
+    """Allocate an exabyte at the third step, which torch refuses on any machine."""
 
     calls = 0
 
@@ -36,7 +36,7 @@ def test_out_of_memory_is_reported_with_the_settings_to_lower():
 
 
 def test_settings_already_in_use_are_not_suggested():
-    """A stand-in for the GPU's error, which needs a GPU."""
+    """The error of a GPU is raised directly, so no GPU is needed."""
     given = changed(SETTINGS, micro_batch=1, recompute=True)
     state = TrainingState(TwoStages(), given)
     with pytest.raises(DgunetError) as full, explained_failures(state, given, 4, World()):
@@ -54,7 +54,7 @@ def test_other_errors_are_propagated():
 
 
 class Poisoned(Noise):
-    """The input is not a number at some steps."""
+    """The input is NaN at some steps."""
 
     def __init__(self, steps):
         super().__init__()
@@ -70,7 +70,7 @@ def test_a_non_finite_step_within_the_budget_is_skipped():
     result = train(network, Poisoned({0, 4}), changed(SETTINGS, skip_budget=2), CPU)
     assert result.skipped == (0, 4)
     assert all(p.isfinite().all() for p in network.parameters())
-    assert math.isnan(result.first_loss), "the first tenth is step 0"
+    assert math.isnan(result.first_loss), "the first tenth is step 0, which was skipped"
     assert math.isfinite(result.last_loss)
     assert [r.step for r in result.reports] == list(range(10))
 

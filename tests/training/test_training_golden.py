@@ -1,4 +1,4 @@
-"""Losses, gradients and Adam steps of the released code, float64, from its golden vectors."""
+"""Losses, gradients and Adam steps match golden vectors of the released code in float64."""
 
 import json
 import os
@@ -21,7 +21,7 @@ KINDS = {
 }
 
 RTOL = 1e-8
-"""The released code rounds the blur's kernel to float32 even in float64 runs; ours does not."""
+"""The released code rounds the blur kernel to float32 even in float64 runs; ours does not."""
 
 CASES = [
     "derain_dgunet__train_derain_deblur",
@@ -39,7 +39,7 @@ def golden():
     named = os.environ.get("DGUNET_BENCHMARKS")
     folder = Path(named or "/nowhere").parent / "reference" / "golden"
     if not folder.is_dir():
-        pytest.skip("needs DGUNET_BENCHMARKS with ../reference/golden beside it")
+        pytest.skip("needs ../reference/golden next to DGUNET_BENCHMARKS")
     return folder
 
 
@@ -56,7 +56,7 @@ class OneBatch:
 
 
 def setting(golden, case):
-    """(golden values, network, input, target) in float64."""
+    """Return (golden values, network, input, target) in float64."""
     values = json.loads((golden / f"{case}.json").read_text())
     name, shape = values["variant"], tuple(values["shape"])
     x = golden_input(f"{name}:train:x", shape).double()

@@ -1,4 +1,4 @@
-"""A bucket that accepts connections and never responds: the training and its end do not wait."""
+"""A bucket that accepts connections and never responds does not delay a training or its end."""
 
 import signal
 import socket
@@ -18,12 +18,17 @@ EMPTY = (
     b"<KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>"
 )
 HANGING = 120
-"""Seconds; a guard of the test: it took 91 s, and what waits for the bucket waits for ever."""
+"""Time limit of the test in seconds; waiting for the bucket would never end."""
 
 
 @contextmanager
 def bucket(*, lists=False, drips=False):
-    """The address of a server that never answers, or only ``lists``, or a byte now and then."""
+    """Yield the address and the PUT requests of a server that never responds.
+
+    Args:
+        lists: it responds to requests for a list of objects.
+        drips: it sends single bytes of such a response.
+    """
     listening = socket.create_server(("127.0.0.1", 0))
     kept, puts = [], []
 
@@ -99,7 +104,7 @@ def test_a_finished_training_does_not_wait_for_a_hanging_bucket(small, tmp_path)
 
 @pytest.mark.parametrize("drips", [False, True])
 def test_a_hanging_bucket_prevents_the_start_in_bounded_time(tmp_path, monkeypatch, drips):
-    """To begin anew would lose what the bucket has."""
+    """Starting afresh would lose the checkpoints in the bucket."""
     monkeypatch.setattr(checkpoint_mirror, "READ_SECONDS", 0.3)
     monkeypatch.setattr(checkpoint_mirror, "LIST_SECONDS", 1.0 if drips else 60)
     with bucket(drips=drips) as (url, _):

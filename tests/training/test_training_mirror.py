@@ -1,4 +1,4 @@
-"""The mirror of checkpoints: a real S3 server, killed during an upload, and a second machine."""
+"""The checkpoint mirror with a real S3 server, killed during an upload, and a second machine."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The address of an S3 server with the bucket ``runs``, and the credentials in place."""
+    """The address of an S3 server with the bucket ``runs``; the credentials are set."""
     with (
         s3_server(tmp_path_factory.mktemp("weed"), "runs") as url,
         pytest.MonkeyPatch.context() as patch,
@@ -118,7 +118,7 @@ def test_an_interrupted_upload_is_logged_not_used_and_repeated(tmp_path, monkeyp
         mirror = CheckpointMirror("s3://runs/some/where", "killed")
         assert mirror.names() == ["step-000000001.ckpt"]
         assert checkpoints(tmp_path / "there", "killed").newest()["step"] == 1
-        assert store.newest()["step"] == 2, "the disk here has it"
+        assert store.newest()["step"] == 2, "the local checkpoint is used"
         mirror.put(tmp_path / "here" / "step-000000002.ckpt", keep=3)
         found = checkpoints(tmp_path / "fourth", "killed").newest()
         assert found["step"] == 2 and (found["weights"] == 2).all()

@@ -1,4 +1,4 @@
-"""`torchrun` alone is killed: its workers end, and the same command makes one finished run."""
+"""If only `torchrun` is killed, its workers end, and the same command finishes the run."""
 
 import signal
 import subprocess
@@ -13,12 +13,12 @@ from dgunet.tracking import TrackingFolders, deliver, pending
 from dgunet.tracking.server import mlflow_store
 
 SOON = 60
-"""Seconds; guards against hanging, as a worker that trains on would go on for longer."""
+"""Time limit in seconds; a worker that continued to train would take longer."""
 
 
 @pytest.fixture
 def started():
-    """Processes to be ended whatever happens."""
+    """Processes that are killed after the test."""
     left = []
     yield left
     for process in left:
@@ -38,9 +38,9 @@ def test_workers_end_with_torchrun_and_the_rerun_finishes_the_same_run(small, st
     started += workers
     assert len([w for w in workers if "RANK" in w.environ()]) == 2
     process.send_signal(signal.SIGKILL)
-    output = process.communicate(timeout=SOON)[1]  # the workers hold the other end
+    output = process.communicate(timeout=SOON)[1]  # the workers hold the other end of the pipe
     assert psutil.wait_procs(workers, timeout=SOON)[1] == []
-    assert "the parent process is gone" in output  # the other may lose this one first
+    assert "the parent process is gone" in output  # the other worker may lose this one first
     assert not out.exists()
     for name in ("MLFLOW_TRACKING_URI", "DGUNET_TRACKING", "RANK"):
         monkeypatch.delenv(name, raising=False)
@@ -58,7 +58,7 @@ def test_workers_end_with_torchrun_and_the_rerun_finishes_the_same_run(small, st
 
 
 def test_a_pool_of_workers_ends_with_its_parent(tmp_path, started):
-    """As evaluations, preparations and examinations of sets make one."""
+    """Evaluation, preparation and checks of datasets use such a pool."""
     script = tmp_path / "pool.py"
     script.write_text(
         "import multiprocessing, os, time\n"

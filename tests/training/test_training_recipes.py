@@ -1,4 +1,4 @@
-"""Recipes are what the paper prints and the code does; their costs are computed."""
+"""Recipes match the paper and the released code; their costs are computed."""
 
 import json
 import os
@@ -109,10 +109,10 @@ def test_the_command_prints_settings_that_params_yaml_accepts(words, tmp_path):
 
 @pytest.mark.parametrize("task", RGB)
 def test_rates_by_epoch_match_the_released_code(task):
-    """The golden rates come from a scheduler that leaves its formula by the amount they state."""
+    """The golden rates come from a scheduler that deviates from its formula by a stated amount."""
     folder = Path(os.environ.get("DGUNET_BENCHMARKS") or "/nowhere").parent / "reference" / "golden"
     if not folder.is_dir():
-        pytest.skip("needs DGUNET_BENCHMARKS with ../reference/golden beside it")
+        pytest.skip("needs ../reference/golden next to DGUNET_BENCHMARKS")
     golden = json.loads((folder / "lr_schedules.json").read_text())[NAMES[task]]
     config = released(task).training
     optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=config.learning_rate)

@@ -1,6 +1,6 @@
-"""The command, killed for real: what a resumed training leaves is what an uninterrupted one does.
+"""A killed and resumed training command writes the same files as an uninterrupted one.
 
-Only images of the sample data and real processes; the moment of the kill is random.
+Real processes train on the sample data; the step of the kill is random.
 """
 
 import json
@@ -23,7 +23,7 @@ RESULT = ["loss.csv", "network.safetensors", "training.json"]
 
 
 def wait_for_checkpoints(small, process, count):
-    """Wait until ``count`` steps are on the disk."""
+    """Wait for the checkpoint of step ``count``."""
     while not small.checkpoints() or int(small.checkpoints()[-1].stem.split("-")[1]) < count:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.005)
@@ -56,7 +56,7 @@ def test_sigterm_keeps_the_step_and_exits_with_the_resume_status(small):
     small.write_params(steps=100_000, checkpoint_seconds=3600)
     out = small.home / "out"
     process = small.start(out)
-    for line in process.stderr:  # a line of progress, after some seconds
+    for line in process.stderr:  # wait for a line of progress
         if "step" in line and "WARNING" not in line:
             break
     process.send_signal(signal.SIGTERM)
@@ -67,7 +67,7 @@ def test_sigterm_keeps_the_step_and_exits_with_the_resume_status(small):
     assert not out.exists()
     step = read_checkpoint(kept)["step"]
     assert step > 0
-    with pytest.raises(PowerCutError):  # the next one begins there
+    with pytest.raises(PowerCutError):  # the next training starts there
         small.train(out, stop=step)
 
 
@@ -133,7 +133,7 @@ def test_a_resumed_training_is_one_run_in_mlflow(small):
     assert int(run.data.tags["resumed.step"]) >= 3
     curve = client.get_metric_history(run.info.run_id, "loss")
     values = {}
-    for metric in curve:  # steps made again after the kill are there twice, with equal values
+    for metric in curve:  # steps repeated after the kill occur twice, with equal values
         assert values.setdefault(metric.step, metric.value) == metric.value
     assert sorted(values) == list(range(12))
 

@@ -25,7 +25,7 @@ def project(small, monkeypatch):
 
 
 def trained(project, out="out", more="", steps=4, **options):
-    """Train ``steps`` steps with further settings; returns (weights, training.json, metadata)."""
+    """Train with the settings ``more``; return (weights, training.json, metadata)."""
     path = project.write_params(steps=steps, checkpoint_seconds=3600)
     path.write_text(path.read_text().replace("warmup: 3}", f"warmup: 2{more}}}"))
     folder = project.home / out

@@ -1,4 +1,4 @@
-"""Each way to a faster or smaller step makes the same training as the plain one."""
+"""Options for faster or smaller steps give the same training as plain steps."""
 
 import os
 import shutil

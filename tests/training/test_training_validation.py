@@ -1,4 +1,4 @@
-"""The best weights on held-out images are the result; a resumed training selects the same."""
+"""The weights that are best on held-out images are selected, also after resuming."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from dgunet.training.stopping import StopRequest
 from dgunet.training.validation import mean_psnr
 
 SETTINGS = settings(iterations=20, learning_rate=0.2, warmup=0)
-"""A rate at which the loss goes up and down, so that the last weights are not the best."""
+"""A learning rate at which the loss oscillates, so that the last weights are not the best."""
 
 
 class Held:
@@ -41,7 +41,7 @@ VALIDATION = Validation(Held(), interval=3)
 
 
 def psnr_of(network):
-    """Independently of the code under test, in float64."""
+    """Compute the mean PSNR in dB in float64, independently of the code under test."""
     values = []
     for degraded, target in (Held()[number] for number in range(3)):
         with torch.no_grad():
@@ -145,7 +145,7 @@ def test_a_signal_interrupts_a_validation(tmp_path):
     assert earlier["step"] == 6
     assert [steps for steps, *_ in earlier["validations"]] == [3]
     result = train(again, Noise(), SETTINGS, CPU, validation=VALIDATION, earlier=earlier)
-    assert result.validations == expected.validations, "the validation of step 6 is made first"
+    assert result.validations == expected.validations, "the validation of step 6 is repeated first"
     assert torch.equal(whole.first.weight, again.first.weight)
 
 
@@ -169,7 +169,7 @@ def test_processes_share_the_images_and_agree_on_a_signal():
     network, first, second = TwoStages(), Two(0), Two(1)
     halves = [mean_psnr(network, Held(), world, StopRequest()) for world in (first, second)]
     assert sum(halves) == pytest.approx(psnr_of(network), rel=1e-6)
-    assert first.rounds == second.rounds == 2, "or one would wait for the other for ever"
+    assert first.rounds == second.rounds == 2, "otherwise one process would wait for ever"
     second.received = 15
     assert mean_psnr(network, Held(), second, StopRequest()) is None
     assert network.training
