@@ -1,4 +1,4 @@
-"""Tables 5 and 6: the nine variants of DGUNet+, trained and evaluated in parallel."""
+"""Tables 5 and 6: nine variants of DGUNet+, trained and evaluated in parallel."""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -35,7 +35,7 @@ def build_ablations(placement: TaskPlacement):
             code_version: as `dgunet pipeline versions` prints it; steps refuse other code.
             protocols: all metric protocols with their versions; steps refuse others.
             ablations: names, as listed by `dgunet ablate --help`.
-            image_digest: digest of the image; steps refuse another.
+            image_digest: digest of the image; steps refuse any other.
         """
         common = {
             "params": params,

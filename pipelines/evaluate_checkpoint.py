@@ -1,4 +1,4 @@
-"""Evaluation of published or own weights on any test sets of their task, without training."""
+"""Evaluates given weights on any test sets of their task, without training."""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -48,7 +48,7 @@ def build_evaluate_checkpoint(placement: TaskPlacement):
             task: derain, deblur, denoise or cs.
             variant: DGUNet or DGUNet+.
             ratio: percent of measurements for cs, 0 for the other tasks.
-            image_digest: digest of the image; steps refuse another.
+            image_digest: digest of the image; steps refuse any other.
             dnd_records: the scores received from DND's server, as a JSON list.
         """
         common = {

@@ -1,4 +1,4 @@
-"""Generates the committed files of components and pipelines; run it after changing one of them.
+"""Generates the committed files of components and pipelines; run it after changing any of them.
 
 python -m pipelines.generate          write component.yaml, README.md, compiled pipelines, drawings
 python -m pipelines.generate --check  only list files that are out of date
@@ -76,10 +76,11 @@ def readme(component, title: str, text: str) -> str:
             for entry, kind in _kinds(interface.get(key) or {})
         ]
         if rows:
-            lines += [f"## {heading}", "", "| name | type | what |", "|---|---|---|", *rows, ""]
+            head = "| name | type | description |"
+            lines += [f"## {heading}", "", head, "|---|---|---|", *rows, ""]
     image = spec["deploymentSpec"]["executors"][f"exec-{known}"]["container"]["image"]
     lines += [
-        f"Image: `{image}`, or the cluster's by digest. Nothing is installed at run time.",
+        f"Image: `{image}`, or that of the cluster file. Nothing is installed at run time.",
         "",
     ]
     return "\n".join(lines)

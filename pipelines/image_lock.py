@@ -13,7 +13,7 @@ from dgunet.system.errors import DgunetError
 from dgunet.system.files import write_text
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ".[export]"  # without the tools for tests, notebooks and checks
+PACKAGE = ".[export]"  # without the extras for tests, notebooks and checks
 MADE = "Made by `make lock` for CPython 3.11 on Linux x86-64."
 HEAD = f"""\
 # Packages of the image except torch: the part of requirements.lock that dgunet needs to run.
@@ -34,10 +34,10 @@ def locks() -> dict[str, str]:
     pins = _pins()
     torch = pins.pop("torch")
     packages = _resolved(PACKAGE)
-    known = pins | {"setuptools": ""}  # `pip freeze` never names setuptools
+    known = pins | {"setuptools": ""}  # `pip freeze` never lists setuptools
     # Other packages without a pin belong to the CUDA build of torch.
     common = {name: line for name, line in packages.items() if name in known}
-    cuda = _resolved(f"torch==={torch}")  # === takes no CPU build, 2.13.0+cpu
+    cuda = _resolved(f"torch==={torch}")  # === excludes the CPU build, 2.13.0+cpu
     return {
         "requirements.image.lock": HEAD + _text(common),
         "requirements.cuda.lock": HEAD_CUDA
@@ -57,7 +57,7 @@ def _resolved(requirement: str) -> dict[str, str]:
     ]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", check=False)
     if done.returncode:
-        raise DgunetError(f"pip finds no packages for {requirement}.", "Its message is above.")
+        raise DgunetError(f"pip finds no packages for {requirement}.", "See pip's message above.")
     lines = {}
     for entry in json.loads(done.stdout)["install"]:
         name, version = entry["metadata"]["name"], entry["metadata"]["version"]

@@ -1,4 +1,4 @@
-"""Parts of several pipelines: train a network, evaluate it on each test set, run ablations."""
+"""Parts shared by the pipelines: train a network, evaluate it on each test set, run ablations."""
 
 from kfp import dsl
 
@@ -15,10 +15,10 @@ from dgunet.terms import ABLATION_SET
 
 
 def trained(placement: TaskPlacement, common: dict, network: dict, training_set) -> object:
-    """The train task of one network on its prepared data; on several nodes with ``trainer:``.
+    """The train task of one network on its prepared data; on several nodes if ``trainer`` is set.
 
     Args:
-        common: arguments that the steps have in common: params, data and pins.
+        common: arguments shared by the steps: params, data and pins.
         network: task, variant and ratio.
         training_set: a catalogue name.
     """
@@ -31,8 +31,8 @@ def trained(placement: TaskPlacement, common: dict, network: dict, training_set)
 
 def scored(placement: TaskPlacement, common: dict, network: dict, sets, model) -> object:
     """The results of ``model`` on those of ``sets`` that the data source has, to be collected."""
-    # survey returns variant and ratio, too: within the inner loop, kfp's local runner cannot tell
-    # its items from those of the outer loop.
+    # survey also returns variant and ratio: within the inner loop, kfp's local runner confuses its
+    # items with those of the outer loop.
     found = placement("survey", survey(**network, sets=sets, **_data(common)))
     with dsl.ParallelFor(
         found.outputs["Output"], parallelism=placement.parallelism("sets")

@@ -40,10 +40,10 @@ def build_reproduce(placement: TaskPlacement):
             protocols: all metric protocols with their versions; steps refuse others.
             networks: one mapping for each network: kind (the task), variant, ratio (0 except for
                 cs) and training_set.
-            test_sets: catalogue names; each network is evaluated on those of its task, missing
+            test_sets: catalogue names; each network is evaluated on those of its task; missing
                 ones are skipped.
             ablations: names, as listed by `dgunet ablate --help`.
-            image_digest: digest of the image; steps refuse another.
+            image_digest: digest of the image; steps refuse any other.
             dnd_records: the scores received from DND's server, as a JSON list.
         """
         common = {

@@ -44,7 +44,7 @@ def build_train_evaluate(placement: TaskPlacement):
             task: derain, deblur, denoise or cs.
             variant: DGUNet or DGUNet+.
             ratio: percent of measurements for cs, 0 for the other tasks.
-            image_digest: digest of the image; steps refuse another.
+            image_digest: digest of the image; steps refuse any other.
             dnd_records: the scores received from DND's server, as a JSON list.
         """
         common = {

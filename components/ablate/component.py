@@ -1,4 +1,4 @@
-"""One network of Tables 5 and 6: trained on deraining, scored on Rain100H."""
+"""One network of Tables 5 and 6: trained for deraining, evaluated on Rain100H."""
 
 from kfp import dsl
 
@@ -17,13 +17,13 @@ def ablate(
     results: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Train and score one variant of DGUNet+.
+    """Train and evaluate one variant of DGUNet+.
 
     Args:
         params: the text of params.yaml.
         name: name of the ablation, e.g. stages-9 or without-fgdm.
-        code_version: the output of `dgunet pipeline versions`; the step refuses other code.
-        image_digest: digest of the image; the step refuses another.
+        code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
+        image_digest: digest of the image; the step refuses any other.
         protocols: every metric protocol with its version; the step refuses others.
         train_store: the prepared Rain13K.
         test_store: the prepared Rain100H.

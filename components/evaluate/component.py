@@ -27,7 +27,7 @@ def evaluate(
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
         code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
-        image_digest: digest of the image; the step refuses another.
+        image_digest: digest of the image; the step refuses any other.
         protocols: every metric protocol with its version; the step refuses others.
         store: the prepared test set.
         model: output of the train step, or a folder with network.safetensors.

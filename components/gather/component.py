@@ -16,7 +16,7 @@ def gather(
 
     Args:
         results: outputs of evaluate steps.
-        gathered: one folder per result; restored images are not copied.
+        gathered: one subfolder per result; restored images are not copied.
     """
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Published or own weights, verified by their digest."""
+"""The authors' or this project's weights, verified by their digest."""
 
 from kfp import dsl
 
@@ -22,8 +22,8 @@ def load(
         weights_sha256: digest of that file; a file with another digest is refused.
         task: derain, deblur, denoise or cs.
         code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
-        image_digest: digest of the image; the step refuses another.
-        model: folder with network.safetensors; the metadata has its origin.
+        image_digest: digest of the image; the step refuses any other.
+        model: folder with network.safetensors; its origin is in the metadata.
     """
     from pathlib import Path
 

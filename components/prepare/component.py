@@ -20,10 +20,11 @@ def prepare(
     Args:
         params: the text of params.yaml.
         dataset: a catalogue name, e.g. Rain100L.
-        data_source: folder of official trees, or the address of a git repository with DVC.
-        data_version: commit of the repository, or a word that identifies the folder's content.
-        code_version: output of `dgunet pipeline versions`; the step refuses other code.
-        image_digest: digest of the container image; the step refuses another one.
+        data_source: folder with the datasets in their official layout, or address of a git
+            repository with DVC.
+        data_version: commit of the repository, or any text that identifies the folder's content.
+        code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
+        image_digest: digest of the image; the step refuses any other.
         store: the prepared store; its digest is in the metadata.
     """
     from pathlib import Path

@@ -20,7 +20,7 @@ def report(
 
     Args:
         params: the text of params.yaml.
-        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" while there are none.
+        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" for none.
         code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         page: the six tables, each value with its provenance.
         results: outputs of evaluate or gather steps, for Tables 1-4.

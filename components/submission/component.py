@@ -10,7 +10,7 @@ def submission(
     results: dsl.Input[dsl.Dataset],
     page: dsl.Output[dsl.Markdown],
 ):
-    """Describe which files to send and how the mailed score gets into the tables.
+    """Describe which files to send and how to enter the mailed score into the tables.
 
     Args:
         results: output of the evaluate step.

@@ -32,11 +32,11 @@ def survey(
             repository with DVC.
         data_version: commit of the repository, or any text that identifies the folder's content.
         code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
-        image_digest: digest of the image; the step refuses another.
+        image_digest: digest of the image; the step refuses any other.
         page: which of the sets exist in the data source.
 
     Returns:
-        A mapping for each existing set: dataset, variant, ratio.
+        One mapping for each existing set: dataset, variant, ratio.
     """
     from pathlib import Path
 

@@ -21,7 +21,7 @@ def tables(
 
     Args:
         params: the text of params.yaml.
-        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" while there are none.
+        dnd_records: the scores that DND's server mailed, as a JSON list; "[]" for none.
         code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         tables: CSV, Markdown, LaTeX and Parquet files.
         preview: all tables as one Markdown page.

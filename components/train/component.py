@@ -1,4 +1,4 @@
-"""One network: prepared store to weights."""
+"""One network: from a prepared store to weights."""
 
 from kfp import dsl
 
@@ -18,16 +18,16 @@ def train(
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Train one network of Tables 1-4 on the GPUs of one pod, with torchrun where it has several.
+    """Train one network of Tables 1-4 on the GPUs of one pod, with torchrun if it has several.
 
     Args:
         params: the text of params.yaml.
         task: derain, deblur, denoise or cs.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
-        processes: number of processes that share a batch; 0 means one for each GPU of the pod.
-        code_version: the output of `dgunet pipeline versions`; the step refuses other code.
-        image_digest: digest of the image; the step refuses another.
+        processes: number of processes that share a batch; 0 for one per GPU of the pod.
+        code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
+        image_digest: digest of the image; the step refuses any other.
         store: the prepared training set.
         model: folder of the weights and the loss curve; the checkpoint hash is in the metadata.
         metrics: mean loss of the first and of the last tenth of the steps.

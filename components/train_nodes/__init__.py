@@ -1,1 +1,1 @@
-"""The train step."""
+"""The train step for several nodes."""

@@ -1,4 +1,4 @@
-"""One network, several nodes: prepared store to weights."""
+"""One network, on several nodes: from a prepared store to weights."""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -53,19 +53,19 @@ def train_nodes(
         task: derain, deblur, denoise or cs.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
-        processes: number of processes on each node; 0 means one for each GPU of a node.
-        code_version: the output of `dgunet pipeline versions`; the step refuses other code.
-        image_digest: digest of the image; the step refuses another.
+        processes: number of processes on each node; 0 for one per GPU of the node.
+        code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
+        image_digest: digest of the image; the step refuses any other.
         image: image of the nodes, by digest.
         nodes: number of nodes.
         runtime: name of a ClusterTrainingRuntime.
-        shared: path of a volume that the step and all nodes mount.
-        poll: seconds between two queries of the job.
-        restarts: number of restarts allowed after the loss of a node.
-        deadline: seconds after which the cluster ends the job; 0 for never.
+        shared: path on a volume that the step and all nodes mount.
+        poll: seconds between two reads of the job's state.
+        restarts: number of restarts after a node was interrupted.
+        deadline: seconds until the cluster stops the job; 0 for no deadline.
         labels: of the job and its pods, e.g. the queue of Kueue.
         annotations: of the job and its pods.
-        pull_secrets: secrets with the registry's credentials.
+        pull_secrets: secrets with registry credentials.
         store: the prepared training set.
         task_config: the settings of this task, as Kubeflow forwards them to the nodes.
         model: folder of the weights and the loss curve; the checkpoint hash is in the metadata.

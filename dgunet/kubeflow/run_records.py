@@ -21,11 +21,11 @@ from dgunet.system.reading import read_mapping, shorten, shorten_bare
 
 PREFIX = "local-"
 RUNNING, SUCCEEDED, FAILED, CANCELED = "RUNNING", "SUCCEEDED", "FAILED", "CANCELED"
-"""The states of Kubeflow."""
+"""States of a run, with Kubeflow's names."""
 
 STATES = (RUNNING, SUCCEEDED, FAILED, CANCELED)
 DAMAGED = "DAMAGED"
-"""The state that is shown for a run whose record cannot be read."""
+"""State shown for a run whose record cannot be read."""
 
 ID = re.compile(r"local-[0-9A-Za-z-]{1,64}")
 RECORD_BYTES = 1 << 20
@@ -55,7 +55,7 @@ class Record:
 
     @property
     def lives(self) -> bool:
-        """Whether the process that runs it still exists."""
+        """Whether the run's process still exists."""
         try:
             return self.state == RUNNING and bool(
                 self.pid > 1 and psutil.Process(self.pid).create_time() <= self.started
@@ -70,7 +70,7 @@ class Record:
 
     @property
     def seconds(self) -> float:
-        """Its duration, so far if it still runs."""
+        """Duration, up to now if the run is still active."""
         return (self.ended or time.time()) - self.started
 
 
@@ -88,7 +88,7 @@ def new_id(moment: float) -> str:
 
 
 def folder(home: Path, run_id: str = "") -> Path:
-    """The folder with the record of a run, or of all runs without ``run_id``."""
+    """The folder of the record of ``run_id``; by default that of all records."""
     return home / ".dgunet" / "pipelines" / run_id
 
 
@@ -114,12 +114,12 @@ def read(home: Path, run_id: str) -> Record:
 
 
 def last(home: Path, count: int) -> list[Record]:
-    """The newest runs, newest first; one whose record is damaged has the state `DAMAGED`."""
+    """The last ``count`` runs, newest first; one with a damaged record has the state `DAMAGED`."""
     paths = sorted(folder(home).glob(f"{PREFIX}*/run.json"), reverse=True)
-    return [_known(path) for path in paths[:count]]
+    return [_read_or_damaged(path) for path in paths[:count]]
 
 
-def _known(path: Path) -> Record:
+def _read_or_damaged(path: Path) -> Record:
     try:
         return _read(path)
     except (DgunetError, OSError) as error:
@@ -142,17 +142,20 @@ def _read(path: Path) -> Record:
             raise ValueError(f"{shorten(unknown[0])} is not a field of a record")
         record = _RECORD.validate_json(json.dumps(content), strict=True)
         if record.state not in STATES or not (0 <= record.pid < 2**31):
-            raise ValueError(f"state {shorten(record.state)}, pid {record.pid}")
+            raise ValueError(f"state {shorten(record.state)} or pid {record.pid} is invalid")
         if not all(0 <= moment < 1e11 for moment in (record.started, record.ended)):
-            raise ValueError("the time of its start or end is out of range")
+            raise ValueError("its start or end time is out of range")
     except ValidationError as error:  # before ValueError, its base class
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise DgunetError(
-            f"{path}: {shorten_bare(key)} is wrong ({first['msg']}).", "The file is damaged."
+            f"{path}: {shorten_bare(key)} is invalid ({first['msg']}).",
+            "The record is damaged: delete this file.",
         ) from error
     except ValueError as error:
-        raise DgunetError(f"{path}: {error}.", "The file is damaged.") from error
+        raise DgunetError(
+            f"{path}: {error}.", "The record is damaged: delete this file."
+        ) from error
     return record
 
 
@@ -163,7 +166,7 @@ def finish(home: Path, record: Record, state: str, error: str = "", **found: str
 
 
 def finished_step(line: str) -> str | None:
-    """Time, name and state of the step whose end ``line`` of the log reports; else None."""
+    """Time, name and state of the finished step that a log line reports; None for others."""
     found = STEP.search(line)
     return f"  {found[1]}  {found[2]:14} {found[3]}" if found else None
 
@@ -202,7 +205,9 @@ def cancel_run(home: Path, run_id: str) -> str:
     """
     record = read(home, run_id)
     if not record.lives:
-        raise DgunetError(f"{run_id} is over: {record.shown_state}.", "There is nothing to cancel.")
+        raise DgunetError(
+            f"{run_id} has already ended: {record.shown_state}.", "There is nothing to cancel."
+        )
     os.kill(record.pid, signal.SIGINT)
     return f"{run_id} is being stopped; see: dgunet pipeline status {run_id}"
 

@@ -11,7 +11,7 @@ def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
         ("title", info.title),
         ("task", f"{info.task}, {info.role}"),
         ("size", f"{info.pairs:,} pairs, {info.images:,} images"),
-        *(("serves", cells) for cells in _cells(info)),
+        *(("used in", cells) for cells in _cells(info)),
         ("protocol", info.protocol),
         ("files", info.naming),
         ("pairing", info.pairing),
@@ -30,15 +30,15 @@ def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
     if info.sizes:
         fields.append(("sizes", " or ".join(info.sizes)))
     if info.input_lift is not None:
-        text = f"mean brightness of the degraded images {info.input_lift:+.1f} grey levels"
-        fields.append(("input", f"{text} against the clean ones. {info.lift_means}"))
+        text = f"mean brightness of degraded minus clean images {info.input_lift:+.1f} grey levels"
+        fields.append(("input", f"{text}. {info.lift_means}"))
     if info.input_psnr is not None:
         fields.append(("input", f"mean PSNR of the degraded images {info.input_psnr:.2f} dB on Y"))
     fields += [("known as", f"{known.what}: {known.digest}") for known in info.known]
     if info.known_pixels:
-        fields.append(("digests", f"of every image (pixels.csv): {info.known_pixels}"))
+        fields.append(("digests", f"in pixels.csv: {info.known_pixels}"))
     if info.further:
-        fields.insert(1, ("beside", info.further))
+        fields.insert(1, ("further", info.further))
     if info.twelfth:
         fields.insert(1, ("twelfth set", info.twelfth))
     return fields
@@ -52,7 +52,7 @@ def _cells(info: DatasetInfo) -> list[str]:
     lines = []
     for table in map(published.table, info.tables):
         if info.role == "train":
-            lines.append(f"Table {table.number}: trains every network of the authors' cells")
+            lines.append(f"Table {table.number}: training of every network in the authors' cells")
             continue
         ours = [
             slot

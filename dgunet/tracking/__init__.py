@@ -1,4 +1,4 @@
-"""Runs are recorded in a local journal, and sent to MLflow when it is available.
+"""Record runs in a local journal, and send them to MLflow when it is available.
 
 >>> from dgunet.tracking import start_run
 >>> with start_run("dgunet/table-1-deraining", "evaluate Rain100H", tags={"stage": "evaluate",

@@ -27,11 +27,11 @@ class DatasetLocation:
     """The location of a dataset.
 
     Attributes:
-        path: in POSIX form; relative if the dataset is inside the project.
-        sha256: of its content.
-        out: the DVC output that contains it; "" if DVC does not track it.
+        path: in POSIX form; relative to the project if a DVC output contains it, else absolute.
+        sha256: of the content.
+        out: the DVC output that contains the dataset; "" if DVC does not track it.
         md5: DVC's digest of ``out``.
-        rev: the commit of the code that read it.
+        rev: the commit of the code that read the dataset; "" if DVC does not track it.
     """
 
     path: str
@@ -47,20 +47,20 @@ class DatasetLocation:
 
     @property
     def whole(self) -> bool:
-        """Whether ``md5`` is the digest of the dataset itself, and not of a parent folder."""
+        """Whether ``md5`` is the digest of the dataset itself, not of a parent folder."""
         return bool(self.out) and self.out == self.path
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON content for MLflow; for the type ``local``, that of MLflow's own class."""
+        """The fields that MLflow stores; for the kind ``local``, those of MLflow's own class."""
         return asdict(self) if self.out else {"uri": self.path}
 
 
 def dataset_source(home: Path, folder: str, sha256: str) -> DatasetLocation:
     """The source of the dataset in ``folder``.
 
-    ``data.dvc`` gives the digest of pulled data. ``dvc.lock`` gives those of outputs of stages, but
-    is used only while DVC runs a stage: DVC has then checked the inputs of the stage. Otherwise the
-    file may be older than a folder that was made by hand.
+    ``data.dvc`` has the digest of pulled data. ``dvc.lock`` has the digests of stage outputs, but
+    is used only while DVC runs a stage, because DVC has then checked the inputs of the stage. At
+    other times, ``dvc.lock`` may be older than a folder that was created by hand.
     """
     path = Path(folder).resolve()
     if not path.is_relative_to(home):
@@ -73,7 +73,7 @@ def dataset_source(home: Path, folder: str, sha256: str) -> DatasetLocation:
 
 
 def _outputs(home: Path) -> dict[str, str]:
-    """The outputs of DVC with their digests."""
+    """The digest of each DVC output, by path."""
     known: dict[str, str] = {}
     if (pointer := home / "data.dvc").is_file():
         known |= {out["path"]: out.get("md5", "") for out in _read(pointer).get("outs", [])}

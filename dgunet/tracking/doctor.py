@@ -1,4 +1,4 @@
-"""Finds runs whose process is gone, incomplete models and rejected entries, and repairs them."""
+"""Finds dead runs, incomplete models and other problems, and repairs the first two kinds."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def examine(folders: TrackingFolders, *, silent_hours: float = 24) -> Diagnosis:
     Raises:
         TrackingError: if the SQLite store is damaged.
     """
-    diagnosis = Diagnosis(list(_here(folders)))
+    diagnosis = Diagnosis(list(_local_problems(folders)))
     try:
         mlflow_store.ask(folders.uri)
         with mlflow_store.quiet_mlflow():
@@ -76,8 +76,8 @@ def examine(folders: TrackingFolders, *, silent_hours: float = 24) -> Diagnosis:
     return diagnosis
 
 
-def _here(folders: TrackingFolders) -> Iterator[Problem]:
-    """The problems that the files of this project show."""
+def _local_problems(folders: TrackingFolders) -> Iterator[Problem]:
+    """The problems in the journals and the index of this project."""
     found = scan_journals(folders.journals)
     for reader in found.whole:
         if not reader.is_live() and not reader.ended():
@@ -93,12 +93,16 @@ def _here(folders: TrackingFolders) -> Iterator[Problem]:
             why = f"MLflow rejected some of its entries; see {folder}"
             yield Problem(f"journal {folder.name}", why)
     for number, why in index.damaged_lines(folders):
-        what = f"line {number} of {folders.index}" if number else str(folders.index)
-        yield Problem(what, f"{why}; its run is in MLflow, so delete the line")
+        if number:
+            fix = "its run is in MLflow, so delete the line"
+            yield Problem(f"line {number} of {folders.index}", f"{why}; {fix}")
+        else:
+            fix = "its runs are in MLflow, so move it away"
+            yield Problem(str(folders.index), f"{why}; {fix}")
 
 
 def repair(folders: TrackingFolders, diagnosis: Diagnosis) -> list[Problem]:
-    """End dead runs as KILLED and mark incomplete models as failed; returns unsolved problems."""
+    """End dead runs as KILLED, mark incomplete models as failed, and return unsolved problems."""
     delivered = (
         deliver(folders, persist=True) if any(f.journal for f in diagnosis.problems) else None
     )
@@ -176,7 +180,7 @@ def _last_metric(client: Any, run: Any) -> int:
 
 
 def _is_running(pid: int, started_ms: int) -> bool:
-    """Whether the process runs, and is not a later one with the same number."""
+    """Whether the process is running, and is not a later one with the same id."""
     try:
         return bool(psutil.Process(pid).create_time() * 1000 <= started_ms)
     except (psutil.Error, OverflowError):

@@ -38,7 +38,7 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]  # mlflow is untype
         folder = home / raw_source.removeprefix(SCHEME)
         source = dataset_source(home, str(folder), "")
         if source.kind != "dvc":
-            raise DataError(f"{folder} is in no output of DVC.", "Add it with: dvc add")
+            raise DataError(f"{folder} is not in a DVC output.", "Add it with: dvc add")
         return cls(source)
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,20 +51,20 @@ class DvcDatasetSource(DatasetSource):  # type: ignore[misc]  # mlflow is untype
         return cls(DatasetLocation(**source_dict))
 
     def load(self, dst_path: str | None = None, repo: str | None = None) -> str:
-        """Copy the dataset from DVC's cache or remote to a folder; returns its path.
+        """Copy the dataset from DVC's cache or remote to a folder, and return the path of the copy.
 
         Args:
             dst_path: an existing target folder; default: a new temporary one.
-            repo: path or address of the DVC repository; default: the present project.
+            repo: path or address of the DVC repository; default: the current project.
 
         Raises:
-            DataError: if the output does not have this digest, neither in the present state of the
-                repository nor at the commit of the run.
+            DataError: if the output has this digest neither in the current state of the repository
+                nor at the commit of the run.
         """
         from dvc.api import DVCFileSystem
 
         repository = repo or str(project_home())
-        # The present state of the repository, then that of the run.
+        # The current state of the repository, then the commit of the run.
         for state in ({}, {"rev": self.source.rev}):
             files = DVCFileSystem(repository, **state)
             if _digest(files, self.source.out) == self.source.md5:

@@ -32,12 +32,12 @@ class TrackingFolders:
 
     @classmethod
     def at(cls, home: Path | None = None) -> TrackingFolders:
-        """The folders of ``home``, or of `project_home` without one."""
+        """The folders of ``home``; default: `project_home`."""
         return cls(home.resolve() if home else project_home())
 
     @property
     def state(self) -> Path:
-        """State of tracking that is not in MLflow."""
+        """Tracking state that is stored outside MLflow."""
         return self.home / ".dgunet"
 
     @property
@@ -62,7 +62,7 @@ class TrackingFolders:
 
     @property
     def delivery_lock(self) -> Path:
-        """Lock of the process that delivers."""
+        """Lock that a process holds while it delivers."""
         return self.state / "delivery.lock"
 
     @property

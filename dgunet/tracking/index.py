@@ -1,4 +1,4 @@
-"""The index of runs: from the hash of a result to the run that made it."""
+"""The index of runs, for finding the run that produced a result by the result's hash."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class RunInfo:
     results: dict[str, str] = field(default_factory=dict)
     """SHA-256 by result key."""
     tags: dict[str, str] = field(default_factory=dict)
-    """All tags but those of results and of MLflow itself."""
+    """All tags except ``result.*``, ``mlflow.*`` and ``dgunet.*``."""
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    """The last value of each metric, without the machine's load."""
+    """The last value of each metric except system metrics."""
 
     def facts(self) -> dict[str, Any]:
-        """Everything that can be shown or compared, by the names of MLflow's UI."""
+        """All values that can be shown or compared, under the names in MLflow's UI."""
         return (
             {
                 "name": self.name,
@@ -67,7 +67,7 @@ class RunInfo:
 
 
 def _line_model() -> type[BaseModel]:
-    """The fields of `RunInfo` with strict types, as one line of the index must have them."""
+    """A model of one line of the index: the fields of `RunInfo` with strict types."""
     types = get_type_hints(RunInfo)
     columns: dict[str, Any] = {
         one.name: (types[one.name], ... if one.default_factory is MISSING else None)
@@ -79,7 +79,7 @@ def _line_model() -> type[BaseModel]:
 
 _LINE = _line_model()
 _REASONS = {"extra_forbidden": "unknown", "missing": "missing"}
-"""Words for pydantic's types of errors; all others are wrong types."""
+"""Wording of pydantic's error types; all others are reported as wrong types."""
 
 
 def dirty_from_tag(text: str) -> bool | None:
@@ -95,7 +95,7 @@ def dirty_to_tag(dirty: bool | None) -> str:
 def describe_journal(
     reader: JournalReader, uri: str, run_id: str | None, experiment_id: str | None
 ) -> RunInfo:
-    """The `RunInfo` of a journal: its header and what its events add up to."""
+    """The `RunInfo` of a journal, from its header and the last values in its events."""
     tags = dict(reader.header["tags"])
     status = "RUNNING"
     totals: dict[str, dict[str, Any]] = {"result": {}, "params": {}, "metrics": {}, "tags": tags}
@@ -138,7 +138,7 @@ def _shown(metrics: dict[str, float]) -> dict[str, float]:
 def add_delivered_run(folders: TrackingFolders, info: RunInfo) -> None:
     """Add a delivered run to the index and flush it to the disk.
 
-    A later line of the same journal replaces an earlier one.
+    A later line of the same journal takes precedence over an earlier one.
     """
     with files.writing(folders.index):
         files.make_folder(folders.index.parent)
@@ -223,7 +223,7 @@ def in_mlflow(folders: TrackingFolders) -> list[RunInfo]:
     Raises:
         TrackingError: if the store does not answer.
     """
-    with mlflow_store.answering(folders, "Without --server the local index is read."):
+    with mlflow_store.answering(folders, "Without --server, the local index is read."):
         mlflow_store.ask(folders.uri)
         client = mlflow_store.client(mlflow_store.ensure_store(folders))
         try:
@@ -248,8 +248,11 @@ def in_mlflow(folders: TrackingFolders) -> list[RunInfo]:
 def lookup(sha256: str, home: Path | None = None) -> RunInfo | None:
     """The latest run whose ``set_result`` recorded ``sha256``.
 
-    Searches the waiting runs, the index, and at last MLflow by tag, which also finds runs of
+    Searches the waiting runs, then the index, and finally MLflow by tag, which also finds runs of
     other machines and clones. None if no run is known or the store does not answer.
+
+    Raises:
+        ValueError: if ``sha256`` is not a hexadecimal digest and no local run has it.
     """
     folders = TrackingFolders.at(home)
     return (
@@ -286,7 +289,7 @@ def _search(folders: TrackingFolders, sha256: str) -> RunInfo | None:
 
 
 def from_mlflow(run: Any, experiment: str, uri: str) -> RunInfo:
-    """The `RunInfo` of a run of MLflow's client."""
+    """The `RunInfo` of a run as MLflow's client returns it."""
     tags = run.data.tags
     prefix = "result."
     return RunInfo(

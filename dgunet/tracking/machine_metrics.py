@@ -18,22 +18,22 @@ from dgunet.system.reading import shorten
 
 MEGABYTE = 1e6
 FIRST_SECONDS = 5.0
-"""Time of the first sample; shorter runs record none."""
+"""Seconds until the first sample; shorter runs record none."""
 
 
 class MetricsLog(Protocol):
     """Receiver of the samples."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record metrics."""
+        """Record metrics at ``step``."""
 
 
 @contextmanager
 def sampling_machine(run: MetricsLog) -> Iterator[None]:
     """Within the block, sample the load of the machine after 5 s, then every 10 s.
 
-    MLflow's variables apply: ``MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false`` turns sampling off,
-    ``MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`` sets the interval in seconds.
+    MLflow's environment variables apply: ``MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false`` turns
+    sampling off, ``MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`` sets the interval in seconds.
     """
     if not environment.SYSTEM_METRICS.get():
         yield
@@ -108,5 +108,7 @@ def _seconds() -> float:
         every = math.nan
     if not 0.01 <= every <= 86_400:
         name = environment.SYSTEM_METRICS_INTERVAL.name
-        raise ConfigError(f"{name}={shorten(text)}.", "Give seconds, from 0.01 to 86,400.")
+        raise ConfigError(
+            f"{name}={shorten(text)} is not a valid interval.", "Give seconds from 0.01 to 86,400."
+        )
     return every

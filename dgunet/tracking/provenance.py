@@ -1,4 +1,4 @@
-"""The standard tags of every run: its origin and what it belongs to."""
+"""The standard tags of every run: code, data, machine, campaign and pipeline."""
 
 from __future__ import annotations
 
@@ -91,17 +91,17 @@ def commit_unknown_reason(home: Path) -> tuple[str, str]:
         )
     if "not a git repository" in done.stderr:
         return (
-            f"{home} is not a git repository (a ZIP download or a copy without .git has none)",
+            f"{home} is not a git repository (for example a ZIP download, or a copy without .git)",
             f"Clone it with git, {by_hand}.",
         )
     if "unknown revision" in done.stderr or "Needed a single revision" in done.stderr:
-        return f"the repository at {home} has no commit yet", f"Commit, {by_hand}."
+        return f"the repository at {home} has no commit yet", f"Make a commit, {by_hand}."
     message = " ".join(done.stderr.split())[:200] or f"it ended with status {done.returncode}"
     return f"git failed ({message})", f"Repair the repository, {by_hand}."
 
 
 def _warn_once(home: Path) -> None:
-    """Warn that runs will not name their commit, once a day for each reason."""
+    """Warn, once a day for each reason, that runs are recorded without their commit."""
     reason, fix = commit_unknown_reason(home)
     note = home / ".dgunet" / "commit-unknown"
     with suppress(OSError):
@@ -109,7 +109,7 @@ def _warn_once(home: Path) -> None:
             return
     with suppress(OSError, DgunetError):
         files.write_text(note, reason)
-    _LOG.warning("WARNING: runs cannot name the commit of their code: %s. %s", reason, fix)
+    _LOG.warning("WARNING: runs are recorded without the commit of their code: %s. %s", reason, fix)
 
 
 def _age(path: Path) -> float:

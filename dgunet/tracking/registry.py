@@ -93,7 +93,7 @@ class Registry:
     def register(
         self, name: str, checkpoint: str, *, tags: Mapping[str, str], description: str
     ) -> Version:
-        """Register the logged model with these weights as a version of ``name``, if it is not yet.
+        """Return the version of ``name`` with these weights; register it if there is none.
 
         Raises:
             TrackingError: if the store has no finished model with these weights.
@@ -105,8 +105,8 @@ class Registry:
             model = find_model(self.client, checkpoint)
             if model is None:
                 raise mlflow_store.TrackingError(
-                    f"MLflow at {self.folders.uri} has no model with the weights "
-                    f"{checkpoint[:12]}....",
+                    f"MLflow at {self.folders.uri} has no finished model whose weights have the "
+                    f"SHA-256 {checkpoint}.",
                     "Send waiting runs first: dgunet tracking sync",
                 )
             if name not in self.names():
@@ -130,7 +130,7 @@ class Registry:
                 self.client.update_model_version(version.name, version.number, because)
 
     def evidence(self, checkpoint: str) -> dict[str, Evaluation]:
-        """The newest finished evaluation of these weights for each test set."""
+        """The newest finished evaluation of these weights on each test set, by the set's name."""
         with mlflow_store.answering(self.folders):
             experiments = [found.experiment_id for found in self.client.search_experiments()]
             runs = self.client.search_runs(
@@ -164,7 +164,7 @@ class Registry:
         if files.sha256_bytes(content) != wanted:
             raise mlflow_store.TrackingError(
                 f"per_image.parquet of the run {evidence.run_id} was changed: its digest differs.",
-                "Repeat this evaluation.",
+                "Run this evaluation again.",
             )
         return content
 

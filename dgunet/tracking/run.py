@@ -1,4 +1,4 @@
-"""One run, as a step uses it: it writes to the journal and never waits for a server."""
+"""The run object of a step, which writes to the journal without waiting for a server."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LIVE_SECONDS = 60.0
-"""Shortest time between two deliveries of a running run."""
+"""Minimum seconds between two deliveries while the run is running."""
 
 SHARE_SECONDS = 60.0
-"""Time after a delivery in which runs wait for the next one: `import mlflow` takes seconds."""
+"""Seconds after a delivery in which runs wait for the next one: `import mlflow` takes seconds."""
 
 Mode = Literal["now", "later", "share", "off"]
 
@@ -45,21 +45,24 @@ _KEY = re.compile(r"[\w.\- :][/\w.\- :]{0,249}")
 
 
 def tracking_mode(name: str, default: Mode) -> Mode:
-    """The mode that ``DGUNET_TRACKING`` names; ``default`` for an empty ``name``.
+    """The mode ``name``, a value of ``DGUNET_TRACKING``; ``default`` if it is empty.
 
     Raises:
-        ConfigError: if ``name`` is no mode.
+        ConfigError: if ``name`` is not a mode.
     """
     named = name or default
     modes: tuple[Mode, ...] = get_args(Mode)
     for mode in modes:
         if named == mode:
             return mode
-    raise ConfigError(f"DGUNET_TRACKING={shorten(named)}.", f"Use one of {', '.join(modes)}.")
+    raise ConfigError(
+        f"DGUNET_TRACKING={shorten(named)} is not a tracking mode.",
+        f"Use one of {', '.join(modes)}.",
+    )
 
 
 class Run:
-    """Records one run in its journal; each method returns when the local disk has the data."""
+    """Records one run in its journal; each method returns when the data is on the local disk."""
 
     def __init__(self, folders: TrackingFolders, writer: JournalWriter | None, mode: Mode) -> None:
         self._folders = folders
@@ -104,8 +107,8 @@ class Run:
 
         Args:
             metrics: as for `log_metrics`.
-            checkpoint: SHA-256 of the weights; a logged model with these weights gets the metrics,
-                too.
+            checkpoint: SHA-256 of the weights; a logged model with these weights also gets the
+                metrics.
             dataset: result of `log_dataset`.
 
         Raises:
@@ -118,13 +121,14 @@ class Run:
         """Record parameters; the value of a parameter must not change.
 
         Raises:
-            ValueError: for a name that MLflow would reject, or a second value of a parameter.
+            ValueError: for a name that MLflow would reject, or a changed value of a parameter.
         """
         values = {_key(key): str(value) for key, value in params.items()}
         for key, value in values.items():
             if self._params.setdefault(key, value) != value:
                 raise ValueError(
-                    f"parameter {key!r} is already {self._params[key]!r}, not {value!r}"
+                    f"parameter {key!r} already has the value {self._params[key]!r};"
+                    f" it cannot become {value!r}"
                 )
         self._append("params", values=values)
         if searched := {key: values[key] for key in SEARCHED if key in values}:
@@ -258,7 +262,7 @@ class Run:
             )
 
     def flush(self) -> Delivery:
-        """Send recorded events, if the store is available; others stay in the journal."""
+        """Send recorded events if the store is available; otherwise they stay in the journal."""
         self._flushed = time.monotonic()
         if not self._writer or self._mode in ("later", "off"):
             return Delivery()
@@ -288,7 +292,7 @@ class Run:
     def end(self, status: str, error: str | None = None, *, closing: bool = False) -> None:
         """Close the journal and deliver it, except in mode ``later``; `start_run` calls this.
 
-        Never raises, because the work of the run is complete: failures of delivery are logged.
+        Never raises: the work of the run is complete, so failures of delivery are only logged.
         """
         if self._writer is None:
             return
@@ -320,7 +324,7 @@ class Run:
             _LOG.warning("%s", line)
         if outcome.waits:
             _LOG.warning(
-                "MLflow at %s does not accept runs (%s); they are kept, send them later with:"
+                "MLflow at %s does not accept runs (%s), so they are kept; send them later with:"
                 " dgunet tracking sync",
                 self._folders.uri,
                 outcome.waits,
@@ -334,7 +338,7 @@ def _numbers(metrics: Mapping[str, float]) -> dict[str, float]:
 def _key(key: str) -> str:
     if not _KEY.fullmatch(key) or ".." in key or "//" in key or key.endswith("/"):
         raise ValueError(
-            f"{key!r} cannot be a name in MLflow: use letters, digits, _ - . / : and spaces"
+            f"{key!r} is not a valid name in MLflow; use letters, digits, _ - . / : and spaces"
         )
     return key
 

@@ -12,7 +12,7 @@ from dgunet.tracking.server import mlflow_store
 
 
 def runs_frame(infos: Sequence[RunInfo]) -> pd.DataFrame:
-    """One row per run: name, status, tags, parameters and last metrics; numbers as numbers."""
+    """One row per run: name, status, tags, parameters and last metrics; numeric text as numbers."""
     frame = pd.DataFrame([info.facts() for info in infos])
     for column in frame.columns:
         numbers = pd.to_numeric(frame[column], errors="coerce")

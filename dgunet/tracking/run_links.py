@@ -1,4 +1,4 @@
-"""The MLflow run that made a result, for the metadata of a pipeline's artifacts."""
+"""The MLflow run that produced a result, for the metadata of a pipeline's artifacts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dgunet.tracking.run_selection import run_url
 
 
 def mlflow_run_facts(sha256: str, home: Path | None = None) -> dict[str, str]:
-    """Id and address of the MLflow run that made the result with this digest; {} if unknown.
+    """Id and address of the MLflow run that produced the result with this digest; {} if unknown.
 
     Args:
         sha256: digest of the result, as ``Run.set_result`` recorded it.
-        home: the project folder; default: the one of this process.
+        home: the project folder; default: `project_home`.
     """
     info = lookup(sha256, home)
     if info is None or info.run_id is None:

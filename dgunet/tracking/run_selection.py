@@ -23,6 +23,7 @@ DIFFERENT_IN_EVERY_RUN = (
     "dvc.stage",
     "experiment",
 )
+"""Facts that a comparison of runs omits."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class RunQuery:
     """Criteria for runs; an empty field matches all.
 
     Attributes:
-        table: of the paper; a run may belong to several.
+        table: number of a table of the paper; a run may belong to several.
         facts: required values of tags, parameters, ``name`` or ``status``.
     """
 

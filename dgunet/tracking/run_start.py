@@ -21,7 +21,7 @@ def default_mode() -> Mode:
     """The mode of ``DGUNET_TRACKING``; without it, ``share`` in a DVC stage and ``now`` elsewhere.
 
     Raises:
-        ConfigError: if the variable names no mode.
+        ConfigError: if the value is not a mode.
     """
     otherwise: Mode = "share" if environment.DVC_STAGE.is_set() else "now"
     return tracking_mode(environment.TRACKING.get(), otherwise)
@@ -44,20 +44,19 @@ def start_run(
     The mode decides when the run is sent to MLflow: ``now`` (at its end, and every minute of a
     long run), ``later`` (by ``dgunet tracking sync``), ``share`` (as ``now``, but a run that ends
     shortly after another delivery waits for the next one) or ``off``. Only process 0 of a
-    distributed training reports. A run whose tag ``resumed.journal`` names an earlier journal of
-    this project continues the run of that journal. The load of the machine is recorded as well.
+    distributed training records a run. A run whose tag ``resumed.journal`` names an earlier journal
+    of this project continues the run of that journal. The load of the machine is recorded as well.
 
     Args:
         experiment: the MLflow experiment, one for each table.
         name: the run's name.
         tags: at least ``profile`` and ``stage``; the standard tags are added.
         params: settings known at the start.
-        home: the project's folder; without it, the one of ``DGUNET_HOME`` or of the working
-            directory.
+        home: the project's folder; default: `project_home`.
         closing: this run is the last of a pipeline; waiting runs are delivered together with it.
         adopt: id of an MLflow run to continue. ``MLFLOW_RUN_ID``, which Kubeflow Pipelines sets,
             takes precedence.
-        mode: without it, the one of ``DGUNET_TRACKING``; see `default_mode`.
+        mode: default: `default_mode`.
 
     Raises:
         DgunetError: if the journal cannot be written.

@@ -132,7 +132,7 @@ def faults(step, home, wanted, log):
     from dgunet.tools.cleaning import find_removable
 
     status, _ = run_killed(step.command, home, env=QUIET, log=log)
-    if status and "exists already" not in log.read_text():  # it was complete before the kill
+    if status and "already exists" not in log.read_text():  # it was complete before the kill
         return [f"run again, it exits with {status}: {log.read_text()[-600:]}"]
     found = []
     for folder in step.results:

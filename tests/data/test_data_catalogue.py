@@ -177,14 +177,14 @@ def test_list_prints_every_set():
 def test_info_prints_the_card_and_marks_the_twelfth_set():
     result = CliRunner().invoke(data, ["info", "RealBlur-J"])
     assert result.exit_code == 0
-    assert "named by the authors' code" in result.stdout
+    assert "evaluated by the authors' code" in result.stdout
     assert "RealBlur_J_test_list.txt" in result.stdout
 
 
 def test_a_card_names_the_cells_that_rest_on_the_set():
     result = CliRunner().invoke(data, ["info", "Rain100H"])
     lines = [
-        line.split(":", 1)[1].strip() for line in result.stdout.splitlines() if "serves" in line
+        line.split(":", 1)[1].strip() for line in result.stdout.splitlines() if "used in" in line
     ]
     assert lines[0] == ("Table 1: rows DGUNet, DGUNet+; columns Rain100H, Average; PSNR, SSIM")
     assert lines[1].startswith("Table 5: rows PSNR; columns 9 stages, 3 scales, ")

@@ -136,17 +136,17 @@ def test_several_processes_find_the_same(spoil):
         for workers in (1, 2)
     )
     assert seen == [("GoPro", done, 4) for done in (1, 2, 3, 4)] * 2
-    assert sum("000002.png is cut off" in finding.text for finding in one.findings) == 1
+    assert sum("000002.png is truncated" in finding.text for finding in one.findings) == 1
     assert {**vars(one), "fingerprints": 0} == {**vars(several), "fingerprints": 0}
     for key, image in one.fingerprints.items():
         np.testing.assert_array_equal(image.hashes, several.fingerprints[key].hashes)
 
 
 def test_another_number_of_pairs_is_explained(sample_root, monkeypatch):
-    entry = CATALOGUE["Rain100H"].model_copy(update={"counts": {3: "that is the sample"}})
+    entry = CATALOGUE["Rain100H"].model_copy(update={"counts": {3: "the sample"}})
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
     (warning,) = check_dataset("Rain100H", sample_root).findings
-    assert warning.text == "3 pairs, published are 100: that is the sample"
+    assert warning.text == "3 pairs instead of the published 100: the sample"
 
 
 def test_a_missing_set_and_an_unknown_name(tmp_path):
@@ -203,7 +203,7 @@ def test_another_release_is_recognised_by_its_input_quality(sample_root, monkeyp
     entry = CATALOGUE["Rain100H"].model_copy(update={"pairs": 3})
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
     texts = [finding.text for finding in check_dataset("Rain100H", sample_root).findings]
-    assert any("not those of the known release" in text for text in texts)
+    assert any("differ from the known release" in text for text in texts)
     assert any("another release: mean input PSNR" in text for text in texts)
 
 
@@ -264,7 +264,7 @@ def test_the_report_goes_to_json_and_to_a_page_that_escapes(tmp_path, sample_roo
     leak = Overlap("BSD400", "Set11", tuple((f"image {n}", "<i>") for n in range(5)), 11)
     assert leak.text() == (
         "5 of 11 photographs of Set11 are also in BSD400 (image 0 = <i>, image 1 = <i>,"
-        " image 2 = <i>, ...), where they are 1"
+        " image 2 = <i>, ...), as 1 distinct image"
     )
     write_report([report], [leak], tmp_path / "r.json")
     content = json.loads((tmp_path / "r.json").read_text())

@@ -120,7 +120,7 @@ def test_what_is_not_there_is_reported(repository, tmp_path):
             fetch_from_dvc(name, str(repo), rev, tmp_path / "root")
     assert not list((tmp_path / "root").iterdir())
     fetch_from_dvc("Set11", str(repository), "v1", tmp_path / "root")
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         fetch_from_dvc("Set11", str(repository), "v1", tmp_path / "root")
 
 

@@ -85,7 +85,7 @@ def test_a_pipe_is_not_waited_for(fetch, tmp_path):
 )
 def test_the_name_in_an_address_stays_a_name(name, tmp_path):
     folders = (tmp_path / "root", tmp_path / "downloads")
-    with pytest.raises(DataError, match=r"names|is not a file of a dataset"):
+    with pytest.raises(DataError, match=r"names|does not have the suffix of a dataset"):
         fetch_files("SIDD", [f"http://127.0.0.1:9/{name}"], *folders)
     assert not list(tmp_path.iterdir())
 

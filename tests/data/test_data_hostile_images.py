@@ -63,7 +63,7 @@ def test_the_limit_on_pixels_can_be_raised_and_lowered(tmp_path, monkeypatch):
     path.write_bytes(claiming(20_000, 20_000))
     monkeypatch.setenv("DGUNET_MAX_PIXELS", "400000000")
     assert FileImage(path).shape() == (20_000, 20_000, 3)
-    with pytest.raises(DataError, match=r"a\.png is cut off or damaged"):
+    with pytest.raises(DataError, match=r"a\.png is truncated or damaged"):
         read_rgb(path)
     path.write_bytes(png((16, 16)))
     monkeypatch.setenv("DGUNET_MAX_PIXELS", "200")

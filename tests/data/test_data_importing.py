@@ -51,7 +51,7 @@ def test_a_set_under_another_name_is_recognised_by_its_number_of_pairs(
     sample_root, tmp_path, monkeypatch
 ):
     shutil.copytree(sample_root / "test/Rain100H", tmp_path / "some" / "folder")
-    with pytest.raises(DataError, match="has 3 pairs of its 100 and another name"):
+    with pytest.raises(DataError, match="has 3 pairs instead of 100 and another name"):
         import_dataset("Rain100H", tmp_path / "some", tmp_path / "data")
     whole = CATALOGUE["Rain100H"].model_copy(update={"pairs": 3})
     monkeypatch.setitem(CATALOGUE, "Rain100H", whole)
@@ -61,7 +61,7 @@ def test_a_set_under_another_name_is_recognised_by_its_number_of_pairs(
 def test_a_part_under_another_name_is_taken_only_when_asked_for(sample_root, tmp_path):
     source = tmp_path / "a few"
     shutil.copytree(sample_root / "train/Rain13K", source)
-    with pytest.raises(DataError, match=r"a few could be Rain13K, but has \d+ pairs .* --part"):
+    with pytest.raises(DataError, match=r"a few could be Rain13K, but it has \d+ pairs .* --part"):
         import_dataset("Rain13K", source, tmp_path / "root")
     imported = import_dataset("Rain13K", source, tmp_path / "root", part=True)
     assert imported.folder == tmp_path / "root/train/Rain13K"
@@ -101,7 +101,7 @@ def test_two_sets_of_one_archive_come_in_one_after_the_other(order, tmp_path):
     realblur(tmp_path / "in")
     for kind in order:
         import_dataset(f"RealBlur-{kind}", tmp_path / "in", tmp_path / "data")
-        with pytest.raises(DataError, match="exists already"):
+        with pytest.raises(DataError, match="already exists"):
             import_dataset(f"RealBlur-{kind}", tmp_path / "in", tmp_path / "data")
     for kind in order:
         (pair,) = read_pairs(dataset(f"RealBlur-{kind}"), tmp_path / "data")
@@ -180,7 +180,7 @@ def test_sizes_that_differ_are_reported_before_anything_is_copied(spoil, tmp_pat
 
 def test_a_set_that_is_there_already_stays(sample_root, tmp_path):
     import_dataset("Set11", sample_root, tmp_path)
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         import_dataset("Set11", sample_root, tmp_path)
 
 
@@ -345,7 +345,7 @@ def test_of_two_imports_at_once_one_wins(sample_root, tmp_path, monkeypatch):
         return copy(source, place)
 
     monkeypatch.setattr(shutil, "copyfile", copyfile)
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         import_dataset("Set11", sample_root, tmp_path)
     assert [path.name for path in (tmp_path / "test").iterdir()] == ["Set11"]
     assert len(read_pairs(dataset("Set11"), tmp_path)) == 3

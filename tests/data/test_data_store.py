@@ -209,7 +209,7 @@ def test_a_manifest_that_counts_other_records_than_its_files(store_copy):
     path = store_copy / "manifest.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"count": content["count"] + 1}))
-    with pytest.raises(DataError, match=r"manifest\.json counts \d+ records, its files \d+"):
+    with pytest.raises(DataError, match=r"manifest\.json lists \d+ records, its files \d+"):
         PairStore.open(store_copy)
 
 
@@ -217,7 +217,7 @@ def test_a_shard_that_is_missing_or_cut_off(store_copy):
     path = store_copy / "pairs-00000.arrow"
     content = path.read_bytes()
     path.write_bytes(content[:-1])
-    with pytest.raises(DataError, match=r"pairs-00000\.arrow is \d+ bytes, expected"):
+    with pytest.raises(DataError, match=r"pairs-00000\.arrow has \d+ bytes, expected"):
         PairStore.open(store_copy)
     path.unlink()
     with pytest.raises(DataError, match=r"pairs-00000\.arrow is missing"):
@@ -249,7 +249,7 @@ def test_pixels_that_are_not_the_digests_are_found_at_first_use(tmp_path, layout
     (tmp_path / "other" / "manifest.json").write_text(
         json.dumps(wrong | {"digest": reported["digest"]})
     )
-    with pytest.raises(DataError, match=f"names the digest {reported['digest']}, the pixels have"):
+    with pytest.raises(DataError, match=f"the digest {reported['digest']}, but the pixels have"):
         PairStore.open(tmp_path / "other")
 
 
@@ -288,7 +288,7 @@ def test_an_error_in_a_worker_is_the_same_error(spoil, tmp_path):
     path = root / "test/GOPRO_Large/test/GOPR0869_11_00/sharp/000002.png"
     path.write_bytes(path.read_bytes()[:2000])
     for workers in (1, 2):
-        with pytest.raises(DataError, match=r"sharp/000002\.png is cut off"):
+        with pytest.raises(DataError, match=r"sharp/000002\.png is truncated"):
             prepare_dataset(
                 "GoPro", root, tmp_path / "o", profile="sample", workers=workers, shard_bytes=1
             )

@@ -99,7 +99,7 @@ def test_a_changed_byte_is_found_at_the_next_use(store, place):
     PairStore.open(store)
     shard = store / "pairs-00000.arrow"
     spoil(shard, shard.stat().st_size // 2 if place == "middle" else place)
-    with pytest.raises(DataError, match=r"pairs-00000\.arrow is not what was prepared"):
+    with pytest.raises(DataError, match=r"pairs-00000\.arrow has changed since it was prepared"):
         PairStore.open(store)
 
 
@@ -109,7 +109,7 @@ def test_a_change_that_hides_its_time_is_found(store):
     before = shard.stat()
     spoil(shard, before.st_size // 2)
     os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(DataError, match="is not what was prepared"):
+    with pytest.raises(DataError, match="has changed since it was prepared"):
         PairStore.open(store)
 
 
@@ -171,7 +171,7 @@ def seal(store, **changes):
         ({"profile": "real"}, "profile is 'real'"),
         ({"profile": "paper"}, "profile is 'paper', but the pixels are the sample's"),
         ({"recipe": "other"}, "unknown recipe"),
-        ({"digest": "0" * 64}, "names the digest 000"),
+        ({"digest": "0" * 64}, "has the digest 000"),
         ({"dataset": "Mine", "complete": True}, "complete is True"),
     ],
     ids=str,
@@ -224,7 +224,7 @@ def test_mangled_records_with_right_digests_are_one_line(store):
 def test_two_records_of_one_name_are_refused(tmp_path):
     image = np.zeros((4, 4, 3), np.uint8)
     write_store(tmp_path / "s", [LoadedPair("a", image, image), LoadedPair("a", image, image)])
-    with pytest.raises(DataError, match="two records of one name"):
+    with pytest.raises(DataError, match="two records with the same id"):
         PairStore.open(tmp_path / "s")
 
 
@@ -245,7 +245,7 @@ def test_a_set_called_complete_has_the_pixels_of_the_release(sample_root, tmp_pa
     content = json.loads((out / "manifest.json").read_text())
     del content["doubts"]
     (out / "manifest.json").write_text(json.dumps(content | {"complete": True}))
-    with pytest.raises(DataError, match="complete is true, but it is not: another release"):
+    with pytest.raises(DataError, match="complete is true, but should be false: another release"):
         PairStore.open(out)
 
 

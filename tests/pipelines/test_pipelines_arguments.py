@@ -77,7 +77,7 @@ def test_local_weights_are_identified_by_their_digest(given, tmp_path, monkeypat
         ("reproduce", "test_sets=Rain100X", "'Rain100X' is not a test set"),
         ("reproduce", "test_sets=", "test_sets is empty"),
         ("reproduce", "ablations=stages-8", "unknown ablation 'stages-8'"),
-        ("reproduce", 'networks=[{"kind": "derain"}]', "Each network is like"),
+        ("reproduce", 'networks=[{"kind": "derain"}]', "Each network has the form"),
         ("reproduce", "networks=[1", "networks is not JSON"),
         ("reproduce", "code_version=1", "Its value is determined automatically"),
         ("reproduce", "params=x", "--params"),

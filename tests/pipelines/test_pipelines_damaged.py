@@ -154,7 +154,7 @@ def test_an_invalid_address_is_refused_without_its_password(monkeypatch):
 
 @pytest.mark.parametrize("host", ["http://[x", "https://h:99999999", "ftp://h"])
 def test_an_invalid_host_is_refused(host):
-    with pytest.raises(ConfigError, match="is not an address"):
+    with pytest.raises(ConfigError, match="is not an HTTP address"):
         find_access(host)
 
 

@@ -140,7 +140,7 @@ def test_standin_a_quota_that_is_too_small_fails_and_one_in_use_is_waited_for(st
     )
     event = {"involvedObject": {}, "metadata": {"name": "e"}, "reason": "FailedCreate"}
     step.cluster.events = [event | {"message": output.format(used=0, limit=8)}]
-    step.fails("is too small for 2 nodes: requests.nvidia.com/gpu 16 of 8 allowed. Request less")
+    step.fails("is too small for 2 nodes: requests.nvidia.com/gpu 16 of 8 allowed. Request fewer")
     step.cluster.events = [event | {"message": output.format(used=12, limit=16)}]
     step.fails("the quota is used up: requests.nvidia.com/gpu 12 of 16")
 

@@ -115,7 +115,7 @@ def test_the_drawing_is_the_same_every_time_and_shows_every_step(compiled):
     drawing = svg(root)
     assert drawing == svg(root)
     assert ElementTree.fromstring(drawing).tag.endswith("svg")
-    for step in ("survey", "train", "evaluate", "submission", "finish (in any case)"):
+    for step in ("survey", "train", "evaluate", "submission", "finish (always)"):
         assert f"<!-- {step} -->" in drawing  # text is drawn as outlines, each with a comment
 
 

@@ -95,7 +95,7 @@ def test_a_real_pipeline_writes_tables_and_a_report(dgunet, project, tmp_path, m
     assert "evaluate       SUCCESS" in dgunet("pipeline", "status", record.run_id).stdout
     assert "Executing task" in dgunet("pipeline", "logs", record.run_id).stdout
     over = dgunet("pipeline", "cancel", record.run_id)
-    assert over.returncode == 1 and "is over: SUCCEEDED" in over.stderr
+    assert over.returncode == 1 and "has already ended: SUCCEEDED" in over.stderr
 
 
 def test_a_failed_step_is_reported_with_its_error_and_log(job):
@@ -111,7 +111,7 @@ def test_a_failed_step_is_reported_with_its_error_and_log(job):
 
 
 def test_a_run_without_outputs_fails(job):
-    with pytest.raises(OutputError, match="found 0 times tables/tables"):
+    with pytest.raises(OutputError, match="contains 0 outputs tables/tables"):
         running.run_locally(job("nothing"), progress=lambda line: None)
     assert run_records.last(job("nothing").home, 1)[0].shown_state == "FAILED"
 
@@ -123,7 +123,7 @@ def test_an_interpreter_path_with_a_space_works(job, tmp_path, monkeypatch):
     venv.symlink_to(sys.prefix)
     monkeypatch.setattr(sys, "executable", str(venv / "bin" / "python"))
     with pytest.raises(
-        OutputError, match="found 0 times tables/tables"
+        OutputError, match="contains 0 outputs tables/tables"
     ):  # the step itself succeeded
         running.run_locally(job("nothing"), progress=lambda line: None)
     (record,) = run_records.last(job("nothing").home, 1)
@@ -201,7 +201,7 @@ def test_a_run_whose_process_was_killed_has_the_state_killed(home):
     gone = run_records.Record("local-1", "small", "subprocess", "", started=1.0, pid=os.getpid())
     run_records.save(home, gone)
     assert run_records.read(home, "local-1").shown_state == "KILLED"
-    with pytest.raises(DgunetError, match="over: KILLED"):
+    with pytest.raises(DgunetError, match="already ended: KILLED"):
         run_records.cancel_run(home, "local-1")
 
 
@@ -239,10 +239,10 @@ def test_complete_outputs_are_accepted(left):
             "DGUNet on Set11 at 10 %",
         ),
         (lambda left: (left / "report/page").write_text("oops"), "is not an HTML page"),
-        (lambda left: (left / "report/page").unlink(), "0 times report/page"),
+        (lambda left: (left / "report/page").unlink(), "contains 0 outputs report/page"),
         (
             lambda left: write_tables(build_tables([], profile="sample"), left / "tables/tables"),
-            "no cell of DGUNet on (Rain100L|Set11)",
+            "no cell for DGUNet on (Rain100L|Set11)",
         ),
     ],
 )

@@ -66,7 +66,7 @@ def test_equal_content_reuses_the_version_and_changed_content_creates_one(
     submit, stand_in, cluster_file
 ):
     assert "uploaded" in submit().stdout
-    assert "exists already" in submit().stdout
+    assert "already exists" in submit().stdout
     assert len(stand_in.versions) == 1 and len(stand_in.runs) == 2
     cluster_file.write_text(cluster_file.read_text().replace("memory: 8Gi", "memory: 9Gi"))
     assert "uploaded" in submit().stdout
@@ -84,7 +84,7 @@ def test_a_valid_token_is_accepted_and_an_expired_one_is_a_one_line_error(
     assert submit("--token-file", tmp_path / "token").returncode == 0
     monkeypatch.setenv("DGUNET_KFP_TOKEN", "stale")
     result = submit()
-    one_line(result, "401", "the token is expired", "Renew it")
+    one_line(result, "401", "the token is expired", "renew the credentials (sent: the token")
     assert "stale" not in result.stderr
 
 
@@ -129,7 +129,7 @@ def test_a_login_page_is_a_one_line_error(submit, stand_in):
 
 
 def test_an_invalid_host_is_a_one_line_error(submit):
-    one_line(submit(host="ftp://example.org"), "is not an address")
+    one_line(submit(host="ftp://example.org"), "is not an HTTP address")
 
 
 def test_credentials_are_not_sent_unencrypted(submit, monkeypatch):
@@ -149,7 +149,7 @@ def test_a_version_uploaded_concurrently_is_used(submit, stand_in, monkeypatch):
     submit()
     look, answers = submitting._find_version, iter([None])
     monkeypatch.setattr(submitting, "_find_version", lambda *given: next(answers, look(*given)))
-    assert "exists already" in submit().stdout
+    assert "already exists" in submit().stdout
     assert len(stand_in.versions) == 1
 
 
@@ -175,13 +175,13 @@ def test_a_request_that_timed_out_is_not_repeated(submit, stand_in):
 
 def test_the_image_of_the_example_is_refused(submit, cluster_file):
     cluster_file.write_text(cluster_file.read_text().replace("7" * 64, "0" * 64))
-    one_line(submit(), "is the example's", "docker push")
+    one_line(submit(), "is the placeholder", "docker push")
 
 
 def test_the_dry_run_prints_the_plan_without_any_request(submit, stand_in):
     result = submit("--dry-run", "--tflops", 20)
     assert result.returncode == 0, result.stderr
-    for part in ("for each of what survey found", "sha256:" + "7" * 64, "64Gi", "training: none"):
+    for part in ("for all outputs of survey", "sha256:" + "7" * 64, "64Gi", "training: none"):
         assert part in result.stdout
     assert "GPUs at a time: at most 2" in result.stdout
     assert not stand_in.asked
@@ -247,7 +247,9 @@ def test_cancel_terminates_once(dgunet, stand_in, running):
     assert result.returncode == 0, result.stderr
     assert running.state == "CANCELING"
     running.state = "CANCELED"
-    one_line(dgunet("pipeline", "cancel", running.run_id, "--host", stand_in.host), "is over")
+    one_line(
+        dgunet("pipeline", "cancel", running.run_id, "--host", stand_in.host), "has already ended"
+    )
 
 
 def test_parameters_are_sent_with_their_declared_types(submit, stand_in):

@@ -101,8 +101,12 @@ def foreign(folder):
 @pytest.mark.parametrize(
     ("make", "reason", "fix"),
     [
-        (lambda folder: None, "is not a git repository (a ZIP download", "Clone it with git"),
-        (lambda folder: repository(folder, commit=False), "has no commit yet", "Commit"),
+        (
+            lambda folder: None,
+            "is not a git repository (for example a ZIP download",
+            "Clone it with git",
+        ),
+        (lambda folder: repository(folder, commit=False), "has no commit yet", "Make a commit"),
         (foreign, "it belongs to another user", "git config --global --add safe.directory"),
     ],
 )
@@ -111,7 +115,7 @@ def test_an_unknown_commit_is_reported_once_with_its_fix(alone, capfd, make, rea
     assert git_state(alone) == (UNKNOWN, UNKNOWN)
     assert standard_tags(alone, {"profile": "sample"})["git.commit"] == UNKNOWN
     errors = capfd.readouterr().err
-    assert errors.startswith("dgunet: WARNING: runs cannot name the commit of their code")
+    assert errors.startswith("dgunet: WARNING: runs are recorded without the commit of their code")
     assert reason in errors and fix in errors and "DGUNET_GIT_COMMIT" in errors
     assert len(errors.splitlines()) == 1
     standard_tags(alone, {"profile": "sample"})

@@ -250,10 +250,26 @@ def test_absurd_numbers_of_options_are_refused(dgunet, arguments):
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
-        ("DGUNET_TRACKING", "none", "DGUNET_TRACKING='none'. Use one of now, later, share, off."),
-        ("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "often", "='often'. Give seconds"),
-        ("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "nan", "='nan'. Give seconds"),
-        ("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0", "='0'. Give seconds"),
+        (
+            "DGUNET_TRACKING",
+            "none",
+            "DGUNET_TRACKING='none' is not a tracking mode. Use one of now, later, share, off.",
+        ),
+        (
+            "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL",
+            "often",
+            "='often' is not a valid interval. Give seconds",
+        ),
+        (
+            "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL",
+            "nan",
+            "='nan' is not a valid interval. Give seconds",
+        ),
+        (
+            "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL",
+            "0",
+            "='0' is not a valid interval. Give seconds",
+        ),
     ],
 )
 def test_invalid_environment_variables_are_refused(

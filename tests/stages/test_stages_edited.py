@@ -276,7 +276,9 @@ def test_flipped_pixels_are_found_by_an_evaluation(here, params, dgunet):
     shard.write_bytes(content)
     told = dgunet("evaluate", "--sets", "Rain100L")
     assert told.returncode == 1
-    assert told.stderr.count("\n") == 1 and f"{shard} is not what was prepared" in told.stderr
+    assert (
+        told.stderr.count("\n") == 1 and f"{shard} has changed since it was prepared" in told.stderr
+    )
 
 
 def test_a_store_of_another_profile_is_not_evaluated(here, dgunet):

@@ -80,7 +80,7 @@ def test_a_torn_last_line_is_ignored(bare: TrackingFolders) -> None:
 @pytest.mark.parametrize("name", ["PSNR (dB)", "", "a/../b", "/root", "a//b", "a" * 251, "a/"])
 def test_names_that_mlflow_would_refuse_raise_immediately(bare: TrackingFolders, name: str) -> None:
     with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
-        with pytest.raises(ValueError, match="cannot be a name in MLflow"):
+        with pytest.raises(ValueError, match="is not a valid name in MLflow"):
             run.log_metrics({name: 1})
         with pytest.raises(ValueError, match="use one of"):
             run.set_result(weights="00")
@@ -91,7 +91,9 @@ def test_names_that_mlflow_would_refuse_raise_immediately(bare: TrackingFolders,
 def test_a_parameter_cannot_change_its_value(bare: TrackingFolders) -> None:
     with start_run("dgunet/x", "n", tags=TAGS, params={"stages": 7}) as run:
         run.log_params({"stages": 7})
-        with pytest.raises(ValueError, match="'stages' is already '7', not '5'"):
+        with pytest.raises(
+            ValueError, match="'stages' already has the value '7'; it cannot become '5'"
+        ):
             run.log_params({"stages": 5})
 
 
@@ -112,7 +114,9 @@ def test_an_unknown_mode_is_refused_with_the_valid_modes(
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "soon")
     with (
-        pytest.raises(ConfigError, match=r"'soon'\. Use one of now, later, share, off"),
+        pytest.raises(
+            ConfigError, match=r"'soon' is not a tracking mode\. Use one of now, later, share, off"
+        ),
         start_run("dgunet/x", "n", tags=TAGS, params={}),
     ):
         pass

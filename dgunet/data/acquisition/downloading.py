@@ -17,10 +17,10 @@ from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.reading import read_mapping
 
 Progress = Callable[[int, int | None], None]
-"""Called with (bytes received, bytes in all or None)."""
+"""Called with (bytes received, total bytes or None)."""
 
 RESTARTS = 3
-"""Attempts for a file that changes while it is read."""
+"""Attempts for a file that changes while it is being downloaded."""
 
 
 class Download:
@@ -29,9 +29,9 @@ class Download:
     Args:
         url: an http, https or s3 address.
         path: where the file appears when it is complete.
-        sha256: SHA-256 of the file, "" if it is unknown. If it is known, the download may continue
-            with the bytes of another mirror, because the digest verifies them; otherwise only with
-            the same version from the same address.
+        sha256: SHA-256 of the file, "" if it is unknown. If it is known, a partial file from
+            another mirror may be continued, because the digest verifies the result; otherwise only
+            one of the same version from the same address.
         observe: called as bytes arrive.
     """
 
@@ -47,7 +47,7 @@ class Download:
         A broken connection is re-established as long as every attempt makes progress.
 
         Raises:
-            RemoteError: if this mirror does not send the whole file, or sends another one.
+            RemoteError: if this mirror does not send the whole file, or sends a different one.
             DgunetError: if the disk is too small, full or not writable.
         """
         with files.writing(self._path):
@@ -63,16 +63,16 @@ class Download:
                 self._discard()
                 if not continued:
                     raise RemoteError(f"its SHA-256 is {digest}, not {self._sha256}")
-            raise RemoteError("it changes while it is read")
+            raise RemoteError("the file changes while it is being downloaded")
 
     def _complete(self) -> bool:
-        """Read until the file is complete; False if it must be started again."""
+        """Receive the rest of the file; return False if the download must start again."""
         furthest = 0
         while True:
             start, tag = self._resume_point()
             if start and start == self._noted().get("length"):
                 return True
-            reason, length = "the connection ends early", None
+            reason, length = "the connection ended early", None
             try:
                 with request(self._url, start, tag) as response:
                     length = response.length
@@ -87,10 +87,10 @@ class Download:
             furthest = self._received()
 
     def _append(self, response: RemoteResponse, start: int, tag: str) -> bool:
-        """Append the response; False, keeping nothing, if it does not continue the partial file."""
+        """Append the response; False if its version differs and the partial file is discarded."""
         if response.start != start and response.start != 0:
             raise RemoteError(
-                f"byte {start:,} was requested, the server sends byte {response.start:,}"
+                f"byte {start:,} was requested, but the server sent byte {response.start:,}"
             )
         if start and response.start == start:
             noted = self._noted()
@@ -113,7 +113,7 @@ class Download:
         if response.length is not None and received > response.length:
             self._discard()
             raise RemoteError(
-                f"the server sends more than the {response.length:,} bytes it announced"
+                f"the server sent more than the {response.length:,} bytes it announced"
             )
         return True
 
@@ -160,7 +160,7 @@ class Download:
 
 
 def downloaded_digest(url: str, path: Path, sha256: str) -> str:
-    """SHA-256 of a file that an earlier run downloaded to ``path``; "" if it is another file.
+    """SHA-256 of a file that an earlier run downloaded to ``path``; "" if it is not accepted.
 
     The file is accepted if it has the digest ``sha256`` or, if that is "", if it came from ``url``
     and has not changed since.
@@ -181,7 +181,7 @@ def discard_download(path: Path) -> None:
 
 
 def _read_note(path: Path, **kinds: Any) -> dict[str, Any]:
-    """JSON object in ``path`` if it has these keys with these types; otherwise an empty one."""
+    """JSON object in ``path`` if it has these keys with these types, otherwise an empty one."""
     try:
         content = read_mapping(path)
     except (FileNotFoundError, DataError):

@@ -78,12 +78,12 @@ def fetch_dataset(
         root: the folder of the official trees, e.g. ``data/paper``.
         downloads: folder for the archive during the download.
         sha256: hexadecimal SHA-256 of the archive; "" if it is unknown.
-        observe: called with (bytes received, bytes in all or None).
+        observe: called with (bytes received, total bytes or None).
         refused: called with one line for each source that fails.
 
     Raises:
-        DataError: for an unknown dataset, an invalid address or digest, a dataset that exists
-            already, a concurrent fetch of it, or if no source provides it.
+        DataError: for an unknown dataset, an invalid address or digest, a dataset that already
+            exists, a concurrent fetch of it, or if no source provides it.
         DgunetError: if the disk is too small, full or not writable.
     """
     info = dataset(name)
@@ -123,7 +123,7 @@ def only_one(name: str, downloads: Path) -> Iterator[None]:
     except Timeout as error:
         raise DataError(
             f"{name} is being fetched by another process (into {downloads}).",
-            "Wait for it to end.",
+            "Wait until it has finished.",
         ) from error
     with lock:
         yield
@@ -158,8 +158,8 @@ def import_verified(
     On return the dataset is synced to disk under its final name; the archive may be removed.
 
     Raises:
-        RemoteError: if the source is not the dataset and has no ``sha256``.
-        DataError: if it is not the dataset in spite of its ``sha256``, or exists already.
+        RemoteError: if the source is not the dataset and ``sha256`` is "".
+        DataError: if it is not the dataset although its ``sha256`` matches, or already exists.
     """
     with files.writing(root), files.partial_folder(root / "fetch") as work:
         try:
@@ -172,13 +172,13 @@ def import_verified(
         target = root / imported.folder.relative_to(work)
         files.make_folder(target.parent)
         if target.exists():
-            raise DataError(f"{target} exists already.", "Move it away first.")
+            raise DataError(f"{target} already exists.", "Move it away first.")
         files.rename(imported.folder, target)
     return ImportResult(**{**vars(imported), "folder": target}), verified
 
 
 def _verified(info: DatasetInfo, imported: ImportResult) -> str:
-    """How the pixels verify a dataset; "" if the catalogue has no digest of any of its releases.
+    """How a dataset is verified by its pixels; "" if the catalogue has no digest of it.
 
     Raises:
         DataError: if the pixels are not those of a known release.
@@ -188,7 +188,7 @@ def _verified(info: DatasetInfo, imported: ImportResult) -> str:
     if not info.known:
         return ""
     raise DataError(
-        f"its pixels (digest {imported.digest}) are not those of a known release of {info.name}.",
+        f"its pixels (digest {imported.digest}) do not match a known release of {info.name}.",
         "If this is the intended archive, confirm it with --sha256.",
     )
 
@@ -202,9 +202,9 @@ def local_path(source: str) -> Path | None:
     if "://" not in source:
         try:
             return Path(source).expanduser()
-        except RuntimeError as error:  # ~somebody
+        except RuntimeError as error:  # ~USER of an unknown user
             raise DataError(
-                f"{shorten(source)} is not a path ({error}).", "Give the full path."
+                f"{shorten(source)} is not a valid path ({error}).", "Give the full path."
             ) from error
     parts = split_address(source)
     if parts.scheme not in SCHEMES or (parts.scheme == "s3" and not parts.path.strip("/")):
@@ -231,7 +231,7 @@ def _local_digest(path: Path, sha256: str) -> str:
 
 
 def checked_digest(sha256: str) -> str:
-    """Normalise ``sha256`` to 64 lower-case digits; "" stays "".
+    """Normalise ``sha256`` to 64 lower-case hexadecimal digits; "" stays "".
 
     Raises:
         DataError: if it is not a SHA-256.
@@ -249,4 +249,4 @@ def check_absent(info: DatasetInfo, root: Path) -> None:
         DataError: naming the folder.
     """
     if (folder := find_present(info, root)) is not None:
-        raise DataError(f"{folder} exists already.", "Move it away first.")
+        raise DataError(f"{folder} already exists.", "Move it away first.")

@@ -39,7 +39,7 @@ class ImportResult:
         files: number of imported files.
         release: name of the release with these pixels, "" if it is unknown.
         doubts: reasons why this is not the benchmark's release.
-        digest: digest of the pixels, if the catalogue has one of any release; otherwise "".
+        digest: digest of the pixels; "" if the catalogue has no digest of this dataset.
     """
 
     dataset: str
@@ -68,18 +68,19 @@ def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -
     The dataset may be at any depth of ``source`` and in any tree of its catalogue entry. Only its
     files are copied. A circulating copy of a dataset with input and target folders is stored in the
     official folders. The dataset appears under its final name only when it is complete and every
-    pair has been found. Its release is identified as far as that does not need all pixels.
+    pair has been found. Its release is identified by
+    `dgunet.data.store.releases.measure_quickly`.
 
     Args:
         name: a catalogue name.
-        source: a zip or tar archive, a folder, or a MATLAB file in the folder.
+        source: a zip or tar archive, a folder, or a MATLAB file in it, which stands for the folder.
         root: the folder of the official trees, e.g. ``data/paper``.
         part: accept a folder of any name with the right layout, whatever its number of pairs.
 
     Raises:
         DataError: for an unknown dataset or format, an archive, list or link that points outside
             the folder, a file that is not an image by its content, a dataset that is not found, is
-            incomplete or exists already, or sizes that differ within a pair.
+            incomplete or already exists, or sizes that differ within a pair.
         DgunetError: if the disk is full or too small, or ``root`` is not writable.
     """
     info = dataset(name)
@@ -87,7 +88,7 @@ def import_dataset(name: str, source: Path, root: Path, *, part: bool = False) -
         raise DataError(f"{source} does not exist.", "Give an archive or a folder.")
     source = source.absolute()
     if source.suffix == ".mat":
-        source = source.parent  # SIDD and DND are several of them
+        source = source.parent  # SIDD and DND consist of several such files
     with files.writing(root):
         files.make_folder(root)
         if source.is_dir():
@@ -130,17 +131,17 @@ def _import_folder(
 
 
 def _check_files(needed: list[Path], source: Path, shown: Path | None) -> None:
-    """Refuse links that point outside ``source``, and everything that is not a file."""
+    """Refuse links that point outside ``source``, and everything that is not a regular file."""
     home = source.resolve()
     for path in needed:
         if not path.resolve().is_relative_to(home):
             raise DataError(
                 f"{path} is a link that points outside {shown or source}.",
-                "Replace it by the file it refers to.",
+                "Replace it with the file it refers to.",
             )
         if not path.is_file():
             what = "a dangling link" if path.is_symlink() else "not a regular file"
-            raise DataError(f"{path} is {what}.", "Replace it by the file it refers to.")
+            raise DataError(f"{path} is {what}.", "Replace it with a regular file.")
 
 
 def _measured(
@@ -156,7 +157,7 @@ def _measured(
 def _official_paths(info: DatasetInfo, tree: DatasetTree, pairs: list[Pair]) -> dict[Path, Path]:
     """Paths of a copy's images in the official tree of input and target folders.
 
-    Empty for the official tree itself, and for datasets whose official tree is another one.
+    Empty for the official tree itself, and for datasets whose official tree has another layout.
     """
     official = info.trees[0]
     if official.layout != "paired-folders" or tree.layout not in ("paired-folders", "prefixed"):
@@ -182,8 +183,8 @@ def _files_of(tree: DatasetTree, folder: Path, pairs: list[Pair]) -> list[Path]:
 def _place_files(destinations: dict[Path, Path], target: Path, *, move: bool) -> None:
     """Copy or move files to their destinations under ``target``: all of them, or none.
 
-    Whatever a list, an archive or the name of a record says, every destination is under ``target``
-    and has the suffix of an image, a MATLAB file or a list; no file is executable.
+    The names in a list, an archive or a record are not trusted: every destination is under
+    ``target`` and has the suffix of an image, a MATLAB file or a list. No file is executable.
     """
     if not move:
         parent = next(folder for folder in target.parents if folder.is_dir())
@@ -207,4 +208,4 @@ def _place_files(destinations: dict[Path, Path], target: Path, *, move: bool) ->
 
 def _refuse_present(target: Path) -> None:
     if target.exists():
-        raise DataError(f"{target} exists already.", "Move it away first.")
+        raise DataError(f"{target} already exists.", "Move it away first.")

@@ -40,9 +40,9 @@ def fetch_files(
     where this one stopped.
 
     Raises:
-        DataError: for an unknown dataset, an invalid address or digest, two files of one name, a
-            dataset that exists already, a concurrent fetch of it, a file that cannot be fetched, or
-            files that are not the dataset.
+        DataError: for an unknown dataset, an invalid address or digest, two files with the same
+            name, a dataset that already exists, a concurrent fetch of it, a file that cannot be
+            fetched, or files that are not the dataset.
         DgunetError: if the disk is too small, full or not writable.
     """
     info = dataset(name)
@@ -97,7 +97,7 @@ class _RequestedFile:
         if PurePosixPath(self.name).suffix.lower() not in DATASET_SUFFIXES:
             kinds = " ".join(sorted(DATASET_SUFFIXES))
             raise DataError(
-                f"{redact(source)} is not a file of a dataset.",
+                f"{redact(source)} does not have the suffix of a dataset's file.",
                 f"Known suffixes: {kinds}.",
             )
 
@@ -110,7 +110,7 @@ class _RequestedFile:
             Download(self.url, target, self.sha256, observe).run()
             return
         if not path.is_file():
-            raise RemoteError("there is no such file")
+            raise RemoteError("the file does not exist")
         if self.sha256 and files.sha256_file(path) != self.sha256:
             raise RemoteError(f"its SHA-256 is not {self.sha256}")
         with files.atomic_path(target) as temporary:

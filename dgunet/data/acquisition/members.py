@@ -92,7 +92,7 @@ class ArchiveMembers:
         """Error for an archive that unpacks to more than ``most`` bytes."""
         own = self.archive.stat().st_size / 1e9
         return DataError(
-            f"{self.archive} has {own:.3g} GB and unpacks to more than {most / 1e9:.3g} GB.",
+            f"{self.archive} is {own:.3g} GB and unpacks to more than {most / 1e9:.3g} GB.",
             UNPACKED_GB.hint,
         )
 

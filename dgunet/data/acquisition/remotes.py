@@ -1,4 +1,4 @@
-"""Bytes of a remote file from any position on, over http, https or s3."""
+"""Reading of a remote file from any byte onwards, over http, https or s3."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dgunet.system.address import Address, redact
 from dgunet.system.errors import DataError
 
 TIMEOUT = 30.0
-"""Seconds without a byte after which a connection is given up."""
+"""Seconds without data after which a connection is abandoned."""
 
 CHUNK = 1 << 20
 """Bytes per chunk."""
@@ -35,10 +35,10 @@ class RemoteResponse:
     """Response of a server.
 
     Attributes:
-        start: position of the first byte sent; 0 in spite of a later request if the file changed or
-            the server cannot start in the middle.
+        start: position of the first byte sent; 0 instead of the requested one if the file changed
+            or the server does not support ranges.
         length: length of the whole file in bytes, None if the server does not announce it.
-        tag: identifies this version of the file, "" if the server has no tags.
+        tag: identifier of this version of the file, "" if the server sends none.
         chunks: the bytes from ``start`` on; ends early or raises `RemoteError` if the connection
             breaks.
     """
@@ -78,7 +78,7 @@ def split_address(url: str) -> SplitResult:
         # The error may quote the part with a password.
         raise DataError(f"{redact(url)} is not a valid address.", _ADDRESSES) from error
     if parts.scheme in ("http", "https", "s3") and not parts.hostname:
-        raise DataError(f"{redact(url)} names no server or bucket.", _ADDRESSES)
+        raise DataError(f"{redact(url)} has no server or bucket name.", _ADDRESSES)
     return parts
 
 
@@ -206,7 +206,7 @@ def _request_s3(url: str, start: int, tag: str) -> Iterator[RemoteResponse]:
 
 
 def _s3_chunks(body: Any) -> Iterator[bytes]:
-    from botocore.exceptions import BotoCoreError  # as boto3 above
+    from botocore.exceptions import BotoCoreError  # here, like boto3
 
     try:
         yield from body.iter_chunks(CHUNK)

@@ -32,9 +32,9 @@ def find_dataset(
 ) -> tuple[DatasetTree, Path, list[Pair]]:
     """Find a dataset in ``source``: its tree, its folder and its pairs.
 
-    A folder with the name of a tree is preferred. Otherwise the first one from the top is chosen
-    that can be read, has the published number of pairs (with ``part`` any number) and does not have
-    the name of another dataset.
+    A folder with the name of a tree is preferred. Otherwise the choice is the first folder from the
+    top that can be read, has the published number of pairs (with ``part``: any number) and does not
+    have the name of another dataset.
 
     Raises:
         LeavesFolderError: for a list with a path outside its folder.
@@ -89,12 +89,12 @@ def _not_found(info: DatasetInfo, source: Path, partial: tuple[Path, int] | None
     if partial is None:
         return DataError(
             f"{source} does not hold {info.name}: no folder in it is called {info.trees[0].folder},"
-            f" and none has its {info.pairs} pairs.",
+            f" and none has its {info.pairs:,} pairs.",
             f"Expected: {info.naming}.",
         )
     folder, count = partial
     return DataError(
-        f"{folder} could be {info.name}, but has {count} pairs of its {info.pairs:,} and"
+        f"{folder} could be {info.name}, but it has {count:,} pairs instead of {info.pairs:,} and"
         f" another name{f' ({info.counts[count]})' if count in info.counts else ''}.",
         "Add --part to import it as a part of the dataset.",
     )
@@ -109,7 +109,7 @@ def _folders(top: Path) -> list[Path]:
     """Folders in breadth-first order, without hidden ones.
 
     Raises:
-        DataError: for more folders than `dgunet.data.readers.limits` allow.
+        DataError: for more folders than `dgunet.data.readers.limits` allows.
     """
     found, start, most = [top], 0, FOLDERS.value
     for _ in range(DEPTH - 1):

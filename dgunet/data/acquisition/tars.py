@@ -36,7 +36,7 @@ def open_tar(archive: Path, most: int) -> Iterator[tarfile.TarFile]:
 
     Raises:
         DataError: if it is not a tar archive; while reading, if it is longer than ``most``.
-        Exception: of any type of the decompressors, if it is damaged.
+        Exception: of any type that the decompressors raise, if it is damaged.
     """
     with archive.open("rb") as handle:
         start = handle.read(8)

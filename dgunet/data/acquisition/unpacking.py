@@ -71,7 +71,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
     Raises:
         DataError: for another kind of file, a damaged or encrypted archive, one that points outside
-            its folder, has devices or pipes, or is larger than `dgunet.data.readers.limits` allow.
+            its folder, has devices or pipes, or is larger than `dgunet.data.readers.limits` allows.
         DgunetError: if the disk cannot hold it.
     """
     if not archive.is_file():
@@ -87,7 +87,7 @@ def unpack(archive: Path, folder: Path) -> None:
             "Do not use this archive.",
         ) from error
     except (*_DAMAGE, *_INVALID_INDEX, OSError) as error:
-        # An error of the disk and not of the archive; a damaged offset in a zip gives EINVAL.
+        # A disk error, not a damaged archive; a damaged offset in a zip gives EINVAL.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise DataError(
@@ -137,7 +137,7 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
             if target_of.room < 0:
                 raise members.too_large(most)
         while handle.fileobj and handle.fileobj.read(_CHUNK):
-            pass  # the checksum of the compression is after the end of the archive
+            pass  # read on to the checksum of the compression, which follows the archive
     check_space(most - target_of.room, folder, archive)
     links: list[ArchiveLink] = []
     with open_tar(archive, most) as handle:

@@ -23,7 +23,7 @@ Augmentation = Callable[[Pixels | None, Pixels, np.random.Generator], tuple[Pixe
 def eight_symmetries(
     degraded: Pixels | None, clean: Pixels, generator: np.random.Generator
 ) -> tuple[Pixels | None, Pixels]:
-    """Apply a flip or rotation of `dihedral`: none in two of nine cases, each other one in one."""
+    """Apply a random symmetry of `dihedral`: none with probability 2/9, each other one with 1/9."""
     code = int(generator.integers(CODES))
     return None if degraded is None else dihedral(degraded, code), dihedral(clean, code)
 
@@ -31,10 +31,10 @@ def eight_symmetries(
 def four_symmetries(
     degraded: Pixels | None, clean: Pixels, generator: np.random.Generator
 ) -> tuple[Pixels | None, Pixels]:
-    """Augment as the released compressive-sensing code: reverse the rows, transpose.
+    """Augment as in the released compressive-sensing code: reverse the rows, transpose.
 
-    Each happens in half of the cases. The code's second flip reverses the only channel and has no
-    effect, so four of the eight symmetries occur, each in one of four cases.
+    Each is applied with probability 1/2. The code's second flip reverses the only channel and has
+    no effect, so four of the eight symmetries occur, each with probability 1/4.
     """
     code = int(generator.integers(4))
     return None if degraded is None else reflect(degraded, code), reflect(clean, code)
@@ -43,7 +43,7 @@ def four_symmetries(
 def jittered_symmetries(
     degraded: Pixels | None, clean: Pixels, generator: np.random.Generator
 ) -> tuple[Pixels | None, Pixels]:
-    """Augment as the released deblurring code: `draw_saturation`, then `eight_symmetries`.
+    """Augment as in the released deblurring code: `draw_saturation`, then `eight_symmetries`.
 
     Both images of the pair get the same factor. The code's gamma jitter has an exponent of 1 and is
     omitted.
@@ -72,7 +72,7 @@ def augmentation(name: str, task: str) -> Augmentation | None:
     """
     known = {"none": None, "symmetries": eight_symmetries, "released": AUGMENTATIONS[task]}
     if name not in known:
-        raise ValueError(f"augmentation {name!r}, known are {', '.join(known)}")
+        raise ValueError(f"unknown augmentation {name!r}, known: {', '.join(known)}")
     return known[name]
 
 
@@ -110,7 +110,7 @@ def reflect(image: Pixels, code: int) -> Pixels:
 
 
 def draw_saturation(generator: np.random.Generator) -> float:
-    """Saturation factor: 1 in two of three cases, otherwise 1 + (0.2 - 0.4 u), u ~ U(0, 1)."""
+    """Saturation factor: 1 with probability 2/3, otherwise 1 + (0.2 - 0.4 u), u ~ U(0, 1)."""
     if generator.integers(3):
         return 1.0
     return 1 + (0.2 - 0.4 * float(generator.random()))

@@ -32,7 +32,7 @@ class JoinedStore:
 
     @classmethod
     def open(cls, folders: Sequence[Path]) -> PairStore | JoinedStore:
-        """Open the stores in ``folders`` as one; a single store is returned as it is.
+        """Open the stores in ``folders`` as one; a single store is returned unchanged.
 
         Raises:
             DataError: if a store is missing or damaged, or the stores cannot be joined.

@@ -22,9 +22,10 @@ _ORDER, _SAMPLE = 1, 2
 class TrainingBatches:
     """Batches of random crops, a pure function of (seed, step).
 
-    An epoch has every photograph once, or ``crops`` times, in a random order. Sample j of step t is
-    number t * batch + j of the sequence of all epochs, and its own generator draws its crop and its
-    augmentation. So training can resume at any step, and any worker can make any batch.
+    An epoch contains every record once, or ``crops`` times, in random order. Sample j of step t is
+    number t * batch + j in the sequence of all epochs; its crop and its augmentation are drawn from
+    a generator of its own. Training can therefore resume at any step, and any worker can make any
+    batch.
 
     Args:
         store: a prepared training set, or several joined. One without degraded images
@@ -126,7 +127,7 @@ T = TypeVar("T")
 
 
 class SamplePrefetcher(Generic[T]):
-    """Makes the samples of the next step in advance, at the positions of the current one.
+    """Preparation of the next step's samples in advance, at the positions of the current step.
 
     Samples are kept until the caller goes on to another step, so that a sample that is requested
     twice is made once. At most the samples of two steps are kept.
@@ -164,6 +165,6 @@ def as_tensor(patches: list[Pixels]) -> Tensor:
     height, width, channels = patches[0].shape
     batch = np.empty((len(patches), channels, height, width), np.float32)
     for slot, patch in zip(batch, patches, strict=True):
-        # One pass instead of a copy and a conversion takes a third of the time.
+        # One pass takes a third of the time of a copy and a conversion.
         np.divide(patch.transpose(2, 0, 1), np.float32(255 if patch.dtype == np.uint8 else 1), slot)
     return torch.from_numpy(batch)

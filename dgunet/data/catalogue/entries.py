@@ -106,7 +106,7 @@ _ENTRIES = _load_entries()
 CATALOGUE: dict[str, DatasetInfo] = {n: e for n, e in _ENTRIES.items() if not e.further}
 """Datasets behind the tables: the twelve test sets in the paper's order, then the training sets.
 
-The sample data has all of them."""
+The sample data contains all of them."""
 
 FURTHER: dict[str, DatasetInfo] = {n: e for n, e in _ENTRIES.items() if e.further}
 """Further datasets: sources of the training sets, and those that only the released code uses."""

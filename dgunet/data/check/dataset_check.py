@@ -45,7 +45,7 @@ LISTED = 20
 """Maximum number of images without counterpart that are named; there may be thousands."""
 
 Observe = Callable[[str, int, int], None]
-"""Called with (dataset, pairs read, pairs in all)."""
+"""Called with (dataset, pairs read, total pairs)."""
 
 
 def check_dataset(
@@ -77,7 +77,8 @@ def check_dataset(
         meaning = info.counts.get(len(pairs), "")
         report.add(
             "warning",
-            f"{len(pairs)} pairs, published are {info.pairs}" + (f": {meaning}" if meaning else ""),
+            f"{len(pairs):,} pairs instead of the published {info.pairs:,}"
+            + (f": {meaning}" if meaning else ""),
         )
     notify = observe or (lambda name, done, total: None)
     _read(info, pairs, report, workers, lambda done: notify(info.name, done, len(pairs)))
@@ -160,8 +161,8 @@ def _find_duplicates(report: DatasetReport) -> None:
 def find_overlaps(reports: Iterable[DatasetReport]) -> list[Overlap]:
     """Find the test photographs that are also training photographs, by pair of datasets.
 
-    Found are crops, and whole images at another size, upright, mirrored or rotated; resized crops
-    are not.
+    Crops, and whole images at another size, are found upright, mirrored or rotated. Resized crops
+    are not found.
     """
     by_role = {
         role: list(members)

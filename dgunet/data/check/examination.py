@@ -22,10 +22,10 @@ from dgunet.system.errors import DataError
 from dgunet.system.parent_process import end_with_parent
 
 LARGE = 256 << 20
-"""Bytes of files from which several processes are used."""
+"""Total size of the files in bytes above which several processes are used."""
 
 CHUNK = 8
-"""Pairs per task of a process."""
+"""Pairs per task of a worker process."""
 
 
 @dataclass(frozen=True)

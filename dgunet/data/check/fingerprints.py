@@ -1,11 +1,11 @@
-"""Finding the same photograph in two datasets, even if one has only a crop of it.
+"""Detection of the same photograph in two datasets, even if one has only a crop of it.
 
 An image is described by 64-bit hashes of small windows around its corners. The same content gives
 the same hashes wherever the border of a crop is, so two images of the same scene at the same scale
 share many hashes with one common displacement. Every window is hashed once, so that a search is
 linear in the number of images.
 
-The windows of a resized copy are different. It is found by its outline: a thumbnail of the whole
+A resized copy has different windows. It is found by its outline: a thumbnail of the whole
 image without its low frequencies, compared by correlation.
 
 Windows and outlines are symmetric about their centre, so that the description of a mirrored or
@@ -37,7 +37,7 @@ CELLS = 8
 """Values per side that describe a window; each gives one bit: above their mean or not."""
 
 CHANGES = 5
-"""Minimum number of neighbouring bits that differ, along rows and along columns each."""
+"""Minimum number of neighbouring bits that differ, separately along rows and columns."""
 
 REACH = 5
 """Side of the square whose average is one value; odd, so that it has a central pixel."""
@@ -45,8 +45,8 @@ REACH = 5
 VOTES = 6
 """Number of equally displaced windows (within `SLACK`) that identify a photograph.
 
-Different images of Rain100L, Set11, BSD68, BSD400 and a part of Rain13K reach 3, upright or
-rotated; the 75 of Rain100L that are crops of BSD400's have 10 and more.
+Different images of Rain100L, Set11, BSD68, BSD400 and a part of Rain13K reach at most 3, upright
+or rotated; the 75 images of Rain100L that are crops of BSD400 images have 10 or more.
 """
 
 SLACK = 2
@@ -68,11 +68,11 @@ PLAIN = 3.0
 """RMS in grey levels below which an outline is too faint to be compared."""
 
 ALIKE = 0.9
-"""Correlation of two outlines from which on they are copies.
+"""Minimum correlation of the outlines of two copies.
 
 Among the 619 real images of Rain100L, Set11, BSD68, BSD400 and a part of Rain13K, and 10 of GoPro
-and SIDD, different ones reach 0.70. Copies as JPEG (quality 75) have 0.98 at 0.5 to 2 times the
-size, 0.92 at 0.4; at 0.3 some are missed (0.83).
+and SIDD, different ones reach at most 0.70. Copies as JPEG (quality 75) have 0.98 at 0.5 to 2 times
+the size, 0.92 at 0.4; at 0.3 some are missed (0.83).
 """
 
 
@@ -174,9 +174,9 @@ def outlines(images: Sequence[Fingerprint]) -> NDArray[np.float32]:
 
 
 class FingerprintIndex:
-    """Fingerprints by their hashes: `add` images, then look for those that `matches` another one.
+    """Index of fingerprints by hash: `add` images, then find copies of another one with `matches`.
 
-    Sorted arrays of 20 bytes per window; half a megapixel has a few hundred windows.
+    It takes 20 bytes per window; an image of half a megapixel has a few hundred windows.
     """
 
     def __init__(self) -> None:
@@ -199,7 +199,7 @@ class FingerprintIndex:
     def copies(self, image: Fingerprint) -> dict[str, tuple[int, int]]:
         """As `matches` for every flip and rotation: number of windows that agree, and the code.
 
-        Of several matches with one image the best is returned.
+        If several codes match one image, the best is returned.
         """
         found: dict[str, tuple[int, int]] = {}
         for code in range(SYMMETRIES):
@@ -230,7 +230,7 @@ class _WindowTable:
         return cls(len(images), hashes[order], numbers[order], corners[order])
 
     def agreements(self, image: Fingerprint) -> list[tuple[int, int]]:
-        """Images (by number) that share windows with ``image``, and how many agree."""
+        """Images (by number) that share windows with ``image``, with the number that agree."""
         first = np.searchsorted(self.hashes, image.hashes, "left")
         counts = np.searchsorted(self.hashes, image.hashes, "right") - first
         counts[counts > COMMON] = 0
@@ -248,7 +248,7 @@ class _WindowTable:
 
 
 def _agreement(moves: NDArray[np.int32]) -> int:
-    """How many of the displacements (n x 2) are within `SLACK` of the most frequent one."""
+    """Number of displacements (n x 2) within `SLACK` of the most frequent one."""
     different, counts = np.unique(moves, axis=0, return_counts=True)
     alike = np.abs(moves - different[counts.argmax()]).max(axis=1) <= SLACK
     return int(alike.sum())

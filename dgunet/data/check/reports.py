@@ -96,6 +96,6 @@ class Overlap:
         return (
             f"{ours} of {self.test_pictures} photographs of {self.test} are also in"
             f" {self.train} ({examples}{more})"
-            + (f", where they are {theirs}" if theirs != ours else "")
+            + (f", as {theirs} distinct image{'s' * (theirs > 1)}" if theirs != ours else "")
             + (f", {len(self.turned)} of them mirrored or rotated" if self.turned else "")
         )

@@ -1,4 +1,4 @@
-"""Reader of DND, which comes as HDF5: an index of boxes, and one file of floats per photograph."""
+"""Reader of DND's HDF5 files: an index of boxes, and one file of floats per photograph."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _image(path: Path, stamp: int) -> NDArray[np.float32]:
         bad = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
         what = f"holds {bad:,} NaN or infinite values" if bad else f"spans [{low:g}, {high:g}]"
         raise DataError(
-            f"{path}: {_VARIABLE} of image {path.stem} {what}, DND's pixels are in [0, 1].",
+            f"{path}: {_VARIABLE} of image {path.stem} {what}, but DND's pixels are in [0, 1].",
             DOWNLOAD_AGAIN,
         )
     return pixels
@@ -124,4 +124,6 @@ def _opened(path: Path, what: str) -> Iterator[Any]:
     except (DataError, MemoryError):
         raise
     except Exception as error:  # h5py's parser may raise anything
-        raise DataError(f"{path} is not {what}, or damaged ({error}).", DOWNLOAD_AGAIN) from error
+        raise DataError(
+            f"{path} is not {what}, or is damaged ({error}).", DOWNLOAD_AGAIN
+        ) from error

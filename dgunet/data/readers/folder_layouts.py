@@ -1,4 +1,4 @@
-"""Folder layouts of the datasets: one reader per layout, from a folder to pairs not decoded yet.
+"""Folder layouts of the datasets: one reader per layout, which lists pairs without decoding them.
 
 Pairs are matched by name, never by their position in a listing.
 """
@@ -31,12 +31,12 @@ def find_tree(info: DatasetInfo, root: Path) -> tuple[DatasetTree, Path]:
     If trees share a folder, the first one that can be read is chosen.
 
     Raises:
-        DataError: if there is none of the known trees; the message names the expected folder.
+        DataError: if none of the known trees exists; the message names the expected folder.
     """
     candidates = info.candidates(root)
     present = [(tree, folder) for tree, folder in candidates if folder.is_dir()]
     for tree, folder in present if len(present) > 1 else ():
-        if _reads(info, tree, folder):
+        if _is_readable(info, tree, folder):
             return tree, folder
     if present:
         return present[0]
@@ -62,7 +62,7 @@ def find_present(info: DatasetInfo, root: Path) -> Path | None:
     }
     for tree in info.trees:
         folder = root / info.role / tree.folder
-        if folder.exists() and (tree.folder not in others or _reads(info, tree, folder)):
+        if folder.exists() and (tree.folder not in others or _is_readable(info, tree, folder)):
             return folder
     return None
 
@@ -76,7 +76,7 @@ def datasets_under(root: Path) -> list[str]:
     def is_present(info: DatasetInfo) -> bool:
         return any(
             folder.is_dir()
-            and (not info.further or tree.folder not in common or _reads(info, tree, folder))
+            and (not info.further or tree.folder not in common or _is_readable(info, tree, folder))
             for tree, folder in info.candidates(root)
         )
 
@@ -84,7 +84,7 @@ def datasets_under(root: Path) -> list[str]:
     return [info.name for info in (*CATALOGUE.values(), *FURTHER.values()) if is_present(info)]
 
 
-def _reads(info: DatasetInfo, tree: DatasetTree, folder: Path) -> bool:
+def _is_readable(info: DatasetInfo, tree: DatasetTree, folder: Path) -> bool:
     try:
         return bool(LAYOUTS[tree.layout](folder, info.grey, **tree.options))
     except DataError:
@@ -176,7 +176,7 @@ def _prefixed(folder: Path, grey: bool, input: str, target: str) -> list[Pair]:
 
 
 def _side_by_side(folder: Path, grey: bool, input: str) -> list[Pair]:
-    """Both images of a pair in one file; ``input`` says which half is degraded, left or right."""
+    """Both images of a pair in one file; ``input`` is the degraded half, left or right."""
     return [
         Pair(name, HalfImage(path, left=input == "left"), HalfImage(path, left=input != "left"))
         for name, path in images_in(folder).items()
@@ -186,7 +186,7 @@ def _side_by_side(folder: Path, grey: bool, input: str) -> list[Pair]:
 def _sidd_scenes(folder: Path, grey: bool) -> list[Pair]:
     base = folder / "Data"
     if not base.is_dir():
-        raise DataError(f"there is no folder {base}.", "SIDD-Medium keeps its scenes in Data.")
+        raise DataError(f"there is no folder {base}.", "SIDD-Medium has its scenes in Data.")
     pairs: list[Pair] = []
     for scene in folders_in(base):
         files = images_in(scene)
@@ -206,7 +206,7 @@ def _sidd_blocks(folder: Path, grey: bool) -> list[Pair]:
     other = folder / f"{_BENCHMARK}.mat"
     if other.is_file() and not (folder / f"{name}.mat").is_file():
         raise DataError(
-            f"{other} is SIDD's benchmark, which has no clean images; the tables need its"
+            f"{other} is SIDD's benchmark, which has no clean images; the tables need the"
             " validation blocks.",
             f"Download {name}.mat and ValidationGtBlocksSrgb.mat; this file is SIDD-benchmark.",
         )

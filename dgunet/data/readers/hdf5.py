@@ -22,10 +22,10 @@ def own_item(group: Any, name: str) -> Any:
 
 
 def own_data(data: Any) -> Any:
-    """``data`` itself, a dataset whose values must be stored in the same file.
+    """Return ``data``, an HDF5 dataset, if its values are stored in the same file.
 
     Raises:
-        ValueError: if they are stored in another file.
+        ValueError: if they are stored elsewhere.
     """
     if data.external or data.is_virtual:
         raise ValueError(f"{data.name} takes its values from another file")

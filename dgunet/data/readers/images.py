@@ -1,4 +1,4 @@
-"""Decoding of image files to 8-bit RGB or full-range grey; a refusal names the file."""
+"""Decoding of image files to 8-bit RGB or full-range grey; every error names the file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Pixels = NDArray[Any]
 
 
 class LazyImage(Protocol):
-    """One image of a pair, not decoded yet."""
+    """One image of a pair, decoded on request."""
 
     @property
     def path(self) -> Path:
@@ -49,7 +49,7 @@ class LazyImage(Protocol):
 
 @dataclass(frozen=True)
 class FileImage:
-    """An image that is a whole file; ``grey`` decodes it to one channel."""
+    """An image stored as a whole file; ``grey`` decodes it to one channel."""
 
     path: Path
     grey: bool = False
@@ -86,7 +86,7 @@ class HalfImage:
             if image.width % 2:
                 raise DataError(
                     f"{self.path} has {image.width} columns, which cannot be halved.",
-                    "This dataset shows a pair side by side in each file: use the original.",
+                    "Each file of this dataset shows a pair side by side: use the original.",
                 )
             return image.height, image.width // 2, 3
 
@@ -144,12 +144,12 @@ def open_image(
 
     Raises:
         DataError: for a missing file, a folder, pipe or device, another format, a damaged header,
-            more pixels than `dgunet.data.readers.limits` allow, or several frames.
+            more pixels than `dgunet.data.readers.limits` allows, or several frames.
     """
     hint = hint or _DOWNLOAD_AGAIN
     _refuse_special(path, hint)
     if PIXELS.is_raised:  # otherwise Pillow's own limit applies, which is the same
-        Image.MAX_IMAGE_PIXELS = max(PIXELS.value // 2, 1)  # Pillow refuses twice as many
+        Image.MAX_IMAGE_PIXELS = max(PIXELS.value // 2, 1)  # Pillow refuses more than twice as many
     try:
         image = Image.open(path, formats=formats)
         # Further frames of a smartphone's JPEG are previews and gain maps.
@@ -224,7 +224,7 @@ def _unsupported(image: Image.Image) -> str:
     # Pillow narrows 16-bit RGB silently; the raw mode of the decoder shows it.
     raw = " ".join(str(part) for tile in getattr(image, "tile", []) for part in tile[3:])
     if "16" in raw or image.mode.startswith(("I", "F")):
-        return "has more than 8 bits a channel"
+        return "has more than 8 bits per channel"
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         return "has an alpha channel"
     if image.mode not in ("RGB", "L", "P"):
@@ -240,5 +240,5 @@ def _array(image: Image.Image, mode: str) -> NDArray[np.uint8]:
     except Exception as error:  # Pillow's decoders may raise anything
         name = getattr(image, "filename", "image")
         raise DataError(
-            f"{name} is cut off or damaged ({_describe(error)}).", _DOWNLOAD_AGAIN
+            f"{name} is truncated or damaged ({_describe(error)}).", _DOWNLOAD_AGAIN
         ) from error

@@ -1,7 +1,7 @@
 """Resource limits for untrusted archives and images, and the variables that raise them.
 
-The largest real datasets are far below: Rain13K has 27,424 files, RealBlur about 500 folders, none
-takes 50 GB, and the largest photographs (SIDD) have 16 million pixels.
+The largest real datasets are far below them: Rain13K has 27,424 files, RealBlur about 500 folders,
+no dataset takes 50 GB, and the largest photographs (SIDD) have 16 million pixels.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ class Limit:
 
     Attributes:
         variable: environment variable that replaces the default.
-        usual: default value.
     """
 
     variable: environment.EnvironmentVariable[str]
 
     @property
     def usual(self) -> int:
-        """The bound without the variable."""
+        """Default value of the limit."""
         return int(self.variable.default)
 
     @property
@@ -56,27 +55,28 @@ class Limit:
     def hint(self) -> str:
         """How to raise the limit."""
         return (
-            f"If you trust it, raise the limit: set {self.variable.name}=NUMBER in the environment."
+            f"If you trust the source, raise the limit: set {self.variable.name}=NUMBER in the"
+            " environment."
         )
 
 
 ENTRIES = Limit(environment.MAX_ENTRIES)
-"""Files and folders in an archive."""
+"""Maximum number of files and folders in an archive."""
 
 FOLDERS = Limit(environment.MAX_FOLDERS)
-"""Folders in an archive, and folders that are searched for a dataset."""
+"""Maximum number of folders in an archive, and of folders that are searched for a dataset."""
 
 UNPACKED_GB = Limit(environment.MAX_UNPACKED_GB)
-"""Unpacked size of an archive in gigabytes (10^9 bytes)."""
+"""Maximum unpacked size of an archive in gigabytes (10^9 bytes)."""
 
 UNPACKED_RATIO = 100
-"""Unless the variable is set, maximum ratio of unpacked to packed size (beyond 1 GB)."""
+"""Maximum ratio of unpacked to packed size above 1 GB, unless `UNPACKED_GB` is set."""
 
 PIXELS = Limit(environment.MAX_PIXELS)
-"""Pixels of one image; Pillow's own limit."""
+"""Maximum number of pixels of one image; the default is Pillow's own limit."""
 
 NESTED = 32
-"""Depth of folders in an archive; the search for a dataset is much less deep."""
+"""Maximum depth of folders in an archive; the search for a dataset stops much earlier."""
 
 
 def unpacked_limit(archive_bytes: int) -> int:

@@ -46,7 +46,7 @@ class ArrayImage:
 def sidd_blocks(path: Path, variable: str) -> dict[str, ArrayImage]:
     """Blocks of one SIDD file by id ``SSSS_BBBB`` (scene, block, both from 1).
 
-    The variable is uint8 (scenes, blocks, H, W, 3), in a file of MATLAB 5 or 7.3.
+    The variable is uint8 (scenes, blocks, H, W, 3), in MATLAB 5 or 7.3 format.
 
     Raises:
         DataError: if the file is missing, damaged, or holds something else.
@@ -91,8 +91,8 @@ def _sidd_array(path: Path, variable: str, stamp: int) -> NDArray[np.uint8]:
         array: NDArray[np.uint8] = read_variable(path, variable)
         if array.shape != _sidd_shape(path, variable) or array.dtype != np.uint8:
             raise ValueError(f"{variable} is {array.dtype} {array.shape}")
-    except Exception as error:  # a truncated stream fails in zlib, in struct or in numpy
-        raise DataError(f"{path} is cut off or damaged ({error}).", DOWNLOAD_AGAIN) from error
+    except Exception as error:  # truncated data raises errors of zlib, struct or numpy
+        raise DataError(f"{path} is truncated or damaged ({error}).", DOWNLOAD_AGAIN) from error
     return array
 
 

@@ -1,4 +1,4 @@
-"""Detection of swapped pairs: which image of a pair is the degraded one, by its pixels."""
+"""Detection of swapped inputs and targets from their pixels."""
 
 from __future__ import annotations
 

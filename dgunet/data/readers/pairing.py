@@ -1,4 +1,4 @@
-"""Pairs of images, matched by file name and not decoded yet.
+"""Pairs of images, matched by file name without decoding.
 
 Names are in natural order: 2 comes before 10.
 """

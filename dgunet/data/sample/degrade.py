@@ -1,7 +1,7 @@
 """Synthetic degradations of the sample data: rain, motion blur, sensor noise.
 
 Pure functions of a clean image x, float64 H x W x C in [0, 1], and a NumPy generator; results have
-the same shape and range. They only make the sample realistic enough to learn from: the benchmarks'
+the same shape and range. They only make the sample realistic enough to train on; the benchmarks'
 images are never synthesised.
 """
 

@@ -1,4 +1,4 @@
-"""Source photographs of the sample data: free of rights, part of scikit-image's wheel."""
+"""Source photographs of the sample data: public domain or CC0, part of scikit-image's wheel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dgunet.system.errors import DataError
 
 @dataclass(frozen=True)
 class Photograph:
-    """One photograph: its file, its licence, and the factor by which the sample reduces it."""
+    """One photograph: its file, its licence, and the factor by which the sample downscales it."""
 
     name: str
     file: str

@@ -32,26 +32,26 @@ class PairStore(StoreReader):
 
         Args:
             folder: folder of the store.
-            check: verify the pixels when that is due; otherwise only file sizes are compared.
+            check: verify the pixels on first use and after a change, not only the file sizes.
 
         Raises:
             DataError: if there is no store, a file is missing or has another size, or its pixels
-                or its manifest are not those that were prepared.
+                or its manifest changed since the preparation.
         """
         folder = Path(folder)
         manifest = StoreManifest.read(folder)
         held = sum(shard.records for shard in manifest.shards)
         if held != manifest.count:
             raise DataError(
-                f"{folder / 'manifest.json'} counts {manifest.count} records, its files {held}.",
+                f"{folder / 'manifest.json'} lists {manifest.count} records, its files {held}.",
                 PREPARE_AGAIN,
             )
         for shard in manifest.shards:
             path = folder / shard.file
             size = path.stat().st_size if path.is_file() else None
             if size != shard.bytes:
-                found = "missing" if size is None else f"{size} bytes"
-                raise DataError(f"{path} is {found}, expected {shard.bytes} bytes.", PREPARE_AGAIN)
+                found = "is missing" if size is None else f"has {size} bytes"
+                raise DataError(f"{path} {found}, expected {shard.bytes} bytes.", PREPARE_AGAIN)
         verification.check_manifest(manifest, folder)
         store = cls(folder, manifest)
         if check:

@@ -1,6 +1,6 @@
-"""Preparation of the training sets, as the paper describes it and as the authors' code does it.
+"""Preparation of the training sets, as described in the paper and as done by the authors' code.
 
-A recipe says which records a store has and how many samples an epoch draws from them. Loss,
+A recipe defines which records a store has and how many samples an epoch draws from them. Loss,
 learning rate and batch size belong to `dgunet.training`.
 """
 
@@ -34,12 +34,12 @@ class RecordCut(Protocol):
         """Pixels per channel of all records of one half, for an image of that size."""
 
     def __call__(self, pair: LoadedPair) -> Iterator[LoadedPair]:
-        """Yield the records; they are a function of the pair."""
+        """Yield the records; they depend only on the pair."""
 
 
 @dataclass(frozen=True)
 class WholeImages:
-    """Keep every image as it is; training crops its patches from the store."""
+    """Keep every image whole; training crops its patches from the store."""
 
     count: int = 1
 
@@ -69,7 +69,7 @@ class RandomPatches:
     side: int
 
     def pixels(self, height: int, width: int) -> int:
-        """Pixels of all patches, whatever the size of the image."""
+        """Pixels of all patches; independent of the size of the image."""
         return self.count * self.side**2
 
     def __call__(self, pair: LoadedPair) -> Iterator[LoadedPair]:
@@ -161,7 +161,7 @@ class PreparationRecipe:
         return -(-self.samples // batch)
 
     def with_luma(self, pair: Pair) -> Pair:
-        """``pair`` with its target decoded as ``luma`` says."""
+        """``pair`` with its target decoded according to ``luma``."""
         if self.luma == "file" or not isinstance(pair.target, FileImage):
             return pair
         return replace(pair, target=StudioLuma(pair.target.path, grey=True))
@@ -185,7 +185,7 @@ RECIPES: dict[str, tuple[PreparationRecipe, PreparationRecipe]] = {
         PreparationRecipe("paper", ("SIDD-train",), WholeImages(), crop=256),
         PreparationRecipe("released", ("SIDD-train",), RandomPatches(300, 256), crop=128),
     ),
-    # 32 x 32 blocks. Only the code says how many an epoch draws: 200 per image.
+    # 32 x 32 blocks. Only the code defines how many an epoch draws: 200 per image.
     "cs": (
         PreparationRecipe("paper", ("BSD400",), WholeImages(), crop=32, draws=200),
         PreparationRecipe(
@@ -197,16 +197,16 @@ RECIPES: dict[str, tuple[PreparationRecipe, PreparationRecipe]] = {
 
 
 def find_recipe(info: DatasetInfo, name: RecipeName) -> PreparationRecipe:
-    """The recipe called ``name`` for a dataset; ``whole`` is valid for every dataset.
+    """Look up the recipe ``name`` for a dataset; ``whole`` is valid for every dataset.
 
     Raises:
-        DataError: for an unknown recipe, or a dataset that it does not train on.
+        DataError: for an unknown recipe, or a dataset that it does not use.
     """
     if name == "whole":
         return WHOLE
     known = {found.name: found for found in RECIPES[info.task]}
     if name not in known:
-        raise DataError(f"unknown recipe {name!r}.", "Recipes are: whole, paper, released.")
+        raise DataError(f"unknown recipe {name!r}.", "Known recipes: whole, paper, released.")
     if info.name not in known[name].sets:
         raise DataError(
             f"{info.name} is not a training set of the recipe {name!r} for {info.task};"

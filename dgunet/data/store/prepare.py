@@ -46,10 +46,10 @@ from dgunet.system.parent_process import end_with_parent
 from dgunet.system.reading import read_text
 
 Observe = Callable[[int, int], None]
-"""Called with (pairs written, pairs in all): after each pair, or after each file if in parallel."""
+"""Called with (pairs written, total pairs): after each pair, or after each file if in parallel."""
 
 LEAST = {"raw": 1.0, "compact": 1 / 3}
-"""Least share of the raw pixels' bytes that a layout needs; the real datasets took 0.34 to 0.75 in
+"""Minimum size of a layout relative to the raw pixels' bytes; real datasets took 0.34 to 0.75 as
 tiles."""
 
 _NOTES = 2
@@ -90,23 +90,21 @@ def prepare_dataset(
 
     The same input gives byte-identical files for any number of workers. ``out`` appears only when
     it is complete; an interrupted run continues after its last finished file. A release other than
-    the benchmark's is prepared too: its manifest gives the reason and is never ``complete``.
-
-    The nine arguments are independent: what is prepared (the first six), and how the work is done.
+    the benchmark's is prepared too: its manifest gives the reasons and is never ``complete``.
 
     Args:
         name: a catalogue name.
         root: the folder of the official trees, e.g. ``data/sample``.
         out: the store's folder; an existing one is replaced.
         profile: ``sample`` or ``paper``; a sample store is never complete.
-        recipe: of `dgunet.data.store.preparation_recipes`; ``whole`` keeps every image as it is.
+        recipe: of `dgunet.data.store.preparation_recipes`; ``whole`` keeps every image whole.
         layout: of `dgunet.data.store.pair_store`; the digest is the same for both.
         workers: number of processes, at most one per file; None means one per processor.
         shard_bytes: bytes of pixels after which a new file begins.
         observe: receives the progress.
 
     Raises:
-        DataError: if the dataset is unknown, missing, incomplete, mixed up or corrupt, if the
+        DataError: if the dataset is unknown, missing, incomplete, mixed up or damaged, if the
             recipe does not use it, or if another process is preparing ``out``.
         DgunetError: if the disk is too small or full, or ``out`` is not writable.
     """
@@ -193,7 +191,7 @@ def _exclusive(out: Path) -> Iterator[None]:
         except Timeout:
             raise DataError(
                 f"{out} is being prepared by another process.",
-                "Wait for it, or choose another --out.",
+                "Wait until it has finished, or choose another --out.",
             ) from None
     try:
         yield
@@ -203,7 +201,7 @@ def _exclusive(out: Path) -> Iterator[None]:
 
 @contextmanager
 def _work_folder(out: Path, identity: str) -> Iterator[Path]:
-    """Folder of finished files beside ``out``; kept if a later run can continue from it."""
+    """Folder of finished files next to ``out``; kept if a later run can continue from it."""
     work = out.parent / f".{out.name}.work"
     mark = work / "identity"
     if not _has_identity(mark, identity):
@@ -228,7 +226,7 @@ def _has_identity(mark: Path, identity: str) -> bool:
 
 
 def _check_space(need: int, work: Path, out: Path) -> None:
-    """Refuse before starting what the disk cannot hold."""
+    """Refuse a preparation whose result the disk cannot hold, before it starts."""
     free = shutil.disk_usage(work).free
     done = sum(path.stat().st_size for path in work.glob("*.arrow"))
     if need - done > free:
@@ -299,7 +297,7 @@ def _decoded(
 def _doubts(
     info: DatasetInfo, recipe: PreparationRecipe, shapes: list[Shape], written: list[WrittenShard]
 ) -> tuple[str, ...]:
-    """Reasons why this is not the benchmark's release, if the images are kept as they are."""
+    """Reasons why this is not the benchmark's release, if the images are kept whole."""
     if not isinstance(recipe.cut, WholeImages) or recipe.luma != "file":
         return ()
     sizes = Counter(f"{width}x{height}" for height, width, _ in shapes)

@@ -114,7 +114,7 @@ def joined_line(name: str, degraded: str, clean: str) -> str:
 
 
 def pixel_digest(image: Pixels | None) -> str:
-    """Shape and type of an image and, as the last 64 digits, the SHA-256 of its pixels."""
+    """Shape and type of an image, then the SHA-256 of its pixels (64 digits); "-" for None."""
     if image is None:
         return "-"
     return f"{image.shape}{image.dtype.name}:{files.sha256_bytes(image.tobytes())}"

@@ -14,10 +14,10 @@ from dgunet.data.readers.pairing import Pair, check_shapes, natural
 from dgunet.data.store.records import content_digest, joined_line, pixel_digest
 
 PSNR_TOLERANCE = 0.05
-"""Tolerance in dB of the mean input PSNR against the benchmark's."""
+"""Tolerance of the mean input PSNR relative to the benchmark's, in dB."""
 
 LIFT_TOLERANCE = 0.3
-"""Tolerance in grey levels of the mean brightness of inputs against the benchmark's.
+"""Tolerance of the `input_lift` relative to the benchmark's, in grey levels.
 
 Two real pairs of GoPro's blur have -0.02 and 0.03; the sample's blur has 0.02 and its blur_gamma
 2.1. Averaging those two sharp frames along 5 pixels in linear light brightens them by 0.5 and 1.2.
@@ -70,8 +70,8 @@ def known_pixels(name: str) -> dict[str, PixelKey]:
 def release_name(info: DatasetInfo, measured: ReleaseMeasurements) -> str:
     """Catalogue name of the release with these pixels; "" if it is unknown.
 
-    If the catalogue knows every pair of a dataset, a subset of them is recognised too, whatever its
-    files are called.
+    If every pair of a dataset has a digest in ``pixels.csv``, a subset is recognised too, under any
+    file names.
     """
     if whole := {known.digest: known.what for known in info.known}.get(measured.digest, ""):
         return whole
@@ -103,7 +103,7 @@ def release_doubts(info: DatasetInfo, measured: ReleaseMeasurements) -> list[str
     ):
         found.append(
             f"another release: inputs are {measured.input_lift:+.2f} grey levels brighter than"
-            f" their targets, the benchmark's {info.input_lift:+.2f}. {info.lift_means}"
+            f" their targets, in the benchmark {info.input_lift:+.2f}. {info.lift_means}"
         )
     others = {
         size: n for size, n in measured.sizes.items() if info.sizes and size not in info.sizes
@@ -116,17 +116,17 @@ def release_doubts(info: DatasetInfo, measured: ReleaseMeasurements) -> list[str
     unknown = _unknown_pairs(info, measured)
     if unknown:
         found.append(
-            f"{len(unknown)} of {len(measured.pixels)} pairs have other pixels than the known"
-            f" release: {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
+            f"{len(unknown)} of {len(measured.pixels)} pairs differ from the known release:"
+            f" {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
         )
     elif info.known and measured.pairs == info.pairs and measured.digest:
-        found.append("its pixels are not those of the known release")
+        found.append("its pixels differ from the known release")
     expected, psnr = info.input_psnr, measured.input_psnr
     if expected is None or psnr is None or measured.pairs != info.pairs:
         return found
     if abs(psnr - expected) > PSNR_TOLERANCE:
         found.append(
-            f"another release: mean input PSNR {psnr:.2f} dB, the benchmark's has {expected:.2f} dB"
+            f"another release: mean input PSNR {psnr:.2f} dB, in the benchmark {expected:.2f} dB"
         )
     return found
 
@@ -157,23 +157,21 @@ def _differs(key: PixelKey, halves: Sequence[set[str]]) -> str:
 
 
 def partly_known(info: DatasetInfo, measured: ReleaseMeasurements) -> str:
-    """How many pairs have known pixels, if the catalogue knows only some pairs; otherwise ""."""
+    """Number of pairs with known pixels, as text; "" unless ``pixels.csv`` has only some pairs."""
     known = known_pixels(info.name)
     if len(known) >= info.pairs:
         return ""
     same = sum(key in set(known.values()) for key in measured.pixels.values())
     return (
-        f"{same} of {measured.pairs} pairs are known by their pixels: {info.known_pixels}"
-        if same
-        else ""
+        f"{same} of {measured.pairs} pairs have known pixels: {info.known_pixels}" if same else ""
     )
 
 
 def measure_quickly(info: DatasetInfo, pairs: Sequence[Pair]) -> ReleaseMeasurements:
     """Measure a dataset without reading all of it.
 
-    Sizes come from the files' headers. A dataset with a known release is decoded completely; if the
-    release shows in the brightness, a few pairs are.
+    Sizes come from the files' headers. A dataset with a known release is decoded completely; if
+    brightness distinguishes its releases, up to `SAMPLED_PAIRS` pairs are decoded.
 
     Raises:
         DataError: for a file that cannot be read, or sizes that differ within a pair.

@@ -1,7 +1,7 @@
 """Random access to the records of a prepared store through memory-mapped files.
 
 A store is a folder with Arrow IPC files and ``manifest.json``; a record is one Arrow record batch.
-`StoreReader` trusts the files; `dgunet.data.store.pair_store.PairStore` verifies them first.
+`StoreReader` does not verify the files; `dgunet.data.store.pair_store.PairStore` does.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Before zstd compression a tile is split into planes and predicted: green may be subtracted from red
 and blue, and every plane may be differenced vertically and horizontally, all modulo 256. The
-combination with the least entropy is chosen for each tile and stored in its first byte. Photographs
-take less space than as PNG, or about as much if the noise of the colours is independent
-(`benchmarks/store_crops.py`).
+combination with the lowest entropy is chosen for each tile and stored in its first byte.
+Photographs take less space than as PNG, or about as much if the noise of the channels is
+independent (`benchmarks/store_crops.py`).
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def decode_tile(
     count = channels * dtype.itemsize
     data = memoryview(data)
     if not len(data) or data[0] > GREEN | DOWN | ACROSS:
-        raise ValueError("its first byte is wrong")
+        raise ValueError("the first byte of a tile is invalid")
     prediction = data[0]
     raw = np.frombuffer(_codec().decompress(data[1:], height * width * count), np.uint8)
     planes = raw.reshape(count, height, width)[:, :rows, :columns].copy()

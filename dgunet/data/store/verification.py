@@ -1,9 +1,9 @@
-"""Verification that a prepared store still holds what was prepared.
+"""Verification that a prepared store is unchanged since its preparation.
 
 A store is verified at its first use and after a change of its files. A note outside the store
 (`dgunet.data.store.verified_notes`) records for which sizes, times and inodes of its files the
-verification succeeded. While these stay the same the store is used as it is; otherwise every byte
-is read again.
+verification succeeded. While these stay the same, the store is not read again; otherwise every
+byte is.
 
 One change cannot be detected without a signature: pixels that were changed together with all
 digests of the manifest, in a dataset whose pixels the catalogue does not know.
@@ -42,7 +42,7 @@ AT_ONCE = 4
 """Maximum number of files that are verified at the same time, at most one per processor."""
 
 ReportProgress = Callable[[int, int], None]
-"""Called with (megabytes verified, megabytes in all)."""
+"""Called with (megabytes verified, total megabytes)."""
 
 
 @contextmanager
@@ -57,7 +57,7 @@ progress: Callable[[str], AbstractContextManager[ReportProgress]] = _silent
 def ensure_verified(store: StoreReader) -> None:
     """Verify ``store`` unless its files are unchanged since the last verification.
 
-    Of processes that open a store at the same time, one verifies it and the others wait.
+    If several processes open a store at the same time, one verifies it and the others wait.
 
     Raises:
         DataError: as `verify`.
@@ -80,9 +80,9 @@ def verify(store: StoreReader, report: ReportProgress = lambda done, total: None
 
     Raises:
         DataError: if a file is damaged or its SHA-256 is not the manifest's (the first such file
-            is named); if the records do not have ``manifest.digest``; if another profile has the
-            pixels of the sample; if a dataset that is marked complete has the pixels of another
-            release.
+            is named); if the records do not have ``manifest.digest``; if a store of
+            another profile has the pixels of the sample; if a dataset that is marked complete has
+            the pixels of another release.
     """
     manifest, path = store.manifest, store.folder / "manifest.json"
     size = sum(shard.bytes for shard in manifest.shards)
@@ -97,10 +97,10 @@ def verify(store: StoreReader, report: ReportProgress = lambda done, total: None
         finally:
             pool.shutdown(cancel_futures=True)
     if len(contents.names) != len(contents.lines):
-        raise DataError(f"{store.folder} has two records of one name.", PREPARE_AGAIN)
+        raise DataError(f"{store.folder} has two records with the same id.", PREPARE_AGAIN)
     if (digest := content_digest(contents.lines)) != manifest.digest:
         raise DataError(
-            f"{path} names the digest {manifest.digest}, the pixels have {digest}.", PREPARE_AGAIN
+            f"{path} has the digest {manifest.digest}, but the pixels have {digest}.", PREPARE_AGAIN
         )
     if manifest.profile != "sample" and digest in sample_digests():
         raise DataError(
@@ -153,7 +153,7 @@ def sample_digests() -> frozenset[str]:
 
 @dataclass
 class _VerifiedContents:
-    """What was read from one or several files of a store.
+    """Content read from one or several files of a store.
 
     Attributes:
         lines: the records' lines of the digest.
@@ -194,7 +194,9 @@ def _verify_shard(store: StoreReader, number: int) -> _VerifiedContents:
     shard = store.manifest.shards[number]
     path = store.folder / shard.file
     if files.sha256_file(path) != shard.sha256:
-        raise DataError(f"{path} is not what was prepared: its SHA-256 differs.", PREPARE_AGAIN)
+        raise DataError(
+            f"{path} has changed since it was prepared: its SHA-256 differs.", PREPARE_AGAIN
+        )
     contents = _VerifiedContents()
     info = (CATALOGUE | FURTHER).get(store.manifest.dataset)
     lifted = store.manifest.complete and info is not None and info.input_lift is not None
@@ -224,7 +226,7 @@ def _refuse_another_release(
     measured = ReleaseMeasurements(manifest.count, manifest.digest, contents.sizes, input_lift=lift)
     if found := release_doubts(info, measured):
         raise DataError(
-            f"{path}: complete is true, but it is not: {found[0].rstrip('.')}.", PREPARE_AGAIN
+            f"{path}: complete is true, but should be false: {found[0].rstrip('.')}.", PREPARE_AGAIN
         )
 
 

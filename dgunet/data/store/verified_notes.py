@@ -17,7 +17,7 @@ from dgunet.system.errors import DgunetError
 from dgunet.system.reading import read_mapping
 
 CACHE = environment.CACHE.name
-"""The environment variable that names the folder of the notes, in place of the user's cache."""
+"""Environment variable with the folder of the notes, instead of the user's cache."""
 
 MOST_NOTES = 1000
 """Maximum number of notes; the oldest are removed."""

@@ -20,7 +20,7 @@ from dgunet.system.errors import DataError
 from dgunet.system.reading import read_mapping
 
 SHARD_BYTES = 256 << 20
-"""Bytes of pixels after which a file is closed: few files, but enough for several processes."""
+"""Bytes of pixels after which a file is closed: few files, yet enough for several processes."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def write_shard(
     """Write one file of a store with one pair in memory at a time; it appears only when complete.
 
     Raises:
-        DgunetError: if the disk is full or the folder may not be written.
+        DgunetError: if the disk is full or the folder is not writable.
     """
     lines: list[str] = []
     compared = rougher = 0
@@ -98,7 +98,7 @@ def write_manifest(
 
 
 def save_written(written: WrittenShard, path: Path) -> None:
-    """Note a finished file beside it, for a run that continues this one."""
+    """Write the note of a finished file to ``path``, for a run that continues this one."""
     files.write_json(path, asdict(written))
 
 

@@ -1,1 +1,1 @@
-"""A cluster's settings, and their placement onto the tasks of a pipeline."""
+"""A cluster's settings, and their application to the tasks of a pipeline."""

@@ -21,7 +21,7 @@ from dgunet.system.errors import ConfigError
 from dgunet.system.reading import parse_yaml, read_text
 
 TEXT_BYTES = 256 << 10
-"""Largest cluster file."""
+"""Largest cluster file, bytes."""
 
 YEAR = 366 * 86_400
 """Seconds; the longest wait and the longest deadline."""
@@ -47,21 +47,21 @@ class Toleration(Strict):
     @model_validator(mode="after")
     def _exists_has_no_value(self) -> Toleration:
         if self.operator == "Exists" and self.value is not None:
-            raise ValueError("operator Exists without a value")
+            raise ValueError("a value is not allowed with operator Exists")
         return self
 
 
 class Retries(Strict):
-    """Retries of a failed step, with growing waits."""
+    """Retries of a failed step, with increasing waits."""
 
     count: int = Field(ge=0, le=10)
     wait: int = Field(default=60, ge=0, le=YEAR, description="seconds before the first retry")
     factor: float = Field(default=2.0, ge=1, le=100)
-    longest: int = Field(default=3600, gt=0, le=YEAR, description="seconds, the longest wait")
+    longest: int = Field(default=3600, gt=0, le=YEAR, description="seconds, upper limit of a wait")
 
 
 class Step(Strict):
-    """Settings of a step's pod; a field that is not set has the value of ``defaults``."""
+    """Settings of a step's pod; unset fields take their values from ``defaults``."""
 
     cpu: Quantity | None = None
     memory: Quantity | None = None
@@ -117,7 +117,7 @@ class Ending(Strict):
 
 
 class Trainer(Strict):
-    """Training over several nodes by Kubeflow Trainer (v2)."""
+    """Training on several nodes by Kubeflow Trainer (v2)."""
 
     nodes: int = Field(ge=2, le=64)
     runtime: Subdomain = "dgunet-torch"
@@ -125,7 +125,9 @@ class Trainer(Strict):
     poll: int = Field(
         default=15, gt=0, le=86_400, description="seconds between two reads of the job's state"
     )
-    restarts: int = Field(default=5, ge=0, le=1_000, description="after a node was interrupted")
+    restarts: int = Field(
+        default=5, ge=0, le=1_000, description="restarts after interruptions of a node"
+    )
 
 
 class Cluster(Strict):
@@ -152,16 +154,16 @@ class Cluster(Strict):
         for image in (self.image, *(s.image for s in self.steps.values() if s.image)):
             if not BY_DIGEST.match(image):
                 raise ValueError(
-                    f"images as NAME@sha256:<64 digits>, not {image!r}: a tag can move, and a "
-                    "cached step would not notice it"
+                    f"image {image!r} is not NAME@sha256:<64 digits>: a tag can move, and the "
+                    "cache would not detect it"
                 )
         return self
 
     @model_validator(mode="after")
-    def _no_secret_in_the_open(self) -> Cluster:
+    def _no_secret_in_environment(self) -> Cluster:
         for name, value in self.environment.items():
             if any(word in name.upper() for word in SECRET_WORDS) or Address(value).has_secret:
-                raise ValueError(f"{name} only under secrets, not in the environment")
+                raise ValueError(f"environment.{name} may be a secret: give it under secrets")
         return self
 
     @model_validator(mode="after")
@@ -170,7 +172,7 @@ class Cluster(Strict):
             PurePosixPath(self.trainer.shared).is_relative_to(volume.path)
             for volume in self.volumes
         ):
-            raise ValueError(f"trainer.shared {self.trainer.shared!r} on one of the volumes")
+            raise ValueError(f"trainer.shared {self.trainer.shared!r} is not on one of the volumes")
         return self
 
     @property

@@ -11,14 +11,14 @@ from dgunet.kubeflow.steps.close_campaign import CAMPAIGN
 from dgunet.kubeflow.steps.code_pins import IMAGE
 
 CACHED = ("prepare", "evaluate")
-"""Steps whose result depends on their parameters only and is used by many runs."""
+"""Steps cached by default: their results depend only on parameters and are often reused."""
 
 RUN_LABEL = "metadata.labels['pipeline/runid']"
 """Kubeflow writes the id of the run to this label of each of its pods."""
 
 
 class TaskPlacement:
-    """Gives tasks the settings of ``cluster``; without a cluster only whether they are cached."""
+    """Applies the settings of ``cluster`` to tasks; without a cluster, sets caching only."""
 
     def __init__(self, cluster: Cluster | None = None) -> None:
         self.cluster = cluster
@@ -42,7 +42,7 @@ class TaskPlacement:
 
     @property
     def trainer(self) -> dict[str, Any] | None:
-        """Arguments of a training over several nodes; None for a training in one pod."""
+        """Arguments of a training on several nodes; None for a training in one pod."""
         if self.cluster is None or self.cluster.trainer is None:
             return None
         step, trainer = self.cluster.step("train"), self.cluster.trainer
@@ -60,7 +60,7 @@ class TaskPlacement:
         }
 
     def __call__(self, name: str, task: Any) -> Any:
-        """``task`` with the settings of the step ``name``."""
+        """Apply the settings of the step ``name`` to ``task``; returns it."""
         task.set_caching_options(name in CACHED)
         if self.cluster is None:
             return task

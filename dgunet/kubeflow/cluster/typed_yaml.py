@@ -38,7 +38,7 @@ def checked(model: type[Model], content: Any, origin: str) -> Model:
     """``content`` as a ``model``; ``origin`` is named in errors.
 
     Raises:
-        ConfigError: naming every wrong field with its path.
+        ConfigError: naming the invalid fields with their paths.
     """
     if not isinstance(content, dict):
         raise ConfigError(f"{origin} contains {shorten(content)}, not a mapping of fields.")

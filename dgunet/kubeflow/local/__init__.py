@@ -1,1 +1,1 @@
-"""A compiled pipeline on this machine, as processes or containers."""
+"""Runs a compiled pipeline on this machine, as processes or containers."""

@@ -18,7 +18,7 @@ STATE = "/state"
 DVC_SCRATCH = "dvc-scratch"
 
 USER = 1000
-"""User id of the image's own user, for containers that root starts."""
+"""ID of the image's user, for containers that root starts."""
 
 
 def docker_engine() -> Any:
@@ -76,7 +76,8 @@ def container_settings(
         home: the project; its ``.dgunet`` and the files named in ``arguments`` are mounted.
         out: the folder of artifacts, writable.
         arguments: of the run.
-        digest: of the image; steps refuse another one.
+        run_id: id of the run, a label of its containers.
+        digest: of the image; steps refuse any other.
         environment: further environment variables of the containers.
         network: ``none``, ``host`` or ``bridge``.
         gpus: give the containers all GPUs.
@@ -95,7 +96,7 @@ def container_settings(
         elif network == "none" and not is_folder(address):
             raise ConfigError(
                 f"{name} is {address}, but the containers have no network.",
-                "Give a folder or file of this machine, or --network bridge.",
+                "Give a folder or file on this machine, or set --network bridge.",
             )
     return {
         "mounts": mounts,
@@ -115,7 +116,7 @@ def container_settings(
 
 
 def _scratch(repository: Path, out: Path) -> tuple[str, str, bool]:
-    """A writable mount for the files that DVC writes into a repository that it reads."""
+    """A writable mount for the files that DVC writes into a repository when reading it."""
     target = repository / ".dvc" / "tmp"
     target.mkdir(exist_ok=True)  # the mount point; DVC creates it anyway, and git ignores it
     own = out / DVC_SCRATCH

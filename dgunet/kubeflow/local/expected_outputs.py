@@ -24,18 +24,21 @@ class OutputError(DgunetError):
 
 
 RESULTS = ("evaluate", "ablate")
-"""The steps that measure."""
+"""Steps that write results."""
 
 Result = tuple[str, str, int]
 """Test set, row of the table, and ratio (percent; 0 except for compressive sensing)."""
 
 
 def check_outputs(out: Path, expected: Collection[Result]) -> dict[str, str]:
-    """The paths of tables and report, after a check of every result that they contain.
+    """Check all results of a run, and that its tables contain them.
 
     Args:
         out: the folder of artifacts.
         expected: see `expected_results`.
+
+    Returns:
+        The paths of tables and report.
 
     Raises:
         OutputError: if an evaluation, a table's cell, or a file is missing.
@@ -58,7 +61,7 @@ def check_outputs(out: Path, expected: Collection[Result]) -> dict[str, str]:
     shown = set(read_cells(tables / CELLS)["per_image_sha256"].dropna())
     for summary in summaries:
         if summary.per_image_sha256 not in shown:
-            raise OutputError(f"{tables} has no cell of {summary.row} on {summary.dataset}.")
+            raise OutputError(f"{tables} has no cell for {summary.row} on {summary.dataset}.")
     if "<html" not in page.read_text(encoding="utf-8")[:1000].lower():
         raise OutputError(f"{page} is not an HTML page.")
     return {"tables": str(tables), "report": str(page)}
@@ -94,5 +97,5 @@ def expected_results(arguments: Mapping[str, Any]) -> set[Result]:
 def _only(out: Path, end: str) -> Path:
     found = [path for path in out.rglob(end) if path.exists()]
     if len(found) != 1:
-        raise OutputError(f"found {len(found)} times {end} in {out}, expected once.")
+        raise OutputError(f"{out} contains {len(found)} outputs {end}, expected 1.")
     return found[0]

@@ -29,21 +29,21 @@ from dgunet.tracking import TrackingFolders, follow
 from dgunet.tracking.run import tracking_mode
 
 TERMINATION_SECONDS = 20
-"""Time for the steps to write their checkpoints after SIGTERM."""
+"""Time for the steps to write their checkpoints after SIGTERM, seconds."""
 
 SCRATCH_BYTES = 1 << 20
-"""Free space that steps need in the temporary folder, for their program and small files."""
+"""Free space that steps need in the temporary folder for their programs and small files."""
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class RunFailedError(DgunetError):
-    """A local run failed; its record and log have the cause."""
+    """A local run failed; its record and log contain the cause."""
 
 
 @dataclass(frozen=True)
 class ContainerOptions:
-    """Runs every step in a container of ``image``."""
+    """Settings for running every step in a container of ``image``."""
 
     image: str
     network: str = "none"

@@ -27,7 +27,7 @@ FILE_BYTES = 4 << 20
 """Largest file that ``name=@FILE`` reads."""
 
 PINS = ("params", "code_version", "protocols", "image_digest")
-"""Parameters that change results and cannot be set on the command line."""
+"""Parameters that affect results and cannot be set on the command line."""
 
 
 def run_arguments(
@@ -46,7 +46,8 @@ def run_arguments(
         params: the text of ``params.yaml``; its ``variants`` determine the networks.
         given: ``name=value``; lists with commas or as JSON, ``name=@FILE`` reads a file.
         here: the project, for its DND records, its data and its own weights.
-        on_cluster: whether paths are those of a container and the data are the pushed commit's.
+        on_cluster: whether pods run the steps: paths are then those of a container, and the data
+            those of the pushed commit.
         image_digest: of the container image; "" for none.
 
     Raises:
@@ -128,7 +129,7 @@ def _typed(name: str, text: str, kind: str) -> Any:
 
 
 def _default(name: str, values: Mapping[str, Any], params: Params, here: ProjectFolders) -> Any:
-    """The paper's setting; None for parameters with the pipeline's own default or none."""
+    """The paper's setting; None if it has none or the pipeline declares the default."""
     task = check_task(values.get("task", "derain"))
     if name == "networks":
         return networks(params.variants)
@@ -164,7 +165,7 @@ def _refuse_secret(name: str, value: str) -> None:
     if Address(value).has_secret:
         raise ConfigError(
             f"{name} {value} contains a password or token.",
-            "Parameters are visible: remove it, and give the steps credentials as a secret.",
+            "Parameters are visible to others: remove it, and pass it as a Kubernetes secret.",
         )
 
 
@@ -187,7 +188,7 @@ def _check(values: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
 
 
 def _single(values: Mapping[str, Any], declared: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The network of a pipeline for one network."""
+    """The network of a pipeline that has only one; empty if it has none."""
     if "task" not in declared:
         return []
     task = values.get("task", "derain")
@@ -211,7 +212,7 @@ def _check_network(network: Any) -> None:
     ):
         example = json.dumps(networks(["DGUNet"])[0])
         raise ConfigError(
-            f"networks contains {shorten(network)}.", f"Each network is like {example}."
+            f"networks contains {shorten(network)}.", f"Each network has the form {example}."
         )
     task = check_task(network["kind"])
     model_key(task, network["variant"], network["ratio"] or None)
@@ -219,6 +220,7 @@ def _check_network(network: Any) -> None:
     trained = dataset(network["training_set"])
     if (trained.task, trained.role) != (task, "train"):
         raise ConfigError(
-            f"{trained.name} is a {trained.role} set for {trained.task}, not for training {task}.",
+            f"{trained.name} is a {trained.role} set for {trained.task}, not a training set for "
+            f"{task}.",
             f"The paper uses {TRAINING_SETS[task]}.",
         )

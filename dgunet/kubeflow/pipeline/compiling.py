@@ -1,4 +1,4 @@
-"""Compiles pipeline functions to what Kubeflow reads: the pipeline's IR, as YAML text.
+"""Compiles pipeline functions to Kubeflow's intermediate representation (IR), as YAML text.
 
 The pipeline functions are arguments: they belong to the package ``pipelines`` of a clone, which is
 built on this package and is not installed with it.
@@ -40,7 +40,7 @@ def find_pipeline(name: str, pipelines: Mapping[str, PipelineBuilder]) -> Pipeli
 
 
 def compile_pipeline(build: PipelineBuilder, cluster: Cluster | None = None) -> str:
-    """The IR of a pipeline; with ``cluster`` a second YAML document has the pods' settings."""
+    """The IR of a pipeline; with ``cluster``, a second YAML document has the pods' settings."""
     return compile_to_yaml(build(TaskPlacement(cluster)))
 
 

@@ -169,9 +169,9 @@ def _arrow(
 
 def _title(node: TaskNode) -> str:
     if node.kind == "loop":
-        return f"for each of {node.about}"
+        return f"for all {node.about}"
     if node.kind == "condition":
         return f"if {node.about}"
     if node.last:
-        return f"{node.step} (in any case)"
+        return f"{node.step} (always)"
     return node.step

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from dgunet.system.errors import DgunetError
 
 Kind = Literal["step", "loop", "condition", "group"]
+OUTPUTS = "outputs of "
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class TaskNode:
     cached: bool = False
     retries: int = 0
     nodes: int = 1
-    """Number of pods with these resources; more than 1 for a training over several nodes."""
+    """Number of pods with these resources; more than 1 for a training on several nodes."""
     last: bool = False
-    """Runs at the end in any case (exit handler)."""
+    """Runs at the end, even after a failure (exit handler)."""
     inner: tuple[TaskNode, ...] = ()
 
     @property
@@ -109,11 +110,11 @@ def _waits(task: Mapping[str, Any]) -> set[str]:
 
 
 def _plain(channel: str) -> str:
-    """A readable name: ``pipelinechannel--survey-Output`` becomes ``what survey found``."""
+    """A readable name: ``pipelinechannel--survey-Output`` becomes ``outputs of survey``."""
     name = channel.removeprefix("pipelinechannel--")
-    return f"what {name.removesuffix('-Output')} found" if name.endswith("-Output") else name
+    return f"{OUTPUTS}{name.removesuffix('-Output')}" if name.endswith("-Output") else name
 
 
 def _condition(text: str) -> str:
     text = re.sub(r"inputs\.parameter_values\['([^']+)'\]", lambda m: _plain(m[1]), text)
-    return text.replace("what ", "", 1).replace(" found", "", 1)
+    return text.replace(OUTPUTS, "", 1)

@@ -1,1 +1,1 @@
-"""What the KFP components call that no other entry point needs."""
+"""Functions that only the KFP components call."""

@@ -31,7 +31,7 @@ def close_campaign(state: str, what: str, error: str = "") -> str:
     Args:
         state: final state as Kubeflow reports it, e.g. ``SUCCEEDED`` or ``FAILED``.
         what: the step, or group of steps, that ended.
-        error: reason of a failure.
+        error: reason for a failure.
 
     Returns:
         One line for the log.

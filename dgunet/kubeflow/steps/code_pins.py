@@ -1,7 +1,7 @@
-"""Pins of a pipeline run that change results and are no settings: code, protocols, image.
+"""Pins of a pipeline run, which affect results but are not settings: code, protocols, image.
 
-Kubeflow's cache compares the parameters of a step, not the code in its image. So pipelines pass the
-pins as parameters, and every step refuses to run with other code, protocols or another image.
+Kubeflow's cache compares the parameters of a step, not the code in its image. Therefore the
+pins are parameters, and every step refuses to run with other code, protocols or another image.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def protocol_versions() -> str:
 
 
 def image_digest() -> str:
-    """The image digest of this process's container, as set by the cluster; "" outside of one."""
+    """The image digest of this process's container, set by the cluster; "" outside a container."""
     return environment.IMAGE_DIGEST.get()
 
 
@@ -50,7 +50,7 @@ def check_pins(*, code: str, image: str = "", protocols: str = "") -> None:
     An empty ``image`` or ``protocols`` is not checked.
 
     Raises:
-        ConfigError: with both values.
+        ConfigError: naming both values.
     """
     log_to_stderr()
     pairs = (
@@ -61,6 +61,6 @@ def check_pins(*, code: str, image: str = "", protocols: str = "") -> None:
     for name, pinned, found in pairs:
         if pinned != found and (pinned or name == "code_version"):
             raise ConfigError(
-                f"the pipeline was given {name} {pinned!r}, and this container has {found!r}.",
-                "Build the image from the code that submits (make image), or submit from its code.",
+                f"the pipeline was given {name} {pinned!r}, but this container has {found!r}.",
+                "Build the image from the submitted code (make image), or submit the image's code.",
             )

@@ -18,7 +18,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_folder(source: str) -> bool:
-    """Whether ``source`` is a folder with datasets and not a git repository with DVC.
+    """Whether ``source`` is a folder with datasets, not a git repository with DVC.
 
     A repository on this machine is written as ``file:///path``.
     """
@@ -34,7 +34,7 @@ def check_source(source: str, version: str) -> None:
     if not is_folder(source) and not COMMIT.fullmatch(version):
         raise ConfigError(
             f"data_version {version!r} is not a commit hash of {source}.",
-            "Give all 40 digits: a branch can change without a cached step noticing it.",
+            "Give all 40 digits: a branch can move, and the cache would not detect it.",
         )
     if not version:
         raise ConfigError(

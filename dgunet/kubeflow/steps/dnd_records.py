@@ -22,10 +22,11 @@ def submission_page(results: Path) -> str:
     summary = read_result(results)
     digest = summary.per_image_sha256
     return (
-        f"# {summary.dataset}, {summary.row}: the server has the targets\n\n"
-        f"Pack their folder `bundled` with `dgunet dnd bundle`. The results are at\n`{results}`.\n"
-        f"They belong to the per-image table {digest}.\n\n"
-        "When the score arrives, enter it with `dgunet dnd record` (its `--help` says how), "
+        f"# {summary.dataset}, {summary.row}: the targets are on the server\n\n"
+        f"The results are in\n`{results}`.\n"
+        f"The SHA-256 of their per-image table is {digest}.\n"
+        "Pack their folder `bundled` with `dgunet dnd bundle`.\n\n"
+        "When the score arrives, enter it with `dgunet dnd record` (see its `--help`), "
         "commit the file in `records/`, and run the pipeline again: preparation and evaluation "
         "come from the cache, and the tables show the score.\n"
     )

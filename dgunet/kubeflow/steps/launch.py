@@ -55,7 +55,7 @@ def train_on_machine(
     if done.returncode:
         raise DgunetError(
             f"{count} processes training {task} {variant} ended with status {done.returncode}.",
-            "The log above has the reason; a retried step resumes from the last checkpoint.",
+            "The log above has the cause; a retried step resumes from the last checkpoint.",
         )
     return out / "network.safetensors"
 
@@ -68,9 +68,9 @@ def gpus() -> int:
 
 
 def torchrun(processes: int) -> list[str]:
-    """The beginning of a command under ``torchrun`` on one machine.
+    """The start of a command under ``torchrun`` on one machine.
 
-    The address is fixed: ``--standalone`` uses the host name, which a pod need not resolve, and its
+    The address is fixed: ``--standalone`` uses the host name, which may not resolve in a pod; its
     rendezvous then waits for minutes.
     """
     with socket.socket() as free:
@@ -93,6 +93,6 @@ def train_command(
 
 
 def dgunet() -> str:
-    """The command of this Python environment, or its name, which another image has on its path."""
+    """Path of the ``dgunet`` command of this environment; its name if it is elsewhere on PATH."""
     path = Path(sys.executable).with_name("dgunet")
     return str(path) if path.is_file() else "dgunet"

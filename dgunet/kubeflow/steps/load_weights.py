@@ -64,7 +64,8 @@ def _local_copy(address: str, sha256: str, scratch: Path) -> Path:
             Download(address, file, sha256, lambda here, total: None).run()
         except RemoteError as error:
             raise CheckpointError(
-                f"{redact(address)} could not be downloaded: {error}.", "Check address and digest."
+                f"{redact(address)} could not be downloaded: {error}.",
+                "Check the address and the digest.",
             ) from error
         return file
     file = path

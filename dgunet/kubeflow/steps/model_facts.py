@@ -12,11 +12,11 @@ from dgunet.tracking.run_links import mlflow_run_facts
 def describe_model(
     weights: Path, home: Path | None = None
 ) -> tuple[dict[str, str], dict[str, float]]:
-    """Digest, choice and MLflow run of a finished training, and its numbers; for a step's outputs.
+    """Facts (checkpoint digest, model selection, MLflow run) and numbers of a finished training.
 
     Args:
         weights: in a folder with the ``training.json`` that `write_outcome` wrote.
-        home: the project folder that the training used; default: the one of this process.
+        home: the project folder that the training used; default: that of this process.
     """
     content = json.loads((weights.parent / "training.json").read_text(encoding="utf-8"))
     facts = {key: value for key, value in content.items() if isinstance(value, str)}

@@ -67,12 +67,13 @@ def pushed_data(home: Path) -> tuple[str, str]:
         names = ", ".join(sorted({line.strip().split(" ", 1)[1] for line in changed.splitlines()}))
         raise ConfigError(
             f"files differ from the commit: {names}.",
-            "The pods read the commit: git commit and push them first (dvc push, too).",
+            "Pods read the commit: git commit and push these files first, and run dvc push.",
         )
     remote = _remote(home)
     if not _git(home, "branch", "--remotes", "--contains", head, "--list", f"{remote}/*"):
         raise ConfigError(
-            f"the commit {head[:12]} is not on the git remote {remote}.", f"git push. {OTHER_DATA}"
+            f"the commit {head[:12]} is not on the git remote {remote}.",
+            f"Run git push. {OTHER_DATA}",
         )
     return public_address(_git(home, "remote", "get-url", remote) or "", remote), head
 
@@ -108,7 +109,7 @@ def check_pushed(home: Path) -> None:
     if missing:
         raise ConfigError(
             f"the DVC remote lacks {len(missing)} of the files in {POINTER}, e.g. {missing[0]}.",
-            "dvc push, then submit again.",
+            "Run dvc push, then submit again.",
         )
 
 
@@ -146,12 +147,12 @@ def _remote(home: Path) -> str:
         return "origin"
     if len(names) == 1:
         return names[0]
-    known = ", ".join(names) or "there is none"
-    raise ConfigError(f"no git remote to use as the data source ({known}).", OTHER_DATA)
+    known = ", ".join(names) or "none"
+    raise ConfigError(f"no git remote to use as the data source (remotes: {known}).", OTHER_DATA)
 
 
 def _own_remotes(home: Path) -> list[str]:
-    """DVC remotes that are folders of the repository: they are part of the commit."""
+    """DVC remotes that are folders of the repository, and so part of the commit."""
     config = configparser.ConfigParser(interpolation=None)
     # An unreadable file differs from the commit, which is reported.
     with suppress(configparser.Error, ConfigError, FileNotFoundError):

@@ -77,7 +77,7 @@ def gpus_at_a_time(
 
 
 def _most_together(nodes: Sequence[TaskNode], needs: Sequence[int]) -> int:
-    """The largest sum of ``needs`` over tasks of which none waits for another."""
+    """The largest sum of ``needs`` over tasks none of which waits for another."""
     before: dict[str, set[str]] = {}
     for node in nodes:  # a node is after those that it waits for
         earlier = [before[name] for name in node.after if name in before]
@@ -107,11 +107,11 @@ def _branches(nodes: Sequence[TaskNode], counts: Mapping[str, int], indent: str)
 def _title(node: TaskNode, counts: Mapping[str, int], loops: Mapping[str, str]) -> str:
     if node.kind == "loop":
         count = f"{counts[node.about]} " if node.about in counts else ""
-        return f"for each of {count}{node.about}, {node.limit or 'all'} at a time:"
+        return f"for all {count}{node.about}, {node.limit or 'all'} at a time:"
     if node.kind == "condition":
         return f"if {node.about}:"
     if node.last:
-        return f"{node.name}  at the end, in any case"
+        return f"{node.name}  (always, at the end)"
     waits = [loops.get(name, name) for name in node.after]
     return node.name + (f"  (after {', '.join(waits)})" if waits else "")
 
@@ -185,9 +185,7 @@ def _cost(
         for each in found
     ]
     total = sum(each.gpu_hours(rate) for each in found)
-    source = (
-        "--tflops" if tflops else "as the authors' training log implies; set yours with --tflops"
-    )
+    source = "--tflops" if tflops else "from the authors' training log; set yours with --tflops"
     return [
         "training",
         *_table(rows, ("network", "steps x batch x patch", "GPU-hours", "hours on GPUs")),

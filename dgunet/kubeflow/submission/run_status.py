@@ -13,7 +13,7 @@ OVER = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 """Final states of a run."""
 
 DRIVERS = ("-driver", "executor")
-"""Kubeflow's own tasks beside each step."""
+"""Ends of the names of tasks that Kubeflow adds to each step."""
 
 
 def read_run(server: Server, run_id: str) -> Any:
@@ -58,7 +58,9 @@ def cancel_run(server: Server, run_id: str) -> str:
     """
     run = read_run(server, run_id)
     if run.state in OVER:
-        raise ServerError(f"the run {run_id} is over: {run.state}.", "There is nothing to cancel.")
+        raise ServerError(
+            f"the run {run_id} has already ended: {run.state}.", "There is nothing to cancel."
+        )
     server.call("run", "terminate_run", run_id, doing=f"cancelling the run {run_id}")
     return (
         f"{run.display_name} is being cancelled; pods get SIGTERM and trainings write a checkpoint"

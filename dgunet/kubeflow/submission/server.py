@@ -46,7 +46,7 @@ class CollisionError(ServerError):
 
 @dataclass(frozen=True)
 class Access:
-    """Address of a server and credentials; secrets are not part of the representation.
+    """Address of a server and credentials; its representation contains no secrets.
 
     Attributes:
         host: address, with the path where Kubeflow puts the API behind its gateway
@@ -103,7 +103,9 @@ def find_access(
     inside = own.is_file()
     address = (host or environment.KFP_ENDPOINT.get() or (IN_CLUSTER if inside else "")).rstrip("/")
     if not address:
-        raise ConfigError("no server.", f"Name it with --host, or in {HOST}.")
+        raise ConfigError(
+            "no pipelines server is given.", f"Set its address with --host or {HOST}."
+        )
     if "://" not in address:
         address = f"https://{address}"
     if Address(address).has_secret:
@@ -139,7 +141,7 @@ def _parts(address: str) -> SplitResult:
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             return parts
     raise ConfigError(
-        f"--host {shorten(redact(address))} is not an address.",
+        f"--host {shorten(redact(address))} is not an HTTP address.",
         "Example: https://kubeflow.example.org",
     )
 
@@ -156,7 +158,7 @@ def _secret(file: Path | None, otherwise: str) -> str:
     text = text.strip()
     if not text.isascii() or not text.isprintable():
         raise ConfigError(
-            f"the token or cookie of {origin} is not one line of ASCII characters.",
+            f"the token or cookie from {origin} is not one line of ASCII characters.",
             "Copy it again.",
         )
     return text
@@ -243,7 +245,7 @@ def _refusal(access: Access, doing: str, error: kfp_server_api.ApiException) -> 
     if status in (301, 302, 303, 307, 308):
         return ServerError(message, _gateway_hint(access))
     if status == 401:
-        return ServerError(message, f"Renew it: {access.credentials} is not accepted (any more).")
+        return ServerError(message, f"Give or renew the credentials (sent: {access.credentials}).")
     if status == 403:
         scope = f"namespace {access.namespace}" if access.namespace else "no --namespace"
         return ServerError(message, f"Ask for permission ({access.credentials}, {scope}).")

@@ -29,12 +29,12 @@ class Submitted:
     pipeline: str
     version: str
     uploaded: bool
-    """Whether the version was uploaded; False if the server had it already."""
+    """Whether the version was uploaded; False if the server already had it."""
     experiment: str
 
     def summary(self) -> str:
-        """The run in a few lines, with the command that follows it."""
-        uploaded = "uploaded" if self.uploaded else "exists already"
+        """The run in a few lines, with the command for its status."""
+        uploaded = "uploaded" if self.uploaded else "already exists"
         return (
             f"version  {self.version} of {self.pipeline}, {uploaded}\n"
             f"run      {self.run_id}, experiment {self.experiment}\n"
@@ -64,7 +64,7 @@ def submit_run(
         experiment: created if it does not exist.
 
     Raises:
-        ConfigError: if the image is that of the example.
+        ConfigError: if the image is the placeholder.
         ServerError: if the server is unreachable, refuses or fails.
     """
     check_image(cluster)
@@ -95,13 +95,13 @@ def check_image(cluster: Cluster) -> None:
     """
     if cluster.digest == EXAMPLE:
         raise ConfigError(
-            f"image {cluster.image!r} is the example's.",
+            f"image {cluster.image!r} is the placeholder of pipelines/cluster.yaml.",
             "Build and push your image (make image, docker push), and set image to its digest.",
         )
 
 
 def check_server(server: Server) -> None:
-    """Check that a pipelines API responds, and that a multi-user server gets a namespace.
+    """Check that a pipelines API responds, and that a namespace is given for a multi-user server.
 
     Raises:
         ServerError: if it does not respond, or the namespace is missing.

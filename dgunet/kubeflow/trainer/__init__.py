@@ -1,1 +1,1 @@
-"""Training over several nodes with Kubeflow Trainer."""
+"""Training on several nodes with Kubeflow Trainer."""

@@ -1,4 +1,4 @@
-"""Kubernetes API calls of a training over several nodes; a refusal becomes a one-line error."""
+"""Kubernetes API calls of a training on several nodes; refusals become one-line errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Response = TypeVar("Response")
 
 
 class ClusterError(DgunetError):
-    """The cluster refused a request of a training over several nodes."""
+    """The cluster refused a request of a training on several nodes."""
 
 
 class UnreachableError(ClusterError):
@@ -69,17 +69,17 @@ class TrainJobs:
             _, active = config.list_kube_config_contexts()
         except config.ConfigException as error:
             raise ClusterError(
-                "training over several nodes needs a Kubernetes cluster; none found: "
+                "training on several nodes needs a Kubernetes cluster; none found: "
                 f"{_line(error)}.",
                 "Run the pipeline on a cluster, or remove trainer: from the cluster file.",
             ) from error
         return cls(client.ApiClient(), active["context"].get("namespace", "default"))
 
     def check_runtime(self, name: str) -> None:
-        """Refuse a ClusterTrainingRuntime that does not exist; without permission to read, accept.
+        """Check that a ClusterTrainingRuntime exists; skipped without permission to read it.
 
         Raises:
-            ClusterError: naming the existing ones.
+            ClusterError: if it does not exist, naming the existing ones.
         """
         kind = (GROUP, VERSION, "clustertrainingruntimes")
         read = self._objects.get_cluster_custom_object
@@ -92,7 +92,7 @@ class TrainJobs:
                 raise self._refused(error, f"to read the training runtime {name}") from error
             raise ClusterError(
                 f"the cluster has no ClusterTrainingRuntime {name!r}; it has {self._runtimes()}.",
-                f"kubectl apply -f deploy/runtime.yaml, or set trainer.runtime to another one "
+                f"Run kubectl apply -f deploy/runtime.yaml, or set trainer.runtime to another one "
                 f"({DEPLOY}).",
             ) from error
 
@@ -220,7 +220,7 @@ class TrainJobs:
             response.release_conn()
 
     def owners(self, pod: str) -> list[dict[str, Any]]:
-        """Owner references of ``pod``: the pipeline's workflow; with it the job is deleted."""
+        """Owner references of ``pod``: the pipeline's workflow, with which the job is deleted."""
         try:
             found = self._core.read_namespaced_pod(pod, self.namespace, _request_timeout=TIMEOUT)
         except (ApiException, HTTPError):
@@ -255,12 +255,12 @@ class TrainJobs:
         if error.status == 401:
             hint = "The pod's token is not accepted: check its service account."
         elif "exceeded quota" in message:
-            hint = "Request less in the cluster file, or ask for a larger quota."
+            hint = "Request fewer resources in the cluster file, or ask for a larger quota."
         elif "admission webhook" in message:
             hint = "A policy of the cluster forbids it: correct that field in the cluster file."
         elif error.status == 403:
             hint = (
-                "kubectl apply -f deploy/rbac.yaml in this namespace, with the service account "
+                "Run kubectl apply -f deploy/rbac.yaml in this namespace, with the service account "
                 f"of the step as its subject ({DEPLOY})."
             )
         elif error.status == 404:

@@ -1,6 +1,6 @@
 """Interprets the state of a TrainJob and its pods: wait, done, resume, or failed with a reason.
 
-Pure functions of the API server's objects, so that every case is tested without a cluster.
+Pure functions of the API server's objects, so that every case can be tested without a cluster.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNev
 NO_START = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 INTERRUPTED = ("Evicted", "Preempting", "Preempted", "NodeLost", "NodeShutdown", "Shutdown",
                "Terminated", "NodeAffinity")  # fmt: skip
-"""Reasons for which a pod ends without an error of its own."""
+"""Reasons of pods that ended without an error of their own."""
 
 KILLED = 137
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -32,9 +32,9 @@ class Outcome:
 
     Attributes:
         kind: ``resume`` means that the training is to be started again from its checkpoint.
-        message: one sentence without its full stop.
+        message: one sentence without a full stop.
         hint: how to fix the cause.
-        final: whether waiting cannot change it; an image that cannot be pulled may appear later.
+        final: False if waiting may change it: an image may become available later.
     """
 
     kind: Literal["done", "resume", "failed"]
@@ -193,7 +193,7 @@ def _no_start(pods: list[Pod], ended: bool = False) -> Outcome | None:
 
 
 def _no_quota(events: list[Any], job: dict[str, Any]) -> Outcome | None:
-    """Whether the namespace's quota blocks the job: for ever (final), or while others use it."""
+    """Failure if the quota blocks the job, for good (final) or while others use it; else None."""
     nodes = job["spec"].get("trainer", {}).get("numNodes", 1)
     for event in events:
         message = event.get("message") or ""
@@ -206,7 +206,7 @@ def _no_quota(events: list[Any], job: dict[str, Any]) -> Outcome | None:
             for name, amount in requested.items()
             if name in limit and amount * nodes > limit[name]
         )
-        hint = "Request less in the cluster file (nodes, gpus, memory), or ask for a larger quota."
+        hint = "Request fewer nodes, gpus or memory in the cluster file, or ask for a larger quota."
         if too_small:
             return Outcome("failed", f"the quota is too small for {nodes} nodes: {too_small}", hint)
         free = ", ".join(f"{name} {used[name]:f} of {limit[name]:f}" for name in used)

@@ -1,4 +1,4 @@
-"""Training over several nodes: a pipeline step creates a TrainJob and follows it to its end."""
+"""Training on several nodes: a pipeline step creates a TrainJob and follows it to its end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dgunet.system.errors import ConfigError, DgunetError
 from dgunet.tracking.run_end import terminable
 
 TERMINATION_SECONDS = 600
-"""Time for the pods of a deleted job to write their checkpoints and end."""
+"""Time for the pods of a deleted job to write their checkpoints and end, seconds."""
 
 DIGEST = "dgunet/manifest-digest"
 """Annotation by which a retried step recognizes the job of its earlier attempt."""
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class NodeTraining:
-    """What is trained, and where its files are.
+    """The network to train, and the folders of its files.
 
     Attributes:
         params: the text of ``params.yaml``.
@@ -78,7 +78,7 @@ class NodeSettings:
         labels: of the job and its pods.
         annotations: of the job and its pods.
         pull_secrets: secrets with registry credentials.
-        processes: of each node; 0 for one for each GPU.
+        processes: number per node; 0 for one per GPU.
     """
 
     count: int
@@ -111,7 +111,7 @@ def train_on_nodes(
         The path of the weights in ``training.out``.
 
     Raises:
-        ConfigError: if the settings give no valid TrainJob, or ``nodes.shared`` is not on a volume.
+        ConfigError: if the TrainJob would be invalid, or ``nodes.shared`` is not on a volume.
         ClusterError: if the cluster refuses the job.
         DgunetError: if the training fails, with the reason.
         SystemExit: when the step is stopped; the job is deleted, its checkpoint stays.
@@ -148,14 +148,14 @@ class TrainJobRun:
         self, jobs: TrainJobs, plan: TrainJobPlan, forwarded: PodSettings, nodes: NodeSettings
     ) -> None:
         job = manifest(plan, forwarded)
-        # Each attempt of the step has another pod, and with it perhaps another owner.
+        # Each attempt of the step has a different pod, and perhaps a different owner.
         without_owner = manifest(replace(plan, owners=()), forwarded)
         annotations = job["metadata"].setdefault("annotations", {})
         annotations[DIGEST] = files.sha256_json(without_owner)[:16]
         self._job, self._jobs, self._nodes, self._name = job, jobs, nodes, plan.name
 
     def run(self) -> None:
-        """Return when the network is trained.
+        """Follow the job until the network is trained.
 
         The job is deleted in every case except when the API server does not respond; a retried
         step then continues with it.
@@ -291,7 +291,7 @@ def nodes_home(training: NodeTraining, nodes: NodeSettings, task_config: dsl.Tas
 
 
 def _home(folders: SharedFolders, forwarded: PodSettings) -> Path:
-    """The step's own project folder if all nodes mount it, else one beside the shared data."""
+    """The step's own project folder if all nodes mount it, else one next to the shared data."""
     home = environment.HOME.get()
     return home if home and on_a_volume(str(home), forwarded) else folders.home
 

@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 
 class PodLogs:
-    """Follows the log of every started pod, each one in its own thread.
+    """Follows the log of every started pod, each in its own thread.
 
-    A broken connection is opened again and continues after the last printed line.
+    A broken connection is reopened and continues after the last printed line.
 
     Args:
         lines: see ``Lines``.
-        since: earlier lines are skipped; for an adopted job, the former step printed them.
-        retry: seconds before a broken connection is opened again.
+        since: earlier lines are skipped; for an adopted job, the earlier step has printed them.
+        retry: seconds before a broken connection is reopened.
     """
 
     def __init__(self, lines: Lines, since: str | None = None, retry: float = 5) -> None:

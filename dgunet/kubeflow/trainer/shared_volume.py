@@ -1,4 +1,4 @@
-"""Files of a training over several nodes on the volume that all nodes mount.
+"""Files of a multi-node training on the volume that all nodes mount.
 
 SHARED/stores/DIGEST            prepared datasets; kept for the next network on the same data
 SHARED/trainings/JOB/           params.yaml, model/ and home/ of one training; removed at its end
@@ -80,7 +80,7 @@ class SharedFolders:
         """Copy the trained network to ``out`` and remove this training; returns the weights' path.
 
         Raises:
-            DataError: if the job is complete and the nodes wrote no network.
+            DataError: if the nodes wrote no network.
         """
         weights = self.model / "network.safetensors"
         if not weights.is_file():

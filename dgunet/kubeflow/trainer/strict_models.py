@@ -1,4 +1,4 @@
-"""Strict variants of generated Kubernetes models: an unknown field or another type is an error.
+"""Strict variants of generated Kubernetes models: unknown fields and wrong types are errors.
 
 The models of ``kubeflow_trainer_api`` are generated from the API's OpenAPI document. They ignore
 unknown fields and carry neither patterns nor ranges, so a misspelled field would be lost silently.
@@ -51,7 +51,7 @@ class StrictModels:
     def of(self, model: Model) -> Model:
         """The strict variant of ``model`` and of every model in its fields.
 
-        Fields have the names that the API has (``numNodes``), no Python names.
+        Fields have the API's names (``numNodes``), not Python names.
         """
         if model not in self._made:
             self._made[model] = self._derive(model)
@@ -81,7 +81,7 @@ class StrictModels:
         return derived
 
     def _strict(self, annotation: Any) -> Any:
-        """``annotation`` with the strict variants in place of generated models."""
+        """``annotation`` with strict variants in place of generated models."""
         if annotation in self._constraints.scalars:
             return self._constraints.scalars[annotation]
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):

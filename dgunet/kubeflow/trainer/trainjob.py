@@ -25,7 +25,7 @@ NODE = "node"
 
 @dataclass(frozen=True)
 class TrainJobPlan:
-    """One training over several nodes, as the manifest needs it.
+    """The values of one TrainJob's manifest.
 
     Attributes:
         name: of the job; see `job_name`.

@@ -1,7 +1,7 @@
 """Strict check of a TrainJob and of the pod settings that Kubeflow forwards.
 
-Fields and types are those of the generated models of Kubeflow Trainer 2.3. Added here: the patterns
-and ranges of its CRD, the rules of its webhook, and a refusal of what dgunet never sends.
+Fields and types are those of the generated models of Kubeflow Trainer 2.3. This module adds the
+patterns and ranges of its CRD and the rules of its webhook, and refuses what dgunet never sends.
 ``podSpecOverrides``, removed in Trainer 2.2 and still in examples, is refused as an unknown field.
 """
 
@@ -68,7 +68,7 @@ def checked_trainjob(content: dict[str, Any]) -> dict[str, Any]:
     """``content`` if it is a valid TrainJob.
 
     Raises:
-        ConfigError: naming every wrong field with its path, its value and what is allowed.
+        ConfigError: naming the invalid fields with path, value and what is allowed.
     """
     metadata = content.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
@@ -79,7 +79,7 @@ def checked_pod_settings(content: dict[str, Any], origin: str) -> PodSettings:
     """``content`` if it is what `Forwarded` describes; ``origin`` is named in errors.
 
     Raises:
-        ConfigError: naming every wrong field with its path, its value and what is allowed.
+        ConfigError: naming the invalid fields with path, value and what is allowed.
     """
     return _checked(Forwarded, content, origin)
 
@@ -92,7 +92,7 @@ def _checked(model: type[BaseModel], content: dict[str, Any], origin: str) -> di
 
 def _exactly_one(names: tuple[str, ...], part: Any) -> None:
     if sum(getattr(part, name) is not None for name in names) != 1:
-        raise ValueError(f"exactly one of {', '.join(map(to_camel, names))}")
+        raise ValueError(f"exactly one of {', '.join(map(to_camel, names))} is required")
 
 
 def _check_volume(volume: Any) -> None:
@@ -105,30 +105,30 @@ def _check_value_source(source: Any) -> None:
 
 def _check_variable(variable: Any) -> None:
     if variable.value and variable.value_from:
-        raise ValueError("either value or valueFrom")
+        raise ValueError("give value or valueFrom, not both")
 
 
 def _check_trainer(trainer: Any) -> None:
     names = [each.name for each in trainer.env or []]
     if twice := _repeated(names):
-        raise ValueError(f"env with each name once, not {twice} twice")
+        raise ValueError(f"env contains {twice} more than once")
     if taken := sorted(RESERVED & set(names)):
-        raise ValueError(f"env without {', '.join(taken)}, which Trainer sets itself")
+        raise ValueError(f"env contains {', '.join(taken)}, which Trainer sets itself")
 
 
 def _check_container(container: Any) -> None:
     if twice := _repeated([each.name for each in container.volume_mounts or []]):
-        raise ValueError(f"volumeMounts with each volume once, not {twice} twice")
+        raise ValueError(f"volumeMounts contains {twice} more than once")
 
 
 def _check_pod(pod: Any) -> None:
     names = [each.name for each in pod.volumes or []]
     if twice := _repeated(names):
-        raise ValueError(f"volumes with each name once, not {twice} twice")
+        raise ValueError(f"volumes contains {twice} more than once")
     for container in pod.containers or []:
         for mount in container.volume_mounts or []:
             if mount.name not in names:
-                raise ValueError(f"a volume for the mount {mount.name} of {container.name}")
+                raise ValueError(f"the mount {mount.name} of {container.name} has no volume")
 
 
 def _repeated(names: list[str]) -> str:

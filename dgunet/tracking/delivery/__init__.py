@@ -1,1 +1,1 @@
-"""Journals to MLflow: in order, nothing lost, nothing doubled."""
+"""Delivery of journals to MLflow: in order, without loss or duplicates."""

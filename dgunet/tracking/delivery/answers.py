@@ -1,4 +1,4 @@
-"""Classification of answers: a rejected request, a temporary failure, or not MLflow at all."""
+"""Classification of answers: rejected request, temporary failure, or a server other than MLflow."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ WRONG = frozenset(
         "ENDPOINT_NOT_FOUND",
     }
 )
-"""Error codes of MLflow that a repeated request would get again; all others may be temporary."""
+"""MLflow error codes that a repeated request would get again; all others may be temporary."""
 
 _OF_PAGES = ("BAD_REQUEST", "ENDPOINT_NOT_FOUND")
-"""Codes that MLflow's client assigns to a web page that is not an error of MLflow."""
+"""Codes that MLflow's client also assigns to a web page that is not an MLflow error."""
 
 _NO_EXPERIMENT = "dgunet asks whether this is MLflow"
-"""The name of an experiment that does not exist; only MLflow answers that it does not."""
+"""Name of an experiment that does not exist; only MLflow reports it as missing."""
 
 
 class NotMlflowError(mlflow_store.StoreUnavailable):
@@ -34,19 +34,19 @@ def is_refusal(error: Exception) -> bool:
     """Whether MLflow rejected the request as invalid, so that repeating it cannot help.
 
     Only an error of MLflow itself, or one that its client raised before sending, counts. A web page
-    of a proxy or another server says nothing about the request.
+    from a proxy or another server does not count.
     """
     code = getattr(error, "error_code", "")
     if code not in WRONG:
         return False
-    body = getattr(error, "json", None)  # the answer of the server
+    body = getattr(error, "json", None)  # the server's answer
     if isinstance(body, dict):
         return body.get("error_code") == code
     return code not in _OF_PAGES
 
 
 def is_missing_page(error: Exception) -> bool:
-    """Whether the answer is a web page that says that the address does not exist."""
+    """Whether the answer is a "not found" web page instead of an MLflow error."""
     return getattr(error, "error_code", "") == "ENDPOINT_NOT_FOUND" and not is_refusal(error)
 
 
@@ -54,8 +54,8 @@ def check_is_mlflow(client: Any, uri: object) -> None:
     """Ask for an experiment that does not exist, to find out whether MLflow answers at ``uri``.
 
     Raises:
-        NotMlflowError: if the answer is not one of MLflow.
-        Exception: of MLflow's client, if the server fails or does not answer.
+        NotMlflowError: if the answer is not from MLflow.
+        Exception: from MLflow's client, if the server fails or does not answer.
     """
     try:
         found = client.get_experiment_by_name(_NO_EXPERIMENT)
@@ -72,7 +72,7 @@ def check_is_mlflow(client: Any, uri: object) -> None:
 
 
 def _is_foreign(error: Exception) -> bool:
-    """Whether the answer is neither an error of MLflow nor a usual failure of a server."""
+    """Whether the answer is neither an MLflow error nor an ordinary server failure."""
     code, body = getattr(error, "error_code", None), getattr(error, "json", None)
     if isinstance(body, dict):
         return not isinstance(body.get("error_code"), str)
@@ -80,7 +80,7 @@ def _is_foreign(error: Exception) -> bool:
 
 
 def checked_id(answer: str | None, expected: str | None, uri: object) -> str:
-    """The id in an answer, after a check that it is the expected one.
+    """Return the id in an answer after checking it; any id is valid if ``expected`` is None.
 
     Raises:
         NotMlflowError: if it is empty or differs from ``expected``.

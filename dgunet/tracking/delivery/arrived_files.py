@@ -1,4 +1,4 @@
-"""Makes artifacts in a local MLflow store durable, before the journal is removed."""
+"""Makes artifacts in a local MLflow store durable before the journal is removed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _UPLOADING = ".artifact.uploading."
 def settle_artifacts(uri: str) -> None:
     """Flush the artifacts at ``uri`` to the disk, and remove partial files that a kill left.
 
-    MLflow writes artifacts without flushing them, and the journal's copies are removed next. Does
-    nothing if the artifacts are on a server or in a bucket.
+    MLflow writes artifacts without flushing them, and the journal's copies are removed afterwards.
+    Does nothing if the artifacts are on a server or in a bucket.
     """
     folder = _local(uri)
     if folder is None or not folder.is_dir():

@@ -25,10 +25,10 @@ BATCHED = ("metrics", "params", "tags", "result")
 """Kinds of events that may share a request."""
 
 BATCH = 200
-"""Most events in one request."""
+"""Maximum number of events in one request."""
 
 LOST = "dgunet.lost"
-"""Tag of a run of which files were lost before they were delivered."""
+"""Tag of a run with files that were lost before delivery."""
 
 
 class JournalSender:
@@ -48,7 +48,7 @@ class JournalSender:
 
     @property
     def run_id(self) -> str:
-        """Id of the MLflow run; it is known before events are sent."""
+        """Id of the MLflow run, which is set before any event is sent."""
         assert self.cursor.run_id is not None
         return self.cursor.run_id
 
@@ -88,7 +88,7 @@ class JournalSender:
         folder = self.reader.folder
         if self.cursor.lost:
             self.lost = list(self.cursor.lost.values())
-            # Delivery continues here after the files were restored.
+            # Delivery continues here once the files are restored.
             self.cursor.sent = min(map(int, self.cursor.lost))
             self.cursor.lost = {}
             self.reader.save(self.cursor)
@@ -110,7 +110,7 @@ class JournalSender:
         try:
             self._send(batch)
         except Exception as error:
-            # An MLflow server before version 3 answers with a web page: it has no logged models.
+            # A server before MLflow 3 has no logged models and answers with a web page.
             if not (
                 is_refusal(error) or (batch[0]["kind"] == "network" and is_missing_page(error))
             ):
@@ -127,11 +127,11 @@ class JournalSender:
             )
 
     def _check_run(self) -> Any:
-        """The run in MLflow; a rejected request counts only if the run exists.
+        """Fetch the run from MLflow; a request counts as rejected only if the run exists.
 
         Raises:
             TrackingError: if the store does not have the run.
-            NotMlflowError: if the answer is about another run, or about none.
+            NotMlflowError: if the answer has no run id, or that of another run.
         """
         try:
             found = self.client.get_run(self.run_id)
@@ -165,7 +165,7 @@ class JournalSender:
             self._check_end(event["status"])
 
     def _check_end(self, status: str) -> None:
-        """Check that MLflow has the end of the run, before the journal is removed."""
+        """Check that MLflow has recorded the end of the run before the journal is removed."""
         found = self._check_run()
         checked_id(found.info.status, status, self.folders.uri)
         if LOST in found.data.tags and not self.cursor.lost:

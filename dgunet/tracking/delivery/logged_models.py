@@ -16,13 +16,13 @@ from dgunet.tracking.journal.reading import JournalReader
 
 LOADER = "dgunet.tracking.serving"
 REQUIRED = ("torch", "numpy", "safetensors", "filelock")
-"""Requirements of `LOADER` and the network; MLflow adds itself."""
+"""Requirements of `LOADER` and the network; MLflow adds itself to the list."""
 
 FOR_FILES = ("pillow", "opencv-python-headless", "psutil")
-"""Further requirements of restoring an image by its path."""
+"""Further requirements for restoring an image given by its path."""
 
 EXAMPLE_SIDE = 16
-"""Pixels of the input example: small, because MLflow keeps it as text."""
+"""Side of the input example in pixels; small, because MLflow stores it as text."""
 
 
 def log_model(
@@ -31,8 +31,8 @@ def log_model(
     """Deliver one ``network`` event: create the logged model, upload it, link it to its run.
 
     The id of the model is saved in the cursor as soon as it is known. If the answer or the cursor
-    is lost, the model is found by its tag ``dgunet.event``, which is set in the call that creates
-    it; so a second attempt continues with the same model.
+    is lost, a second attempt finds the same model by its tag ``dgunet.event``, which is set in the
+    call that creates the model.
 
     Raises:
         NotMlflowError: if the answer contains no usable id.
@@ -56,7 +56,7 @@ def log_model(
     cursor.models[number] = checked_id(model.model_id, cursor.models.get(number) or None, uri)
     reader.save(cursor)
     if model.status != LoggedModelStatus.READY:
-        # In the journal's folder, so that what a kill leaves is removed with it.
+        # In the journal's folder, so that leftovers of a kill are removed with it.
         folder = reader.folder / leftovers.partial_name("model")
         try:
             save_model(folder, reader.folder / event["file"], event["channels"], model)

@@ -1,10 +1,11 @@
 """Delivery of all waiting journals to MLflow: in order, nothing lost, nothing duplicated.
 
-The cursor of a journal advances after MLflow has an event. Every kind of event may be sent again,
-after a lost answer, a kill or a lost cursor: metrics have the time of their measurement, parameters
-and tags overwrite themselves, files have fixed names, and runs and models are searched by the id of
-the journal before they are created. Damaged journals are moved aside and reported. A run that
-cannot be sent does not delay the others. `journal_sender` sends a single journal.
+The cursor of a journal advances after MLflow has accepted an event. Every kind of event can be sent
+again after a lost answer, a kill or a lost cursor: metrics have the time of their measurement,
+parameters and tags are set to the same values, files have fixed names, and runs and models are
+looked up by the id of the journal before they are created. Damaged journals are moved aside and
+reported. A run that cannot be sent does not delay the others. `journal_sender` sends a single
+journal.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dgunet.tracking.journal.reading import JournalReader, remove_leftovers, sca
 from dgunet.tracking.server import mlflow_store
 
 MOST_UNKNOWN_ERRORS = 3
-"""After this many runs that fail for an unknown reason, the store is taken to be the cause."""
+"""After this many runs that fail for an unknown reason, the store is assumed to be the cause."""
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Delivery:
     sent: list[str] = field(default_factory=list)
     """Names of the runs that are fully delivered."""
     refused: list[str] = field(default_factory=list)
-    """Names of delivered runs of which MLflow rejected some entries."""
+    """Names of delivered runs with entries that MLflow rejected."""
     stopped: str | None = None
     """Why the delivery stopped early; None if it did not."""
     held: list[str] = field(default_factory=list)
@@ -67,10 +68,10 @@ def deliver(
 
     Args:
         folders: of the project.
-        only: id of the only journal to send, up to its present end. Default: all journals, oldest
+        only: id of the only journal to send, up to its current end. Default: all journals, oldest
             first; those of dead processes are ended as KILLED and damaged ones are set aside.
-        wait: seconds to wait for another process that is delivering.
-        persist: contact the store even if it is in a pause after it did not answer.
+        wait: maximum seconds to wait for another process that is delivering.
+        persist: contact the store even during a pause after a failure; see `BackOff`.
     """
     done = Delivery()
     try:
@@ -98,12 +99,12 @@ def deliver(
 def follow(folders: TrackingFolders, stop: threading.Event, *, every: float = 2) -> Delivery:
     """Deliver the journals of other processes until ``stop`` is set, then once more.
 
-    One such process serves all steps of a pipeline. MLflow's client takes seconds to start, which
-    is longer than a short step. Also ends when the parent of this process ends.
+    One such process serves all steps of a pipeline, because MLflow's client takes seconds to start,
+    longer than a short step. Delivery also ends when the parent of this process ends.
 
     Args:
         folders: of the project.
-        stop: the event that ends it.
+        stop: ends the delivery when set.
         every: seconds between two deliveries.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Finds, adopts or creates the MLflow run of a journal; it is created only once."""
+"""Finds, adopts or creates the MLflow run of a journal; the run is created only once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dgunet.tracking.journal.reading import JournalReader
 from dgunet.tracking.server import mlflow_store
 
 COMPARED = ("train", "evaluate", "ablate")
-"""Steps whose runs are at the top level; MLflow's charts omit children of a collapsed run."""
+"""Steps with top-level runs, because MLflow's charts omit children of a collapsed run."""
 
 PARENT = "mlflow.parentRunId"
 
@@ -23,9 +23,9 @@ PARENT = "mlflow.parentRunId"
 def open_run(client: Any, folders: TrackingFolders, reader: JournalReader, cursor: Cursor) -> None:
     """Determine the MLflow run of a journal, and save its id in the cursor.
 
-    A run that was created for this journal before is searched by its tag first: the id may not have
-    been saved, because of a kill or a lost cursor. Otherwise the run to adopt, or that of the
-    earlier journal, is used; otherwise a run is created, with the tag set in the same call.
+    First, a run that was already created for this journal is looked up by its tag, because its id
+    may have been lost in a kill or with the cursor. Otherwise the run to adopt, or the run of the
+    earlier journal, is continued. Otherwise a run is created, with the tag set in the same call.
 
     Raises:
         TrackingError: if the experiment is deleted.
@@ -99,7 +99,9 @@ class _Opening:
                 f"Restore it: mlflow experiments restore --experiment-id {number}",
             )
         self.cursor.run_id = None
-        self.cursor.experiment_id = experiment.experiment_id if experiment else self._make_one()
+        self.cursor.experiment_id = (
+            experiment.experiment_id if experiment else self._make_experiment()
+        )
         self.cursor.attempted = True
         self.reader.save(self.cursor)
         made = self.client.create_run(
@@ -110,8 +112,8 @@ class _Opening:
         )
         self.cursor.run_id = checked_id(made.info.run_id, None, self.folders.uri)
 
-    def _make_one(self) -> str:
-        """Create the experiment of the header; gives its id."""
+    def _make_experiment(self) -> str:
+        """Create the experiment of the header and return its id."""
         name = self.header["experiment"]
         ours = self.folders.uri == self.folders.own_uri
         folder = self.folders.artifacts / name.replace("/", "-")
@@ -126,7 +128,7 @@ class _Opening:
     def _take_over(self, run_id: str) -> bool:
         """Continue an existing run under the name of this one; False if it does not exist.
 
-        The run may have failed before, when a step of a pipeline or a training is retried.
+        The run may have failed before, if a pipeline step or a training is retried.
         """
         try:
             found = self.client.get_run(run_id)

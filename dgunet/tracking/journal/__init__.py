@@ -1,1 +1,1 @@
-"""A run's journal: a folder that only grows until MLflow has taken all of it."""
+"""The journal of a run: a folder that is only appended to until MLflow has all of it."""

@@ -16,8 +16,8 @@ from dgunet.system.reading import read_bytes
 class Cursor:
     """Progress of a delivery, from which the next one continues.
 
-    It only saves work. Without it all events are sent again to the same run, which is found by
-    the tag ``dgunet.journal``; sending an event twice does not change the run.
+    The cursor only saves work. Without it, all events are sent again to the same run, which is
+    found by its tag ``dgunet.journal``. Sending an event twice does not change the run.
     """
 
     sent: int = 0
@@ -25,10 +25,11 @@ class Cursor:
     run_id: str | None = None
     experiment_id: str | None = None
     attempted: bool = False
-    """A run may exist although its id was not received."""
+    """Whether a run may exist although its id was not received."""
     models: dict[str, str] = field(default_factory=dict)
     """Logged-model id by event number; an empty id means that the model may exist."""
     refused: int = 0
+    """Number of events that MLflow rejected."""
     lost: dict[str, str] = field(default_factory=dict)
     """Reason why a file could not be sent, by index of its event."""
 

@@ -62,12 +62,12 @@ def warn_once(damaged: list[DamagedJournal]) -> None:
 
 
 def set_aside(folders: TrackingFolders, path: Path, why: str) -> Path:
-    """Move a journal, or a stray file, to ``.dgunet/damaged`` with the reason; gives its new path.
+    """Move a journal or stray file to ``.dgunet/damaged`` with the reason; return its new path.
 
-    The move is one rename, so a kill leaves the journal complete at one of both paths.
+    The move is one rename, so a kill leaves the complete journal at one of the two paths.
 
     Raises:
-        DgunetError: for an error of the file system.
+        DgunetError: if the file system reports an error.
     """
     with files.writing(path):
         target = _free(folders.damaged / path.name)
@@ -109,7 +109,7 @@ def _reason(why: str, origin: Path) -> str:
     return (
         f"{why}\n\n"
         f"Set aside on {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; the content was not changed.\n"
-        f"To send it after a repair, move it back as follows. Entries that MLflow has already\n"
-        f"are not duplicated.\n\n"
+        f"To send it after a repair, move it back to the path below, and run the command. Entries\n"
+        f"that MLflow already has are not duplicated.\n\n"
         f"    {origin}\n    dgunet tracking sync\n"
     )

@@ -28,12 +28,12 @@ def _maybe_text(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _whole(value: Any) -> bool:
+def _integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _time(value: Any) -> bool:
-    return _whole(value) and value >= 0
+    return _integer(value) and value >= 0
 
 
 def _texts(value: Any) -> bool:
@@ -47,24 +47,24 @@ def _numbers(value: Any) -> bool:
 def _number(value: Any) -> bool:
     if isinstance(value, float):
         return True  # NaN and infinity are allowed
-    return _whole(value) and math.isfinite(value)
+    return _integer(value) and math.isfinite(value)
 
 
 def _pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_text, value))
 
 
-def _truth(value: Any) -> bool:
+def _boolean(value: Any) -> bool:
     return isinstance(value, bool)
 
 
 _ABOUT: dict[str, Test] = {"checkpoint": _text, "dataset": _pair}
 _KINDS: dict[str, tuple[dict[str, Test], dict[str, Test]]] = {
-    "metrics": ({"values": _numbers, "step": _whole}, _ABOUT),
+    "metrics": ({"values": _numbers, "step": _integer}, _ABOUT),
     "params": ({"values": _texts}, {}),
     "tags": ({"values": _texts}, {}),
     "result": ({"values": _texts}, {}),
-    "artifact": ({"file": _text, "folder": _text}, {"table": _truth, "sha256": _text}),
+    "artifact": ({"file": _text, "folder": _text}, {"table": _boolean, "sha256": _text}),
     "dataset": (
         dict.fromkeys(("name", "digest", "source_type", "source", "profile", "context"), _text),
         {"shown": _text},
@@ -74,8 +74,8 @@ _KINDS: dict[str, tuple[dict[str, Test], dict[str, Test]]] = {
             "number": _text,
             "file": _text,
             "name": _text,
-            "channels": _whole,
-            "step": _whole,
+            "channels": _integer,
+            "step": _integer,
             "tags": _texts,
             "params": _texts,
         },
@@ -103,7 +103,7 @@ def check_header(header: Mapping[str, Any], origin: Path) -> None:
 
 
 def check_events(events: list[Event], origin: Path, *, numbered: bool) -> None:
-    """Check kinds, types and order of events, and that they name only files of the journal.
+    """Check kinds, types and order of events, and that they refer only to files in the journal.
 
     Args:
         events: content of ``origin``.

@@ -1,4 +1,4 @@
-"""Reading journals of live, finished and dead processes, including damaged ones."""
+"""Reads journals of live, finished and dead processes, and detects damaged ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class JournalReader:
             Damaged: with file and field.
         """
         if not JOURNAL_ID.fullmatch(self.id):
-            raise Damaged(f"{self.folder} is not a valid name of a journal.")
+            raise Damaged(f"{self.folder}: the name of the folder is not a journal id.")
         check_header(self.header, self.folder / "header.json")
 
     def events(self) -> list[Event]:
@@ -68,7 +68,7 @@ class JournalReader:
         return content.entries, content.torn
 
     def cursor(self) -> Cursor:
-        """The progress of delivery; an unreadable cursor counts as none."""
+        """The progress of delivery; an unreadable cursor counts as missing."""
         try:
             return read_cursor(self.folder / "cursor.json") or Cursor()
         except ValueError:
@@ -132,7 +132,7 @@ class Journals:
 
 
 def scan_journals(folder: Path, *, only: str | None = None) -> Journals:
-    """Read and check the journals in ``folder``, or the one called ``only``."""
+    """Read and check the journals in ``folder``, or only the one named ``only``."""
     found = Journals()
     if not folder.is_dir():
         return found
@@ -143,7 +143,7 @@ def scan_journals(folder: Path, *, only: str | None = None) -> Journals:
             reader = JournalReader(path)
             reader.check()
             reader.events()
-        except FileNotFoundError:  # another process just delivered it
+        except FileNotFoundError:  # another process has just delivered it
             continue
         except DgunetError as error:
             if path.exists() or path.is_symlink():
@@ -191,7 +191,7 @@ def _read_header(folder: Path) -> tuple[dict[str, Any], bool]:
     """The header, and whether it has a checksum; versions before 0.2 wrote none."""
     path = folder / "header.json"
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise Damaged(f"{folder} is not the folder of a journal.")
+        raise Damaged(f"{folder} is not a journal folder.")
     try:
         content = read_bytes(path, limit=line_files.LINE_BYTES, kind=Damaged).rstrip(b"\n")
     except FileNotFoundError:

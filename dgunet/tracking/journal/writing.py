@@ -1,10 +1,10 @@
 """The journal of a run: an append-only folder that is removed when MLflow has all of it.
 
 ``header.json`` describes the run, ``events.jsonl`` has one event per line in order of time,
-``artifacts/`` the files that events name, and ``cursor.json`` the progress of delivery. The writer
-holds a lock on ``alive`` as long as its process runs, which distinguishes live from dead runs.
-Header and events have checksums, events their index, and artifacts their SHA-256. Every event is
-on the disk when the call that records it returns.
+``artifacts/`` has the files of the events, and ``cursor.json`` has the progress of delivery. The
+writer holds a lock on ``alive`` as long as its process runs, which distinguishes live from dead
+runs. The header and each event have a checksum. Each event also has its index, and the SHA-256 of
+its file, if any. Every event is on the disk when the call that records it returns.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class JournalWriter:
         self._size = 0
 
     def append(self, kind: str, **content: Any) -> None:
-        """Append one event with the present time.
+        """Append one event with the current time.
 
         Raises:
             DgunetError: if the disk is full or the folder is read-only.
@@ -98,7 +98,7 @@ class JournalWriter:
         return folder / _UNSAFE.sub("_", plain)
 
     def keep(self, path: Path) -> Path:
-        """Copy the file or folder at ``path`` into the journal; gives the path of the copy."""
+        """Copy the file or folder at ``path`` into the journal; return the path of the copy."""
         copy = self.new_path(path.name)
         with files.writing(copy):
             if path.is_dir():
@@ -108,7 +108,7 @@ class JournalWriter:
         return copy
 
     def settle(self, path: Path) -> dict[str, str]:
-        """Flush an artifact to the disk; gives its name in the journal and its digest."""
+        """Flush an artifact to the disk; return its name in the journal and its digest."""
         with files.writing(path):
             if path.is_dir():
                 files.sync_tree(path)
@@ -119,7 +119,7 @@ class JournalWriter:
             return {"file": path.relative_to(self.folder).as_posix(), "sha256": digest_of(path)}
 
     def close(self) -> None:
-        """Close the journal and release its lock; from now on it is only read."""
+        """Close the journal and release its lock; afterwards it is only read."""
         try:
             self._events.close()
         finally:

@@ -1,1 +1,1 @@
-"""What the steps tell people and MLflow: progress, curves, images, per-image tables."""
+"""Reports of the steps to the terminal and MLflow: progress, metrics, images, network size."""

@@ -1,4 +1,4 @@
-"""Numeric settings of a network, for the charts of MLflow."""
+"""Numeric properties of a network, for MLflow's charts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dgunet import network
 
 
 def numeric_params(config: network.DGUNetConfig, model: network.DGUNet) -> dict[str, Any]:
-    """The settings that the ablations vary, as numbers for the axes of MLflow's charts."""
+    """Numbers of stages, scales (0 without fusion) and parameters, as axes of MLflow's charts."""
     return {
         "stages": config.stages,
         "scales": 0 if config.fusion == "none" else config.fusion_scales,

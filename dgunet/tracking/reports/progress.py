@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, lines of JSON elsewhere."""
+"""Progress of long work: a bar on a terminal, JSON lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tqdm import tqdm
 from dgunet.data.store import verification
 
 LINE_SECONDS = 10.0
-"""Least seconds between two lines without a terminal; long work has one more at its end."""
+"""Minimum seconds between two lines without a terminal; long work has one more line at its end."""
 
 
 class ReportProgress(Protocol):
-    """Called after every unit of the work."""
+    """A function that is called after every unit of the work."""
 
     def __call__(
         self, done: int, total: int, remark: str = "", facts: Mapping[str, float] | None = None
@@ -35,7 +35,7 @@ def counting(title: str, unit: str) -> Iterator[ReportProgress]:
 
 
 def show_verification() -> None:
-    """Show the verification of prepared stores in the same way as other work."""
+    """Show the progress of verifying prepared stores like that of other work."""
     verification.progress = lambda title: counting(title, "MB")
 
 

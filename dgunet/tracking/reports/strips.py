@@ -14,7 +14,7 @@ from dgunet.imaging.arrays import Array
 from dgunet.imaging.strips import as_rgb8, side_by_side
 
 GAP = 4
-"""Pixels of white between the images."""
+"""White pixels between the images."""
 
 
 def strips(results: Path, store: Path) -> Iterator[tuple[str, Array]]:

@@ -22,7 +22,7 @@ from dgunet.training.job import TrainingOutcome
 from dgunet.training.preparation import PreparedTraining, flat
 
 IMAGE_REPORTS = 4
-"""How often in a training its example images are logged, the last time after the last step."""
+"""How many times a training logs its example images; the last time is after the last step."""
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class TrainingReport:
         )
 
     def on_step(self, report: StepReport, /) -> None:
-        """Log the numbers of a step, and at four times the example images."""
+        """Log the metrics of a step, and example images at `IMAGE_REPORTS` of the steps."""
         done, total = report.step + 1, report.iterations
         stages = {f"loss_stage_{k}": v for k, v in enumerate(report.stage_losses, start=1)}
         self._run.log_metrics(
@@ -117,7 +117,7 @@ class TrainingReport:
         self._run.set_result(checkpoint=digest)
 
     def _memory(self) -> dict[str, float]:
-        """GiB resident in this process, and the peak of the tensors on the GPU."""
+        """Resident memory of this process and peak memory of tensors on the GPU, in GiB."""
         used = {"memory_gib": self._process.memory_info().rss / 2**30}
         if torch.cuda.is_available():
             used["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30

@@ -1,1 +1,1 @@
-"""MLflow's side: a quiet client with limits, a store made once, and whether it answers."""
+"""Access to MLflow: health check, client with time limits, and creation of the store."""

@@ -40,7 +40,7 @@ def ask(uri: Address) -> None:
         if uri.has_query:
             raise StoreUnavailable(
                 "MLflow's client does not accept a query in the address of a server.",
-                "Set the token in MLFLOW_TRACKING_TOKEN.",
+                "Remove it; a token belongs in MLFLOW_TRACKING_TOKEN.",
             )
         probe = partial(_ask_web, uri.reveal())
     elif endpoint := _database(uri):
@@ -62,7 +62,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Treats a redirection as an answer; following it would send the password to another server."""
 
     def redirect_request(self, *_: Any) -> None:
-        """Follow no redirection."""
+        """Return None, so that the redirection is not followed."""
 
 
 def _ask_web(address: str) -> None:
@@ -79,7 +79,10 @@ def _ask_web(address: str) -> None:
 
 
 def _credentials(user: str | None, password: str | None) -> str:
-    """The header that MLflow's client sends: from the address, else from the environment."""
+    """The value of the Authorization header that MLflow's client sends; "" without credentials.
+
+    Credentials in the address take precedence over those in the environment.
+    """
     if user or password:
         login = f"{unquote(user or '')}:{unquote(password or '')}"
     else:

@@ -14,9 +14,10 @@ from dgunet.system.deadline import within
 from dgunet.tracking.server.health import StoreUnavailable
 
 REQUESTS = 3
-"""Most requests of one call; each may take ``MLFLOW_HTTP_REQUEST_TIMEOUT`` seconds."""
+"""Maximum number of requests of one call; each may take ``MLFLOW_HTTP_REQUEST_TIMEOUT`` seconds."""
 
 HURRY_SECONDS = 4.0
+"""Time limit of each call within `short_time_limit`."""
 
 _hurry = False
 

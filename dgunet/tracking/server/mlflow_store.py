@@ -59,7 +59,7 @@ _added: set[str] = set()
 
 
 _ADDRESSES = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
-"""Always set: MLflow would print the address of each run with the password in it."""
+"""Always set: otherwise, MLflow prints the address of each run, including a password."""
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def client(uri: Address | str) -> Any:
             return MlflowClient(tracking_uri=address.reveal())
         from mlflow.store.db import utils
 
-        # Instead of ten, which takes minutes: retries do not help against a wrong password.
+        # Not the default of 10, which takes minutes even for a wrong password.
         utils.MAX_RETRY_COUNT = 2
         made = limited(
             lambda: MlflowClient(tracking_uri=address.reveal()), address, CONNECT_SECONDS
@@ -150,7 +150,7 @@ def short_reason(error: Exception) -> str:
 
 
 class BackOff:
-    """A pause in which an unavailable store is not contacted, saved beside the journals.
+    """A pause in which an unavailable store is not contacted, saved next to the journals.
 
     It holds for all processes of a project, so that consecutive short steps do not each wait for
     the same server. The pause starts at one minute and doubles up to half an hour.
@@ -188,11 +188,11 @@ class BackOff:
 
 
 def ensure_store(folders: TrackingFolders | None = None) -> Address:
-    """Create the SQLite store and its schema if it does not exist; gives the store's address.
+    """Create the SQLite store and its schema if it does not exist; return the store's address.
 
     Processes that write to a new file in parallel would damage it, because each one migrates the
-    schema. So one process, holding a lock, creates the database under another name and renames it:
-    the database is complete or absent. Stores other than SQLite are not changed.
+    schema. Therefore one process, holding a lock, creates the database under another name and
+    renames it, so the database is complete or absent. Stores other than SQLite are not changed.
 
     Raises:
         TrackingError: if the file exists and is not a complete MLflow database.
@@ -212,16 +212,14 @@ def ensure_store(folders: TrackingFolders | None = None) -> Address:
 
 def _make(path: Path, folders: TrackingFolders) -> None:
     own = folders.uri == folders.own_uri
+    # Left by a killed process of an earlier version; this process holds the lock.
     for left in path.parent.glob(f"{path.name}.*.partial*"):
-        left.unlink(
-            missing_ok=True
-        )  # left by a killed process of an earlier version; this process holds the lock
+        left.unlink(missing_ok=True)
     with files.partial_folder(path) as folder, quiet_mlflow():
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        partial = (
-            folder / path.name
-        )  # in a separate folder, because SQLite creates further files beside it
+        # In a separate folder, because SQLite creates further files next to the database.
+        partial = folder / path.name
         artifacts = folders.artifacts if own else path.parent / "mlruns"
         SqlAlchemyStore(f"sqlite:///{partial}", artifacts.as_uri()).engine.dispose()
         files.sync(partial)
