@@ -1,4 +1,4 @@
-"""Kills every step at its file operations, repeats it, and compares with an uninterrupted run.
+"""Kill every step at its file operations, repeat it, and compare with an uninterrupted run.
 
     python tests/campaign/kills.py                   # all operations of all steps: hours
     python tests/campaign/kills.py --most 60         # at most 60 kills per step, spread evenly
@@ -132,7 +132,7 @@ def faults(step, home, wanted, log):
     from dgunet.tools.cleaning import find_removable
 
     status, _ = run_killed(step.command, home, env=QUIET, log=log)
-    if status and "already exists" not in log.read_text():  # it was whole before the kill
+    if status and "already exists" not in log.read_text():  # it was complete before the kill
         return [f"run again, it exits with {status}: {log.read_text()[-600:]}"]
     found = []
     for folder in step.results:
@@ -154,7 +154,7 @@ def faults(step, home, wanted, log):
 
 
 def _page(ours, theirs):
-    """Whether a report is complete; its run IDs differ, so its bytes are not compared."""
+    """Return whether a report is complete; its run IDs differ, so bytes are not compared."""
     return ours.is_file() and ours.read_text().rstrip().endswith("</html>") and theirs.is_file()
 
 
@@ -178,7 +178,7 @@ def import_once():
 def campaign(names, most, observe=print):
     """Run the campaign; return the number of kills and the faults by step."""
     import_once()
-    kills, bad = 0, {}
+    kills, found = 0, {}
     with tempfile.TemporaryDirectory(prefix="dgunet-kills-") as folder:
         top = Path(folder)
         last = [step.name for step in STEPS if not names or step.name in names][-1]
@@ -195,14 +195,14 @@ def campaign(names, most, observe=print):
                 status, _ = run_killed(step.command, home, at=at, env=QUIET, log=log)
                 killed += status == -9
                 for fault in faults(step, home, wanted, log):
-                    bad.setdefault(step.name, []).append(f"killed before operation {at}: {fault}")
+                    found.setdefault(step.name, []).append(f"killed before operation {at}: {fault}")
                 shutil.rmtree(home)
             kills += killed
             observe(
                 f"{step.name:14} {counts[step.name]:5} operations, {killed:4} kills,"
-                f" {len(bad.get(step.name, ())):3} faults, {time.monotonic() - began:6.0f} s"
+                f" {len(found.get(step.name, ())):3} faults, {time.monotonic() - began:6.0f} s"
             )
-    return kills, bad
+    return kills, found
 
 
 if __name__ == "__main__":

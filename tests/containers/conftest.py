@@ -1,4 +1,4 @@
-"""A Docker engine and the image of this checkout: opt-in, and then nothing is skipped."""
+"""Fixtures for opt-in tests of the Docker image of this checkout."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def engine():
-    """The engine, once its image is known to hold this checkout's code."""
+    """The Docker engine; its image must have the code of this checkout."""
     from dgunet.kubeflow.steps.code_pins import code_version
 
     done = subprocess.run(
@@ -29,5 +29,7 @@ def engine():
     (facts,) = json.loads(done.stdout)
     made = Engine(facts)
     ask = "from dgunet.kubeflow.steps.code_pins import code_version; print(code_version())"
-    assert made.run("python", "-c", ask).strip() == code_version(), "other code: make image"
+    assert made.run("python", "-c", ask).strip() == code_version(), (
+        "the image has other code: make image"
+    )
     return made

@@ -1,4 +1,4 @@
-"""The image: what is in it, what is not, as whom it runs, and its verbs without a network."""
+"""The image: its contents, its user, and its commands without a network."""
 
 import hashlib
 import json
@@ -29,11 +29,11 @@ def test_labels_name_the_commit_and_the_lock(engine, project):
     assert labels["dgunet.lock.sha256"] == hashlib.sha256(content).hexdigest()
 
 
-def test_it_runs_as_nobody_of_importance(engine):
+def test_it_runs_as_an_unprivileged_user(engine):
     assert engine.facts["Config"]["User"] == "1000"
     assert engine.run("id", "-u").strip() == "1000"
-    for place in ("/opt/venv", "/etc", "/usr/local/bin"):
-        assert engine.attempt("touch", f"{place}/x").returncode, f"{place} may be written"
+    for folder in ("/opt/venv", "/etc", "/usr/local/bin"):
+        assert engine.attempt("touch", f"{folder}/x").returncode, f"{folder} is writable"
 
 
 def test_the_lock_is_installed_and_nothing_else(engine, project):
@@ -50,20 +50,20 @@ def _normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_no_compiler_no_cache_no_data_is_left(engine):
+def test_the_image_has_no_compilers_caches_or_data(engine):
     for program in ("cc", "gcc", "c++", "clang", "as", "ld", "make"):
-        assert engine.attempt("which", program).returncode, f"{program} is there"
+        assert engine.attempt("which", program).returncode, f"{program} exists"
     names = "-name .cache -o -name pip -o -name *.whl -o -name *.lock -o -name .git* -o -name .dvc*"
     kept = engine.run("find", "/root", "/home", "/tmp", "/work", *names.split(), user="0")
     assert kept == ""
     assert engine.run("ls", "-A", "/work").split() == ["params.yaml"]
     assert engine.run("ls", "-A", "/opt").split() == ["venv"]
-    assert engine.attempt("ls", "/src").returncode, "the build's folder is there"
+    assert engine.attempt("ls", "/src").returncode, "the folder of the build exists"
 
 
-def test_metrics_agree_in_the_strictest_container(engine):
-    told = engine.run("dgunet", "selftest", "metrics", options=RESTRICTED)
-    assert re.search(r"^all \d+ values agree$", told, re.MULTILINE)
+def test_metrics_agree_in_a_restricted_container(engine):
+    output = engine.run("dgunet", "selftest", "metrics", options=RESTRICTED)
+    assert re.search(r"^all \d+ values agree$", output, re.MULTILINE)
 
 
 def test_its_health_check_passes(engine):
@@ -73,7 +73,7 @@ def test_its_health_check_passes(engine):
 
 
 @pytest.mark.parametrize("user", ["1000:1000", "4321:4321"])
-def test_a_picture_is_restored_as_on_this_machine(engine, tmp_path, user):
+def test_an_image_is_restored_as_on_the_host(engine, tmp_path, user):
     weights = tmp_path / "weights.safetensors"
     network.save_network(network.DGUNet(network.preset("derain", **TINY)), weights, {})
     pixels = np.random.default_rng(0).integers(0, 256, (40, 52, 3), dtype=np.uint8)
@@ -83,8 +83,8 @@ def test_a_picture_is_restored_as_on_this_machine(engine, tmp_path, user):
 
     _give(tmp_path, int(user.partition(":")[0]))
     there = ["--volume", f"{tmp_path}:/data", "--workdir", "/data", *RESTRICTED]
-    told = engine.run(*verb, "there", options=there, user=user)
-    assert "52x40" in told
+    output = engine.run(*verb, "there", options=there, user=user)
+    assert "52x40" in output
     made = tmp_path / "there" / "in.png"
     assert made.stat().st_uid == int(user.partition(":")[0])
     restored, expected = (np.asarray(Image.open(p)) for p in (made, tmp_path / "here" / "in.png"))
@@ -93,7 +93,7 @@ def test_a_picture_is_restored_as_on_this_machine(engine, tmp_path, user):
 
 
 def _give(folder, user):
-    """What a user's own folder is to the user."""
+    """Make ``user`` the owner of the folder and its files."""
     for path in (folder, *folder.rglob("*")):
         os.chown(path, user, user)
 
@@ -103,18 +103,18 @@ def test_two_processes_train_together_without_a_network(engine):
     program = (
         "import os, torch, torch.distributed as d; d.init_process_group('gloo');"
         "x = torch.tensor([d.get_rank() + 1.0]); d.all_reduce(x);"
-        "os.write(1, b'sum %g\\n' % x.item())"  # whole, beside the other's
+        "os.write(1, b'sum %g\\n' % x.item())"  # a single write, so lines do not interleave
     )
     launch = (
         "import subprocess, sys; from dgunet.kubeflow.steps.launch import torchrun;"
         "sys.exit(subprocess.call([*torchrun(2), 'python', '-c', sys.argv[1]]))"
     )
-    told = engine.run("python", "-c", launch, program)
-    assert told.count("sum 3\n") == 2, told
+    output = engine.run("python", "-c", launch, program)
+    assert output.count("sum 3\n") == 2, output
 
 
-def test_kubeflow_finds_its_executor(engine):
+def test_the_executors_of_kubeflow_are_installed(engine):
     """Pipelines call python; the Trainer's SDK calls torchrun from a login shell."""
     assert engine.run("bash", "-lc", "which torchrun").strip() == "/opt/venv/bin/torchrun"
-    told = engine.run("python", "-m", "kfp.dsl.executor_main", "--help")
-    assert "--component_module_path" in told
+    output = engine.run("python", "-m", "kfp.dsl.executor_main", "--help")
+    assert "--component_module_path" in output

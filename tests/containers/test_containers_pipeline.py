@@ -1,7 +1,7 @@
-"""Compiled pipelines in containers without a network: their numbers, not only their states.
+"""Compiled pipelines in containers without a network give the numbers of local processes.
 
-kfp's runner has been seen to call failed containers successes, so the numbers are compared, cell by
-cell, with those of the same pipeline whose steps are processes.
+The runner of kfp has reported failed containers as successful. The numbers are therefore compared,
+cell by cell, with those of the same pipeline whose steps are processes.
 """
 
 import json
@@ -27,7 +27,7 @@ ABLATIONS = ["stages-3"]
 
 
 class Home:
-    """A project folder of its own, with the checkout's code, and `dgunet pipeline run` in it."""
+    """A project folder with the code of the checkout, in which `dgunet pipeline run` runs."""
 
     def __init__(self, folder, project):
         self.folder = folder
@@ -37,7 +37,7 @@ class Home:
         self._env = os.environ | outside | {"DGUNET_TRACKING": "off"}
 
     def attempt(self, name, *options, **arguments):
-        """The finished process of a run."""
+        """Run a pipeline; return the finished process."""
         asked = [part for key, value in arguments.items() for part in ("-p", f"{key}={value}")]
         return subprocess.run(
             ["dgunet", "pipeline", "run", name, *options, *asked],
@@ -45,7 +45,7 @@ class Home:
         )  # fmt: skip
 
     def cells(self, name, *options, **arguments):
-        """The cells that a run, which must succeed, filled; in the order of their places."""
+        """Run a pipeline, which must succeed; return the cells that it filled, sorted by index."""
         done = self.attempt(name, *options, **arguments)
         assert not done.returncode, done.stdout + done.stderr
         print(done.stdout)
@@ -68,7 +68,7 @@ def weights(tmp_path):
     return path
 
 
-def test_reproduce_in_containers_gives_the_numbers_of_processes(home, sample_root):
+def test_reproduce_gives_the_same_numbers_in_containers_and_processes(home, sample_root):
     asked = {
         "networks": json.dumps(NETWORKS),
         "test_sets": ",".join(SETS),
@@ -82,8 +82,8 @@ def test_reproduce_in_containers_gives_the_numbers_of_processes(home, sample_roo
     pd.testing.assert_frame_equal(ours, home.cells("reproduce", **asked), check_exact=True)
 
 
-def test_a_set_comes_into_a_container_from_dvc_at_a_commit(home, project, tmp_path, weights):
-    """On data that only git and DVC's remote have; the image has no git program."""
+def test_a_container_gets_a_dataset_from_dvc_at_a_commit(home, project, tmp_path, weights):
+    """The data are only in git and the DVC remote; the image has no git program."""
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(project), str(clone)], check=True)
     head = ["git", "-C", str(clone), "rev-parse", "HEAD"]
@@ -100,7 +100,7 @@ def test_a_set_comes_into_a_container_from_dvc_at_a_commit(home, project, tmp_pa
     pd.testing.assert_frame_equal(ours, here, check_exact=True)
 
 
-def test_a_step_that_fails_in_its_container_fails_the_run(home, sample_root, weights):
+def test_a_step_failing_in_its_container_fails_the_run(home, sample_root, weights):
     digest = files.sha256_file(weights)
     other = ("1" if digest[0] == "0" else "0") + digest[1:]
     asked = {"weights": weights, "weights_sha256": other, "test_sets": "Rain100L"}

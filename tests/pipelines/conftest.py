@@ -1,4 +1,4 @@
-"""A clone's parts that the verbs need."""
+"""Fixtures of the pipeline tests: a project folder and stand-ins for servers."""
 
 import shutil
 
@@ -10,7 +10,7 @@ DIGEST = "sha256:" + "7" * 64
 
 @pytest.fixture(autouse=True)
 def outside(monkeypatch, project, tmp_path):
-    """No credentials, hosts or clusters of the machine that the tests run on."""
+    """Remove credentials, hosts and clusters of this machine from the environment."""
     for name in ("DGUNET_KFP_TOKEN", "DGUNET_KFP_COOKIE", "KF_PIPELINES_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("KF_PIPELINES_UI_ENDPOINT", raising=False)
@@ -21,7 +21,7 @@ def outside(monkeypatch, project, tmp_path):
 
 @pytest.fixture
 def cluster_file(project, tmp_path):
-    """The documented cluster with an image that is not the example's."""
+    """The documented cluster file with another image than the example's."""
     text = (project / "pipelines" / "cluster.yaml").read_text()
     path = tmp_path / "cluster.yaml"
     path.write_text(text.replace("sha256:" + "0" * 64, DIGEST))
@@ -37,8 +37,42 @@ def stand_in():
 
 @pytest.fixture
 def home(project, tmp_path):
-    """A project folder with what a local run needs; the code is the checkout's."""
-    place = tmp_path / "a project"
-    place.mkdir()
-    shutil.copy(project / "params.yaml", place)
-    return place
+    """A project folder for local runs of the checkout's code."""
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    shutil.copy(project / "params.yaml", folder)
+    return folder
+
+
+@pytest.fixture
+def cluster():
+    """A stand-in for the Kubernetes API."""
+    from kubernetes_standin import standin
+
+    with standin() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory, sample_root):
+    """The prepared store of a sample dataset."""
+    from dgunet.data.store.prepare import prepare_dataset
+
+    folder = tmp_path_factory.mktemp("prepared") / "store"
+    prepare_dataset("Rain100L", sample_root, folder, profile="sample")
+    return folder
+
+
+@pytest.fixture
+def step(cluster, tmp_path, store, monkeypatch):
+    """A training step over several nodes, as Kubeflow starts it."""
+    from nodes_step import Step
+
+    from dgunet.system.logs import log_to_stderr
+
+    log_to_stderr()
+    monkeypatch.setenv("KFP_RUN_ID", "run-1")
+    monkeypatch.setenv("DGUNET_CAMPAIGN", "run-1")
+    monkeypatch.setenv("KFP_POD_NAME", "step-pod")
+    monkeypatch.setenv("DGUNET_HOME", str(tmp_path / "elsewhere"))
+    return Step(cluster, tmp_path, store)

@@ -1,4 +1,4 @@
-"""A CRD as a strict judge: unknown fields are errors, and its CEL rules are evaluated."""
+"""Strict validation by a CRD: unknown fields are errors, and CEL rules are evaluated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEPT = {"type", "enum", "pattern", "minLength", "maxLength", "minItems", "maxIte
 
 
 class Crd:
-    """The first version of the CRD in ``path``; metadata is Kubernetes' own and not looked at."""
+    """The first version of the CRD in ``path``; metadata, defined by Kubernetes, is not checked."""
 
     def __init__(self, path):
         content = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
@@ -24,7 +24,7 @@ class Crd:
         self._validator = Draft202012Validator(strict)
 
     def errors(self, thing):
-        """What is wrong with ``thing``, each with its path."""
+        """Return the errors in ``thing``, each with its path."""
         found = [
             f"{'.'.join(map(str, error.path))}: {error.message}"
             for error in self._validator.iter_errors(thing)
@@ -35,7 +35,7 @@ class Crd:
 
 
 def strictly(schema):
-    """A structural schema as JSON schema, without fields beside those it names."""
+    """Convert a structural schema to a JSON schema that forbids additional fields."""
     made = {key: value for key, value in schema.items() if key in KEPT}
     if schema.get("x-kubernetes-int-or-string"):
         made = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
@@ -54,7 +54,7 @@ def strictly(schema):
 
 
 def broken_rules(schema, thing, path=""):
-    """The messages of the CEL rules that do not hold; those on changes have nothing to compare."""
+    """Return the messages of the CEL rules that do not hold; rules on updates are skipped."""
     found = []
     for rule in schema.get("x-kubernetes-validations", []):
         if "oldSelf" not in rule["rule"] and not holds(rule["rule"], thing):

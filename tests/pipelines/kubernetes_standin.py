@@ -1,7 +1,7 @@
-"""A small HTTP server that answers as the Kubernetes API does where a TrainJob is concerned.
+"""A stand-in for the Kubernetes API, as far as TrainJobs need it.
 
-It is a stand-in: no admission, no controllers. What happens to a job is a list of ``moments``, one
-for each time that the job is asked for.
+It has no admission and no controllers. What happens to a job is a list of ``moments``, one for each
+time that the job is read.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ POD = re.compile(r"/api/v1/namespaces/\w+/pods/([-\w]+)")
 
 
 class Cluster:
-    """What the server knows; tests write it and read it.
+    """The state of the server, which tests set and read.
 
     Attributes:
         jobs: TrainJobs by name.
-        pods, events, behind: what is listed.
-        moments: called one after the other with the job, each time it is asked for.
-        refusals: answers, as (status, reason, message), for the next creations.
-        forget: a function that changes a job before it is kept, as an older server does.
-        created, deleted: what happened, in order.
+        pods, events, behind: listed resources; ``behind`` are the jobs of kind Job.
+        moments: functions of the job, one of which is called each time the job is read.
+        refusals: responses (status, reason, message) to the next creations.
+        forget: a function that changes a job before it is stored, as an older server does.
+        created, deleted: jobs and names of jobs, in order.
+        asked: paths of the GET requests, in order.
+        runtimes: names of the runtimes, or "forbidden".
         logs: lines by pod, each with its time.
-        busy: how many requests are answered 503 first.
+        busy: number of requests that are answered with 503 first.
+        lingers: number of reads for which a deleted job still exists.
     """
 
     def __init__(self):
@@ -47,7 +50,7 @@ class Cluster:
         self.lingers = 0
 
     def api(self):
-        """A client of the kubernetes package for this server."""
+        """Return a client of the kubernetes package for this server."""
         configuration = client.Configuration(host=self.url)
         configuration.retries = False
         return client.ApiClient(configuration)
@@ -175,14 +178,14 @@ def standin():
 
 
 def pod(index, phase="Running", *, name=None, **status):
-    """A pod of a node."""
+    """Return a pod of a node."""
     label = {"batch.kubernetes.io/job-completion-index": str(index)}
     meta = {"name": name or f"job-node-0-{index}-abcde", "uid": f"uid-{name or index}"}
     return {"metadata": meta | {"labels": label}, "status": {"phase": phase} | status}
 
 
 def ended(index, code, reason="Error", *, at="2026-01-01T00:00:00Z", message="", **status):
-    """A pod whose container has ended."""
+    """Return a pod whose container has ended."""
     state = {"exitCode": code, "reason": reason, "finishedAt": at, "message": message}
     container = {"name": "node", "ready": False, "restartCount": 0, "imageID": "", "image": "i"}
     containers = [container | {"state": {"terminated": state}}]
@@ -191,14 +194,14 @@ def ended(index, code, reason="Error", *, at="2026-01-01T00:00:00Z", message="",
 
 
 def condition(kind, message="", reason="Because"):
-    """A condition that holds."""
+    """Return a condition that holds."""
     when = "2026-01-01T00:00:00Z"
-    told = {"reason": reason, "message": message, "lastTransitionTime": when}
-    return {"type": kind, "status": "True"} | told
+    details = {"reason": reason, "message": message, "lastTransitionTime": when}
+    return {"type": kind, "status": "True"} | details
 
 
 def becomes(kind, message="", reason="Because"):
-    """A moment in which the job ends."""
+    """Return a moment in which the job ends."""
 
     def moment(job):
         job["status"] = {"conditions": [condition(kind, message, reason)]}

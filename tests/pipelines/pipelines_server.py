@@ -1,7 +1,7 @@
-"""A stand-in for the server of Kubeflow Pipelines: answers as its v2beta1 API does, from memory.
+"""A stand-in for the server of Kubeflow Pipelines with its v2beta1 API, in memory.
 
 Bodies are built with the models of kfp-server-api, and uploads are parsed with Kubeflow's schema.
-It is no pipelines server: nothing runs in it.
+It runs no pipelines.
 """
 
 import json
@@ -22,14 +22,14 @@ PREFIX = "/apis/v2beta1"
 
 
 class Refused(Exception):
-    """An answer that is an error."""
+    """An error response."""
 
     def __init__(self, status, message):
         self.status, self.message = status, message
 
 
 class StandIn(ThreadingHTTPServer):
-    """The server; tests look at its lists and set its faults."""
+    """The server; tests read its lists and set its faults."""
 
     daemon_threads = True
 
@@ -57,7 +57,7 @@ class StandIn(ThreadingHTTPServer):
 
 
 class Answer(BaseHTTPRequestHandler):
-    """One request."""
+    """Handler of one request."""
 
     def do_GET(self):
         self.respond()
@@ -112,7 +112,7 @@ class Answer(BaseHTTPRequestHandler):
 
 
 def named(entries, query):
-    """Those that the filter asks for."""
+    """Return the entries that match the filter."""
     predicates = json.loads(query["filter"][0])["predicates"] if "filter" in query else []
     for predicate in predicates:
         assert (predicate["operation"], predicate["key"]) == (1, "display_name")
@@ -121,7 +121,7 @@ def named(entries, query):
 
 
 def read(body, kind):
-    """A request's body as a model of the API; the client's own reader does it."""
+    """Parse the body of a request as a model of the API, with the reader of the client."""
 
     class Raw:
         data = body.decode()
@@ -168,7 +168,7 @@ def upload_version(server, query, body):
 
 
 def parts_of(body):
-    """The uploaded file in a multipart body."""
+    """Return the uploaded file in a multipart body."""
     border = body.partition(b"\r\n")[0].decode()[2:]
     head = f"Content-Type: multipart/form-data; boundary={border}\r\n\r\n".encode()
     (part,) = message_from_bytes(head + body).get_payload()

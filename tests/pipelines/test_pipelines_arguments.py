@@ -1,4 +1,4 @@
-"""What a run is given: the paper's by default, checked before anything starts."""
+"""Arguments of a run: the paper's by default, checked before anything starts."""
 
 import hashlib
 import subprocess
@@ -12,19 +12,19 @@ from dgunet.kubeflow.submission import data_origin
 from dgunet.project import ProjectFolders
 from dgunet.system.errors import DgunetError
 
-PLACE = ["data_source=/data", "data_version=first"]
+DATA_ARGUMENTS = ["data_source=/data", "data_version=first"]
 
 
 @pytest.fixture
 def given(project):
-    """Arguments of a pipeline as compiled and committed."""
+    """Return the arguments of a committed pipeline."""
 
     def make(name, *asked, params=None, on_cluster=True):
         text = (project / "pipelines" / "compiled" / f"{name}.yaml").read_text()
         return run_arguments(
             documents(text)[0],
             params=params or (project / "params.yaml").read_text(),
-            given=[*PLACE, *asked],
+            given=[*DATA_ARGUMENTS, *asked],
             here=ProjectFolders(project),
             on_cluster=on_cluster,
             image_digest="sha256:1",
@@ -33,7 +33,7 @@ def given(project):
     return make
 
 
-def test_reproduce_is_the_whole_paper_by_default(given):
+def test_reproduce_covers_the_whole_paper_by_default(given):
     made = given("reproduce")
     assert len(made["networks"]) == 8  # three tasks, and five ratios of compressive sensing
     assert len(made["test_sets"]) == 12
@@ -56,13 +56,13 @@ def test_defaults_follow_the_task(given):
     assert made["ratio"] == 10
 
 
-def test_a_file_as_a_value(given, tmp_path):
+def test_a_parameter_can_be_read_from_a_file(given, tmp_path):
     (tmp_path / "scores.json").write_text('[{"psnr": 40.0}]')
     made = given("reproduce", f"dnd_records=@{tmp_path / 'scores.json'}")
     assert made["dnd_records"] == '[{"psnr": 40.0}]'
 
 
-def test_weights_of_this_machine_are_known_by_their_digest(given, tmp_path, monkeypatch):
+def test_local_weights_are_identified_by_their_digest(given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.pth").write_bytes(b"weights")
     made = given("evaluate_checkpoint", "weights=w.pth", on_cluster=False)
@@ -71,7 +71,7 @@ def test_weights_of_this_machine_are_known_by_their_digest(given, tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "says"),
+    ("name", "asked", "expected"),
     [
         ("reproduce", "test_set=Rain100L", "did you mean test_sets"),
         ("reproduce", "test_sets=Rain100X", "'Rain100X' is not a test set"),
@@ -92,10 +92,10 @@ def test_weights_of_this_machine_are_known_by_their_digest(given, tmp_path, monk
         ("evaluate_checkpoint", "task=derain", "no value for weights"),
     ],
 )
-def test_what_cannot_be_run_is_refused_by_name(given, name, asked, says):
+def test_invalid_arguments_are_refused_in_one_line(given, name, asked, expected):
     with pytest.raises(DgunetError) as refusal:
         given(name, asked)
-    assert says in str(refusal.value)
+    assert expected in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
 
 
@@ -107,19 +107,19 @@ def test_what_cannot_be_run_is_refused_by_name(given, name, asked, says):
         ("ssh://git:secret@example.org/x.git", "ssh://git@example.org/x.git"),
     ],
 )
-def test_an_address_is_given_without_its_password(url, public):
+def test_public_addresses_have_no_password(url, public):
     assert data_origin.public_address(url) == public
 
 
 @pytest.mark.parametrize("url", ["/srv/git/x.git", "../x", "file:///srv/x.git"])
-def test_a_folder_is_no_address_for_pods(url):
+def test_a_folder_is_refused_as_an_address_for_pods(url):
     with pytest.raises(DgunetError, match="no pod can reach"):
         data_origin.public_address(url)
 
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A pushed repository with a DVC pointer and a remote inside it; and git in it."""
+    """A pushed repository with a DVC pointer and a remote inside it, and a function for git."""
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
         monkeypatch.setenv(name, "/dev/null")
     home = tmp_path / "clone"
@@ -148,20 +148,20 @@ def repository(tmp_path, monkeypatch):
     return home, git
 
 
-def test_the_pushed_commit_is_the_data_s_version(repository):
+def test_the_pushed_commit_is_the_version_of_the_data(repository):
     source, version = data_origin.pushed_data(repository[0])
     assert source == "ssh://git@example.org/lab/x.git"
     assert len(version) == 40
 
 
 @pytest.mark.parametrize("path", ["data.dvc", ".dvc/config", "store/object", "store/new"])
-def test_data_that_is_not_as_committed_is_refused_with_the_hint(repository, path):
+def test_uncommitted_data_changes_are_refused_with_a_hint(repository, path):
     (repository[0] / path).write_text("changed")
     with pytest.raises(DgunetError, match=r"files differ from the commit: .*git commit and push"):
         data_origin.pushed_data(repository[0])
 
 
-def test_a_commit_that_was_not_pushed_is_refused(repository):
+def test_an_unpushed_commit_is_refused(repository):
     home, git = repository
     git("commit", "--allow-empty", "-m", "second")
     with pytest.raises(DgunetError, match="is not on the git remote origin"):
@@ -171,12 +171,12 @@ def test_a_commit_that_was_not_pushed_is_refused(repository):
     data_origin.pushed_data(home)
 
 
-def test_other_changes_of_the_clone_do_not_matter(repository):
+def test_unrelated_changes_in_the_clone_are_ignored(repository):
     (repository[0] / "notes.txt").write_text("mine")
     data_origin.pushed_data(repository[0])
 
 
-def test_outside_of_git_it_says_how_to_name_the_data(tmp_path):
+def test_a_folder_outside_git_is_refused_with_a_hint(tmp_path):
     with pytest.raises(DgunetError, match="-p data_source=ADDRESS"):
         data_origin.pushed_data(tmp_path)
 
@@ -192,13 +192,13 @@ def test_a_dvc_remote_without_the_data_is_refused_until_they_are_pushed(tmp_path
     )
     with pytest.raises(DgunetError, match=r"lacks 1 of the files .* dvc push"):
         data_origin.check_pushed(tmp_path)
-    place = tmp_path / "store" / "files" / "md5" / digest[:2] / digest[2:]
-    place.parent.mkdir(parents=True)
-    place.write_bytes(b"pictures")
+    stored = tmp_path / "store" / "files" / "md5" / digest[:2] / digest[2:]
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(b"pictures")
     data_origin.check_pushed(tmp_path)
 
 
-def test_a_dvc_remote_that_cannot_be_asked_is_one_line(tmp_path):
+def test_an_unreadable_dvc_remote_is_a_one_line_error(tmp_path):
     with pytest.raises(DgunetError, match="is unknown") as refusal:
         data_origin.check_pushed(tmp_path)
     assert len(str(refusal.value).splitlines()) == 1

@@ -18,7 +18,7 @@ def content():
     return yaml.safe_load(FILE.read_text())
 
 
-def test_the_documented_example_is_valid_and_steps_inherit(content):
+def test_the_documented_example_is_valid_and_steps_inherit_defaults(content):
     cluster = load_cluster(FILE)
     train = cluster.step("train")
     assert (train.gpus, train.shm, train.retries.count) == (8, "32Gi", 5)
@@ -27,7 +27,7 @@ def test_the_documented_example_is_valid_and_steps_inherit(content):
     assert cluster.step("finish").retries.count == 0
 
 
-def test_the_examples_in_its_comments_are_valid_too(content):
+def test_the_examples_in_the_comments_are_valid(content):
     content["trainer"] = {"nodes": 2, "runtime": "dgunet-torch", "shared": "/state/shared"}
     content["workspace"] = {"size": "200Gi", "storage_class": "nfs"}
     content["labels"] = {"kueue.x-k8s.io/queue-name": "gpu"}
@@ -36,7 +36,7 @@ def test_the_examples_in_its_comments_are_valid_too(content):
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "expected"),
     [
         ("image", "dgunet:1", "a tag can move"),
         ("steps.train.gpu", 4, "steps.train.gpu is not a field (did you mean gpus?)"),
@@ -58,7 +58,7 @@ def test_the_examples_in_its_comments_are_valid_too(content):
         ("parallelism.sets", 0, "parallelism.sets is 0, allowed: greater than 0"),
     ],
 )
-def test_a_wrong_field_is_named_by_its_path(content, path, value, says):
+def test_a_wrong_field_is_refused_with_its_full_path(content, path, value, expected):
     wrong = copy.deepcopy(content)
     *parents, key = path.split(".")
     at = wrong
@@ -67,17 +67,17 @@ def test_a_wrong_field_is_named_by_its_path(content, path, value, says):
     at[key] = value
     with pytest.raises(ConfigError) as refusal:
         checked(Cluster, wrong, "cluster.yaml")
-    assert says in str(refusal.value)
+    assert expected in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
 
 
-def test_a_secret_s_value_is_not_repeated(content):
+def test_a_secret_value_is_not_shown_in_the_error(content):
     content["environment"]["MY_TOKEN"] = "hunter2"
     with pytest.raises(ConfigError) as refusal:
         checked(Cluster, content, "cluster.yaml")
     assert "hunter2" not in str(refusal.value)
 
 
-def test_a_missing_file_is_one_clear_line(tmp_path):
+def test_a_missing_cluster_file_is_refused_with_a_hint(tmp_path):
     with pytest.raises(ConfigError, match=r"Copy pipelines/cluster\.yaml"):
         load_cluster(tmp_path / "cluster.yaml")

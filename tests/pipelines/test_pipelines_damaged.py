@@ -1,4 +1,4 @@
-"""What lies under ``.dgunet/pipelines``, a cluster file or an answer may be anything: one line."""
+"""Damaged run records, cluster files, logs, tokens and results raise one-line errors."""
 
 import json
 import os
@@ -29,7 +29,7 @@ WHOLE = {
 }
 
 
-def kept(home, name, content):
+def write_record(home, name, content):
     path = run_records.folder(home, name) / "run.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
@@ -57,9 +57,9 @@ DAMAGE = [
 
 
 @pytest.mark.parametrize("content", DAMAGE)
-def test_a_damaged_record_is_named_and_hides_no_other(tmp_path, content):
-    kept(tmp_path, "local-1", WHOLE)
-    path = kept(tmp_path, "local-2", content)
+def test_a_damaged_record_is_reported_and_others_are_still_listed(tmp_path, content):
+    write_record(tmp_path, "local-1", WHOLE)
+    path = write_record(tmp_path, "local-2", content)
     with pytest.raises(DgunetError) as refused:
         run_records.read(tmp_path, "local-2")
     assert str(path) in str(refused.value)
@@ -72,7 +72,7 @@ def test_a_damaged_record_is_named_and_hides_no_other(tmp_path, content):
     assert all(run_records.summary_line(record) for record in listed)
 
 
-def test_a_record_that_is_a_pipe_is_refused_without_waiting(tmp_path):
+def test_a_named_pipe_as_a_record_is_refused_without_blocking(tmp_path):
     folder = run_records.folder(tmp_path, "local-2")
     folder.mkdir(parents=True)
     os.mkfifo(folder / "run.json")
@@ -80,14 +80,14 @@ def test_a_record_that_is_a_pipe_is_refused_without_waiting(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["local-../../x", "local-1/../local-1", "local-", "local-\0"])
-def test_an_id_is_never_a_path(tmp_path, name):
-    kept(tmp_path, "local-1", WHOLE)
+def test_a_run_id_is_never_used_as_a_path(tmp_path, name):
+    write_record(tmp_path, "local-1", WHOLE)
     with pytest.raises(ConfigError, match="no local run"):
         run_records.read(tmp_path, name)
 
 
-def test_a_log_of_any_bytes_is_shown(tmp_path):
-    kept(tmp_path, "local-1", WHOLE)
+def test_a_log_with_arbitrary_bytes_is_shown(tmp_path):
+    write_record(tmp_path, "local-1", WHOLE)
     (run_records.folder(tmp_path, "local-1") / "log.txt").write_bytes(
         b"\xff\0 12:00:00.1 - INFO - Task 'work' finished with status SUCCESS\n"
     )
@@ -95,7 +95,7 @@ def test_a_log_of_any_bytes_is_shown(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "expected"),
     [
         (b"image: caf\xe9", "line 1: byte 0xe9 is not UTF-8"),
         (b"[" * 5_000, "nested too deeply"),
@@ -105,12 +105,12 @@ def test_a_log_of_any_bytes_is_shown(tmp_path):
         (b"a: &a [*a]", "contains it"),
     ],
 )
-def test_a_cluster_file_that_is_none_is_one_line(tmp_path, content, says):
+def test_an_invalid_cluster_file_is_a_one_line_error(tmp_path, content, expected):
     path = tmp_path / "cluster.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError) as refused:
         load_cluster(path)
-    assert says in str(refused.value)
+    assert expected in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
 
 
@@ -118,7 +118,7 @@ def test_a_cluster_file_that_is_none_is_one_line(tmp_path, content, says):
     ("key", "value"),
     [("steps.train.timeout", 10**12), ("steps.train.gpus", True), ("parallelism.sets", 10**9)],
 )
-def test_numbers_of_a_cluster_have_bounds(tmp_path, project, key, value):
+def test_numbers_in_a_cluster_file_are_bounded(tmp_path, project, key, value):
     content = yaml.safe_load((project / "pipelines/cluster.yaml").read_text())
     *parents, last = key.split(".")
     at = content
@@ -132,18 +132,18 @@ def test_numbers_of_a_cluster_have_bounds(tmp_path, project, key, value):
 
 
 @pytest.mark.parametrize("text", ["1_0", "٣", "1.0", "", "1e3", "9" * 30, "0x1"])
-def test_a_whole_number_of_a_parameter_is_written_as_one(text):
+def test_integer_parameters_must_be_plain_decimal_numbers(text):
     with pytest.raises(ConfigError, match="not a whole number"):
         _typed("ratio", text, "NUMBER_INTEGER")
 
 
 @pytest.mark.parametrize("url", ["http://[x", "https://host:port/x", "/a/folder", "file:///x", ""])
-def test_an_address_that_no_pod_reaches_is_one_line(url):
+def test_an_address_unreachable_from_pods_is_refused(url):
     with pytest.raises(ConfigError, match="no pod can reach"):
         public_address(url)
 
 
-def test_an_address_that_is_none_shows_no_password(monkeypatch):
+def test_an_invalid_address_is_refused_without_its_password(monkeypatch):
     with pytest.raises(ConfigError) as refused:
         public_address("ftp://me:hunter2@host/x")
     assert "hunter2" not in str(refused.value)
@@ -153,13 +153,13 @@ def test_an_address_that_is_none_shows_no_password(monkeypatch):
 
 
 @pytest.mark.parametrize("host", ["http://[x", "https://h:99999999", "ftp://h"])
-def test_a_host_that_is_no_address_is_one_line(host):
+def test_an_invalid_host_is_refused(host):
     with pytest.raises(ConfigError, match="is not an HTTP address"):
         find_access(host)
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"a\nb", "tökén".encode(), b"x" * 100_000])
-def test_a_token_that_is_no_line_is_refused_and_not_shown(tmp_path, content):
+def test_an_invalid_token_file_is_refused_without_its_content(tmp_path, content):
     (tmp_path / "token").write_bytes(content)
     with pytest.raises(ConfigError) as refused:
         find_access("https://h", token_file=tmp_path / "token")
@@ -168,7 +168,7 @@ def test_a_token_that_is_no_line_is_refused_and_not_shown(tmp_path, content):
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"dataset": 1, "row": "x"}'])
-def test_a_result_that_is_none_fails_the_run(tmp_path, content):
+def test_an_invalid_summary_fails_the_run(tmp_path, content):
     path = tmp_path / "evaluate/results/summary.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
@@ -176,7 +176,7 @@ def test_a_result_that_is_none_fails_the_run(tmp_path, content):
         check_outputs(tmp_path, set())
 
 
-def test_steps_that_wait_for_one_another_end(tmp_path):
+def test_cyclic_dependencies_of_steps_are_refused(tmp_path):
     dag = {"tasks": {"a": {"dependentTasks": ["b"]}, "b": {"dependentTasks": ["a"]}}}
     with pytest.raises(DgunetError, match="wait for one another"):
         pipeline_graph({"pipelineInfo": {"name": "x"}, "root": {"dag": dag}, "components": {}})

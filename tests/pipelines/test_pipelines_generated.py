@@ -1,4 +1,4 @@
-"""Components and pipelines are as committed, known to Kubeflow's schema, and install nothing."""
+"""Generated components and pipelines are up to date, valid, and install nothing."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ def made():
     return generated()
 
 
-def test_the_committed_files_are_as_generated(made):
+def test_the_committed_files_are_up_to_date(made):
     stale = [str(path) for path, text in made.items() if (ROOT / path).read_text() != text]
     assert not stale, "run: make pipelines"
 
@@ -29,7 +29,7 @@ def test_every_component_is_generated(made):
     for name in folders:
         assert f"components/{name}/component.yaml" in {path.as_posix() for path in made}
         page = (ROOT / "components" / name / "README.md").read_text()
-        assert not re.search(r"\|\s*\|$", page, re.MULTILINE), f"{name}: an entry without words"
+        assert not re.search(r"\|\s*\|$", page, re.MULTILINE), f"{name}: an undocumented entry"
 
 
 @pytest.fixture(params=[*PIPELINES, "train_evaluate.cluster", "train_evaluate.nodes"])
@@ -48,7 +48,7 @@ def test_the_schema_knows_every_field(documents):
             json_format.ParseDict(content, KubernetesExecutorConfig())
 
 
-def test_an_unknown_field_would_be_seen(documents):
+def test_an_unknown_field_is_refused_by_the_schema(documents):
     task = next(iter(documents[0]["root"]["dag"]["tasks"].values()))
     task["componentReference"] = task.pop("componentRef")
     with pytest.raises(json_format.ParseError, match="componentReference"):
@@ -62,13 +62,13 @@ def test_containers_install_nothing(documents):
         assert "pip install" not in " ".join(executor["container"]["command"])
 
 
-def test_bodies_are_a_few_lines():
+def test_component_bodies_are_short():
     for path in ROOT.glob("components/*/component.py"):
         body = path.read_text().rpartition('"""')[2].strip().splitlines()
         assert len(body) <= 30, path
 
 
-def test_what_changes_a_result_is_a_parameter(documents):
+def test_everything_that_changes_a_result_is_a_parameter(documents):
     components = documents[0]["components"]
     for name, component in components.items():
         if not re.match(
@@ -91,7 +91,7 @@ UNPINNED = {
 
 
 def is_pinned(source):
-    """Whether the component's function takes the code's version and gives it to `check_pins`."""
+    """Return whether the component passes its code version and image to `check_pins`."""
     (function,) = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)]
     calls = [
         node
@@ -115,14 +115,14 @@ def test_every_component_that_computes_or_selects_something_is_pinned():
 
 @pytest.mark.parametrize("pinned", ["check_pins(code=code_version, image=image_digest)"])
 @pytest.mark.parametrize("other", ["pass", "check_pins(code='')", "check_pins(code=code_version)"])
-def test_a_component_without_its_pins_would_be_seen(pinned, other):
+def test_a_component_without_its_pins_is_detected(pinned, other):
     source = (ROOT / "components" / "survey" / "component.py").read_text()
     assert pinned in source and is_pinned(source)
     assert not is_pinned(source.replace(pinned, other))
 
 
 def tasks_of(document):
-    """Every task of every graph in a pipeline."""
+    """Yield every task of every graph in a pipeline."""
     graphs = [document["root"], *document["components"].values()]
     for graph in graphs:
         yield from graph.get("dag", {}).get("tasks", {}).items()
@@ -149,7 +149,7 @@ def test_loops_conditions_and_the_exit_handler(documents):
         assert "waiting for the server" in waits["condition"]
 
 
-def test_a_cluster_gives_retries_timeouts_and_resources():
+def test_a_cluster_file_sets_retries_timeouts_and_resources():
     path = ROOT / "pipelines" / "compiled" / "train_evaluate.cluster.yaml"
     spec, platform = yaml.safe_load_all(path.read_text())
     tasks = dict(tasks_of(spec))
@@ -173,7 +173,7 @@ def test_a_cluster_gives_retries_timeouts_and_resources():
     assert "AWS_SECRET_ACCESS_KEY" not in str(spec)
 
 
-def test_a_trainer_puts_the_gpus_on_the_nodes_and_the_rest_on_the_step_too():
+def test_with_a_trainer_only_the_nodes_get_gpus():
     path = ROOT / "pipelines" / "compiled" / "train_evaluate.nodes.yaml"
     spec, platform = yaml.safe_load_all(path.read_text())
     component = spec["components"]["comp-train-nodes"]
@@ -198,7 +198,7 @@ def test_a_trainer_puts_the_gpus_on_the_nodes_and_the_rest_on_the_step_too():
 
 
 def test_without_a_trainer_the_step_keeps_its_gpus():
-    """A component that passes resources on has none in its own pod, so it is another component."""
+    """A component that forwards resources has none in its own pod, so there are two components."""
     path = ROOT / "pipelines" / "compiled" / "train_evaluate.cluster.yaml"
     spec, _ = yaml.safe_load_all(path.read_text())
     assert "taskConfigPassthroughs" not in spec["components"]["comp-train"]

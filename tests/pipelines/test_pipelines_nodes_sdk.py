@@ -1,4 +1,4 @@
-"""The Trainer SDK starts the same training in two containers, and in processes of this machine.
+"""The Trainer SDK runs the same training in two containers, and in local processes.
 
 DGUNET_TEST_NODES=containers  two nodes on a Docker engine (DOCKER_HOST), image `dgunet:local`
 DGUNET_TEST_NODES=process     its local process backend, which installs torch for the job: minutes
@@ -32,7 +32,7 @@ pytestmark = [
 
 
 def no_engine():
-    """Why containers cannot be had; nothing if they can."""
+    """Return why containers are unavailable; an empty text if they are available."""
     if "containers" not in WANTED:
         return "minutes, and a Docker engine: DGUNET_TEST_NODES=containers"
     import docker
@@ -46,12 +46,12 @@ def no_engine():
 
 
 def train(home, command=(), paths=()):
-    """What every process of the job does. The SDK takes the source of this function alone."""
+    """Train in every process of the job. The SDK copies the source of this function only."""
     import os
     import socket
     import sys
 
-    if isinstance(home, dict):  # the local process backend gives all arguments as one
+    if isinstance(home, dict):  # the local process backend passes all arguments as one
         home, command, paths = home["home"], home["command"], home["paths"]
     rank, size = os.environ["RANK"], os.environ["WORLD_SIZE"]
     print(f"process {rank} of {size} on {socket.gethostname()}", flush=True)
@@ -65,14 +65,14 @@ def train(home, command=(), paths=()):
 
 
 def arguments(home, out):
-    """Of ``dgunet train`` for a project at ``home``."""
+    """Return the arguments of ``dgunet train`` for a project at ``home``."""
     given = ["train", "cs", "--ratio", "10", "--params", f"{home}/params.yaml"]
     return [*given, "--store", f"{home}/store", "--out", f"{home}/{out}"]
 
 
 @pytest.fixture
 def home(tmp_path, project, sample_root, monkeypatch):
-    """A small project in a folder that the SDK gives to the job, and that anybody may write."""
+    """A small project in a world-writable folder that the SDK mounts into the job."""
     from dgunet.data.store.prepare import prepare_dataset
 
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -87,7 +87,7 @@ def home(tmp_path, project, sample_root, monkeypatch):
 
 
 def alone(home, project):
-    """The losses of the same training in one process."""
+    """Return the losses of the same training in one process."""
     code = "from dgunet.cli import main; main()"
     own = {"DGUNET_HOME": str(home), "DGUNET_TRACKING": "off", "PYTHONPATH": str(project)}
     subprocess.run(
@@ -100,7 +100,7 @@ def alone(home, project):
 
 
 def wait(client, name):
-    """The job when it is complete; its log if it failed."""
+    """Wait for the job, which must complete; return its logs by step."""
     ended, end = ("Complete", "Failed"), time.monotonic() + MINUTES
     while (job := client.get_job(name)).status not in ended and time.monotonic() < end:
         time.sleep(1)
@@ -111,7 +111,7 @@ def wait(client, name):
 
 
 @pytest.mark.skipif(bool(reason := no_engine()), reason=reason or "there is one")
-def test_two_containers_are_two_nodes_of_one_training(home, project, tmp_path):
+def test_two_containers_train_together_as_two_nodes(home, project, tmp_path):
     from kubeflow.trainer import ContainerBackendConfig, CustomTrainer, TrainerClient
     from kubeflow.trainer.backends.container.types import TrainingRuntimeSource
     from kubeflow.trainer.options import Name
@@ -157,7 +157,7 @@ def test_the_local_process_backend_runs_the_same_training(home, project, monkeyp
     paths = [str(project), *(path for path in sys.path if path.endswith("site-packages"))]
     trainer = CustomTrainer(
         func=train,
-        # torch is the job's own, the other packages are those of this environment.
+        # The job installs torch; the other packages are those of this environment.
         func_args={"home": str(home), "command": arguments(home, "model"), "paths": paths},
         packages_to_install=[line for line in locked if line.startswith("torch==")],
         env={

@@ -1,4 +1,4 @@
-"""Plan and drawing agree with the compiled pipeline."""
+"""The plan and the drawing match the compiled pipeline."""
 
 import sys
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ def test_the_graph_of_the_whole_paper(project):
     assert root.inner[-1].last and root.inner[-1].name == "finish"
 
 
-def test_the_plan_names_what_will_run(compiled, arguments):
+def test_the_plan_lists_steps_resources_and_cost(compiled, arguments):
     document, of_pods = documents(compiled)
     text = submission_plan(document, of_pods, arguments, version=version_name(compiled), tflops=20)
     for part in ("profile paper", "train    ", "128Gi", "32Gi", "1209600 s", "A100", "--tflops"):
@@ -62,7 +62,7 @@ def test_the_plan_names_what_will_run(compiled, arguments):
     assert "hours on GPUs" in text
 
 
-def test_the_cost_is_the_recipe_s(arguments):
+def test_the_cost_is_computed_from_the_recipe(arguments):
     params = load(arguments["params"].replace("architecture: released", "architecture: paper"))
     (made,) = trainings(arguments | {"variant": "DGUNet+"}, params)
     recipe = paper("derain", "DGUNet+")
@@ -90,7 +90,7 @@ def executors(**gpus):
     return made
 
 
-def test_gpus_at_a_time_are_those_of_steps_that_do_not_wait_for_one_another():
+def test_gpus_at_a_time_are_the_sum_over_independent_steps():
     asks = executors(a=4, b=2, c=1, d=3)
     chain = (node("a"), node("b", "a"), node("c", "b"), node("d"))
     assert gpus_at_a_time(TaskNode("all", "group", inner=chain), asks) == 4 + 3
@@ -100,7 +100,7 @@ def test_gpus_at_a_time_are_those_of_steps_that_do_not_wait_for_one_another():
     assert gpus_at_a_time(node("a", nodes=3), asks) == 12
 
 
-def test_the_same_content_has_the_same_name_and_images_can_be_replaced(compiled):
+def test_version_names_depend_on_content_and_images_can_be_replaced(compiled):
     assert version_name(compiled) == version_name(str(compiled))
     other = with_image(compiled, "other:1")
     assert version_name(other) != version_name(compiled)
@@ -119,7 +119,7 @@ def test_the_drawing_is_the_same_every_time_and_shows_every_step(compiled):
         assert f"<!-- {step} -->" in drawing  # text is drawn as outlines, each with a comment
 
 
-def test_compile_writes_what_the_committed_file_holds(dgunet, project, tmp_path):
+def test_compile_reproduces_the_committed_file(dgunet, project, tmp_path):
     out = tmp_path / "it.yaml"
     result = dgunet("pipeline", "compile", "ablations", "--out", out)
     assert result.returncode == 0, result.stderr
@@ -129,7 +129,7 @@ def test_compile_writes_what_the_committed_file_holds(dgunet, project, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         (("compile", "reproduces"), "did you mean reproduce"),
         (("compile", "reproduce", "--cluster", "absent.yaml"), "no cluster file absent.yaml"),
@@ -137,14 +137,14 @@ def test_compile_writes_what_the_committed_file_holds(dgunet, project, tmp_path)
         (("run", "reproduce", "--docker", "--network", "wifi"), "none, host, bridge"),
     ],
 )
-def test_wrong_input_is_one_line(dgunet, arguments, says):
+def test_wrong_input_is_a_one_line_error(dgunet, arguments, expected):
     result = dgunet("pipeline", *arguments)
     assert result.returncode == 1
-    assert says in result.stderr
+    assert expected in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_outside_of_a_clone_it_says_so(dgunet, home, monkeypatch):
+def test_compiling_outside_a_clone_is_refused(dgunet, home, monkeypatch):
     monkeypatch.setenv("DGUNET_HOME", str(home))
     result = dgunet("pipeline", "compile", "reproduce")
     assert result.returncode == 1
@@ -166,7 +166,7 @@ def test_every_command_for_a_server_has_the_same_connection_options(dgunet):
         assert all(option in text for option in options), command
 
 
-def test_versions_are_what_steps_check(dgunet):
+def test_versions_prints_the_pins_that_steps_check(dgunet):
     from dgunet.kubeflow.steps.code_pins import code_version, protocol_versions
 
     result = dgunet("pipeline", "versions").stdout
@@ -174,7 +174,7 @@ def test_versions_are_what_steps_check(dgunet):
 
 
 class PodsStandIn:
-    """Answers as the Kubernetes API's client does, with pods of a run as Argo names them."""
+    """A stand-in for the Kubernetes client, with pods of a run as Argo names them."""
 
     def __init__(self):
         tasks = {"train": "Running", "prepare-2": "Succeeded"}

@@ -1,4 +1,4 @@
-"""Pipelines on this machine: a real one to its end, small ones that fail and are stopped."""
+"""Local pipeline runs: a complete real one, and small ones that fail or are cancelled."""
 
 import json
 import os
@@ -27,7 +27,7 @@ WANTED = {("Rain100L", "DGUNet", 0), ("Set11", "DGUNet", 10)}
 
 @dsl.component(base_image="python:3.11", packages_to_install=[], install_kfp_package=False)
 def work(how: str, sign: str):
-    """Fail, or wait for the end of days, or do nothing."""
+    """Fail, wait for ever, or do nothing."""
     import time
     from pathlib import Path
 
@@ -62,8 +62,8 @@ def job(small, home, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_real_pipeline_leaves_tables_and_a_report(dgunet, project, tmp_path, monkeypatch):
-    """One untrained network on one set: every step of `evaluate_checkpoint` but the server's."""
+def test_a_real_pipeline_writes_tables_and_a_report(dgunet, project, tmp_path, monkeypatch):
+    """One untrained network on one dataset, with every step except those for DND's server."""
     from dgunet.config import load_params
     from dgunet.network import DGUNet, preset, save_network
 
@@ -98,7 +98,7 @@ def test_a_real_pipeline_leaves_tables_and_a_report(dgunet, project, tmp_path, m
     assert over.returncode == 1 and "has already ended: SUCCEEDED" in over.stderr
 
 
-def test_a_failed_step_is_named_with_its_error_and_log(job):
+def test_a_failed_step_is_reported_with_its_error_and_log(job):
     lines = []
     with pytest.raises(running.RunFailedError, match="ValueError: no such thing") as failure:
         running.run_locally(job("fail"), progress=lines.append)
@@ -110,35 +110,35 @@ def test_a_failed_step_is_named_with_its_error_and_log(job):
     assert "asked to fail" in log.read_text()
 
 
-def test_a_run_that_leaves_nothing_is_no_success(job):
+def test_a_run_without_outputs_fails(job):
     with pytest.raises(OutputError, match="contains 0 outputs tables/tables"):
         running.run_locally(job("nothing"), progress=lambda line: None)
     assert run_records.last(job("nothing").home, 1)[0].shown_state == "FAILED"
 
 
-def test_an_interpreter_whose_path_has_a_space_is_run(job, tmp_path, monkeypatch):
-    """The runner puts the path into a shell script; it is quoted for that."""
-    place = tmp_path / "it's a clone" / ".venv"
-    place.parent.mkdir()
-    place.symlink_to(sys.prefix)
-    monkeypatch.setattr(sys, "executable", str(place / "bin" / "python"))
+def test_an_interpreter_path_with_a_space_works(job, tmp_path, monkeypatch):
+    """The runner puts the path into a shell script, where it must be quoted."""
+    venv = tmp_path / "it's a clone" / ".venv"
+    venv.parent.mkdir()
+    venv.symlink_to(sys.prefix)
+    monkeypatch.setattr(sys, "executable", str(venv / "bin" / "python"))
     with pytest.raises(
         OutputError, match="contains 0 outputs tables/tables"
-    ):  # the step itself went well
+    ):  # the step itself succeeded
         running.run_locally(job("nothing"), progress=lambda line: None)
     (record,) = run_records.last(job("nothing").home, 1)
     log = run_records.folder(job("nothing").home, record.run_id) / "log.txt"
     assert "asked to nothing" in log.read_text()
 
 
-def test_the_error_of_a_step_is_the_cause(tmp_path):
+def test_the_error_of_a_step_is_reported_as_the_cause(tmp_path):
     error = "dgunet.system.errors.DataError: no folder /data. Mount the data"
     lines = [error, "Task 'prepare' finished with status FAILURE", "the run ended"]
     (tmp_path / "log.txt").write_text("\n".join(lines))
     assert running._cause_of_failure(tmp_path / "log.txt") == error
 
 
-def test_what_the_shell_says_of_a_failed_step_is_the_cause(job, monkeypatch):
+def test_a_shell_error_is_reported_as_the_cause(job, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere:/usr/bin:/bin")
     real = running._execute
 
@@ -153,14 +153,14 @@ def test_what_the_shell_says_of_a_failed_step_is_the_cause(job, monkeypatch):
 
 
 @pytest.mark.parametrize("folder", ["/dev/shm/absent", "/sys"])
-def test_a_useless_temporary_folder_is_named_before_anything_runs(job, monkeypatch, folder):
+def test_an_unusable_temporary_folder_is_refused_before_the_run(job, monkeypatch, folder):
     monkeypatch.setenv("TMPDIR", folder)
     with pytest.raises(DgunetError, match=f"the temporary folder {folder} has no space for 1 MiB"):
         running.run_locally(job("nothing"), progress=lambda line: None)
     assert not run_records.last(job("nothing").home, 1)
 
 
-def test_a_full_temporary_folder_is_named(job, monkeypatch, tmp_path):
+def test_a_full_temporary_folder_is_refused(job, monkeypatch, tmp_path):
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this user may not mount a file system to fill")
@@ -197,7 +197,7 @@ def test_cancel_leaves_no_process(job, tmp_path):
     assert not sign.exists()
 
 
-def test_a_run_whose_process_was_killed_is_told_so(home):
+def test_a_run_whose_process_was_killed_has_the_state_killed(home):
     gone = run_records.Record("local-1", "small", "subprocess", "", started=1.0, pid=os.getpid())
     run_records.save(home, gone)
     assert run_records.read(home, "local-1").shown_state == "KILLED"
@@ -205,7 +205,7 @@ def test_a_run_whose_process_was_killed_is_told_so(home):
         run_records.cancel_run(home, "local-1")
 
 
-def test_an_unknown_local_run_names_the_last_one(home):
+def test_an_unknown_local_run_is_refused_with_the_last_one(home):
     run_records.save(home, run_records.Record("local-1", "small", "subprocess", "", started=1.0))
     with pytest.raises(DgunetError, match="The last one is local-1"):
         run_records.read(home, "local-2")
@@ -213,7 +213,7 @@ def test_an_unknown_local_run_names_the_last_one(home):
 
 @pytest.fixture
 def left(tmp_path):
-    """What a good run of one evaluation leaves."""
+    """The outputs of a successful run with two evaluations."""
     run = tmp_path / "run"
     made = [
         write_result(run / "evaluate/results", "Rain100L"),
@@ -225,13 +225,13 @@ def left(tmp_path):
     return tmp_path / "run"
 
 
-def test_outputs_that_are_whole(left):
+def test_complete_outputs_are_accepted(left):
     found = check_outputs(left, WANTED)
     assert found["tables"] == str(left / "tables" / "tables")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "expected"),
     [
         (lambda left: shutil.rmtree(left / "evaluate/results"), "DGUNet on Rain100L"),
         (
@@ -246,23 +246,23 @@ def test_outputs_that_are_whole(left):
         ),
     ],
 )
-def test_outputs_that_are_not(left, spoil, says):
+def test_incomplete_outputs_are_refused(left, spoil, expected):
     spoil(left)
-    with pytest.raises(OutputError, match=says):
+    with pytest.raises(OutputError, match=expected):
         check_outputs(left, WANTED)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "expected"),
     [
         (lambda left: edit(left / "evaluate/results/summary.json", psnr=99.0), "psnr is 99"),
         (lambda left: (left / "evaluate/results/summary.json").unlink(), "summary.json is missing"),
         (lambda left: (left / "tables/tables/table1.md").write_text("99"), "table1.md has the SHA"),
     ],
 )
-def test_outputs_that_were_edited(left, spoil, says):
+def test_edited_outputs_are_refused(left, spoil, expected):
     spoil(left)
-    with pytest.raises(DgunetError, match=says):
+    with pytest.raises(DgunetError, match=expected):
         check_outputs(left, WANTED)
 
 
@@ -284,7 +284,7 @@ def test_containers_get_the_data_read_only_and_no_network(home, tmp_path):
     json.dumps(made)
 
 
-def test_a_repository_with_dvc_stays_read_only_but_for_its_scratch(home, tmp_path):
+def test_a_dvc_repository_is_mounted_read_only_except_its_scratch_folder(home, tmp_path):
     (tmp_path / "r" / ".dvc").mkdir(parents=True)
     asked = {"data_source": f"file://{tmp_path / 'r'}"}
     made = containers.container_settings(
@@ -293,7 +293,9 @@ def test_a_repository_with_dvc_stays_read_only_but_for_its_scratch(home, tmp_pat
     writable = {target for target, _, read_only in made["mounts"] if not read_only}
     assert writable == {"/state/.dgunet", str(tmp_path / "r" / ".dvc" / "tmp")}
     own = tmp_path / "out" / containers.DVC_SCRATCH
-    assert own.is_dir() and (tmp_path / "r" / ".dvc" / "tmp").is_dir(), "Docker makes them as root"
+    assert own.is_dir() and (tmp_path / "r" / ".dvc" / "tmp").is_dir(), (
+        "otherwise Docker creates them as root"
+    )
 
 
 def test_containers_without_a_network_cannot_fetch(home, tmp_path):
@@ -302,7 +304,7 @@ def test_containers_without_a_network_cannot_fetch(home, tmp_path):
         containers.container_settings(home, tmp_path, asked, run_id="", digest="", environment={})
 
 
-def test_without_an_engine_it_says_so(dgunet, monkeypatch, tmp_path):
+def test_a_missing_docker_engine_is_a_one_line_error(dgunet, monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     result = dgunet("pipeline", "run", "ablations", "--docker")
     assert result.returncode == 1

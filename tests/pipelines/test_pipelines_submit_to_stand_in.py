@@ -1,4 +1,4 @@
-"""Submit, follow and cancel against a stand-in for the pipelines API, without a real server."""
+"""Submit, inspect and cancel runs against a stand-in for the pipelines API."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ DATA = ("-p", SOURCE, "-p", f"data_version={'c' * 40}")
 
 @pytest.fixture(scope="module")
 def compiled_once():
-    """Compiling is the slow part of a submission, and the same for most tests."""
+    """Cache compiled pipelines; compiling is the slow part of a submission."""
     known, compile_pipeline = {}, compiling.compile_pipeline
 
     def look(build, cluster=None):
@@ -31,7 +31,7 @@ def compiled_once():
 
 @pytest.fixture
 def submit(dgunet, cluster_file, stand_in, compiled_once):
-    """Submit `evaluate_checkpoint` with everything named."""
+    """Submit `evaluate_checkpoint` with all required parameters."""
 
     def call(*more, host=None):
         weights = ("-p", "weights=s3://models/derain.pth", "-p", f"weights_sha256={'a' * 64}")
@@ -48,7 +48,7 @@ def one_line(result, *parts):
         assert part in result.stderr
 
 
-def test_submit_uploads_sets_the_experiment_and_gives_the_url(submit, stand_in):
+def test_submit_uploads_creates_the_experiment_and_prints_the_url(submit, stand_in):
     result = submit("--experiment", "nightly", "--name", "first")
     assert result.returncode == 0, result.stderr
     (run,) = stand_in.runs
@@ -62,7 +62,7 @@ def test_submit_uploads_sets_the_experiment_and_gives_the_url(submit, stand_in):
     assert "profile: sample" in given["params"]
 
 
-def test_the_same_content_is_the_same_version_and_other_content_another(
+def test_equal_content_reuses_the_version_and_changed_content_creates_one(
     submit, stand_in, cluster_file
 ):
     assert "uploaded" in submit().stdout
@@ -76,7 +76,9 @@ def test_the_same_content_is_the_same_version_and_other_content_another(
     }
 
 
-def test_a_token_opens_and_an_expired_one_is_one_line(submit, stand_in, tmp_path, monkeypatch):
+def test_a_valid_token_is_accepted_and_an_expired_one_is_a_one_line_error(
+    submit, stand_in, tmp_path, monkeypatch
+):
     stand_in.token = "fresh"
     (tmp_path / "token").write_text("fresh\n")
     assert submit("--token-file", tmp_path / "token").returncode == 0
@@ -86,16 +88,14 @@ def test_a_token_opens_and_an_expired_one_is_one_line(submit, stand_in, tmp_path
     assert "stale" not in result.stderr
 
 
-def test_a_cookie_opens(submit, stand_in, monkeypatch):
+def test_a_cookie_is_accepted(submit, stand_in, monkeypatch):
     stand_in.cookie = "authservice_session=abc"
     one_line(submit(), "401", "no credentials")
     monkeypatch.setenv("DGUNET_KFP_COOKIE", "authservice_session=abc")
     assert submit().returncode == 0
 
 
-def test_in_a_cluster_the_pod_s_token_opens_and_is_read_anew(
-    submit, stand_in, tmp_path, monkeypatch
-):
+def test_the_pod_s_token_is_accepted_and_reread(submit, stand_in, tmp_path, monkeypatch):
     own = tmp_path / "projected"
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(own))
     for token in ("first", "renewed"):
@@ -104,40 +104,40 @@ def test_in_a_cluster_the_pod_s_token_opens_and_is_read_anew(
         assert submit().returncode == 0
 
 
-def test_a_missing_right_names_the_namespace(submit, stand_in):
+def test_a_missing_permission_is_reported_with_the_namespace(submit, stand_in):
     stand_in.broken["GET", "/experiments"] = (403, "User 'me' is not authorized")
     one_line(submit("--namespace", "team"), "403", "namespace team", "not authorized")
 
 
-def test_several_users_need_a_namespace(submit, stand_in):
+def test_a_multi_user_server_requires_a_namespace(submit, stand_in):
     stand_in.multi_user = True
     one_line(submit(), "--namespace NAME")
     assert submit("--namespace", "team").returncode == 0
     assert stand_in.experiments[0].namespace == "team"
 
 
-def test_nobody_at_the_host(submit):
+def test_an_unreachable_host_is_a_one_line_error(submit):
     one_line(submit(host="http://127.0.0.1:9"), "cannot be reached", "Check --host")
 
 
-def test_a_name_that_does_not_resolve(submit):
+def test_an_unresolvable_host_is_a_one_line_error(submit):
     one_line(submit(host="https://no-such-host.invalid"), "cannot be reached", "Check --host")
 
 
-def test_a_host_that_answers_with_a_login_page(submit, stand_in):
+def test_a_login_page_is_a_one_line_error(submit, stand_in):
     one_line(submit(host=f"{stand_in.host}/sign-in"), "text/html", "/pipeline")
 
 
-def test_a_host_that_is_no_address(submit):
+def test_an_invalid_host_is_a_one_line_error(submit):
     one_line(submit(host="ftp://example.org"), "is not an HTTP address")
 
 
-def test_credentials_do_not_go_over_the_network_in_the_open(submit, monkeypatch):
+def test_credentials_are_not_sent_unencrypted(submit, monkeypatch):
     monkeypatch.setenv("DGUNET_KFP_TOKEN", "secret")
     one_line(submit(host="http://kubeflow.example.org"), "unencrypted", "https")
 
 
-def test_a_pipeline_of_somebody_else_has_the_name(submit, stand_in):
+def test_a_pipeline_name_owned_by_another_user_is_refused(submit, stand_in):
     name = "dgunet-evaluate-checkpoint"
     stand_in.pipelines.append(api.V2beta1Pipeline(pipeline_id="theirs", display_name=name))
     stand_in.hidden.add(name)
@@ -145,7 +145,7 @@ def test_a_pipeline_of_somebody_else_has_the_name(submit, stand_in):
     assert submit("--pipeline-name", "mine").returncode == 0
 
 
-def test_a_version_that_someone_uploads_at_the_same_moment_is_used(submit, stand_in, monkeypatch):
+def test_a_version_uploaded_concurrently_is_used(submit, stand_in, monkeypatch):
     submit()
     look, answers = submitting._find_version, iter([None])
     monkeypatch.setattr(submitting, "_find_version", lambda *given: next(answers, look(*given)))
@@ -161,24 +161,24 @@ def test_an_archived_experiment_is_refused_before_a_run(submit, stand_in):
     assert not stand_in.runs
 
 
-def test_a_server_that_fails(submit, stand_in):
+def test_a_server_error_is_one_line_and_not_retried(submit, stand_in):
     stand_in.broken["POST", "/runs"] = (500, "database is locked")
     one_line(submit(), "500", "database is locked", "ml-pipeline")
     assert stand_in.asked.count(("POST", "/runs")) == 1  # nothing is started twice
 
 
-def test_a_slow_server_is_not_asked_twice(submit, stand_in):
+def test_a_request_that_timed_out_is_not_repeated(submit, stand_in):
     stand_in.slow["/runs"] = 1.5
     one_line(submit("--timeout", 1), "within 1 s", "check before you try again")
     assert stand_in.asked.count(("POST", "/runs")) == 1
 
 
-def test_the_example_s_image_is_refused(submit, cluster_file):
+def test_the_image_of_the_example_is_refused(submit, cluster_file):
     cluster_file.write_text(cluster_file.read_text().replace("7" * 64, "0" * 64))
     one_line(submit(), "is the placeholder", "docker push")
 
 
-def test_the_dry_run_shows_the_plan_and_asks_nobody(submit, stand_in):
+def test_the_dry_run_prints_the_plan_without_any_request(submit, stand_in):
     result = submit("--dry-run", "--tflops", 20)
     assert result.returncode == 0, result.stderr
     for part in ("for all outputs of survey", "sha256:" + "7" * 64, "64Gi", "training: none"):
@@ -225,11 +225,13 @@ def test_status_lists_the_tasks_in_order(dgunet, stand_in, running):
     assert f"/#/runs/details/{running.run_id}" in result.stdout
 
 
-def test_status_of_an_unknown_run(dgunet, stand_in):
+def test_status_of_an_unknown_run_is_a_one_line_error(dgunet, stand_in):
     one_line(dgunet("pipeline", "status", "nope", "--host", stand_in.host), "has no run nope")
 
 
-def test_logs_without_a_kubeconfig_tell_what_the_api_knows(dgunet, stand_in, running, monkeypatch):
+def test_logs_without_a_kubeconfig_print_the_errors_of_the_api(
+    dgunet, stand_in, running, monkeypatch
+):
     def nowhere(context):
         raise pod_logs.NoClusterError("no valid kubeconfig.")
 
@@ -250,7 +252,7 @@ def test_cancel_terminates_once(dgunet, stand_in, running):
     )
 
 
-def test_parameters_arrive_as_the_pipeline_declares_them(submit, stand_in):
+def test_parameters_are_sent_with_their_declared_types(submit, stand_in):
     submit("-p", "task=cs", "-p", "ratio=10", "-p", 'test_sets=["Set11"]')
     given = stand_in.runs[0].runtime_config.parameters
     assert (given["ratio"], given["test_sets"]) == (10, ["Set11"])

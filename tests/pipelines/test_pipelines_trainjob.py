@@ -1,4 +1,4 @@
-"""The TrainJob is built from what Kubeflow forwards, and refused when a field is wrong."""
+"""The TrainJob is built from the forwarded settings and refused if a field is wrong."""
 
 import copy
 import os
@@ -91,7 +91,7 @@ def patched_pod(job):
     return replicated["template"]["spec"]["template"]
 
 
-def test_what_the_task_was_given_reaches_the_nodes(job):
+def test_the_forwarded_task_settings_reach_the_nodes(job):
     trainer, pod = job["spec"]["trainer"], patched_pod(job)["spec"]
     assert job["spec"]["runtimeRef"]["name"] == "dgunet-torch"
     assert (trainer["numNodes"], trainer["numProcPerNode"], trainer["image"]) == (2, 8, IMAGE)
@@ -113,15 +113,15 @@ def test_kueue_queues_the_job_and_not_each_of_its_pods(job):
     assert patched_pod(job)["metadata"]["labels"] == {"dgunet/campaign": "run-1"}
 
 
-def test_one_process_where_no_gpu_is_asked_for_and_as_many_as_are_named():
+def test_processes_per_node_default_to_one_without_gpus_and_can_be_set():
     cpus = forwarded(resources={"limits": {"cpu": "16"}})
     assert manifest(PLAN, cpus)["spec"]["trainer"]["numProcPerNode"] == 1
     named = TrainJobPlan(**{**vars(PLAN), "processes": 4})
     assert manifest(named, forwarded())["spec"]["trainer"]["numProcPerNode"] == 4
 
 
-def test_a_volume_that_is_mounted_twice_gets_two_names():
-    """A patch has its mounts by the name of the volume."""
+def test_a_volume_mounted_twice_gets_two_names():
+    """Mounts in a patch are identified by the name of the volume."""
     mounts = [
         {"name": "dgunet-state", "mountPath": "/state", "subPath": "a"},
         {"name": "dgunet-state", "mountPath": "/data", "subPath": "b", "readOnly": True},
@@ -133,7 +133,7 @@ def test_a_volume_that_is_mounted_twice_gets_two_names():
     assert claims["dgunet-state-2"] == claims["dgunet-state"] == {"claimName": "dgunet-state"}
 
 
-def test_names_are_the_same_for_the_same_run_and_valid():
+def test_job_names_are_deterministic_unique_and_valid():
     assert job_name("run-1", "cs-r10-DGUNet+") == job_name("run-1", "cs-r10-DGUNet+")
     made = {
         job_name(run, key)
@@ -145,7 +145,7 @@ def test_names_are_the_same_for_the_same_run_and_valid():
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "expected"),
     [
         ("spec.podSpecOverrides", [], "spec.podSpecOverrides is not a field"),
         ("spec.runtimePatch", [], "did you mean runtimePatches?"),
@@ -166,16 +166,16 @@ def test_names_are_the_same_for_the_same_run_and_valid():
         ("apiVersion", "trainer.kubeflow.org/v2", "apiVersion is 'trainer.kubeflow.org/v2'"),
     ],
 )
-def test_a_wrong_field_is_refused_with_its_path(job, path, value, says):
+def test_a_wrong_field_is_refused_with_its_path(job, path, value, expected):
     put(job, path, value)
     with pytest.raises(ConfigError) as refusal:
         checked_trainjob(job)
-    assert says in str(refusal.value)
+    assert expected in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "expected"),
     [
         ("volumes.0.hostPath", {"path": "/"}, "volumes[0].hostPath is not a field"),
         ("volumes.0.emptyDir", {}, "volumes[0]: exactly one of persistentVolumeClaim"),
@@ -185,11 +185,11 @@ def test_a_wrong_field_is_refused_with_its_path(job, path, value, says):
         ("nodeSelector.zone", 1, "nodeSelector.zone is 1"),
     ],
 )
-def test_a_wrong_field_deep_in_the_patch_too(job, path, value, says):
+def test_a_wrong_field_in_the_runtime_patch_is_refused_with_its_path(job, path, value, expected):
     put(patched_pod(job)["spec"], path, value)
     with pytest.raises(ConfigError) as refusal:
         checked_trainjob(job)
-    assert says in str(refusal.value)
+    assert expected in str(refusal.value)
     assert "spec.runtimePatches[0].trainingRuntimeSpec.template.spec" in str(refusal.value)
 
 
@@ -200,7 +200,7 @@ def test_a_wrong_field_deep_in_the_patch_too(job, path, value, says):
         Constraints(known={k8s.IoK8sApiCoreV1Toleration: ("key", "efect")}),
     ],
 )
-def test_a_constraint_on_a_field_that_the_generated_model_lacks_is_an_error(constraints):
+def test_a_constraint_on_an_unknown_field_raises(constraints):
     with pytest.raises(TypeError, match="efect"):
         StrictModels(constraints).of(k8s.IoK8sApiCoreV1Toleration)
 
@@ -220,7 +220,7 @@ def put(at, path, value):
     at[key] = value
 
 
-def test_what_a_server_dropped_is_found_and_what_it_added_is_not(job):
+def test_dropped_fields_are_found_and_added_fields_are_ignored(job):
     made = copy.deepcopy(job)
     made["spec"]["suspend"] = False
     made["metadata"]["uid"] = "u"
@@ -242,7 +242,7 @@ def test_what_a_server_dropped_is_found_and_what_it_added_is_not(job):
     ("path", "known"),
     [("/state/shared", True), ("/state", True), ("/statement", False), ("/dev/shm/x", False)],
 )
-def test_only_a_claim_is_seen_by_all_nodes(path, known):
+def test_only_paths_on_volume_claims_are_shared_by_all_nodes(path, known):
     assert on_a_volume(path, forwarded()) is known
 
 
@@ -258,13 +258,13 @@ def test_the_shipped_runtime_has_the_parts_that_a_patch_names():
 
 CRDS = Path(os.environ.get("DGUNET_BENCHMARKS", "/nowhere")).parent / "reference" / "crd"
 with_crds = pytest.mark.skipif(
-    not CRDS.is_dir(), reason="needs Trainer's CRDs beside the folder DGUNET_BENCHMARKS names"
+    not CRDS.is_dir(), reason="needs Trainer's CRDs in ../reference/crd next to DGUNET_BENCHMARKS"
 )
 
 
 @pytest.fixture(scope="module")
 def crd():
-    """Refuses what a CRD does not know, in strict JSON schema and, with cel-python, in CEL."""
+    """Validators of the CRDs: strict JSON schema and, with cel-python, CEL rules."""
     from crd_schema import Crd
 
     return {
@@ -274,7 +274,7 @@ def crd():
 
 
 @with_crds
-def test_the_real_crd_knows_every_field(crd, job):
+def test_the_real_crd_accepts_every_field(crd, job):
     assert crd["TrainJob"].errors(job) == []
     runtime = yaml.safe_load((ROOT / "deploy" / "runtime.yaml").read_text())
     assert crd["ClusterTrainingRuntime"].errors(runtime) == []
@@ -282,7 +282,7 @@ def test_the_real_crd_knows_every_field(crd, job):
 
 @with_crds
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "expected"),
     [
         ("spec.podSpecOverrides", [], "podSpecOverrides"),
         ("spec.trainer.numNodes", "2", "spec.trainer.numNodes"),
@@ -292,10 +292,10 @@ def test_the_real_crd_knows_every_field(crd, job):
         ("metadata.name", "x" * 64, "63 characters"),
     ],
 )
-def test_the_real_crd_would_refuse_what_we_refuse(crd, job, path, value, says):
+def test_the_real_crd_refuses_the_same_mistakes(crd, job, path, value, expected):
     put(job, path, value)
     if path == "metadata.name":
         pytest.importorskip("celpy", reason="CEL rules need cel-python (extra: integration)")
-    assert any(says in error for error in crd["TrainJob"].errors(job))
+    assert any(expected in error for error in crd["TrainJob"].errors(job))
     with pytest.raises(ConfigError):
         checked_trainjob(job)

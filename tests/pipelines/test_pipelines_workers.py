@@ -1,4 +1,4 @@
-"""The start of a node: torchrun, whose exit status says how its processes ended."""
+"""The start of a node: torchrun, whose exit status reflects how its processes ended."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def port():
 
 @pytest.fixture
 def node(port):
-    """Run two processes of ``code`` on this node; torchrun's signal handlers go afterwards."""
+    """Run two processes of ``code`` on this node; restore the signal handlers afterwards."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
     before = {number: signal.getsignal(number) for number in numbers}
 
@@ -53,7 +53,7 @@ KILL = "os.kill(os.getpid(), signal.SIGKILL)"
     ],
     ids=["done", "resume", "error-and-resume", "error", "killed", "stopped"],
 )
-def test_the_status_says_how_the_processes_ended(node, code, status):
+def test_the_exit_status_reflects_how_the_processes_ended(node, code, status):
     assert node(code) == status
 
 
@@ -61,8 +61,8 @@ def test_the_status_says_how_the_processes_ended(node, code, status):
     "machine" not in os.environ.get("DGUNET_TEST_NODES", ""),
     reason="half a minute on two cores: DGUNET_TEST_NODES=machine; two processes are always tested",
 )
-def test_two_nodes_stop_together_and_go_on(tmp_path, project, port, sample_root):
-    """As Trainer starts them, by PET variables; gloo, one process a node, both on this machine."""
+def test_two_nodes_stop_together_and_resume(tmp_path, project, port, sample_root):
+    """Started by PET variables as Trainer does; gloo, one process per node, both local."""
     from dgunet.data.store.prepare import prepare_dataset
 
     store, out = tmp_path / "store", tmp_path / "model"
@@ -100,7 +100,7 @@ def test_two_nodes_stop_together_and_go_on(tmp_path, project, port, sample_root)
     assert not out.exists()
 
     nodes = [start(0), start(1)]
-    said = [one.communicate(timeout=120)[1] for one in nodes]
-    assert [one.returncode for one in nodes] == [0, 0], said
-    assert "resuming from step" in said[0]
+    resumed_logs = [one.communicate(timeout=120)[1] for one in nodes]
+    assert [one.returncode for one in nodes] == [0, 0], resumed_logs
+    assert "resuming from step" in resumed_logs[0]
     assert json.loads((out / "training.json").read_text())["iterations"] == 40

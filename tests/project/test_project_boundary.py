@@ -1,4 +1,4 @@
-"""Whatever happens, the command ends with one line and a status that says whose fault it is."""
+"""Every failure of the command prints one line and sets a status for its cause."""
 
 import errno
 import io
@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-c", "from dgunet.cli import main; main()"]
 
 @pytest.fixture
 def failing(dgunet, monkeypatch):
-    """Run the command with one verb that raises; gives exit status, lines of errors."""
+    """Run a command that raises; return its exit status and the lines on standard error."""
 
     def run(error, *arguments):
         app = typer.Typer()
@@ -32,8 +32,8 @@ def failing(dgunet, monkeypatch):
             raise error
 
         monkeypatch.setattr(cli, "command", lambda: app)
-        told = dgunet(*arguments, "fail")
-        return told.returncode, told.stderr.splitlines()
+        done = dgunet(*arguments, "fail")
+        return done.returncode, done.stderr.splitlines()
 
     monkeypatch.delenv("DGUNET_DEBUG", raising=False)
     return run
@@ -80,7 +80,7 @@ def failing(dgunet, monkeypatch):
         (ValueError("postgresql://u:hunter2@h/db\nsecond line"), 70, None),
     ],
 )
-def test_a_failure_is_one_line_with_its_status(failing, error, status, line):
+def test_a_failure_prints_one_line_and_sets_the_exit_status(failing, error, status, line):
     found, lines = failing(error)
     assert found == status
     assert len(lines) == 1
@@ -99,9 +99,9 @@ def test_a_long_message_is_cut(failing):
 def test_debug_shows_the_traceback_without_secrets(failing, monkeypatch, how):
     if how != "option":
         monkeypatch.setenv("DGUNET_DEBUG", how)
-    asked = ("--debug",) if how == "option" else ()
-    secret = "hunter2"  # of which the lines of code in a traceback do not speak
-    status, lines = failing(ConfigError(f"https://me:{secret}@host/"), *asked)
+    options = ("--debug",) if how == "option" else ()
+    secret = "hunter2"  # does not appear in the source lines of the traceback
+    status, lines = failing(ConfigError(f"https://me:{secret}@host/"), *options)
     os.environ.pop("DGUNET_DEBUG")  # the option sets it, for child processes
     assert (status, lines[0]) == (1, "Traceback (most recent call last):")
     assert lines[-1] == "dgunet: error: https://host/"
@@ -109,18 +109,18 @@ def test_debug_shows_the_traceback_without_secrets(failing, monkeypatch, how):
 
 
 @pytest.mark.parametrize("value", ["", "0", "false", "no", "OFF"])
-def test_debug_is_switched_off_by_what_says_so(monkeypatch, value):
+def test_false_values_switch_debugging_off(monkeypatch, value):
     monkeypatch.setenv("DGUNET_DEBUG", value)
     assert not debugging()
 
 
-def test_ctrl_c_is_one_line(failing):
+def test_a_keyboard_interrupt_prints_one_line(failing):
     status, lines = failing(KeyboardInterrupt())
     assert (status, lines[-1]) == (130, "dgunet: interrupted; nothing half-written was kept")
     assert "Traceback" not in "".join(lines)
 
 
-def test_a_real_ctrl_c_is_one_line(tmp_path):
+def test_sigint_prints_one_line(tmp_path):
     code = (
         "import sys, time, typer, dgunet.cli as cli\n"
         "app = typer.Typer()\n"
@@ -144,8 +144,8 @@ def test_a_real_ctrl_c_is_one_line(tmp_path):
     )
 
 
-def test_a_reader_that_goes_away_is_no_failure():
-    """As ``dgunet data list | head -c 10``: nothing is printed to the errors."""
+def test_a_closed_output_pipe_prints_no_error():
+    """As in ``dgunet data list | head -c 10``: standard error stays empty."""
     listing = subprocess.Popen(
         [*COMMAND, "data", "cards"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -155,39 +155,39 @@ def test_a_reader_that_goes_away_is_no_failure():
     assert listing.wait(60) in (1, PIPE)
 
 
-def test_a_broken_pipe_is_nothing_to_tell(monkeypatch):
+def test_a_broken_pipe_has_no_message(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())  # it is closed
     assert failure_line(BrokenPipeError(errno.EPIPE, "x")) == ("", PIPE)
 
 
-def test_a_full_disk_under_the_output_is_one_line():
+def test_a_full_disk_behind_the_output_prints_one_line():
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with Path("/dev/full").open("wb") as full:
-        told = subprocess.run(
+        done = subprocess.run(
             [*COMMAND, "data", "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert told.returncode == USERS
-    assert told.stderr.startswith("dgunet: error: the disk is full.")
-    assert len(told.stderr.splitlines()) == 1
+    assert done.returncode == USERS
+    assert done.stderr.startswith("dgunet: error: the disk is full.")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_name_that_is_not_utf_8_does_not_break_the_output(tmp_path):
     folder = os.fsencode(tmp_path) + b"/caf\xe9"
     Path(os.fsdecode(folder)).mkdir()
     code = "import typer, sys, dgunet.cli as c; c._prepare_output(); typer.echo(sys.argv[1])"
-    told = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, check=True)
-    assert told.stdout.endswith(b"caf\\udce9\n")
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, check=True)
+    assert done.stdout.endswith(b"caf\\udce9\n")
 
 
-def test_the_libraries_warnings_are_for_debugging(tmp_path):
-    for asked, shown in ((["x"], False), (["--debug", "x"], True)):
+def test_warnings_of_libraries_are_shown_only_when_debugging(tmp_path):
+    for arguments, shown in ((["x"], False), (["--debug", "x"], True)):
         code = (
-            f"import sys, warnings, dgunet.cli as c; sys.argv = ['dgunet', *{asked!r}]\n"
+            f"import sys, warnings, dgunet.cli as c; sys.argv = ['dgunet', *{arguments!r}]\n"
             "c._prepare_output()\n"
             "warnings.warn('deprecated by a library')"
         )
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,
@@ -196,4 +196,4 @@ def test_the_libraries_warnings_are_for_debugging(tmp_path):
                 k: v for k, v in os.environ.items() if k not in ("DGUNET_DEBUG", "PYTHONWARNINGS")
             },
         )
-        assert ("deprecated by a library" in told.stderr) == shown
+        assert ("deprecated by a library" in done.stderr) == shown

@@ -14,7 +14,7 @@ from dgunet import __version__ as dgunet_version
 from dgunet.cli import command
 
 ROOT = Path(__file__).parents[2]
-VERBS = (
+COMMANDS = (
     "data",
     "train",
     "evaluate",
@@ -38,8 +38,8 @@ def dgunet(dgunet, tmp_path, monkeypatch):
     return dgunet
 
 
-def test_the_installed_command_says_an_error_in_one_line(tmp_path):
-    answer = subprocess.run(
+def test_the_installed_command_prints_an_error_in_one_line(tmp_path):
+    result = subprocess.run(
         [Path(sys.executable).with_name("dgunet"), "tables"],
         cwd=tmp_path,
         env={key: value for key, value in os.environ.items() if key != "DGUNET_HOME"},
@@ -47,13 +47,13 @@ def test_the_installed_command_says_an_error_in_one_line(tmp_path):
         text=True,
         check=False,
     )
-    assert answer.returncode == 1
-    assert answer.stderr.startswith("dgunet: error: no params.yaml")
-    assert len(answer.stderr.strip().splitlines()) == 1
+    assert result.returncode == 1
+    assert result.stderr.startswith("dgunet: error: no params.yaml")
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_the_package_runs_as_a_module(tmp_path):
-    answer = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "dgunet", "--version"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -61,24 +61,24 @@ def test_the_package_runs_as_a_module(tmp_path):
         text=True,
         check=True,
     )
-    assert answer.stdout == f"dgunet {dgunet_version}\n"
-    assert answer.stderr == ""
+    assert result.stdout == f"dgunet {dgunet_version}\n"
+    assert result.stderr == ""
 
 
-def test_help_lists_the_verbs(dgunet):
-    answer = dgunet("--help")
-    assert answer.returncode == 0
-    for verb in VERBS:
-        assert verb in answer.stdout
+def test_help_lists_the_commands(dgunet):
+    result = dgunet("--help")
+    assert result.returncode == 0
+    for command in COMMANDS:
+        assert command in result.stdout
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate", "ablate", "explain"])
-def test_help_of_a_verb_gives_an_example(dgunet, verb):
-    assert "Example" in dgunet(verb, "--help").stdout
+@pytest.mark.parametrize("command", ["train", "evaluate", "ablate", "explain"])
+def test_help_of_a_command_has_an_example(dgunet, command):
+    assert "Example" in dgunet(command, "--help").stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         (("train", "dehaze"), "unknown task 'dehaze'. Tasks are: derain, deblur, denoise, cs."),
         (("train", "cs"), "Use --ratio for compressive sensing"),
@@ -92,19 +92,19 @@ def test_help_of_a_verb_gives_an_example(dgunet, verb):
         (("train", "derain", "--params", "absent.yaml"), "no parameter file absent.yaml"),
     ],
 )
-def test_bad_input_is_one_line(dgunet, arguments, says):
-    answer = dgunet(*arguments)
-    assert answer.returncode == 1
-    assert says in answer.stderr
-    assert "Traceback" not in answer.stderr
-    assert len(answer.stderr.strip().splitlines()) == 1
+def test_bad_input_is_a_one_line_error(dgunet, arguments, expected):
+    result = dgunet(*arguments)
+    assert result.returncode == 1
+    assert expected in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_outside_a_project_it_says_so(dgunet, tmp_path):
+def test_running_outside_a_project_is_refused(dgunet, tmp_path):
     (tmp_path / "params.yaml").unlink()
-    answer = dgunet("tables")
-    assert answer.returncode == 1
-    assert "no params.yaml" in answer.stderr
+    result = dgunet("tables")
+    assert result.returncode == 1
+    assert "no params.yaml" in result.stderr
 
 
 def every_command(parent, path=()):

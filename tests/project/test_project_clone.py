@@ -1,4 +1,4 @@
-"""Clones under other conditions: Windows line endings, another owner, no repository."""
+"""Clones with Windows line endings or another owner, and folders without a repository."""
 
 import os
 import shutil
@@ -33,19 +33,19 @@ def code_version(clone):
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory):
-    """A clone as Windows' git makes it by default."""
+    """A clone as created by git on Windows by default."""
     clone = tmp_path_factory.mktemp("windows") / "clone"
     git("clone", "--quiet", "-c", "core.autocrlf=true", ROOT, clone)
     return clone
 
 
-def test_windows_line_ends_reach_no_file(windows):
+def test_a_windows_clone_has_no_crlf_files(windows):
     assert not [
         line for line in git("ls-files", "--eol", cwd=windows).splitlines() if "w/crlf" in line
     ]
 
 
-def test_the_sample_data_come_whole_in_a_clone_with_windows_line_ends(windows):
+def test_the_sample_data_can_be_pulled_in_a_windows_clone(windows):
     dvc = Path(sys.executable).with_name("dvc")
     done = subprocess.run(
         [dvc, "pull", "--quiet", "data"], cwd=windows, check=False, capture_output=True, text=True
@@ -54,7 +54,7 @@ def test_the_sample_data_come_whole_in_a_clone_with_windows_line_ends(windows):
     assert (windows / "data" / "sample" / "test").is_dir()
 
 
-def test_the_code_is_the_same_whatever_its_line_ends(windows, tmp_path):
+def test_the_code_version_does_not_depend_on_line_endings(windows, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(windows / "dgunet", copy / "dgunet")
     before = code_version(copy)
@@ -68,7 +68,7 @@ def test_the_code_is_the_same_whatever_its_line_ends(windows, tmp_path):
 
 @pytest.fixture
 def alone(tmp_path, monkeypatch):
-    """A folder outside every repository, and git without settings of this machine."""
+    """A folder outside any repository; git does not read the settings of this machine."""
     for name in ("GLOBAL", "SYSTEM"):
         monkeypatch.setenv(f"GIT_CONFIG_{name}", os.devnull)
     monkeypatch.delenv("DGUNET_GIT_COMMIT", raising=False)
@@ -83,7 +83,7 @@ def repository(folder, *, commit=True):
     return folder
 
 
-def test_a_repository_names_its_commit(alone, capfd):
+def test_a_repository_reports_its_commit(alone, capfd):
     repository(alone)
     assert len(git_state(alone)[0]) == 40
     standard_tags(alone, {"profile": "sample"})
@@ -110,24 +110,24 @@ def foreign(folder):
         (foreign, "it belongs to another user", "git config --global --add safe.directory"),
     ],
 )
-def test_an_unknown_commit_is_said_once_with_its_fix(alone, capfd, make, reason, fix):
+def test_an_unknown_commit_is_reported_once_with_its_fix(alone, capfd, make, reason, fix):
     make(alone)
     assert git_state(alone) == (UNKNOWN, UNKNOWN)
     assert standard_tags(alone, {"profile": "sample"})["git.commit"] == UNKNOWN
-    said = capfd.readouterr().err
-    assert said.startswith("dgunet: WARNING: runs are recorded without the commit of their code")
-    assert reason in said and fix in said and "DGUNET_GIT_COMMIT" in said
-    assert len(said.splitlines()) == 1
+    errors = capfd.readouterr().err
+    assert errors.startswith("dgunet: WARNING: runs are recorded without the commit of their code")
+    assert reason in errors and fix in errors and "DGUNET_GIT_COMMIT" in errors
+    assert len(errors.splitlines()) == 1
     standard_tags(alone, {"profile": "sample"})
-    assert not capfd.readouterr().err, "once, not with every stage"
+    assert not capfd.readouterr().err, "only once, not for every stage"
 
 
-def test_without_git_it_is_said(alone, monkeypatch):
+def test_missing_git_is_reported(alone, monkeypatch):
     monkeypatch.setenv("PATH", str(alone))
     assert commit_unknown_reason(alone)[0] == "git is not installed"
 
 
-def test_a_commit_that_is_told_is_enough(alone, monkeypatch, capfd):
+def test_a_commit_given_by_the_environment_is_used(alone, monkeypatch, capfd):
     monkeypatch.setenv("DGUNET_GIT_COMMIT", "a" * 40)
     assert standard_tags(alone, {"profile": "sample"})["git.commit"] == "a" * 40
     assert not capfd.readouterr().err

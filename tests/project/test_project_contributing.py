@@ -21,14 +21,14 @@ REPLACE = re.compile(r"In `(.+)`, replace the line `(.+)` with:")
 
 
 def examples():
-    """The steps of each worked example by its title: (instruction, content of the block)."""
+    """Return the steps of each worked example by title: (instruction, content of the block)."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     sections = text.partition("# Worked examples\n")[2].split("\n## ")[1:]
     return {section.partition("\n")[0]: BLOCK.findall(section) for section in sections}
 
 
 def edited_file(instruction, content, read):
-    """The file that an instruction edits, and its new text; None for another instruction."""
+    """Return the file that an instruction edits and its new text; None for other instructions."""
     if found := CREATE.fullmatch(instruction):
         return found[1], content
     if found := APPEND.fullmatch(instruction):
@@ -45,7 +45,7 @@ def edited_file(instruction, content, read):
 
 
 def run(script, tree):
-    """What a shell script prints in the copy of the tree."""
+    """Run a shell script in the copy of the tree; return its output."""
     env = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(tree),
@@ -66,7 +66,7 @@ def run(script, tree):
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of what the examples change and run."""
+    """A copy of the files that the examples change and run."""
     ignore = shutil.ignore_patterns("__pycache__", "*.png", "notebooks")
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)

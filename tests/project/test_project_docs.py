@@ -1,4 +1,4 @@
-"""Links in the documentation lead to existing files, and it names only existing commands."""
+"""Links in the documentation point to existing files, and named commands exist."""
 
 import json
 import re
@@ -16,15 +16,15 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_links_point_to_existing_files(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), target
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_rendered_copy_is_of_this_notebook(notebook):
-    """Outputs may be older; text and code may not. `python docs/render_notebooks.py` renews it."""
+def test_the_rendered_copy_matches_the_notebook(notebook):
+    """Outputs may be older, text and code may not; see `python docs/render_notebooks.py`."""
     page = (ROOT / "docs" / "notebooks" / f"{notebook.stem}.md").read_text()
     for cell in json.loads(notebook.read_text())["cells"]:
         assert "".join(cell["source"]) in page
@@ -50,7 +50,7 @@ def test_make_targets_named_in_the_readme_exist():
     assert {"reproduce", "test"} <= named <= set(declared)
 
 
-def test_the_dvc_stages_name_the_catalogue_s_folders():
+def test_the_dvc_stages_use_the_folders_of_the_catalogue():
     import yaml
 
     from dgunet.data.catalogue.entries import CATALOGUE
@@ -70,7 +70,7 @@ def test_the_dvc_stages_name_the_catalogue_s_folders():
     }
 
 
-def test_the_ablations_of_dvc_are_the_nine():
+def test_dvc_runs_the_nine_ablations():
     import yaml
 
     from dgunet.terms import ABLATIONS

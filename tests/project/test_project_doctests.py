@@ -1,4 +1,4 @@
-"""The examples in docstrings give the output that they show."""
+"""The examples in docstrings produce the output shown."""
 
 import doctest
 import importlib

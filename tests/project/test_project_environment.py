@@ -16,7 +16,7 @@ NAMES = {"environ", "environb", "getenv", "getenvb"}
 
 
 def reads(source):
-    """Lines of ``source`` that touch the environment of the process."""
+    """Return the lines of ``source`` that access the environment of the process."""
     lines = []
     for node in ast.walk(ast.parse(source)):
         attribute = isinstance(node, ast.Attribute) and node.attr in NAMES
@@ -64,12 +64,12 @@ def test_no_other_module_reads_the_environment():
         "from os import getenv as read",
     ],
 )
-def test_a_planted_read_is_found(line):
+def test_a_read_of_the_environment_is_detected(line):
     assert reads(line)
     assert not reads("from dgunet.system import environment\nhome = environment.HOME.get()")
 
 
-def test_a_variable_that_is_named_in_the_code_is_declared():
+def test_every_variable_named_in_the_code_is_declared():
     """Strings such as DGUNET_X in the package are names of declared variables."""
     declared = {variable.name for variable in environment.VARIABLES}
     named = set()
@@ -78,7 +78,7 @@ def test_a_variable_that_is_named_in_the_code_is_declared():
     assert named <= declared
 
 
-def test_empty_counts_as_unset_and_secrets_are_known(monkeypatch):
+def test_empty_counts_as_unset_and_secret_values_are_listed(monkeypatch):
     monkeypatch.setenv("RANK", "")
     monkeypatch.setenv("DVC_STAGE", "")
     monkeypatch.setenv("PGPASSWORD", "hunter2")
@@ -87,14 +87,14 @@ def test_empty_counts_as_unset_and_secrets_are_known(monkeypatch):
     assert "hunter2" in environment.secret_values()
 
 
-def test_a_taken_variable_is_gone(monkeypatch):
+def test_take_removes_the_variable(monkeypatch):
     monkeypatch.setenv("MLFLOW_RUN_ID", "r1")
     assert environment.MLFLOW_RUN_ID.take() == "r1"
     assert "MLFLOW_RUN_ID" not in os.environ
     assert environment.MLFLOW_RUN_ID.take() == ""
 
 
-def test_settings_hold_within_their_block(monkeypatch):
+def test_environment_settings_apply_within_their_block(monkeypatch):
     monkeypatch.setenv("A_SETTING", "theirs")
     monkeypatch.delenv("B_SETTING", raising=False)
     with environment.with_defaults({"A_SETTING": "ours", "B_SETTING": "ours"}) as added:

@@ -14,7 +14,7 @@ from dgunet.system.files import atomic_folder, atomic_path, tree_digest, write_b
 
 @contextmanager
 def mounted(folder, options):
-    """A small memory file system at ``folder``; skips where this user may not mount one."""
+    """Mount a small memory file system at ``folder``; skip the test without permission."""
     folder.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
@@ -29,7 +29,7 @@ def mounted(folder, options):
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path):
+def test_a_full_disk_is_reported_and_the_old_file_is_kept(tmp_path):
     with mounted(tmp_path / "small", "size=64k") as disk:
         write_bytes(disk / "kept.bin", b"old")
         with pytest.raises(DgunetError, match=r"cannot write .*kept.bin: the disk is full"):
@@ -38,7 +38,7 @@ def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path):
         assert [path.name for path in disk.iterdir()] == ["kept.bin"]
 
 
-def test_a_read_only_folder_is_named(tmp_path):
+def test_a_read_only_folder_is_reported(tmp_path):
     with (
         mounted(tmp_path / "fixed", "size=64k,ro") as disk,
         pytest.raises(DgunetError, match="read-only"),
@@ -46,7 +46,7 @@ def test_a_read_only_folder_is_named(tmp_path):
         write_json(disk / "results" / "a.json", {})
 
 
-def test_a_killed_writer_leaves_the_old_file(tmp_path):
+def test_a_killed_writer_keeps_the_old_file(tmp_path):
     path = tmp_path / "weights.bin"
     write_bytes(path, b"old")
     code = (
@@ -61,8 +61,8 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])
-def test_a_file_has_the_rights_that_the_user_gives_new_files(tmp_path, mask):
-    """A library may write for its owner only, as safetensors does."""
+def test_files_have_the_permissions_of_the_umask(tmp_path, mask):
+    """Even if a library creates the file for its owner only, as safetensors does."""
     before = os.umask(mask)
     try:
         with atomic_path(tmp_path / "weights.bin") as part:
@@ -73,7 +73,7 @@ def test_a_file_has_the_rights_that_the_user_gives_new_files(tmp_path, mask):
     assert made.stat().st_mode & 0o777 == 0o666 & ~mask
 
 
-def test_an_error_inside_leaves_nothing(tmp_path):
+def test_an_error_while_writing_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "a.txt") as part:
         part.write_text("half")
         raise KeyboardInterrupt
@@ -83,7 +83,7 @@ def test_an_error_inside_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_is_replaced_whole(tmp_path):
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
     for content in ("old", "new"):
         with atomic_folder(tmp_path / "store") as part:
             (part / f"{content}.txt").write_text(content)
@@ -91,7 +91,7 @@ def test_a_folder_is_replaced_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
-def test_tree_digest_sees_names_and_content_only(tmp_path):
+def test_tree_digest_depends_on_names_and_content_only(tmp_path):
     def tree(name, files):
         for path, content in files.items():
             write_bytes(tmp_path / name / path, content)

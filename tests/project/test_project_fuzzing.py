@@ -1,7 +1,7 @@
-"""Damaged files make readers fail only with the documented errors.
+"""Readers of damaged files fail only with the documented errors.
 
-By default a handful of inputs for every reader. A campaign: ``DGUNET_FUZZ_EXAMPLES=2000 pytest
-tests/project/test_project_fuzzing.py -s`` says how many were tried.
+By default a few inputs are tried for every reader. ``DGUNET_FUZZ_EXAMPLES=2000 pytest
+tests/project/test_project_fuzzing.py -s`` runs a campaign and prints the number of inputs.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ def quiet(monkeypatch):
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_damaged_file_is_read_or_refused(name, tmp_path_factory, sample_root):
     target = TARGETS[name](tmp_path_factory.mktemp("fuzz"), sample_root)
-    target.read(target.folder)  # whole files are read
+    target.read(target.folder)  # valid files are read
     whole = {file: (target.folder / file).read_bytes() for file in target.files}
     tried, refused = 0, 0
 
@@ -105,18 +105,18 @@ def test_any_text_is_read_or_refused(content):
 
 @examples(40)
 @given(st.dictionaries(st.text(min_size=1).filter(lambda k: k != "sum"), JSON, min_size=1))
-def test_any_line_is_read_back(entry):
+def test_any_entry_survives_a_round_trip_and_changes_are_detected(entry):
     line = format_line(entry)[:-1]
     assert json.dumps(parse_line(line)) == json.dumps(entry)
-    for place in range(0, len(line), max(1, len(line) // 5)):
-        changed = line[:place] + bytes([line[place] ^ 1]) + line[place + 1 :]
+    for position in range(0, len(line), max(1, len(line) // 5)):
+        changed = line[:position] + bytes([line[position] ^ 1]) + line[position + 1 :]
         with pytest.raises(ValueError):
             parse_line(changed)
 
 
 @examples(60)
 @given(st.text(st.sampled_from("./\\a:~C\0\n\u202eé "), max_size=12) | st.text(max_size=300))
-def test_a_name_of_data_never_leaves_its_folder(tmp_path_factory, name):
+def test_a_file_name_in_data_never_leaves_its_folder(tmp_path_factory, name):
     root = tmp_path_factory.getbasetemp() / "root"
     try:
         assert inside(root, name, origin="x").resolve().is_relative_to(root.resolve())
@@ -132,8 +132,8 @@ TEXT = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
     st.sampled_from([line for line in TEXT.splitlines() if ": " in line and "#" not in line]),
     JSON,
 )
-def test_any_value_of_a_setting_is_taken_or_refused(line, value):
-    """Values of every kind in the place of one that is right."""
+def test_any_value_of_a_setting_is_accepted_or_refused(line, value):
+    """A valid value is replaced by values of every kind."""
     key = line.partition(": ")[0]
     changed = TEXT.replace(line, f"{key}: {json.dumps(value)}")
     try:

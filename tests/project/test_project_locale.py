@@ -1,4 +1,4 @@
-"""Texts are UTF-8 whatever the machine's locale: real locales, and no call without an encoding."""
+"""Texts are UTF-8 in any locale: real locales, and no file access without an encoding."""
 
 import ast
 import os
@@ -16,7 +16,7 @@ LOCALES = ("zh_CN.GB18030", "de_DE.ISO-8859-1", "ja_JP.EUC-JP")
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    """A function that compiles a locale from the system's sources and gives the folder of all."""
+    """A function that compiles a locale from the system's sources and returns their folder."""
     tool, folder = shutil.which("localedef"), tmp_path_factory.mktemp("locales")
 
     def compile_locale(name):
@@ -31,7 +31,7 @@ def compiled(tmp_path_factory):
 
 @pytest.fixture
 def home(tmp_path, sample_root):
-    """A project whose parameter file has a comment that is no ASCII."""
+    """A project whose parameter file has a non-ASCII comment."""
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     (tmp_path / "params.yaml").write_text(COMMENT + text, encoding="utf-8")
     (tmp_path / "records").mkdir()
@@ -67,7 +67,7 @@ def test_the_commands_work_under_a_real_locale(name, compiled, home):
 
 
 @pytest.mark.parametrize("name", LOCALES[:1])
-def test_an_error_with_a_name_that_the_locale_lacks_is_one_line(name, compiled, home):
+def test_an_error_with_characters_missing_from_the_locale_is_one_line(name, compiled, home):
     env = os.environ | {"LOCPATH": str(compiled(name)), "LC_ALL": name, "PYTHONUTF8": "0"}
     done = subprocess.run(
         [
@@ -86,7 +86,7 @@ def test_an_error_with_a_name_that_the_locale_lacks_is_one_line(name, compiled, 
 
 
 def without_encoding(tree):
-    """Calls that read or write text in the locale's encoding, by line."""
+    """Yield the lines of calls that use the encoding of the locale."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -116,8 +116,8 @@ def without_encoding(tree):
 
 
 @pytest.mark.parametrize("folder", ["dgunet", "pipelines", "components", "docs", "benchmarks"])
-def test_every_text_says_its_encoding(folder):
-    """ruff's rule sees only what it knows to be a path."""
+def test_every_text_file_access_names_its_encoding(folder):
+    """The rule of ruff covers only values it recognises as paths."""
     found = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in sorted((ROOT / folder).rglob("*.py"))
@@ -130,5 +130,5 @@ def test_every_text_says_its_encoding(folder):
     "code",
     ["p.read_text()", "p.open()", "p.open('w')", "p.write_text(x)", "subprocess.run(c, text=True)"],
 )
-def test_a_planted_call_is_found(code):
+def test_a_call_without_encoding_is_detected(code):
     assert list(without_encoding(ast.parse(code))) == [1]

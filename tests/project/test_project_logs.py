@@ -1,4 +1,4 @@
-"""Messages of the library reach standard error, each once."""
+"""Messages of the library appear on standard error once."""
 
 import io
 import logging
@@ -7,7 +7,7 @@ import sys
 from dgunet.system import logs
 
 
-def test_messages_go_to_the_present_stderr_once(monkeypatch):
+def test_messages_go_to_the_current_stderr_once(monkeypatch):
     logs.log_to_stderr()
     logs.log_to_stderr()
     stream = io.StringIO()
@@ -18,7 +18,7 @@ def test_messages_go_to_the_present_stderr_once(monkeypatch):
     assert stream.getvalue() == "dgunet: sent 1 of 2 runs\n"
 
 
-def test_a_closed_stream_is_no_failure(monkeypatch):
+def test_a_closed_stream_does_not_raise(monkeypatch):
     logs.log_to_stderr()
     closed = io.StringIO()
     closed.close()

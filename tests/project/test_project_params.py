@@ -24,7 +24,7 @@ def test_the_shipped_file_is_valid_in_both_profiles(content):
         assert check_params(content, "params.yaml").active.train["derain"].iterations > 0
 
 
-def test_the_paper_profile_holds_what_section_4_1_prints():
+def test_the_paper_profile_has_the_values_of_section_4_1():
     paper = load_params(ROOT / "params.yaml").paper
     for task in ("derain", "deblur", "denoise"):
         settings = paper.train[task]
@@ -38,7 +38,7 @@ def test_the_paper_profile_holds_what_section_4_1_prints():
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "expected"),
     [
         (
             "sample.train.derain.patch",
@@ -52,7 +52,7 @@ def test_the_paper_profile_holds_what_section_4_1_prints():
         ("seed", "x", "seed is 'x'"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_is_allowed(content, path, value, says):
+def test_a_wrong_value_is_reported_with_the_allowed_values(content, path, value, expected):
     wrong = copy.deepcopy(content)
     *parents, key = path.split(".")
     at = wrong
@@ -61,16 +61,16 @@ def test_a_wrong_value_is_named_with_what_is_allowed(content, path, value, says)
     at[key] = value
     with pytest.raises(ConfigError) as refusal:
         check_params(wrong, "params.yaml")
-    assert says in str(refusal.value)
+    assert expected in str(refusal.value)
 
 
-def test_a_missing_key_is_named(content):
+def test_a_missing_key_is_reported(content):
     del content["seed"]
     with pytest.raises(ConfigError, match="seed is missing"):
         check_params(content, "params.yaml")
 
 
-def test_a_missing_or_broken_file_is_one_clear_line(tmp_path):
+def test_a_missing_or_broken_file_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no parameter file"):
         load_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("a: [1")

@@ -93,7 +93,7 @@ def test_the_notebooks_have_no_outputs():
 @pytest.mark.parametrize(
     "change", [{"outputs": [{"output_type": "stream", "text": "1"}]}, {"execution_count": 3}]
 )
-def test_a_notebook_with_outputs_is_named(tmp_path, change):
+def test_a_notebook_with_outputs_is_reported(tmp_path, change):
     content = json.loads(NOTEBOOKS[0].read_text(encoding="utf-8"))
     cell = next(cell for cell in content["cells"] if cell["cell_type"] == "code")
     cell |= change

@@ -1,4 +1,4 @@
-"""Settings are taken as they are written, or refused: in one line, in bounded time and memory."""
+"""Settings are read exactly as written or refused, in one line and bounded time and memory."""
 
 import os
 import subprocess
@@ -38,21 +38,21 @@ def changed(old, new):
         *(".nan", ".inf", str(2**32), "9" * 400),
     ],
 )
-def test_a_seed_is_a_whole_number_as_written(value):
+def test_a_seed_must_be_a_plain_whole_number(value):
     message = refusal(changed("seed: 1234", f"seed: {value}"))
     assert "seed is " in message
     assert "allowed: a whole number from 0 to 4,294,967,295" in message
 
 
 @pytest.mark.parametrize("value", ["yes", "true", "1.0", "'60'", "0", "-5", "100000001", "1e9"])
-def test_iterations_are_a_whole_number_as_written(value):
+def test_iterations_must_be_a_plain_whole_number(value):
     message = refusal(changed("iterations: 60", f"iterations: {value}"))
     assert f"{TRAIN}.iterations is " in message
     assert "allowed: a whole number from 1 to 100,000,000" in message
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "expected"),
     [
         ("batch: 2", "batch: 1000000000", f"{TRAIN}.batch is 1000000000, allowed: a whole number"),
         ("patch: 32", "patch: 8000000", f"{TRAIN}.patch is 8000000, allowed: a multiple of 8 from"),
@@ -93,14 +93,14 @@ def test_iterations_are_a_whole_number_as_written(value):
         ("seed: 1234", "seed: !!python/object/apply:os.getpid []", "is not YAML"),
     ],
 )
-def test_a_value_is_named_with_its_range(old, new, says):
-    assert says in refusal(changed(old, new))
+def test_a_wrong_value_is_reported_with_its_range(old, new, expected):
+    assert expected in refusal(changed(old, new))
 
 
 @pytest.mark.parametrize(
     "name", ["../x", "/etc", "a/b", "", ".", "..", "Rain100L/..", "C:\\x", "Rain100L\\0", "~"]
 )
-def test_a_data_set_is_named_and_never_a_path(name):
+def test_a_dataset_name_is_never_used_as_a_path(name):
     quoted = '"' + name.replace("\\", "\\\\") + '"'
     chosen = refusal(changed("fraction: 0.1", f"test_set: {quoted}"))
     assert f"{TRAIN}.validation.test_set is " in chosen
@@ -108,7 +108,7 @@ def test_a_data_set_is_named_and_never_a_path(name):
     assert f"{TRAIN}.beside.0 is " in further
 
 
-def test_a_data_set_is_one_of_the_catalogue_s_in_its_role():
+def test_a_dataset_must_be_in_the_catalogue_with_the_right_role():
     assert "did you mean Rain100L?" in refusal(changed("fraction: 0.1", "test_set: Rain100l"))
     assert "is not a test set" in refusal(changed("fraction: 0.1", "test_set: Rain13K"))
     assert "is not a training set" in refusal(changed("warmup: 5", "warmup: 5, beside: [Rain100L]"))
@@ -117,7 +117,7 @@ def test_a_data_set_is_one_of_the_catalogue_s_in_its_role():
     assert parse_params(changed("warmup: 5", "warmup: 5, beside: [DIV2K]"))
 
 
-def test_reasonable_settings_stay_allowed():
+def test_reasonable_settings_are_accepted():
     text = changed("n_feat: 8", "n_feat: 96\n    gradient: false\n    fusion: addition")
     text = text.replace("batch: 2, patch: 32", "batch: 256, patch: 512", 1)
     text = text.replace("seed: 1234", "seed: 4294967295").replace("threads: 1 ", "threads: 128 ")
@@ -126,7 +126,7 @@ def test_reasonable_settings_stay_allowed():
     assert params.sample.train["derain"].learning_rate == 1
 
 
-def test_a_file_that_is_no_text_is_one_line(tmp_path):
+def test_a_file_that_is_not_text_is_refused(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_bytes(TEXT.encode() + b"# caf\xe9\n")
     with pytest.raises(ConfigError, match=r"params\.yaml, line \d+: byte 0xe9 is not UTF-8"):
@@ -161,7 +161,7 @@ ONE_TEXT_OFTEN = f"t: &t {'x' * 100_000}\nseed: [{', '.join(['*t'] * 20_000)}]"
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
         ("seed: " + "[" * 10_000, "nested too deeply"),
         ("seed: " + "{a: " * 10_000, "nested too deeply"),
@@ -174,18 +174,18 @@ ONE_TEXT_OFTEN = f"t: &t {'x' * 100_000}\nseed: [{', '.join(['*t'] * 20_000)}]"
         ("a: 1\n---\nb: 2", "is not YAML"),
     ],
 )
-def test_yaml_that_expands_or_nests_is_refused(text, says):
-    assert says in refusal(text)
+def test_yaml_that_expands_or_nests_too_far_is_refused(text, expected):
+    assert expected in refusal(text)
 
 
-def test_a_text_that_stands_often_is_not_copied_into_the_error():
-    """Two gigabytes of text in a file of 200 kB, if its aliases were written out."""
+def test_a_text_repeated_by_aliases_is_not_copied_into_the_error():
+    """Expanded aliases would make two gigabytes of text from a file of 200 kB."""
     message = refusal(ONE_TEXT_OFTEN)
     assert "seed is [" in message
     assert len(shorten([["x" * 10**6] * 10**5] * 10**5)) == 80
 
 
-def test_yaml_has_the_values_of_version_1_2():
+def test_yaml_is_read_as_version_1_2():
     text = "[yes, no, on, 0123, 0x1F, 12:34:56, 1_000, 2001-01-01, true, 3, -4, 1e-4, .5, 3., ~]"
     assert parse_yaml(text, "x") == [
         *("yes", "no", "on", "0123", "0x1F", "12:34:56", "1_000", "2001-01-01"),
@@ -193,7 +193,7 @@ def test_yaml_has_the_values_of_version_1_2():
     ]
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_is_refused_as_a_file(tmp_path):
     with pytest.raises(ConfigError, match="is not a regular file"):
         read_text(tmp_path, kind=ConfigError)
 
@@ -207,7 +207,7 @@ def test_a_misspelt_device_is_refused_with_the_choices(name):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         (("selftest", "metrics", "--device", "cude"), "'cude' is unknown. Use one of auto, cpu"),
         (("evaluate", "--fallback-tile", "5"), "--fallback-tile is 5. Give 64 or more, or 0."),
@@ -216,11 +216,11 @@ def test_a_misspelt_device_is_refused_with_the_choices(name):
         (("pipeline", "status", "local-../../x"), "no local run local-../../x"),
     ],
 )
-def test_the_command_line_refuses_in_one_line(dgunet, monkeypatch, arguments, says):
+def test_the_command_line_refuses_bad_input_in_one_line(dgunet, monkeypatch, arguments, expected):
     monkeypatch.setenv("DGUNET_HOME", str(ROOT))
     done = dgunet(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
-    assert says in done.stderr
+    assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -248,7 +248,7 @@ def test_absurd_numbers_of_options_are_refused(dgunet, arguments):
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "says"),
+    ("variable", "value", "expected"),
     [
         (
             "DGUNET_TRACKING",
@@ -272,7 +272,9 @@ def test_absurd_numbers_of_options_are_refused(dgunet, arguments):
         ),
     ],
 )
-def test_nonsense_in_the_environment_is_named(tmp_path, monkeypatch, variable, value, says):
+def test_invalid_environment_variables_are_refused(
+    tmp_path, monkeypatch, variable, value, expected
+):
     from dgunet.tracking import start_run
 
     monkeypatch.delenv("RANK", raising=False)
@@ -283,11 +285,11 @@ def test_nonsense_in_the_environment_is_named(tmp_path, monkeypatch, variable, v
         start_run("e", "n", tags={"profile": "sample", "stage": "x"}, params={}, home=tmp_path),
     ):
         pass
-    assert says in str(refused.value)
+    assert expected in str(refused.value)
 
 
 @pytest.mark.parametrize("value", ["two", "-1", "1e3", "²"])
-def test_nonsense_of_torchrun_s_variables_is_named(monkeypatch, value):
+def test_invalid_torchrun_variables_are_refused(monkeypatch, value):
     from dgunet.training import LaunchedProcess
 
     monkeypatch.setenv("WORLD_SIZE", value)
@@ -296,7 +298,7 @@ def test_nonsense_of_torchrun_s_variables_is_named(monkeypatch, value):
 
 
 def test_settings_are_checked_without_torch(tmp_path):
-    """`dgunet data prepare` reads them and needs no torch."""
+    """`dgunet data prepare` reads the settings without torch."""
     code = (
         "import sys; from pathlib import Path; from dgunet.config import load_params\n"
         f"load_params(Path({str(ROOT / 'params.yaml')!r})); print('torch' in sys.modules)"

@@ -15,7 +15,7 @@ GENERATED = {"cli.md", "several-nodes.md"}
 
 
 def pages(entries):
-    """The pages of a navigation, in its order."""
+    """Yield the pages of a navigation in order."""
     for entry in entries:
         for value in entry.values() if isinstance(entry, dict) else [entry]:
             yield from pages(value) if isinstance(value, list) else [value]
@@ -77,11 +77,11 @@ def site(tmp_path_factory):
         ("several-nodes.html", "kueue"),
     ],
 )
-def test_the_reference_has(site, page, anchor):
+def test_the_reference_has_the_anchor(site, page, anchor):
     assert f'id="{anchor}"' in (site / page).read_text(encoding="utf-8")
 
 
-def test_help_texts_are_those_of_the_command(site):
+def test_the_cli_page_has_the_help_texts(site):
     text = (site / "cli.html").read_text(encoding="utf-8")
     assert re.search(r"Usage: dgunet tables \[OPTIONS\]", text)
 
@@ -97,7 +97,7 @@ def test_equations_are_typeset(site):
     assert "mathjax" in text
 
 
-def test_links_to_the_manifests_lead_to_their_page(site):
+def test_links_to_the_manifests_point_to_their_page(site):
     text = (site / "kubeflow.html").read_text(encoding="utf-8")
     assert 'href="several-nodes.html"' in text
     assert "deploy/README.md)" not in text

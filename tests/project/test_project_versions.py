@@ -27,7 +27,7 @@ def locked():
 
 
 @pytest.mark.parametrize(("package", "major"), MAJORS.items())
-def test_the_resolved_majors(package, major):
+def test_the_installed_major_versions(package, major):
     assert int(version(package).split(".")[0]) == major
 
 
@@ -38,13 +38,13 @@ def test_every_dependency_has_a_lower_bound_and_a_pin(requirement):
     assert tuple(map(int, pin.split(".")[:2])) >= tuple(map(int, (bound + ".0").split(".")[:2]))
 
 
-def test_torch_is_pinned_and_torchvision_is_not_there():
+def test_torch_is_pinned_and_torchvision_is_absent():
     assert locked()["torch"] == "2.13.0"
     assert "torchvision" not in locked()
 
 
 def hashed(name):
-    """Name and pin of every line of one of the image's locks, each with its hash."""
+    """Return name and version of every line of a lock file with hashes."""
     lines = (ROOT / name).read_text().splitlines()
     entries = [line for line in lines if not line.startswith("#")]
     found = [re.fullmatch(r"(\S+)==(\S+) --hash=sha256:[0-9a-f]{64}", line) for line in entries]
@@ -53,7 +53,7 @@ def hashed(name):
 
 
 def test_the_image_installs_the_lock():
-    """`make lock` writes the three files together."""
+    """`make lock` writes the three lock files together."""
     pins = {name.replace(".", "-"): pin for name, pin in locked().items()}
     image, cuda = hashed("requirements.image.lock"), hashed("requirements.cuda.lock")
     assert {

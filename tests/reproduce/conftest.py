@@ -1,4 +1,4 @@
-"""One fresh clone in which the whole chain ran, for all tests of this folder."""
+"""Fixtures: a fresh clone in which the whole chain has run, shared by all tests."""
 
 import os
 import subprocess
@@ -11,13 +11,13 @@ import pytest
 
 @dataclass(frozen=True)
 class Clone:
-    """A clone of the project with its own environment of commands."""
+    """A clone of the project, and the environment of its commands."""
 
     home: Path
     env: dict
 
     def run(self, *command, **extra):
-        """Run a command that must succeed; returns its output, both streams together."""
+        """Run a command that must succeed; return its output, both streams together."""
         done = self._call(command, extra)
         if done.returncode:
             pytest.fail(
@@ -26,7 +26,7 @@ class Clone:
         return done.stdout
 
     def refused(self, *command, **extra):
-        """Run a command that must fail; returns its output."""
+        """Run a command that must fail; return its output."""
         done = self._call(command, extra)
         assert done.returncode, f"{' '.join(command)} succeeded:\n{done.stdout[-4000:]}"
         return done.stdout
@@ -43,12 +43,12 @@ class Clone:
         )
 
     def read(self, path):
-        """Text of a file of the clone."""
+        """Return the text of a file in the clone."""
         return (self.home / path).read_text()
 
 
 def environment(home):
-    """No git identity, no tracking server, this interpreter's commands, the clone's code."""
+    """Return an environment without git identity or tracking server, with the clone's code."""
     dropped = ("MLFLOW_", "DGUNET_", "DVC_", "GIT_", "PYTEST_", "AWS_")
     env = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
     commands = str(Path(sys.executable).parent)
@@ -65,7 +65,7 @@ def environment(home):
 
 @pytest.fixture(scope="session")
 def clone(project, tmp_path_factory):
-    """The project cloned into a path with a space, its sample data pulled."""
+    """A clone of the project at a path with a space, with the sample data."""
     home = tmp_path_factory.mktemp("fresh") / "a clone"
     subprocess.run(["git", "clone", "--quiet", str(project), str(home)], check=True)
     made = Clone(home, environment(home))
@@ -75,7 +75,7 @@ def clone(project, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def reproduced(clone):
-    """The clone after `dvc repro` of everything; what it printed is in `repro.log`."""
+    """The clone after a complete `dvc repro`, whose output is in `repro.log`."""
     clone.run("dgunet", "tracking", "init")
     (clone.home / ".dgunet").mkdir(exist_ok=True)
     (clone.home / ".dgunet" / "repro.log").write_text(clone.run("dvc", "repro"))

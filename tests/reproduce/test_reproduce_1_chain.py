@@ -1,4 +1,4 @@
-"""The whole chain in a fresh clone: it runs, it learns, it says what it is, it repeats itself."""
+"""The whole chain in a fresh clone: results, provenance, reports and README commands."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def test_a_second_repro_does_nothing(reproduced):
     assert "Data and pipelines are up to date." in reproduced.run("dvc", "repro")
 
 
-def test_the_fresh_clone_s_status_is_clean(reproduced):
+def test_the_dvc_status_of_the_fresh_clone_is_clean(reproduced):
     assert "up to date" in reproduced.run("dvc", "status")
 
 
@@ -69,7 +69,7 @@ def test_training_lowers_the_loss_of_every_network(reproduced):
     assert len(curves) == 3 + 5 + 9
     for path in curves:
         loss = pd.read_csv(path)["loss"]
-        # One step's batch is no measure: an ablation takes a dozen steps, of two crops each.
+        # Single steps are too noisy: an ablation has about a dozen steps with two crops each.
         first, last = loss[: len(loss) // 4].mean(), loss[len(loss) // 2 :].mean()
         assert last < (0.8 if "ablations" in path.parts else 0.6) * first, path
 
@@ -84,7 +84,7 @@ def test_restored_images_beat_the_degraded_ones(reproduced, task):
     assert sum(gains[task]) / len(gains[task]) > 0
 
 
-def test_the_tables_come_in_four_formats_and_say_sample(reproduced):
+def test_the_tables_have_four_formats_and_are_marked_as_sample(reproduced):
     for number in range(1, 7):
         for kind in ("csv", "md", "tex"):
             text = reproduced.read(f"build/tables/table{number}.{kind}")
@@ -93,7 +93,7 @@ def test_the_tables_come_in_four_formats_and_say_sample(reproduced):
         assert set(long["tables_profile"]) == {"sample"}
 
 
-def test_a_sample_run_fills_no_cell_of_the_paper(reproduced):
+def test_a_sample_run_fills_no_reproduced_cell(reproduced):
     cells = pd.read_parquet(reproduced.home / "build/tables/cells.parquet")
     states = set(cells.loc[cells["row"].str.contains("reproduced"), "state"])
     assert "measured" not in set(cells["state"])
@@ -103,13 +103,13 @@ def test_a_sample_run_fills_no_cell_of_the_paper(reproduced):
     assert sample["checkpoint_sha256"].str.fullmatch("[0-9a-f]{64}").all()
 
 
-def test_a_cell_leads_to_its_run(reproduced):
-    told = reproduced.run(
+def test_explain_traces_a_cell_to_its_run(reproduced):
+    output = reproduced.run(
         *("dgunet", "explain", "1", "DGUNet (sample, not comparable)", "Rain100L PSNR")
     )
     commit = reproduced.run("git", "rev-parse", "HEAD").strip()
     for fact in ("run_id", commit, "checkpoint_sha256", "data_digest", "rain-y"):
-        assert fact in told
+        assert fact in output
 
 
 def test_dvc_shows_metrics_plots_and_parameters(reproduced):
@@ -122,7 +122,7 @@ def test_dvc_shows_metrics_plots_and_parameters(reproduced):
     reproduced.run("dvc", "params", "diff")
 
 
-def test_the_report_stands_alone(reproduced):
+def test_the_report_is_self_contained(reproduced):
     page = reproduced.read("build/report.html")
     assert "SAMPLE PROFILE" in page
     for outside in ("<script", 'src="http', "@import"):
@@ -130,7 +130,7 @@ def test_the_report_stands_alone(reproduced):
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_the_notebooks_run_and_are_committed_empty(reproduced, name):
+def test_the_notebooks_run_and_are_committed_without_outputs(reproduced, name):
     notebook = nbformat.read(reproduced.home / "notebooks" / f"{name}.ipynb", as_version=4)
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
     here = {"metadata": {"path": str(reproduced.home)}}
@@ -138,7 +138,7 @@ def test_the_notebooks_run_and_are_committed_empty(reproduced, name):
 
 
 def readme_commands():
-    """The `dgunet` and `dvc` lines of the README's shell blocks, without those that train."""
+    """Return the `dgunet` and `dvc` lines of the README's shell blocks, except experiments."""
     text = (Path(__file__).parents[2] / "README.md").read_text()
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]

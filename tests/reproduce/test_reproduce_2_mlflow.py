@@ -1,4 +1,4 @@
-"""What MLflow holds after the chain: comparable runs, tables, data, models."""
+"""MLflow has comparable runs, tables, datasets and models after the chain."""
 
 import mlflow
 import numpy as np
@@ -32,7 +32,7 @@ def of_stage(runs, stage):
     return [run for _, run in runs if run.data.tags["stage"] == stage]
 
 
-def test_every_stage_made_its_runs_and_all_finished(runs):
+def test_every_stage_has_its_runs_and_all_are_finished(runs):
     counts = {
         stage: len(of_stage(runs, stage))
         for stage in ("prepare", "train", "evaluate", "ablate", "tables")
@@ -47,7 +47,7 @@ def test_there_is_an_experiment_per_table(runs):
         assert any(f"table-{number}-" in name for name in names)
 
 
-def test_runs_are_top_level_and_say_where_they_come_from(runs, reproduced):
+def test_runs_are_top_level_and_have_their_provenance(runs, reproduced):
     commit = reproduced.run("git", "rev-parse", "HEAD").strip()
     for _, run in runs:
         tags = run.data.tags
@@ -58,7 +58,7 @@ def test_runs_are_top_level_and_say_where_they_come_from(runs, reproduced):
         assert len(tags["data.digest"]) == 64
 
 
-def test_ablations_compare_as_they_are(runs):
+def test_ablations_have_comparable_metrics_and_parameters(runs):
     ablations = of_stage(runs, "ablate")
     shared = set.intersection(*({*run.data.metrics} for run in ablations))
     assert {"psnr", "ssim", "loss", "loss_last"} <= shared
@@ -73,7 +73,7 @@ def test_losses_are_logged_step_by_step(client, runs):
     assert len(history) == int(run.data.params["train.iterations"])
 
 
-def test_data_sets_are_inputs_with_their_digest(runs):
+def test_datasets_are_inputs_with_their_digest(runs):
     for stage, context in (("train", "training"), ("evaluate", "evaluation")):
         for run in of_stage(runs, stage):
             (entry,) = run.inputs.dataset_inputs
@@ -83,13 +83,13 @@ def test_data_sets_are_inputs_with_their_digest(runs):
             assert (entry.dataset.source_type, entry.dataset.digest[32:]) == ("dvc", ".dir")
 
 
-def test_numbers_are_the_model_s_as_well(client, runs):
+def test_metrics_are_linked_to_the_models(client, runs):
     trained = {}
     for run in of_stage(runs, "train"):
         (output,) = run.outputs.model_outputs
         trained[output.model_id] = run
     for run in of_stage(runs, "evaluate"):
-        # search_runs leaves the models out of the inputs.
+        # search_runs omits the models from the inputs.
         (entry,) = client.get_run(run.info.run_id).inputs.model_inputs
         assert trained[entry.model_id].data.tags["task"] == run.data.tags["task"]
     scored = client.get_logged_model(entry.model_id)
@@ -102,7 +102,7 @@ def test_numbers_are_the_model_s_as_well(client, runs):
 
 def test_the_tables_are_logged_as_tables(client, runs):
     (run,) = of_stage(runs, "tables")
-    # load_table looks into the active experiment only.
+    # load_table searches the active experiment only.
     mlflow.set_experiment(experiment_id=run.info.experiment_id)
     for number in range(1, 7):
         table = mlflow.load_table(f"tables/table{number}.json", run_ids=[run.info.run_id])
@@ -113,7 +113,7 @@ def test_the_tables_are_logged_as_tables(client, runs):
     assert figures == [f"figures/table{number}.png" for number in range(1, 7)]
 
 
-def test_the_campaign_run_describes_itself_with_every_table(runs):
+def test_the_tables_run_describes_every_table(runs):
     (run,) = of_stage(runs, "tables")
     note = run.data.tags["mlflow.note.content"]
     assert len(note) < 8000 and "SAMPLE PROFILE" in note
@@ -121,7 +121,7 @@ def test_the_campaign_run_describes_itself_with_every_table(runs):
     assert "| GoPro, DGUNet | 32.71/0.960 |" in note
 
 
-def test_the_logged_model_restores_another_size(client, runs):
+def test_the_logged_model_accepts_another_image_size(client, runs):
     run = next(r for r in of_stage(runs, "train") if r.data.tags["task"] == "derain")
     (model,) = run.outputs.model_outputs
     loaded = mlflow.pyfunc.load_model(f"models:/{model.model_id}")

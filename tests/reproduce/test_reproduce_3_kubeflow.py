@@ -1,4 +1,4 @@
-"""The whole pipeline, run by kfp's local runner, gives the cells of `dvc repro`, one by one."""
+"""The whole pipeline, run by kfp's local runner, gives the same cells as `dvc repro`."""
 
 import pandas as pd
 import pytest
@@ -21,10 +21,10 @@ def cells(path):
 
 
 def test_the_local_pipeline_equals_dvc_cell_by_cell(reproduced):
-    told = reproduced.run("dgunet", "pipeline", "run", "reproduce", DGUNET_TRACKING="off")
+    output = reproduced.run("dgunet", "pipeline", "run", "reproduce", DGUNET_TRACKING="off")
     (made,) = (reproduced.home / "build/pipelines").glob("local-*/tables/cells.parquet")
     ours = cells(made)
     filled = ours[ours["state"] == "sample"].reset_index()
     assert {*filled["table"]} == {*range(1, 7)}
     pd.testing.assert_frame_equal(ours, cells(reproduced.home / "build/tables/cells.parquet"))
-    assert str(made.parent) in told
+    assert str(made.parent) in output

@@ -1,4 +1,4 @@
-"""A change reruns what depends on it and nothing else. These tests change the clone."""
+"""A change reruns the stages that depend on it and no others. These tests change the clone."""
 
 import re
 import signal
@@ -18,7 +18,7 @@ def rerun(clone):
     return set(re.findall(r"Running stage '([^']+)'", clone.run("dvc", "repro")))
 
 
-def test_one_picture_of_one_test_set(reproduced):
+def test_a_changed_image_reruns_only_its_test_set(reproduced):
     path = reproduced.home / "data/sample/test/Rain100L/input/1.png"
     with Image.open(path) as image:
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
@@ -29,7 +29,7 @@ def test_one_picture_of_one_test_set(reproduced):
     }
 
 
-def test_one_knob(reproduced):
+def test_a_changed_setting_reruns_only_its_task(reproduced):
     path = reproduced.home / "params.yaml"
     path.write_text(re.sub(r"(denoise: \{iterations: )\d+", r"\g<1>6", path.read_text(), count=1))
     assert rerun(reproduced) == {
@@ -40,39 +40,39 @@ def test_one_knob(reproduced):
     }
 
 
-def test_a_knob_of_the_sleeping_profile_changes_nothing(reproduced):
+def test_a_setting_of_the_inactive_profile_reruns_nothing(reproduced):
     path = reproduced.home / "params.yaml"
     path.write_text(path.read_text().replace("iterations: 400000", "iterations: 400001"))
     assert rerun(reproduced) == set()
 
 
-def test_one_module(reproduced):
+def test_a_changed_module_reruns_only_its_stage(reproduced):
     path = reproduced.home / "dgunet/paper/table_building.py"
     path.write_text(path.read_text() + "\n# changed\n")
     assert rerun(reproduced) == {"tables"}
 
 
-def test_an_experiment_runs_with_another_knob(reproduced):
+def test_a_dvc_experiment_runs_with_a_changed_setting(reproduced):
     env = {
         f"GIT_{who}_{what}": f"someone{at}"
         for who in ("AUTHOR", "COMMITTER")
         for what, at in (("NAME", ""), ("EMAIL", "@example.org"))
     }
-    told = reproduced.run(
+    output = reproduced.run(
         *("dvc", "exp", "run", "-S", "sample.train.denoise.iterations=7", "train-denoise@DGUNet"),
         **env,
     )
-    assert "Ran experiment" in told
+    assert "Ran experiment" in output
     assert "7" in reproduced.run("dvc", "params", "diff")
 
 
-def test_ctrl_c_leaves_nothing_to_trust_and_a_killed_run(reproduced, tmp_path):
+def test_ctrl_c_leaves_no_outputs_and_a_killed_run(reproduced, tmp_path):
     out = tmp_path / "model"
-    knobs = reproduced.home / "long.yaml"
-    knobs.write_text(
+    params = reproduced.home / "long.yaml"
+    params.write_text(
         re.sub(r"(derain: +\{iterations: )\d+", r"\g<1>100000", reproduced.read("params.yaml"))
     )
-    command = ["dgunet", "train", "derain", "--params", str(knobs), "--out", str(out)]
+    command = ["dgunet", "train", "derain", "--params", str(params), "--out", str(out)]
     process = subprocess.Popen(
         command, cwd=reproduced.home, env=reproduced.env, stderr=subprocess.PIPE, text=True
     )
@@ -80,9 +80,9 @@ def test_ctrl_c_leaves_nothing_to_trust_and_a_killed_run(reproduced, tmp_path):
         if "step" in line:
             process.send_signal(signal.SIGINT)
             break
-    told = process.stderr.read()
+    output = process.stderr.read()
     assert process.wait() == 130
-    assert "interrupted" in told
+    assert "interrupted" in output
     assert not out.exists() or not list(out.iterdir())
     assert re.search(r"train derain-DGUNet +KILLED", reproduced.run("dgunet", "runs"))
 
@@ -96,6 +96,6 @@ def test_a_corrupt_object_of_the_remote_is_refused(clone, tmp_path):
     )
     victim.chmod(0o644)
     victim.write_bytes(victim.read_bytes()[:-1] + b"?")
-    told = clone.refused("dvc", "--cd", str(home), "pull", "data")
-    assert "data" in told
+    output = clone.refused("dvc", "--cd", str(home), "pull", "data")
+    assert "data" in output
     assert not (home / "data").exists()

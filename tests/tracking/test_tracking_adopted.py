@@ -1,7 +1,7 @@
-"""A run that Kubeflow Pipelines 2.17 made for a step is continued, not doubled.
+"""A run that Kubeflow Pipelines 2.17 created for a step is continued, not duplicated.
 
-Its driver makes a child of the pipeline's run, named like the task, and gives the step's container
-`MLFLOW_RUN_ID`; its launcher adds the step's inputs and ends the run when the step is over.
+Its driver creates a child of the pipeline's run, named after the task, and sets `MLFLOW_RUN_ID` in
+the step's container. Its launcher adds the step's inputs and ends the run after the step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def experiment(project: TrackingFolders, client: Any) -> str:
 
 @pytest.fixture
 def inject(client: Any, experiment: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Does what the driver does before a step starts; gives the run's id."""
+    """Create and inject a run as the driver does before a step; return its ID."""
     pipeline = client.create_run(experiment, run_name="reproduce").info.run_id
 
     def driver(task: str, run_id: str = "") -> str:
@@ -61,18 +61,20 @@ def test_an_injected_run_is_adopted(
     # The launcher, after the step.
     client.log_param(given, "task", json.dumps("derain"))
     client.set_terminated(given, "FINISHED")
-    told = client.get_run(given)
-    assert (told.info.run_name, told.info.status) == ("train derain-DGUNet", "FINISHED")
-    assert told.data.metrics == {"loss": 0.5}
-    assert told.data.params == {"stages": "7", "task": '"derain"'}
-    known = {key: told.data.tags.get(key) for key in ("stage", "kfp.run_id", "adopted.name")}
+    adopted = client.get_run(given)
+    assert (adopted.info.run_name, adopted.info.status) == ("train derain-DGUNet", "FINISHED")
+    assert adopted.data.metrics == {"loss": 0.5}
+    assert adopted.data.params == {"stages": "7", "task": '"derain"'}
+    known = {key: adopted.data.tags.get(key) for key in ("stage", "kfp.run_id", "adopted.name")}
     assert known == {"stage": "train", "kfp.run_id": "3b1c", "adopted.name": "train"}
-    assert told.data.tags["image.digest"] == "sha256:" + "a" * 64
-    assert len(client.search_runs([experiment])) == 2, "the pipeline's and this"
+    assert adopted.data.tags["image.digest"] == "sha256:" + "a" * 64
+    assert len(client.search_runs([experiment])) == 2, "the run of the pipeline and this one"
 
 
-def test_steps_of_one_task_keep_apart(project: TrackingFolders, inject: Any) -> None:
-    """Kubeflow calls all iterations of a loop alike."""
+def test_iterations_of_a_loop_are_kept_as_separate_runs(
+    project: TrackingFolders, inject: Any
+) -> None:
+    """Kubeflow gives all iterations of a loop the same name."""
     for name in ("stages-9", "stages-3"):
         inject("ablate")
         step(name)
@@ -80,10 +82,10 @@ def test_steps_of_one_task_keep_apart(project: TrackingFolders, inject: Any) -> 
 
 
 @pytest.mark.parametrize(("stage", "stays"), [("ablate", False), ("prepare", True)])
-def test_what_is_compared_is_no_child_of_the_pipeline_s_run(
+def test_compared_runs_are_detached_from_the_pipeline_s_run(
     client: Any, inject: Any, stage: str, stays: bool
 ) -> None:
-    """MLflow's chart view shows no child of a collapsed run."""
+    """MLflow's chart view hides children of a collapsed run."""
     given = inject(stage)
     parent = client.get_run(given).data.tags["mlflow.parentRunId"]
     with start_run("dgunet/x", "n", tags=TAGS | {"stage": stage}, params={}):
@@ -93,7 +95,7 @@ def test_what_is_compared_is_no_child_of_the_pipeline_s_run(
     assert ("mlflow.parentRunId" in tags) is stays
 
 
-def test_a_step_tried_again_is_no_failure_any_more(client: Any, inject: Any) -> None:
+def test_a_retried_step_clears_the_earlier_failure(client: Any, inject: Any) -> None:
     given = inject("train")
     with pytest.raises(RuntimeError):
         step("train", fails=True)
@@ -108,7 +110,7 @@ def test_a_step_tried_again_is_no_failure_any_more(client: Any, inject: Any) -> 
 
 
 @pytest.mark.parametrize("gone", ["deleted", "unknown", "nonsense"])
-def test_a_run_that_is_gone_is_made_anew(
+def test_a_missing_injected_run_is_replaced_by_a_new_one(
     client: Any, inject: Any, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:
     given = inject("train", {"unknown": "0" * 32, "nonsense": "../x"}.get(gone, ""))
@@ -121,22 +123,22 @@ def test_a_run_that_is_gone_is_made_anew(
     assert client.get_experiment(made.info.experiment_id).name == "dgunet/table-1"
 
 
-def test_a_run_that_cannot_go_does_not_hold_up_the_others(
+def test_an_undeliverable_run_does_not_delay_the_others(
     project: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     with start_run("dgunet/x", "spoilt", tags=TAGS, params={}) as run:
         pass
     header = JournalReader(project.journals / run.journal_id).folder / "header.json"
-    told = json.loads(header.read_text())
-    header.write_text(json.dumps(told | {"experiment": ""}))
+    content = json.loads(header.read_text())
+    header.write_text(json.dumps(content | {"experiment": ""}))
     step("sound")
     outcome = deliver(project)
     assert outcome.sent == ["sound"]
     assert outcome.reason is not None and outcome.reason.startswith("run 'spoilt': ")
 
 
-def test_a_run_is_continued_by_its_id_as_an_argument(client: Any, inject: Any) -> None:
+def test_a_run_is_continued_by_passing_its_id(client: Any, inject: Any) -> None:
     first = step("train derain-DGUNet")
     assert first.run_id
     with start_run(
@@ -150,7 +152,7 @@ def test_a_run_is_continued_by_its_id_as_an_argument(client: Any, inject: Any) -
     assert run.run_id == given, "the run of Kubeflow takes precedence"
 
 
-def test_the_mode_is_an_argument_too(project: TrackingFolders) -> None:
+def test_the_mode_can_be_passed_as_an_argument(project: TrackingFolders) -> None:
     with start_run("dgunet/table-1", "n", tags=TAGS, params={}, mode="off") as run:
         assert run.journal_id == ""
     with start_run("dgunet/table-1", "n", tags=TAGS, params={}, mode="later") as run:

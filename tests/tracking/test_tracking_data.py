@@ -1,4 +1,4 @@
-"""Data sets that MLflow can bring back, and numbers tied to the model and data they are about."""
+"""Datasets that MLflow can restore, and scores linked to their model and dataset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def dvc_project(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> TrackingFolders:
-    """A DVC repository with one data folder and one stage that ran."""
+    """A DVC repository with one data folder and one stage that has run."""
 
     from dvc.repo import Repo
 
@@ -42,14 +42,14 @@ def dvc_project(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> Tr
     return project
 
 
-def test_dvc_s_own_source_is_an_entry_point_of_the_package() -> None:
+def test_the_dvc_dataset_source_is_an_entry_point() -> None:
     points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
     ((name, value),) = points["mlflow.dataset_source"].items()
     found = EntryPoint(name, value, "mlflow.dataset_source").load()
     assert found._get_source_type() == "dvc"
 
 
-def test_a_data_set_comes_back_from_the_run_that_used_it(
+def test_a_dataset_is_restored_from_the_run_that_used_it(
     dvc_project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DVC_STAGE", "train")
@@ -72,7 +72,7 @@ def test_a_data_set_comes_back_from_the_run_that_used_it(
         source.load(str(tmp_path / "other"), str(dvc_project.home))
 
 
-def test_only_what_dvc_vouches_for_is_named_by_dvc(
+def test_only_data_tracked_by_dvc_have_a_dvc_source(
     dvc_project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     home = dvc_project.home
@@ -86,7 +86,7 @@ def test_only_what_dvc_vouches_for_is_named_by_dvc(
     assert dataset_source(home, "build/Rainy", DIGEST).kind == "local"
 
 
-def test_numbers_hang_on_the_model_and_the_data(
+def test_scores_are_linked_to_the_model_and_the_dataset(
     project: TrackingFolders, client: Any, tmp_path: Path
 ) -> None:
     tiny = network.preset("derain", n_feat=8, scale=4, stages=3)

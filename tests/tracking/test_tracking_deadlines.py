@@ -1,4 +1,4 @@
-"""A server that lets bytes drip: every byte comes in time, the answer never."""
+"""A server that sends single bytes: each arrives in time, but the response never ends."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from dgunet.tracking.server.limited_client import Limited
 
 TAGS = {"stage": "train", "profile": "sample"}
 GUARD = 120
-"""Seconds; what waits for a dripping server waits for longer."""
+"""Time limit in seconds; waiting for a dripping server would take longer."""
 
 
 class Dripping(BaseHTTPRequestHandler):
-    """Answers with a space now and then, for ever; but for /health where ``server.healthy``."""
+    """Send spaces for ever, except for /health if ``server.healthy``."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -68,7 +68,7 @@ def dripping(*, healthy: bool) -> Iterator[str]:
 
 @pytest.fixture(params=[False, True], ids=["from the start", "after its health"])
 def dripper(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a dripping server, and limits shorter than usual."""
+    """The address of a dripping server; time limits are shorter than usual."""
     monkeypatch.setattr(health, "ANSWER_SECONDS", 0.5)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -77,7 +77,7 @@ def dripper(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         yield uri
 
 
-def test_a_stage_and_every_verb_end(
+def test_a_stage_and_every_command_end_in_bounded_time(
     bare: TrackingFolders, dripper: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
@@ -96,8 +96,8 @@ def test_a_stage_and_every_verb_end(
     assert "does not answer" in str(done.exception)
 
 
-def test_a_process_ends_though_a_call_still_hangs(bare: TrackingFolders, dripper: str) -> None:
-    """No thread is waited for at the end of the interpreter."""
+def test_a_process_exits_while_a_call_still_hangs(bare: TrackingFolders, dripper: str) -> None:
+    """The interpreter waits for no thread when it exits."""
     code = (
         "from dgunet.tracking import start_run\n"
         "from dgunet.tracking.server import health\n"
@@ -112,10 +112,10 @@ def test_a_process_ends_though_a_call_still_hangs(bare: TrackingFolders, dripper
     assert "they are kept" in done.stderr
 
 
-def test_sigterm_is_followed_soon_though_the_server_drips(
+def test_sigterm_ends_the_process_although_the_server_hangs(
     bare: TrackingFolders, tmp_path: Path
 ) -> None:
-    """With the usual limits: nothing here may wait for three requests of 10 s each."""
+    """With the usual limits, where waiting for the requests would take minutes."""
     with dripping(healthy=True) as uri:
         code = (
             "import time\nfrom dgunet.tracking import start_run\n"
@@ -134,7 +134,7 @@ def test_sigterm_is_followed_soon_though_the_server_drips(
     assert [info.status for info in pending(bare)] == ["KILLED"]
 
 
-def test_a_database_that_never_lets_in(
+def test_a_database_that_never_completes_the_login_is_given_up(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("psycopg2")
@@ -151,7 +151,7 @@ def test_a_database_that_never_lets_in(
 
 
 class Slow:
-    """A stand-in for a client whose server takes its time for each file."""
+    """A stand-in for a client whose server is slow for each file."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -164,10 +164,10 @@ class Slow:
     log_model_artifact = log_artifact
 
 
-def test_a_slow_but_honest_server_gets_large_files_and_folders(
+def test_a_slow_server_receives_large_files_and_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second more for each megabyte; and in a folder the limit is each file's."""
+    """The limit grows by a second per megabyte, and applies to each file of a folder."""
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
     monkeypatch.setitem(mlflow_store._SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "0")
     big = tmp_path / "big.bin"
@@ -183,7 +183,7 @@ def test_a_slow_but_honest_server_gets_large_files_and_folders(
     names = ("a", "b", "code/c", "code/deep/d")
     for name in names:
         (whole / name).write_text(name)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # three seconds a call
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # three seconds per call
     client.sent.clear()
     sending.log_artifacts("run", str(whole), "there")
     expected = [("a", "there"), ("b", "there"), ("c", "there/code"), ("d", "there/code/deep")]
@@ -193,8 +193,8 @@ def test_a_slow_but_honest_server_gets_large_files_and_folders(
     assert client.sent == [("a", None), ("b", None), ("c", "code"), ("d", "code/deep")]
 
 
-def test_a_call_that_hurries_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also one that began before the process was told to end."""
+def test_a_short_time_limit_also_ends_calls_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Including a call that began before the process was asked to end."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")
     monkeypatch.setattr(limited_client, "HURRY_SECONDS", 0.1)
     failed: list[Exception] = []
@@ -214,7 +214,7 @@ def test_a_call_that_hurries_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -
         assert failed
 
 
-def test_what_a_limited_call_gives_and_raises() -> None:
+def test_a_limited_call_returns_raises_or_times_out() -> None:
     assert within(60, lambda: 7) == 7
     with pytest.raises(KeyError, match="x"):
         within(60, lambda: {}["x"])

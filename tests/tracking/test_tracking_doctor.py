@@ -1,4 +1,4 @@
-"""`dgunet tracking doctor` ends what is dead, and only that."""
+"""`dgunet tracking doctor` closes runs of dead processes, and only those."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ with start_run("dgunet/x", "killed", tags={"profile": "sample"}, params={}) as r
 
 
 def doctor(*options: str) -> tuple[int, str]:
-    told = CliRunner().invoke(tracking, ["doctor", *options])
-    return told.exit_code, told.output
+    result = CliRunner().invoke(tracking, ["doctor", *options])
+    return result.exit_code, result.output
 
 
 def remote_run(client: Any, name: str, host: str, *, hours: float, pid: int = 1) -> str:
-    """A run that another project, maybe on another machine, left RUNNING."""
+    """Create a RUNNING run of another project, perhaps on another machine."""
     then = int((time.time() - 3600 * hours) * 1000)
     known = client.get_experiment_by_name("dgunet/remote")
     experiment = known.experiment_id if known else client.create_experiment("dgunet/remote")
@@ -49,21 +49,21 @@ def test_a_killed_process_s_run_is_found_and_closed(project: TrackingFolders, cl
         [sys.executable, "-c", STAGE], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    assert doctor() == (0, "all runs are complete\n"), "its process lives"
+    assert doctor() == (0, "all runs are complete\n"), "its process is running"
     process.send_signal(signal.SIGKILL)
     process.wait(20)
     (reader,) = readable_journals(project.journals)
     run_id = reader.cursor().run_id
-    code, told = doctor("--dry-run")
-    assert code == 1 and "found: run 'killed'" in told
+    code, output = doctor("--dry-run")
+    assert code == 1 and "found: run 'killed'" in output
     assert client.get_run(run_id).info.status == "RUNNING"
-    code, told = doctor()
-    assert code == 0 and "closed: run 'killed'" in told
+    code, output = doctor()
+    assert code == 0 and "closed: run 'killed'" in output
     assert client.get_run(run_id).info.status == "KILLED"
     assert [info.run_id for info in delivered(project)] == [run_id]
 
 
-def test_runs_without_a_journal_here_are_judged_by_process_or_silence(
+def test_runs_without_a_local_journal_are_closed_when_dead_or_silent(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import socket
@@ -81,7 +81,7 @@ def test_runs_without_a_journal_here_are_judged_by_process_or_silence(
         "heard": remote_run(client, "heard", "a pod", hours=3),
     }
     stranger = client.create_run("0", run_name="not ours").info.run_id
-    code, told = doctor()
+    code, output = doctor()
     assert code == 0
     states = {name: client.get_run(run_id).info.status for name, run_id in runs.items()}
     assert states == {
@@ -94,23 +94,25 @@ def test_runs_without_a_journal_here_are_judged_by_process_or_silence(
     assert client.get_run(stranger).info.status == "RUNNING"
     ended = client.get_run(runs["silent"])
     assert "no metrics from a pod for 30 hours" in ended.data.tags["error"]
-    assert time.time() - ended.info.end_time / 1000 > 29 * 3600, "it ended when it fell silent"
-    assert "heard" not in told and doctor("--silent-hours", "2")[1].startswith(
+    assert time.time() - ended.info.end_time / 1000 > 29 * 3600, (
+        "its end is the time of its last metrics"
+    )
+    assert "heard" not in output and doctor("--silent-hours", "2")[1].startswith(
         "closed: run 'heard'"
     )
 
 
-def test_a_model_whose_weights_never_came_is_marked(project: TrackingFolders, client: Any) -> None:
+def test_a_model_without_weights_is_marked_as_failed(project: TrackingFolders, client: Any) -> None:
     experiment = client.create_experiment("dgunet/models")
     model = client.create_logged_model(
         experiment, name="derain", tags={"dgunet.event": "a-lost-journal:1"}
     )
-    code, told = doctor()
-    assert code == 0 and "closed: model 'derain'" in told
+    code, output = doctor()
+    assert code == 0 and "closed: model 'derain'" in output
     assert client.get_logged_model(model.model_id).status == LoggedModelStatus.FAILED
 
 
-def test_what_only_a_person_can_mend_is_left_to_one(
+def test_problems_that_need_a_decision_are_reported_not_repaired(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = client.create_experiment("kfp")
@@ -119,8 +121,8 @@ def test_what_only_a_person_can_mend_is_left_to_one(
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
     with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={"stages": 7}):
         pass
-    code, told = doctor()
-    assert code == 1 and told.startswith("needs attention: journal")
+    code, output = doctor()
+    assert code == 1 and output.startswith("needs attention: journal")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    code, told = doctor()
-    assert code == 1 and "is not available" in told
+    code, output = doctor()
+    assert code == 1 and "is not available" in output

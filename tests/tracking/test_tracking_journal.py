@@ -1,4 +1,4 @@
-"""The journal alone: nothing here imports MLflow."""
+"""The journal, without MLflow."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def _later(bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
 
 
-def only_journal(layout: TrackingFolders) -> JournalReader:
-    (reader,) = readable_journals(layout.journals)
+def only_journal(folders: TrackingFolders) -> JournalReader:
+    (reader,) = readable_journals(folders.journals)
     return reader
 
 
@@ -49,7 +49,7 @@ def test_events_keep_their_order_and_their_files(bare: TrackingFolders, tmp_path
     assert [e["time"] for e in events] == sorted(e["time"] for e in events)
 
 
-def test_a_run_never_imports_mlflow_by_itself(bare: TrackingFolders) -> None:
+def test_logging_a_run_does_not_import_mlflow_or_torch(bare: TrackingFolders) -> None:
     code = (
         "import sys\nfrom dgunet.tracking import start_run\n"
         "with start_run('dgunet/x', 'n', tags={'profile': 'sample'}, params={}) as run:\n"
@@ -60,7 +60,7 @@ def test_a_run_never_imports_mlflow_by_itself(bare: TrackingFolders) -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_a_torn_last_line_is_left_out(bare: TrackingFolders) -> None:
+def test_a_torn_last_line_is_ignored(bare: TrackingFolders) -> None:
     writer = JournalWriter(bare.journals, {"start": 1})
     writer.append("tags", values={"a": "b"})
     with (writer.folder / "events.jsonl").open("a") as handle:
@@ -68,7 +68,7 @@ def test_a_torn_last_line_is_left_out(bare: TrackingFolders) -> None:
     reader = JournalReader(writer.folder)
     assert [e["kind"] for e in reader.events()] == ["tags"]
     reader.close_if_dead()
-    assert len(reader.events()) == 1, "the writer lives"
+    assert len(reader.events()) == 1, "the writer is running"
     writer.close()
     reader.close_if_dead()
     assert [e["kind"] for e in reader.events()] == ["tags", "end"]
@@ -78,9 +78,7 @@ def test_a_torn_last_line_is_left_out(bare: TrackingFolders) -> None:
 
 
 @pytest.mark.parametrize("name", ["PSNR (dB)", "", "a/../b", "/root", "a//b", "a" * 251, "a/"])
-def test_names_that_mlflow_would_refuse_are_errors_at_once(
-    bare: TrackingFolders, name: str
-) -> None:
+def test_names_that_mlflow_would_refuse_raise_immediately(bare: TrackingFolders, name: str) -> None:
     with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
         with pytest.raises(ValueError, match="is not a valid name in MLflow"):
             run.log_metrics({name: 1})
@@ -90,7 +88,7 @@ def test_names_that_mlflow_would_refuse_are_errors_at_once(
             run.log_network(Path("x"), "a/b")
 
 
-def test_a_setting_has_one_value(bare: TrackingFolders) -> None:
+def test_a_parameter_cannot_change_its_value(bare: TrackingFolders) -> None:
     with start_run("dgunet/x", "n", tags=TAGS, params={"stages": 7}) as run:
         run.log_params({"stages": 7})
         with pytest.raises(
@@ -100,7 +98,7 @@ def test_a_setting_has_one_value(bare: TrackingFolders) -> None:
 
 
 @pytest.mark.parametrize(("variable", "value"), [("DGUNET_TRACKING", "off"), ("RANK", "1")])
-def test_silent_runs_leave_nothing(
+def test_disabled_tracking_writes_nothing(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -111,7 +109,7 @@ def test_silent_runs_leave_nothing(
     assert not bare.state.exists()
 
 
-def test_an_unknown_mode_names_the_known_ones(
+def test_an_unknown_mode_is_refused_with_the_valid_modes(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "soon")
@@ -124,7 +122,7 @@ def test_an_unknown_mode_names_the_known_ones(
         pass
 
 
-def test_lookup_finds_a_run_that_still_waits(bare: TrackingFolders) -> None:
+def test_lookup_finds_an_undelivered_run(bare: TrackingFolders) -> None:
     with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
         run.set_result(checkpoint="c0ffee")
     found = lookup("c0ffee")
@@ -135,7 +133,7 @@ def test_lookup_finds_a_run_that_still_waits(bare: TrackingFolders) -> None:
     assert [info.name for info in pending(bare)] == ["n"]
 
 
-def test_a_journal_that_is_being_removed_is_passed_over(bare: TrackingFolders) -> None:
+def test_a_journal_that_is_being_removed_is_skipped(bare: TrackingFolders) -> None:
     for name in ("a", "b"):
         with start_run("dgunet/x", name, tags=TAGS, params={}):
             pass
@@ -143,7 +141,9 @@ def test_a_journal_that_is_being_removed_is_passed_over(bare: TrackingFolders) -
     assert [info.name for info in pending(bare)] == ["b"]
 
 
-def test_home_is_found_upward(bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_project_home_is_searched_upwards(
+    bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deep = bare.home / "build" / "x"
     deep.mkdir(parents=True)
     monkeypatch.delenv("DGUNET_HOME")
@@ -161,7 +161,7 @@ def git(home: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_standard_tags_tell_code_data_and_campaign(
+def test_standard_tags_identify_code_data_and_campaign(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(bare.home.parent))
@@ -193,8 +193,8 @@ def test_standard_tags_tell_code_data_and_campaign(
     assert tags()["git.dirty"] == "true"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_project_is_one_clear_line(bare: TrackingFolders) -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can write everywhere")
+def test_a_read_only_project_raises_a_clear_error(bare: TrackingFolders) -> None:
     bare.home.chmod(0o555)
     from dgunet.system.errors import DgunetError
 

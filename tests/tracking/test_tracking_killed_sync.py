@@ -1,8 +1,8 @@
-"""SIGKILL of a delivery at any of its operations: the run and its model are in MLflow once.
+"""A delivery killed at any of its operations leaves the run and its model in MLflow once.
 
-By default a few of the points are tried; ``DGUNET_CAMPAIGN_KILLS=1`` tries every one of a journal
-without a model (some 140), and every eighth of one with a model (some 1,400), whose delivery copies
-this package.
+By default a few kill points are tried. ``DGUNET_CAMPAIGN_KILLS=1`` tries every point for a journal
+without a model (about 140), and every eighth for one with a model (about 1,400), whose delivery
+copies this package.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def again(
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> Callable[[], TrackingFolders]:
-    """Gives a fresh copy of a project with one journal of every kind of event.
+    """Return a function that copies a project with one journal of every kind of event.
 
-    By parameter without the model, whose delivery copies this package file by file.
+    The parameter selects a journal with or without the model, whose delivery copies this package.
     """
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     weights = tmp_path / "network.safetensors"
@@ -86,21 +86,21 @@ def again(
     return copy
 
 
-def sync(layout: TrackingFolders) -> Callable[[], None]:
+def sync(folders: TrackingFolders) -> Callable[[], None]:
     def work() -> None:
         mlflow_store.client.cache_clear()
-        os.environ["DGUNET_HOME"] = str(layout.home)
-        outcome = deliver(layout, persist=True)
+        os.environ["DGUNET_HOME"] = str(folders.home)
+        outcome = deliver(folders, persist=True)
         assert outcome.reason is None, outcome.reason
 
     return work
 
 
-def assert_once(layout: TrackingFolders, models: int = 1) -> None:
-    """One run with all that was told, its model, and nothing left of the way there."""
-    assert pending(layout) == []
-    (info,) = delivered(layout)
-    client: Any = MlflowClient(layout.uri.reveal())
+def assert_once(folders: TrackingFolders, models: int = 1) -> None:
+    """Assert that MLflow has the complete run and its model once, and no leftovers exist."""
+    assert pending(folders) == []
+    (info,) = delivered(folders)
+    client: Any = MlflowClient(folders.uri.reveal())
     (experiment,) = [e for e in client.search_experiments() if e.name == "dgunet/x"]
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.run_id == info.run_id and run.info.status == "FINISHED"
@@ -115,9 +115,9 @@ def assert_once(layout: TrackingFolders, models: int = 1) -> None:
         "network.safetensors",
         "tables",
     ]
-    assert not list(layout.journals.iterdir()), "hidden leftovers as well"
-    assert not list(layout.artifacts.rglob(".artifact.uploading.*"))
-    assert not layout.damaged.exists() and not layout.refused.exists()
+    assert not list(folders.journals.iterdir()), "including hidden files"
+    assert not list(folders.artifacts.rglob(".artifact.uploading.*"))
+    assert not folders.damaged.exists() and not folders.refused.exists()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def assert_once(layout: TrackingFolders, models: int = 1) -> None:
     indirect=["again"],
 )
 @pytest.mark.timeout(3600 if ALL else 600)
-def test_a_kill_at_any_operation_doubles_nothing(
+def test_killing_a_delivery_at_any_operation_duplicates_nothing(
     again: Callable[[], TrackingFolders], models: int, every: int
 ) -> None:
     assert mlflow.__version__  # imported before the first fork
@@ -135,21 +135,21 @@ def test_a_kill_at_any_operation_doubles_nothing(
     assert points > 60, points
     assert_once(whole, models)
     spread = range(1, points, every)
-    removing = range(points - 6, points + 1, 3)  # a delivered journal goes file by file
+    removing = range(points - 6, points + 1, 3)  # a delivered journal is removed file by file
     for point in sorted({*spread, *removing}):
-        layout = again()
-        assert killed_at(sync(layout), point, below=layout.home, watched=WATCHED), point
-        sync(layout)()
-        assert_once(layout, models)
-        shutil.rmtree(layout.home)
+        folders = again()
+        assert killed_at(sync(folders), point, below=folders.home, watched=WATCHED), point
+        sync(folders)()
+        assert_once(folders, models)
+        shutil.rmtree(folders.home)
 
 
 @pytest.mark.parametrize("call", ["create_run", "create_logged_model", "set_terminated"])
-def test_a_kill_after_a_call_and_before_its_note_doubles_nothing(
+def test_a_kill_between_a_call_and_its_record_duplicates_nothing(
     again: Callable[[], TrackingFolders], call: str
 ) -> None:
-    """Also when the cursor is lost as well: the run is found by the journal's tag."""
-    layout = again()
+    """Even if the cursor is lost: the run is found by the tag of the journal."""
+    folders = again()
 
     def killed(client: Any, *arguments: Any, **named: Any) -> None:
         real(client, *arguments, **named)
@@ -159,16 +159,16 @@ def test_a_kill_after_a_call_and_before_its_note_doubles_nothing(
 
     def work() -> None:
         setattr(MlflowClient, call, killed)
-        sync(layout)()
+        sync(folders)()
 
-    assert killed_at(work, sys.maxsize, below=layout.home)
-    (journal,) = (p for p in layout.journals.iterdir() if not p.name.startswith("."))
+    assert killed_at(work, sys.maxsize, below=folders.home)
+    (journal,) = (p for p in folders.journals.iterdir() if not p.name.startswith("."))
     (journal / "cursor.json").unlink(missing_ok=True)
-    sync(layout)()
-    assert_once(layout)
+    sync(folders)()
+    assert_once(folders)
 
 
-def test_a_writer_killed_at_any_operation_leaves_a_whole_journal_or_none(
+def test_a_writer_killed_at_any_operation_leaves_a_complete_journal_or_none(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
@@ -195,11 +195,11 @@ def test_a_writer_killed_at_any_operation_leaves_a_whole_journal_or_none(
             left.append(len(events))
             shutil.rmtree(reader.folder)
     assert point > 20
-    assert left == sorted(left) and left[-1] == 5, "nothing that was told is lost"
+    assert left == sorted(left) and left[-1] == 5, "no logged event is lost"
     assert [path.name[0] != "." for path in bare.journals.iterdir()] == [True]
 
 
-def test_a_store_whose_making_was_killed_is_made_whole(bare: TrackingFolders) -> None:
+def test_a_store_is_completed_after_its_creation_was_killed(bare: TrackingFolders) -> None:
     assert mlflow.__version__
     (bare.home / "mlflow.db.0123abcd.partial").write_bytes(b"of an earlier version")
 

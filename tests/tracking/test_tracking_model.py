@@ -1,4 +1,4 @@
-"""The logged model restores images of any size, through MLflow alone."""
+"""The logged model restores images of any size through MLflow's API."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TINY: dict[str, Any] = {"n_feat": 8, "scale": 4, "stages": 3}
 
 
 def log(weights: Path, name: str) -> str:
-    """Log ``weights`` in a run of their own; gives the id of its one model."""
+    """Log ``weights`` in a new run; return the ID of the run."""
     with start_run("dgunet/table-1", name, tags=TAGS, params={}) as run:
         run.log_network(weights, name, step=12, params={"stages": 3})
     assert run.run_id is not None
@@ -42,7 +42,7 @@ def log(weights: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize(("task", "ratio"), [("derain", None), ("cs", 10)])
-def test_another_size_is_restored(
+def test_the_logged_model_restores_images_of_any_size(
     project: TrackingFolders,
     client: Any,
     tmp_path: Path,
@@ -78,10 +78,10 @@ def test_another_size_is_restored(
     assert example.shape == (1, channels, 16, 16) and loaded.predict(example).shape == example.shape
 
 
-def test_a_lost_answer_does_not_double_the_model(
+def test_a_lost_response_does_not_duplicate_the_model(
     project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The model was made and its id never heard; the second attempt goes on with it."""
+    """The model was created but its ID not received; the second attempt continues with it."""
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     weights = tmp_path / "network.safetensors"
     network.save_network(network.DGUNet(network.preset("derain", **TINY)), weights, {})
@@ -106,11 +106,11 @@ def test_a_lost_answer_does_not_double_the_model(
     assert len(models) == 1 and models[0].status == "READY"
 
 
-def picture(seed: int, *shape: int) -> np.ndarray:
+def random_image(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def test_pictures_come_as_arrays_or_paths(
+def test_the_model_accepts_arrays_and_paths(
     project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", str(project.uri))
@@ -118,7 +118,7 @@ def test_pictures_come_as_arrays_or_paths(
     network.save_network(network.DGUNet(network.preset("derain", **TINY)), weights, {})
     (output,) = client.get_run(log(weights, "derain")).outputs.model_outputs
     loaded = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
-    colour, grey = picture(1, 24, 40, 3), picture(2, 17, 31)
+    colour, grey = random_image(1, 24, 40, 3), random_image(2, 17, 31)
     Image.fromarray(colour).save(tmp_path / "a rainy day.png")
     given = np.empty(4, dtype=object)
     given[:] = [str(tmp_path / "a rainy day.png"), colour, grey, colour / 255]
@@ -137,7 +137,7 @@ def test_pictures_come_as_arrays_or_paths(
 def test_mlflow_serves_the_model_over_http(
     project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server of ``mlflow models serve`` answers a request with the restored image."""
+    """``mlflow models serve`` answers a request with the restored image."""
     weights = tmp_path / "network.safetensors"
     net = network.DGUNet(network.preset("derain", **TINY)).eval()
     network.save_network(net, weights, {})
@@ -162,16 +162,16 @@ def test_mlflow_serves_the_model_over_http(
                 break
             time.sleep(0.2)
         image = np.random.default_rng(0).random((1, 3, 20, 28), dtype=np.float32)
-        status, told = post(f"{address}/invocations", {"inputs": image.tolist()})
+        status, response = post(f"{address}/invocations", {"inputs": image.tolist()})
         assert status == 200
-        restored = np.array(told["predictions"], np.float32)
+        restored = np.array(response["predictions"], np.float32)
         with torch.inference_mode():
             expected = net(torch.from_numpy(image))[-1].clamp(0, 1).numpy()
         np.testing.assert_allclose(restored, expected, atol=1e-6)
         secret = tmp_path / "picture.png"
-        Image.fromarray(picture(1, 8, 8, 3)).save(secret)
+        Image.fromarray(random_image(1, 8, 8, 3)).save(secret)
         status, _ = post(f"{address}/invocations", {"inputs": [str(secret)]})
-        assert status == 400, "files of the server are not for those who ask over the network"
+        assert status == 400, "requests cannot read files of the server"
     finally:
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
@@ -179,7 +179,7 @@ def test_mlflow_serves_the_model_over_http(
 
 
 def post(address: str, content: dict[str, Any]) -> tuple[int, Any]:
-    """Status and decoded answer of a JSON request."""
+    """Return the status and the decoded response of a JSON request."""
     request = urllib.request.Request(
         address, json.dumps(content).encode(), {"Content-Type": "application/json"}
     )

@@ -1,4 +1,4 @@
-"""Servers that answer, but not as MLflow does: every run is kept and the server is named."""
+"""Servers that do not respond as MLflow does: every run is kept and the server is reported."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ANSWERS: dict[str, tuple[int, bytes]] = {
 
 @pytest.fixture
 def serve() -> Iterator[Any]:
-    """Start a server that gives one answer to everything; gives its address."""
+    """Start a server that sends one response to every request; return its address."""
     running = []
 
     def start(status: int, body: bytes) -> str:
@@ -61,7 +61,7 @@ def serve() -> Iterator[Any]:
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         httpd = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
         running.append(httpd)
@@ -74,28 +74,28 @@ def serve() -> Iterator[Any]:
         httpd.server_close()
 
 
-def leave(name: str) -> str:
+def leave_journal(name: str) -> str:
     with start_run("dgunet/x", name, tags=TAGS, params={"stages": 7}) as run:
         run.log_metrics({"loss": 1.0})
     return run.journal_id
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_such_a_server_is_named_and_every_run_is_kept(
+def test_a_server_that_is_not_mlflow_is_reported_and_every_run_is_kept(
     bare: TrackingFolders, serve: Any, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     address = serve(*ANSWERS[answer])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv("DGUNET_TRACKING", "later")
-    ids = {leave("a"), leave("b")}
-    told = CliRunner().invoke(tracking, ["sync"])
-    assert told.exit_code == 1 and isinstance(told.exception, SystemExit)
-    assert "sent 0 runs" in told.output and "2 left" in told.output
+    ids = {leave_journal("a"), leave_journal("b")}
+    result = CliRunner().invoke(tracking, ["sync"])
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert "sent 0 runs" in result.output and "2 left" in result.output
     assert not bare.refused.exists() and not bare.damaged.exists()
     assert {path.name for path in bare.journals.iterdir()} == ids
     assert delivered(bare) == [] and len(pending(bare)) == 2
-    if answer not in ("bad gateway", "no content"):  # may be a failure of MLflow's own
-        line = next(line for line in told.output.splitlines() if "not everything" in line)
+    if answer not in ("bad gateway", "no content"):  # may be a temporary failure of MLflow
+        line = next(line for line in result.output.splitlines() if "not everything" in line)
         assert address in line
     doctor = CliRunner().invoke(tracking, ["doctor"])
     assert doctor.exit_code == 1 and "is not available" in doctor.output
@@ -104,7 +104,7 @@ def test_such_a_server_is_named_and_every_run_is_kept(
 
 
 class Relay(BaseHTTPRequestHandler):
-    """A proxy before MLflow that answers some requests itself."""
+    """A proxy in front of MLflow that answers some requests itself."""
 
     target = ""
     lost: dict[str, tuple[int, bytes]]
@@ -134,7 +134,7 @@ class Relay(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = relay
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 LOST = {
@@ -160,16 +160,16 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, made_store: Any) -> 
 
 @pytest.mark.parametrize("answer", ["empty object", "not found page", "bad request page"])
 @pytest.mark.parametrize("lost", LOST)
-def test_a_proxy_that_answers_a_step_itself_loses_and_doubles_nothing(
+def test_a_proxy_answering_a_request_itself_neither_loses_nor_duplicates_data(
     bare: TrackingFolders,
     mlflow_server: str,
     monkeypatch: pytest.MonkeyPatch,
     lost: str,
     answer: str,
 ) -> None:
-    """``{}`` to a batch is MLflow's own answer; for all others it shows."""
+    """For a batch, ``{}`` is also MLflow's response; all other cases are detectable."""
     if (lost, answer) == ("log", "empty object"):
-        pytest.skip("cannot be told from MLflow's own answer")
+        pytest.skip("cannot be distinguished from MLflow's response")
     handler = type("One", (Relay,), {"target": mlflow_server, "lost": {}})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
@@ -192,10 +192,10 @@ def test_a_proxy_that_answers_a_step_itself_loses_and_doubles_nothing(
     assert [info.run_id for info in delivered(bare)] == [arrived.info.run_id]
 
 
-def test_another_mlflow_that_lacks_the_run_refuses_nothing(
+def test_a_run_missing_on_another_mlflow_server_waits(
     bare: TrackingFolders, mlflow_server: str, made_store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address changed half way: the run waits, and says how to send it anew."""
+    """The address changed during the run: it waits, with a hint on how to send it again."""
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     with start_run("dgunet/moved", "n", tags=TAGS, params={}) as run:
@@ -210,12 +210,12 @@ def test_another_mlflow_that_lacks_the_run_refuses_nothing(
     assert deliver(bare, persist=True).sent == ["n"]
 
 
-def test_only_mlflow_s_own_error_is_a_refusal() -> None:
+def test_only_errors_raised_by_mlflow_count_as_refusals() -> None:
     def rest(body: str) -> RestException:
         return RestException(json.loads(body))
 
     assert is_refusal(rest('{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no run"}'))
-    assert is_refusal(MlflowException("bad id", error_code=1000))  # raised by the client itself
+    assert is_refusal(MlflowException("bad id", error_code=1000))  # raised by the client
     assert not is_refusal(rest('{"error_code": "INTERNAL_ERROR", "message": "x"}'))
     assert not is_refusal(rest('{"error_code": 404, "message": "x"}'))
     assert not is_refusal(rest('{"detail": "Not Found"}'))

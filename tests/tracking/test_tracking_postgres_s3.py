@@ -1,4 +1,4 @@
-"""The whole of tracking on a team's server: PostgreSQL for the runs, S3 for the files.
+"""Tracking with a server for a team: PostgreSQL for the runs, S3 for the files.
 
 Opt-in, because it needs Debian's PostgreSQL: ``apt-get install postgresql``, then
 ``DGUNET_INTEGRATION=1 pytest tests/tracking/test_tracking_postgres_s3.py``.
@@ -55,8 +55,8 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def server(bucket: str) -> Iterator[Server]:
-    """MLflow's server over both; only it has the S3 credentials."""
-    folder = Path(tempfile.mkdtemp(prefix="dgunet-postgres-"))  # where its user may go
+    """An MLflow server with both stores; only the server has the S3 credentials."""
+    folder = Path(tempfile.mkdtemp(prefix="dgunet-postgres-"))  # accessible to its user
     folder.chmod(0o755)
     credentials = {
         "MLFLOW_S3_ENDPOINT_URL": bucket,
@@ -80,7 +80,7 @@ def project(
     return bare
 
 
-def test_runs_models_and_files_arrive_and_come_back(
+def test_runs_models_and_files_can_be_stored_and_loaded(
     project: TrackingFolders, server: Server, bucket: str, tmp_path: Path
 ) -> None:
     weights = tmp_path / "network.safetensors"
@@ -122,7 +122,7 @@ def test_runs_models_and_files_arrive_and_come_back(
     assert any(name.endswith("network.safetensors") for name in names)
 
 
-def test_a_server_killed_half_way_loses_and_doubles_nothing(
+def test_killing_the_server_during_delivery_neither_loses_nor_duplicates_data(
     project: TrackingFolders, server: Server, bucket: str
 ) -> None:
     parts = [f"part {n}.txt" for n in range(30)]
@@ -144,7 +144,7 @@ def test_a_server_killed_half_way_loses_and_doubles_nothing(
             run.log_metrics({"loss": 0.5}, step=number)
         killer = threading.Thread(target=kill_after_some)
         killer.start()
-        assert run.flush().reason is not None, "the server died under the delivery"
+        assert run.flush().reason is not None, "the server died during the delivery"
         killer.join()
     assert [info.status for info in pending(project)] == ["FINISHED"]
     server.start()

@@ -1,4 +1,4 @@
-"""Registered models: made once, promoted on evidence, never without."""
+"""Registered models are created once and promoted only if shown to be better."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BASE = np.random.default_rng(0).normal(28, 3, 16)
 
 
 def train(folder: Path, seed: int, variant: str = "DGUNet") -> str:
-    """A training run as the stage leaves it; gives the SHA-256 of its weights."""
+    """Log a training run as the stage does; return the SHA-256 of its weights."""
     torch.manual_seed(seed)
     weights = folder / f"{seed}.safetensors"
     config = network.preset("derain", variant, **TINY)
@@ -49,7 +49,7 @@ def train(folder: Path, seed: int, variant: str = "DGUNet") -> str:
 
 
 def evaluate(folder: Path, checkpoint: str, psnr: np.ndarray, dataset: str, **tags: str) -> None:
-    """An evaluation run as the stage leaves it."""
+    """Log an evaluation run as the stage does."""
     rows = pd.DataFrame(
         {
             "id": [f"{n}.png" for n in range(len(psnr))],
@@ -81,7 +81,7 @@ def registry(project: TrackingFolders) -> Registry:
     return Registry(project)
 
 
-def test_best_moves_only_on_evidence(
+def test_best_moves_only_to_a_version_shown_to_be_better(
     project: TrackingFolders, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = train(tmp_path, 1)
@@ -118,7 +118,7 @@ def test_best_moves_only_on_evidence(
     for dataset in ("Rain100L", "Rain100H"):
         evaluate(tmp_path, third, BASE + gains, dataset)
     assert promote_if_better(registry, better, dry_run=True).promoted
-    assert registry.with_alias(NAME, "best") == best, "a dry run moves nothing"
+    assert registry.with_alias(NAME, "best") == best, "a dry run moves no alias"
     assert promote_if_better(registry, better).promoted
     assert find_version(registry, NAME, None).aliases == ("best", "candidate")
     described = registry.client.get_model_version(NAME, "3").description
@@ -131,11 +131,11 @@ def test_best_moves_only_on_evidence(
     cli = CliRunner()
     refused = cli.invoke(command(), ["models", "promote", "derain", "--version", "2"])
     assert refused.exit_code == 1 and "not shown to be better than @best" in refused.output
-    told = cli.invoke(command(), ["models", "list"]).output
-    assert "@best @candidate" in told and third[:12] in told
+    listing = cli.invoke(command(), ["models", "list"]).output
+    assert "@best @candidate" in listing and third[:12] in listing
 
 
-def test_unequal_evaluations_are_refused(registry: Registry, tmp_path: Path) -> None:
+def test_evaluations_on_different_data_are_not_compared(registry: Registry, tmp_path: Path) -> None:
     for seed, digest in ((1, "d" * 64), (2, "e" * 64)):
         checkpoint = train(tmp_path, seed)
         version = register_trained(registry, "derain", profile="sample", variant="DGUNet")
@@ -146,7 +146,7 @@ def test_unequal_evaluations_are_refused(registry: Registry, tmp_path: Path) -> 
         promote_if_better(registry, version)
 
 
-def test_a_spoilt_table_is_no_evidence(registry: Registry, tmp_path: Path) -> None:
+def test_a_changed_results_table_is_refused(registry: Registry, tmp_path: Path) -> None:
     checkpoint = train(tmp_path, 1)
     version = register_trained(registry, "derain", profile="sample", variant="DGUNet")
     evaluate(tmp_path, checkpoint, BASE, "Rain100L")
@@ -156,7 +156,7 @@ def test_a_spoilt_table_is_no_evidence(registry: Registry, tmp_path: Path) -> No
         promote_if_better(registry, version)
 
 
-def test_the_authors_weights_are_official_and_others_are_not(
+def test_only_imported_weights_of_the_authors_become_official(
     registry: Registry, tmp_path: Path
 ) -> None:
     ours = tmp_path / "ours.safetensors"
@@ -172,6 +172,6 @@ def test_the_authors_weights_are_official_and_others_are_not(
     assert registry.with_alias("dgunet-derain", "official") is not None
 
 
-def test_names_keep_profiles_and_ratios_apart() -> None:
+def test_registered_names_differ_by_profile_and_ratio() -> None:
     assert registered_name("derain", "paper") == "dgunet-derain"
     assert registered_name("cs", "sample", 10) == "dgunet-sample-cs-r10"

@@ -1,4 +1,4 @@
-"""`dgunet runs` in the terminal, and the addresses of MLflow's own comparison."""
+"""`dgunet runs` in the terminal, and links to MLflow's comparison pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dgunet.tracking.run_selection import charts_url, compare_url
 
 @pytest.fixture
 def ablations(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> TrackingFolders:
-    """Three stages of ablation, one of them again, and a training."""
+    """Runs of three ablations, one of them repeated, and of a training."""
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     scores = ((9, 31.0), (7, 30.5), (3, 28.0), (3, 28.5))
     for stages, psnr in scores:
@@ -35,9 +35,9 @@ def ablations(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> Trac
 
 
 def runs(*options: str) -> str:
-    told = CliRunner().invoke(command(), ["runs", *options])
-    assert told.exit_code == 0, told.output
-    return told.output
+    result = CliRunner().invoke(command(), ["runs", *options])
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def column(text: str) -> list[str]:
@@ -56,7 +56,7 @@ def test_runs_are_filtered_sorted_and_compared(ablations: TrackingFolders) -> No
     assert "profile" not in lines and not any("cpu" in name for name in lines)
     assert runs("--table", "6", "--compare").startswith("only 'stages-7' matches")
     assert column(runs("--status", "finished")) == column(runs())
-    for options, said in (
+    for options, expected in (
         (("--where", "stages"), "KEY=VALUE"),
         (("--sort", "psrn"), "has 'psrn'. Similar names: psnr"),
         (("--show", "xyz"), "a tag, a parameter or one of the metrics psnr."),
@@ -64,12 +64,12 @@ def test_runs_are_filtered_sorted_and_compared(ablations: TrackingFolders) -> No
     ):
         refused = CliRunner().invoke(command(), ["runs", *options])
         assert refused.exit_code == 1
-        told = refused.exception
-        assert isinstance(told, ConfigError) and said in f"{told.message} {told.hint}"
+        error = refused.exception
+        assert isinstance(error, ConfigError) and expected in f"{error.message} {error.hint}"
     assert CliRunner().invoke(command(), ["runs", "--table", "7"]).exit_code == 2
 
 
-def test_the_server_s_list_is_the_index_s(ablations: TrackingFolders) -> None:
+def test_the_server_lists_the_same_runs_as_the_index(ablations: TrackingFolders) -> None:
     waiting = runs("--links")
     assert waiting.splitlines()[-1].endswith("dgunet tracking sync")
     assert CliRunner().invoke(command(), ["tracking", "sync"]).exit_code == 0
@@ -77,20 +77,20 @@ def test_the_server_s_list_is_the_index_s(ablations: TrackingFolders) -> None:
     assert sorted(runs("--show", "psnr", "--show", "stages", "--server").splitlines()) == local
 
 
-def test_runs_become_frames_with_numbers_as_numbers(ablations: TrackingFolders) -> None:
+def test_run_frames_have_numeric_columns(ablations: TrackingFolders) -> None:
     CliRunner().invoke(command(), ["tracking", "sync"])
     known = [info for info in delivered(ablations) if info.stage == "ablate"]
     frame = runs_frame(known)
     assert frame["stages"].tolist() == [9, 7, 3, 3] and frame["psnr"].dtype == float
-    assert frame["table"].tolist() == ["5", "5 6", "5", "5"], "not all of them are numbers"
+    assert frame["table"].tolist() == ["5", "5 6", "5", "5"], "not all values are numbers"
     points = history(ablations, known[:2], "psnr")
     assert points.values.tolist() == [["stages-9", 0, 31.0], ["stages-7", 0, 30.5]]
 
 
 def test_links_open_the_newest_run_of_each_name(ablations: TrackingFolders) -> None:
     CliRunner().invoke(command(), ["tracking", "sync"])
-    told = runs("--table", "5", "--stage", "ablate", "--links").splitlines()
-    charts, compare = (line.split()[-1] for line in told[-2:])
+    lines = runs("--table", "5", "--stage", "ablate", "--links").splitlines()
+    charts, compare = (line.split()[-1] for line in lines[-2:])
     known = [info for info in delivered(ablations) if info.stage == "ablate"]
     assert charts == charts_url(known[0])
     query = parse_qs(charts.partition("?")[2])
@@ -101,7 +101,7 @@ def test_links_open_the_newest_run_of_each_name(ablations: TrackingFolders) -> N
     assert compare_url(known[:1]) is None
 
 
-def test_the_state_of_the_code_is_typed_and_its_line_stays_a_text(bare: TrackingFolders) -> None:
+def test_dirty_is_a_boolean_in_memory_and_text_in_the_index(bare: TrackingFolders) -> None:
     texts = {one.name: one.name for one in fields(RunInfo) if one.default_factory is MISSING}
     states = {"a": True, "b": False, "c": None}
     for journal, dirty in states.items():

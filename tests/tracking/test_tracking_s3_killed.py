@@ -1,4 +1,4 @@
-"""Artifacts of a run when the S3 store behind MLflow's server is killed in the middle and returns.
+"""Artifacts of a run when the S3 store of the MLflow server is killed during an upload.
 
 Opt-in, a minute: ``DGUNET_INTEGRATION=1 pytest tests/tracking/test_tracking_s3_killed.py``.
 """
@@ -44,7 +44,7 @@ def bucket(tmp_path: Path) -> Iterator[S3Server]:
 
 @pytest.fixture
 def server(bucket: S3Server, made_store: Path, tmp_path: Path) -> Iterator[Server]:
-    """MLflow's server; only it has the S3 credentials."""
+    """An MLflow server; only the server has the S3 credentials."""
     folder = tmp_path / "server"
     folder.mkdir()
     (folder / "mlflow.db").write_bytes(made_store.read_bytes())
@@ -60,7 +60,7 @@ def server(bucket: S3Server, made_store: Path, tmp_path: Path) -> Iterator[Serve
     made.kill()
 
 
-def test_an_artifact_cut_off_is_kept_here_and_delivered_later(
+def test_an_interrupted_upload_is_kept_and_delivered_later(
     bare: TrackingFolders,
     bucket: S3Server,
     server: Server,
@@ -88,7 +88,7 @@ def test_an_artifact_cut_off_is_kept_here_and_delivered_later(
         run.log_metrics({"psnr": 31.5}, step=1)
         outcome = run.flush()
         killer.join()
-        assert not bucket.lives, "the server died under the upload"
+        assert not bucket.lives, "the server died during the upload"
         assert outcome.reason is not None
     assert [info.status for info in pending(bare)] == ["FINISHED"]
 

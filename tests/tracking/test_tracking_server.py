@@ -1,4 +1,4 @@
-"""A real MLflow server on loopback that is killed, silent or not there at all."""
+"""A real MLflow server on loopback that is killed, does not respond, or is not running."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TAGS = {"stage": "train", "profile": "sample"}
 
 
 class Server:
-    """``mlflow server``, by default with its own sqlite file, started and killed at will."""
+    """An ``mlflow server`` process, by default with a sqlite file of its own."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, largest_file: int | None = None) -> None:
-        """Start it; it cannot write files larger than ``largest_file`` kilobytes."""
+        """Start the server; it cannot write files larger than ``largest_file`` kilobytes."""
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--workers", "1"]
         command += ["--backend-store-uri", self.database]
@@ -59,12 +59,12 @@ class Server:
             command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
         settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | self.environment
         log = self.folder / "server.log"
-        with log.open("wb") as told:
+        with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
                 env=os.environ | settings,
-                stdout=told,
-                stderr=told,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
         end = time.monotonic() + 180
@@ -93,7 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> Iterat
     made.kill()
 
 
-def test_a_server_killed_half_way_loses_and_doubles_nothing(
+def test_killing_the_server_during_delivery_neither_loses_nor_duplicates_data(
     bare: TrackingFolders, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
@@ -118,7 +118,7 @@ def test_a_server_killed_half_way_loses_and_doubles_nothing(
         killer.start()
         outcome = run.flush()
         killer.join()
-        assert outcome.reason is not None, "the server died under the delivery"
+        assert outcome.reason is not None, "the server died during the delivery"
         run.log_image(np.zeros((2, 2), np.uint8), "last.png")
     assert [info.status for info in pending(bare)] == ["FINISHED"]
     first = run.run_id
@@ -150,10 +150,10 @@ def test_a_server_killed_half_way_loses_and_doubles_nothing(
     os.environ.get("DGUNET_INTEGRATION") != "1",
     reason="opt-in, starts a server twice: DGUNET_INTEGRATION=1",
 )
-def test_what_a_full_server_refuses_arrives_when_it_has_room(
+def test_an_upload_refused_by_a_full_server_is_delivered_later(
     bare: TrackingFolders, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server's own system refuses the large file, as a full disk does; nothing is mocked."""
+    """A resource limit makes the server fail on the large file, as a full disk would."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     server.kill()
     server.start(largest_file=8192)
@@ -165,7 +165,7 @@ def test_what_a_full_server_refuses_arrives_when_it_has_room(
         run.log_metrics({"loss": 0.5}, step=2)
     (info,) = pending(bare)
     assert info.status == "FINISHED" and info.run_id is not None
-    assert not bare.refused.exists(), "a full disk is no fault of the run's"
+    assert not bare.refused.exists(), "a full disk is not an error of the run"
     server.kill()
     server.start()
     assert deliver(bare, persist=True).sent == ["n"]
@@ -174,8 +174,8 @@ def test_what_a_full_server_refuses_arrives_when_it_has_room(
     assert [m.step for m in client.get_metric_history(info.run_id, "loss")] == [1, 2]
 
 
-class Ill(BaseHTTPRequestHandler):
-    """Lives by its health page; everything else is an error, or silence."""
+class FailingHandler(BaseHTTPRequestHandler):
+    """Answer the health check; fail or hang for every other request."""
 
     def do_GET(self) -> None:
         if self.path != "/health" and self.server.server_name == "mute":
@@ -185,12 +185,12 @@ class Ill(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(params=["refusing", "silent", "failing", "mute"])
-def away(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Addresses where no run is taken, each in its own way."""
+def unavailable(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Addresses of servers that accept no run, each for another reason."""
     if request.param in ("refusing", "silent"):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             address = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -198,20 +198,20 @@ def away(request: pytest.FixtureRequest) -> Iterator[str]:
                 listener.close()
             yield address
         return
-    with ThreadingHTTPServer(("127.0.0.1", 0), Ill) as httpd:
+    with ThreadingHTTPServer(("127.0.0.1", 0), FailingHandler) as httpd:
         httpd.server_name = request.param
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{httpd.server_port}"
         httpd.shutdown()
 
 
-def test_a_server_that_is_away_is_asked_once(
+def test_an_unavailable_server_is_contacted_once(
     bare: TrackingFolders,
-    away: str,
+    unavailable: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", away)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", unavailable)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setattr(health, "ANSWER_SECONDS", 0.2)
     asked: list[str] = []
@@ -222,18 +222,18 @@ def test_a_server_that_is_away_is_asked_once(
             run.log_metrics({"loss": 1.0})
             run.flush()
         assert run.run_id is None
-    assert len(asked) == 1, "after a failure the server is left alone for a while"
+    assert len(asked) == 1, "after a failure the server is not contacted for a while"
     assert [info.name for info in pending(bare)] == ["first", "second", "third"]
-    told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 3 and all("dgunet tracking sync" in line for line in told)
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 3 and all("dgunet tracking sync" in line for line in lines)
 
 
-def test_a_slow_server_does_not_hold_up_the_work(
+def test_a_slow_server_does_not_delay_the_steps(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, answer, too_late = threading.Event(), threading.Event(), threading.Event()
 
-    class Slow(Ill):
+    class Slow(FailingHandler):
         def do_GET(self) -> None:
             if self.path != "/health":
                 asked.set()
@@ -251,7 +251,7 @@ def test_a_slow_server_does_not_hold_up_the_work(
             assert asked.wait(60)
             for step in range(1, 50):
                 run.log_metrics({"loss": 1.0}, step=step)
-            assert not too_late.is_set(), "the steps waited for the answer"
+            assert not too_late.is_set(), "the steps waited for the response"
             answer.set()
         httpd.shutdown()
     (reader,) = readable_journals(bare.journals)
@@ -259,7 +259,9 @@ def test_a_slow_server_does_not_hold_up_the_work(
     assert steps == list(range(50)) and reader.ended()
 
 
-def test_big_files_have_more_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_limit_grows_with_the_file_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
     big = tmp_path / "network.safetensors"
     with big.open("wb") as handle:
@@ -273,7 +275,9 @@ def test_big_files_have_more_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "5", "the user's setting wins"
 
 
-def test_the_pause_doubles_and_ends(bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_back_off_doubles_up_to_its_maximum(
+    bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://a")
     now = [1000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
@@ -289,13 +293,13 @@ def test_the_pause_doubles_and_ends(bare: TrackingFolders, monkeypatch: pytest.M
     assert waits == [60, 120, 240, 480, 960, 1800, 1800]
     pause.start("refused")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://b")
-    assert mlflow_store.BackOff(bare).reason() is None, "another server is another matter"
+    assert mlflow_store.BackOff(bare).reason() is None, "the back-off is per server"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://a")
     mlflow_store.BackOff(bare).clear()
     assert mlflow_store.BackOff(bare).reason() is None
 
 
-def test_quiet_settings_are_gone_afterwards(
+def test_settings_for_mlflow_are_restored_afterwards(
     project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[Any]
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")

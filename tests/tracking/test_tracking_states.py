@@ -1,4 +1,4 @@
-"""How runs end, shown by real processes that fail, are told to stop, and are killed."""
+"""How runs end: real processes that fail, are stopped by a signal, or are killed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def start(name: str, body: str) -> subprocess.Popen[str]:
     )
 
 
-def test_every_end_has_its_status_and_reason(project: TrackingFolders, client: Any) -> None:
+def test_every_way_a_run_ends_is_recorded_with_status_and_reason(
+    project: TrackingFolders, client: Any
+) -> None:
     ended = {
         "fails": start("fails", "raise DataError('a.png is torn.', 'Copy it\\nagain.')"),
         "leaves": start("leaves", "sys.exit(3)"),
@@ -70,7 +72,7 @@ def test_every_end_has_its_status_and_reason(project: TrackingFolders, client: A
     assert all(run.data.metrics == {"loss": 1.0} for run in runs.values())
 
 
-def test_the_error_itself_goes_on(project: TrackingFolders) -> None:
+def test_the_exception_is_propagated(project: TrackingFolders) -> None:
     with (
         pytest.raises(ZeroDivisionError),
         start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}),
@@ -80,27 +82,27 @@ def test_the_error_itself_goes_on(project: TrackingFolders) -> None:
     assert info.status == "FAILED"
 
 
-def test_somebody_elses_sigterm_handler_stays(
+def test_an_existing_sigterm_handler_is_kept(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
-    heard: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     try:
         with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}):
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.01)
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert heard == [signal.SIGTERM]
+    assert received == [signal.SIGTERM]
     (reader,) = readable_journals(bare.journals)
     assert reader.events()[-1]["status"] == "FINISHED"
 
 
-def test_projects_write_at_once_to_a_store_that_is_not_there(
+def test_parallel_projects_create_a_missing_store_once(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parallel first users would each migrate the fresh sqlite file, and spoil it for ever."""
+    """Without a lock, each process would migrate the new sqlite file and damage it."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{bare.home / 'shared.db'}")
     code = STAGE.replace("{body}", "r.log_metrics({'psnr': 30.0})")
     homes = [bare.home / f"clone {n}" for n in range(3)]
@@ -113,16 +115,16 @@ def test_projects_write_at_once_to_a_store_that_is_not_there(
             subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         )
     for writer in writers:
-        _, told = writer.communicate(timeout=120)
-        assert (writer.returncode, told) == (0, "")
+        _, errors = writer.communicate(timeout=120)
+        assert (writer.returncode, errors) == (0, "")
     runs = [info for home in homes for info in delivered(TrackingFolders(home))]
     assert [info.name for info in runs] == [home.name for home in homes]
     assert len({info.run_id for info in runs}) == 3
     assert not list(bare.home.glob("*.partial"))
 
 
-def test_a_stopped_training_goes_on_in_its_own_run(project: TrackingFolders, client: Any) -> None:
-    """Also when nothing of the first part had reached MLflow before the second began."""
+def test_a_resumed_training_continues_its_run(project: TrackingFolders, client: Any) -> None:
+    """Even if nothing of the first part had been delivered before the second part began."""
     first = start("part 1", WAIT)
     assert first.stdout is not None and first.stdout.readline() == "ready\n"
     first.send_signal(signal.SIGKILL)
@@ -141,7 +143,7 @@ def test_a_stopped_training_goes_on_in_its_own_run(project: TrackingFolders, cli
     assert [m.step for m in client.get_metric_history(second.run_id, "loss")] == [1, 2]
 
 
-def test_the_machine_s_load_is_recorded_beside_the_run(
+def test_system_metrics_are_recorded_with_the_run(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
@@ -153,7 +155,7 @@ def test_the_machine_s_load_is_recorded_beside_the_run(
     assert load["system/process_memory_usage_megabytes"] > 10
     history = client.get_metric_history(run.run_id, "system/system_memory_usage_megabytes")
     assert [m.step for m in history] == list(range(len(history))) and len(history) > 1
-    assert delivered(project)[-1].metrics == {}, "the terminal's list leaves the load out"
+    assert delivered(project)[-1].metrics == {}, "the local list omits system metrics"
     assert arrived.data.tags["seed"] == "3"
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
     with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}) as run:

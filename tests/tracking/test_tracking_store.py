@@ -1,4 +1,4 @@
-"""The store is whole or absent, and the command line says what is what."""
+"""The store is complete or absent, and the commands report its state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dgunet.tracking import TrackingError, TrackingFolders, delivered, ensure_st
 TAGS = {"stage": "train", "profile": "sample"}
 
 
-def test_a_made_store_is_left_alone(project: TrackingFolders) -> None:
+def test_an_existing_store_is_not_changed(project: TrackingFolders) -> None:
     database = project.home / "mlflow.db"
     before = database.read_bytes()
     assert str(ensure_store()) == f"sqlite:///{database}"
@@ -34,7 +34,7 @@ def test_a_server_or_another_database_is_not_touched(
     assert sorted(path.name for path in bare.home.iterdir()) == ["params.yaml"]
 
 
-def test_half_made_and_foreign_files_are_named(bare: TrackingFolders) -> None:
+def test_incomplete_and_foreign_databases_are_refused(bare: TrackingFolders) -> None:
     database = bare.home / "mlflow.db"
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("create table runs (a)")
@@ -46,10 +46,10 @@ def test_half_made_and_foreign_files_are_named(bare: TrackingFolders) -> None:
         ensure_store()
     with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
         pass
-    assert run.run_id is None, "a spoilt store does not stop a stage"
+    assert run.run_id is None, "a damaged store does not stop a stage"
 
 
-def test_cli_tells_what_waits_and_sends_it(
+def test_status_lists_waiting_runs_and_sync_delivers_them(
     project: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
@@ -58,8 +58,8 @@ def test_cli_tells_what_waits_and_sends_it(
     with start_run("dgunet/table-2-deblurring", "train deblur", tags=TAGS, params={}):
         pass
     cli = CliRunner()
-    told = cli.invoke(tracking, ["status"]).output
-    assert "waiting:      2" in told and "train derain" in told and str(project.uri) in told
+    status = cli.invoke(tracking, ["status"]).output
+    assert "waiting:      2" in status and "train derain" in status and str(project.uri) in status
     sent = cli.invoke(tracking, ["sync"])
     assert (sent.exit_code, sent.output) == (0, f"sent 2 runs to {project.uri}; 0 left\n")
     assert [info.name for info in delivered(project)] == ["train derain", "train deblur"]
@@ -67,7 +67,9 @@ def test_cli_tells_what_waits_and_sends_it(
     assert (again.exit_code, again.output) == (0, f"sent 0 runs to {project.uri}; 0 left\n")
 
 
-def test_runs_are_listed_and_chosen(bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_listed_and_filtered(
+    bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     for table, stage in ((1, "train"), (1, "evaluate"), (5, "ablate")):
         tags = {"stage": stage, "profile": "sample"}
@@ -85,16 +87,16 @@ def test_runs_are_listed_and_chosen(bare: TrackingFolders, monkeypatch: pytest.M
     assert names("--campaign", "paper-local") == []
 
 
-def test_the_interface_names_a_port_that_is_taken(project: TrackingFolders) -> None:
+def test_the_ui_refuses_a_port_in_use(project: TrackingFolders) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        told = CliRunner().invoke(tracking, ["ui", "--port", port])
-    assert told.exit_code == 1 and isinstance(told.exception, ConfigError)
-    assert f"port {port} is already in use" in told.exception.message
+        result = CliRunner().invoke(tracking, ["ui", "--port", port])
+    assert result.exit_code == 1 and isinstance(result.exception, ConfigError)
+    assert f"port {port} is already in use" in result.exception.message
 
 
 @pytest.mark.parametrize("note", ["", "[]", "{", '{"until": "soon"}', '{"uri": 5}', "\0"])
-def test_a_broken_note_about_a_server_stops_nothing(
+def test_a_damaged_back_off_file_is_ignored(
     project: TrackingFolders, monkeypatch: pytest.MonkeyPatch, note: str
 ) -> None:
     project.state.mkdir()

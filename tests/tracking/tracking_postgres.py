@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests, from Debian's package, under its own user and folder."""
+"""Start a PostgreSQL server from Debian's package in a temporary folder."""
 
 import os
 import pwd
@@ -10,27 +10,27 @@ from pathlib import Path
 
 
 def find_postgres():
-    """The folder of Debian's ``initdb`` and ``pg_ctl``, or None."""
+    """Return the folder of Debian's ``initdb`` and ``pg_ctl``, or None."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     return found[-1].parent if found else None
 
 
 @contextmanager
 def postgres(folder):
-    """Run a server with the database ``mlflow``; gives its SQLAlchemy address.
+    """Run a server with the database ``mlflow``; yield its SQLAlchemy address.
 
-    PostgreSQL refuses root, so as root it runs as the user ``postgres`` that the package made;
-    that user must reach ``folder``.
+    PostgreSQL refuses to run as root. For root it runs as the user ``postgres`` of the package,
+    who must have access to ``folder``.
     """
     programs, data = find_postgres(), folder / "data"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    as_whom = {}
+    credentials = {}
     if os.geteuid() == 0:
         user = pwd.getpwnam("postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
-        as_whom = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        credentials = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
     def run(program, *arguments):
         subprocess.run(
@@ -40,7 +40,7 @@ def postgres(folder):
             stdout=subprocess.DEVNULL,
             cwd=folder,
             env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
-            **as_whom,
+            **credentials,
         )
 
     run("initdb", "-D", data, "-U", "mlflow", "--auth=trust", "--encoding=UTF8")

@@ -8,7 +8,7 @@ from training_small import ROOT, SmallProject
 
 @pytest.fixture(scope="session")
 def derain_store(tmp_path_factory):
-    """The sample's deraining training set, prepared."""
+    """The prepared deraining training set of the sample data."""
     from dgunet.data.sample.generate import generate_sample
     from dgunet.data.store.prepare import prepare_dataset
 
@@ -23,7 +23,7 @@ def derain_store(tmp_path_factory):
 
 @pytest.fixture
 def small(tmp_path, derain_store):
-    """A project of its own with a link to the prepared store."""
+    """A small project with a link to the prepared store."""
     home = tmp_path / "a project"
     home.mkdir()
     (home / "store").symlink_to(derain_store)

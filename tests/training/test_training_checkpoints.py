@@ -1,4 +1,4 @@
-"""Checkpoints: whole or skipped, of this training or refused, enough to resume bit for bit."""
+"""Checkpoints resume a training bit for bit; damaged or foreign ones are not used."""
 
 import hashlib
 import io
@@ -28,7 +28,7 @@ def curve(result):
 
 
 @pytest.mark.parametrize("stop", [1, 3, 4, 13, 19])
-def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, stop):
+def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, stop):
     whole = TwoStages()
     expected = train(whole, Noise(), SETTINGS, CPU)
 
@@ -56,13 +56,13 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, stop):
         assert torch.equal(a, b)
 
 
-def test_the_last_three_are_kept(tmp_path):
+def test_the_last_three_checkpoints_are_kept(tmp_path):
     train(TwoStages(), Noise(), SETTINGS, CPU, checkpoints=kept(tmp_path))
     steps = [path.name for path in sorted(tmp_path.iterdir())]
     assert steps == [f"step-{step:09d}.ckpt" for step in (18, 19, 20)]
 
 
-def test_the_generators_state_is_kept(tmp_path):
+def test_the_random_generator_state_is_kept(tmp_path):
     checkpoints = kept(tmp_path)
     torch.manual_seed(5)
     train(TwoStages(), Noise(), SETTINGS, CPU, checkpoints=checkpoints)
@@ -72,7 +72,7 @@ def test_the_generators_state_is_kept(tmp_path):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_every_processs_generator_is_kept():
+def test_the_random_generator_state_of_every_process_is_kept():
     own = {"cpu": torch.Generator().manual_seed(7).get_state()}
     other = {"cpu": torch.Generator().manual_seed(8).get_state()}
     state = TrainingState(TwoStages(), SETTINGS)
@@ -86,7 +86,7 @@ def test_every_processs_generator_is_kept():
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
-def test_a_damaged_one_is_named_and_the_one_before_is_used(tmp_path, damage, caplog):
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_is_used(tmp_path, damage, caplog):
     train(TwoStages(), Noise(), SETTINGS, CPU, checkpoints=kept(tmp_path))
     *_, before, victim = sorted(tmp_path.iterdir())
     content = victim.read_bytes()
@@ -99,20 +99,20 @@ def test_a_damaged_one_is_named_and_the_one_before_is_used(tmp_path, damage, cap
         }[damage]
     )
     assert kept(tmp_path).newest()["step"] == read_checkpoint(before)["step"] == 19
-    said = caplog.text
-    assert str(victim) in said
-    assert "Using the previous one" in said
+    output = caplog.text
+    assert str(victim) in output
+    assert "Using the previous one" in output
 
 
-def test_no_whole_one_means_a_fresh_start(tmp_path, caplog):
+def test_without_a_valid_checkpoint_training_starts_at_step_0(tmp_path, caplog):
     assert kept(tmp_path / "nowhere").newest() is None
     (tmp_path / "step-000000001.ckpt").write_bytes(b"")
     assert kept(tmp_path).newest() is None
     assert "None is left; starting from step 0" in caplog.text
 
 
-def test_nothing_but_tensors_and_plain_values_is_read(tmp_path):
-    """A pickle that would run code when loaded is refused, though its hash is right."""
+def test_a_checkpoint_with_executable_content_is_refused(tmp_path):
+    """A pickle that would run code when loaded is refused even if its hash is correct."""
     import io
     import pickle
 
@@ -132,16 +132,16 @@ def test_nothing_but_tensors_and_plain_values_is_read(tmp_path):
         read_checkpoint(path)
 
 
-def test_another_runs_checkpoint_is_refused_with_the_differences(tmp_path):
+def test_a_checkpoint_of_another_training_is_refused_with_the_differences(tmp_path):
     train(TwoStages(), Noise(), SETTINGS, CPU, checkpoints=kept(tmp_path))
     other = kept(tmp_path, **{"data.digest": "xyz", "train.patch": "32"})
     with pytest.raises(CheckpointError) as refusal:
         other.newest()
-    said = str(refusal.value)
-    assert "data.digest was abc, is xyz" in said
-    assert "train.patch was absent, is 32" in said
-    assert "iterations" not in said
-    assert f"remove {tmp_path}" in said
+    output = str(refusal.value)
+    assert "data.digest was abc, is xyz" in output
+    assert "train.patch was absent, is 32" in output
+    assert "iterations" not in output
+    assert f"remove {tmp_path}" in output
 
 
 def test_a_full_disk_is_named(tmp_path, monkeypatch):
@@ -158,7 +158,7 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
         train(TwoStages(), Noise(), SETTINGS, CPU, checkpoints=kept(tmp_path))
 
 
-def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path):
+def test_a_signal_stops_after_the_step_and_writes_a_checkpoint(tmp_path):
     import os
     import signal
 
@@ -174,8 +174,8 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path):
     assert rare.newest()["step"] == 8
 
 
-def test_what_is_no_checkpoint_is_named_and_passed_over(tmp_path, caplog):
-    """Also where the hash is right: an older program's file, or a pipe."""
+def test_files_that_are_not_checkpoints_are_reported_and_skipped(tmp_path, caplog):
+    """Including files with a correct hash, and a named pipe."""
     store = kept(tmp_path)
     store.save({"step": 1})
     store.wait()
@@ -193,7 +193,7 @@ def test_what_is_no_checkpoint_is_named_and_passed_over(tmp_path, caplog):
     )
 
 
-def test_what_a_dead_process_left_half_written_goes(tmp_path):
+def test_partial_files_of_a_dead_process_are_removed(tmp_path):
     dead = subprocess.run(
         [
             sys.executable,

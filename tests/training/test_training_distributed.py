@@ -1,4 +1,4 @@
-"""Two processes make the same trajectory as one, and a resumed one too."""
+"""Two processes follow the same trajectory as one, also after resuming."""
 
 import random
 import re
@@ -24,7 +24,7 @@ TINY = {"n_feat": 8, "scale": 4, "last_width": 4, "gradient_width": 4}
 
 
 def torchrun(small, out, processes=2):
-    """The training under ``torchrun``."""
+    """Start the training under ``torchrun``."""
     whole = small.command(out)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     script = small.home / "train.py"
@@ -40,7 +40,7 @@ def torchrun(small, out, processes=2):
 
 
 def kill_one(process):
-    """``kill -9`` of the leading process or the other; nothing warns it."""
+    """Send SIGKILL to one of the two processes, chosen at random."""
     wanted = random.SystemRandom().choice("01")
     for one in psutil.Process(process.pid).children(recursive=True):
         if one.environ().get("RANK") == wanted:
@@ -54,10 +54,10 @@ def weights(out):
 
 
 def same_within_rounding(a, b):
-    """Loss curves agree to 1e-5, weights to a thirtieth of one step's largest move.
+    """Assert that loss curves agree to 1e-5 and weights to 1e-4 (a thirtieth of the largest step).
 
-    Apart from biases before the instance normalisation: it takes away what they add, their true
-    gradient is zero, and Adam makes steps of full length out of its rounding.
+    Biases before an instance normalisation are excluded: the normalisation cancels them, so their
+    true gradient is zero, and Adam turns its rounding errors into full steps.
     """
     np.testing.assert_allclose(
         *(pd.read_csv(out / "loss.csv") for out in (a, b)), rtol=1e-5, atol=0
@@ -68,13 +68,13 @@ def same_within_rounding(a, b):
             torch.testing.assert_close(ours[key], theirs[key], rtol=0, atol=1e-4)
 
 
-def test_two_processes_follow_one_and_resume_bit_for_bit(small):
+def test_two_processes_match_one_and_resume_bit_for_bit(small):
     small.write_params(steps=8, batch=3)
     one, two, killed = (small.home / name for name in ("one", "two", "killed"))
     small.train(one)
     process = torchrun(small, two)
-    said = process.communicate(timeout=300)[1]
-    assert process.returncode == 0, said
+    output = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, output
     assert sorted(p.name for p in two.iterdir()) == [
         "loss.csv",
         "network.safetensors",
@@ -91,15 +91,15 @@ def test_two_processes_follow_one_and_resume_bit_for_bit(small):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.005)
         stop(process)
-        said = process.communicate(timeout=120)[1]
+        output = process.communicate(timeout=120)[1]
         assert process.returncode != 0
-        assert words in said
+        assert words in output
         assert not killed.exists()
         assert len(read_checkpoint(small.checkpoints()[-1])["rng"]) == 2, "of both processes"
     process = torchrun(small, killed)
-    said = process.communicate(timeout=300)[1]
-    assert process.returncode == 0, said
-    assert "resuming from step" in said
+    output = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, output
+    assert "resuming from step" in output
     assert (killed / "loss.csv").read_bytes() == (two / "loss.csv").read_bytes()
     assert all(torch.equal(t, weights(killed)[k]) for k, t in weights(two).items())
 
@@ -107,8 +107,8 @@ def test_two_processes_follow_one_and_resume_bit_for_bit(small):
 @pytest.mark.parametrize("variant", ["DGUNet", "DGUNet+"])
 @pytest.mark.parametrize("task", ["derain", "cs"])
 @pytest.mark.parametrize("architecture", ["released", "paper"])
-def test_every_parameter_that_learns_gets_a_gradient(task, variant, architecture):
-    """So that DDP, which waits for each of them, need not search for unused ones."""
+def test_every_trainable_parameter_gets_a_gradient(task, variant, architecture):
+    """So that DDP need not search for unused parameters."""
     ratio = 10 if task == "cs" else None
     config = preset(task, variant, architecture=architecture, ratio=ratio, **TINY)
     network = DGUNet(config)
@@ -121,7 +121,7 @@ def test_every_parameter_that_learns_gets_a_gradient(task, variant, architecture
 @pytest.mark.parametrize("size", [1, 2])
 def test_shares_cover_a_batch_once(batch, size):
     shares = [list(World(rank, size).positions(batch)) for rank in range(size)]
-    assert [place for share in shares for place in share] == list(range(batch))
+    assert [position for share in shares for position in share] == list(range(batch))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
@@ -131,7 +131,7 @@ def test_more_processes_than_samples_are_refused():
 
 
 @pytest.mark.parametrize("micro_batch", [1, 2, 5])
-def test_micro_batches_follow_the_whole_batch(micro_batch):
+def test_micro_batches_match_the_whole_batch(micro_batch):
     def run(size):
         network = TwoStages()
         chosen = settings(iterations=20, warmup=2, batch=5, micro_batch=size)

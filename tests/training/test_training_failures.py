@@ -1,4 +1,4 @@
-"""What ends a run says what to do: memory, numbers that are not finite, processes that died."""
+"""Errors that end a training state what to do: memory, non-finite values, the compiler."""
 
 import math
 
@@ -16,7 +16,7 @@ SETTINGS = settings(iterations=10, warmup=0)
 
 
 class Greedy(TwoStages):
-    """Asks for an exabyte at its third step; torch's refusal is the real one of this machine."""
+    """Allocate an exabyte at the third step, which torch refuses on any machine."""
 
     calls = 0
 
@@ -27,16 +27,16 @@ class Greedy(TwoStages):
         return super().forward(y)
 
 
-def test_a_full_memory_names_the_settings_to_lower():
+def test_out_of_memory_is_reported_with_the_settings_to_lower():
     with pytest.raises(DgunetError) as full:
         train(Greedy(), Noise(batch=4), changed(SETTINGS, batch=4), CPU)
-    said = str(full.value)
-    assert "the memory is full at step 2, with 4 samples at a time" in said
-    assert "Set micro_batch to 2, or recompute to true, or bfloat16 to true" in said
+    output = str(full.value)
+    assert "the memory is full at step 2, with 4 samples at a time" in output
+    assert "Set micro_batch to 2, or recompute to true, or bfloat16 to true" in output
 
 
-def test_what_is_set_already_is_not_advised():
-    """A stand-in for the GPU's error, which needs a GPU."""
+def test_settings_already_in_use_are_not_suggested():
+    """The error of a GPU is raised directly, so no GPU is needed."""
     given = changed(SETTINGS, micro_batch=1, recompute=True)
     state = TrainingState(TwoStages(), given)
     with pytest.raises(DgunetError) as full, explained_failures(state, given, 4, World()):
@@ -44,7 +44,7 @@ def test_what_is_set_already_is_not_advised():
     assert str(full.value).endswith("with 1 samples at a time. Set bfloat16 to true.")
 
 
-def test_other_errors_are_left_alone():
+def test_other_errors_are_propagated():
     state = TrainingState(TwoStages(), SETTINGS)
     with (
         pytest.raises(RuntimeError, match="a bug"),
@@ -54,7 +54,7 @@ def test_other_errors_are_left_alone():
 
 
 class Poisoned(Noise):
-    """The input is not a number at some steps."""
+    """The input is NaN at some steps."""
 
     def __init__(self, steps):
         super().__init__()
@@ -65,17 +65,17 @@ class Poisoned(Noise):
         return super().part(step, positions)
 
 
-def test_a_step_within_the_budget_is_left_out():
+def test_a_non_finite_step_within_the_budget_is_skipped():
     network = TwoStages()
     result = train(network, Poisoned({0, 4}), changed(SETTINGS, skip_budget=2), CPU)
     assert result.skipped == (0, 4)
     assert all(p.isfinite().all() for p in network.parameters())
-    assert math.isnan(result.first_loss), "the first tenth is step 0"
+    assert math.isnan(result.first_loss), "the first tenth is step 0, which was skipped"
     assert math.isfinite(result.last_loss)
     assert [r.step for r in result.reports] == list(range(10))
 
 
-def test_a_step_that_is_left_out_changes_nothing_but_the_rate():
+def test_a_skipped_step_changes_only_the_learning_rate():
     network, seen = TwoStages(), []
 
     def observe(report):
@@ -87,12 +87,12 @@ def test_a_step_that_is_left_out_changes_nothing_but_the_rate():
     assert seen[5][1] < seen[4][1]
 
 
-def test_the_budget_is_for_the_whole_run():
+def test_the_skip_budget_applies_to_the_whole_run():
     with pytest.raises(DivergedError, match=r"at step 7 .* 2 such steps were skipped before"):
         train(TwoStages(), Poisoned({1, 4, 7}), changed(SETTINGS, skip_budget=2), CPU)
 
 
-def test_a_machine_without_a_compiler_is_told_so(monkeypatch, tmp_path):
+def test_a_missing_compiler_is_reported(monkeypatch, tmp_path):
     import torch._inductor.config as inductor
 
     monkeypatch.setattr(inductor.cpp, "cxx", (None, "no-such-compiler"))

@@ -1,4 +1,4 @@
-"""Losses, gradients and Adam steps of the released code, float64, from its golden vectors."""
+"""Losses, gradients and Adam steps match golden vectors of the released code in float64."""
 
 import json
 import os
@@ -21,7 +21,7 @@ KINDS = {
 }
 
 RTOL = 1e-8
-"""The released code rounds the blur's kernel to float32 even in float64 runs; ours does not."""
+"""The released code rounds the blur kernel to float32 even in float64 runs; ours does not."""
 
 CASES = [
     "derain_dgunet__train_derain_deblur",
@@ -39,7 +39,7 @@ def golden():
     named = os.environ.get("DGUNET_BENCHMARKS")
     folder = Path(named or "/nowhere").parent / "reference" / "golden"
     if not folder.is_dir():
-        pytest.skip("needs DGUNET_BENCHMARKS with ../reference/golden beside it")
+        pytest.skip("needs ../reference/golden next to DGUNET_BENCHMARKS")
     return folder
 
 
@@ -50,13 +50,13 @@ class OneBatch:
         self.batch = len(target)
         self._pair = degraded, target
 
-    def part(self, step, places):
+    def part(self, step, positions):
         degraded, target = self._pair
-        return degraded[list(places)], target[list(places)]
+        return degraded[list(positions)], target[list(positions)]
 
 
 def setting(golden, case):
-    """(golden values, network, input, target) in float64."""
+    """Return (golden values, network, input, target) in float64."""
     values = json.loads((golden / f"{case}.json").read_text())
     name, shape = values["variant"], tuple(values["shape"])
     x = golden_input(f"{name}:train:x", shape).double()
@@ -65,7 +65,7 @@ def setting(golden, case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_losses_and_gradients_of_every_stage_and_parameter(golden, case):
+def test_losses_and_gradients_match_the_released_code(golden, case):
     values, network, x, t = setting(golden, case)
     kind = KINDS[values["loss"]]
     outputs = network(x)
@@ -86,7 +86,7 @@ def test_losses_and_gradients_of_every_stage_and_parameter(golden, case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_three_adam_steps(golden, case):
+def test_three_adam_steps_match_the_released_code(golden, case):
     values, network, x, t = setting(golden, case)
     adam, kind = values["adam"], KINDS[values["loss"]]
     settings = TrainingSettings(
@@ -108,7 +108,7 @@ def test_three_adam_steps(golden, case):
     assert float(norm) == pytest.approx(values["param_l2_after_steps"], rel=1e-9)
 
 
-def test_the_edge_losss_laplacian(golden):
+def test_the_laplacian_of_the_edge_loss_matches_the_released_code(golden):
     arrays, facts = np.load(golden / "losses.npz"), json.loads((golden / "losses.json").read_text())
     x, y = (torch.from_numpy(arrays[name]).double() for name in "xy")
     np.testing.assert_allclose(laplacian(x), arrays["laplacian_x"], atol=1e-6)

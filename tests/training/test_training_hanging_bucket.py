@@ -1,4 +1,4 @@
-"""A bucket that accepts connections and never responds: the training and its end do not wait."""
+"""A bucket that accepts connections and never responds does not delay a training or its end."""
 
 import signal
 import socket
@@ -18,12 +18,17 @@ EMPTY = (
     b"<KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>"
 )
 HANGING = 120
-"""Seconds; a guard of the test: it took 91 s, and what waits for the bucket waits for ever."""
+"""Time limit of the test in seconds; waiting for the bucket would never end."""
 
 
 @contextmanager
 def bucket(*, lists=False, drips=False):
-    """The address of a server that never answers, or only ``lists``, or a byte now and then."""
+    """Yield the address and the PUT requests of a server that never responds.
+
+    Args:
+        lists: it responds to requests for a list of objects.
+        drips: it sends single bytes of such a response.
+    """
     listening = socket.create_server(("127.0.0.1", 0))
     kept, puts = [], []
 
@@ -70,7 +75,7 @@ def settings(url):
     }
 
 
-def test_checkpoints_continue_and_sigterm_ends_with_the_last_one(small, tmp_path):
+def test_a_hanging_bucket_delays_neither_checkpoints_nor_sigterm(small, tmp_path):
     small.write_params(steps=100_000)
     with bucket(lists=True) as (url, puts):
         process = small.start(tmp_path / "out", **settings(url))
@@ -80,26 +85,26 @@ def test_checkpoints_continue_and_sigterm_ends_with_the_last_one(small, tmp_path
                 time.sleep(0.01)
             before = small.checkpoints()[-1]
             process.send_signal(signal.SIGTERM)
-            said = process.communicate(timeout=HANGING)[1]
+            output = process.communicate(timeout=HANGING)[1]
         finally:
             process.kill()
-    assert process.returncode == 75, said
+    assert process.returncode == 75, output
     assert small.checkpoints()[-1] >= before
-    assert "has not accepted the last checkpoint within 8 s" in said
-    assert "the same command resumes" in said
+    assert "has not accepted the last checkpoint within 8 s" in output
+    assert "the same command resumes" in output
 
 
-def test_a_finished_training_does_not_wait_for_ever(small, tmp_path):
+def test_a_finished_training_does_not_wait_for_a_hanging_bucket(small, tmp_path):
     small.write_params(steps=4)
     with bucket(lists=True) as (url, _):
-        said = small.finish(tmp_path / "out", **settings(url))
+        output = small.finish(tmp_path / "out", **settings(url))
     assert (tmp_path / "out" / "network.safetensors").is_file()
-    assert "could not be emptied within 8 s" in said
+    assert "could not be emptied within 8 s" in output
 
 
 @pytest.mark.parametrize("drips", [False, True])
-def test_the_start_is_refused_in_bounded_time(tmp_path, monkeypatch, drips):
-    """To begin anew would lose what the bucket has."""
+def test_a_hanging_bucket_prevents_the_start_in_bounded_time(tmp_path, monkeypatch, drips):
+    """Starting afresh would lose the checkpoints in the bucket."""
     monkeypatch.setattr(checkpoint_mirror, "READ_SECONDS", 0.3)
     monkeypatch.setattr(checkpoint_mirror, "LIST_SECONDS", 1.0 if drips else 60)
     with bucket(drips=drips) as (url, _):
@@ -112,7 +117,7 @@ def test_the_start_is_refused_in_bounded_time(tmp_path, monkeypatch, drips):
             store.newest()
 
 
-def test_the_newest_is_uploaded_and_replaced_ones_are_omitted(tmp_path, monkeypatch):
+def test_the_newest_checkpoint_is_uploaded_and_superseded_ones_are_skipped(tmp_path, monkeypatch):
     begun, go = threading.Event(), threading.Event()
     put = []
 

@@ -1,4 +1,4 @@
-"""Digests and identities that files of earlier versions carry do not change."""
+"""Digests and identities in files of earlier versions do not change."""
 
 import pytest
 from training_small import ROOT
@@ -24,7 +24,7 @@ DIGESTS = {
         "ablate": "6407921789e48cf6393ab3565358462dad0b2e2dcead3a70e353086c9cf48902",
     },
 }
-"""``train.config`` in the metadata of networks that were trained with params.yaml as committed."""
+"""``train.config`` in the metadata of networks trained with the committed params.yaml."""
 
 TEXTS = {
     "iterations": "12",
@@ -58,7 +58,7 @@ TEXTS = {
 
 @pytest.mark.parametrize("profile", list(DIGESTS))
 @pytest.mark.parametrize("name", ["derain", "deblur", "denoise", "cs", "ablate"])
-def test_the_settings_digest_of_a_network_file_is_the_same(profile, name):
+def test_the_settings_digest_of_a_network_file_is_unchanged(profile, name):
     params = load_params(ROOT / "params.yaml")
     active = getattr(params, profile)
     settings = active.ablate if name == "ablate" else active.train[name]
@@ -66,8 +66,8 @@ def test_the_settings_digest_of_a_network_file_is_the_same(profile, name):
     assert digest == DIGESTS[profile][name]
 
 
-def test_the_identity_of_a_checkpoint_is_the_same(small):
-    """Names and texts as earlier versions wrote them, so that their checkpoints can be resumed."""
+def test_the_identity_of_a_checkpoint_is_unchanged(small):
+    """Names and values are those of earlier versions, so that their checkpoints can be resumed."""
     params = load_params(small.home / "params.yaml")
     inputs = TrainingInputs(
         profile="sample",

@@ -1,4 +1,4 @@
-"""What training must do: lower Eq. (10), follow the printed schedule, repeat itself exactly."""
+"""Training lowers the loss of Eq. (10), is deterministic, and reports every step."""
 
 import math
 
@@ -55,7 +55,7 @@ def test_divergence_stops_the_run_and_names_the_step():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there_is_named():
+def test_a_missing_gpu_is_refused():
     with pytest.raises(DgunetError, match="finds no GPU"):
         pick_device("cuda")
 
@@ -76,7 +76,7 @@ def test_bfloat16_keeps_float32_weights_and_still_learns():
 
 
 def test_a_clipped_gradient_moves_less():
-    """With Adam's epsilon of 1e-8 a gradient of norm 1e-9 hardly moves anything."""
+    """With Adam's epsilon of 1e-8, a gradient of norm 1e-9 hardly changes the weights."""
     network, start = TwoStages(), TwoStages()
     result = train(network, Noise(), changed(SETTINGS, iterations=5, clip=1e-9), CPU)
     torch.testing.assert_close(network.first.weight, start.first.weight, rtol=0, atol=6e-3)
@@ -95,8 +95,8 @@ def test_the_averaged_weights_lag_behind():
     assert 0 < float(part) < float(whole)
 
 
-def test_the_seconds_of_a_step_hold_data_and_optimiser(monkeypatch):
-    """Measured with a clock that ticks a second at each batch and each optimiser step."""
+def test_the_duration_of_a_step_includes_data_loading_and_optimizer(monkeypatch):
+    """The clock advances by one second at each batch and each optimizer step."""
     clock = [0.0]
 
     class Slow(Noise):

@@ -1,4 +1,4 @@
-"""The mirror of checkpoints: a real S3 server, killed during an upload, and a second machine."""
+"""The checkpoint mirror with a real S3 server, killed during an upload, and a second machine."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The address of an S3 server with the bucket ``runs``, and the credentials in place."""
+    """The address of an S3 server with the bucket ``runs``; the credentials are set."""
     with (
         s3_server(tmp_path_factory.mktemp("weed"), "runs") as url,
         pytest.MonkeyPatch.context() as patch,
@@ -64,7 +64,7 @@ def test_another_machine_resumes_from_the_mirror(server, tmp_path):
     assert checkpoints(tmp_path / "third", "go-on").newest() is None
 
 
-def test_a_local_checkpoint_as_new_is_preferred(server, tmp_path):
+def test_an_equally_new_local_checkpoint_is_preferred(server, tmp_path):
     store = checkpoints(tmp_path / "here", "newer")
     saved(store, 1, 2)
     client(server).put_object(
@@ -73,7 +73,7 @@ def test_a_local_checkpoint_as_new_is_preferred(server, tmp_path):
     assert checkpoints(tmp_path / "here", "newer").newest()["step"] == 2
 
 
-def test_a_damaged_mirrored_checkpoint_is_skipped_for_the_one_before(server, tmp_path, caplog):
+def test_a_damaged_mirrored_checkpoint_falls_back_to_the_previous_one(server, tmp_path, caplog):
     saved(checkpoints(tmp_path / "here", "damaged"), 1, 2)
     client(server).put_object(
         Bucket="runs", Key="some/where/damaged/step-000000002.ckpt", Body=b"nothing"
@@ -97,14 +97,12 @@ def test_an_invalid_address_is_refused():
         CheckpointMirror("/a/folder", "x")
 
 
-def test_an_upload_cut_off_by_a_killed_server_is_logged_not_used_and_repeated(
-    tmp_path, monkeypatch, caplog
-):
+def test_an_interrupted_upload_is_logged_not_used_and_repeated(tmp_path, monkeypatch, caplog):
     (tmp_path / "weed").mkdir()
     server = S3Server(tmp_path / "weed", "runs")
     credentials = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
-    place = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": server.url}
-    for name, value in (credentials | place).items():
+    location = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": server.url}
+    for name, value in (credentials | location).items():
         monkeypatch.setenv(name, value)
     server.start()
     try:
@@ -120,7 +118,7 @@ def test_an_upload_cut_off_by_a_killed_server_is_logged_not_used_and_repeated(
         mirror = CheckpointMirror("s3://runs/some/where", "killed")
         assert mirror.names() == ["step-000000001.ckpt"]
         assert checkpoints(tmp_path / "there", "killed").newest()["step"] == 1
-        assert store.newest()["step"] == 2, "the disk here has it"
+        assert store.newest()["step"] == 2, "the local checkpoint is used"
         mirror.put(tmp_path / "here" / "step-000000002.ckpt", keep=3)
         found = checkpoints(tmp_path / "fourth", "killed").newest()
         assert found["step"] == 2 and (found["weights"] == 2).all()

@@ -1,4 +1,4 @@
-"""`torchrun` alone is killed: its workers end, and the same command makes one finished run."""
+"""If only `torchrun` is killed, its workers end, and the same command finishes the run."""
 
 import signal
 import subprocess
@@ -13,12 +13,12 @@ from dgunet.tracking import TrackingFolders, deliver, pending
 from dgunet.tracking.server import mlflow_store
 
 SOON = 60
-"""Seconds; guards against hanging, as a worker that trains on would go on for longer."""
+"""Time limit in seconds; a worker that continued to train would take longer."""
 
 
 @pytest.fixture
 def started():
-    """Processes to be ended whatever happens."""
+    """Processes that are killed after the test."""
     left = []
     yield left
     for process in left:
@@ -26,9 +26,7 @@ def started():
             each.kill()
 
 
-def test_workers_end_with_torchrun_and_the_rerun_makes_the_one_finished_run(
-    small, started, monkeypatch
-):
+def test_workers_end_with_torchrun_and_the_rerun_finishes_the_same_run(small, started, monkeypatch):
     small.write_params(steps=40, batch=3)
     out = small.home / "out"
     process = torchrun(small, out)
@@ -40,27 +38,27 @@ def test_workers_end_with_torchrun_and_the_rerun_makes_the_one_finished_run(
     started += workers
     assert len([w for w in workers if "RANK" in w.environ()]) == 2
     process.send_signal(signal.SIGKILL)
-    said = process.communicate(timeout=SOON)[1]  # the workers hold the other end
+    output = process.communicate(timeout=SOON)[1]  # the workers hold the other end of the pipe
     assert psutil.wait_procs(workers, timeout=SOON)[1] == []
-    assert "the parent process is gone" in said  # the other may lose this one first
+    assert "the parent process is gone" in output  # the other worker may lose this one first
     assert not out.exists()
     for name in ("MLFLOW_TRACKING_URI", "DGUNET_TRACKING", "RANK"):
         monkeypatch.delenv(name, raising=False)
-    layout = TrackingFolders(small.home)
-    assert [info.status for info in pending(layout)] in (["RUNNING"], ["FAILED"])
+    folders = TrackingFolders(small.home)
+    assert [info.status for info in pending(folders)] in (["RUNNING"], ["FAILED"])
 
     process = torchrun(small, out)
-    said = process.communicate(timeout=300)[1]
-    assert process.returncode == 0, said
-    assert "resuming from step" in said
-    assert deliver(layout).reason is None
-    client = mlflow_store.client(layout.uri)
+    output = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, output
+    assert "resuming from step" in output
+    assert deliver(folders).reason is None
+    client = mlflow_store.client(folders.uri)
     experiments = [found.experiment_id for found in client.search_experiments()]
     assert [run.info.status for run in client.search_runs(experiments)] == ["FINISHED"]
 
 
-def test_a_pool_of_workers_ends_with_its_maker(tmp_path, started):
-    """As evaluations, preparations and examinations of sets make one."""
+def test_a_pool_of_workers_ends_with_its_parent(tmp_path, started):
+    """Evaluation, preparation and checks of datasets use such a pool."""
     script = tmp_path / "pool.py"
     script.write_text(
         "import multiprocessing, os, time\n"
@@ -84,7 +82,7 @@ def test_a_pool_of_workers_ends_with_its_maker(tmp_path, started):
     assert psutil.wait_procs(workers, timeout=SOON)[1] == []
 
 
-def test_a_worker_whose_parent_was_gone_before_it_looked_ends(tmp_path):
+def test_a_worker_whose_parent_is_already_dead_exits(tmp_path):
     code = (
         "from dgunet.system.parent_process import end_with_parent;"
         f"end_with_parent({2**22 + 1}); print('on')"

@@ -1,4 +1,4 @@
-"""Recipes are what the paper prints and the code does; their costs are computed."""
+"""Recipes match the paper and the released code; their costs are computed."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def recipes():
     yield released("cs", ratio=10, step=2)
 
 
-def test_the_paper_profile_is_the_paper_recipe():
+def test_the_paper_profile_equals_the_paper_recipe():
     params = load_params(ROOT / "params.yaml").paper
     for task, settings in params.train.items():
         recipe = paper(task, ratio=10 if task == "cs" else None)
@@ -42,7 +42,7 @@ def test_the_paper_profile_is_the_paper_recipe():
 @pytest.mark.parametrize(
     "recipe", list(recipes()), ids=lambda r: f"{r.name}-{r.network.task}-{r.step}"
 )
-def test_the_entry_of_params_yaml_makes_the_same_training(recipe):
+def test_the_params_yaml_entry_of_a_recipe_gives_the_same_training(recipe):
     written = yaml.safe_load(yaml.safe_dump(recipe.params_entry()))
     assert TrainingSettings(**written) == recipe.training
     assert recipe.training.validation is not None
@@ -55,13 +55,13 @@ def test_the_entry_of_params_yaml_makes_the_same_training(recipe):
     ("task", "iterations", "epoch"),
     [("derain", 214_250, 857), ("deblur", 396_000, 132), ("denoise", 480_000, 6_000)],
 )
-def test_the_released_runs_lengths(task, iterations, epoch):
+def test_lengths_of_the_released_trainings(task, iterations, epoch):
     recipe = released(task)
     assert recipe.training.iterations == iterations
     assert recipe.steps_per_epoch == epoch
 
 
-def test_costs_follow_from_the_network():
+def test_costs_are_computed_from_the_network():
     recipe = released("derain", "DGUNet+")
     one = describe_network(recipe.network, (256, 256)).flops
     assert recipe.flops == 3 * 16 * 214_250 * one
@@ -70,19 +70,19 @@ def test_costs_follow_from_the_network():
     assert "250.0 epochs of 13,712" in recipe_header(recipe)
 
 
-def test_hours_on_the_authors_gpus_are_their_logs():
+def test_hours_on_the_authors_gpus_match_their_logs():
     assert released("derain", "DGUNet+").hours(2) == pytest.approx(250 * 1738 / 3600)
 
 
 def test_a_header_has_the_published_psnr():
     assert "Rain100L 38.25 dB" in recipe_header(released("derain", "DGUNet+"))
-    said = recipe_header(released("cs", ratio=10))
-    assert "Set11 31.07 dB, BSD68 28.26 dB" in said
-    assert "Average" not in said
-    assert "the best on Set11" in said
+    output = recipe_header(released("cs", ratio=10))
+    assert "Set11 31.07 dB, BSD68 28.26 dB" in output
+    assert "Average" not in output
+    assert "the best on Set11" in output
 
 
-def test_the_second_step_of_sensing_halves_once_after_sixty_epochs():
+def test_the_second_cs_step_halves_the_rate_after_60_epochs():
     recipe = released("cs", ratio=10, step=2)
     weights = [nn.Parameter(torch.zeros(1))]
     optimizer = torch.optim.Adam(weights, lr=recipe.training.learning_rate)
@@ -100,19 +100,19 @@ def test_the_second_step_of_sensing_halves_once_after_sixty_epochs():
 
 @pytest.mark.parametrize("words", ["paper derain", "released cs --ratio 10 --step 2"])
 def test_the_command_prints_settings_that_params_yaml_accepts(words, tmp_path):
-    said = CliRunner().invoke(command(), ["recipe", *words.split()]).output
-    ((task, entry),) = yaml.safe_load(said.partition("<profile>.train:\n")[2]).items()
+    printed = CliRunner().invoke(command(), ["recipe", *words.split()]).output
+    ((task, entry),) = yaml.safe_load(printed.partition("<profile>.train:\n")[2]).items()
     assert task == words.split()[1]
     assert TrainingSettings(**entry).iterations in (400_000, 750_000)
-    assert f"architecture: {words.split()[0]}" in said
+    assert f"architecture: {words.split()[0]}" in printed
 
 
 @pytest.mark.parametrize("task", RGB)
-def test_rates_by_epoch_are_the_released_codes(task):
-    """The golden rates come from a scheduler that leaves its formula by the amount they state."""
+def test_rates_by_epoch_match_the_released_code(task):
+    """The golden rates come from a scheduler that deviates from its formula by a stated amount."""
     folder = Path(os.environ.get("DGUNET_BENCHMARKS") or "/nowhere").parent / "reference" / "golden"
     if not folder.is_dir():
-        pytest.skip("needs DGUNET_BENCHMARKS with ../reference/golden beside it")
+        pytest.skip("needs ../reference/golden next to DGUNET_BENCHMARKS")
     golden = json.loads((folder / "lr_schedules.json").read_text())[NAMES[task]]
     config = released(task).training
     optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=config.learning_rate)
@@ -134,7 +134,7 @@ def test_rates_by_epoch_are_the_released_codes(task):
     assert compared == len(golden["lr_by_epoch"])
 
 
-def test_mixup_blends_input_and_target_alike_from_its_step_on():
+def test_mixup_starts_at_its_step_and_blends_input_and_target_alike():
     plain = Noise(batch=6)
     mixed = MixUp(plain, after=2, seed=1)
     assert torch.equal(mixed.part(1, range(6))[0], plain.part(1, range(6))[0])
@@ -144,7 +144,7 @@ def test_mixup_blends_input_and_target_alike_from_its_step_on():
     assert float(degraded.mean()) == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_share_of_a_mixed_batch_is_part_of_the_whole():
+def test_a_share_of_a_mixed_batch_equals_its_part_of_the_whole_batch():
     mixed = MixUp(Noise(batch=6), after=0, seed=1)
     whole, _ = mixed.part(3, range(6))
     share, _ = mixed.part(3, [4, 5])

@@ -1,6 +1,6 @@
-"""The command, killed for real: what a resumed training leaves is what an uninterrupted one does.
+"""A killed and resumed training command writes the same files as an uninterrupted one.
 
-Only images of the sample data and real processes; the moment of the kill is random.
+Real processes train on the sample data; the step of the kill is random.
 """
 
 import json
@@ -23,7 +23,7 @@ RESULT = ["loss.csv", "network.safetensors", "training.json"]
 
 
 def wait_for_checkpoints(small, process, count):
-    """Wait until ``count`` steps are on the disk."""
+    """Wait for the checkpoint of step ``count``."""
     while not small.checkpoints() or int(small.checkpoints()[-1].stem.split("-")[1]) < count:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.005)
@@ -34,7 +34,7 @@ def contents(folder):
     return {name: (folder / name).read_bytes() for name in RESULT}
 
 
-def test_killed_at_random_steps_and_resumed_is_bit_for_bit_the_same(small):
+def test_a_training_killed_at_random_steps_resumes_bit_for_bit(small):
     whole = small.home / "whole"
     small.train(whole)
     assert not small.checkpoints()
@@ -46,32 +46,32 @@ def test_killed_at_random_steps_and_resumed_is_bit_for_bit_the_same(small):
         assert process.wait() == -signal.SIGKILL
         process.stderr.close()
         assert not out.exists()
-    said = small.finish(out)
-    assert re.search(r"resuming from step [1-9]", said)
+    output = small.finish(out)
+    assert re.search(r"resuming from step [1-9]", output)
     assert contents(out) == contents(whole)
     assert not small.checkpoints()
 
 
-def test_sigterm_keeps_the_step_and_says_resume_me(small):
+def test_sigterm_keeps_the_step_and_exits_with_the_resume_status(small):
     small.write_params(steps=100_000, checkpoint_seconds=3600)
     out = small.home / "out"
     process = small.start(out)
-    for line in process.stderr:  # a line of progress, after some seconds
+    for line in process.stderr:  # wait for a line of progress
         if "step" in line and "WARNING" not in line:
             break
     process.send_signal(signal.SIGTERM)
-    said = process.stderr.read()
-    assert process.wait(timeout=60) == 75, said
-    assert "the same command resumes" in said
+    output = process.stderr.read()
+    assert process.wait(timeout=60) == 75, output
+    assert "the same command resumes" in output
     (kept,) = small.checkpoints()
     assert not out.exists()
     step = read_checkpoint(kept)["step"]
     assert step > 0
-    with pytest.raises(PowerCutError):  # the next one begins there
+    with pytest.raises(PowerCutError):  # the next training starts there
         small.train(out, stop=step)
 
 
-def test_other_settings_are_refused_and_named(small):
+def test_resuming_with_other_settings_is_refused(small):
     with pytest.raises(PowerCutError):
         small.train(small.home / "out", stop=2)
     small.write_params(steps=13)
@@ -79,7 +79,7 @@ def test_other_settings_are_refused_and_named(small):
         small.train(small.home / "out")
 
 
-def test_other_data_are_refused_and_named(small):
+def test_resuming_with_other_data_is_refused(small):
     with pytest.raises(PowerCutError):
         small.train(small.home / "out", stop=2)
     kept = PairStore.open(small.home / "store")
@@ -96,7 +96,7 @@ def test_other_data_are_refused_and_named(small):
         small.train(small.home / "out")
 
 
-def test_another_number_of_processes_and_another_commit_are_logged(small, caplog):
+def test_a_changed_number_of_processes_or_commit_is_logged(small, caplog):
     out = small.home / "out"
     with pytest.raises(PowerCutError):
         small.train(out, stop=3)
@@ -108,10 +108,10 @@ def test_another_number_of_processes_and_another_commit_are_logged(small, caplog
     again.wait()
     with caplog.at_level("INFO", logger="dgunet"):
         small.train(out)
-    said = caplog.text
-    assert "resuming from step 3" in said
-    assert "processes was 2 and is 1; from here on the numbers may differ" in said
-    assert "commit was 0123abc and is " in said
+    output = caplog.text
+    assert "resuming from step 3" in output
+    assert "processes was 2 and is 1; from here on the numbers may differ" in output
+    assert "commit was 0123abc and is " in output
 
 
 def test_a_resumed_training_is_one_run_in_mlflow(small):
@@ -124,8 +124,8 @@ def test_a_resumed_training_is_one_run_in_mlflow(small):
     process.kill()
     process.wait()
     process.stderr.close()
-    said = small.finish(out, **tracked)
-    assert "resuming from step" in said
+    output = small.finish(out, **tracked)
+    assert "resuming from step" in output
     client = mlflow.MlflowClient(f"sqlite:///{small.home / 'mlflow.db'}")
     experiments = [e.experiment_id for e in client.search_experiments()]
     (run,) = client.search_runs(experiments)
@@ -133,22 +133,22 @@ def test_a_resumed_training_is_one_run_in_mlflow(small):
     assert int(run.data.tags["resumed.step"]) >= 3
     curve = client.get_metric_history(run.info.run_id, "loss")
     values = {}
-    for metric in curve:  # steps made again after the kill are there twice, with equal values
+    for metric in curve:  # steps repeated after the kill occur twice, with equal values
         assert values.setdefault(metric.step, metric.value) == metric.value
     assert sorted(values) == list(range(12))
 
 
-def test_a_diverged_training_keeps_the_samples_of_the_step(small):
+def test_a_diverged_training_records_the_samples_of_the_step(small):
     path = small.write_params(checkpoint_seconds=3600)
     path.write_text(path.read_text().replace("learning_rate: 3.0e-3, warmup: 3", HUGE))
     with pytest.raises(DivergedError) as diverged:
         small.train(small.home / "out")
-    said = str(diverged.value)
+    output = str(diverged.value)
     (kept,) = (small.home / ".dgunet" / "checkpoints").glob("*/diverged.json")
-    assert "Lower the learning rate" in said
-    assert str(kept) in said
+    assert "Lower the learning rate" in output
+    assert str(kept) in output
     content = json.loads(kept.read_text())
-    assert f"at step {content['step']} " in said
+    assert f"at step {content['step']} " in output
     assert len(content["samples"]) == 2
     assert all(isinstance(name, str) and name for name in content["samples"])
 

@@ -25,7 +25,7 @@ def project(small, monkeypatch):
 
 
 def trained(project, out="out", more="", steps=4, **options):
-    """Train ``steps`` steps with further settings; returns (weights, training.json, metadata)."""
+    """Train with the settings ``more``; return (weights, training.json, metadata)."""
     path = project.write_params(steps=steps, checkpoint_seconds=3600)
     path.write_text(path.read_text().replace("warmup: 3}", f"warmup: 2{more}}}"))
     folder = project.home / out
@@ -35,14 +35,14 @@ def trained(project, out="out", more="", steps=4, **options):
     return weights, json.loads((folder / "training.json").read_text()), load_network(weights)[1]
 
 
-def test_without_validation_the_last_weights_are_taken(project):
+def test_without_validation_the_last_weights_are_selected(project):
     weights, content, metadata = trained(project)
     assert (content["selection"], content["selection_step"]) == ("last", 4)
     assert (metadata["selection"], metadata["selection.step"]) == ("last", "4")
     assert not (weights.parent / "validation.csv").exists()
 
 
-def test_a_held_out_part_selects(project):
+def test_selection_on_held_out_images_is_recorded(project):
     weights, content, metadata = trained(
         project, more=", validation: {fraction: 0.2, interval: 2, crop: 32}"
     )
@@ -66,18 +66,18 @@ def test_a_selection_on_a_test_set_is_recorded_in_the_weights(project):
     assert metadata["selection.set"] == "Rain100L"
 
 
-def test_a_test_set_that_is_not_there_is_named(project):
+def test_a_missing_test_set_is_refused(project):
     with pytest.raises(DataError, match="Rain100L is not a prepared store"):
         trained(project, more=", validation: {test_set: Rain100L, interval: 2}")
 
 
 @pytest.mark.parametrize("keys", ["interval: 2", "interval: 2, fraction: 0.1, test_set: Set11"])
-def test_one_source_of_the_selection_is_required(project, keys):
+def test_exactly_one_source_of_validation_images_is_required(project, keys):
     with pytest.raises(ConfigError, match="either a fraction above 0 or a test_set"):
         trained(project, more=f", validation: {{{keys}}}")
 
 
-def test_training_begins_with_the_weights_given(project):
+def test_training_starts_from_the_given_weights(project):
     first, *_ = trained(project)
     still, _, metadata = trained(project, "still", steps=3, start=first, more="")
     begun, fresh = load_network(first)[0], load_network(still)[0]
@@ -103,13 +103,13 @@ def test_weights_of_another_structure_are_refused(project):
         )
 
 
-def test_skipped_steps_and_their_samples_are_kept(project, monkeypatch, caplog):
+def test_skipped_steps_and_their_samples_are_recorded(project, monkeypatch, caplog):
     from dgunet.data.batches.training_batches import TrainingBatches
 
     part = TrainingBatches.part
 
-    def poisoned(self, step, places):
-        degraded, clean = part(self, step, places)
+    def poisoned(self, step, positions):
+        degraded, clean = part(self, step, positions)
         return (degraded * float("nan") if step == 2 else degraded), clean
 
     monkeypatch.setattr(TrainingBatches, "part", poisoned)
@@ -132,7 +132,7 @@ def test_example_images_and_numbers_reach_the_run(project):
         assert name in text
 
 
-def test_without_a_terminal_progress_is_one_json_object_a_line(monkeypatch, capsys):
+def test_without_a_terminal_progress_is_one_json_object_per_line(monkeypatch, capsys):
     monkeypatch.setattr(progress, "LINE_SECONDS", -1.0)
     with progress.counting("derain-DGUNet", "step") as progress_of:
         progress_of(1, 4, facts={"loss": 0.123456789, "lr": 1e-4})

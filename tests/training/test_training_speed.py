@@ -1,4 +1,4 @@
-"""Each way to a faster or smaller step makes the same training as the plain one."""
+"""Options for faster or smaller steps give the same training as plain steps."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def same(task, given, variant="DGUNet", *, rtol):
 
 @pytest.mark.parametrize("flag", ["channels_last", "fused_adam"])
 @pytest.mark.parametrize("task", ["derain", "cs"])
-def test_within_rounding_of_plain_steps(task, flag):
+def test_faster_steps_are_within_rounding_of_plain_steps(task, flag):
     same(task, changed(PLAIN, **{flag: True}), rtol=1e-4)
 
 
@@ -47,7 +47,7 @@ def test_recomputing_is_exact(variant, average):
     assert all(torch.equal(a, b) for a, b in tensors)
 
 
-def test_recomputing_keeps_less_and_leaves_the_network_as_it_was():
+def test_recomputing_saves_memory_and_restores_the_network():
     network = DGUNet(preset("derain", **TINY))
     image = torch.rand(1, 3, 32, 32)
 

@@ -1,4 +1,4 @@
-"""The best weights on held-out images are the result; a resumed training selects the same."""
+"""The weights that are best on held-out images are selected, also after resuming."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from dgunet.training.stopping import StopRequest
 from dgunet.training.validation import mean_psnr
 
 SETTINGS = settings(iterations=20, learning_rate=0.2, warmup=0)
-"""A rate at which the loss goes up and down, so that the last weights are not the best."""
+"""A learning rate at which the loss oscillates, so that the last weights are not the best."""
 
 
 class Held:
@@ -41,7 +41,7 @@ VALIDATION = Validation(Held(), interval=3)
 
 
 def psnr_of(network):
-    """Independently of the code under test, in float64."""
+    """Compute the mean PSNR in dB in float64, independently of the code under test."""
     values = []
     for degraded, target in (Held()[number] for number in range(3)):
         with torch.no_grad():
@@ -50,7 +50,7 @@ def psnr_of(network):
     return sum(values) / 3
 
 
-def test_the_best_weights_are_the_result():
+def test_the_best_validated_weights_are_returned():
     network, seen = TwoStages(), []
     result = train(
         network,
@@ -71,21 +71,21 @@ def test_the_best_weights_are_the_result():
     assert psnr_of(stopped) < best.psnr
 
 
-def test_validation_leaves_the_trajectory_alone():
+def test_validation_does_not_change_the_trajectory():
     plain, watched = (
         train(TwoStages(), Noise(), SETTINGS, CPU, validation=v).reports for v in (None, VALIDATION)
     )
     assert [r.stage_losses for r in plain] == [r.stage_losses for r in watched]
 
 
-def test_the_averaged_weights_are_what_is_validated():
+def test_validation_uses_the_averaged_weights():
     network = TwoStages()
     result = train(network, Noise(), changed(SETTINGS, average=0.9), CPU, validation=VALIDATION)
     assert psnr_of(network) == pytest.approx(result.selected.psnr, rel=1e-6)
 
 
 @pytest.mark.parametrize("stop", [2, 3, 7, 19])
-def test_a_killed_run_selects_the_same(tmp_path, stop):
+def test_a_resumed_run_selects_the_same_weights(tmp_path, stop):
     class PowerCutError(Exception):
         pass
 
@@ -132,7 +132,7 @@ class Interrupted(Held):
         return super().__getitem__(number)
 
 
-def test_a_signal_during_a_validation_does_not_wait_for_its_end(tmp_path):
+def test_a_signal_interrupts_a_validation(tmp_path):
     whole, again = TwoStages(), TwoStages()
     expected = train(whole, Noise(), SETTINGS, CPU, validation=VALIDATION)
     rare, images = Checkpoints(tmp_path, {}, seconds=1e9), Interrupted()
@@ -145,7 +145,7 @@ def test_a_signal_during_a_validation_does_not_wait_for_its_end(tmp_path):
     assert earlier["step"] == 6
     assert [steps for steps, *_ in earlier["validations"]] == [3]
     result = train(again, Noise(), SETTINGS, CPU, validation=VALIDATION, earlier=earlier)
-    assert result.validations == expected.validations, "the validation of step 6 is made first"
+    assert result.validations == expected.validations, "the validation of step 6 is repeated first"
     assert torch.equal(whole.first.weight, again.first.weight)
 
 
@@ -169,7 +169,7 @@ def test_processes_share_the_images_and_agree_on_a_signal():
     network, first, second = TwoStages(), Two(0), Two(1)
     halves = [mean_psnr(network, Held(), world, StopRequest()) for world in (first, second)]
     assert sum(halves) == pytest.approx(psnr_of(network), rel=1e-6)
-    assert first.rounds == second.rounds == 2, "or one would wait for the other for ever"
+    assert first.rounds == second.rounds == 2, "otherwise one process would wait for ever"
     second.received = 15
     assert mean_psnr(network, Held(), second, StopRequest()) is None
     assert network.training
@@ -202,7 +202,7 @@ def store(derain_store):
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])
-def test_no_photograph_is_on_both_sides(store, tmp_path, fraction):
+def test_no_photograph_is_in_both_training_and_validation(store, tmp_path, fraction):
     many = Store(tmp_path, store, 20)
     training, held = hold_out(many, fraction, seed=1)
     assert sorted(training + held) == list(range(40))
@@ -213,12 +213,12 @@ def test_no_photograph_is_on_both_sides(store, tmp_path, fraction):
     assert any(hold_out(many, fraction, seed=s) != (training, held) for s in range(2, 6))
 
 
-def test_nothing_left_to_train_on_is_refused(store, tmp_path):
+def test_holding_out_every_photograph_is_refused(store, tmp_path):
     with pytest.raises(DataError, match=r"2 photographs; holding out 0\.9 of them .* leaves none"):
         hold_out(Store(tmp_path, store, 2), 0.9, seed=1)
 
 
-def test_validation_images_are_cut_from_the_middle(store):
+def test_validation_images_are_cropped_from_the_centre(store):
     whole, cut = ValidationPairs(store, [1], 0), ValidationPairs(store, [1], 8)
     height, width, _ = store[1].shape
     top, left = (height - 8) // 2, (width - 8) // 2

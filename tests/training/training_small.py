@@ -1,4 +1,4 @@
-"""A two-stage network, batches of noise, settings, and a small project to train in."""
+"""Helpers: a two-stage network, batches of noise, settings, and a small project."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ ROOT = Path(__file__).parents[2]
 
 
 class PowerCutError(Exception):
-    """The end of a training without any cleanup."""
+    """Ends a training without any cleanup."""
 
 
 CPU = RuntimeSettings(device="cpu", threads=0)
 
 
 def settings(**values: Any) -> TrainingSettings:
-    """Settings of a training on `Noise`."""
+    """Return settings of a training on `Noise`."""
     return TrainingSettings(**{"batch": 2, "patch": 16, "learning_rate": 1e-2} | values)
 
 
 def changed(of: TrainingSettings, **values: Any) -> TrainingSettings:
-    """The settings with some of them replaced, validated."""
+    """Return the settings with some values replaced, validated."""
     return TrainingSettings(**of.model_dump() | values)
 
 
 class Recorder:
-    """A reporter that passes steps and validations on."""
+    """A reporter that passes steps and validations to functions."""
 
     def __init__(self, step=lambda report: None, validation=lambda report: None) -> None:
         self.on_step, self.on_validation = step, validation
@@ -76,12 +76,12 @@ class Noise:
 
 @dataclass(frozen=True)
 class SmallProject:
-    """A project folder with the sample's deraining store and a short training."""
+    """A project folder with the deraining store of the sample data and a short training."""
 
     home: Path
 
     def write_params(self, *, steps: int = 12, batch: int = 2, **runtime: Any) -> Path:
-        """A parameter file for a derain training of ``steps`` that keeps every step."""
+        """Write parameters of a derain training of ``steps`` with a checkpoint at every step."""
         text = (ROOT / "params.yaml").read_text()
         training = f"{{iterations: {steps}, batch: {batch}, patch: 32, learning_rate: 3.0e-3, "
         text = re.sub(
@@ -96,7 +96,7 @@ class SmallProject:
 
     @property
     def env(self) -> dict[str, str]:
-        """No tracking server, one thread, this code."""
+        """The environment: no tracking server, one thread, the code of the checkout."""
         dropped = ("MLFLOW_", "DGUNET_", "DVC_")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
         return kept | {
@@ -107,13 +107,13 @@ class SmallProject:
         }
 
     def command(self, out: Path, *before: str) -> list[str]:
-        """``dgunet train derain`` into ``out``."""
+        """Return the command ``dgunet train derain`` that writes to ``out``."""
         main = ["-c", "from dgunet.cli import main; main()", "train", "derain"]
         store = ["--store", str(self.home / "store"), "--out", str(out)]
         return [sys.executable, *before, *main, *store]
 
     def start(self, out: Path, **env: str) -> subprocess.Popen[str]:
-        """Start the training and leave it alone."""
+        """Start the training in a process."""
         return subprocess.Popen(
             self.command(out),
             cwd=self.home,
@@ -124,17 +124,17 @@ class SmallProject:
         )
 
     def finish(self, out: Path, **env: str) -> str:
-        """Train to the end; returns the standard error."""
+        """Train to the end in a process; return its standard error."""
         process = self.start(out, **env)
-        said = process.communicate(timeout=300)[1]
-        assert process.returncode == 0, said
-        return said
+        output = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, output
+        return output
 
     def train(self, out: Path, stop: int = -1) -> Path:
-        """Train to the end in this process, or until it dies in step ``stop``; returns the weights.
+        """Train in this process to the end or to step ``stop``; return the path of the weights.
 
         Raises:
-            PowerCutError: from ``stop``, when the steps before it are on the disk.
+            PowerCutError: in step ``stop``, after its checkpoint is written.
         """
         from dgunet.config import load_params
         from dgunet.data.batches.training_batches import TrainingBatches
@@ -142,12 +142,12 @@ class SmallProject:
 
         part = TrainingBatches.part
 
-        def dying(batches: TrainingBatches, step: int, places: Any) -> Any:
+        def dying(batches: TrainingBatches, step: int, positions: Any) -> Any:
             if step == stop:
                 while not any(path.stem == f"step-{stop:09d}" for path in self.checkpoints()):
                     time.sleep(0.005)  # it is written in the background
                 raise PowerCutError
-            return part(batches, step, places)
+            return part(batches, step, positions)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(TrainingBatches, "part", dying)
@@ -157,5 +157,5 @@ class SmallProject:
             return train_network(params, "derain", store=self.home / "store", out=out)
 
     def checkpoints(self) -> list[Path]:
-        """The checkpoints there are, oldest first."""
+        """Return the existing checkpoints, oldest first."""
         return sorted((self.home / ".dgunet" / "checkpoints").glob("*/step-*.ckpt"))

@@ -1,6 +1,7 @@
-"""Fifty steps of a tiny training for every task, each with its released loss; written by `main`.
+"""Losses of 50 steps of a tiny training for every task, with the loss of the released code.
 
-Run ``python tests/training/training_trajectories.py`` after a change that is meant to change them.
+Run ``python tests/training/training_trajectories.py`` to rewrite the committed file after an
+intended change.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ TINY = {"n_feat": 8, "scale": 4, "last_width": 4, "gradient_width": 4, "stages":
 
 
 class Stripes:
-    """Smooth images and the same with noise, from (step, position) only."""
+    """Smooth images, with and without noise, that depend on (step, position) only."""
 
     batch = 2
 
@@ -49,7 +50,7 @@ class Stripes:
 
 
 def losses(task: str) -> list[float]:
-    """The loss of every step."""
+    """Return the loss of every step."""
     config = preset(task, ratio=10 if task == "cs" else None, **TINY)
     torch.manual_seed(0)
     network = DGUNet(config)
@@ -66,7 +67,7 @@ def losses(task: str) -> list[float]:
 
 
 def machine() -> str:
-    """What the last bits depend on."""
+    """Return the properties of the machine on which the last bits depend."""
     described = Path("/proc/cpuinfo")
     lines = described.read_text(encoding="utf-8").splitlines() if described.exists() else []
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
