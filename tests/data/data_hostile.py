@@ -6,7 +6,12 @@ import tarfile
 import zipfile
 import zlib
 
+import pytest
 from PIL import Image
+
+from dgunet.data.acquisition.importing import import_dataset
+from dgunet.system.errors import DataError
+from dgunet.system.leftovers import leftovers_below
 
 SCENE = "RealBlur/RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene001"
 LIST = "RealBlur/RealBlur_J_test_list.txt"
@@ -61,3 +66,20 @@ def realblur(list_text, **more):
 def tree(folder):
     """Every file below ``folder``."""
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+
+
+def packed(tmp_path, kind, members, **options):
+    """Pack an archive of type ``kind`` with `pack`; gives its path."""
+    path = tmp_path / "given" / f"archive.{kind}"
+    path.parent.mkdir(exist_ok=True)
+    return pack(path, members, **options)
+
+
+def refused(message, source, tmp_path, name="RealBlur-J"):
+    """Import must fail with this message and leave no file; gives the whole message."""
+    root = tmp_path / "project" / "data" / "paper"
+    with pytest.raises(DataError, match=message) as caught:
+        import_dataset(name, source, root)
+    assert tree(tmp_path / "project") == []
+    assert list(leftovers_below(root)) == []
+    return str(caught.value)

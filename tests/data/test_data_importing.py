@@ -1,16 +1,8 @@
-"""Importing: any nesting, any known tree, nothing outside, nothing by half."""
+"""Datasets are imported from folders and archives of any known layout."""
 
-import io
 import shutil
-import signal
-import subprocess
-import sys
-import tarfile
-import zipfile
-from fnmatch import fnmatch
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -19,8 +11,7 @@ from dgunet.cli.data_commands import data
 from dgunet.data.acquisition.importing import import_dataset
 from dgunet.data.catalogue.entries import CATALOGUE, dataset
 from dgunet.data.readers.folder_layouts import read_pairs
-from dgunet.data.store.prepare import prepare_dataset
-from dgunet.system.errors import DataError, DgunetError
+from dgunet.system.errors import DataError
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -155,133 +146,6 @@ def test_the_wrong_release_is_reported_on_the_way_in(sample_root, tmp_path):
     assert import_dataset("GoPro", sample_root, tmp_path / "right").remarks() == []
 
 
-# What can be wrong.
-
-
-def test_a_missing_partner_is_named_and_nothing_stays(spoil, tmp_path):
-    root = spoil("test/Rain100H")
-    (root / "test/Rain100H/target/2.png").unlink()
-    archive = shutil.make_archive(str(tmp_path / "a"), "zip", root)
-    with pytest.raises(DataError, match=r"a\.zip/test/Rain100H/input/2\.png has no clean target"):
-        import_dataset("Rain100H", tmp_path / archive, tmp_path / "data")
-    assert not list((tmp_path / "data").iterdir())
-
-
-def test_sizes_that_differ_are_reported_before_anything_is_copied(spoil, tmp_path):
-    root = spoil("test/Rain100H")
-    path = root / "test/Rain100H/target/2.png"
-    with Image.open(path) as image:
-        image.crop((0, 0, 96, 88)).save(path)
-    archive = shutil.make_archive(str(tmp_path / "a"), "zip", root)
-    with pytest.raises(DataError, match=r"a\.zip/test/Rain100H/input/2\.png is 128x96 .* 96x88"):
-        import_dataset("Rain100H", Path(archive), tmp_path / "data")
-    assert not list((tmp_path / "data").iterdir())
-
-
-def test_a_set_that_is_there_already_stays(sample_root, tmp_path):
-    import_dataset("Set11", sample_root, tmp_path)
-    with pytest.raises(DataError, match="exists already"):
-        import_dataset("Set11", sample_root, tmp_path)
-
-
-@pytest.mark.parametrize("member", ["../evil.png", "/tmp/dgunet-evil.png", "a/../../evil.png"])
-def test_a_zip_that_reaches_outside_is_refused(tmp_path, member):
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as handle:
-        handle.writestr(member, b"x")
-    with pytest.raises(DataError, match="outside its folder"):
-        import_dataset("Set11", tmp_path / "a.zip", tmp_path / "data")
-    assert not list(tmp_path.rglob("evil.png"))
-
-
-def test_a_zip_with_a_link_is_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as handle:
-        entry = zipfile.ZipInfo("Set11/camera.tif")
-        entry.external_attr = 0o120777 << 16
-        handle.writestr(entry, "/etc/hostname")
-    with pytest.raises(DataError, match="outside its folder"):
-        import_dataset("Set11", tmp_path / "a.zip", tmp_path / "data")
-
-
-@pytest.mark.parametrize("member", ["../evil.png", "/abs/evil.png", "link"])
-def test_a_tar_that_reaches_outside_is_refused_or_kept_inside(tmp_path, member):
-    with tarfile.open(tmp_path / "a.tar", "w") as handle:
-        entry = tarfile.TarInfo(member)
-        if member == "link":
-            entry.type, entry.linkname = tarfile.SYMTYPE, "../../evil.png"
-            handle.addfile(entry)
-        else:
-            entry.size = 1
-            handle.addfile(entry, io.BytesIO(b"x"))
-    with pytest.raises(DataError):
-        import_dataset("Set11", tmp_path / "a.tar", tmp_path / "data")
-    assert not list(tmp_path.rglob("evil.png"))
-
-
-def test_a_link_that_leads_out_of_the_folder_is_refused(sample_root, tmp_path):
-    secret = tmp_path / "secret.png"
-    Image.fromarray(np.zeros((16, 16), np.uint8)).save(secret)
-    shutil.copytree(sample_root / "test/BSD68", tmp_path / "in" / "BSD68")
-    (tmp_path / "in/BSD68/test004.png").symlink_to(secret)
-    with pytest.raises(DataError, match=r"test004\.png is a link that points outside"):
-        import_dataset("BSD68", tmp_path / "in", tmp_path / "data")
-    assert not (tmp_path / "data" / "test").exists()
-
-
-def test_damaged_archives_and_other_files(sample_root, tmp_path):
-    archive = tmp_path / shutil.make_archive(
-        str(tmp_path / "a"), "gztar", sample_root / "test/Set11"
-    )
-    archive.write_bytes(archive.read_bytes()[:2000])
-    with pytest.raises(DataError, match="is damaged"):
-        import_dataset("Set11", archive, tmp_path / "data")
-    (tmp_path / "b.rar").write_bytes(b"Rar!")
-    with pytest.raises(DataError, match="neither a folder nor a zip or tar"):
-        import_dataset("Set11", tmp_path / "b.rar", tmp_path / "data")
-    with pytest.raises(DataError, match="does not exist"):
-        import_dataset("Set11", tmp_path / "nowhere", tmp_path / "data")
-
-
-@pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
-def test_an_archive_with_spoilt_bytes_is_named(kind, sample_root, tmp_path):
-    name = shutil.make_archive(str(tmp_path / "a"), kind, sample_root / "test", "Set11")
-    archive = Path(name)
-    content = bytearray(archive.read_bytes())
-    for place in range(600, len(content) - 600, 200):
-        content[place] ^= 0xFF
-    archive.write_bytes(content)
-    with pytest.raises(DataError):  # a plain tar has no check of its files' bytes: they do not read
-        import_dataset("Set11", archive, tmp_path / "data")
-        prepare_dataset("Set11", tmp_path / "data", tmp_path / "store", profile="sample")
-    assert kind == "tar" or not list((tmp_path / "data").iterdir())
-
-
-def test_a_locked_zip_is_named(sample_root, tmp_path):
-    archive = Path(shutil.make_archive(str(tmp_path / "a"), "zip", sample_root / "test", "Set11"))
-    content = bytearray(archive.read_bytes())
-    with zipfile.ZipFile(archive) as handle:
-        entries = [m for m in handle.infolist() if m.filename.endswith(".tif")]
-    for entry in entries:
-        content[entry.header_offset + 6] |= 1  # the flag of encryption, in both directories
-    place = content.find(b"PK\x01\x02")
-    while place >= 0:
-        content[place + 8] |= 1
-        place = content.find(b"PK\x01\x02", place + 1)
-    archive.write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.zip cannot be unpacked here .* Unpack it yourself"):
-        import_dataset("Set11", archive, tmp_path / "data")
-    assert not list((tmp_path / "data").iterdir())
-
-
-def test_a_zip_that_will_not_fit_is_not_unpacked(tmp_path, monkeypatch):
-    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as handle:
-        handle.writestr("Set11/a.tif", bytes(5_000_000))
-    small = shutil.disk_usage(tmp_path)._replace(free=4_000_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: small)
-    with pytest.raises(DgunetError, match="free"):
-        import_dataset("Set11", tmp_path / "a.zip", tmp_path / "data")
-    assert not list((tmp_path / "data").iterdir())
-
-
 def test_links_inside_an_archive_become_files(sample_root, tmp_path):
     folder = tmp_path / "in" / "BSD68"
     shutil.copytree(sample_root / "test/BSD68", folder)
@@ -305,50 +169,6 @@ def test_a_folder_may_be_named_from_where_one_stands(sample_root, tmp_path, monk
     assert import_dataset("Rain100H", Path("Rain100H"), tmp_path / "a").pairs == 3
     monkeypatch.chdir(sample_root / "test/Rain100H")
     assert import_dataset("Rain100H", Path(), tmp_path / "b").pairs == 3
-
-
-KILLED = """
-import os, shutil, signal, sys
-from pathlib import Path
-from dgunet.data.acquisition.importing import import_dataset
-
-copy, copied = shutil.copyfile, []
-
-def copyfile(*arguments):
-    if len(copied) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    copied.append(copy(*arguments))
-
-shutil.copyfile = copyfile
-import_dataset("Rain100H", Path(sys.argv[1]), Path(sys.argv[2]))
-"""
-
-
-def test_a_killed_import_leaves_nothing_that_is_trusted(sample_root, tmp_path):
-    command = [sys.executable, "-c", KILLED, str(sample_root), str(tmp_path)]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    (left,) = (tmp_path / "test").iterdir()
-    assert fnmatch(left.name, ".*.partial"), "as .dvcignore has it"
-    with pytest.raises(DataError, match="Rain100H is not under"):
-        read_pairs(dataset("Rain100H"), tmp_path)
-    assert import_dataset("Rain100H", sample_root, tmp_path).pairs == 3
-
-
-def test_of_two_imports_at_once_one_wins(sample_root, tmp_path, monkeypatch):
-    copy = shutil.copyfile
-
-    def copyfile(source, place):
-        with monkeypatch.context() as patch:
-            patch.setattr(shutil, "copyfile", copy)
-            if not (tmp_path / "test/Set11").exists():
-                import_dataset("Set11", sample_root, tmp_path)
-        return copy(source, place)
-
-    monkeypatch.setattr(shutil, "copyfile", copyfile)
-    with pytest.raises(DataError, match="exists already"):
-        import_dataset("Set11", sample_root, tmp_path)
-    assert [path.name for path in (tmp_path / "test").iterdir()] == ["Set11"]
-    assert len(read_pairs(dataset("Set11"), tmp_path)) == 3
 
 
 def test_the_verb(sample_root, tmp_path):

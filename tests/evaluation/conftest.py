@@ -9,11 +9,20 @@ from evaluation_stand_ins import MemoryStore, box_store, evaluate_store, records
 
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.restoration import identity
+from dgunet.network import DGUNet, preset, save_network
 
 
 @pytest.fixture
 def rain_store():
     return MemoryStore(records(5))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """The checkpoint of a small deraining network."""
+    path = tmp_path_factory.mktemp("weights") / "network.safetensors"
+    save_network(DGUNet(preset("derain", n_feat=8, scale=4, stages=3)), path)
+    return path
 
 
 @pytest.fixture(scope="session")

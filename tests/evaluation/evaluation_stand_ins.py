@@ -71,6 +71,18 @@ def pair(seed, height=24, width=32, channels=3):
     return noisy, target
 
 
+def photo(height=24, width=32, channels=3):
+    """A smooth uint8 image."""
+    return pair(1, height, width, channels)[1]
+
+
+def noise(depth, channels, height=21, width=34, seed=0):
+    """Random pixels of 8 or 16 bits, (H, W, C)."""
+    kind = np.uint8 if depth == 8 else np.uint16
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 2**depth, (height, width, channels), dtype=kind)
+
+
 def records(count, **shape):
     made = []
     for seed in range(count):

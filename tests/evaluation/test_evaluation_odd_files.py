@@ -5,31 +5,20 @@ The network is one whose output equals its input, so that only reading and writi
 
 import io
 import os
-import resource
 import struct
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-import torch
-from evaluation_stand_ins import Smooth, pair
+from evaluation_stand_ins import photo
 from PIL import Image, TiffImagePlugin
 
-from dgunet.evaluation import memory
-from dgunet.evaluation.restoration import TooLargeError, identity, restore_image
-from dgunet.network import DGUNet, preset, save_network
-from dgunet.system.errors import DataError, EvaluationError, exhausts_memory
+from dgunet.evaluation.restoration import identity
+from dgunet.system.errors import DataError
 from dgunet.user_images import encoding
 from dgunet.user_images.decoded import UserImage
 from dgunet.user_images.metadata import DAMAGED, descriptive_exif
 from dgunet.user_images.restoring import read_image, restore_file, write_image
-
-
-def photo(height=24, width=32, channels=3):
-    return pair(1, height, width, channels)[1]
 
 
 def deep(channels=3, height=24, width=32):
@@ -49,13 +38,6 @@ def same(path, pixels, off=0):
         found = np.atleast_3d(np.asarray(image)).astype(int)
     assert found.shape == pixels.shape
     assert np.abs(found - pixels).mean() <= off
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "network.safetensors"
-    save_network(DGUNet(preset("derain", n_feat=8, scale=4, stages=3)), path)
-    return path
 
 
 @pytest.mark.parametrize(("name", "off"), [("a.jpg", 3), ("a.bmp", 0), ("a.webp", 0)])
@@ -268,109 +250,6 @@ def test_what_an_encoder_refuses_is_one_line(tmp_path):
         write_image(tmp_path / "r", wide)
 
 
-class Exhausted(torch.nn.Module):
-    """Takes more than any machine has, in the way of a library."""
-
-    def __init__(self, error=None):
-        super().__init__()
-        self.error = error
-
-    def forward(self, y):
-        if self.error is not None:
-            raise self.error
-        return [torch.empty(2**58), y]
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        None,
-        MemoryError("Unable to allocate 7 GiB"),
-        RuntimeError("std::bad_alloc"),
-        RuntimeError("could not create a primitive"),
-    ],
-)
-def test_an_allocator_s_refusal_is_told_as_such(monkeypatch, error):
-    with pytest.raises(TooLargeError, match="exhausts the memory"):
-        restore_image(Exhausted(error), photo())
-    with pytest.raises(ValueError, match="not memory"):
-        restore_image(Exhausted(ValueError("not memory")), photo())
-
-
-def test_words_of_every_library_for_no_memory_are_known():
-    for error in (
-        MemoryError(),
-        OSError(12, "Cannot allocate memory"),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
-        torch.OutOfMemoryError(),
-        RuntimeError("CUDA out of memory. Tried to allocate"),
-        Exception("OpenCV(4.12) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate"),
-    ):
-        assert exhausts_memory(error)
-    assert not exhausts_memory(RuntimeError("shapes differ"))
-    assert not exhausts_memory(KeyboardInterrupt("out of memory"))
-
-
-def test_a_limit_of_the_process_counts_as_its_memory(monkeypatch):
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20, hard))
-    try:
-        left = memory.free_bytes(torch.device("cpu"))
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-    assert 200 * 2**20 < left <= 300 * 2**20
-    assert memory.free_bytes(torch.device("cpu")) > left
-
-
-def test_threads_are_started_while_there_is_memory_for_them(monkeypatch):
-    chosen = []
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
-    for left, threads in (((), []), ((8 * 2**30,), []), ((8 * 2**30, 2**29), [1])):
-        chosen.clear()
-        monkeypatch.setattr(memory, "process_bytes", lambda left=left: iter(left))
-        assert ("1 thread instead of 4" in memory.settle_threads()) == bool(threads)
-        assert chosen == threads
-
-
-def test_no_memory_to_decode_is_told_with_the_size(tmp_path, monkeypatch):
-    Image.fromarray(photo()).save(tmp_path / "a.png")
-
-    def none(image):
-        raise MemoryError
-
-    monkeypatch.setattr("dgunet.user_images.decoding._shallow", none)
-    with pytest.raises(
-        TooLargeError, match=r"a\.png: there is not enough memory to decode it \(32x24"
-    ):
-        read_image(tmp_path / "a.png")
-
-
-def test_under_a_limit_a_large_image_is_refused_and_the_others_restored(tmp_path, tiny):
-    """The limit is set by the shell, as a user or a batch system would."""
-    Image.new("RGB", (6000, 5000)).save(tmp_path / "large.png")
-    Image.new("RGB", (12000, 9000)).save(tmp_path / "larger.png")
-    Image.fromarray(photo()).save(tmp_path / "small.png")
-    code = "import dgunet.user_images.restoring; print(open('/proc/self/statm').read())"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    pages = int(told.stdout.split()[0])
-    limit = pages * resource.getpagesize() // 1024 + 400_000
-    main = "from dgunet.cli import main; main()"
-    words = f"ulimit -v {limit}; exec {sys.executable} -c '{main}' restore {tmp_path}"
-    done = subprocess.run(
-        ["bash", "-c", f"{words} --checkpoint {tiny} --out {tmp_path}/out"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 1, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("dgunet: error")]
-    assert len(lines) == 2 and "Traceback" not in done.stderr
-    assert all("GB" in line and "large" in line for line in lines), lines
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.png"]
-
-
 def test_a_folder_of_odd_files_ends_with_every_good_one(tmp_path, tiny, dgunet):
     """Every good file is written, every bad one is one line, and the status is 1."""
     folder = tmp_path / "in"
@@ -452,10 +331,3 @@ def test_restore_into_a_file_is_one_line(tmp_path, tiny, dgunet, where):
     done = dgunet("restore", tmp_path / "a.png", "--checkpoint", tiny, "--out", tmp_path / where)
     assert done.returncode == 1 and "is not a folder" in done.stderr
     assert done.stderr.count("\n") == 1 and (tmp_path / "file").read_text() == "mine"
-
-
-def test_no_memory_for_the_probe_is_a_refusal_too(monkeypatch):
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
-    monkeypatch.setattr(memory, "bytes_per_pixel", lambda *_: (_ for _ in ()).throw(MemoryError()))
-    with pytest.raises(EvaluationError, match=r"more than 0\.00 GB"):
-        memory.require_memory(Smooth(), (24, 32, 3))

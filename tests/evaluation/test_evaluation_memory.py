@@ -1,0 +1,127 @@
+"""Images that need more memory than is free are refused, and the others are restored."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from evaluation_stand_ins import Smooth, photo
+from PIL import Image
+
+from dgunet.evaluation import memory
+from dgunet.evaluation.restoration import TooLargeError, restore_image
+from dgunet.system.errors import EvaluationError, exhausts_memory
+from dgunet.user_images.restoring import read_image
+
+
+class Exhausted(torch.nn.Module):
+    """Takes more than any machine has, in the way of a library."""
+
+    def __init__(self, error=None):
+        super().__init__()
+        self.error = error
+
+    def forward(self, y):
+        if self.error is not None:
+            raise self.error
+        return [torch.empty(2**58), y]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        MemoryError("Unable to allocate 7 GiB"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("could not create a primitive"),
+    ],
+)
+def test_an_allocator_s_refusal_is_told_as_such(monkeypatch, error):
+    with pytest.raises(TooLargeError, match="exhausts the memory"):
+        restore_image(Exhausted(error), photo())
+    with pytest.raises(ValueError, match="not memory"):
+        restore_image(Exhausted(ValueError("not memory")), photo())
+
+
+def test_words_of_every_library_for_no_memory_are_known():
+    for error in (
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+        torch.OutOfMemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate"),
+        Exception("OpenCV(4.12) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate"),
+    ):
+        assert exhausts_memory(error)
+    assert not exhausts_memory(RuntimeError("shapes differ"))
+    assert not exhausts_memory(KeyboardInterrupt("out of memory"))
+
+
+def test_a_limit_of_the_process_counts_as_its_memory(monkeypatch):
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20, hard))
+    try:
+        left = memory.free_bytes(torch.device("cpu"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert 200 * 2**20 < left <= 300 * 2**20
+    assert memory.free_bytes(torch.device("cpu")) > left
+
+
+def test_threads_are_started_while_there_is_memory_for_them(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    for left, threads in (((), []), ((8 * 2**30,), []), ((8 * 2**30, 2**29), [1])):
+        chosen.clear()
+        monkeypatch.setattr(memory, "process_bytes", lambda left=left: iter(left))
+        assert ("1 thread instead of 4" in memory.settle_threads()) == bool(threads)
+        assert chosen == threads
+
+
+def test_no_memory_to_decode_is_told_with_the_size(tmp_path, monkeypatch):
+    Image.fromarray(photo()).save(tmp_path / "a.png")
+
+    def none(image):
+        raise MemoryError
+
+    monkeypatch.setattr("dgunet.user_images.decoding._shallow", none)
+    with pytest.raises(
+        TooLargeError, match=r"a\.png: there is not enough memory to decode it \(32x24"
+    ):
+        read_image(tmp_path / "a.png")
+
+
+def test_under_a_limit_a_large_image_is_refused_and_the_others_restored(tmp_path, tiny):
+    """The limit is set by the shell, as a user or a batch system would."""
+    Image.new("RGB", (6000, 5000)).save(tmp_path / "large.png")
+    Image.new("RGB", (12000, 9000)).save(tmp_path / "larger.png")
+    Image.fromarray(photo()).save(tmp_path / "small.png")
+    code = "import dgunet.user_images.restoring; print(open('/proc/self/statm').read())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    pages = int(told.stdout.split()[0])
+    limit = pages * resource.getpagesize() // 1024 + 400_000
+    main = "from dgunet.cli import main; main()"
+    words = f"ulimit -v {limit}; exec {sys.executable} -c '{main}' restore {tmp_path}"
+    done = subprocess.run(
+        ["bash", "-c", f"{words} --checkpoint {tiny} --out {tmp_path}/out"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 1, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("dgunet: error")]
+    assert len(lines) == 2 and "Traceback" not in done.stderr
+    assert all("GB" in line and "large" in line for line in lines), lines
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.png"]
+
+
+def test_no_memory_for_the_probe_is_a_refusal_too(monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
+    monkeypatch.setattr(memory, "bytes_per_pixel", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(EvaluationError, match=r"more than 0\.00 GB"):
+        memory.require_memory(Smooth(), (24, 32, 3))
