@@ -24,7 +24,7 @@ from dgunet.data.store.preparation_recipes import RECIPES
 DRAWS = 36_000
 
 
-def test_the_nine_codes():
+def test_the_nine_augmentation_codes():
     image = np.arange(6).reshape(2, 3, 1)
     expected = {
         0: [[0, 1, 2], [3, 4, 5]],
@@ -71,7 +71,7 @@ def test_the_identity_is_twice_as_likely_as_each_other_symmetry(square):
     assert list(found.values()) == pytest.approx([1 / 9] * 7, abs=0.01)
 
 
-def test_sampling_knows_four_of_the_eight_symmetries(square):
+def test_compressive_sensing_uses_four_of_the_eight_symmetries(square):
     grey = square[..., :1]
     found = shares(four_symmetries, grey)
     assert found == pytest.approx(dict.fromkeys(found, 1 / 4), abs=0.01)
@@ -85,7 +85,7 @@ def test_sampling_knows_four_of_the_eight_symmetries(square):
             reflect(grey, code)
 
 
-def test_saturation_moves_in_a_third_of_the_cases_evenly_between_its_ends():
+def test_saturation_changes_in_a_third_of_the_draws_uniformly_in_its_range():
     generator = np.random.default_rng(2)
     factors = np.array([draw_saturation(generator) for _ in range(DRAWS)])
     moved = factors[factors != 1]
@@ -98,7 +98,7 @@ def test_saturation_moves_in_a_third_of_the_cases_evenly_between_its_ends():
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 1000), st.floats(0.8, 1.2))
-def test_saturation_is_a_mix_with_grey(seed, factor):
+def test_saturation_interpolates_with_grey(seed, factor):
     image = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
     mixed = saturate(image, factor)
     opened = Image.fromarray(image)
@@ -118,7 +118,7 @@ def test_saturation_needs_colours():
 
 
 @pytest.mark.parametrize("task", AUGMENTATIONS)
-def test_both_halves_get_the_same_and_only_the_generator_decides(task, square):
+def test_both_images_get_the_same_augmentation_which_depends_only_on_the_generator(task, square):
     augmentation = AUGMENTATIONS[task]
     for seed in range(40):
         degraded, clean = augmentation(square, square, np.random.default_rng(seed))
@@ -128,11 +128,11 @@ def test_both_halves_get_the_same_and_only_the_generator_decides(task, square):
         np.testing.assert_array_equal(alone[1], clean)
 
 
-def test_every_task_has_one():
+def test_every_task_has_an_augmentation():
     assert AUGMENTATIONS.keys() == RECIPES.keys()
 
 
-def test_training_draws_the_jitter_of_a_sample_from_its_own_generator(prepared):
+def test_the_jitter_of_a_sample_is_drawn_from_its_own_generator(prepared):
     store = PairStore.open(prepared("GoPro-train"))
     settings = {"patch": 16, "batch": 4, "seed": 1}
     plain = TrainingBatches(store, **settings)

@@ -48,7 +48,7 @@ def test_other_seeds_and_other_steps_give_other_batches(rain):
     assert not torch.equal(base(0)[0], base(1)[0])
 
 
-def test_an_epoch_shows_every_photograph_once_in_an_order_of_its_own(rain):
+def test_an_epoch_contains_every_image_once_in_its_own_order(rain):
     batches = TrainingBatches(rain, patch=16, batch=1, seed=3)
     epochs = [
         [batches._index(epoch * len(rain) + place) for place in range(len(rain))]
@@ -72,7 +72,7 @@ def coordinates(tmp_path_factory):
     return PairStore.open(folder)
 
 
-def test_a_patch_is_a_square_of_its_photograph_and_both_halves_agree(coordinates):
+def test_a_patch_is_the_same_square_of_input_and_target(coordinates):
     batches = TrainingBatches(coordinates, patch=24, batch=1, seed=5)
     corners, turns = set(), set()
     for step in range(300):
@@ -90,7 +90,7 @@ def test_a_patch_is_a_square_of_its_photograph_and_both_halves_agree(coordinates
     assert (min(tops), max(tops)) == (0, 16), "the last row of crops belongs to the range"
 
 
-def test_without_augmentation_patches_stand_upright(coordinates):
+def test_without_augmentation_patches_keep_their_orientation(coordinates):
     batches = TrainingBatches(coordinates, patch=24, batch=1, seed=5, augment=None)
     for step in range(10):
         _, x = batches.sample(step, 0)
@@ -105,7 +105,7 @@ def test_compressive_sensing_trains_on_clean_grey_patches(prepared):
     assert torch.equal(y, x)
 
 
-def test_small_photographs_are_mirrored_right_and_below(prepared):
+def test_small_images_are_mirrored_at_the_right_and_bottom(prepared):
     store = PairStore.open(prepared("BSD400"))
     batches = TrainingBatches(store, patch=128, batch=1, seed=1, augment=None)
     _, patch = batches.sample(0, 0)
@@ -119,7 +119,7 @@ def test_small_photographs_are_mirrored_right_and_below(prepared):
 # Samples that threads make ahead.
 
 
-def test_samples_made_ahead_are_the_same_in_any_order(rain):
+def test_prefetched_samples_are_the_same_in_any_order(rain):
     plain, ahead = (
         TrainingBatches(rain, patch=16, batch=6, seed=4, workers=workers) for workers in (0, 3)
     )
@@ -129,7 +129,7 @@ def test_samples_made_ahead_are_the_same_in_any_order(rain):
             assert torch.equal(a, b), (step, places)
 
 
-def test_the_next_step_is_made_while_this_one_is_used_and_no_more():
+def test_only_the_next_step_is_prefetched():
     made = []
     ready = Event()
 
@@ -150,7 +150,7 @@ def test_the_next_step_is_made_while_this_one_is_used_and_no_more():
         assert len(ahead._made) <= 4
 
 
-def test_what_goes_wrong_ahead_is_reported_when_it_is_asked_for():
+def test_a_prefetching_error_is_raised_when_the_sample_is_requested():
     def make(step, place):
         if step == 1:
             raise DataError("tile 7 is damaged.", "Prepare again.")
@@ -162,7 +162,7 @@ def test_what_goes_wrong_ahead_is_reported_when_it_is_asked_for():
         ahead.take(1, [0])
 
 
-def test_what_a_store_remembers_is_bounded(rain, monkeypatch):
+def test_the_record_cache_of_a_store_is_bounded(rain, monkeypatch):
     monkeypatch.setattr("dgunet.data.store.store_reader.REMEMBERED", 5)
     store = PairStore.open(rain.folder)
     for index in [*range(len(store)), *range(len(store))]:
@@ -170,6 +170,6 @@ def test_what_a_store_remembers_is_bounded(rain, monkeypatch):
         assert len(store._records) <= 5
 
 
-def test_a_set_without_clean_images_cannot_train(prepared):
+def test_a_dataset_without_clean_images_is_refused_for_training(prepared):
     with pytest.raises(DataError, match="no clean images"):
         TrainingBatches(PairStore.open(prepared("DND")), patch=16, batch=1, seed=1)

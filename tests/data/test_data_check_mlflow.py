@@ -10,7 +10,7 @@ from dgunet.cli.data_commands import data
 
 
 @pytest.mark.slow
-def test_a_check_is_a_run_with_its_tables_and_page(spoil, tmp_path, monkeypatch):
+def test_a_check_is_logged_as_a_run_with_tables_and_page(spoil, tmp_path, monkeypatch):
     monkeypatch.setenv("DGUNET_HOME", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DGUNET_TRACKING", raising=False)

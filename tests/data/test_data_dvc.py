@@ -38,7 +38,7 @@ def dvc(folder, *arguments):
     )
 
 
-def test_the_data_comes_without_network_and_a_bad_object_is_refused(clone):
+def test_data_is_pulled_offline_and_a_bad_object_is_refused(clone):
     result = dvc(clone, "pull", "data")
     assert result.returncode == 0, result.stderr
     assert (clone / "data/sample/test/Rain100H/input/1.png").is_file()
@@ -55,7 +55,9 @@ def test_the_data_comes_without_network_and_a_bad_object_is_refused(clone):
     assert not list((clone / "data").rglob(Path(spoilt).name))
 
 
-def test_one_set_comes_from_a_clone_at_a_commit(project, clone, sample_root, tmp_path, monkeypatch):
+def test_one_dataset_is_fetched_from_a_clone_at_a_commit(
+    project, clone, sample_root, tmp_path, monkeypatch
+):
     """As a container without a copy does it: the commit decides, and nothing else is read."""
     from dgunet.tools.dvc_fetch import fetch_from_dvc
 

@@ -60,7 +60,7 @@ def leftovers(tmp_path):
 # Whole.
 
 
-def test_a_set_comes_and_nothing_else_stays(site, fetch, archive, tmp_path):
+def test_a_dataset_is_fetched_and_no_other_file_remains(site, fetch, archive, tmp_path):
     seen = []
     fetched = fetch(site().url, observe=lambda here, total: seen.append((here, total)))
     assert fetched.imported.folder == tmp_path / "root/test/Test100"
@@ -73,12 +73,12 @@ def test_a_set_comes_and_nothing_else_stays(site, fetch, archive, tmp_path):
     assert [path.name for path in (tmp_path / "root").iterdir()] == ["test"]
 
 
-def test_a_server_without_length_tag_or_ranges_will_do(site, fetch):
+def test_a_server_without_length_tag_or_ranges_is_sufficient(site, fetch):
     assert fetch(site(length=False, etag="", ranges=False).url).imported.pairs
 
 
 @pytest.mark.parametrize("prefix", ["", "file://"])
-def test_a_path_is_imported_where_it_lies(fetch, archive, tmp_path, prefix):
+def test_a_local_path_is_imported_in_place(fetch, archive, tmp_path, prefix):
     path = tmp_path / "an archive.zip"
     path.write_bytes(archive)
     source = prefix + str(path).replace(" ", "%20" if prefix else " ")
@@ -89,7 +89,7 @@ def test_a_path_is_imported_where_it_lies(fetch, archive, tmp_path, prefix):
 # Broken off.
 
 
-def test_a_broken_connection_is_taken_up_again(site, fetch, archive):
+def test_a_broken_download_is_resumed(site, fetch, archive):
     server = site(cut=[1000, 2000, 0])
     with pytest.raises(DataError, match=r"Run the same command again to continue"):
         fetch(server.url)
@@ -98,7 +98,7 @@ def test_a_broken_connection_is_taken_up_again(site, fetch, archive):
     assert server.asked == [None, "bytes=1000-", "bytes=3000-", "bytes=3000-"]
 
 
-def test_a_killed_process_is_gone_on_from(site, archive, tmp_path, fetch):
+def test_a_download_of_a_killed_process_is_resumed(site, archive, tmp_path, fetch):
     content = archive + bytes(40_000_000)  # more than the pipe between them holds
     server = site(content)
     place = tmp_path / "downloads" / "Test100.archive"
@@ -122,7 +122,7 @@ def test_a_killed_process_is_gone_on_from(site, archive, tmp_path, fetch):
     assert leftovers(tmp_path) == ["Test100.archive", "Test100.archive.json"]
 
 
-def test_a_file_that_changed_meanwhile_is_begun_again(site, fetch, archive, tmp_path):
+def test_a_file_that_changed_on_the_server_is_downloaded_again(site, fetch, archive, tmp_path):
     server = site(b"\0" * len(archive), etag='"old"', cut=[3000, 0])
     with pytest.raises(DataError, match="could not be fetched"):
         fetch(server.url)
@@ -131,7 +131,7 @@ def test_a_file_that_changed_meanwhile_is_begun_again(site, fetch, archive, tmp_
     assert fetch(server.url).sha256 == sha(archive)
 
 
-def test_a_file_that_shrank_is_begun_again(site, fetch, archive):
+def test_a_file_that_shrank_on_the_server_is_downloaded_again(site, fetch, archive):
     server = site(archive + bytes(5000), etag='"old"', cut=[len(archive) + 100, 0])
     with pytest.raises(DataError):
         fetch(server.url)
@@ -140,13 +140,13 @@ def test_a_file_that_shrank_is_begun_again(site, fetch, archive):
 
 
 @pytest.mark.parametrize("etag", ["", 'W/"weak"'])
-def test_without_a_strong_tag_nothing_is_pieced_together(site, fetch, archive, etag):
+def test_without_a_strong_tag_a_download_is_not_resumed(site, fetch, archive, etag):
     server = site(etag=etag, cut=[3000])
     assert fetch(server.url).sha256 == sha(archive)
     assert server.asked == [None, None]
 
 
-def test_a_server_that_always_breaks_off_and_knows_no_ranges_is_given_up(site, fetch):
+def test_a_server_without_ranges_that_always_breaks_off_is_abandoned(site, fetch):
     server = site(ranges=False, cut=[3000] * 50)
     with pytest.raises(DataError, match=r"ends early|broke"):
         fetch(server.url)
@@ -167,26 +167,26 @@ def test_mirrors_are_tried_in_turn(site, fetch, archive):
     assert "neither a zip nor a tar" in lines[2]
 
 
-def test_no_good_mirror_leaves_no_set(site, fetch, archive, tmp_path):
+def test_without_a_good_mirror_nothing_is_left(site, fetch, archive, tmp_path):
     with pytest.raises(DataError, match="neither a zip nor a tar"):
         fetch(site(b"nothing").url)
     assert not (tmp_path / "root").exists()
     assert leftovers(tmp_path) == []
 
 
-def test_with_a_digest_another_mirror_goes_on_without_one_it_does_not(site, fetch, archive):
+def test_with_a_digest_another_mirror_resumes_the_download(site, fetch, archive):
     first, second = site(cut=[3000, 0]), site(etag='"other"')
     fetch(first.url, second.url, sha256=sha(archive))
     assert second.asked == ["bytes=3000-"]
 
 
-def test_without_a_digest_another_mirror_begins_anew(site, fetch, archive):
+def test_without_a_digest_another_mirror_restarts_the_download(site, fetch, archive):
     first, second = site(cut=[3000, 0]), site(etag='"other"')
     assert fetch(first.url, second.url).sha256 == sha(archive)
     assert second.asked == [None]
 
 
-def test_what_another_mirror_began_wrongly_is_begun_again(site, fetch, archive):
+def test_a_download_that_another_mirror_began_wrongly_is_restarted(site, fetch, archive):
     first, second = site(b"\1" * len(archive), cut=[3000, 0]), site(etag='"other"')
     assert fetch(first.url, second.url, sha256=sha(archive)).sha256 == sha(archive)
     assert second.asked == ["bytes=3000-", None]
@@ -202,7 +202,7 @@ def test_a_wrong_digest_is_refused(site, fetch, archive, tmp_path):
     assert not (tmp_path / "root").exists()
 
 
-def test_the_catalogue_s_digest_decides_without_one(
+def test_without_a_given_digest_the_catalogue_digest_is_verified(
     site, fetch, sample_root, tmp_path, monkeypatch
 ):
     folder = tmp_path / "made"
@@ -219,7 +219,7 @@ def test_the_catalogue_s_digest_decides_without_one(
     assert fetched.verified == "verified by its pixels: the sample"
 
 
-def test_an_archive_that_cannot_be_imported_for_want_of_space_stays(
+def test_an_archive_is_kept_if_the_disk_is_too_small_to_import_it(
     site, fetch, tmp_path, monkeypatch, archive
 ):
     server = site()
@@ -240,7 +240,7 @@ def test_an_archive_that_cannot_be_imported_for_want_of_space_stays(
     assert server.asked == [None, None]  # the third run needed no third download
 
 
-def test_another_address_does_not_get_the_archive_that_lies_there(site, fetch, tmp_path, archive):
+def test_an_archive_downloaded_from_another_address_is_not_reused(site, fetch, tmp_path, archive):
     server = site()
     Download(server.url, tmp_path / "downloads/Test100.archive", "", lambda a, b: None).run()
     other = site()
@@ -251,7 +251,7 @@ def test_another_address_does_not_get_the_archive_that_lies_there(site, fetch, t
 # What can be wrong.
 
 
-def test_bad_arguments_are_reported_before_anything_is_asked(fetch, site, tmp_path):
+def test_bad_arguments_are_reported_before_any_request(fetch, site, tmp_path):
     server = site()
     with pytest.raises(DataError, match="64 hexadecimal digits"):
         fetch(server.url, sha256="abc")
@@ -266,7 +266,7 @@ def test_bad_arguments_are_reported_before_anything_is_asked(fetch, site, tmp_pa
     assert server.asked == []
 
 
-def test_two_fetches_of_one_set_are_refused(fetch, site, tmp_path):
+def test_concurrent_fetches_of_one_dataset_are_refused(fetch, site, tmp_path):
     (tmp_path / "downloads").mkdir()
     with (
         FileLock(tmp_path / "downloads/.Test100.lock"),
@@ -289,7 +289,7 @@ def test_a_mirror_that_sends_too_much_is_refused(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_verb(site, archive, tmp_path):
+def test_the_fetch_command_with_addresses(site, archive, tmp_path):
     arguments = ["fetch", "Test100", "http://127.0.0.1:9/a.zip", site().url]
     arguments += ["--root", str(tmp_path / "root"), "--downloads", str(tmp_path / "d")]
     result = CliRunner().invoke(data, [*arguments, "--sha256", sha(archive).upper()])
@@ -299,7 +299,7 @@ def test_the_verb(site, archive, tmp_path):
 
 
 @pytest.mark.benchmarks_data
-def test_a_real_set_is_verified_by_its_pixels(benchmarks, site, fetch, tmp_path):
+def test_a_real_dataset_is_verified_by_its_pixels(benchmarks, site, fetch, tmp_path):
     name = shutil.make_archive(str(tmp_path / "real"), "zip", benchmarks, "Set11")
     server = site((tmp_path / name).read_bytes(), cut=[200_000, 100_000])
     fetched = fetch(server.url, name="Set11")

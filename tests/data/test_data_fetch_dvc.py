@@ -81,7 +81,7 @@ def repository(request, environment, tmp_path_factory):
         yield home
 
 
-def test_the_revision_decides(repository, tmp_path):
+def test_the_files_of_the_given_revision_are_fetched(repository, tmp_path):
     for rev, level in (("v1", 60), ("v2", 200)):
         seen = []
         fetched = fetch_from_dvc(
@@ -102,7 +102,7 @@ def test_the_revision_decides(repository, tmp_path):
     assert not (repository / "data").exists()
 
 
-def test_the_verb(repository, tmp_path):
+def test_the_fetch_command_with_dvc(repository, tmp_path):
     arguments = ["fetch", "Set11", "--dvc", str(repository), "--root", str(tmp_path)]
     result = CliRunner().invoke(data, [*arguments, "--rev", "v1"])
     assert result.exit_code == 0, result.output
@@ -110,7 +110,7 @@ def test_the_verb(repository, tmp_path):
     assert isinstance(CliRunner().invoke(data, arguments).exception, ConfigError)
 
 
-def test_what_is_not_there_is_reported(repository, tmp_path):
+def test_a_missing_revision_repository_or_dataset_is_reported(repository, tmp_path):
     for name, repo, rev in (
         ("Set11", repository, "no-such-revision"),
         ("Set11", tmp_path / "nowhere", "v1"),
@@ -125,7 +125,9 @@ def test_what_is_not_there_is_reported(repository, tmp_path):
 
 
 @pytest.mark.parametrize("repository", ["local"], indirect=True)
-def test_what_cannot_be_read_is_not_called_absent(environment, tmp_path, repository):
+def test_an_unreadable_repository_is_not_reported_as_a_missing_dataset(
+    environment, tmp_path, repository
+):
     names = ["Set11", "GoPro"]
     assert sets_in_dvc(names, str(repository), "v1", folder="data/paper") == ["Set11"]
     shutil.copytree(repository, tmp_path / "r")
@@ -156,7 +158,7 @@ def test_a_damaged_remote_is_refused(environment, tmp_path, repository, victim):
 
 
 @pytest.mark.parametrize("repository", ["local"], indirect=True)
-def test_a_full_disk_is_not_taken_for_a_bad_remote(repository, disk):
+def test_a_full_disk_is_not_reported_as_a_damaged_remote(repository, disk):
     folder = disk(100)
     fill(folder)
     with pytest.raises(DgunetError, match=r"the disk is full. Free some space"):

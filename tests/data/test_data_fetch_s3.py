@@ -42,7 +42,7 @@ def stop(here, total):
     raise Stop
 
 
-def test_a_set_comes_from_a_bucket(bucket, sample_root, tmp_path):
+def test_a_dataset_is_fetched_from_a_bucket(bucket, sample_root, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "a"), "gztar", sample_root / "test", "Test100")
     content = (tmp_path / archive).read_bytes()
     bucket.put_object(Bucket="sets", Key="a folder/Test100.tar.gz", Body=content)
@@ -54,7 +54,7 @@ def test_a_set_comes_from_a_bucket(bucket, sample_root, tmp_path):
     assert fetched.imported.folder == tmp_path / "root/test/Test100"
 
 
-def test_an_interrupted_object_is_gone_on_with_and_a_changed_one_begun_again(bucket, tmp_path):
+def test_an_interrupted_object_is_resumed_and_a_changed_one_restarted(bucket, tmp_path):
     old, new = bytes(range(256)) * 20_000, bytes(reversed(range(256))) * 20_000
     place = tmp_path / "f"
     partial = tmp_path / "f.partial"
@@ -74,7 +74,7 @@ def test_an_interrupted_object_is_gone_on_with_and_a_changed_one_begun_again(buc
     assert place.read_bytes() == new
 
 
-def test_what_the_server_refuses_is_reported(bucket, tmp_path, monkeypatch):
+def test_refusals_of_the_server_are_reported(bucket, tmp_path, monkeypatch):
     def fetch(url):
         fetch_dataset("Test100", [url], tmp_path / "root", tmp_path / "d")
 

@@ -37,21 +37,21 @@ from dgunet.system.leftovers import leftovers_below
         ("a\nb.png", "control character"),
     ],
 )
-def test_names_in_an_archive_that_no_file_may_have(kind, name, message, tmp_path):
+def test_unsafe_file_names_in_an_archive_are_refused(kind, name, message, tmp_path):
     archive = packed(tmp_path, kind, {"Set11/1.png": png(), name: png()})
     reported = refused(message, archive, tmp_path, "Set11")
     assert "\n" not in reported
     assert len(reported) < 400
 
 
-def test_a_tar_with_a_name_that_is_not_utf_8(tmp_path):
+def test_a_tar_with_a_name_that_is_not_utf_8_is_refused(tmp_path):
     archive = packed(tmp_path, "tar", {"Set11/1.png": png(), "Set11/\udcff.png": png()})
     refused("is not UTF-8", archive, tmp_path, "Set11")
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_file_that_is_also_a_folder(kind, order, tmp_path):
+def test_a_name_used_for_a_file_and_a_folder_is_refused(kind, order, tmp_path):
     names = ["Set11/1.png", "Set11/1.png/x.png"][::order]
     archive = packed(tmp_path, kind, dict.fromkeys(names, png()))
     refused("as a file and as a folder", archive, tmp_path, "Set11")
@@ -60,7 +60,7 @@ def test_a_file_that_is_also_a_folder(kind, order, tmp_path):
 @pytest.mark.parametrize(
     "kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE], ids=["char", "block", "fifo"]
 )
-def test_devices_and_pipes_in_an_archive(kind, tmp_path):
+def test_devices_and_pipes_in_an_archive_are_refused(kind, tmp_path):
     archive = tmp_path / "a.tar"
     with tarfile.open(archive, "w") as handle:
         entry = tarfile.TarInfo("Set11/9.png")
@@ -86,7 +86,7 @@ def links(tmp_path, *pairs):
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE], ids=["symbolic", "hard"])
-def test_links_of_a_tar_that_lead_outside(kind, tmp_path):
+def test_tar_links_that_lead_outside_are_refused(kind, tmp_path):
     for target in ("/etc/hostname", "../../../secret.png"):
         refused("outside", links(tmp_path, (kind, "Set11/2.png", target)), tmp_path, "Set11")
 
@@ -117,14 +117,14 @@ def test_links_to_images_become_files(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_thirty_thousand_folders_are_refused_before_anything_is_written(kind, tmp_path):
+def test_too_many_folders_in_an_archive_are_refused_before_anything_is_written(kind, tmp_path):
     members = {f"{number}/1.png": b"" for number in range(30_000)}
     archive = packed(tmp_path, kind, members)
     reported = refused("holds more than 10,000 folders", archive, tmp_path, "Set11")
     assert "DGUNET_MAX_FOLDERS" in reported
 
 
-def test_thirty_thousand_folders_on_the_disk_too(tmp_path, monkeypatch):
+def test_too_many_folders_on_disk_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("DGUNET_MAX_FOLDERS", "300")
     for number in range(400):
         (tmp_path / f"given/{number}").mkdir(parents=True)
@@ -136,7 +136,7 @@ def test_thirty_thousand_folders_on_the_disk_too(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_the_number_of_entries_is_bounded_and_the_bound_can_be_raised(kind, tmp_path, monkeypatch):
+def test_the_number_of_entries_is_limited_and_the_limit_can_be_raised(kind, tmp_path, monkeypatch):
     archive = packed(tmp_path, kind, {f"Set11/{n}.png": png(colour=(n, 0, 0)) for n in range(20)})
     monkeypatch.setenv("DGUNET_MAX_ENTRIES", "10")
     assert "DGUNET_MAX_ENTRIES" in refused("more than 10 entries", archive, tmp_path, "Set11")
@@ -147,7 +147,7 @@ def test_the_number_of_entries_is_bounded_and_the_bound_can_be_raised(kind, tmp_
         import_dataset("Set11", archive, tmp_path / "other")
 
 
-def test_an_index_that_is_too_long_is_not_read(tmp_path, monkeypatch):
+def test_a_zip_index_that_is_too_long_is_not_read(tmp_path, monkeypatch):
     archive = packed(tmp_path, "zip", {f"{'x' * 200}{n}.png": b"" for n in range(100)})
     monkeypatch.setenv("DGUNET_MAX_ENTRIES", "50")
     monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda *_, **__: pytest.fail("was read"))
@@ -156,7 +156,7 @@ def test_an_index_that_is_too_long_is_not_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("raised", [False, True])
-def test_a_bomb_is_refused_by_what_it_says(raised, tmp_path, monkeypatch):
+def test_a_zip_bomb_is_refused_by_its_declared_size(raised, tmp_path, monkeypatch):
     archive = packed(tmp_path, "zip", {"Set11/1.png": png()})
     content = bytearray(archive.read_bytes())
     at = content.find(b"PK\x01\x02") + 24
@@ -171,13 +171,13 @@ def test_a_bomb_is_refused_by_what_it_says(raised, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["Set11/a.png", "not-of-a-set.bin"])
-def test_a_compressed_tar_is_read_only_so_far(name, tmp_path, monkeypatch):
+def test_a_compressed_tar_is_read_only_up_to_the_limit(name, tmp_path, monkeypatch):
     monkeypatch.setattr("dgunet.data.acquisition.unpacking.unpacked_limit", lambda size: 5_000_000)
     archive = packed(tmp_path, "tar.gz", {name: bytes(40_000_000)})
     refused(r"unpacks to more than 0\.005 GB", archive, tmp_path, "Set11")
 
 
-def test_zeros_behind_the_end_of_a_tar_are_not_read_for_ever(tmp_path, monkeypatch):
+def test_zeros_after_the_end_of_a_tar_are_read_only_up_to_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr("dgunet.data.acquisition.unpacking.unpacked_limit", lambda size: 5_000_000)
     archive = packed(tmp_path, "tar", {"Set11/1.png": png()})
     with gzip.open(tmp_path / "b.tar.gz", "wb", compresslevel=1) as handle:
@@ -186,7 +186,7 @@ def test_zeros_behind_the_end_of_a_tar_are_not_read_for_ever(tmp_path, monkeypat
     refused("unpacks to more than", tmp_path / "b.tar.gz", tmp_path, "Set11")
 
 
-def test_a_header_that_asks_for_gigabytes_is_damage(tmp_path):
+def test_a_tar_header_that_claims_gigabytes_is_refused(tmp_path):
     entry = tarfile.TarInfo("x")
     entry.type, entry.size = tarfile.XHDTYPE, 4 << 30
     archive = tmp_path / "a.tar"
@@ -195,7 +195,7 @@ def test_a_header_that_asks_for_gigabytes_is_damage(tmp_path):
 
 
 @pytest.mark.parametrize("place", range(0, 400, 7))
-def test_an_index_with_a_spoilt_byte_never_ends_in_another_error(place, tmp_path):
+def test_a_changed_byte_in_an_index_raises_only_data_errors(place, tmp_path):
     for kind in ("zip", "tar"):
         archive = packed(tmp_path, kind, {"Set11/é.png": png(), "Set11/2.png": png()})
         content = bytearray(archive.read_bytes())
@@ -210,7 +210,7 @@ def test_an_index_with_a_spoilt_byte_never_ends_in_another_error(place, tmp_path
             assert "\n" not in str(error)
 
 
-def test_a_pipe_is_no_archive(tmp_path):
+def test_a_pipe_is_refused_as_an_archive(tmp_path):
     os.mkfifo(tmp_path / "a.zip")
     refused("is not a regular file", tmp_path / "a.zip", tmp_path, "Set11")
 
@@ -233,7 +233,9 @@ importing.import_dataset("Set11", Path(sys.argv[1]), Path(sys.argv[2]))
 
 @pytest.mark.parametrize("hook", ["find_dataset", "inside"])
 @pytest.mark.parametrize("kind", ["zip", "folder"])
-def test_what_a_killed_import_left_is_removed_by_the_next(hook, kind, sample_root, tmp_path):
+def test_leftovers_of_a_killed_import_are_removed_by_the_next_import(
+    hook, kind, sample_root, tmp_path
+):
     source, root = sample_root / "test", tmp_path / "root"
     if kind == "zip":
         images = (sample_root / "test/Set11").iterdir()
@@ -255,7 +257,7 @@ def test_what_a_killed_import_left_is_removed_by_the_next(hook, kind, sample_roo
     assert sorted(path.name for path in root.iterdir()) == ["test"]
 
 
-def test_the_search_takes_the_time_of_the_number_of_folders(tmp_path):
+def test_the_search_time_is_linear_in_the_number_of_folders(tmp_path):
     """Minutes before: every folder was looked up in the list of those named as the set."""
     for number in range(3000):
         (tmp_path / f"given/{number}/RealBlur").mkdir(parents=True)
@@ -266,7 +268,7 @@ def test_the_search_takes_the_time_of_the_number_of_folders(tmp_path):
 
 @pytest.mark.parametrize("shift", [1, 40, 100_000, -20])
 @pytest.mark.parametrize("local", [0, 7, 2**31])
-def test_a_zip_whose_index_points_elsewhere_is_damaged(tmp_path, shift, local):
+def test_a_zip_with_wrong_offsets_in_its_index_is_refused(tmp_path, shift, local):
     """Even before its beginning, which the system calls an invalid argument."""
     path = packed(tmp_path, "zip", {"input/1.png": png(), "target/1.png": png()})
     content = bytearray(path.read_bytes())

@@ -50,7 +50,7 @@ def commit(home):
     git(home, "commit", "-q", "-m", "x")
 
 
-def test_only_what_a_set_consists_of_comes_and_none_of_it_is_executable(repository, tmp_path):
+def test_only_files_of_the_dataset_are_fetched_and_none_is_executable(repository, tmp_path):
     fetched = fetch_from_dvc("Set11", str(repository), "HEAD", tmp_path / "root")
     assert [path.name for path in fetched.imported.folder.iterdir()] == ["one.png"]
     assert fetched.imported.files == 1
@@ -82,7 +82,7 @@ def test_a_list_of_files_that_leads_outside_writes_nothing(name, repository, tmp
     assert not list(tmp_path.rglob("evil.png"))
 
 
-def test_user_and_password_of_a_repository_are_not_shown(tmp_path):
+def test_credentials_of_a_repository_are_not_shown(tmp_path):
     with pytest.raises(DataError) as caught:
         fetch_from_dvc("Set11", "http://me:secret@127.0.0.1:9/x.git", "v1", tmp_path / "root")
     assert "secret" not in str(caught.value)

@@ -57,7 +57,7 @@ def digest(path):
         "gopher://host/a.zip",
     ],
 )
-def test_an_address_that_is_none_is_one_line(address, dgunet, tmp_path):
+def test_an_invalid_address_gives_a_one_line_error(address, dgunet, tmp_path):
     for more in ([], ["--files"]):
         places = ["--root", tmp_path / "root", "--downloads", tmp_path / "downloads"]
         done = dgunet("data", "fetch", "Rain100H", address, *more, *places)
@@ -67,13 +67,13 @@ def test_an_address_that_is_none_is_one_line(address, dgunet, tmp_path):
     assert not (tmp_path / "root").exists()
 
 
-def test_a_path_of_nobody_is_one_line(dgunet):
+def test_a_path_of_an_unknown_user_gives_a_one_line_error(dgunet):
     done = dgunet("data", "fetch", "Rain100H", "~nobody-of-this-name/a.zip")
     assert done.returncode == 1
     assert re.fullmatch(r"dgunet: error: [^\n]*\n", done.stderr), done.stderr
 
 
-def test_a_pipe_is_not_waited_for(fetch, tmp_path):
+def test_a_pipe_is_refused_without_waiting(fetch, tmp_path):
     os.mkfifo(tmp_path / "a.zip")
     with pytest.raises(DataError, match="it is not a regular file"):
         fetch(str(tmp_path / "a.zip"))
@@ -83,7 +83,7 @@ def test_a_pipe_is_not_waited_for(fetch, tmp_path):
     "name",
     ["..", "%2e%2e", "a%2f..", ".hidden.mat", "a%5c..%5cb.mat", "a%00.mat", "x.sh", "a.mat.json"],
 )
-def test_the_name_in_an_address_stays_a_name(name, tmp_path):
+def test_an_unsafe_file_name_in_an_address_is_refused(name, tmp_path):
     folders = (tmp_path / "root", tmp_path / "downloads")
     with pytest.raises(DataError, match=r"names|is not a file of a dataset"):
         fetch_files("SIDD", [f"http://127.0.0.1:9/{name}"], *folders)
@@ -147,7 +147,7 @@ def sends_on(target):
 @pytest.mark.parametrize(
     "target", ["ftp://127.0.0.1:9/a.zip", "file:///etc/hostname", "data:,x", "http://[x"]
 )
-def test_a_redirect_to_something_else_is_refused_and_named(target, fetch):
+def test_a_redirect_to_another_scheme_is_refused_and_reported(target, fetch):
     with server(sends_on(target)) as address, pytest.raises(DataError, match="could not be fetch"):
         fetch(f"{address}/a.zip?token=secret")
     with server(sends_on(target)) as address, pytest.raises(RemoteError) as caught:
@@ -156,7 +156,7 @@ def test_a_redirect_to_something_else_is_refused_and_named(target, fetch):
         assert "redirects http to ftp (ftp://127.0.0.1:9/a.zip), which is not" in str(caught.value)
 
 
-def test_a_redirect_to_http_is_followed_and_from_https_it_is_not(fetch, archive):
+def test_a_redirect_to_http_is_followed_except_from_https(fetch, archive):
     with serve(Site(archive.read_bytes())) as site, server(sends_on(site.url)) as address:
         assert fetch(f"{address}/a.zip").imported.pairs == 3
     asked = _http_request("https://host/a.zip", {})
@@ -164,7 +164,7 @@ def test_a_redirect_to_http_is_followed_and_from_https_it_is_not(fetch, archive)
         _SafeRedirects().redirect_request(asked, io.BytesIO(), 302, "", {}, "http://other/b.zip")
 
 
-def test_user_and_password_go_to_that_server_only_and_are_never_shown(fetch, archive):
+def test_credentials_are_sent_only_to_their_server_and_never_shown(fetch, archive):
     seen = []
 
     def remember(handler):
@@ -184,7 +184,7 @@ def test_user_and_password_go_to_that_server_only_and_are_never_shown(fetch, arc
 
 
 @pytest.mark.parametrize("length", ["²", "9" * 5000, "-3", "x"])
-def test_a_length_that_is_none_is_no_length(length, tmp_path):
+def test_an_invalid_content_length_is_ignored_or_refused(length, tmp_path):
     def answer(handler):
         handler.send_response(200)
         handler.send_header("Content-Length", length)
@@ -198,7 +198,7 @@ def test_a_length_that_is_none_is_no_length(length, tmp_path):
             assert "\n" not in str(error)
 
 
-def test_an_s3_server_that_is_no_address(fetch, monkeypatch):
+def test_an_invalid_s3_endpoint_is_refused(fetch, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://[x")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
@@ -221,7 +221,7 @@ NOTES += [b'{"source": "a", "tag": "b", "length": -5}', b'{"length": 3}', b"[" *
 
 
 @pytest.mark.parametrize("note", NOTES, ids=range(len(NOTES)))
-def test_a_damaged_note_begins_the_download_again(note, archive, fetch, tmp_path):
+def test_a_damaged_note_restarts_the_download(note, archive, fetch, tmp_path):
     (tmp_path / "downloads").mkdir()
     for name in ("DIV2K.archive.partial.json", "DIV2K.archive.json"):
         (tmp_path / "downloads" / name).write_bytes(note)
@@ -236,7 +236,9 @@ def test_a_damaged_note_begins_the_download_again(note, archive, fetch, tmp_path
 # Order.
 
 
-def test_the_archive_goes_only_when_the_set_is_on_the_disk(archive, fetch, tmp_path, monkeypatch):
+def test_the_archive_is_removed_only_after_the_dataset_is_flushed(
+    archive, fetch, tmp_path, monkeypatch
+):
     """Every file and folder is flushed, then renamed, the new name flushed, and only then..."""
     reported = []
     sync, unlink, rename = files.sync, type(tmp_path).unlink, type(tmp_path).rename
@@ -275,7 +277,7 @@ fetching.fetch_dataset("DIV2K", [sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[
 
 
 @pytest.mark.parametrize("hook", ["import_dataset", "_verified", "discard_download"])
-def test_a_fetch_killed_anywhere_loses_nothing_and_the_next_leaves_nothing(hook, archive, tmp_path):
+def test_a_killed_fetch_loses_nothing_and_the_next_cleans_up(hook, archive, tmp_path):
     root, downloads = tmp_path / "root", tmp_path / "downloads"
     with serve(Site(archive.read_bytes())) as site:
         command = [sys.executable, "-c", KILLED.format(hook=hook), site.url]

@@ -20,7 +20,7 @@ def good_line(half=""):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
-def test_a_list_that_names_files_outside_the_set_writes_nothing(kind, tmp_path):
+def test_a_list_that_names_files_outside_the_dataset_writes_nothing(kind, tmp_path):
     up = "../../../../x/y"
     members = realblur(f"{good_line()}\n{up}/gt.png {up}/blur.png\n")
     members = {NESTED + name: content for name, content in members.items()}
@@ -31,7 +31,7 @@ def test_a_list_that_names_files_outside_the_set_writes_nothing(kind, tmp_path):
     assert "\n" not in reported
 
 
-def test_the_list_of_a_folder_under_another_name_is_judged_too(tmp_path):
+def test_a_list_in_a_folder_of_another_name_is_checked_too(tmp_path):
     members = {"some/" + LIST.rpartition("/")[2]: b"../a/b/gt.png ../a/b/blur.png\n"}
     archive = packed(tmp_path, "zip", members | {"a/b/gt.png": png(), "a/b/blur.png": png()})
     refused("line 1 names .* leads out of its folder", archive, tmp_path)
@@ -52,13 +52,13 @@ def test_the_list_of_a_folder_under_another_name_is_judged_too(tmp_path):
         ("x.png", "is not in SCENE"),
     ],
 )
-def test_what_a_list_may_not_name(name, reason, tmp_path):
+def test_a_list_with_an_unsafe_path_is_refused(name, reason, tmp_path):
     archive = packed(tmp_path, "tar", realblur(f"{name} {name}\n"))
     reported = refused("line 1", archive, tmp_path)
     assert reason in reported
 
 
-def test_a_list_may_not_lead_out_through_a_link_of_a_folder(tmp_path):
+def test_a_list_that_leads_outside_through_a_folder_link_is_refused(tmp_path):
     (tmp_path / "given").mkdir()
     for name, content in realblur("scene/gt/1.png scene/blur/1.png\n").items():
         path = tmp_path / "given" / name
@@ -82,18 +82,18 @@ def test_a_list_may_not_lead_out_through_a_link_of_a_folder(tmp_path):
         (f"{good_line()}\n{good_line()}\n".encode(), "line 2: .* is listed twice"),
     ],
 )
-def test_a_list_that_does_not_read_is_one_line(text, message, tmp_path):
+def test_an_unreadable_list_gives_a_one_line_error(text, message, tmp_path):
     reported = refused(message, packed(tmp_path, "zip", realblur(text)), tmp_path)
     assert len(reported) < 600
 
 
-def test_a_list_with_a_byte_order_mark_and_windows_lines_is_read(tmp_path):
+def test_a_list_with_a_byte_order_mark_and_crlf_is_read(tmp_path):
     archive = packed(tmp_path, "zip", realblur(f"\ufeff{good_line()}\r\n"))
     assert import_dataset("RealBlur-J", archive, tmp_path / "root").pairs == 1
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_nothing_imported_is_executable(kind, tmp_path):
+def test_imported_files_are_not_executable(kind, tmp_path):
     archive = packed(tmp_path, kind, realblur(good_line(), **{"RealBlur/run": b"#!"}), mode=0o4755)
     folder = import_dataset("RealBlur-J", archive, tmp_path / "root").folder
     plain = tmp_path / "plain"
@@ -104,7 +104,7 @@ def test_nothing_imported_is_executable(kind, tmp_path):
     assert not (folder / "run").exists()
 
 
-def test_a_folder_with_executable_images_is_imported_without_the_right(tmp_path):
+def test_executable_images_are_imported_without_the_permission(tmp_path):
     for number in range(3):
         path = tmp_path / f"given/Set11/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,12 +118,12 @@ SCRIPT = b"P3\n#!/bin/sh\n1 1\n255\n0 0 0\n"
 
 
 @pytest.mark.parametrize("content", [SCRIPT, b"GIF89a", b"%!PS-Adobe\n%%BoundingBox: 0 0 1 1\n"])
-def test_what_is_no_image_of_a_set_by_its_content_is_refused(content, tmp_path):
+def test_files_whose_content_is_no_image_are_refused(content, tmp_path):
     archive = packed(tmp_path, "zip", {"Set11/x.png": content}, mode=0o755)
     refused(r"archive\.zip/Set11/x\.png is not a readable image", archive, tmp_path, "Set11")
 
 
-def test_read_pairs_of_a_tree_that_lies_there_judges_the_list_too(tmp_path):
+def test_read_pairs_checks_the_list_of_an_existing_tree(tmp_path):
     for name, content in realblur("../../x/y/gt.png ../../x/y/blur.png").items():
         path = tmp_path / "test" / name
         path.parent.mkdir(parents=True, exist_ok=True)

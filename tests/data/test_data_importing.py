@@ -15,7 +15,7 @@ from dgunet.system.errors import DataError
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_every_set_comes_in_from_the_folder_of_all(name, sample_root, tmp_path):
+def test_every_dataset_is_imported_from_a_folder_that_holds_all(name, sample_root, tmp_path):
     imported = import_dataset(name, sample_root, tmp_path / "data")
     before, after = (read_pairs(dataset(name), root) for root in (sample_root, tmp_path / "data"))
     assert imported.pairs == len(after) == len(before)
@@ -28,7 +28,7 @@ def test_every_set_comes_in_from_the_folder_of_all(name, sample_root, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
-def test_archives_with_folders_around(kind, sample_root, tmp_path):
+def test_datasets_nested_in_an_archive_are_imported(kind, sample_root, tmp_path):
     nested = tmp_path / "nested" / "my downloads" / "v1" / "Rain100H"
     shutil.copytree(sample_root / "test/Rain100H", nested)
     archive = shutil.make_archive(str(tmp_path / "ärchive"), kind, tmp_path / "nested")
@@ -38,7 +38,7 @@ def test_archives_with_folders_around(kind, sample_root, tmp_path):
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["test"]
 
 
-def test_a_set_under_another_name_is_recognised_by_its_number_of_pairs(
+def test_a_dataset_with_another_name_is_recognised_by_its_number_of_pairs(
     sample_root, tmp_path, monkeypatch
 ):
     shutil.copytree(sample_root / "test/Rain100H", tmp_path / "some" / "folder")
@@ -49,7 +49,7 @@ def test_a_set_under_another_name_is_recognised_by_its_number_of_pairs(
     assert import_dataset("Rain100H", tmp_path / "some", tmp_path / "data").pairs == 3
 
 
-def test_a_part_under_another_name_is_taken_only_when_asked_for(sample_root, tmp_path):
+def test_a_part_with_another_name_is_imported_only_on_request(sample_root, tmp_path):
     source = tmp_path / "a few"
     shutil.copytree(sample_root / "train/Rain13K", source)
     with pytest.raises(DataError, match=r"a few could be Rain13K, but has \d+ pairs .* --part"):
@@ -59,7 +59,7 @@ def test_a_part_under_another_name_is_taken_only_when_asked_for(sample_root, tmp
     assert imported.pairs < imported.published_pairs
 
 
-def test_a_set_is_never_taken_for_another(sample_root, tmp_path):
+def test_a_dataset_is_never_mistaken_for_another(sample_root, tmp_path):
     shutil.copytree(sample_root / "test/Rain100L", tmp_path / "in" / "Rain100L")
     for name in ("Rain100H", "BSD68"):
         with pytest.raises(DataError, match=f"does not hold {name}"):
@@ -68,7 +68,7 @@ def test_a_set_is_never_taken_for_another(sample_root, tmp_path):
             import_dataset(name, tmp_path / "in" / "Rain100L", tmp_path / "data")
 
 
-def test_what_does_not_belong_to_the_set_is_left(sample_root, tmp_path):
+def test_files_that_do_not_belong_to_the_dataset_are_not_imported(sample_root, tmp_path):
     imported = import_dataset("GoPro", sample_root, tmp_path)
     folders = {path.parent.name for path in imported.folder.rglob("*.png")}
     assert folders == {"blur", "sharp"}
@@ -88,7 +88,7 @@ def realblur(folder):
 
 
 @pytest.mark.parametrize("order", ["JR", "RJ"])
-def test_two_sets_of_one_archive_come_in_one_after_the_other(order, tmp_path):
+def test_two_datasets_of_one_archive_are_imported_one_after_the_other(order, tmp_path):
     realblur(tmp_path / "in")
     for kind in order:
         import_dataset(f"RealBlur-{kind}", tmp_path / "in", tmp_path / "data")
@@ -99,13 +99,13 @@ def test_two_sets_of_one_archive_come_in_one_after_the_other(order, tmp_path):
         assert pair.input.load()[0, 0, 0] == ord(kind)
 
 
-def test_copies_are_kept_under_the_official_name(sample_root, tmp_path):
+def test_copies_are_imported_under_the_official_name(sample_root, tmp_path):
     shutil.copytree(sample_root / "train/BSD400", tmp_path / "in/Train400")
     imported = import_dataset("BSD400", tmp_path / "in", tmp_path / "data")
     assert imported.folder == tmp_path / "data/train/BSD400"
 
 
-def test_images_of_two_halves_need_their_name(sample_root, tmp_path, monkeypatch):
+def test_images_of_a_two_part_dataset_need_its_folder_name(sample_root, tmp_path, monkeypatch):
     """Else the inputs of a set whose targets are incomplete would do."""
     whole = CATALOGUE["Test1200"].model_copy(update={"pairs": 3})
     monkeypatch.setitem(CATALOGUE, "Test1200", whole)
@@ -118,7 +118,7 @@ def test_images_of_two_halves_need_their_name(sample_root, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("folder", ["Rain100H", "R100H"])
-def test_copies_of_paired_sets_get_the_official_folders(folder, sample_root, tmp_path):
+def test_copies_of_paired_datasets_get_the_official_folders(folder, sample_root, tmp_path):
     source = sample_root / "test/Rain100H"
     names = {"Rain100H": ("rainy/rain-", "norain-"), "R100H": ("inputcrop/", "cleancrop/")}
     for half, name in zip(("input", "target"), names[folder], strict=True):
@@ -133,7 +133,7 @@ def test_copies_of_paired_sets_get_the_official_folders(folder, sample_root, tmp
         assert copies == {path.name: path.read_bytes() for path in (source / half).iterdir()}
 
 
-def test_the_wrong_release_is_reported_on_the_way_in(sample_root, tmp_path):
+def test_a_wrong_release_is_reported_during_import(sample_root, tmp_path):
     source = sample_root / "test/GOPRO_Large/test"
     for half, kind in (("input", "blur_gamma"), ("target", "sharp")):
         (tmp_path / "in/GoPro/test" / half).mkdir(parents=True)
@@ -146,7 +146,7 @@ def test_the_wrong_release_is_reported_on_the_way_in(sample_root, tmp_path):
     assert import_dataset("GoPro", sample_root, tmp_path / "right").remarks() == []
 
 
-def test_links_inside_an_archive_become_files(sample_root, tmp_path):
+def test_links_inside_an_archive_are_imported_as_files(sample_root, tmp_path):
     folder = tmp_path / "in" / "BSD68"
     shutil.copytree(sample_root / "test/BSD68", folder)
     (folder / "test900.png").symlink_to("test001.png")
@@ -159,19 +159,19 @@ def test_links_inside_an_archive_become_files(sample_root, tmp_path):
         import_dataset("BSD68", tmp_path / "in", tmp_path / "other")
 
 
-def test_one_of_the_matlab_files_names_the_set(sample_root, tmp_path):
+def test_a_dataset_can_be_imported_by_one_of_its_matlab_files(sample_root, tmp_path):
     source = sample_root / "test/SIDD/ValidationNoisyBlocksSrgb.mat"
     assert import_dataset("SIDD", source, tmp_path / "data").files == 2
 
 
-def test_a_folder_may_be_named_from_where_one_stands(sample_root, tmp_path, monkeypatch):
+def test_a_folder_can_be_given_as_a_relative_path(sample_root, tmp_path, monkeypatch):
     monkeypatch.chdir(sample_root / "test")
     assert import_dataset("Rain100H", Path("Rain100H"), tmp_path / "a").pairs == 3
     monkeypatch.chdir(sample_root / "test/Rain100H")
     assert import_dataset("Rain100H", Path(), tmp_path / "b").pairs == 3
 
 
-def test_the_verb(sample_root, tmp_path):
+def test_the_import_command(sample_root, tmp_path):
     arguments = ["import", "Set11", str(sample_root), "--root", str(tmp_path / "data")]
     result = CliRunner().invoke(data, arguments)
     assert result.exit_code == 0, result.output
@@ -179,7 +179,7 @@ def test_the_verb(sample_root, tmp_path):
 
 
 @pytest.mark.benchmarks_data
-def test_the_real_sets_come_in(benchmarks, tmp_path):
+def test_the_real_datasets_are_imported(benchmarks, tmp_path):
     for name in ("Rain100L", "Set11", "BSD68"):
         imported = import_dataset(name, benchmarks, tmp_path / "data")
         assert (imported.pairs, imported.doubts) == (dataset(name).pairs, ())

@@ -21,7 +21,7 @@ from dgunet.data.store.prepare import prepare_dataset
 from dgunet.system.errors import DataError, DgunetError
 
 
-def test_a_missing_partner_is_named_and_nothing_stays(spoil, tmp_path):
+def test_an_image_without_counterpart_is_reported_and_nothing_is_imported(spoil, tmp_path):
     root = spoil("test/Rain100H")
     (root / "test/Rain100H/target/2.png").unlink()
     archive = shutil.make_archive(str(tmp_path / "a"), "zip", root)
@@ -30,7 +30,7 @@ def test_a_missing_partner_is_named_and_nothing_stays(spoil, tmp_path):
     assert not list((tmp_path / "data").iterdir())
 
 
-def test_sizes_that_differ_are_reported_before_anything_is_copied(spoil, tmp_path):
+def test_different_sizes_are_reported_before_anything_is_copied(spoil, tmp_path):
     root = spoil("test/Rain100H")
     path = root / "test/Rain100H/target/2.png"
     with Image.open(path) as image:
@@ -41,14 +41,14 @@ def test_sizes_that_differ_are_reported_before_anything_is_copied(spoil, tmp_pat
     assert not list((tmp_path / "data").iterdir())
 
 
-def test_a_set_that_is_there_already_stays(sample_root, tmp_path):
+def test_an_existing_dataset_is_not_replaced(sample_root, tmp_path):
     import_dataset("Set11", sample_root, tmp_path)
     with pytest.raises(DataError, match="exists already"):
         import_dataset("Set11", sample_root, tmp_path)
 
 
 @pytest.mark.parametrize("member", ["../evil.png", "/tmp/dgunet-evil.png", "a/../../evil.png"])
-def test_a_zip_that_reaches_outside_is_refused(tmp_path, member):
+def test_a_zip_with_names_outside_its_folder_is_refused(tmp_path, member):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as handle:
         handle.writestr(member, b"x")
     with pytest.raises(DataError, match="outside its folder"):
@@ -66,7 +66,7 @@ def test_a_zip_with_a_link_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("member", ["../evil.png", "/abs/evil.png", "link"])
-def test_a_tar_that_reaches_outside_is_refused_or_kept_inside(tmp_path, member):
+def test_a_tar_with_names_outside_its_folder_is_refused(tmp_path, member):
     with tarfile.open(tmp_path / "a.tar", "w") as handle:
         entry = tarfile.TarInfo(member)
         if member == "link":
@@ -80,7 +80,7 @@ def test_a_tar_that_reaches_outside_is_refused_or_kept_inside(tmp_path, member):
     assert not list(tmp_path.rglob("evil.png"))
 
 
-def test_a_link_that_leads_out_of_the_folder_is_refused(sample_root, tmp_path):
+def test_a_link_that_points_outside_the_folder_is_refused(sample_root, tmp_path):
     secret = tmp_path / "secret.png"
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(secret)
     shutil.copytree(sample_root / "test/BSD68", tmp_path / "in" / "BSD68")
@@ -90,7 +90,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(sample_root, tmp_path):
     assert not (tmp_path / "data" / "test").exists()
 
 
-def test_damaged_archives_and_other_files(sample_root, tmp_path):
+def test_damaged_archives_and_other_files_are_refused(sample_root, tmp_path):
     archive = tmp_path / shutil.make_archive(
         str(tmp_path / "a"), "gztar", sample_root / "test/Set11"
     )
@@ -105,7 +105,7 @@ def test_damaged_archives_and_other_files(sample_root, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
-def test_an_archive_with_spoilt_bytes_is_named(kind, sample_root, tmp_path):
+def test_an_archive_with_changed_bytes_is_refused(kind, sample_root, tmp_path):
     name = shutil.make_archive(str(tmp_path / "a"), kind, sample_root / "test", "Set11")
     archive = Path(name)
     content = bytearray(archive.read_bytes())
@@ -118,7 +118,7 @@ def test_an_archive_with_spoilt_bytes_is_named(kind, sample_root, tmp_path):
     assert kind == "tar" or not list((tmp_path / "data").iterdir())
 
 
-def test_a_locked_zip_is_named(sample_root, tmp_path):
+def test_an_encrypted_zip_is_reported(sample_root, tmp_path):
     archive = Path(shutil.make_archive(str(tmp_path / "a"), "zip", sample_root / "test", "Set11"))
     content = bytearray(archive.read_bytes())
     with zipfile.ZipFile(archive) as handle:
@@ -135,7 +135,7 @@ def test_a_locked_zip_is_named(sample_root, tmp_path):
     assert not list((tmp_path / "data").iterdir())
 
 
-def test_a_zip_that_will_not_fit_is_not_unpacked(tmp_path, monkeypatch):
+def test_a_zip_larger_than_the_free_space_is_not_unpacked(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as handle:
         handle.writestr("Set11/a.tif", bytes(5_000_000))
     small = shutil.disk_usage(tmp_path)._replace(free=4_000_000)
@@ -162,7 +162,7 @@ import_dataset("Rain100H", Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-def test_a_killed_import_leaves_nothing_that_is_trusted(sample_root, tmp_path):
+def test_a_killed_import_leaves_no_dataset(sample_root, tmp_path):
     command = [sys.executable, "-c", KILLED, str(sample_root), str(tmp_path)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     (left,) = (tmp_path / "test").iterdir()
@@ -172,7 +172,7 @@ def test_a_killed_import_leaves_nothing_that_is_trusted(sample_root, tmp_path):
     assert import_dataset("Rain100H", sample_root, tmp_path).pairs == 3
 
 
-def test_of_two_imports_at_once_one_wins(sample_root, tmp_path, monkeypatch):
+def test_only_one_of_two_concurrent_imports_succeeds(sample_root, tmp_path, monkeypatch):
     copy = shutil.copyfile
 
     def copyfile(source, place):

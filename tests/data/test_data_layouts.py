@@ -36,7 +36,7 @@ SAMPLE_PAIRS = {
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_every_sample_tree_reads(name, sample_root):
+def test_every_sample_tree_can_be_read(name, sample_root):
     info = dataset(name)
     pairs = read_pairs(info, sample_root)
     assert len(pairs) == SAMPLE_PAIRS[name]
@@ -77,7 +77,7 @@ def test_gopro_reads_the_linear_blur_of_the_benchmark(sample_root):
     assert pair.input.path.parent.name == "blur"
 
 
-def test_dnd_boxes_are_the_rows_and_columns_the_index_names(sample_root):
+def test_dnd_boxes_are_the_rows_and_columns_of_the_index(sample_root):
     folder = sample_root / "test" / "dnd_2017"
     with h5py.File(folder / "info.mat") as handle:
         boxes = np.array(handle[handle["info"]["boundingboxes"][0][1]]).T.astype(int)
@@ -125,7 +125,7 @@ def test_sidd_blocks_are_numbered_by_scene_and_block(sample_root):
     np.testing.assert_array_equal(pairs["0002_0003"].target.load(), blocks[1, 2])
 
 
-def test_names_sort_as_people_count_and_pair_by_name(tmp_path):
+def test_pairs_are_matched_by_name_and_sorted_numerically(tmp_path):
     for number in (10, 9, 2, 1):
         for half in ("input", "target"):
             path = tmp_path / "Test100" / half / f"{number}.png"
@@ -137,7 +137,7 @@ def test_names_sort_as_people_count_and_pair_by_name(tmp_path):
         assert pair.input.load()[0, 0, 0] == pair.target.load()[0, 0, 0] == int(pair.id)
 
 
-def test_the_circulating_copies_read_too(sample_root, tmp_path):
+def test_the_circulating_copy_of_gopro_can_be_read(sample_root, tmp_path):
     """GoPro as {input,target} with sequence and frame joined gives the same ids and pixels."""
     official = read_pairs(dataset("GoPro"), sample_root)
     for pair in official:
@@ -158,7 +158,7 @@ def test_the_circulating_copies_read_too(sample_root, tmp_path):
         ("rain-{:03}.png", "norain-{:03}.png"),
     ],
 )
-def test_rain100_reads_as_it_circulates(tmp_path, degraded, clean):
+def test_the_circulating_layouts_of_rain100_can_be_read(tmp_path, degraded, clean):
     for number in (1, 2, 10):
         for pattern, shade in ((degraded, 100), (clean, 0)):
             path = tmp_path / "test/Rain100L" / pattern.format(number)
@@ -174,7 +174,7 @@ def test_rain100_reads_as_it_circulates(tmp_path, degraded, clean):
 @pytest.mark.parametrize(
     ("name", "folder", "left"), [("Test1200", "DID-MDN-test", True), ("Rain800", "Rain800", False)]
 )
-def test_pairs_side_by_side_are_cut_apart(tmp_path, name, folder, left):
+def test_side_by_side_pairs_are_split(tmp_path, name, folder, left):
     rng = np.random.default_rng(0)
     clean = rng.integers(60, 180, (20, 30, 3), np.uint8)
     rainy = (clean + rng.integers(0, 60, clean.shape)).astype(np.uint8)
@@ -190,16 +190,14 @@ def test_pairs_side_by_side_are_cut_apart(tmp_path, name, folder, left):
         prepare(name, tmp_path, tmp_path)
 
 
-def test_sets_are_found_by_their_folders_and_those_in_another_s_only_if_they_read(
-    sample_root, tmp_path
-):
+def test_datasets_are_found_by_their_folders(sample_root, tmp_path):
     assert datasets_under(sample_root) == list(CATALOGUE)
     assert datasets_under(tmp_path) == []
     (tmp_path / "train/DIV2K_train_HR").mkdir(parents=True)
     assert datasets_under(tmp_path) == ["DIV2K"]
 
 
-def test_names_with_spaces_and_unicode(spoil, tmp_path):
+def test_names_with_spaces_and_unicode_can_be_read(spoil, tmp_path):
     root = spoil("test/Rain100H")
     moved = tmp_path / "ein Ördner mit データ"
     root.rename(moved)
@@ -211,7 +209,7 @@ def test_names_with_spaces_and_unicode(spoil, tmp_path):
     assert manifest.count == 3
 
 
-def test_an_accent_pairs_however_it_is_written(tmp_path):
+def test_names_in_different_unicode_normalisations_are_paired(tmp_path):
     for half, form in (("input", "NFC"), ("target", "NFD")):
         path = tmp_path / "Rain100H" / half / unicodedata.normalize(form, "Ördner é.png")
         path.parent.mkdir(parents=True)

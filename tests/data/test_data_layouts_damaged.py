@@ -10,14 +10,14 @@ from scipy.io import savemat
 from dgunet.system.errors import DataError
 
 
-def test_a_set_that_is_not_there_says_where_it_should_be(tmp_path):
+def test_a_missing_dataset_is_reported_with_its_expected_folder(tmp_path):
     with pytest.raises(DataError, match=r"Rain100H.*test/Rain100H.*docs/data\.md"):
         prepare("Rain100H", tmp_path, tmp_path)
     with pytest.raises(DataError, match="unknown dataset 'Rain100X'"):
         prepare("Rain100X", tmp_path, tmp_path)
 
 
-def test_an_empty_set(tmp_path):
+def test_an_empty_dataset_is_refused(tmp_path):
     (tmp_path / "Set11").mkdir()
     with pytest.raises(DataError, match=r"no image in .*Set11"):
         prepare("Set11", tmp_path, tmp_path)
@@ -48,7 +48,7 @@ def test_an_empty_set(tmp_path):
         ),
     ],
 )
-def test_a_missing_partner_is_named(spoil, tmp_path, name, folder, lost, partner):
+def test_an_image_without_counterpart_is_reported(spoil, tmp_path, name, folder, lost, partner):
     root = spoil(folder)
     (root / folder / lost).unlink()
     with pytest.raises(DataError, match=partner):
@@ -75,7 +75,7 @@ def test_a_missing_partner_is_named(spoil, tmp_path, name, folder, lost, partner
         ("SIDD-train", "train/SIDD_Medium_Srgb", "Data"),
     ],
 )
-def test_a_missing_file_or_folder_is_named(spoil, tmp_path, name, folder, lost):
+def test_a_missing_file_or_folder_is_reported(spoil, tmp_path, name, folder, lost):
     root = spoil(folder)
     (root / folder / lost).rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=lost.split("/")[-1]):
@@ -93,7 +93,7 @@ def test_a_missing_file_or_folder_is_named(spoil, tmp_path, name, folder, lost):
         ("DND", "test/dnd_2017", "images_srgb/0001.mat"),
     ],
 )
-def test_a_truncated_file_is_named_and_leaves_nothing(spoil, tmp_path, name, folder, file):
+def test_a_truncated_file_is_reported_and_nothing_is_written(spoil, tmp_path, name, folder, file):
     root = spoil(folder)
     path = root / folder / file
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
@@ -103,7 +103,7 @@ def test_a_truncated_file_is_named_and_leaves_nothing(spoil, tmp_path, name, fol
     assert left == ["root"]
 
 
-def test_sizes_that_differ_within_a_pair_are_named(spoil, tmp_path):
+def test_different_sizes_within_a_pair_are_reported(spoil, tmp_path):
     root = spoil("test/Rain100H")
     path = root / "test/Rain100H/target/2.png"
     with Image.open(path) as image:
@@ -113,7 +113,7 @@ def test_sizes_that_differ_within_a_pair_are_named(spoil, tmp_path):
         prepare("Rain100H", root, tmp_path)
 
 
-def test_two_files_for_one_image_are_refused(spoil, tmp_path):
+def test_two_files_of_one_image_are_refused(spoil, tmp_path):
     root = spoil("test/Rain100H")
     folder = root / "test/Rain100H/input"
     with Image.open(folder / "1.png") as image:
@@ -122,7 +122,7 @@ def test_two_files_for_one_image_are_refused(spoil, tmp_path):
         prepare("Rain100H", root, tmp_path)
 
 
-def test_two_pairs_of_one_name_are_refused(spoil, tmp_path):
+def test_two_pairs_with_the_same_name_are_refused(spoil, tmp_path):
     root = spoil("test/HIDE_dataset")
     folder = root / "test/HIDE_dataset/test"
     name = "1fromGOPR0950.png"
@@ -131,7 +131,7 @@ def test_two_pairs_of_one_name_are_refused(spoil, tmp_path):
         prepare("HIDE", root, tmp_path)
 
 
-def test_a_list_line_that_is_not_two_paths(spoil, tmp_path):
+def test_a_list_line_without_two_paths_is_reported(spoil, tmp_path):
     root = spoil("test/RealBlur")
     path = root / "test/RealBlur/RealBlur_J_test_list.txt"
     path.write_text(path.read_text() + "only-one-path.png\n")
@@ -139,7 +139,7 @@ def test_a_list_line_that_is_not_two_paths(spoil, tmp_path):
         prepare("RealBlur-J", root, tmp_path)
 
 
-def test_a_matlab_file_with_something_else_in_it(spoil, tmp_path):
+def test_a_matlab_file_without_the_expected_blocks_is_refused(spoil, tmp_path):
     root = spoil("test/SIDD")
     savemat(root / "test/SIDD/ValidationGtBlocksSrgb.mat", {"other": np.zeros(3)})
     with pytest.raises(DataError, match="ValidationGtBlocksSrgb is nothing"):
@@ -150,7 +150,7 @@ def test_a_matlab_file_with_something_else_in_it(spoil, tmp_path):
         prepare("SIDD", root, tmp_path)
 
 
-def test_a_box_outside_its_image(spoil, tmp_path):
+def test_a_box_outside_its_image_is_refused(spoil, tmp_path):
     root = spoil("test/dnd_2017")
     with h5py.File(root / "test/dnd_2017/info.mat", "r+") as handle:
         handle[handle["info"]["boundingboxes"][0][0]][2, 3] = 999

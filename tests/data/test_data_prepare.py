@@ -26,7 +26,7 @@ def visible(folder):
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 100), max_size=30), st.integers(1, 300))
-def test_files_hold_consecutive_records_and_close_at_the_limit(sizes, limit):
+def test_shards_hold_consecutive_records_up_to_the_size_limit(sizes, limit):
     parts = plan_shards(sizes, limit)
     assert [index for part in parts for index in part] == list(range(len(sizes)))
     held = [sum(sizes[index] for index in part) for part in parts]
@@ -35,7 +35,7 @@ def test_files_hold_consecutive_records_and_close_at_the_limit(sizes, limit):
 
 
 @pytest.mark.parametrize("name", ["RealBlur-J", "SIDD"])
-def test_any_number_of_workers_gives_the_same_bytes(name, sample_root, tmp_path):
+def test_the_number_of_workers_does_not_change_the_bytes(name, sample_root, tmp_path):
     stores = []
     for workers in (1, 2):
         out = tmp_path / str(workers)
@@ -47,7 +47,7 @@ def test_any_number_of_workers_gives_the_same_bytes(name, sample_root, tmp_path)
     assert stores[0] == stores[1]
 
 
-def test_an_error_in_a_worker_is_the_same_error(spoil, tmp_path):
+def test_an_error_in_a_worker_is_raised_in_the_parent(spoil, tmp_path):
     root = spoil("test/GOPRO_Large")
     path = root / "test/GOPRO_Large/test/GOPR0869_11_00/sharp/000002.png"
     path.write_bytes(path.read_bytes()[:2000])
@@ -59,7 +59,7 @@ def test_an_error_in_a_worker_is_the_same_error(spoil, tmp_path):
         assert visible(tmp_path) == ["root"]
 
 
-def test_not_enough_disk_is_said_before_starting(sample_root, tmp_path, monkeypatch):
+def test_too_little_disk_space_is_reported_before_starting(sample_root, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(DgunetError, match="free"):
@@ -81,7 +81,7 @@ def fail_after(pairs, error):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
-def test_an_interruption_keeps_the_old_store_and_leaves_no_part(
+def test_an_interruption_keeps_the_old_store_and_leaves_no_partial_one(
     sample_root, tmp_path, monkeypatch, error
 ):
     out = tmp_path / "out"
@@ -94,7 +94,7 @@ def test_an_interruption_keeps_the_old_store_and_leaves_no_part(
     assert visible(tmp_path) == ["out"]
 
 
-def test_a_disk_that_fills_up_midway(sample_root, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_leaves_no_files(sample_root, tmp_path, monkeypatch):
     full = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(preparation, "_decoded", fail_after(1, full))
     with pytest.raises(DgunetError, match="the disk is full"):
@@ -116,7 +116,7 @@ prepare_dataset("Rain13K", Path(sys.argv[1]), Path(sys.argv[2]), profile="sample
 """
 
 
-def test_a_killed_preparation_goes_on_after_its_last_finished_file(sample_root, tmp_path):
+def test_a_killed_preparation_resumes_after_its_last_finished_shard(sample_root, tmp_path):
     out = tmp_path / "out"
     killed = subprocess.run([sys.executable, "-c", KILLED, str(sample_root), str(out)], check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -136,9 +136,7 @@ def test_a_killed_preparation_goes_on_after_its_last_finished_file(sample_root, 
     assert file_contents(out) == file_contents(tmp_path / "fresh")
 
 
-def test_finished_files_that_were_touched_or_belong_to_other_data_are_not_trusted(
-    spoil, tmp_path, monkeypatch
-):
+def test_changed_shards_and_shards_of_other_data_are_prepared_again(spoil, tmp_path, monkeypatch):
     root = spoil("test/GOPRO_Large")
     out, work = tmp_path / "out", tmp_path / ".out.work"
     settings = {"profile": "sample", "workers": 1, "shard_bytes": 1}
@@ -169,7 +167,7 @@ def _interrupt(*_):
     raise KeyboardInterrupt
 
 
-def test_two_preparations_at_once_are_refused(sample_root, tmp_path):
+def test_concurrent_preparations_of_one_store_are_refused(sample_root, tmp_path):
     with (
         FileLock(tmp_path / ".out.lock"),
         pytest.raises(DataError, match="being prepared by another process"),

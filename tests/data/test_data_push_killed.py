@@ -99,7 +99,9 @@ def stored(server):
         yield (first + rest).removesuffix(".dir"), body
 
 
-def test_what_a_killed_server_cut_off_is_reported_and_pushed_later(server, repository, clone):
+def test_a_push_cut_off_by_a_killed_server_is_reported_and_completed_later(
+    server, repository, clone
+):
     def some_arrived(asking):
         return asking.list_objects_v2(Bucket="dvc", Prefix="store/").get("KeyCount", 0) >= 2
 

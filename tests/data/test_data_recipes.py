@@ -47,14 +47,14 @@ def test_an_epoch_has_the_samples_and_steps_of_the_original(task, name, samples,
 
 
 @pytest.mark.parametrize("task", RECIPES)
-def test_crops_are_the_printed_and_the_coded_ones(task):
+def test_crop_sizes_are_those_of_the_paper_and_of_the_code(task):
     paper, released = RECIPES[task]
     assert (paper.name, released.name) == ("paper", "released")
     assert paper.crop == (32 if task == "cs" else 256)
     assert released.crop == {"denoise": 128, "cs": 32}.get(task, 256)
 
 
-def test_the_paper_trains_on_one_set_a_task_and_the_code_on_one_more():
+def test_the_recipes_use_every_training_set_and_div2k():
     used = {name for pair in RECIPES.values() for found in pair for name in found.sets}
     assert used == {n for n, info in CATALOGUE.items() if info.role == "train"} | {"DIV2K"}
     assert "DIV2K" in FURTHER
@@ -68,7 +68,7 @@ def test_the_paper_trains_on_one_set_a_task_and_the_code_on_one_more():
         ("Rain12", "released", "13K"),
     ],
 )
-def test_a_set_that_a_recipe_does_not_train_on_is_refused(name, wanted, reported):
+def test_a_dataset_that_a_recipe_does_not_use_is_refused(name, wanted, reported):
     assert find_recipe(dataset(name), "whole").cut == WholeImages()
     with pytest.raises(DataError, match=rf"{name} is not a training set.*{reported}"):
         find_recipe(dataset(name), wanted)
@@ -79,7 +79,7 @@ def test_a_set_that_a_recipe_does_not_train_on_is_refused(name, wanted, reported
 
 @settings(deadline=None, max_examples=25)
 @given(st.text(min_size=1), st.integers(33, 90), st.integers(33, 90))
-def test_patches_stay_inside_and_leave_the_last_place_out(name, height, width):
+def test_patches_stay_inside_and_exclude_the_last_position(name, height, width):
     places = RandomPatches(200, 32).corners(name, height, width)
     assert places.shape == (200, 2)
     assert (places >= 0).all()
@@ -87,7 +87,7 @@ def test_patches_stay_inside_and_leave_the_last_place_out(name, height, width):
     assert places[:, 1].max() <= width - 32 - 1
 
 
-def test_every_other_place_is_equally_likely():
+def test_patch_positions_are_uniformly_distributed():
     places = RandomPatches(60_000, 32).corners("a photograph", 32 + 5, 32 + 3)
     counts = Counter(map(tuple, places.tolist()))
     assert set(counts) == {(row, column) for row in range(5) for column in range(3)}
@@ -95,7 +95,7 @@ def test_every_other_place_is_equally_likely():
     assert sum((count - expected) ** 2 / expected for count in counts.values()) < 42, "chi2, 14"
 
 
-def test_both_halves_of_a_patch_are_of_one_place():
+def test_input_and_target_patches_have_the_same_position():
     rows, columns = np.mgrid[:50, :70].astype(np.uint8)
     clean = np.dstack([rows, columns, rows])
     cut = RandomPatches(12, 32)
@@ -116,7 +116,7 @@ def small_patches(monkeypatch):
 
 
 @pytest.mark.usefixtures("small_patches")
-def test_a_store_of_patches(sample_root, tmp_path):
+def test_a_store_of_patches_holds_the_patches_of_its_images(sample_root, tmp_path):
     settings = {"profile": "sample", "recipe": "released", "workers": 1}
     manifest = prepare_dataset("SIDD-train", sample_root, tmp_path / "s", **settings)
     pairs = read_pairs(dataset("SIDD-train"), sample_root)
@@ -135,7 +135,7 @@ def test_a_store_of_patches(sample_root, tmp_path):
     assert many.digest == manifest.digest
 
 
-def test_any_number_of_workers_writes_the_same_patches(tmp_path):
+def test_the_number_of_workers_does_not_change_the_patches(tmp_path):
     """With the real recipe, 300 patches of 256, which a worker process looks up for itself."""
     base = tmp_path / "root/SIDD_Medium_Srgb/Data" / SCENE
     base.mkdir(parents=True)
@@ -162,7 +162,7 @@ def test_any_number_of_workers_writes_the_same_patches(tmp_path):
     assert contents[0] == contents[1]
 
 
-def test_photographs_too_small_for_the_patches_are_refused(sample_root, tmp_path):
+def test_images_too_small_for_the_patches_are_refused(sample_root, tmp_path):
     with pytest.raises(DataError, match=r"128x96, too small for patches of 256x256"):
         prepare_dataset(
             "SIDD-train", sample_root, tmp_path / "s", profile="sample", recipe="released"
@@ -173,7 +173,7 @@ def test_photographs_too_small_for_the_patches_are_refused(sample_root, tmp_path
 # Luma of the released compressive-sensing recipe.
 
 
-def test_studio_luma_is_not_rounded_and_grey_files_stay(tmp_path):
+def test_studio_luma_is_not_rounded_and_grey_files_are_unchanged(tmp_path):
     folder = tmp_path / "DIV2K_train_HR"
     folder.mkdir()
     colours = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [12, 34, 56]]], np.uint8)
@@ -192,14 +192,14 @@ def test_studio_luma_is_not_rounded_and_grey_files_stay(tmp_path):
     assert PairStore.open(tmp_path / "w")[0].target.dtype == np.uint8
 
 
-def test_bsd400_is_the_same_in_both_recipes(sample_root, tmp_path, prepared):
+def test_bsd400_is_identical_in_both_recipes(sample_root, tmp_path, prepared):
     manifest = prepare_dataset(
         "BSD400", sample_root, tmp_path / "s", profile="sample", recipe="released"
     )
     assert manifest.digest == PairStore.open(prepared("BSD400")).manifest.digest
 
 
-def test_a_damaged_photograph_is_named(tmp_path):
+def test_a_damaged_image_is_reported(tmp_path):
     path = tmp_path / "0001.png"
     path.write_bytes(b"no image")
     with pytest.raises(DataError, match=r"0001\.png is not a readable image"):
@@ -209,7 +209,9 @@ def test_a_damaged_photograph_is_named(tmp_path):
 # The verb.
 
 
-def test_the_verb_prepares_by_recipe_and_layout(sample_root, tmp_path, monkeypatch, project):
+def test_the_prepare_command_uses_the_given_recipe_and_layout(
+    sample_root, tmp_path, monkeypatch, project
+):
     home, out = tmp_path / "home", tmp_path / "s"
     home.mkdir()
     (home / "params.yaml").write_text((project / "params.yaml").read_text())
@@ -225,7 +227,7 @@ def test_the_verb_prepares_by_recipe_and_layout(sample_root, tmp_path, monkeypat
     assert "Set11 is not a training set" in str(refused.exception)
 
 
-def test_names_of_the_verb_are_those_of_the_recipes():
+def test_the_options_of_the_prepare_command_match_the_recipes():
     from typing import get_args
 
     from dgunet.cli.data_commands import LayoutChoice, RecipeChoice

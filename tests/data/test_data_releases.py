@@ -24,9 +24,7 @@ def warnings(report):
 
 
 @pytest.mark.parametrize("name", ["GoPro", "GoPro-train"])
-def test_blur_averaged_in_linear_light_is_distinguished_from_the_benchmark_s(
-    name, sample_root, tmp_path
-):
+def test_blur_averaged_in_linear_light_is_reported_as_another_release(name, sample_root, tmp_path):
     half = "train" if name == "GoPro-train" else "test"
     source = sample_root / half / "GOPRO_Large" / half
     for release in ("blur", "blur_gamma"):
@@ -42,7 +40,7 @@ def test_blur_averaged_in_linear_light_is_distinguished_from_the_benchmark_s(
     assert text.endswith("brighter inputs are blur_gamma. Use blur.")
 
 
-def test_the_benchmark_of_sidd_is_not_its_validation_set(sample_root, tmp_path):
+def test_the_sidd_benchmark_is_not_accepted_as_its_validation_set(sample_root, tmp_path):
     (tmp_path / "SIDD").mkdir()
     noisy = sample_root / "test/SIDD/ValidationNoisyBlocksSrgb.mat"
     shutil.copyfile(noisy, tmp_path / "SIDD/BenchmarkNoisyBlocksSrgb.mat")
@@ -52,7 +50,7 @@ def test_the_benchmark_of_sidd_is_not_its_validation_set(sample_root, tmp_path):
         read_pairs(dataset("SIDD"), tmp_path)
 
 
-def test_copies_cut_to_another_size_are_named():
+def test_copies_cropped_to_another_size_are_reported():
     info = CATALOGUE["BSD68"]
     whole = ReleaseMeasurements(68, "0" * 64, {"481x321": 60, "321x481": 8})
     assert release_doubts(info, whole) == ["its pixels are not those of the known release"]
@@ -85,7 +83,7 @@ def known(sample_root, monkeypatch):
 
 
 @pytest.mark.usefixtures("known")
-def test_an_image_that_differs_from_the_known_release_is_named(spoil):
+def test_an_image_that_differs_from_the_known_release_is_reported(spoil):
     root = spoil("test/Rain100H")
     report = check_dataset("Rain100H", root)
     assert report.release == "the three pairs, under other names"
@@ -99,7 +97,7 @@ def test_an_image_that_differs_from_the_known_release_is_named(spoil):
 
 
 @pytest.mark.usefixtures("known")
-def test_a_part_is_known_whatever_its_files_are_called(spoil):
+def test_a_part_of_a_known_release_is_recognised_under_any_file_names(spoil):
     folder = spoil("test/Rain100H") / "test/Rain100H"
     for half in ("input", "target"):
         (folder / half / "3.png").unlink()
@@ -109,7 +107,7 @@ def test_a_part_is_known_whatever_its_files_are_called(spoil):
     assert warnings(report) == []
 
 
-def test_of_a_set_known_in_part_only_the_known_names_are_judged(monkeypatch):
+def test_only_the_known_images_of_a_partly_known_release_are_compared(monkeypatch):
     monkeypatch.setattr(releases, "known_pixels", lambda name: {"1": ("a", "b"), "2": ("c", "d")})
     info = CATALOGUE["Rain13K"]
     seen = ReleaseMeasurements(
@@ -126,7 +124,7 @@ def test_of_a_set_known_in_part_only_the_known_names_are_judged(monkeypatch):
 
 
 @pytest.mark.benchmarks_data
-def test_the_digests_of_images_are_those_of_the_real_ones(benchmarks):
+def test_the_catalogue_digests_match_the_real_images(benchmarks):
     for name, count in (("Rain100L", 100), ("Set11", 11), ("BSD68", 68), ("BSD400", 400)):
         info = CATALOGUE[name]
         seen = measure_quickly(info, read_pairs(info, benchmarks))
@@ -135,7 +133,7 @@ def test_the_digests_of_images_are_those_of_the_real_ones(benchmarks):
 
 
 @pytest.mark.benchmarks_data
-def test_the_real_pairs_of_gopro_are_blur(benchmarks, tmp_path):
+def test_the_real_pairs_of_gopro_are_recognised_as_blur(benchmarks, tmp_path):
     source = benchmarks / "GoPro/official_samples"
     for half, kind in (("input", "blur"), ("target", "sharp")):
         (tmp_path / "GoPro" / half).mkdir(parents=True)

@@ -28,7 +28,7 @@ def random_pairs(seed, count, channels=3, dtype=np.uint8):
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_every_set_comes_back_pixel_for_pixel(name, sample_root, prepared):
+def test_every_dataset_is_stored_pixel_for_pixel(name, sample_root, prepared):
     store = PairStore.open(prepared(name))
     store.verify()
     sources = read_pairs(dataset(name), sample_root)
@@ -57,7 +57,7 @@ def test_preparing_again_gives_the_same_bytes(sample_root, prepared, tmp_path):
     assert file_contents(tmp_path / "again") == file_contents(prepared("RealBlur-J"))
 
 
-def test_the_digest_follows_the_pixels(spoil, prepared, tmp_path):
+def test_one_changed_pixel_changes_the_digest(spoil, prepared, tmp_path):
     root = spoil("test/Set11")
     path = root / "test/Set11/camera.tif"
     raw = bytearray(path.read_bytes())
@@ -69,7 +69,7 @@ def test_the_digest_follows_the_pixels(spoil, prepared, tmp_path):
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 1000), st.integers(1, 6), st.integers(1, 8000), st.sampled_from([1, 3]))
-def test_records_and_digest_do_not_depend_on_the_files(
+def test_records_and_digest_do_not_depend_on_the_shard_size(
     tmp_path_factory, seed, count, shard_bytes, channels
 ):
     folder = tmp_path_factory.mktemp("shards")
@@ -89,7 +89,7 @@ def test_records_and_digest_do_not_depend_on_the_files(
 
 @settings(deadline=None, max_examples=20)
 @given(st.data())
-def test_a_crop_is_a_view_equal_to_the_crop_of_the_whole(prepared, data):
+def test_a_crop_is_a_view_of_the_whole_image(prepared, data):
     store = PairStore.open(prepared("Test100"))
     record = store[data.draw(st.integers(0, len(store) - 1))]
     height, width, _ = record.shape
@@ -109,7 +109,7 @@ def test_records_are_read_only(prepared):
         record.input[0, 0, 0] = 1
 
 
-def test_floats_and_absent_halves(tmp_path):
+def test_floating_point_images_and_missing_targets_are_stored(tmp_path):
     image = np.random.default_rng(0).random((5, 7, 3), dtype=np.float32)
     source = SourceFile("images_srgb/0001.mat", "0" * 64)
     pair = LoadedPair("0001_01", image, None, source, None)
@@ -121,7 +121,7 @@ def test_floats_and_absent_halves(tmp_path):
     assert record.input_source == source
 
 
-def test_a_store_goes_to_a_worker_by_its_path(prepared):
+def test_a_pickled_store_contains_only_its_path(prepared):
     store = PairStore.open(prepared("Test100"))
     expected = np.array(store[1].input)
     pickled = pickle.dumps(store)
@@ -129,7 +129,7 @@ def test_a_store_goes_to_a_worker_by_its_path(prepared):
     np.testing.assert_array_equal(pickle.loads(pickled)[1].input, expected)  # noqa: S301
 
 
-def test_a_complete_real_set_is_complete_and_a_sample_never(sample_root, tmp_path, monkeypatch):
+def test_only_a_complete_real_dataset_is_marked_complete(sample_root, tmp_path, monkeypatch):
     entry = dataset("Set11").model_copy(update={"pairs": 3, "known": (), "sizes": ()})
     monkeypatch.setitem(CATALOGUE, "Set11", entry)
     paper = prepare_dataset("Set11", sample_root, tmp_path / "paper", profile="paper")
@@ -140,7 +140,7 @@ def test_a_complete_real_set_is_complete_and_a_sample_never(sample_root, tmp_pat
     assert (part.complete, part.count, part.published_count) == (False, 3, 4)
 
 
-def test_another_release_is_prepared_but_never_complete(sample_root, tmp_path, monkeypatch):
+def test_another_release_is_prepared_but_never_marked_complete(sample_root, tmp_path, monkeypatch):
     """The wrong blur of GoPro has the right number of pairs and the right size."""
     entry = dataset("GoPro").model_copy(update={"pairs": 4, "sizes": ()})
     monkeypatch.setitem(CATALOGUE, "GoPro", entry)

@@ -20,12 +20,12 @@ def store_copy(prepared, tmp_path):
     return Path(shutil.copytree(prepared("Test100"), tmp_path / "store"))
 
 
-def test_a_folder_that_is_no_store(tmp_path):
+def test_a_folder_without_a_manifest_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"not a prepared store.*dgunet data prepare"):
         PairStore.open(tmp_path)
 
 
-def test_a_manifest_of_another_version_or_damaged(store_copy):
+def test_a_manifest_that_is_damaged_or_of_another_version_is_refused(store_copy):
     path = store_copy / "manifest.json"
     whole = path.read_text()
     path.write_text(json.dumps(json.loads(whole) | {"version": 99}))
@@ -37,7 +37,7 @@ def test_a_manifest_of_another_version_or_damaged(store_copy):
             PairStore.open(store_copy)
 
 
-def test_a_manifest_that_counts_other_records_than_its_files(store_copy):
+def test_a_manifest_with_a_wrong_record_count_is_refused(store_copy):
     path = store_copy / "manifest.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"count": content["count"] + 1}))
@@ -45,7 +45,7 @@ def test_a_manifest_that_counts_other_records_than_its_files(store_copy):
         PairStore.open(store_copy)
 
 
-def test_a_shard_that_is_missing_or_cut_off(store_copy):
+def test_a_missing_or_truncated_shard_is_refused(store_copy):
     path = store_copy / "pairs-00000.arrow"
     content = path.read_bytes()
     path.write_bytes(content[:-1])
@@ -56,7 +56,7 @@ def test_a_shard_that_is_missing_or_cut_off(store_copy):
         PairStore.open(store_copy)
 
 
-def test_the_verb_verifies_and_names_the_damage(store_copy):
+def test_the_verify_command_reports_the_damage(store_copy):
     good = CliRunner().invoke(command(), ["data", "verify", str(store_copy)])
     assert good.exit_code == 0
     assert PairStore.open(store_copy).manifest.digest in good.output
@@ -67,7 +67,7 @@ def test_the_verb_verifies_and_names_the_damage(store_copy):
 
 
 @pytest.mark.parametrize("layout", ["raw", "compact"])
-def test_pixels_that_are_not_the_digests_are_found_at_first_use(tmp_path, layout):
+def test_pixels_that_do_not_match_the_digest_are_found_at_first_use(tmp_path, layout):
     """Whoever replaces a file and its hash has still other pixels than the digest says."""
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     one = [LoadedPair("a", image, image), LoadedPair("b", image, image)]
@@ -86,7 +86,7 @@ def test_pixels_that_are_not_the_digests_are_found_at_first_use(tmp_path, layout
 
 
 @pytest.mark.parametrize("name", ["../../x.arrow", "/tmp/x.arrow", "a/x.arrow", ".x", "a\\b", ""])
-def test_a_file_of_a_store_lies_in_its_folder(name, store_copy):
+def test_a_shard_name_that_leads_outside_the_store_is_refused(name, store_copy):
     path = store_copy / "manifest.json"
     content = json.loads(path.read_text())
     content["shards"][0]["file"] = name
@@ -96,7 +96,7 @@ def test_a_file_of_a_store_lies_in_its_folder(name, store_copy):
 
 
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", "a\nb", "x" * 300, ""])
-def test_a_record_is_not_called_as_no_file_may_be(name, tmp_path):
+def test_a_record_id_that_is_no_valid_file_name_is_refused(name, tmp_path):
     """Its restored image or box becomes a file of that name."""
     write_store(tmp_path / "store", [LoadedPair(name, None, np.zeros((4, 4, 3), np.uint8))])
     with pytest.raises(DataError, match=r"store holds the record .*, which"):
@@ -109,7 +109,7 @@ def test_a_record_is_not_called_as_no_file_may_be(name, tmp_path):
     ids=["list", "object", "bool", "none", "text", "float", "negative", "huge"],
 )
 @pytest.mark.parametrize("name", ["count", "published_count", "records", "bytes"])
-def test_a_field_of_a_manifest_has_its_type(name, value, store_copy):
+def test_a_manifest_field_of_a_wrong_type_is_refused(name, value, store_copy):
     path = store_copy / "manifest.json"
     content = json.loads(path.read_text())
     (content["shards"][0] if name in ("records", "bytes") else content)[name] = value

@@ -64,11 +64,11 @@ def resealed(**changes):
     return change
 
 
-def test_whole_rows_are_not_scored_again(killed, resume):
+def test_intact_rows_are_not_scored_again(killed, resume):
     assert resume() == ([], [])
 
 
-def test_an_edited_psnr_is_scored_again_and_said(killed, resume):
+def test_an_edited_psnr_is_scored_again_and_reported(killed, resume):
     def edit(line):
         psnr = json.loads(line)["row"]["psnr"]
         return line.replace(repr(psnr).encode(), b"77.48")
@@ -84,20 +84,20 @@ def test_an_edited_psnr_is_scored_again_and_said(killed, resume):
     [b"", b"\x00" * 40, b"\xff\xfe", b"{", b"[]", b"null", b'{"index": 1}', b"[" * 100_000],
     ids=["blank", "NULs", "no UTF-8", "half", "list", "null", "no sum", "deep"],
 )
-def test_a_damaged_line_costs_one_image(killed, resume, line):
+def test_a_damaged_line_causes_one_image_to_be_scored_again(killed, resume, line):
     spoil(killed, 3, lambda old: line)
     seen, notes = resume()
     assert seen == ["2"]
     assert len(notes) == 1 and f"{killed}, line 3" in notes[0]
 
 
-def test_a_torn_last_line_is_what_a_kill_leaves_and_no_news(killed, resume):
+def test_a_torn_last_line_is_scored_again_without_a_report(killed, resume):
     killed.write_bytes(killed.read_bytes()[:-9])
     assert resume() == (["5"], [])
 
 
 @pytest.mark.parametrize("line", [b"", b"{}", b'{"key": "x"}', b"\xff"])
-def test_a_damaged_head_costs_all_rows_of_its_file(killed, resume, line):
+def test_a_damaged_header_causes_all_its_images_to_be_scored_again(killed, resume, line):
     spoil(killed, 1, lambda old: line)
     seen, notes = resume()
     assert seen == ["1", "2", "3", "4", "5"]
@@ -131,19 +131,19 @@ def test_a_damaged_head_costs_all_rows_of_its_file(killed, resume, line):
     ],
     ids=str,
 )
-def test_a_line_of_another_form_with_a_right_sum_is_not_taken(killed, resume, changes):
+def test_an_invalid_line_with_a_matching_checksum_is_not_used(killed, resume, changes):
     spoil(killed, 3, resealed(**changes))
     seen, _ = resume()
     assert "2" in seen and len(seen) <= 2
 
 
-def test_a_kept_image_that_is_gone_is_made_again(killed, resume, tmp_path):
+def test_a_missing_kept_image_is_made_again(killed, resume, tmp_path):
     (tmp_path / "killed" / "restored" / "1.png").unlink()
     assert resume()[0] == ["1"]
 
 
 @pytest.mark.parametrize("name", ["0-of-1.jsonl", "1-of-2.jsonl"])
-def test_something_else_under_a_journals_name_is_in_nobody_s_way(killed, resume, name):
+def test_a_folder_with_the_name_of_a_journal_is_reported(killed, resume, name):
     (killed.parent / name).unlink(missing_ok=True)
     (killed.parent / name).mkdir()
     seen, notes = resume()

@@ -39,14 +39,14 @@ class Exhausted(torch.nn.Module):
         RuntimeError("could not create a primitive"),
     ],
 )
-def test_an_allocator_s_refusal_is_told_as_such(monkeypatch, error):
+def test_a_failed_allocation_is_reported_as_exhausted_memory(monkeypatch, error):
     with pytest.raises(TooLargeError, match="exhausts the memory"):
         restore_image(Exhausted(error), photo())
     with pytest.raises(ValueError, match="not memory"):
         restore_image(Exhausted(ValueError("not memory")), photo())
 
 
-def test_words_of_every_library_for_no_memory_are_known():
+def test_out_of_memory_errors_of_every_library_are_recognised():
     for error in (
         MemoryError(),
         OSError(12, "Cannot allocate memory"),
@@ -60,7 +60,7 @@ def test_words_of_every_library_for_no_memory_are_known():
     assert not exhausts_memory(KeyboardInterrupt("out of memory"))
 
 
-def test_a_limit_of_the_process_counts_as_its_memory(monkeypatch):
+def test_a_process_limit_bounds_the_free_memory(monkeypatch):
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20, hard))
@@ -72,7 +72,7 @@ def test_a_limit_of_the_process_counts_as_its_memory(monkeypatch):
     assert memory.free_bytes(torch.device("cpu")) > left
 
 
-def test_threads_are_started_while_there_is_memory_for_them(monkeypatch):
+def test_a_thread_is_started_only_if_its_memory_is_free(monkeypatch):
     chosen = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
@@ -83,7 +83,7 @@ def test_threads_are_started_while_there_is_memory_for_them(monkeypatch):
         assert chosen == threads
 
 
-def test_no_memory_to_decode_is_told_with_the_size(tmp_path, monkeypatch):
+def test_too_little_memory_to_decode_is_reported_with_the_size(tmp_path, monkeypatch):
     Image.fromarray(photo()).save(tmp_path / "a.png")
 
     def none(image):
@@ -96,7 +96,7 @@ def test_no_memory_to_decode_is_told_with_the_size(tmp_path, monkeypatch):
         read_image(tmp_path / "a.png")
 
 
-def test_under_a_limit_a_large_image_is_refused_and_the_others_restored(tmp_path, tiny):
+def test_under_a_memory_limit_large_images_are_refused_and_others_restored(tmp_path, tiny):
     """The limit is set by the shell, as a user or a batch system would."""
     Image.new("RGB", (6000, 5000)).save(tmp_path / "large.png")
     Image.new("RGB", (12000, 9000)).save(tmp_path / "larger.png")
@@ -120,7 +120,7 @@ def test_under_a_limit_a_large_image_is_refused_and_the_others_restored(tmp_path
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.png"]
 
 
-def test_no_memory_for_the_probe_is_a_refusal_too(monkeypatch):
+def test_exhausted_memory_during_the_probe_is_a_refusal(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
     monkeypatch.setattr(memory, "bytes_per_pixel", lambda *_: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(EvaluationError, match=r"more than 0\.00 GB"):

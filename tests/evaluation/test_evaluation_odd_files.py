@@ -41,7 +41,7 @@ def same(path, pixels, off=0):
 
 
 @pytest.mark.parametrize(("name", "off"), [("a.jpg", 3), ("a.bmp", 0), ("a.webp", 0)])
-def test_sixteen_bits_under_a_name_of_eight_are_scaled_and_told(tmp_path, name, off):
+def test_16_bit_input_for_an_8_bit_format_is_scaled_and_noted(tmp_path, name, off):
     smooth = photo(64, 48).astype(np.uint16) * 257 + 13
     deep_png(tmp_path / name, smooth)
     restored = restore_file(identity, tmp_path / name, tmp_path / "out" / name)
@@ -50,7 +50,7 @@ def test_sixteen_bits_under_a_name_of_eight_are_scaled_and_told(tmp_path, name, 
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_sixteen_bits_of_png_come_back(tmp_path, channels):
+def test_16_bit_png_keeps_its_values(tmp_path, channels):
     import cv2
 
     pixels = deep(channels)
@@ -70,7 +70,7 @@ def transparent(path, mode="RGBA", form="PNG", **how):
     return np.asarray(image)
 
 
-def test_transparency_is_refused_where_the_format_has_none(tmp_path):
+def test_transparency_is_refused_for_formats_without_alpha(tmp_path):
     for number, (mode, form, name) in enumerate(
         [
             ("RGBA", "PNG", "a.jpg"), ("LA", "PNG", "a.bmp"), ("RGBA", "WEBP", "a.jpg"),
@@ -86,7 +86,7 @@ def test_transparency_is_refused_where_the_format_has_none(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_full_opacity_is_left_out_where_the_format_has_none(tmp_path, mode):
+def test_full_opacity_is_dropped_for_formats_without_alpha(tmp_path, mode):
     image = Image.fromarray(photo()).convert(mode[:-1])
     pixels = np.atleast_3d(np.asarray(image))
     image.putalpha(255)
@@ -97,13 +97,13 @@ def test_full_opacity_is_left_out_where_the_format_has_none(tmp_path, mode):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
-def test_transparency_is_kept_where_the_format_has_it(tmp_path, name):
+def test_transparency_is_kept_for_formats_with_alpha(tmp_path, name):
     whole = transparent(tmp_path / name)
     restore_file(identity, tmp_path / name, tmp_path / "out" / name)
     same(tmp_path / "out" / name, whole)
 
 
-def test_colours_below_full_transparency_survive_webp(tmp_path):
+def test_colours_of_transparent_pixels_are_kept_in_webp(tmp_path):
     whole = transparent(tmp_path / "a.png")
     restore_file(identity, tmp_path / "a.png", tmp_path / "b.webp")
     same(tmp_path / "b.webp", whole)
@@ -111,7 +111,7 @@ def test_colours_below_full_transparency_survive_webp(tmp_path):
 
 @pytest.mark.parametrize("bits", [10, 12, 16])
 @pytest.mark.parametrize("kind", [2, 3, 5, 6])
-def test_deep_pnm_is_read_with_all_its_bits(tmp_path, bits, kind):
+def test_deep_pnm_is_read_at_full_depth(tmp_path, bits, kind):
     values = deep(3 if kind in (3, 6) else 1) & (2**bits - 1)
     head = f"P{kind}\n# a camera's\n32 24\n{2**bits - 1}\n".encode()
     body = (
@@ -129,7 +129,7 @@ def test_deep_pnm_is_read_with_all_its_bits(tmp_path, bits, kind):
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
-def test_jpeg_2000_keeps_its_bits(tmp_path, bits):
+def test_jpeg_2000_keeps_its_depth(tmp_path, bits):
     imagecodecs = pytest.importorskip("imagecodecs")
     values = deep(3) & (2**bits - 1)
     values = values.astype(np.uint8) if bits == 8 else values
@@ -140,7 +140,7 @@ def test_jpeg_2000_keeps_its_bits(tmp_path, bits):
     assert np.array_equal(again, np.rint(values * (np.iinfo(again.dtype).max / (2**bits - 1))))
 
 
-def test_a_bitmap_of_sixteen_bits_a_pixel_has_five_a_channel(tmp_path):
+def test_a_16_bit_bitmap_is_read_with_5_bits_per_channel(tmp_path):
     head = struct.pack("<2sIHHI", b"BM", 54 + 8 * 4 * 2, 0, 0, 54)
     head += struct.pack("<IiiHHIIiiII", 40, 4, 8, 1, 16, 0, 64, 0, 0, 0, 0)
     (tmp_path / "a.bmp").write_bytes(head + struct.pack("<H", 0b11111 << 10) * 32)
@@ -168,7 +168,7 @@ def camera_jpeg():
     return content, start, int.from_bytes(content[start - 2 : start], "big")
 
 
-def test_a_changed_byte_of_metadata_never_costs_the_pixels(tmp_path):
+def test_changed_bytes_in_metadata_do_not_affect_the_pixels(tmp_path):
     content, start, length = camera_jpeg()
     with Image.open(io.BytesIO(content)) as image:
         meant = np.sort(np.asarray(image), axis=None)
@@ -185,7 +185,7 @@ def test_a_changed_byte_of_metadata_never_costs_the_pixels(tmp_path):
     assert dropped > 20
 
 
-def test_what_is_whole_of_damaged_metadata_is_kept(tmp_path):
+def test_intact_parts_of_damaged_metadata_are_kept(tmp_path):
     content, _, _ = camera_jpeg()
     place = content.index(b"2020:01:02")
     (tmp_path / "a.jpg").write_bytes(content[:place] + b"\xff" * 10 + content[place + 10 :])
@@ -197,7 +197,7 @@ def test_what_is_whole_of_damaged_metadata_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize(("tag", "value"), [(0x0110, object()), (0x0128, 2**70), (0x011A, "x")])
-def test_a_value_that_cannot_be_written_costs_only_itself(tag, value):
+def test_only_metadata_values_that_cannot_be_written_are_dropped(tag, value):
     given = Image.Exif()
     given[0x010F], given[tag] = "Maker", value
     block, orientation, notes = descriptive_exif(given)
@@ -208,7 +208,7 @@ def test_a_value_that_cannot_be_written_costs_only_itself(tag, value):
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".gif"])
 @pytest.mark.parametrize("letter", ["a", "ü"])
-def test_a_name_of_255_bytes_works(tmp_path, suffix, letter):
+def test_a_file_name_of_255_bytes_can_be_restored(tmp_path, suffix, letter):
     name = letter * ((255 - len(suffix)) // len(letter.encode())) + suffix
     Image.fromarray(photo(channels=1)[..., 0]).save(tmp_path / name)
     target = (tmp_path / "out" / name).with_suffix(".png" if suffix == ".gif" else suffix)
@@ -216,7 +216,7 @@ def test_a_name_of_255_bytes_works(tmp_path, suffix, letter):
     assert [path.name for path in (tmp_path / "out").iterdir()] == [target.name]
 
 
-def test_what_does_not_read_back_is_no_file(tmp_path, monkeypatch):
+def test_a_file_that_does_not_read_back_is_not_written(tmp_path, monkeypatch):
     def wrong(path, image, form):
         Image.fromarray(image.pixels[::-1]).save(path, form.name)
 
@@ -234,14 +234,14 @@ def test_what_does_not_read_back_is_no_file(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_noise_passes_the_reading_back_of_lossy_formats(tmp_path):
+def test_noise_passes_the_read_back_check_of_lossy_formats(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (65, 63, 3), dtype=np.uint8)
     for name in ("a.jpg", "a.avif"):
         write_image(tmp_path / name, UserImage(noise))
         assert (tmp_path / name).exists()
 
 
-def test_what_an_encoder_refuses_is_one_line(tmp_path):
+def test_an_encoder_error_is_one_line(tmp_path):
     wide = UserImage(np.zeros((1, 70000, 3), np.uint8))
     for name in ("a.jpg", "a.webp"):
         with pytest.raises(DataError, match=rf"{name} cannot be written"):
@@ -250,7 +250,7 @@ def test_what_an_encoder_refuses_is_one_line(tmp_path):
         write_image(tmp_path / "r", wide)
 
 
-def test_a_folder_of_odd_files_ends_with_every_good_one(tmp_path, tiny, dgunet):
+def test_every_good_file_in_a_folder_of_odd_files_is_restored(tmp_path, tiny, dgunet):
     """Every good file is written, every bad one is one line, and the status is 1."""
     folder = tmp_path / "in"
     folder.mkdir()
@@ -325,7 +325,7 @@ def test_a_folder_of_odd_files_ends_with_every_good_one(tmp_path, tiny, dgunet):
 
 
 @pytest.mark.parametrize("where", ["file", "file/below"])
-def test_restore_into_a_file_is_one_line(tmp_path, tiny, dgunet, where):
+def test_restoring_into_a_file_gives_a_one_line_error(tmp_path, tiny, dgunet, where):
     Image.fromarray(photo()).save(tmp_path / "a.png")
     (tmp_path / "file").write_text("mine")
     done = dgunet("restore", tmp_path / "a.png", "--checkpoint", tiny, "--out", tmp_path / where)

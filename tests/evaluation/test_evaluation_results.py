@@ -35,14 +35,14 @@ def result(tmp_path):
         ("GoPro", {"selection": "test-set HIDE", "checkpoint_sha256": ""}),
     ],
 )
-def test_what_was_written_is_read(tmp_path, dataset, more):
+def test_a_written_result_is_read_unchanged(tmp_path, dataset, more):
     told = write_result(tmp_path, dataset, **more)
     summary, rows = read_result_and_rows(tmp_path)
     assert summary.to_dict() == told
     assert len(rows) == told["images"]
 
 
-def test_an_infinite_mean_is_none(tmp_path):
+def test_an_infinite_mean_is_read_as_none(tmp_path):
     rows = made_rows("Rain100L", 2)
     rows[0] = dataclasses.replace(rows[0], psnr=math.inf)
     write_result(tmp_path, "Rain100L", rows=rows, psnr=None)
@@ -85,7 +85,7 @@ EDITS = {
 @pytest.mark.parametrize(
     ("field", "value"), [(field, value) for field, values in EDITS.items() for value in values]
 )
-def test_an_edited_field_is_refused_by_its_name(result, field, value):
+def test_an_edited_field_is_reported(result, field, value):
     path = result / "summary.json"
     if callable(value):
         value = value(json.loads(path.read_text())[field])
@@ -99,7 +99,7 @@ def test_an_edited_field_is_refused_by_its_name(result, field, value):
 
 
 @pytest.mark.parametrize("field", EDITS)
-def test_a_missing_or_unknown_field_is_refused_by_its_name(result, field):
+def test_a_missing_or_unknown_field_is_reported(result, field):
     path = result / "summary.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({k: v for k, v in content.items() if k != field}))
@@ -119,7 +119,7 @@ def test_a_sample_is_never_complete(tmp_path):
         read_result(tmp_path)
 
 
-def test_tiles_and_parity_do_not_go_together(tmp_path):
+def test_a_tiled_result_cannot_be_at_parity(tmp_path):
     rows = made_rows("Rain100L", 3)
     rows[1] = dataclasses.replace(rows[1], tile=64)
     write_result(tmp_path, "Rain100L", rows=rows, parity=True)
@@ -143,14 +143,14 @@ def test_tiles_and_parity_do_not_go_together(tmp_path):
     ],
     ids=["empty", "half", "list", "null", "text", "twice", "no UTF-8", "NUL", "deep", "large"],
 )
-def test_a_damaged_summary_is_one_line(result, content, words):
+def test_a_damaged_summary_gives_a_one_line_error(result, content, words):
     (result / "summary.json").write_bytes(content)
     with pytest.raises(EvaluationError, match=words) as told:
         read_result(result)
     assert str(result / "summary.json") in str(told.value)
 
 
-def test_a_table_that_is_missing_cut_off_or_edited_is_named(result):
+def test_a_missing_truncated_or_edited_table_is_reported(result):
     table = result / "per_image.parquet"
     whole = table.read_bytes()
     for content in (whole[:-1], b"", b"garbage", whole[:200] + b"?" + whole[201:]):
@@ -188,7 +188,7 @@ def seal(folder):
         ({"tile": 64}, "parity is True"),
     ],
 )
-def test_an_edited_row_with_a_new_digest_is_named(tmp_path, changes, words):
+def test_an_edited_row_with_an_updated_digest_is_reported(tmp_path, changes, words):
     rows = made_rows("Set11", 11)
     write_result(tmp_path, "Set11", ratio=10, profile="paper", rows=rows)
     rows[2] = dataclasses.replace(rows[2], **changes)
@@ -199,7 +199,7 @@ def test_an_edited_row_with_a_new_digest_is_named(tmp_path, changes, words):
 
 
 @pytest.mark.parametrize("how", ["other columns", "a text for a number", "no Parquet", "no rows"])
-def test_a_table_of_another_form_with_a_new_digest_is_one_line(result, how):
+def test_an_invalid_table_with_an_updated_digest_is_reported(result, how):
     table = result / "per_image.parquet"
     known = pq.read_table(table)
     if how == "no Parquet":
@@ -216,7 +216,7 @@ def test_a_table_of_another_form_with_a_new_digest_is_one_line(result, how):
         read_result(result)
 
 
-def test_a_table_without_its_summary_is_no_result_that_was_not_run(tmp_path):
+def test_a_table_without_its_summary_is_reported(tmp_path):
     for name in ("a", "b/r10"):
         write_result(tmp_path / name, "Rain100L")
     assert find_results(tmp_path) == [tmp_path / "a", tmp_path / "b/r10"]
@@ -243,7 +243,7 @@ JSON = st.recursive(
 @settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_no_summary_ends_in_a_traceback(result, changes, content):
+def test_changed_summaries_raise_only_dgunet_errors(result, changes, content):
     path = result / "summary.json"
     whole = path.read_bytes()
     try:
@@ -259,7 +259,7 @@ def test_no_summary_ends_in_a_traceback(result, changes, content):
 @settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_no_table_ends_in_a_traceback(result, data):
+def test_changed_tables_raise_only_dgunet_errors(result, data):
     table, summary = result / "per_image.parquet", result / "summary.json"
     kept = table.read_bytes(), summary.read_bytes()
     content = bytearray(kept[0])

@@ -88,7 +88,7 @@ def test_rows_of_another_evaluation_are_not_reused(rain_store, tmp_path, changed
 SHARED = Settings(row="DGUNet", checkpoint_sha256="c" * 64, keep_images=2)
 
 
-def test_two_shards_give_the_table_of_one(rain_store, tmp_path):
+def test_two_shards_give_the_results_of_one(rain_store, tmp_path):
     evaluate_store(
         Smooth(), rain_store, RAIN, tmp_path / "one", checkpoint_sha256="c" * 64, keep_images=2
     )
@@ -115,7 +115,7 @@ def run_slowly(out):
     evaluate_store(Dawdles(), store, RAIN, out, checkpoint_sha256="c" * 64, keep_images=2)
 
 
-def test_a_process_killed_without_warning_loses_nothing(rain_store, tmp_path):
+def test_a_process_killed_by_sigkill_loses_no_finished_row(rain_store, tmp_path):
     process = multiprocessing.get_context("spawn").Process(target=run_slowly, args=(tmp_path,))
     process.start()
     deadline = time.monotonic() + 60
@@ -142,14 +142,14 @@ def test_a_process_killed_without_warning_loses_nothing(rain_store, tmp_path):
         assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_a_process_killed_for_want_of_memory_is_one_line():
+def test_a_worker_killed_for_lack_of_memory_gives_a_one_line_error():
     killed = Future()
     killed.set_exception(BrokenProcessPool())
     with pytest.raises(EvaluationError, match=r"was killed.*fewer --processes"):
         processes._result(killed)
 
 
-def test_merging_before_the_end_names_what_is_missing(rain_store, tmp_path):
+def test_merging_too_early_reports_the_missing_images(rain_store, tmp_path):
     score_rows(Smooth(), rain_store, RAIN, tmp_path, SHARED, shard=(0, 2))
     with pytest.raises(EvaluationError, match=r"2 of 5 images .* first 2"):
         merge(rain_store, RAIN, tmp_path, SHARED)

@@ -54,7 +54,7 @@ def table(out):
     return pq.read_table(out / "per_image.parquet").to_pylist()
 
 
-def test_rows_hold_each_image_scored_under_the_protocol(rain_store, tmp_path):
+def test_each_row_is_the_score_of_its_image_under_the_protocol(rain_store, tmp_path):
     network = Smooth()
     summary = evaluate_store(network, rain_store, RAIN, tmp_path, keep_images=2)
     rows = table(tmp_path)
@@ -74,13 +74,13 @@ def test_rows_hold_each_image_scored_under_the_protocol(rain_store, tmp_path):
     assert array_sha256(kept) == rows[0]["restored_sha256"]
 
 
-def test_images_of_an_earlier_evaluation_do_not_stay(rain_store, tmp_path):
+def test_images_of_an_earlier_evaluation_are_removed(rain_store, tmp_path):
     evaluate_store(identity, rain_store, RAIN, tmp_path, keep_images=3)
     evaluate_store(identity, rain_store, RAIN, tmp_path, keep_images=1)
     assert [p.name for p in (tmp_path / "restored").iterdir()] == ["1.png"]
 
 
-def test_summary_has_exactly_the_agreed_keys(rain_store, tmp_path):
+def test_the_summary_has_exactly_the_documented_keys(rain_store, tmp_path):
     evaluate_store(Smooth(), rain_store, RAIN, tmp_path, row="stages-9", checkpoint_sha256="c" * 64)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert list(summary) == KEYS
@@ -92,12 +92,12 @@ def test_summary_has_exactly_the_agreed_keys(rain_store, tmp_path):
 @pytest.mark.parametrize(
     "store", [{"published_count": 100}, {"complete": False}], ids=["too few", "not vouched for"]
 )
-def test_a_set_that_is_not_the_published_one_is_partial(store, tmp_path):
+def test_a_dataset_that_differs_from_the_published_one_is_partial(store, tmp_path):
     summary = evaluate_store(identity, MemoryStore(records(2), **store), RAIN, tmp_path)
     assert (summary.complete, summary.state) == (False, "partial")
 
 
-def test_a_set_on_a_server_waits_for_it(tmp_path):
+def test_a_dataset_scored_on_a_server_is_waiting_for_it(tmp_path):
     store = MemoryStore(records(2), dataset="DND")
     for box, record in enumerate(store.records):
         record.id, record.target = f"0001_{box + 1:02d}", None
@@ -122,7 +122,7 @@ def test_the_same_input_gives_the_same_bytes(rain_store, tmp_path):
     assert [timing.id for timing in timings] == ["1", "2", "3", "4", "5"]
 
 
-def test_records_are_read_a_few_ahead_and_not_all_at_once(tmp_path):
+def test_only_a_few_records_are_read_ahead(tmp_path):
     store, depth = MemoryStore(records(12)), []
     calls = iter(range(100))
 
@@ -173,7 +173,7 @@ class Exhausted(Smooth):
         return super().forward(y)
 
 
-def test_exhausted_memory_gives_flagged_tiles_or_a_refusal(tmp_path):
+def test_exhausted_memory_gives_flagged_tiles_or_is_refused(tmp_path):
     store = MemoryStore([*records(1), *records(2, width=160)[1:]])
     summary = evaluate_store(Exhausted(), store, RAIN, tmp_path / "tiled", fallback_tile=24)
     assert summary.parity is False
@@ -182,7 +182,7 @@ def test_exhausted_memory_gives_flagged_tiles_or_a_refusal(tmp_path):
         evaluate_store(Exhausted(), store, RAIN, tmp_path / "refused")
 
 
-def test_tiles_are_marked(rain_store, tmp_path):
+def test_tiled_evaluations_are_marked_as_not_at_parity(rain_store, tmp_path):
     summary = evaluate_store(Smooth(), rain_store, RAIN, tmp_path, tile=16)
     assert summary.parity is False
     assert "not parity" in summary.line()
@@ -198,7 +198,7 @@ class HalfOperator(torch.nn.Module):
         return y / 2
 
 
-def test_sampling_sets_restore_the_luma_and_score_their_starting_point(tmp_path):
+def test_compressive_sensing_scores_the_adjoint_as_input(tmp_path):
     network = Smooth(1)
     network.operator = HalfOperator()
     store = MemoryStore(
@@ -216,7 +216,7 @@ def test_sampling_sets_restore_the_luma_and_score_their_starting_point(tmp_path)
     assert summary.ratio == 10
 
 
-def test_infinite_means_are_null_and_stay_infinite_per_image(tmp_path):
+def test_infinite_means_are_null_but_infinite_per_image(tmp_path):
     store = MemoryStore(records(2))
     store.records[0].input = store.records[0].target
     summary = evaluate_store(identity, store, RAIN, tmp_path)
@@ -226,17 +226,17 @@ def test_infinite_means_are_null_and_stay_infinite_per_image(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["input", "target"])
-def test_a_record_without_its_image_is_named(rain_store, tmp_path, missing):
+def test_a_record_without_input_or_target_is_reported(rain_store, tmp_path, missing):
     setattr(rain_store.records[1], missing, None)
     with pytest.raises(DataError, match=f"2 has no {missing} image"):
         evaluate_store(identity, rain_store, RAIN, tmp_path)
 
 
-def test_an_empty_set_is_refused(tmp_path):
+def test_an_empty_store_is_refused(tmp_path):
     with pytest.raises(DataError, match="empty"):
         evaluate_store(identity, MemoryStore([]), RAIN, tmp_path)
 
 
-def test_a_diverged_network_is_named_with_the_image(rain_store, tmp_path):
+def test_non_finite_output_is_reported_with_the_image(rain_store, tmp_path):
     with pytest.raises(EvaluationError, match=r"^1: the network returned NaN"):
         evaluate_store(lambda y: [y * float("nan")], rain_store, RAIN, tmp_path)

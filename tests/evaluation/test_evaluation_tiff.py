@@ -49,7 +49,7 @@ def written(path):
 
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_layout_comes_back_pixel_for_pixel(tmp_path, kind, depth):
+def test_every_layout_keeps_its_pixels(tmp_path, kind, depth):
     """Planar x orientation x compression in full; byte order, BigTIFF, tiles, profile in turn."""
     channels, extra = KINDS[kind]
     count = channels + len(extra)
@@ -85,7 +85,7 @@ def test_every_layout_comes_back_pixel_for_pixel(tmp_path, kind, depth):
 
 
 @pytest.mark.parametrize("kind", ["shaped", "imagej", "ome"])
-def test_a_layout_kept_as_text_is_not_carried_over(tmp_path, kind):
+def test_a_layout_described_in_text_is_not_copied(tmp_path, kind):
     """tifffile, ImageJ and OME describe the shape in words, and readers go by them."""
     upright = noise(8, 3)
     tifffile.imwrite(
@@ -102,7 +102,7 @@ def test_a_layout_kept_as_text_is_not_carried_over(tmp_path, kind):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "LA", "RGBA"])
-def test_other_readers_see_what_was_restored(tmp_path, mode):
+def test_other_readers_find_the_restored_pixels(tmp_path, mode):
     channels = len(mode)
     upright = noise(8, channels)
     Image.fromarray(upright if channels > 1 else upright[..., 0], mode).save(tmp_path / "a.tif")
@@ -130,7 +130,7 @@ def test_odd_depths_are_scaled_to_8_or_16_bits(tmp_path, bits, white_is_zero):
 
 
 @pytest.mark.parametrize("scale", [257, 256, 1])
-def test_a_palette_becomes_rgb(tmp_path, scale):
+def test_a_palette_is_converted_to_rgb(tmp_path, scale):
     palette = noise(8, 3, 1, 256)[0]
     index = noise(8, 1)[..., 0]
     tifffile.imwrite(
@@ -145,7 +145,7 @@ def test_a_palette_becomes_rgb(tmp_path, scale):
     assert "its palette became RGB" in restored.notes
 
 
-def test_a_bilevel_fax_is_read(tmp_path):
+def test_a_bilevel_fax_image_is_read(tmp_path):
     values = noise(8, 1)[..., 0] > 127
     Image.fromarray(values).save(tmp_path / "a.tif", compression="group4")
     restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
@@ -153,7 +153,7 @@ def test_a_bilevel_fax_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_cmyk_becomes_rgb_with_a_note(tmp_path, depth):
+def test_cmyk_is_converted_to_rgb_with_a_note(tmp_path, depth):
     inks = noise(depth, 4)
     tifffile.imwrite(
         tmp_path / "a.tif", inks, photometric="separated", metadata=None, iccprofile=b"inks"
@@ -201,7 +201,7 @@ def test_ycbcr_without_jpeg_is_converted(tmp_path):
 
 @pytest.mark.parametrize("marked", [True, False])
 @pytest.mark.parametrize("first", [True, False])
-def test_a_thumbnail_page_is_left_out(tmp_path, marked, first):
+def test_a_thumbnail_page_is_skipped(tmp_path, marked, first):
     whole, small = noise(8, 3, 64, 96), noise(8, 3, 16, 24)
     pages = [(whole, 0), (small, 1 if marked else 0)]
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
@@ -212,7 +212,7 @@ def test_a_thumbnail_page_is_left_out(tmp_path, marked, first):
     assert "a preview or mask page was left out" in restored.notes
 
 
-def test_a_thumbnail_below_the_page_does_not_count(tmp_path):
+def test_a_thumbnail_in_a_sub_directory_is_ignored(tmp_path):
     whole, small = noise(8, 3, 64, 96), noise(8, 3, 16, 24)
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(whole, photometric="rgb", subifds=1, metadata=None)
@@ -264,7 +264,7 @@ def test_descriptive_metadata_is_kept_and_layout_is_not(tmp_path):
 
 
 @pytest.mark.benchmarks_data
-def test_all_eleven_files_of_set11_come_back(tmp_path, benchmarks):
+def test_all_eleven_files_of_set11_keep_their_pixels(tmp_path, benchmarks):
     files = sorted((benchmarks / "Set11").glob("*.tif"))
     assert len(files) == 11
     for path in files:

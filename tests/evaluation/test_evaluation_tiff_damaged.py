@@ -22,7 +22,7 @@ def refused(name, message, make, tmp_path):
     assert not (tmp_path / "b.tif").exists()
 
 
-def test_what_cannot_be_right_is_refused_in_one_line(tmp_path):
+def test_unsupported_layouts_are_refused_in_one_line(tmp_path):
     def plain(array, **how):
         return lambda path: tifffile.imwrite(path, array, metadata=None, **how)
 
@@ -45,7 +45,7 @@ def test_what_cannot_be_right_is_refused_in_one_line(tmp_path):
 
 @pytest.mark.parametrize("compression", [None, "lzw", "adobe_deflate", "packbits", "jpeg"])
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])
-def test_a_cut_file_is_refused_not_filled_with_black(tmp_path, compression, keep):
+def test_a_truncated_file_is_refused_and_not_filled_with_black(tmp_path, compression, keep):
     path = tmp_path / "a.tif"
     pixels = noise(8, 3, 128, 128)
     tifffile.imwrite(path, pixels, photometric="rgb", compression=compression, rowsperstrip=8)
@@ -56,7 +56,7 @@ def test_a_cut_file_is_refused_not_filled_with_black(tmp_path, compression, keep
 
 
 @pytest.mark.parametrize("compression", [None, "lzw"])
-def test_a_strip_that_is_missing_is_not_black(tmp_path, compression):
+def test_a_missing_strip_is_refused_and_not_filled_with_black(tmp_path, compression):
     path = tmp_path / "a.tif"
     pixels = noise(8, 3, 64, 64)
     tifffile.imwrite(path, pixels, photometric="rgb", compression=compression, rowsperstrip=8)
@@ -70,7 +70,7 @@ def test_a_strip_that_is_missing_is_not_black(tmp_path, compression):
         restore_file(identity, path, tmp_path / "b.tif")
 
 
-def test_a_flipped_bit_gives_pixels_or_one_line(tmp_path):
+def test_changed_bytes_give_pixels_or_a_one_line_error(tmp_path):
     """300 times one to three changed bytes: an image, or a line that names the file."""
     buffer = io.BytesIO()
     exif = Image.Exif()

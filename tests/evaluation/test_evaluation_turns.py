@@ -54,7 +54,9 @@ def evaluating(tmp_path):
     process.stdout.close()
 
 
-def test_the_second_evaluation_is_refused_and_names_the_first(evaluating, rain_store, tmp_path):
+def test_a_concurrent_evaluation_is_refused_with_the_process_of_the_first(
+    evaluating, rain_store, tmp_path
+):
     words = rf"{re.escape(str(tmp_path))} is being evaluated by process {evaluating.pid} on \S+"
     with pytest.raises(EvaluationError, match=words):
         evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
@@ -67,7 +69,7 @@ def test_the_second_evaluation_is_refused_and_names_the_first(evaluating, rain_s
     assert sorted(path.name for path in tmp_path.iterdir()) == ["per_image.parquet", "summary.json"]
 
 
-def test_the_lock_of_a_killed_evaluation_is_free(evaluating, rain_store, tmp_path):
+def test_the_lock_of_a_killed_evaluation_is_released(evaluating, rain_store, tmp_path):
     evaluating.send_signal(signal.SIGKILL)
     evaluating.wait()
     evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
@@ -82,7 +84,7 @@ def test_rows_of_shards_stay_until_they_are_merged(rain_store, tmp_path):
     assert not (tmp_path / ".rows").exists()
 
 
-def test_a_lock_leaves_nothing_behind(tmp_path):
+def test_a_lock_leaves_no_files(tmp_path):
     with alone(tmp_path / "new" / "out"):
         assert (tmp_path / "new" / "out" / ".rows" / "lock").exists()
     assert list((tmp_path / "new" / "out").iterdir()) == []
@@ -105,13 +107,13 @@ while had < 100:
 """
 
 
-def test_two_never_hold_it_at_once_although_it_is_removed_each_time(tmp_path):
+def test_the_lock_is_exclusive_although_its_file_is_removed_each_time(tmp_path):
     command = [sys.executable, "-c", TAKES, str(tmp_path / "out"), str(tmp_path / "mark")]
     racers = [subprocess.Popen(command) for _ in range(2)]
     assert [racer.wait(timeout=120) for racer in racers] == [0, 0]
 
 
-def test_what_killed_evaluations_left_goes_with_the_next(rain_store, tmp_path):
+def test_leftovers_of_killed_evaluations_are_removed_by_the_next(rain_store, tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", "pass"])
     name = partial_name("per_image", suffix=".parquet")
     gone.wait()

@@ -39,7 +39,7 @@ def weights(tmp_path_factory):
     return path
 
 
-def test_restore_takes_folders_and_leaves_an_image_for_each(dgunet, weights, tmp_path):
+def test_restore_writes_one_output_for_each_image_of_a_folder(dgunet, weights, tmp_path):
     for name, size in (("a.png", (20, 31)), ("b.jpg", (33, 24))):
         Image.fromarray(pair(0, *size)[0]).save(tmp_path / name)
     out = tmp_path / "out"
@@ -57,7 +57,7 @@ def test_restore_takes_folders_and_leaves_an_image_for_each(dgunet, weights, tmp
     assert ((out / "a.png").stat().st_mtime_ns, (out / "b.jpg").exists()) == (before, True)
 
 
-def test_restore_goes_on_after_a_broken_image_and_fails_at_the_end(dgunet, weights, tmp_path):
+def test_restore_continues_after_a_broken_image_and_fails_at_the_end(dgunet, weights, tmp_path):
     (tmp_path / "a.png").write_bytes(b"broken")
     Image.fromarray(pair(0)[0]).save(tmp_path / "b.png")
     out = tmp_path / "out"
@@ -74,7 +74,7 @@ def test_restore_goes_on_after_a_broken_image_and_fails_at_the_end(dgunet, weigh
         (("--task", "derain", "--ratio", "10"), "--ratio goes with"),
     ],
 )
-def test_restore_needs_to_know_its_weights(dgunet, tmp_path, words, message):
+def test_restore_without_clear_weights_is_refused(dgunet, tmp_path, words, message):
     Image.fromarray(pair(0)[0]).save(tmp_path / "a.png")
     with pytest.raises(ConfigError, match=message):
         dgunet("restore", tmp_path / "a.png", "--out", tmp_path / "out", *words)
@@ -99,26 +99,26 @@ def test_score_prints_each_image_and_the_mean_and_writes_the_table(dgunet, tmp_p
         dgunet("score", tmp_path / "x", tmp_path / "y", "--protocol", "psnr")
 
 
-def test_protocols_are_printed_for_people_and_programs(dgunet):
+def test_protocols_are_printed_as_text_and_as_json(dgunet):
     text = dgunet("protocols")
     assert all(f"{name} (version" in text for name in PROTOCOLS)
     (facts,) = json.loads(dgunet("protocols", "cs-y", "--json"))
     assert facts == protocol("cs-y").describe()
 
 
-def test_the_document_states_every_protocol_as_the_code_does(dgunet, project):
+def test_the_protocols_page_is_current(dgunet, project):
     document = (project / "docs" / "protocols.md").read_text()
     assert dgunet("protocols", "--markdown").strip() in document
 
 
-def test_the_self_test_passes_here_and_fails_loudly_elsewhere(dgunet, monkeypatch):
+def test_the_self_test_command_passes_and_reports_failures(dgunet, monkeypatch):
     assert "all 18 values agree" in dgunet("selftest", "metrics")
     monkeypatch.setattr("dgunet.evaluation.selftest.TOLERANCE", -1.0)
     said = dgunet("selftest", "metrics", code=1)
     assert "FAILED" in said
 
 
-def test_dnd_goes_out_and_comes_back(dgunet, evaluated, tmp_path):
+def test_dnd_is_bundled_and_its_score_recorded(dgunet, evaluated, tmp_path):
     folder = tmp_path / "DND"
     shutil.copytree(evaluated[0], folder)
     said = dgunet("dnd", "bundle", folder, "--out", tmp_path / "up.zip")

@@ -75,7 +75,7 @@ def refused(here, dgunet):
     return check
 
 
-def test_what_was_not_edited_is_shown(here, dgunet):
+def test_unedited_results_are_accepted(here, dgunet):
     before = {p.name: p.read_bytes() for p in here.tables.iterdir()}
     for verb in (("tables",), ("report",), CELL):
         told = dgunet(*verb)
@@ -100,7 +100,7 @@ def test_what_was_not_edited_is_shown(here, dgunet):
     ],
     ids=str,
 )
-def test_an_edited_summary_reaches_no_table(here, refused, changes):
+def test_an_edited_summary_is_refused(here, refused, changes):
     path = here.evaluation("Rain100L", "DGUNet") / "summary.json"
     old = json.loads(path.read_text())
     if old["selection"] == changes.get("selection"):
@@ -109,7 +109,7 @@ def test_an_edited_summary_reaches_no_table(here, refused, changes):
     refused(str(path), next(iter(changes)))
 
 
-def test_a_deleted_or_garbled_table_reaches_no_table(here, refused):
+def test_a_missing_or_truncated_per_image_table_is_refused(here, refused):
     table = here.evaluation("Rain100L", "DGUNet") / "per_image.parquet"
     whole = table.read_bytes()
     table.unlink()
@@ -118,7 +118,7 @@ def test_a_deleted_or_garbled_table_reaches_no_table(here, refused):
     refused("per_image_sha256", str(table))
 
 
-def test_one_value_of_a_table_with_all_digests_made_anew_is_found_by_the_means(here, refused):
+def test_an_edited_value_with_updated_digests_is_found_by_the_means(here, refused):
     folder = here.evaluation("Rain100L", "DGUNet")
     known = pq.read_table(folder / "per_image.parquet")
     psnr = known["psnr"].to_pylist()
@@ -129,19 +129,19 @@ def test_one_value_of_a_table_with_all_digests_made_anew_is_found_by_the_means(h
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", "\x00", '{"psnr": 1, "psnr": 1}'])
-def test_a_summary_that_is_none_is_one_line(here, refused, content):
+def test_an_invalid_summary_gives_a_one_line_error(here, refused, content):
     path = here.evaluation("Rain100L", "DGUNet") / "summary.json"
     path.write_text(content)
     refused(str(path))
 
 
-def test_a_summary_that_is_no_text_is_one_line(here, refused):
+def test_a_summary_that_is_not_utf_8_gives_a_one_line_error(here, refused):
     path = here.evaluation("Rain100L", "DGUNet") / "summary.json"
     path.write_bytes(b"\xff\xfe")
     refused(str(path), "UTF-8")
 
 
-def test_a_score_of_other_results_is_one_line_of_the_command(here, dgunet):
+def test_a_server_score_of_other_results_gives_a_one_line_warning(here, dgunet):
     """What the library logs, the command line prints."""
     names = ("checkpoint_sha256", "data_digest", "per_image_sha256", "bundle_sha256")
     score = {name: digest(name) for name in (*names, "evidence_sha256")} | {
@@ -182,7 +182,7 @@ def test_an_edited_cell_is_not_explained(here, refused):
     refused(str(path), "SHA-256", verbs=[CELL])
 
 
-def test_an_edited_cell_with_its_digest_made_anew_is_computed_from_the_evaluation(here, refused):
+def test_an_edited_cell_with_an_updated_digest_is_found_by_the_evaluation(here, refused):
     path = edit_cell(here, value=99.0)
     index = here.tables / "index.json"
     content = json.loads(index.read_text())
@@ -190,7 +190,7 @@ def test_an_edited_cell_with_its_digest_made_anew_is_computed_from_the_evaluatio
     refused("Table 1", "Rain100L PSNR", "value is 99.0", verbs=[CELL])
 
 
-def test_without_the_evaluation_a_cell_is_explained_by_the_tables(here, dgunet):
+def test_without_the_evaluation_a_cell_is_explained_from_the_tables(here, dgunet):
     shutil.rmtree(here.home / "build/evaluation")
     told = dgunet(*CELL)
     assert told.returncode == 0
@@ -210,18 +210,18 @@ def test_without_the_evaluation_a_cell_is_explained_by_the_tables(here, dgunet):
         lambda index: (index.parent / "table2.tex").unlink(),
     ],
 )
-def test_tables_that_their_index_does_not_vouch_for_are_not_explained(here, refused, spoil):
+def test_tables_that_do_not_match_their_index_are_not_explained(here, refused, spoil):
     spoil(here.tables / "index.json")
     refused(str(here.tables), verbs=[CELL])
 
 
-def test_weights_and_data_that_are_not_there_are_not_asked_for(here, dgunet):
+def test_tables_can_be_made_without_weights_and_data(here, dgunet):
     shutil.rmtree(here.home / "build/models")
     shutil.rmtree(here.home / "build/prepared")
     assert dgunet("tables").returncode == 0
 
 
-def test_the_run_that_made_a_result_speaks_for_weights_that_lie_elsewhere(here, monkeypatch):
+def test_a_result_of_external_weights_is_verified_by_its_run(here, monkeypatch):
     """`dgunet evaluate --checkpoint FILE` into the project's own folder."""
     place = here.evaluation("Rain100H", "DGUNet")
     told = write_result(place, "Rain100H")
@@ -237,7 +237,7 @@ def test_the_run_that_made_a_result_speaks_for_weights_that_lie_elsewhere(here, 
         read_results([place], here)
 
 
-def test_parity_is_what_the_weights_say(here):
+def test_parity_is_verified_against_the_weights(here):
     """A tiny network's result under the paper profile, called the paper's."""
     weights = here.model("deblur-DGUNet") / "network.safetensors"
     config = network.preset("deblur", "DGUNet", n_feat=8, scale=4, last_width=4)
@@ -251,7 +251,7 @@ def test_parity_is_what_the_weights_say(here):
         read_results([place], here)
 
 
-def test_the_prepared_set_of_another_profile_says_nothing_of_a_result(here):
+def test_a_prepared_dataset_of_another_profile_does_not_affect_a_result(here):
     place = here.evaluation("Rain100L", "DGUNet")
     shutil.rmtree(place)
     told = {"checkpoint_sha256": sha256_file(weights_of(here)), "selection": selected(here)}
@@ -269,7 +269,7 @@ def selected(here):
     return _metadata(weights_of(here))["extra"]["selection"]
 
 
-def test_flipped_pixels_are_found_by_an_evaluation(here, params, dgunet):
+def test_changed_pixels_are_found_by_an_evaluation(here, params, dgunet):
     shard = here.store("Rain100L") / "pairs-00000.arrow"
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
@@ -304,7 +304,7 @@ def summary_of(here):
         ("unknown", "abc123 (uncommitted changes not recorded)", "unknown"),
     ],
 )
-def test_the_text_of_mlflow_s_tag_decides_whether_code_is_called_dirty(
+def test_the_text_of_the_mlflow_tag_decides_whether_code_is_reported_as_dirty(
     here, monkeypatch, tag, page_says, explained
 ):
     """The tag of a run is a text, and the text "false" is true for Python."""

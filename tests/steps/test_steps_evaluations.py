@@ -29,7 +29,7 @@ def saved(folder, *preset, **changes):
     return path
 
 
-def test_all_with_a_checkpoint_is_every_set_of_its_task_and_variant(here, tmp_path):
+def test_all_with_a_checkpoint_means_every_test_set_of_its_task(here, tmp_path):
     weights = saved(tmp_path, "derain", "DGUNet+")
     wanted = plan_evaluations("all", here, checkpoint=weights)
     assert [each.dataset for each in wanted] == RAIN
@@ -40,7 +40,7 @@ def test_all_with_a_checkpoint_is_every_set_of_its_task_and_variant(here, tmp_pa
     assert one.out == Path("results") / "Rain100L-DGUNet+"
 
 
-def test_a_checkpoint_of_compressive_sensing_says_its_ratio(here, tmp_path):
+def test_the_ratio_is_read_from_a_compressive_sensing_checkpoint(here, tmp_path):
     weights = saved(tmp_path, "cs", ratio=10)
     wanted = plan_evaluations("all", here, checkpoint=weights)
     assert [(each.dataset, each.models) for each in wanted] == [
@@ -49,12 +49,12 @@ def test_a_checkpoint_of_compressive_sensing_says_its_ratio(here, tmp_path):
     ]
 
 
-def test_sets_of_another_task_are_refused_at_once(here, tmp_path):
+def test_test_sets_of_another_task_are_refused(here, tmp_path):
     with pytest.raises(CheckpointError, match="is a network for derain; GoPro is for deblur"):
         plan_evaluations("Rain100L,GoPro", here, checkpoint=saved(tmp_path, "derain"))
 
 
-def test_everything_missing_is_named_at_once(here):
+def test_all_missing_weights_and_datasets_are_reported_together(here):
     with pytest.raises(CheckpointError, match=r"2 of 2 weights .*derain-DGUNet.*deblur-DGUNet"):
         plan_evaluations("Rain100L,GoPro,HIDE", here)
     for name in ("GoPro", "HIDE"):
@@ -63,7 +63,7 @@ def test_everything_missing_is_named_at_once(here):
         plan_evaluations("Rain100L,GoPro,HIDE", here)
 
 
-def test_a_ratio_needs_a_set_of_compressive_sensing(here):
+def test_a_ratio_is_refused_for_other_tasks(here):
     with pytest.raises(ConfigError, match="--ratio 10 is for compressive sensing"):
         plan_evaluations("Rain100L", here, ratio=10)
     with pytest.raises(CheckpointError, match=r"1 of 1 weights .*cs-r10-DGUNet"):

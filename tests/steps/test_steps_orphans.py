@@ -8,7 +8,7 @@ import time
 import psutil
 
 
-def test_the_processes_of_an_evaluation_end_with_it(small, weights, tmp_path):
+def test_worker_processes_end_with_a_killed_evaluation(small, weights, tmp_path):
     store = small.store("Rain100L")
     code = (
         "import sys\n"
