@@ -1,4 +1,4 @@
-"""Archives and images as an attacker would make them."""
+"""Malicious archives and images."""
 
 import io
 import struct
@@ -24,7 +24,7 @@ def png(size=(16, 16), colour=(9, 9, 9)):
 
 
 def claiming(width, height):
-    """A PNG of a few bytes whose header claims a size."""
+    """A PNG of a few bytes whose header claims the given size."""
 
     def chunk(kind, content):
         body = kind + content
@@ -36,7 +36,7 @@ def claiming(width, height):
 
 
 def pack(path, members, mode=0o644):
-    """A zip or tar, by its suffix, of {name: bytes}."""
+    """Write a zip or tar, chosen by the suffix of ``path``, of {name: bytes}; gives the path."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as handle:
             for name, content in members.items():
@@ -53,7 +53,7 @@ def pack(path, members, mode=0o644):
 
 
 def realblur(list_text, **more):
-    """The members of an archive of one RealBlur pair with this list."""
+    """The members of an archive of one RealBlur pair with the given list."""
     content = list_text if isinstance(list_text, bytes) else list_text.encode()
     return {
         LIST: content,

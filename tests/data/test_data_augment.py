@@ -1,4 +1,4 @@
-"""Augmentation: the pixels of every code, how often each comes, and that both halves agree."""
+"""Augmentation: the pixels of every code, its frequency, and equal input and target."""
 
 import json
 from collections import Counter
@@ -57,7 +57,7 @@ def square():
 
 
 def shares(augmentation, image):
-    """How often each result comes, by its bytes, out of one."""
+    """The relative frequency of each result, by its bytes."""
     generator = np.random.default_rng(1)
     results = (augmentation(None, image, generator)[1] for _ in range(DRAWS))
     counts = Counter(np.ascontiguousarray(result).tobytes() for result in results)
@@ -77,7 +77,9 @@ def test_compressive_sensing_uses_four_of_the_eight_symmetries(square):
     assert found == pytest.approx(dict.fromkeys(found, 1 / 4), abs=0.01)
     expected = [grey, grey[::-1], grey.swapaxes(0, 1), grey[::-1].swapaxes(0, 1)]
     assert set(found) == {np.ascontiguousarray(image).tobytes() for image in expected}
-    assert np.ascontiguousarray(grey[:, ::-1]).tobytes() not in found, "the flip that does nothing"
+    assert np.ascontiguousarray(grey[:, ::-1]).tobytes() not in found, (
+        "the released code never flips horizontally alone"
+    )
     for code, image in enumerate(expected):
         np.testing.assert_array_equal(reflect(grey, code), image)
     for code in (-1, 4):
@@ -105,10 +107,10 @@ def test_saturation_interpolates_with_grey(seed, factor):
     np.testing.assert_array_equal(mixed, ImageEnhance.Color(opened).enhance(factor))
     grey = np.asarray(opened.convert("L"))[..., None].astype(float)
     exact = np.clip(grey + factor * (image - grey), 0, 255)
-    assert np.abs(mixed - exact).max() < 1 + 1e-9, "Pillow drops what is behind the point"
+    assert np.abs(mixed - exact).max() < 1 + 1e-9, "Pillow truncates the fraction"
     np.testing.assert_array_equal(saturate(image, 1.0), image)
     patch = saturate(image[1:4, 2:6], factor)
-    np.testing.assert_array_equal(patch, mixed[1:4, 2:6], "cutting first changes nothing")
+    np.testing.assert_array_equal(patch, mixed[1:4, 2:6], "cropping first gives the same pixels")
 
 
 def test_saturation_needs_colours():
@@ -137,10 +139,10 @@ def test_the_jitter_of_a_sample_is_drawn_from_its_own_generator(prepared):
     settings = {"patch": 16, "batch": 4, "seed": 1}
     plain = TrainingBatches(store, **settings)
     jittered = TrainingBatches(store, **settings, augment=AUGMENTATIONS["deblur"])
-    seen = [jittered.sample(step, place) for step in range(6) for place in range(4)]
+    seen = [jittered.sample(step, position) for step in range(6) for position in range(4)]
     for number in reversed(range(24)):
         for a, b in zip(jittered.sample(*divmod(number, 4)), seen[number], strict=True):
             np.testing.assert_array_equal(a, b)
     sums = [int(plain.sample(*divmod(number, 4))[1].sum()) for number in range(24)]
     changed = sum(int(clean.sum()) != before for (_, clean), before in zip(seen, sums, strict=True))
-    assert 2 <= changed <= 16, "about a third, same crops"
+    assert 2 <= changed <= 16, "about a third of the samples, with the same crops"

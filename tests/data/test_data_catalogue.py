@@ -1,4 +1,4 @@
-"""The catalogue: the right sets, known layouts, known protocols, and the verbs that print it."""
+"""The catalogue: datasets, layouts, protocols and the commands that print it."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ PUBLISHED = {
 def test_the_twelve_test_sets_have_their_published_sizes():
     tests = {info.name: info.pairs for info in CATALOGUE.values() if info.role == "test"}
     assert tests == PUBLISHED
-    assert list(tests) == list(PUBLISHED), "the paper's order"
+    assert list(tests) == list(PUBLISHED), "the order of the paper"
 
 
 def test_each_task_has_one_training_set():
@@ -77,7 +77,7 @@ def test_further_datasets_are_known_but_not_part_of_all():
 
 
 def test_preparation_does_not_import_torch():
-    """Sixteen prepare stages would each wait for it."""
+    """Each of the sixteen prepare stages would wait for the import."""
     code = "import sys, dgunet.data.store.prepare; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -105,7 +105,7 @@ def paint(path, value):
 
 
 def stored(name, root):
-    """(id, value of the input, value of the target) of every pair of a set of plain colours."""
+    """(id, input value, target value) of every pair of a dataset of constant images."""
     pairs = read_pairs(dataset(name), root)
     return [
         (

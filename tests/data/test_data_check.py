@@ -1,4 +1,4 @@
-"""Dataset check: errors, releases, repeated photographs and leakage between datasets."""
+"""Dataset check: errors, releases, repeated images and overlaps of datasets."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_mirrored_and_rotated_crops_are_found(code):
     for name in ("astronaut", "coffee", "gravel"):
         index.add(name, fingerprint(photograph(name)))
     crop = fingerprint(np.ascontiguousarray(dihedral(photograph("coffee")[21:190, 33:260], code)))
-    back = {3: 5, 5: 3}.get(code, code)  # the others undo themselves
+    back = {3: 5, 5: 3}.get(code, code)  # the others are their own inverse
     (found,) = index.copies(crop).items()
     assert found[0] == "coffee"
     assert found[1][1] == back
@@ -72,7 +72,7 @@ def test_small_and_plain_images_have_no_fingerprint():
         assert FingerprintIndex().matches(fingerprint(image)) == {}
 
 
-# One set.
+# One dataset.
 
 
 def test_a_sample_dataset_is_healthy_but_not_complete(sample_root, prepared):
@@ -86,8 +86,8 @@ def test_a_sample_dataset_is_healthy_but_not_complete(sample_root, prepared):
     assert report.sizes == {"96x96": 1, "128x96": 1, "96x128": 1}
 
 
-def test_every_damaged_file_is_listed(spoil):
-    root = spoil("test/Rain100H")
+def test_every_damaged_file_is_listed(editable_copy):
+    root = editable_copy("test/Rain100H")
     folder = root / "test/Rain100H"
     for name in ("input/1.png", "target/3.png"):
         path = folder / name
@@ -100,8 +100,8 @@ def test_every_damaged_file_is_listed(spoil):
     assert report.digest == ""
 
 
-def test_images_without_counterpart_are_listed_and_the_others_are_read(spoil, monkeypatch):
-    root = spoil("test/Rain100H")
+def test_images_without_counterpart_are_listed_and_the_others_are_read(editable_copy, monkeypatch):
+    root = editable_copy("test/Rain100H")
     folder = root / "test/Rain100H"
     (folder / "input/1.png").unlink()
     (folder / "target/3.png").unlink()
@@ -114,8 +114,8 @@ def test_images_without_counterpart_are_listed_and_the_others_are_read(spoil, mo
     assert "1 more images have no counterpart" in check_dataset("Rain100H", root).findings[1].text
 
 
-def test_formats_and_colour_modes_are_counted(spoil):
-    root = spoil("test/Rain100H")
+def test_formats_and_colour_modes_are_counted(editable_copy):
+    root = editable_copy("test/Rain100H")
     folder = root / "test/Rain100H"
     with Image.open(folder / "input/1.png") as image:
         image.convert("L").save(folder / "input/1.png")
@@ -126,8 +126,8 @@ def test_formats_and_colour_modes_are_counted(spoil):
     assert report.kinds == {"PNG RGB": 4, "PNG L": 1, "JPEG RGB": 1}
 
 
-def test_the_number_of_processes_does_not_change_the_report(spoil):
-    root = spoil("test/GOPRO_Large")
+def test_the_number_of_processes_does_not_change_the_report(editable_copy):
+    root = editable_copy("test/GOPRO_Large")
     path = root / "test/GOPRO_Large/test/GOPR0869_11_00/sharp/000002.png"
     path.write_bytes(path.read_bytes()[:2000])
     seen = []
@@ -169,16 +169,16 @@ def test_a_missing_dataset_and_an_unknown_name_are_reported(tmp_path):
         ),
     ],
 )
-def test_swapped_inputs_and_targets_are_found(spoil, tmp_path, name, folder, first, second):
-    root = spoil(folder)
+def test_swapped_inputs_and_targets_are_found(editable_copy, tmp_path, name, folder, first, second):
+    root = editable_copy(folder)
     assert check_dataset(name, root).healthy
     base = root / folder
     if name == "SIDD":
         _swap_sidd(base)
     else:
-        places = [""] if "{}" not in first else ["GOPR0384_11_00", "GOPR0869_11_00"]
-        for place in places:
-            a, b = base / first.format(place), base / second.format(place)
+        sequences = [""] if "{}" not in first else ["GOPR0384_11_00", "GOPR0869_11_00"]
+        for sequence in sequences:
+            a, b = base / first.format(sequence), base / second.format(sequence)
             a.rename(base / "aside")
             b.rename(a)
             (base / "aside").rename(b)
@@ -207,7 +207,7 @@ def test_another_release_is_recognised_by_its_input_quality(sample_root, monkeyp
     assert any("another release: mean input PSNR" in text for text in texts)
 
 
-# Several sets.
+# Several datasets.
 
 
 def test_the_sample_has_no_overlap_of_training_and_test_images(sample_root):
@@ -277,12 +277,12 @@ def test_the_report_is_written_as_json_and_as_escaped_html(tmp_path, sample_root
     assert "&lt;script&gt;" in page
     assert not any(tag in page for tag in ("<script>", "<b>one", "= <i>"))
     assert "&lt;b&gt; = one; three = four" in page
-    assert "image 4 = &lt;i&gt;" in page, "all of them, not three"
+    assert "image 4 = &lt;i&gt;" in page, "the page lists all shared images"
     assert report.digest[:16] in page
 
 
-def test_the_check_command_fails_only_for_a_bad_dataset(spoil):
-    root = spoil("test/Set11")
+def test_the_check_command_fails_only_for_a_bad_dataset(editable_copy):
+    root = editable_copy("test/Set11")
     good = CliRunner().invoke(data, ["check", "--root", str(root)])
     assert good.exit_code == 0
     assert good.stdout.splitlines()[1].split()[:2] == ["Set11", "3/11"]
@@ -295,7 +295,7 @@ def test_the_check_command_fails_only_for_a_bad_dataset(spoil):
     assert "camera.tif" in bad.stdout
 
 
-# Real sets.
+# Real datasets.
 
 
 @pytest.mark.benchmarks_data
@@ -303,7 +303,7 @@ def test_the_real_datasets_are_recognised_and_their_overlaps_found(benchmarks, t
     root = tmp_path / "root"
     (root / "Rain100H").mkdir(parents=True)
     (root / "Rain100H" / "input").symlink_to(benchmarks / "Rain100H" / "input")
-    # The clean images of the two sets are the same.
+    # Both datasets have the same clean images.
     (root / "Rain100H" / "target").symlink_to(benchmarks / "Rain100L" / "target")
     for name in ("Rain100L", "Set11", "BSD68", "BSD400"):
         (root / name).symlink_to(benchmarks / name)

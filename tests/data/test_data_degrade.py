@@ -1,4 +1,4 @@
-"""Properties of the degradations that make the sample."""
+"""Properties of the degradations of the sample."""
 
 import numpy as np
 import pytest
@@ -78,12 +78,12 @@ def test_more_density_and_more_opacity_mean_more_rain():
 @settings(deadline=None, max_examples=15)
 @given(seeds, st.floats(2.0, 9.0), st.floats(-90.0, 90.0), st.floats(-3.0, 3.0))
 def test_blur_preserves_the_mean_of_linear_light(seed, length, angle, bend):
-    """Exactly so where everything the camera sweeps over is inside the image."""
+    """Exactly, if the whole camera path is inside the image."""
     image = np.full((64, 64, 3), 0.2)
     image[24:40, 24:40] = random_image(seed, 16, 16)
     blurred = motion_blur(image, camera_path(length, angle, bend, 9))
     np.testing.assert_allclose((blurred**GAMMA).mean(), (image**GAMMA).mean(), rtol=1e-10)
-    assert blurred.mean() >= image.mean() - 1e-12, "the response is concave"
+    assert blurred.mean() >= image.mean() - 1e-12, "the camera response is concave"
 
 
 def test_a_linear_response_preserves_the_mean_of_the_stored_values():

@@ -1,4 +1,4 @@
-"""Real disks that are too small, fill up midway, or are read-only: small tmpfs mounts."""
+"""Disks that are too small, fill up or are read-only, as small tmpfs mounts."""
 
 import os
 import shutil
@@ -61,7 +61,7 @@ def test_a_preparation_interrupted_by_a_full_disk_resumes_when_there_is_space(
         prepare_dataset("Rain13K", sample_root, out, observe=observe, **settings)
     assert not out.exists()
     assert not list(folder.rglob("*.partial*"))
-    # A file counts once its note is there too; the disk may have been full just between them.
+    # A shard counts once its note exists; the disk may have been full between the two.
     finished = len(list((folder / ".s.work").glob("*.json")))
     assert finished >= 1
     (folder / "ballast").unlink()
@@ -71,7 +71,7 @@ def test_a_preparation_interrupted_by_a_full_disk_resumes_when_there_is_space(
     prepare_dataset(
         "Rain13K", sample_root, out, observe=lambda done, total: seen.append(done), **settings
     )
-    assert len(seen) <= 24 - 2 * finished, "every file has two pairs or more"
+    assert len(seen) <= 24 - 2 * finished, "every shard has at least two pairs"
     PairStore.open(out).verify()
     prepare_dataset("Rain13K", sample_root, tmp_path / "elsewhere", **settings)
     assert content(out) == content(tmp_path / "elsewhere")
@@ -116,7 +116,7 @@ def test_an_import_interrupted_by_a_full_disk_leaves_nothing(tmp_path, disk):
         for number in range(40):
             path = tmp_path / "in/Test100" / half / f"{number}.png"
             Image.new("RGB", (8, 8)).save(path)
-    folder = disk(128)  # their bytes fit, but every file takes a page
+    folder = disk(128)  # the bytes fit, but every file occupies a page
     with pytest.raises(DgunetError, match="the disk is full"):
         import_dataset("Test100", tmp_path / "in", folder / "root")
     assert [path for path in (folder / "root").rglob("*") if path.is_file()] == []

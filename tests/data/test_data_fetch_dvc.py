@@ -1,4 +1,4 @@
-"""Fetching from a DVC remote: what git pins comes, and a damaged remote is refused."""
+"""Fetching from a DVC remote: the files of a git revision; damaged remotes are refused."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def dvc(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """DVC and git without this machine's settings and caches."""
+    """DVC and git without the settings and caches of this machine."""
     base = tmp_path_factory.mktemp("dvc home")
     names = ("DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR")
     with pytest.MonkeyPatch.context() as patch:
@@ -45,7 +45,7 @@ def environment(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["local", pytest.param("s3", marks=pytest.mark.slow)])
 def repository(request, environment, tmp_path_factory):
-    """A repository whose tag v1 has two images of Set11 and whose head has others; no cache."""
+    """A repository with two images of Set11 in tag v1 and others in its head, without a cache."""
     base = tmp_path_factory.mktemp(request.param)
     home = base / "a repository"
     home.mkdir()
@@ -132,7 +132,9 @@ def test_an_unreadable_repository_is_not_reported_as_a_missing_dataset(
     assert sets_in_dvc(names, str(repository), "v1", folder="data/paper") == ["Set11"]
     shutil.copytree(repository, tmp_path / "r")
     shutil.rmtree(tmp_path / "r" / ".dvc" / "tmp", ignore_errors=True)
-    (tmp_path / "r" / ".dvc" / "tmp").touch()  # as unwritable as a read-only mount
+    (
+        tmp_path / "r" / ".dvc" / "tmp"
+    ).touch()  # DVC cannot create its folder, as on a read-only mount
     with pytest.raises(DataError, match="r at v1 could not be read"):
         sets_in_dvc(names, str(tmp_path / "r"), "v1", folder="data/paper")
 

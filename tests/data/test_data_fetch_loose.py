@@ -1,4 +1,4 @@
-"""A set of single files: each comes whole, and the set appears when all are there."""
+"""Fetching a dataset of single files: it is imported once all files are complete."""
 
 from contextlib import ExitStack
 
@@ -17,7 +17,7 @@ NAMES = ("ValidationNoisyBlocksSrgb.mat", "ValidationGtBlocksSrgb.mat")
 
 @pytest.fixture
 def sites(sample_root):
-    """Servers of SIDD's two files; the addresses end in the files' names."""
+    """Servers of the two files of SIDD."""
     with ExitStack() as stack:
         yield [
             stack.enter_context(serve(Site((sample_root / "test/SIDD" / name).read_bytes())))
@@ -49,8 +49,8 @@ def test_a_broken_file_is_resumed_and_a_complete_one_is_not_requested_again(site
         fetch_files("SIDD", addresses(sites), *folders)
     assert not (tmp_path / "root/test").exists()
     fetch_files("SIDD", addresses(sites), *folders)
-    assert noisy.asked == [None]
-    assert clean.asked[-1] == "bytes=1000-"
+    assert noisy.requests == [None]
+    assert clean.requests[-1] == "bytes=1000-"
 
 
 def test_a_digest_in_the_address_is_verified(sites, tmp_path):
@@ -77,7 +77,7 @@ def test_files_that_are_not_the_dataset_are_refused(sites, tmp_path):
 
 def test_the_fetch_command_accepts_local_files(sample_root, tmp_path):
     paths = [str(sample_root / "test/SIDD" / name) for name in NAMES]
-    places = ["--root", str(tmp_path / "root"), "--downloads", str(tmp_path / "downloads")]
-    result = CliRunner().invoke(data, ["fetch", "SIDD", "--files", *paths, *places])
+    folders = ["--root", str(tmp_path / "root"), "--downloads", str(tmp_path / "downloads")]
+    result = CliRunner().invoke(data, ["fetch", "SIDD", "--files", *paths, *folders])
     assert result.exit_code == 0, result.output
     assert "2 files in" in result.stdout

@@ -19,7 +19,7 @@ from dgunet.data.acquisition.unpacking import unpack
 from dgunet.system.errors import ConfigError, DataError
 from dgunet.system.leftovers import leftovers_below
 
-# Archives.
+# Names, types and links of members.
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
@@ -75,7 +75,7 @@ def test_devices_and_pipes_in_an_archive_are_refused(kind, tmp_path):
 
 
 def links(tmp_path, *pairs):
-    """A tar of Set11 with one image and these (type, name, link) after it."""
+    """A tar of Set11 with one image, followed by the given (type, name, link) entries."""
     archive = pack(tmp_path / "a.tar", {"Set11/1.png": png()})
     with tarfile.open(archive, "a") as handle:
         for kind, name, target in pairs:
@@ -92,7 +92,7 @@ def test_tar_links_that_lead_outside_are_refused(kind, tmp_path):
 
 
 def test_a_member_is_never_written_through_a_link(tmp_path):
-    """As CVE-2025-4517: a link to a folder, and a member below it."""
+    """As in CVE-2025-4517: a link to a folder, and a member below it."""
     archive = links(tmp_path, (tarfile.SYMTYPE, "Set11/d", "."), (tarfile.SYMTYPE, "e", "Set11/d"))
     with tarfile.open(archive, "a") as handle:
         handle.addfile(tarfile.TarInfo("e/x.png"))
@@ -113,7 +113,7 @@ def test_links_to_images_become_files(tmp_path):
     assert all(p.read_bytes() == png() and not p.is_symlink() for p in folder.iterdir())
 
 
-# Bounds.
+# Limits.
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
@@ -194,12 +194,12 @@ def test_a_tar_header_that_claims_gigabytes_is_refused(tmp_path):
     refused("neither a folder nor a zip or tar|is damaged", archive, tmp_path, "Set11")
 
 
-@pytest.mark.parametrize("place", range(0, 400, 7))
-def test_a_changed_byte_in_an_index_raises_only_data_errors(place, tmp_path):
+@pytest.mark.parametrize("position", range(0, 400, 7))
+def test_a_changed_byte_in_an_index_raises_only_data_errors(position, tmp_path):
     for kind in ("zip", "tar"):
         archive = packed(tmp_path, kind, {"Set11/é.png": png(), "Set11/2.png": png()})
         content = bytearray(archive.read_bytes())
-        at = len(content) - 1 - place if kind == "zip" else place
+        at = len(content) - 1 - position if kind == "zip" else position
         content[at] ^= 0xA5
         archive.write_bytes(content)
         folder = tmp_path / kind
@@ -215,7 +215,7 @@ def test_a_pipe_is_refused_as_an_archive(tmp_path):
     refused("is not a regular file", tmp_path / "a.zip", tmp_path, "Set11")
 
 
-# Kills.
+# Killed imports.
 
 STOPPED = """
 import sys, time
@@ -245,20 +245,20 @@ def test_leftovers_of_a_killed_import_are_removed_by_the_next_import(
     assert process.stdout.readline() == b"ready\n"
     with pytest.raises(DataError, match="unknown dataset"):
         import_dataset("nothing", source, root)
-    living = [left.path for left in leftovers_below(root)]
+    active = [left.path for left in leftovers_below(root)]
     import_dataset("BSD68", sample_root, root)
-    assert [left.path for left in leftovers_below(root)] == living, "it still works there"
+    assert [left.path for left in leftovers_below(root)] == active, "the process is still running"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert bool(living) == (kind == "zip" or hook == "inside")
+    assert bool(active) == (kind == "zip" or hook == "inside")
     assert import_dataset("Set11", source, root).pairs == 3
     assert list(leftovers_below(root)) == []
     assert sorted(path.name for path in root.iterdir()) == ["test"]
 
 
 def test_the_search_time_is_linear_in_the_number_of_folders(tmp_path):
-    """Minutes before: every folder was looked up in the list of those named as the set."""
+    """A search of quadratic time would take minutes."""
     for number in range(3000):
         (tmp_path / f"given/{number}/RealBlur").mkdir(parents=True)
     start = time.process_time()
@@ -269,12 +269,12 @@ def test_the_search_time_is_linear_in_the_number_of_folders(tmp_path):
 @pytest.mark.parametrize("shift", [1, 40, 100_000, -20])
 @pytest.mark.parametrize("local", [0, 7, 2**31])
 def test_a_zip_with_wrong_offsets_in_its_index_is_refused(tmp_path, shift, local):
-    """Even before its beginning, which the system calls an invalid argument."""
+    """Including offsets before the start, for which the system reports an invalid argument."""
     path = packed(tmp_path, "zip", {"input/1.png": png(), "target/1.png": png()})
     content = bytearray(path.read_bytes())
     index, end = content.index(b"PK\1\2"), content.rindex(b"PK\5\6")
-    (place,) = struct.unpack_from("<I", content, end + 16)
-    struct.pack_into("<I", content, end + 16, place + shift)
+    (position,) = struct.unpack_from("<I", content, end + 16)
+    struct.pack_into("<I", content, end + 16, position + shift)
     struct.pack_into("<I", content, index + 42, local)
     path.write_bytes(content)
     (tmp_path / "out").mkdir()

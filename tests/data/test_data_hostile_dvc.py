@@ -1,4 +1,4 @@
-"""An untrusted repository as source: its list of files, its file modes, its address."""
+"""An untrusted DVC repository as source: file list, file modes and address."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from dgunet.tools.dvc_fetch import fetch_from_dvc
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A repository that holds Set11 with an image, a script and a note beside it."""
+    """A repository whose Set11 contains an image, a script and a text file."""
     for name in ("DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     for role in ("AUTHOR", "COMMITTER"):
@@ -60,7 +60,7 @@ def test_only_files_of_the_dataset_are_fetched_and_none_is_executable(repository
 
 @pytest.mark.parametrize("name", ["../../../../evil.png", "/tmp/dgunet-evil/evil.png"])
 def test_a_list_of_files_that_leads_outside_writes_nothing(name, repository, tmp_path):
-    """The list has the digest that the .dvc file names: who writes one writes the other."""
+    """The digest in the .dvc file matches the manipulated list."""
     store = tmp_path / "store/files/md5"
     (listing,) = store.rglob("*.dir")
     entries = json.loads(listing.read_text())

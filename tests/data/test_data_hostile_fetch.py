@@ -1,4 +1,4 @@
-"""Addresses, redirects and notes that make no sense; and when what was downloaded may go."""
+"""Invalid addresses, redirects and notes, and when a download may be removed."""
 
 import io
 import os
@@ -59,8 +59,8 @@ def digest(path):
 )
 def test_an_invalid_address_gives_a_one_line_error(address, dgunet, tmp_path):
     for more in ([], ["--files"]):
-        places = ["--root", tmp_path / "root", "--downloads", tmp_path / "downloads"]
-        done = dgunet("data", "fetch", "Rain100H", address, *more, *places)
+        folders = ["--root", tmp_path / "root", "--downloads", tmp_path / "downloads"]
+        done = dgunet("data", "fetch", "Rain100H", address, *more, *folders)
         assert done.returncode == 1
         assert re.fullmatch(r"dgunet: error: [^\n]*\n", done.stderr), done.stderr
         assert "secret" not in done.stderr
@@ -109,12 +109,12 @@ def test_a_list_inside_a_fetched_archive_writes_nothing_outside(fetch, tmp_path)
     assert kept_here == {"evil.zip", ".RealBlur-J.lock"}
 
 
-# Redirects, user and password.
+# Redirects and credentials.
 
 
 @contextmanager
 def server(answer):
-    """A server whose handler is ``answer``; gives its address."""
+    """Run a server whose handler is ``answer``; yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -159,9 +159,9 @@ def test_a_redirect_to_another_scheme_is_refused_and_reported(target, fetch):
 def test_a_redirect_to_http_is_followed_except_from_https(fetch, archive):
     with serve(Site(archive.read_bytes())) as site, server(sends_on(site.url)) as address:
         assert fetch(f"{address}/a.zip").imported.pairs == 3
-    asked = _http_request("https://host/a.zip", {})
+    original = _http_request("https://host/a.zip", {})
     with pytest.raises(RemoteError, match=r"redirects https to http \(http://other/b\.zip\)"):
-        _SafeRedirects().redirect_request(asked, io.BytesIO(), 302, "", {}, "http://other/b.zip")
+        _SafeRedirects().redirect_request(original, io.BytesIO(), 302, "", {}, "http://other/b.zip")
 
 
 def test_credentials_are_sent_only_to_their_server_and_never_shown(fetch, archive):
@@ -172,10 +172,7 @@ def test_credentials_are_sent_only_to_their_server_and_never_shown(fetch, archiv
         sends_on(site.url)(handler)
 
     with serve(Site(archive.read_bytes())) as site, server(remember) as address:
-        asked = []
-        handler = site.asked
         fetched = fetch(address.replace("//", "//me:secr%40et@") + "/a.zip")
-        asked += handler
     assert seen == ["Basic bWU6c2VjckBldA=="]
     assert not any("secr" in line for line in fetched.lines())
     with pytest.raises(DataError) as caught:
@@ -233,13 +230,13 @@ def test_a_damaged_note_restarts_the_download(note, archive, fetch, tmp_path):
     assert [p.name for p in (tmp_path / "downloads").iterdir()] == [".DIV2K.lock"]
 
 
-# Order.
+# Order of flushing and removal.
 
 
 def test_the_archive_is_removed_only_after_the_dataset_is_flushed(
     archive, fetch, tmp_path, monkeypatch
 ):
-    """Every file and folder is flushed, then renamed, the new name flushed, and only then..."""
+    """Files are flushed, renamed and the new names flushed before the archive is removed."""
     reported = []
     sync, unlink, rename = files.sync, type(tmp_path).unlink, type(tmp_path).rename
 
@@ -283,13 +280,13 @@ def test_a_killed_fetch_loses_nothing_and_the_next_cleans_up(hook, archive, tmp_
         command = [sys.executable, "-c", KILLED.format(hook=hook), site.url]
         done = subprocess.run([*command, str(root), str(downloads)], check=False)
         assert done.returncode == -signal.SIGKILL
-        assert digest(downloads / "DIV2K.archive") == digest(archive), "still there"
+        assert digest(downloads / "DIV2K.archive") == digest(archive), "the archive is kept"
         if hook == "discard_download":
             assert len(list((root / "train/DIV2K_train_HR").iterdir())) == 3
         else:
             assert not (root / "train/DIV2K_train_HR").exists()
             assert list(leftovers_below(root))
             fetch_dataset("DIV2K", [site.url], root, downloads)
-            assert len(site.asked) == 1, "not downloaded again"
+            assert len(site.requests) == 1, "the archive is not downloaded again"
     assert list(leftovers_below(root)) == []
     assert [path.name for path in root.iterdir()] == ["train"]

@@ -1,4 +1,4 @@
-"""Untrusted images and arrays: bounded, by content, in one line that names the file."""
+"""Untrusted images and arrays: bounded, checked by content, one-line errors with the file."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from dgunet.system.leftovers import leftovers_below
 
 @pytest.fixture
 def set11(tmp_path):
-    """A root with a Set11 of one good image, and its folder."""
+    """A root whose Set11 has one good image, and the folder of Set11."""
     folder = tmp_path / "root" / "test" / "Set11"
     folder.mkdir(parents=True)
     (folder / "1.png").write_bytes(png())
@@ -36,7 +36,7 @@ def prepared(root, tmp_path, name="Set11"):
 
 
 def refused_everywhere(root, tmp_path, message):
-    """``data prepare``, ``data check`` and ``data import`` each say it in one line."""
+    """Check that ``data prepare``, ``check`` and ``import`` report the error in one line."""
     with pytest.raises(DataError, match=message) as caught:
         prepared(root, tmp_path)
     assert "\n" not in str(caught.value)
@@ -125,7 +125,7 @@ def test_unicode_digits_are_sorted_as_text(set11, tmp_path):
     assert natural("a2b10") == [(0, 0, "a"), (1, 2, ""), (0, 0, "b"), (1, 10, ""), (0, 0, "")]
 
 
-# Several frames.
+# Images with several frames.
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -170,9 +170,9 @@ def test_changed_bytes_in_an_image_raise_only_data_errors(seed, tmp_path):
 
 
 @pytest.fixture
-def dnd(spoil):
-    """A root with DND's sample, and one of its images opened for writing."""
-    root = spoil("test/dnd_2017")
+def dnd(editable_copy):
+    """A root with the sample of DND, and the folder of DND."""
+    root = editable_copy("test/dnd_2017")
     return root, root / "test/dnd_2017"
 
 
@@ -242,8 +242,8 @@ def test_invalid_dnd_boxes_are_refused(boxes, dnd, tmp_path):
         prepared(root, tmp_path, "DND")
 
 
-def test_an_empty_sidd_file_is_refused(spoil, tmp_path):
-    root = spoil("test/SIDD")
+def test_an_empty_sidd_file_is_refused(editable_copy, tmp_path):
+    root = editable_copy("test/SIDD")
     for name in ("ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb"):
         empty = np.zeros((0, 0, 8, 8, 3), np.uint8)
         scipy.io.savemat(root / f"test/SIDD/{name}.mat", {name: empty})
@@ -251,7 +251,7 @@ def test_an_empty_sidd_file_is_refused(spoil, tmp_path):
         prepared(root, tmp_path, "SIDD")
 
 
-# What an interrupted preparation left.
+# Leftovers of an interrupted preparation.
 
 
 @pytest.mark.parametrize("note", [b"", b"[]", b"{", b"\xff", b'{"shard": 3}', b'{"shard": {}}'])

@@ -1,4 +1,4 @@
-"""Decoding: exact pixels, full-range grey, and files that are refused by name."""
+"""Decoding of images: exact pixels, full-range grey and invalid files."""
 
 import cv2
 import numpy as np

@@ -75,7 +75,7 @@ def test_files_that_do_not_belong_to_the_dataset_are_not_imported(sample_root, t
 
 
 def realblur(folder):
-    """An archive's folder as it is published: RealBlur-J and RealBlur-R together."""
+    """Write RealBlur-J and RealBlur-R in one folder, as published."""
     for kind in "JR":
         scene = folder / "RealBlur" / f"RealBlur-{kind}_aligned" / "scene001"
         for half, name in (("gt", "gt_1.png"), ("blur", "blur_1.png")):
@@ -106,7 +106,7 @@ def test_copies_are_imported_under_the_official_name(sample_root, tmp_path):
 
 
 def test_images_of_a_two_part_dataset_need_its_folder_name(sample_root, tmp_path, monkeypatch):
-    """Else the inputs of a set whose targets are incomplete would do."""
+    """Otherwise the inputs of a dataset with incomplete targets would be accepted."""
     whole = CATALOGUE["Test1200"].model_copy(update={"pairs": 3})
     monkeypatch.setitem(CATALOGUE, "Test1200", whole)
     for name in ("some", "DID-MDN-test"):

@@ -21,8 +21,8 @@ from dgunet.data.store.prepare import prepare_dataset
 from dgunet.system.errors import DataError, DgunetError
 
 
-def test_an_image_without_counterpart_is_reported_and_nothing_is_imported(spoil, tmp_path):
-    root = spoil("test/Rain100H")
+def test_an_image_without_counterpart_is_reported_and_nothing_is_imported(editable_copy, tmp_path):
+    root = editable_copy("test/Rain100H")
     (root / "test/Rain100H/target/2.png").unlink()
     archive = shutil.make_archive(str(tmp_path / "a"), "zip", root)
     with pytest.raises(DataError, match=r"a\.zip/test/Rain100H/input/2\.png has no clean target"):
@@ -30,8 +30,8 @@ def test_an_image_without_counterpart_is_reported_and_nothing_is_imported(spoil,
     assert not list((tmp_path / "data").iterdir())
 
 
-def test_different_sizes_are_reported_before_anything_is_copied(spoil, tmp_path):
-    root = spoil("test/Rain100H")
+def test_different_sizes_are_reported_before_anything_is_copied(editable_copy, tmp_path):
+    root = editable_copy("test/Rain100H")
     path = root / "test/Rain100H/target/2.png"
     with Image.open(path) as image:
         image.crop((0, 0, 96, 88)).save(path)
@@ -109,10 +109,10 @@ def test_an_archive_with_changed_bytes_is_refused(kind, sample_root, tmp_path):
     name = shutil.make_archive(str(tmp_path / "a"), kind, sample_root / "test", "Set11")
     archive = Path(name)
     content = bytearray(archive.read_bytes())
-    for place in range(600, len(content) - 600, 200):
-        content[place] ^= 0xFF
+    for position in range(600, len(content) - 600, 200):
+        content[position] ^= 0xFF
     archive.write_bytes(content)
-    with pytest.raises(DataError):  # a plain tar has no check of its files' bytes: they do not read
+    with pytest.raises(DataError):  # a plain tar has no checksums: preparation fails
         import_dataset("Set11", archive, tmp_path / "data")
         prepare_dataset("Set11", tmp_path / "data", tmp_path / "store", profile="sample")
     assert kind == "tar" or not list((tmp_path / "data").iterdir())
@@ -124,11 +124,13 @@ def test_an_encrypted_zip_is_reported(sample_root, tmp_path):
     with zipfile.ZipFile(archive) as handle:
         entries = [m for m in handle.infolist() if m.filename.endswith(".tif")]
     for entry in entries:
-        content[entry.header_offset + 6] |= 1  # the flag of encryption, in both directories
-    place = content.find(b"PK\x01\x02")
-    while place >= 0:
-        content[place + 8] |= 1
-        place = content.find(b"PK\x01\x02", place + 1)
+        content[entry.header_offset + 6] |= (
+            1  # the encryption flag, in the local header and the index
+        )
+    position = content.find(b"PK\x01\x02")
+    while position >= 0:
+        content[position + 8] |= 1
+        position = content.find(b"PK\x01\x02", position + 1)
     archive.write_bytes(content)
     with pytest.raises(DataError, match=r"a\.zip cannot be unpacked here .* Unpack it yourself"):
         import_dataset("Set11", archive, tmp_path / "data")
@@ -166,7 +168,7 @@ def test_a_killed_import_leaves_no_dataset(sample_root, tmp_path):
     command = [sys.executable, "-c", KILLED, str(sample_root), str(tmp_path)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     (left,) = (tmp_path / "test").iterdir()
-    assert fnmatch(left.name, ".*.partial"), "as .dvcignore has it"
+    assert fnmatch(left.name, ".*.partial"), "the pattern of .dvcignore"
     with pytest.raises(DataError, match="Rain100H is not under"):
         read_pairs(dataset("Rain100H"), tmp_path)
     assert import_dataset("Rain100H", sample_root, tmp_path).pairs == 3
@@ -175,12 +177,12 @@ def test_a_killed_import_leaves_no_dataset(sample_root, tmp_path):
 def test_only_one_of_two_concurrent_imports_succeeds(sample_root, tmp_path, monkeypatch):
     copy = shutil.copyfile
 
-    def copyfile(source, place):
+    def copyfile(source, position):
         with monkeypatch.context() as patch:
             patch.setattr(shutil, "copyfile", copy)
             if not (tmp_path / "test/Set11").exists():
                 import_dataset("Set11", sample_root, tmp_path)
-        return copy(source, place)
+        return copy(source, position)
 
     monkeypatch.setattr(shutil, "copyfile", copyfile)
     with pytest.raises(DataError, match="exists already"):

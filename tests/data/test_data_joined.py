@@ -1,4 +1,4 @@
-"""Several sets feed one training: every record in its turn, types and layouts mixed."""
+"""Training from several joined datasets with different pixel types and layouts."""
 
 import json
 from collections import Counter
@@ -18,13 +18,13 @@ from dgunet.system.errors import DataError
 
 
 def grey(number, dtype=np.uint8):
-    """An image of one value, by which its crops are known."""
+    """A constant image, whose crops are identified by its value."""
     value = number if dtype == np.uint8 else np.float32(number / 255)
     return np.full((40, 40, 1), value, dtype)
 
 
 def store(folder, numbers, dtype=np.uint8, layout="raw", **changes):
-    """A set called after its folder, of one image for each number."""
+    """Write a dataset with the name of its folder and one image per number; gives the folder."""
     pairs = [LoadedPair(f"p{n}", None, grey(n, dtype)) for n in numbers]
     write_store(folder, pairs, layout=layout)
     path = folder / "manifest.json"
@@ -38,7 +38,7 @@ def store(folder, numbers, dtype=np.uint8, layout="raw", **changes):
 
 @pytest.fixture
 def joined(tmp_path):
-    """Three grey images of eight bits beside two of float32."""
+    """Three 8-bit grey images joined with two of float32."""
     return JoinedStore.open(
         [
             store(tmp_path / "BSD400", [10, 20, 30], layout="compact"),

@@ -54,7 +54,7 @@ def test_every_sample_tree_can_be_read(name, sample_root):
 
 
 def test_inputs_are_the_degraded_half(sample_root):
-    """Blur is smoother, rain is brighter, noise is rougher than the clean image."""
+    """Blur is smoother, rain brighter and noise rougher than the clean image."""
     for name, worse in (
         ("GoPro", lambda y, x: _detail(y) < _detail(x)),
         ("HIDE", lambda y, x: _detail(y) < _detail(x)),
@@ -138,7 +138,7 @@ def test_pairs_are_matched_by_name_and_sorted_numerically(tmp_path):
 
 
 def test_the_circulating_copy_of_gopro_can_be_read(sample_root, tmp_path):
-    """GoPro as {input,target} with sequence and frame joined gives the same ids and pixels."""
+    """GoPro as {input,target} with joined sequence and frame has the same ids and pixels."""
     official = read_pairs(dataset("GoPro"), sample_root)
     for pair in official:
         for half, image in (("input", pair.input), ("target", pair.target)):
@@ -197,8 +197,8 @@ def test_datasets_are_found_by_their_folders(sample_root, tmp_path):
     assert datasets_under(tmp_path) == ["DIV2K"]
 
 
-def test_names_with_spaces_and_unicode_can_be_read(spoil, tmp_path):
-    root = spoil("test/Rain100H")
+def test_names_with_spaces_and_unicode_can_be_read(editable_copy, tmp_path):
+    root = editable_copy("test/Rain100H")
     moved = tmp_path / "ein Ördner mit データ"
     root.rename(moved)
     for half in ("input", "target"):

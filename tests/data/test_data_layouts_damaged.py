@@ -48,8 +48,10 @@ def test_an_empty_dataset_is_refused(tmp_path):
         ),
     ],
 )
-def test_an_image_without_counterpart_is_reported(spoil, tmp_path, name, folder, lost, partner):
-    root = spoil(folder)
+def test_an_image_without_counterpart_is_reported(
+    editable_copy, tmp_path, name, folder, lost, partner
+):
+    root = editable_copy(folder)
     (root / folder / lost).unlink()
     with pytest.raises(DataError, match=partner):
         prepare(name, root, tmp_path)
@@ -75,8 +77,8 @@ def test_an_image_without_counterpart_is_reported(spoil, tmp_path, name, folder,
         ("SIDD-train", "train/SIDD_Medium_Srgb", "Data"),
     ],
 )
-def test_a_missing_file_or_folder_is_reported(spoil, tmp_path, name, folder, lost):
-    root = spoil(folder)
+def test_a_missing_file_or_folder_is_reported(editable_copy, tmp_path, name, folder, lost):
+    root = editable_copy(folder)
     (root / folder / lost).rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=lost.split("/")[-1]):
         prepare(name, root, tmp_path)
@@ -93,8 +95,10 @@ def test_a_missing_file_or_folder_is_reported(spoil, tmp_path, name, folder, los
         ("DND", "test/dnd_2017", "images_srgb/0001.mat"),
     ],
 )
-def test_a_truncated_file_is_reported_and_nothing_is_written(spoil, tmp_path, name, folder, file):
-    root = spoil(folder)
+def test_a_truncated_file_is_reported_and_nothing_is_written(
+    editable_copy, tmp_path, name, folder, file
+):
+    root = editable_copy(folder)
     path = root / folder / file
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with pytest.raises(DataError, match=path.name):
@@ -103,8 +107,8 @@ def test_a_truncated_file_is_reported_and_nothing_is_written(spoil, tmp_path, na
     assert left == ["root"]
 
 
-def test_different_sizes_within_a_pair_are_reported(spoil, tmp_path):
-    root = spoil("test/Rain100H")
+def test_different_sizes_within_a_pair_are_reported(editable_copy, tmp_path):
+    root = editable_copy("test/Rain100H")
     path = root / "test/Rain100H/target/2.png"
     with Image.open(path) as image:
         cut = image.crop((0, 0, 96, 88))
@@ -113,8 +117,8 @@ def test_different_sizes_within_a_pair_are_reported(spoil, tmp_path):
         prepare("Rain100H", root, tmp_path)
 
 
-def test_two_files_of_one_image_are_refused(spoil, tmp_path):
-    root = spoil("test/Rain100H")
+def test_two_files_of_one_image_are_refused(editable_copy, tmp_path):
+    root = editable_copy("test/Rain100H")
     folder = root / "test/Rain100H/input"
     with Image.open(folder / "1.png") as image:
         image.save(folder / "1.jpg")
@@ -122,8 +126,8 @@ def test_two_files_of_one_image_are_refused(spoil, tmp_path):
         prepare("Rain100H", root, tmp_path)
 
 
-def test_two_pairs_with_the_same_name_are_refused(spoil, tmp_path):
-    root = spoil("test/HIDE_dataset")
+def test_two_pairs_with_the_same_name_are_refused(editable_copy, tmp_path):
+    root = editable_copy("test/HIDE_dataset")
     folder = root / "test/HIDE_dataset/test"
     name = "1fromGOPR0950.png"
     (folder / "test-long-shot" / name).write_bytes((folder / "test-close-ups" / name).read_bytes())
@@ -131,16 +135,16 @@ def test_two_pairs_with_the_same_name_are_refused(spoil, tmp_path):
         prepare("HIDE", root, tmp_path)
 
 
-def test_a_list_line_without_two_paths_is_reported(spoil, tmp_path):
-    root = spoil("test/RealBlur")
+def test_a_list_line_without_two_paths_is_reported(editable_copy, tmp_path):
+    root = editable_copy("test/RealBlur")
     path = root / "test/RealBlur/RealBlur_J_test_list.txt"
     path.write_text(path.read_text() + "only-one-path.png\n")
     with pytest.raises(DataError, match=r"RealBlur_J_test_list\.txt, line 5"):
         prepare("RealBlur-J", root, tmp_path)
 
 
-def test_a_matlab_file_without_the_expected_blocks_is_refused(spoil, tmp_path):
-    root = spoil("test/SIDD")
+def test_a_matlab_file_without_the_expected_blocks_is_refused(editable_copy, tmp_path):
+    root = editable_copy("test/SIDD")
     savemat(root / "test/SIDD/ValidationGtBlocksSrgb.mat", {"other": np.zeros(3)})
     with pytest.raises(DataError, match="ValidationGtBlocksSrgb is nothing"):
         prepare("SIDD", root, tmp_path)
@@ -150,8 +154,8 @@ def test_a_matlab_file_without_the_expected_blocks_is_refused(spoil, tmp_path):
         prepare("SIDD", root, tmp_path)
 
 
-def test_a_box_outside_its_image_is_refused(spoil, tmp_path):
-    root = spoil("test/dnd_2017")
+def test_a_box_outside_its_image_is_refused(editable_copy, tmp_path):
+    root = editable_copy("test/dnd_2017")
     with h5py.File(root / "test/dnd_2017/info.mat", "r+") as handle:
         handle[handle["info"]["boundingboxes"][0][0]][2, 3] = 999
     with pytest.raises(DataError, match="box 4 of image 1"):

@@ -47,8 +47,8 @@ def test_the_number_of_workers_does_not_change_the_bytes(name, sample_root, tmp_
     assert stores[0] == stores[1]
 
 
-def test_an_error_in_a_worker_is_raised_in_the_parent(spoil, tmp_path):
-    root = spoil("test/GOPRO_Large")
+def test_an_error_in_a_worker_is_raised_in_the_parent(editable_copy, tmp_path):
+    root = editable_copy("test/GOPRO_Large")
     path = root / "test/GOPRO_Large/test/GOPR0869_11_00/sharp/000002.png"
     path.write_bytes(path.read_bytes()[:2000])
     for workers in (1, 2):
@@ -68,7 +68,7 @@ def test_too_little_disk_space_is_reported_before_starting(sample_root, tmp_path
 
 
 def fail_after(pairs, error):
-    """A `_decoded` that gives ``pairs`` pairs of a file and then raises ``error``."""
+    """A replacement of `_decoded` that raises ``error`` after ``pairs`` pairs of a shard."""
     decoded = preparation._decoded
 
     def failing(*arguments):
@@ -129,15 +129,17 @@ def test_a_killed_preparation_resumes_after_its_last_finished_shard(sample_root,
     prepare_dataset(
         "Rain13K", sample_root, out, observe=lambda done, total: seen.append(done), **settings
     )
-    assert seen == list(range(10, 25)), "nine pairs were there already"
+    assert seen == list(range(10, 25)), "nine pairs existed already"
     assert {name: (out / name).stat().st_mtime_ns for name in finished} == finished
     assert visible(tmp_path) == ["out"]
     prepare_dataset("Rain13K", sample_root, tmp_path / "fresh", **settings)
     assert file_contents(out) == file_contents(tmp_path / "fresh")
 
 
-def test_changed_shards_and_shards_of_other_data_are_prepared_again(spoil, tmp_path, monkeypatch):
-    root = spoil("test/GOPRO_Large")
+def test_changed_shards_and_shards_of_other_data_are_prepared_again(
+    editable_copy, tmp_path, monkeypatch
+):
+    root = editable_copy("test/GOPRO_Large")
     out, work = tmp_path / "out", tmp_path / ".out.work"
     settings = {"profile": "sample", "workers": 1, "shard_bytes": 1}
 
@@ -148,10 +150,10 @@ def test_changed_shards_and_shards_of_other_data_are_prepared_again(spoil, tmp_p
                 prepare_dataset("GoPro", root, out, **settings)
 
     interrupted()
-    spoilt = work / "pairs-00001.arrow"
-    content = bytearray(spoilt.read_bytes())
+    damaged = work / "pairs-00001.arrow"
+    content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
-    spoilt.write_bytes(content)
+    damaged.write_bytes(content)
     prepare_dataset("GoPro", root, out, **settings)
     PairStore.open(out).verify()
 
@@ -160,7 +162,7 @@ def test_changed_shards_and_shards_of_other_data_are_prepared_again(spoil, tmp_p
     os.utime(source, ns=(0, 0))
     seen = []
     prepare_dataset("GoPro", root, out, observe=lambda done, total: seen.append(done), **settings)
-    assert seen == [1, 2, 3, 4], "another file: everything again"
+    assert seen == [1, 2, 3, 4], "a changed source restarts the preparation"
 
 
 def _interrupt(*_):

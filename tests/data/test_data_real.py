@@ -1,4 +1,4 @@
-"""The readers on real images, where DGUNET_BENCHMARKS names a folder of them."""
+"""Preparation of real images, if DGUNET_BENCHMARKS is set to their folder."""
 
 import numpy as np
 import pytest

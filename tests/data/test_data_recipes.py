@@ -1,4 +1,4 @@
-"""Recipes: the counts that the paper and its code imply, and the pixels the released ones cut."""
+"""Recipes: counts implied by the paper and its code, and pixels of the released recipes."""
 
 from collections import Counter
 
@@ -80,19 +80,21 @@ def test_a_dataset_that_a_recipe_does_not_use_is_refused(name, wanted, reported)
 @settings(deadline=None, max_examples=25)
 @given(st.text(min_size=1), st.integers(33, 90), st.integers(33, 90))
 def test_patches_stay_inside_and_exclude_the_last_position(name, height, width):
-    places = RandomPatches(200, 32).corners(name, height, width)
-    assert places.shape == (200, 2)
-    assert (places >= 0).all()
-    assert places[:, 0].max() <= height - 32 - 1
-    assert places[:, 1].max() <= width - 32 - 1
+    corners = RandomPatches(200, 32).corners(name, height, width)
+    assert corners.shape == (200, 2)
+    assert (corners >= 0).all()
+    assert corners[:, 0].max() <= height - 32 - 1
+    assert corners[:, 1].max() <= width - 32 - 1
 
 
 def test_patch_positions_are_uniformly_distributed():
-    places = RandomPatches(60_000, 32).corners("a photograph", 32 + 5, 32 + 3)
-    counts = Counter(map(tuple, places.tolist()))
+    corners = RandomPatches(60_000, 32).corners("a photograph", 32 + 5, 32 + 3)
+    counts = Counter(map(tuple, corners.tolist()))
     assert set(counts) == {(row, column) for row in range(5) for column in range(3)}
     expected = 60_000 / 15
-    assert sum((count - expected) ** 2 / expected for count in counts.values()) < 42, "chi2, 14"
+    assert sum((count - expected) ** 2 / expected for count in counts.values()) < 42, (
+        "chi-square test with 14 degrees of freedom"
+    )
 
 
 def test_input_and_target_patches_have_the_same_position():
@@ -105,12 +107,14 @@ def test_input_and_target_patches_have_the_same_position():
         np.testing.assert_array_equal(patch.target, clean[top : top + 32, left : left + 32])
         np.testing.assert_array_equal(patch.input, 255 - patch.target)
     other = [patch.target[0, 0].tolist() for patch in cut(LoadedPair("q", 255 - clean, clean))]
-    assert other != [patch.target[0, 0].tolist() for patch in patches], "each name its places"
+    assert other != [patch.target[0, 0].tolist() for patch in patches], (
+        "the positions depend on the image id"
+    )
 
 
 @pytest.fixture
 def small_patches(monkeypatch):
-    """The released denoising recipe at the sample's size."""
+    """The released denoising recipe with patches that fit the sample."""
     small = PreparationRecipe("released", ("SIDD-train",), RandomPatches(7, 32), crop=16)
     monkeypatch.setitem(RECIPES, "denoise", (RECIPES["denoise"][0], small))
 
@@ -136,7 +140,7 @@ def test_a_store_of_patches_holds_the_patches_of_its_images(sample_root, tmp_pat
 
 
 def test_the_number_of_workers_does_not_change_the_patches(tmp_path):
-    """With the real recipe, 300 patches of 256, which a worker process looks up for itself."""
+    """With the real recipe, 300 patches of 256 x 256, which worker processes look up themselves."""
     base = tmp_path / "root/SIDD_Medium_Srgb/Data" / SCENE
     base.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -185,7 +189,7 @@ def test_studio_luma_is_not_rounded_and_grey_files_are_unchanged(tmp_path):
     mixed = 16 + (65.481 * 12 + 128.553 * 34 + 24.966 * 56) / 255
     expected = np.array([16, 235, 16 + 65.481, mixed]) / 255
     np.testing.assert_allclose(colour.target[0, :, 0], expected, rtol=1e-7)
-    assert abs(mixed - round(mixed)) > 0.1, "rounding would show"
+    assert abs(mixed - round(mixed)) > 0.1, "rounding would change the value"
     np.testing.assert_array_equal(grey.target, colours[..., :1])
     manifest = prepare_dataset("DIV2K", tmp_path, tmp_path / "w", profile="sample")
     assert manifest.recipe == "whole"
@@ -206,7 +210,7 @@ def test_a_damaged_image_is_reported(tmp_path):
         StudioLuma(path, grey=True).load()
 
 
-# The verb.
+# The command.
 
 
 def test_the_prepare_command_uses_the_given_recipe_and_layout(
@@ -217,13 +221,13 @@ def test_the_prepare_command_uses_the_given_recipe_and_layout(
     (home / "params.yaml").write_text((project / "params.yaml").read_text())
     monkeypatch.setenv("DGUNET_HOME", str(home))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    words = f"prepare Set11 --root {sample_root} --out {out} --layout compact".split()
-    reported = CliRunner().invoke(data, words)
+    arguments = f"prepare Set11 --root {sample_root} --out {out} --layout compact".split()
+    reported = CliRunner().invoke(data, arguments)
     assert reported.exit_code == 0, reported.output
     manifest = PairStore.open(out).manifest
     assert (manifest.recipe, manifest.layout) == ("whole", "compact")
     assert manifest.digest[:12] in reported.output
-    refused = CliRunner().invoke(data, [*words, "--recipe", "paper"])
+    refused = CliRunner().invoke(data, [*arguments, "--recipe", "paper"])
     assert "Set11 is not a training set" in str(refused.exception)
 
 

@@ -1,4 +1,4 @@
-"""Releases that share a name are distinguished, and the wrong one is named."""
+"""Different releases of one dataset are distinguished, and a wrong one is reported."""
 
 import shutil
 
@@ -59,7 +59,7 @@ def test_copies_cropped_to_another_size_are_reported():
         "another release: 68 pairs are not 481x321 or 321x481 (480x288, 288x480)"
     )
     assert release_doubts(info, ReleaseMeasurements(3, "0" * 64, {"96x96": 3})) == [], (
-        "the sample is smaller"
+        "the sample has other sizes"
     )
 
 
@@ -73,7 +73,7 @@ def test_a_known_release_raises_no_doubt():
 
 @pytest.fixture
 def known(sample_root, monkeypatch):
-    """Rain100H as if the sample were all of the benchmark's release, known image by image."""
+    """Rain100H with the sample as its known release, image by image."""
     info = CATALOGUE["Rain100H"]
     pixels = dict(measure_quickly(info, read_pairs(info, sample_root)).pixels)
     release = KnownRelease(digest="0" * 64, what="the three pairs")
@@ -83,8 +83,8 @@ def known(sample_root, monkeypatch):
 
 
 @pytest.mark.usefixtures("known")
-def test_an_image_that_differs_from_the_known_release_is_reported(spoil):
-    root = spoil("test/Rain100H")
+def test_an_image_that_differs_from_the_known_release_is_reported(editable_copy):
+    root = editable_copy("test/Rain100H")
     report = check_dataset("Rain100H", root)
     assert report.release == "the three pairs, under other names"
     path = root / "test/Rain100H/input/2.png"
@@ -97,8 +97,8 @@ def test_an_image_that_differs_from_the_known_release_is_reported(spoil):
 
 
 @pytest.mark.usefixtures("known")
-def test_a_part_of_a_known_release_is_recognised_under_any_file_names(spoil):
-    folder = spoil("test/Rain100H") / "test/Rain100H"
+def test_a_part_of_a_known_release_is_recognised_under_any_file_names(editable_copy):
+    folder = editable_copy("test/Rain100H") / "test/Rain100H"
     for half in ("input", "target"):
         (folder / half / "3.png").unlink()
         (folder / half / "1.png").rename(folder / half / "an image.png")

@@ -1,4 +1,4 @@
-"""The sample: the same pixels again, free of rights, small, laid out as the archives are."""
+"""The sample: reproducible, small, freely licensed, with the official layouts."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Passwords and tokens in the addresses of data: never in a message, a record or a parameter."""
+"""Passwords and tokens in data addresses never appear in messages, files or parameters."""
 
 import json
 
@@ -45,8 +45,8 @@ def test_fetching_does_not_reveal_the_token(address, dgunet, tmp_path, monkeypat
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "key-for-tests")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://me:{TOKEN}@127.0.0.1:9")
-    places = ("--root", tmp_path / "root", "--downloads", tmp_path / "downloads")
-    done = dgunet("data", "fetch", "Set11", address, *places)
+    folders = ("--root", tmp_path / "root", "--downloads", tmp_path / "downloads")
+    done = dgunet("data", "fetch", "Set11", address, *folders)
     assert done.returncode == 1
     assert TOKEN not in done.stdout + done.stderr
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and TOKEN in p.read_text()]

@@ -57,8 +57,8 @@ def test_preparing_again_gives_the_same_bytes(sample_root, prepared, tmp_path):
     assert file_contents(tmp_path / "again") == file_contents(prepared("RealBlur-J"))
 
 
-def test_one_changed_pixel_changes_the_digest(spoil, prepared, tmp_path):
-    root = spoil("test/Set11")
+def test_one_changed_pixel_changes_the_digest(editable_copy, prepared, tmp_path):
+    root = editable_copy("test/Set11")
     path = root / "test/Set11/camera.tif"
     raw = bytearray(path.read_bytes())
     raw[4000] ^= 1
@@ -141,7 +141,7 @@ def test_only_a_complete_real_dataset_is_marked_complete(sample_root, tmp_path, 
 
 
 def test_another_release_is_prepared_but_never_marked_complete(sample_root, tmp_path, monkeypatch):
-    """The wrong blur of GoPro has the right number of pairs and the right size."""
+    """The other blur of GoPro has the same number of pairs and the same sizes."""
     entry = dataset("GoPro").model_copy(update={"pairs": 4, "sizes": ()})
     monkeypatch.setitem(CATALOGUE, "GoPro", entry)
     source = sample_root / "test/GOPRO_Large/test"

@@ -1,4 +1,4 @@
-"""The compact layout: the raw layout's pixels, crops and digest, from fewer bytes."""
+"""The compact layout: pixels, crops and digest of the raw layout in fewer bytes."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def tiled(image):
 
 @pytest.fixture(scope="module")
 def image():
-    """Two tiles and a bit each way, with every jump between neighbours that uint8 has."""
+    """A random image of more than two tiles by one."""
     return np.random.default_rng(0).integers(0, 256, (2 * SIDE + 9, SIDE + 31, 3), np.uint8)
 
 
@@ -62,7 +62,7 @@ def test_a_crop_decodes_only_the_tiles_it_touches(image, monkeypatch):
     monkeypatch.setattr(tiles, "decode_tile", lambda *a: seen.append(a[3:]) or decode(*a))
     kept = tiled(image)
     kept[10:20, 30:50]
-    assert seen == [(20, 50)], "one tile, and of it no more than is needed"
+    assert seen == [(20, 50)], "only the needed part of one tile is decoded"
     seen.clear()
     kept[SIDE - 1 : SIDE + 1, SIDE - 1 : SIDE + 1]
     assert len(seen) == 4
@@ -154,11 +154,13 @@ def test_missing_inputs_stay_missing(pairs, tmp_path):
     assert record.crop(0, 0, 8, 8).input is None
 
 
-@pytest.mark.parametrize("harm", [lambda tile: tile[:60], lambda tile: b"\0" * len(tile)])
-def test_a_damaged_tile_is_reported(image, harm):
+@pytest.mark.parametrize("damage", [lambda tile: tile[:60], lambda tile: b"\0" * len(tile)])
+def test_a_damaged_tile_is_reported(image, damage):
     kept = encode(image)
-    kept[0] = harm(kept[0])
-    spoilt = TiledPixels([pa.py_buffer(tile) for tile in kept], image.shape, image.dtype, "photo 7")
+    kept[0] = damage(kept[0])
+    damaged = TiledPixels(
+        [pa.py_buffer(tile) for tile in kept], image.shape, image.dtype, "photo 7"
+    )
     with pytest.raises(DataError, match=r"photo 7 is damaged.*--layout compact"):
-        spoilt.whole()
-    np.testing.assert_array_equal(spoilt[:5, SIDE:], image[:5, SIDE:])
+        damaged.whole()
+    np.testing.assert_array_equal(damaged[:5, SIDE:], image[:5, SIDE:])

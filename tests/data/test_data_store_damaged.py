@@ -31,8 +31,8 @@ def test_a_manifest_that_is_damaged_or_of_another_version_is_refused(store_copy)
     path.write_text(json.dumps(json.loads(whole) | {"version": 99}))
     with pytest.raises(DataError, match="store version 99"):
         PairStore.open(store_copy)
-    for spoilt in (whole[:100], "[]", json.dumps({"version": 1, "shards": []})):
-        path.write_text(spoilt)
+    for damaged in (whole[:100], "[]", json.dumps({"version": 1, "shards": []})):
+        path.write_text(damaged)
         with pytest.raises(DataError, match=r"manifest\.json is damaged"):
             PairStore.open(store_copy)
 
@@ -68,7 +68,7 @@ def test_the_verify_command_reports_the_damage(store_copy):
 
 @pytest.mark.parametrize("layout", ["raw", "compact"])
 def test_pixels_that_do_not_match_the_digest_are_found_at_first_use(tmp_path, layout):
-    """Whoever replaces a file and its hash has still other pixels than the digest says."""
+    """Replacing a shard and its hash does not change the digest of the pixels."""
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     one = [LoadedPair("a", image, image), LoadedPair("b", image, image)]
     other = [LoadedPair("a", image, image), LoadedPair("b", image, 255 - image)]
@@ -97,7 +97,7 @@ def test_a_shard_name_that_leads_outside_the_store_is_refused(name, store_copy):
 
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", "a\nb", "x" * 300, ""])
 def test_a_record_id_that_is_no_valid_file_name_is_refused(name, tmp_path):
-    """Its restored image or box becomes a file of that name."""
+    """The restored image or box is written to a file of that name."""
     write_store(tmp_path / "store", [LoadedPair(name, None, np.zeros((4, 4, 3), np.uint8))])
     with pytest.raises(DataError, match=r"store holds the record .*, which"):
         PairStore.open(tmp_path / "store")[0]

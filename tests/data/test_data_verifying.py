@@ -1,4 +1,4 @@
-"""A store is what was prepared: all is read at first use and after a change, and not again."""
+"""A store is verified completely at first use and after each change, and not again."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from dgunet.system.errors import DataError
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """Notes of this test alone."""
+    """A separate cache of verification notes for each test."""
     monkeypatch.setenv(verified_notes.CACHE, str(tmp_path / "cache"))
     monkeypatch.setattr(verified_notes, "_seen", {})
     return tmp_path / "cache"
@@ -31,7 +31,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """The stores that were verified, by name."""
+    """The folder names of the stores that were verified."""
     names = []
     whole = verification.verify
 
@@ -49,14 +49,14 @@ def store(prepared, tmp_path):
 
 
 def forget(monkeypatch):
-    """As in a new process."""
+    """Forget the verified stores, as in a new process."""
     monkeypatch.setattr(verified_notes, "_seen", {})
 
 
-def spoil(path, place, byte=None):
-    """Change one byte and nothing of the size; the time of change moves on."""
+def change_byte(path, position, byte=None):
+    """Change one byte of a file; its size stays, its timestamp changes."""
     content = bytearray(path.read_bytes())
-    content[place] = content[place] ^ 1 if byte is None else byte
+    content[position] = content[position] ^ 1 if byte is None else byte
     path.write_bytes(content)
 
 
@@ -94,11 +94,11 @@ def test_a_damaged_note_is_ignored(store, reads, monkeypatch, cache, note):
     assert reads == ["store", "store"]
 
 
-@pytest.mark.parametrize("place", [0, 1, 7, "middle", -1])
-def test_a_changed_byte_is_found_at_the_next_use(store, place):
+@pytest.mark.parametrize("position", [0, 1, 7, "middle", -1])
+def test_a_changed_byte_is_found_at_the_next_use(store, position):
     PairStore.open(store)
     shard = store / "pairs-00000.arrow"
-    spoil(shard, shard.stat().st_size // 2 if place == "middle" else place)
+    change_byte(shard, shard.stat().st_size // 2 if position == "middle" else position)
     with pytest.raises(DataError, match=r"pairs-00000\.arrow is not what was prepared"):
         PairStore.open(store)
 
@@ -107,7 +107,7 @@ def test_a_change_with_a_restored_timestamp_is_found(store):
     shard = store / "pairs-00000.arrow"
     PairStore.open(store)
     before = shard.stat()
-    spoil(shard, before.st_size // 2)
+    change_byte(shard, before.st_size // 2)
     os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(DataError, match="is not what was prepared"):
         PairStore.open(store)
@@ -151,15 +151,15 @@ def test_processes_that_open_a_store_together_verify_it_once(store):
     assert "".join(reported).count("read") == 1
 
 
-def seal(store, **changes):
-    """Replace fields of the manifest, its files' digests and the pixels' made right again."""
+def edit_manifest(store, **changes):
+    """Replace fields of the manifest."""
     path = store / "manifest.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | changes))
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"complete": True}, "complete is True"),
         ({"complete": True, "profile": "paper"}, "complete is True"),
@@ -176,16 +176,16 @@ def seal(store, **changes):
     ],
     ids=str,
 )
-def test_an_edited_manifest_field_is_reported(store, changes, words):
+def test_an_edited_manifest_field_is_reported(store, changes, message):
     PairStore.open(store)
-    seal(store, **changes)
-    with pytest.raises(DataError, match=words):
+    edit_manifest(store, **changes)
+    with pytest.raises(DataError, match=message):
         PairStore.open(store)
 
 
 @pytest.mark.parametrize("length", [0, 10, 1000])
 def test_a_garbage_shard_with_a_matching_digest_gives_a_one_line_error(store, length):
-    """Whoever also writes the digest of the file down gets as far as Arrow."""
+    """With a matching digest of the shard, the error comes from Arrow."""
     import hashlib
 
     shard = store / "pairs-00000.arrow"
@@ -194,7 +194,7 @@ def test_a_garbage_shard_with_a_matching_digest_gives_a_one_line_error(store, le
         shard.write_bytes(garbage)
         entry = json.loads((store / "manifest.json").read_text())["shards"][0]
         digest = hashlib.sha256(garbage).hexdigest()
-        seal(store, shards=[entry | {"bytes": len(garbage), "sha256": digest}])
+        edit_manifest(store, shards=[entry | {"bytes": len(garbage), "sha256": digest}])
         with pytest.raises(DataError, match=r"pairs-00000\.arrow is damaged"):
             PairStore.open(store)
 
@@ -206,15 +206,15 @@ def test_mangled_records_with_matching_digests_are_refused(store):
     whole, manifest = shard.read_bytes(), (store / "manifest.json").read_text()
     refused = 0
     for _ in range(60):
-        spoilt = bytearray(whole)
-        for place in rng.integers(0, len(whole), 20):
-            spoilt[place] = rng.integers(256)
-        for place in rng.integers(len(whole) - 3000, len(whole), 5):  # the footer
-            spoilt[place] = rng.integers(256)
-        shard.write_bytes(spoilt)
+        damaged = bytearray(whole)
+        for position in rng.integers(0, len(whole), 20):
+            damaged[position] = rng.integers(256)
+        for position in rng.integers(len(whole) - 3000, len(whole), 5):  # the footer
+            damaged[position] = rng.integers(256)
+        shard.write_bytes(damaged)
         (store / "manifest.json").write_text(manifest)
         entry = json.loads(manifest)["shards"][0]
-        seal(store, shards=[entry | {"sha256": hashlib.sha256(spoilt).hexdigest()}])
+        edit_manifest(store, shards=[entry | {"sha256": hashlib.sha256(damaged).hexdigest()}])
         with pytest.raises(DataError):
             PairStore.open(store)
         refused += 1
@@ -231,7 +231,7 @@ def test_two_records_with_the_same_id_are_refused(tmp_path):
 def test_a_dataset_marked_complete_must_have_the_pixels_of_the_release(
     sample_root, tmp_path, monkeypatch
 ):
-    """The manifest's doubts were taken out and ``complete`` set."""
+    """The manifest was edited: its doubts were removed and ``complete`` was set."""
     entry = dataset("GoPro").model_copy(update={"pairs": 4, "sizes": ()})
     monkeypatch.setitem(CATALOGUE, "GoPro", entry)
     source = sample_root / "test/GOPRO_Large/test"

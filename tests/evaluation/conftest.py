@@ -1,4 +1,4 @@
-"""Fixtures of the evaluation tests: small sets, and where the real benchmark images are."""
+"""Fixtures of the evaluation tests: small datasets, a checkpoint, the benchmark images."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def evaluated(tmp_path_factory):
-    """DND's fifty files, and their summary as if they were the real ones."""
+    """An evaluation of fifty DND images, and its summary under the paper profile."""
     out = tmp_path_factory.mktemp("dnd")
     store, rules = box_store(images=50), protocol("dnd-server")
     evaluate_store(identity, store, rules, out, checkpoint_sha256="c" * 64)

@@ -14,7 +14,7 @@ from dgunet.evaluation.runner import merge_rows, score_shard
 
 @dataclass
 class MemoryStore:
-    """A prepared set in memory, with the attributes that the runner reads."""
+    """A prepared dataset in memory, with the attributes that the runner reads."""
 
     records: list
     task: str = "derain"
@@ -46,7 +46,7 @@ class MemoryStore:
 
 
 class Smooth(nn.Module):
-    """A two-stage stand-in with a parameter: a box blur, then the blur again."""
+    """A two-stage network stand-in with one parameter: a box blur, applied once and twice."""
 
     def __init__(self, channels=3):
         super().__init__()
@@ -92,7 +92,7 @@ def records(count, **shape):
 
 
 def box_store(images=2, boxes=20):
-    """DND in small: boxes of floats, no targets."""
+    """A small DND: floating-point boxes without targets."""
     rng = np.random.default_rng(0)
     made = [
         SimpleNamespace(
@@ -109,7 +109,7 @@ def box_store(images=2, boxes=20):
 def evaluate_with_timings(
     network, store, protocol, out, *, on_row=None, note=lambda line: None, **settings
 ):
-    """Score every image of ``store`` into ``out``; gives the summary and seconds by image."""
+    """Score every image of ``store`` into ``out``; gives the summary and the timings."""
     settings = Settings(**{"row": settings.get("variant", "DGUNet")} | settings)
     with alone(out):
         score_shard(network, store, protocol, out, settings, on_row=on_row, note=note)
@@ -117,17 +117,17 @@ def evaluate_with_timings(
 
 
 def evaluate_store(*arguments, **settings):
-    """As `evaluate_with_timings`, without the seconds."""
+    """As `evaluate_with_timings`, without the timings."""
     return evaluate_with_timings(*arguments, **settings)[0]
 
 
 def score_rows(network, store, protocol, out, settings, shard=(0, 1)):
-    """Score a shard as an evaluation that is killed before its rows are merged."""
+    """Score a shard without merging its rows, as an evaluation that is killed."""
     with alone(out):
         score_shard(network, store, protocol, out, settings, shard=shard)
 
 
 def merge(store, protocol, out, settings):
-    """Make the tables from the rows of all shards; gives the summary."""
+    """Merge the rows of all shards; gives the summary."""
     with alone(out):
         return merge_rows(store, protocol, out, settings)[0]

@@ -1,4 +1,4 @@
-"""Scores over tensors equal those over arrays, on every device that is here."""
+"""Scores of tensor batches equal those of arrays, on every available device."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_identical_batches_score_as_in_the_original_code(name, expected):
 
 
 @pytest.mark.parametrize(
-    ("name", "spoil", "message"),
+    ("name", "damage", "message"),
     [
         ("rain-y", lambda x, y: (x[..., 1:], y), "one shape"),
         ("rain-y", lambda x, y: (x, y.float()), "uint8"),
@@ -61,7 +61,7 @@ def test_identical_batches_score_as_in_the_original_code(name, expected):
         ("dnd-server", lambda x, y: (x, y), "one by one"),
     ],
 )
-def test_invalid_batches_are_refused(name, spoil, message):
+def test_invalid_batches_are_refused(name, damage, message):
     restored, targets = batch("rain-y")
     with pytest.raises(EvaluationError, match=message):
-        score_batch(*spoil(tensors(restored, "cpu"), tensors(targets, "cpu")), protocol(name))
+        score_batch(*damage(tensors(restored, "cpu"), tensors(targets, "cpu")), protocol(name))

@@ -1,4 +1,4 @@
-"""DND: the files that its server takes, and the score that it mails."""
+"""DND: the submission for its server and the score that it returns."""
 
 import json
 import shutil
@@ -82,8 +82,8 @@ def test_a_box_cannot_be_written_outside_its_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("spoil", ["changed", "cut off", "gone"])
-def test_a_changed_box_of_a_killed_evaluation_is_restored_again(tmp_path, spoil):
+@pytest.mark.parametrize("damage", ["changed", "cut off", "gone"])
+def test_a_changed_box_of_a_killed_evaluation_is_restored_again(tmp_path, damage):
     store, rules = box_store(), protocol("dnd-server")
     known = {"checkpoint_sha256": "c" * 64}
     evaluate_store(identity, store, rules, tmp_path / "whole", **known)
@@ -92,8 +92,8 @@ def test_a_changed_box_of_a_killed_evaluation_is_restored_again(tmp_path, spoil)
     box = tmp_path / "killed" / ".boxes" / "0002_03.npy"
     content = box.read_bytes()
     box.unlink()
-    if spoil != "gone":
-        box.write_bytes(content[:-1] + b"\x01" if spoil == "changed" else content[:100])
+    if damage != "gone":
+        box.write_bytes(content[:-1] + b"\x01" if damage == "changed" else content[:100])
     with pytest.raises(DataError, match="Run the same evaluation again"):
         merge(store, rules, tmp_path / "killed", settings)
     seen = []

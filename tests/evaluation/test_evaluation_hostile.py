@@ -1,4 +1,4 @@
-"""Results and images of strangers: arrays that claim too much, pipes, names that are no names."""
+"""Untrusted results and images: false array headers, pipes and unsafe names."""
 
 import os
 
@@ -25,7 +25,7 @@ CLAIM = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }"
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "message"),
     [
         (CLAIM % "51000000000000, 1", "408,000,000,000,000 bytes, and 0 follow"),
         (CLAIM % "-1, 3", "and 0 follow"),
@@ -36,9 +36,9 @@ CLAIM = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }"
         ("__import__('os').system('true')", "no array of numpy"),
     ],
 )
-def test_a_header_that_claims_more_than_the_file_holds_is_refused(header, told, tmp_path):
+def test_a_header_that_claims_more_than_the_file_holds_is_refused(header, message, tmp_path):
     npy(tmp_path / "a.npy", header)
-    with pytest.raises(DataError, match=told) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_npy(tmp_path / "a.npy")
     assert "\n" not in str(caught.value)
 

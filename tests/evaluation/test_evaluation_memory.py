@@ -18,7 +18,7 @@ from dgunet.user_images.restoring import read_image
 
 
 class Exhausted(torch.nn.Module):
-    """Takes more than any machine has, in the way of a library."""
+    """Allocates more memory than any machine has, or raises the given error."""
 
     def __init__(self, error=None):
         super().__init__()
@@ -65,20 +65,20 @@ def test_a_process_limit_bounds_the_free_memory(monkeypatch):
     used = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20, hard))
     try:
-        left = memory.free_bytes(torch.device("cpu"))
+        free = memory.free_bytes(torch.device("cpu"))
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-    assert 200 * 2**20 < left <= 300 * 2**20
-    assert memory.free_bytes(torch.device("cpu")) > left
+    assert 200 * 2**20 < free <= 300 * 2**20
+    assert memory.free_bytes(torch.device("cpu")) > free
 
 
 def test_a_thread_is_started_only_if_its_memory_is_free(monkeypatch):
     chosen = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
-    for left, threads in (((), []), ((8 * 2**30,), []), ((8 * 2**30, 2**29), [1])):
+    for free, threads in (((), []), ((8 * 2**30,), []), ((8 * 2**30, 2**29), [1])):
         chosen.clear()
-        monkeypatch.setattr(memory, "process_bytes", lambda left=left: iter(left))
+        monkeypatch.setattr(memory, "process_bytes", lambda free=free: iter(free))
         assert ("1 thread instead of 4" in memory.settle_threads()) == bool(threads)
         assert chosen == threads
 
@@ -97,18 +97,18 @@ def test_too_little_memory_to_decode_is_reported_with_the_size(tmp_path, monkeyp
 
 
 def test_under_a_memory_limit_large_images_are_refused_and_others_restored(tmp_path, tiny):
-    """The limit is set by the shell, as a user or a batch system would."""
+    """The limit is set in the shell, as by a batch system."""
     Image.new("RGB", (6000, 5000)).save(tmp_path / "large.png")
     Image.new("RGB", (12000, 9000)).save(tmp_path / "larger.png")
     Image.fromarray(photo()).save(tmp_path / "small.png")
     code = "import dgunet.user_images.restoring; print(open('/proc/self/statm').read())"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    pages = int(told.stdout.split()[0])
+    probe = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    pages = int(probe.stdout.split()[0])
     limit = pages * resource.getpagesize() // 1024 + 400_000
     main = "from dgunet.cli import main; main()"
-    words = f"ulimit -v {limit}; exec {sys.executable} -c '{main}' restore {tmp_path}"
+    command = f"ulimit -v {limit}; exec {sys.executable} -c '{main}' restore {tmp_path}"
     done = subprocess.run(
-        ["bash", "-c", f"{words} --checkpoint {tiny} --out {tmp_path}/out"],
+        ["bash", "-c", f"{command} --checkpoint {tiny} --out {tmp_path}/out"],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

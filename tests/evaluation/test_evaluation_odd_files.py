@@ -1,6 +1,6 @@
-"""Files as they really are: odd names, content, metadata and memory; each fails alone or is right.
+"""User images with unusual names, depths, transparency and metadata.
 
-The network is one whose output equals its input, so that only reading and writing show.
+The network is the identity, so that only reading and writing affect the pixels.
 """
 
 import io
@@ -21,31 +21,31 @@ from dgunet.user_images.metadata import DAMAGED, descriptive_exif
 from dgunet.user_images.restoring import read_image, restore_file, write_image
 
 
-def deep(channels=3, height=24, width=32):
+def random_16_bit(channels=3, height=24, width=32):
     rng = np.random.default_rng(0)
     return rng.integers(0, 65536, (height, width, channels), dtype=np.uint16)
 
 
-def deep_png(path, pixels):
+def write_16_bit_png(path, pixels):
     import cv2
 
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[pixels.shape[2]]
     path.write_bytes(cv2.imencode(".png", np.ascontiguousarray(pixels[..., order]))[1].tobytes())
 
 
-def same(path, pixels, off=0):
+def assert_pixels(path, pixels, tolerance=0):
     with Image.open(path) as image:
         found = np.atleast_3d(np.asarray(image)).astype(int)
     assert found.shape == pixels.shape
-    assert np.abs(found - pixels).mean() <= off
+    assert np.abs(found - pixels).mean() <= tolerance
 
 
-@pytest.mark.parametrize(("name", "off"), [("a.jpg", 3), ("a.bmp", 0), ("a.webp", 0)])
-def test_16_bit_input_for_an_8_bit_format_is_scaled_and_noted(tmp_path, name, off):
+@pytest.mark.parametrize(("name", "tolerance"), [("a.jpg", 3), ("a.bmp", 0), ("a.webp", 0)])
+def test_16_bit_input_for_an_8_bit_format_is_scaled_and_noted(tmp_path, name, tolerance):
     smooth = photo(64, 48).astype(np.uint16) * 257 + 13
-    deep_png(tmp_path / name, smooth)
+    write_16_bit_png(tmp_path / name, smooth)
     restored = restore_file(identity, tmp_path / name, tmp_path / "out" / name)
-    same(tmp_path / "out" / name, np.rint(smooth / 257), off)
+    assert_pixels(tmp_path / "out" / name, np.rint(smooth / 257), tolerance)
     assert any("16 bits were scaled to 8" in note for note in restored.notes)
 
 
@@ -53,20 +53,20 @@ def test_16_bit_input_for_an_8_bit_format_is_scaled_and_noted(tmp_path, name, of
 def test_16_bit_png_keeps_its_values(tmp_path, channels):
     import cv2
 
-    pixels = deep(channels)
-    deep_png(tmp_path / "a.png", pixels)
+    pixels = random_16_bit(channels)
+    write_16_bit_png(tmp_path / "a.png", pixels)
     restore_file(identity, tmp_path / "a.png", tmp_path / "b.png")
     given, again = (cv2.imread(str(tmp_path / n), cv2.IMREAD_UNCHANGED) for n in ("a.png", "b.png"))
     assert again.dtype == np.uint16 and np.array_equal(given, again)
 
 
-def transparent(path, mode="RGBA", form="PNG", **how):
+def transparent(path, mode="RGBA", form="PNG", **options):
     alpha = np.tile(np.arange(32, dtype=np.uint8) * 8, (24, 1))
-    if form == "GIF":  # a pixel is seen or not
+    if form == "GIF":  # each pixel is opaque or fully transparent
         alpha = alpha // 128 * 255
     image = Image.fromarray(photo()).convert(mode[:-1])
     image.putalpha(Image.fromarray(alpha))
-    image.save(path, form, **how)
+    image.save(path, form, **options)
     return np.asarray(image)
 
 
@@ -92,27 +92,27 @@ def test_full_opacity_is_dropped_for_formats_without_alpha(tmp_path, mode):
     image.putalpha(255)
     image.save(tmp_path / "a.bmp", "PNG")
     restored = restore_file(identity, tmp_path / "a.bmp", tmp_path / "b.bmp")
-    same(tmp_path / "b.bmp", pixels)
+    assert_pixels(tmp_path / "b.bmp", pixels)
     assert any("opacity" in note for note in restored.notes)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
 def test_transparency_is_kept_for_formats_with_alpha(tmp_path, name):
-    whole = transparent(tmp_path / name)
+    pixels = transparent(tmp_path / name)
     restore_file(identity, tmp_path / name, tmp_path / "out" / name)
-    same(tmp_path / "out" / name, whole)
+    assert_pixels(tmp_path / "out" / name, pixels)
 
 
 def test_colours_of_transparent_pixels_are_kept_in_webp(tmp_path):
-    whole = transparent(tmp_path / "a.png")
+    pixels = transparent(tmp_path / "a.png")
     restore_file(identity, tmp_path / "a.png", tmp_path / "b.webp")
-    same(tmp_path / "b.webp", whole)
+    assert_pixels(tmp_path / "b.webp", pixels)
 
 
 @pytest.mark.parametrize("bits", [10, 12, 16])
 @pytest.mark.parametrize("kind", [2, 3, 5, 6])
 def test_deep_pnm_is_read_at_full_depth(tmp_path, bits, kind):
-    values = deep(3 if kind in (3, 6) else 1) & (2**bits - 1)
+    values = random_16_bit(3 if kind in (3, 6) else 1) & (2**bits - 1)
     head = f"P{kind}\n# a camera's\n32 24\n{2**bits - 1}\n".encode()
     body = (
         " ".join(map(str, values.ravel())).encode() if kind < 5 else values.astype(">u2").tobytes()
@@ -131,7 +131,7 @@ def test_deep_pnm_is_read_at_full_depth(tmp_path, bits, kind):
 @pytest.mark.parametrize("bits", [8, 12, 16])
 def test_jpeg_2000_keeps_its_depth(tmp_path, bits):
     imagecodecs = pytest.importorskip("imagecodecs")
-    values = deep(3) & (2**bits - 1)
+    values = random_16_bit(3) & (2**bits - 1)
     values = values.astype(np.uint8) if bits == 8 else values
     coded = imagecodecs.jpeg2k_encode(values, level=0, reversible=True, bitspersample=bits)
     (tmp_path / "a.jp2").write_bytes(coded)
@@ -149,7 +149,7 @@ def test_a_16_bit_bitmap_is_read_with_5_bits_per_channel(tmp_path):
 
 
 def camera_jpeg():
-    """A JPEG turned by its orientation, and where its EXIF block lies in it."""
+    """A rotated JPEG with EXIF; gives its bytes, and the start and length of the EXIF block."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0112], exif[0x0132] = "Maker", 6, "2020:01:02 03:04:05"
     exif[0x011A] = exif[0x011B] = TiffImagePlugin.IFDRational(300, 1)
@@ -171,24 +171,24 @@ def camera_jpeg():
 def test_changed_bytes_in_metadata_do_not_affect_the_pixels(tmp_path):
     content, start, length = camera_jpeg()
     with Image.open(io.BytesIO(content)) as image:
-        meant = np.sort(np.asarray(image), axis=None)
+        expected = np.sort(np.asarray(image), axis=None)
     rng = np.random.default_rng(0)
     dropped = 0
     for _ in range(500):
         changed = bytearray(content)
-        for place in rng.integers(start, start + length - 2, rng.integers(1, 4)):
-            changed[place] = rng.integers(256)
+        for position in rng.integers(start, start + length - 2, rng.integers(1, 4)):
+            changed[position] = rng.integers(256)
         (tmp_path / "a.jpg").write_bytes(bytes(changed))
         restored = restore_file(identity, tmp_path / "a.jpg", tmp_path / "b.jpg")
-        assert np.array_equal(np.sort(restored.pixels, axis=None), meant)
+        assert np.array_equal(np.sort(restored.pixels, axis=None), expected)
         dropped += any("EXIF" in note for note in restored.notes)
     assert dropped > 20
 
 
 def test_intact_parts_of_damaged_metadata_are_kept(tmp_path):
     content, _, _ = camera_jpeg()
-    place = content.index(b"2020:01:02")
-    (tmp_path / "a.jpg").write_bytes(content[:place] + b"\xff" * 10 + content[place + 10 :])
+    position = content.index(b"2020:01:02")
+    (tmp_path / "a.jpg").write_bytes(content[:position] + b"\xff" * 10 + content[position + 10 :])
     restore_file(identity, tmp_path / "a.jpg", tmp_path / "b.jpg")
     with Image.open(tmp_path / "b.jpg") as image:
         assert image.getexif()[0x010F] == "Maker" and image.size == (24, 32)
@@ -251,14 +251,14 @@ def test_an_encoder_error_is_one_line(tmp_path):
 
 
 def test_every_good_file_in_a_folder_of_odd_files_is_restored(tmp_path, tiny, dgunet):
-    """Every good file is written, every bad one is one line, and the status is 1."""
+    """Every good file is written, every bad one gives one error line, and the status is 1."""
     folder = tmp_path / "in"
     folder.mkdir()
     good, bad = {}, {}
-    # Good ones, with what is told of them.
+    # Good files, with their notes.
     Image.fromarray(photo()).save(folder / "plain.png")
     good["plain.png"] = ""
-    deep_png(folder / "scan.jpg", deep())
+    write_16_bit_png(folder / "scan.jpg", random_16_bit())
     good["scan.jpg"] = "16 bits were scaled to 8"
     tifffile.imwrite(folder / "turned.tif", photo(), extratags=[(274, 3, 1, 6, True)])
     good["turned.tif"] = ""
@@ -282,7 +282,7 @@ def test_every_good_file_in_a_folder_of_odd_files_is_restored(tmp_path, tiny, dg
     good |= {"p.gif.png": "", "p.png": ""}
     (folder / "a.pgm").write_bytes(b"P5 4 4 1023\n" + b"\1\2" * 16)
     good["a.png"] = "10 bits"
-    # Bad ones, with why.
+    # Bad files, with the reason.
     transparent(folder / "clear.jpg")
     bad["clear.jpg"] = "transparency"
     transparent(folder / "clear.bmp", "LA")
@@ -307,27 +307,27 @@ def test_every_good_file_in_a_folder_of_odd_files_is_restored(tmp_path, tiny, dg
     with open(bad_name, "wb") as handle:  # noqa: PTH123 - a name that is no text
         handle.write(b"none")
     bad["?.png"] = "no readable image"
-    # Left out.
+    # Ignored files.
     for name in ("._plain.png", ".DS_Store", "Thumbs.db", "notes.txt"):
         (folder / name).write_bytes(b"?")
-    done = dgunet("restore", folder, "--checkpoint", tiny, "--out", tmp_path / "out")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    result = dgunet("restore", folder, "--checkpoint", tiny, "--out", tmp_path / "out")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(good)
-    errors = [line for line in done.stderr.splitlines() if "error" in line]
+    errors = [line for line in result.stderr.splitlines() if "error" in line]
     assert len(errors) == len(bad)
     for name, reason in bad.items():
         (line,) = (line for line in errors if f"/{name}" in line)
         assert reason in line
     for name, note in good.items():
-        assert note in done.stdout and f"{name} (" in done.stdout
-    assert f"{len(bad)} of {len(good) + len(bad)} images were not restored" in done.stderr
-    assert "4 files ignored (3 hidden, 1 not images)" in done.stdout
+        assert note in result.stdout and f"{name} (" in result.stdout
+    assert f"{len(bad)} of {len(good) + len(bad)} images were not restored" in result.stderr
+    assert "4 files ignored (3 hidden, 1 not images)" in result.stdout
 
 
 @pytest.mark.parametrize("where", ["file", "file/below"])
 def test_restoring_into_a_file_gives_a_one_line_error(tmp_path, tiny, dgunet, where):
     Image.fromarray(photo()).save(tmp_path / "a.png")
     (tmp_path / "file").write_text("mine")
-    done = dgunet("restore", tmp_path / "a.png", "--checkpoint", tiny, "--out", tmp_path / where)
-    assert done.returncode == 1 and "is not a folder" in done.stderr
-    assert done.stderr.count("\n") == 1 and (tmp_path / "file").read_text() == "mine"
+    result = dgunet("restore", tmp_path / "a.png", "--checkpoint", tiny, "--out", tmp_path / where)
+    assert result.returncode == 1 and "is not a folder" in result.stderr
+    assert result.stderr.count("\n") == 1 and (tmp_path / "file").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""Every protocol against slow references, scikit-image where it matches, and its own words."""
+"""Every protocol against slow references, scikit-image where applicable, and its description."""
 
 import dataclasses
 import itertools
@@ -23,7 +23,7 @@ CLOSE = {"rel": 0, "abs": 1e-9}
 
 
 def scored_pair(name, seed=0, **size):
-    """A quantised restored image and its target, as the protocol wants them."""
+    """A restored image quantised for the protocol, and its target."""
     noisy, target = pair(seed, channels=1 if name == "cs-y" else 3, **size)
     rng = np.random.default_rng(seed)
     return protocol(name).quantise(noisy / 255.0 + rng.uniform(-2e-3, 2e-3, noisy.shape)), target
@@ -45,7 +45,7 @@ def test_realblur_agrees_with_the_slow_reference():
     score = protocol("realblur-aligned").score(moved, target)
     expected = slow.protocol_scores("realblur-aligned", moved, target)
     assert (score.psnr, score.ssim) == pytest.approx(expected, rel=0, abs=1e-6)
-    assert slow.aligned(moved, target)[2].min() == 0  # the mask matters
+    assert slow.aligned(moved, target)[2].min() == 0  # the mask excludes some pixels
 
 
 @pytest.mark.parametrize("size", [(11, 11), (97, 107), (120, 600), (300, 40)])
@@ -174,7 +174,7 @@ def test_identical_images_score_as_in_the_original_code(name, expected):
 
 @pytest.mark.parametrize("name", RGB8)
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         lambda x: x.astype(np.float32) / 255,
         lambda x: x.astype(np.uint16) * 257,
@@ -186,12 +186,12 @@ def test_identical_images_score_as_in_the_original_code(name, expected):
     ],
     ids=["float", "16 bit", "alpha", "grey", "no axis", "size", "empty"],
 )
-def test_only_8_bit_colour_pairs_of_one_size_are_accepted(name, spoil):
+def test_only_8_bit_colour_pairs_of_one_size_are_accepted(name, damage):
     x, y = scored_pair(name)
     with pytest.raises(EvaluationError, match="image"):
-        protocol(name).score(spoil(x), y)
+        protocol(name).score(damage(x), y)
     with pytest.raises(EvaluationError, match="image"):
-        protocol(name).score(x, spoil(y))
+        protocol(name).score(x, damage(y))
 
 
 @pytest.mark.parametrize("name", ["sidd-blocks", "cs-y"])

@@ -33,7 +33,7 @@ def bicubic(size, scale):
 
 
 def enlarged(image, scale=4):
-    """uint8 to uint8, rounded half up once both dimensions are done."""
+    """Enlarge a uint8 image; values are rounded half up after both dimensions."""
     rows, columns = (bicubic(side, scale) for side in image.shape[:2])
     exact = np.einsum("ih,jw,hwc->ijc", rows, columns, image, optimize=True)
     return np.floor(np.clip(exact, 0, 255) + 0.5).astype(np.uint8)
@@ -87,7 +87,7 @@ def recorded(golden):
             "realblur_pred",
             "realblur_gt",
             ("realblur_psnr", "realblur_ssim"),
-            1e-4,  # of 51.7 dB: the alignment's last digits differ between machines
+            1e-4,  # of 51.7 dB: the last digits of the alignment depend on the machine
         ),
     ],
 )
@@ -167,7 +167,7 @@ def test_reconnet_outputs(benchmarks, rate, expected):
 
 
 def test_istanet_ssim_values_are_those_in_the_file_names(benchmarks):
-    """Their values were taken before the float images were cut to 8 bits: 0.001 apart."""
+    """Their values were computed before rounding to 8 bits, so they agree to 0.001."""
     checked = 0
     for path in sorted((benchmarks / "metric_refs" / "ISTANet_Set11_ratio50").glob("*.png")):
         name, stated = re.match(r"(.+\.tif)_.*SSIM_([\d.]+)\.png", path.name).groups()

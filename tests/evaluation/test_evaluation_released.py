@@ -1,4 +1,4 @@
-"""The network under the released test's ensemble and tiles, against its recorded outputs."""
+"""The ensemble and block-wise restoration against recorded outputs of the released code."""
 
 import importlib.util
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.benchmarks_data
 
 @pytest.fixture(scope="module")
 def filled(golden, project):
-    """Networks with the recipe's weights."""
+    """A function that makes networks with the golden weights."""
     path = project / "tests" / "network" / "network_golden.py"
     spec = importlib.util.spec_from_file_location("golden_recipe", path)
     recipe = importlib.util.module_from_spec(spec)

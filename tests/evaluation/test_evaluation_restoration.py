@@ -1,4 +1,4 @@
-"""Whole images, the released tiles, the eight-fold ensemble, and what does not fit."""
+"""Restoration of whole images, tiles and blocks, the eightfold ensemble, and memory limits."""
 
 import json
 
@@ -119,7 +119,7 @@ def test_a_network_that_changes_the_size_is_refused():
 
 
 class Wide(nn.Module):
-    """Holds a known number of bytes per pixel at its peak: the input, eight and four channels."""
+    """Needs a known peak of bytes per pixel: eight and four channels of activations."""
 
     def __init__(self):
         super().__init__()
@@ -158,7 +158,7 @@ def test_an_image_that_exceeds_the_memory_is_refused_with_a_hint(monkeypatch):
 
 
 def groups(folder, line, files):
-    """What the kernel shows of control groups, in ``folder``."""
+    """Write the kernel's files of control groups to ``folder``; gives the free bytes found."""
     (folder / "proc").write_text(f"7:cpu:/elsewhere\n{line}\n")
     for path, text in files.items():
         (folder / "mount" / path).parent.mkdir(parents=True, exist_ok=True)

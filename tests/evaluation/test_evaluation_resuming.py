@@ -28,7 +28,7 @@ RAIN = protocol("rain-y")
 
 
 class DiesAfter(Smooth):
-    """Fails on the given call, as a killed process would stop there."""
+    """Is interrupted after the given number of calls."""
 
     def __init__(self, calls):
         super().__init__()

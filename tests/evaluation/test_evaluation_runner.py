@@ -135,7 +135,7 @@ def test_only_a_few_records_are_read_ahead(tmp_path):
 
 
 class Waits(MemoryStore):
-    """Says when each record is read."""
+    """Sets an event when a record is read."""
 
     def __init__(self, count):
         super().__init__(records(count))
@@ -147,25 +147,27 @@ class Waits(MemoryStore):
 
 
 def test_reading_restoring_and_scoring_overlap(tmp_path):
-    """Each step waits for another one that only an overlap lets begin."""
+    """Each step waits for another one that starts only if the steps overlap."""
     store, restoring = Waits(3), [threading.Event() for _ in range(3)]
     order = iter(range(3))
 
     def network(y):
         index = next(order)
         restoring[index].set()
-        assert index == 2 or store.read[index + 1].wait(10), "the next image is not read meanwhile"
+        assert index == 2 or store.read[index + 1].wait(10), (
+            "the next image is not read during restoration"
+        )
         return [y]
 
     def score(restored, target):
-        assert restoring[1].wait(10), "the next image is not restored meanwhile"
+        assert restoring[1].wait(10), "the next image is not restored during scoring"
         return Score(30.0, 0.9)
 
     evaluate_store(network, store, replace(RAIN, _score=score), tmp_path)
 
 
 class Exhausted(Smooth):
-    """A GPU's memory is too small for images of more than 120 columns."""
+    """Has too little memory for images of more than 120 columns."""
 
     def forward(self, y):
         if y.shape[-1] > 120:
@@ -189,7 +191,7 @@ def test_tiled_evaluations_are_marked_as_not_at_parity(rain_store, tmp_path):
 
 
 class HalfOperator(torch.nn.Module):
-    """Measures nothing away; its adjoint halves, so that the baseline is known."""
+    """The identity, whose adjoint halves, so that the baseline is known."""
 
     def forward(self, x):
         return x

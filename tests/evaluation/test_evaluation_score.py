@@ -1,4 +1,4 @@
-"""Anybody's results: pairing, kinds of files, refusals, the table."""
+"""Scoring of external results: pairing, file types, invalid input and tables."""
 
 import csv
 
@@ -69,17 +69,17 @@ def test_grey_and_palette_images_are_scored_as_rgb(tmp_path):
 
 
 def as_array(values):
-    """Replace the second result by an array of ``values``."""
+    """A function that replaces the second result by an array of ``values``."""
 
-    def spoil(results, _):
+    def damage(results, _):
         (results / "2.png").unlink()
         np.save(results / "2.npy", values)
 
-    return spoil
+    return damage
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (lambda r, t: (r / "2.png").unlink(), "target has no restored image, first .*targets/2"),
         (lambda r, t: (t / "2.png").unlink(), "restored image has no target, first .*results/2"),
@@ -98,9 +98,9 @@ def as_array(values):
         *("nan", "floats to 255", "16-bit array", "array with alpha"),
     ],
 )
-def test_unpaired_and_invalid_results_are_reported(tmp_path, spoil, message):
+def test_unpaired_and_invalid_results_are_reported(tmp_path, damage, message):
     results, targets = folders(tmp_path)
-    spoil(results, targets)
+    damage(results, targets)
     with pytest.raises(DgunetError, match=message):
         list(score_results(results, targets, protocol("rain-y")))
 
@@ -161,22 +161,22 @@ def test_both_table_formats_hold_the_full_rows(tmp_path):
         assert one["restored_sha256"] == other["restored_sha256"] == row.restored_sha256
 
 
-@pytest.mark.parametrize("where", [(0, 1), (0,), (1,)])
-def test_hidden_files_and_folders_are_skipped_and_counted(tmp_path, where):
-    """A notebook's copies in both folders once moved a mean by 0.7 dB."""
+@pytest.mark.parametrize("halves", [(0, 1), (0,), (1,)])
+def test_hidden_files_and_folders_are_skipped_and_counted(tmp_path, halves):
+    """Copies that a notebook leaves in both folders changed a mean by 0.7 dB."""
     both = folders(tmp_path)
     expected = list(score_results(*both, protocol("rain-y")))
-    for place in where:
+    for half in halves:
         for name in (".ipynb_checkpoints/1-checkpoint.png", "__MACOSX/1.png", "._1.png"):
-            path = both[place] / name
+            path = both[half] / name
             path.parent.mkdir(exist_ok=True)
-            Image.fromarray(pair(7)[place]).save(path)
+            Image.fromarray(pair(7)[half]).save(path)
         for name in ("Thumbs.db", ".DS_Store", "readme.txt"):
-            (both[place] / name).write_bytes(b"?")
+            (both[half] / name).write_bytes(b"?")
     lines = []
     rows = list(score_results(*both, protocol("rain-y"), note=lines.append))
     assert rows == expected
-    assert lines == [f"{both[place]}: 6 files ignored (5 hidden, 1 not images)" for place in where]
+    assert lines == [f"{both[half]}: 6 files ignored (5 hidden, 1 not images)" for half in halves]
 
 
 def test_a_folder_below_a_hidden_one_is_scored(tmp_path):

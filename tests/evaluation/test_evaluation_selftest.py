@@ -1,4 +1,4 @@
-"""The constants of ``dgunet selftest metrics`` against the slow references, and its verdicts."""
+"""``dgunet selftest metrics``: its constants against the slow references, and its results."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ def test_the_constants_agree_with_the_slow_references(name, project):
     text = (project / "dgunet" / "evaluation" / "selftest.json").read_text()
     constants = json.loads(text)[name]
     expected = protocol_scores(name, *selftest.formula_pair(protocol(name)))
-    # An alignment's last digits differ between machines: by 3e-6 between two with the same OpenCV.
+    # The last digits of an alignment depend on the machine: 3e-6 even with the same OpenCV.
     close = selftest.ALIGNED_TOLERANCE if name == "realblur-aligned" else 1e-11
     assert (constants["psnr"], constants["ssim"]) == pytest.approx(expected, rel=0, abs=close)
 

@@ -1,4 +1,4 @@
-"""Images side by side: one type and number of channels, a white gap, grey as RGB."""
+"""Images joined side by side with a white gap, and conversion to 8-bit RGB."""
 
 import numpy as np
 import pytest

@@ -25,7 +25,7 @@ STORED = {
     7: lambda a: np.rot90(np.swapaxes(a, 0, 1), 2),
     8: lambda a: np.rot90(a, 3),
 }
-# Name: colour channels, further samples.
+# Name: number of colour channels, extra samples.
 KINDS = {
     "grey": (1, []),
     "grey and alpha": (1, ["unassalpha"]),
@@ -37,7 +37,7 @@ KINDS = {
 
 
 def written(path):
-    """What another reader finds: (H, W, C), and the page."""
+    """Read a file with tifffile; gives the pixels (H, W, C), the extra samples and the profile."""
     with tifffile.TiffFile(path) as tif:
         assert len(tif.pages) == 1
         page = tif.pages[0]
@@ -50,14 +50,14 @@ def written(path):
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_layout_keeps_its_pixels(tmp_path, kind, depth):
-    """Planar x orientation x compression in full; byte order, BigTIFF, tiles, profile in turn."""
+    """All planar layouts, orientations and compressions; the other options take turns."""
     channels, extra = KINDS[kind]
     count = channels + len(extra)
     upright = noise(depth, count)
-    turns = itertools.cycle(itertools.product((0, 1), (0, 1), (0, 1), (0, 1), (0, 1)))
+    options = itertools.cycle(itertools.product((0, 1), (0, 1), (0, 1), (0, 1), (0, 1)))
     planars = ("contig", "separate") if count > 1 else ("contig",)
     for planar, orientation, compression in itertools.product(planars, STORED, COMPRESSIONS):
-        big_endian, big, tiles, profile, predictor = next(turns)
+        big_endian, big, tiles, profile, predictor = next(options)
         stored = np.ascontiguousarray(STORED[orientation](upright))
         data = np.moveaxis(stored, 2, 0) if planar == "separate" else stored
         tifffile.imwrite(
@@ -86,7 +86,7 @@ def test_every_layout_keeps_its_pixels(tmp_path, kind, depth):
 
 @pytest.mark.parametrize("kind", ["shaped", "imagej", "ome"])
 def test_a_layout_described_in_text_is_not_copied(tmp_path, kind):
-    """tifffile, ImageJ and OME describe the shape in words, and readers go by them."""
+    """tifffile, ImageJ and OME describe the shape in a text that readers use."""
     upright = noise(8, 3)
     tifffile.imwrite(
         tmp_path / "a.tif",
@@ -124,8 +124,8 @@ def test_odd_depths_are_scaled_to_8_or_16_bits(tmp_path, bits, white_is_zero):
     tifffile.imwrite(tmp_path / "a.tif", data, photometric=photometric, metadata=None, **packed)
     restored = restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
     top, full = 2**bits - 1, 255 if bits <= 8 else 65535
-    meant = np.rint((top - values if white_is_zero else values) * (full / top))
-    assert np.array_equal(written(tmp_path / "b.tif")[0][..., 0], meant)
+    expected = np.rint((top - values if white_is_zero else values) * (full / top))
+    assert np.array_equal(written(tmp_path / "b.tif")[0][..., 0], expected)
     assert any(f"{bits} bit" in note for note in restored.notes)
 
 
@@ -160,9 +160,9 @@ def test_cmyk_is_converted_to_rgb_with_a_note(tmp_path, depth):
     )
     restored = restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")
     full = 2**depth - 1
-    meant = (1 - inks[..., :3] / full) * (1 - inks[..., 3:] / full) * full
+    expected = (1 - inks[..., :3] / full) * (1 - inks[..., 3:] / full) * full
     array, _, icc = written(tmp_path / "b.tif")
-    assert np.abs(array - meant).max() <= 1 and icc is None
+    assert np.abs(array - expected).max() <= 1 and icc is None
     assert "CMYK inks became RGB without their profile" in restored.notes
 
 

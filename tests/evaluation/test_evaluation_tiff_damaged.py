@@ -16,15 +16,15 @@ from dgunet.user_images.restoring import restore_file
 def refused(name, message, make, tmp_path):
     path = tmp_path / f"{name}.tif"
     make(path)
-    with pytest.raises(DataError, match=message) as told:
+    with pytest.raises(DataError, match=message) as caught:
         restore_file(identity, path, tmp_path / "b.tif")
-    assert name in str(told.value) and "\n" not in str(told.value)
+    assert name in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "b.tif").exists()
 
 
 def test_unsupported_layouts_are_refused_in_one_line(tmp_path):
-    def plain(array, **how):
-        return lambda path: tifffile.imwrite(path, array, metadata=None, **how)
+    def plain(array, **options):
+        return lambda path: tifffile.imwrite(path, array, metadata=None, **options)
 
     def frames(path):
         for seed in range(3):
@@ -71,7 +71,7 @@ def test_a_missing_strip_is_refused_and_not_filled_with_black(tmp_path, compress
 
 
 def test_changed_bytes_give_pixels_or_a_one_line_error(tmp_path):
-    """300 times one to three changed bytes: an image, or a line that names the file."""
+    """300 files with one to three changed bytes give an image or an error with the file name."""
     buffer = io.BytesIO()
     exif = Image.Exif()
     exif[271], exif[306] = "Maker", "2020:01:02 03:04:05"
@@ -80,8 +80,8 @@ def test_changed_bytes_give_pixels_or_a_one_line_error(tmp_path):
     rng = np.random.default_rng(0)
     for _ in range(300):
         changed = bytearray(content)
-        for place in rng.integers(0, len(content), rng.integers(1, 4)):
-            changed[place] = rng.integers(256)
+        for position in rng.integers(0, len(content), rng.integers(1, 4)):
+            changed[position] = rng.integers(256)
         (tmp_path / "a.tif").write_bytes(bytes(changed))
         try:
             restore_file(identity, tmp_path / "a.tif", tmp_path / "b.tif")

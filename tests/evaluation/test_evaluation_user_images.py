@@ -1,4 +1,4 @@
-"""A user's own images: formats, depth, orientation, transparency, names, refusals."""
+"""User images: formats, depth, orientation, transparency, names and invalid files."""
 
 import cv2
 import numpy as np
@@ -54,7 +54,7 @@ def test_16_bit_images_keep_their_values(tmp_path, suffix, channels):
     write_image(tmp_path / f"b{suffix}", restore_user_image(identity, read, "a"))
     again = cv2.imread(str(tmp_path / f"b{suffix}"), cv2.IMREAD_UNCHANGED)
     if channels == 1:
-        # Three equal channels averaged in float32: at most the last of 65,536 levels.
+        # Averaging three equal channels in float32 changes at most one of 65,536 levels.
         assert np.abs(again.astype(int) - deep[..., 0]).max() <= 1
     else:
         assert np.array_equal(again, deep)
@@ -66,7 +66,7 @@ def test_orientation_is_applied_once_and_other_metadata_kept(tmp_path, orientati
     upright = photo()
     rows = np.arange(upright.size).reshape(upright.shape) % 251
     upright = rows.astype(np.uint8)
-    # The stored pixels that orientation 1 to 8 turns into the upright image.
+    # The inverse of the transformation that each orientation stands for.
     inverse = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}[orientation]
     turns = {
         1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
@@ -121,7 +121,7 @@ def test_16_bit_images_keep_their_colour_profile(tmp_path):
 
 
 def test_a_multi_picture_jpeg_is_read_as_its_first_frame(tmp_path):
-    """They carry a preview or a brightness map as a further frame."""
+    """Phones store a preview or a gain map as a further frame."""
     frames = [Image.fromarray(photo(64, 48)), Image.fromarray(photo(32, 24))]
     frames[0].save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=frames[1:])
     with Image.open(tmp_path / "a.jpg") as image:

@@ -1,4 +1,4 @@
-"""Our checkpoints and the authors': round trips, recognition, and what is refused."""
+"""Project and official checkpoints: round trips, recognition and invalid files."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_prefix_and_wrapper_are_optional(prefix: str, wrapped: bool, tmp_path: P
 
 @pytest.mark.parametrize("prefix", [PREFIX * 2, PREFIX * 3])
 def test_repeated_prefixes_are_removed(prefix: str, tmp_path: Path) -> None:
-    """A network wrapped for several GPUs, and its wrapper again."""
+    """As from a network that was wrapped for several GPUs repeatedly."""
     network = tiny(**SEVEN)
     state = {prefix + k: v for k, v in official_state(network).items()}
     path = write(tmp_path / "n.pth", {"state_dict": state})
@@ -163,13 +163,13 @@ def test_basicsr_keys_are_read_and_the_average_is_preferred(
 
 def test_objects_stored_with_the_weights_are_reported(tmp_path: Path) -> None:
     state = {"module.r0": torch.zeros(1)}
-    for beside, named in [
+    for extra, description in [
         (np.float64(31.5), r"a NumPy number, numpy\.\S+scalar"),
         (np.zeros(3), r"a NumPy array, numpy\."),
         (argparse.Namespace(lr=1), r"argparse\.Namespace"),
     ]:
-        path = write(tmp_path / "n.pth", {"state_dict": state, "best": beside})
-        with pytest.raises(CheckpointError, match=named) as refused:
+        path = write(tmp_path / "n.pth", {"state_dict": state, "best": extra})
+        with pytest.raises(CheckpointError, match=description) as refused:
             read_official(path)
         assert len(str(refused.value)) < 300 and "weights_only" not in str(refused.value)
     for content in ({"model": state}, {"epoch": 3, "model": state}):
@@ -239,16 +239,16 @@ def test_files_of_old_torch_are_read(tmp_path: Path) -> None:
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_damaged_official_files_are_refused_in_one_line(zipped: bool, data: st.DataObject) -> None:
-    """Cut anywhere, or with a byte changed: refused, or read where only a value changed."""
+    """A truncated or changed file is refused, or read if only a value changed."""
     buffer = io.BytesIO()
     state = {"module.r0": torch.rand(1), "module.tail.weight": torch.rand(3, 4, 3, 3)}
     torch.save({"state_dict": state}, buffer, _use_new_zipfile_serialization=zipped)
     content = bytearray(buffer.getvalue())
-    place = data.draw(st.integers(0, len(content) - 1))
+    position = data.draw(st.integers(0, len(content) - 1))
     if data.draw(st.booleans()):
-        content = content[:place]
+        content = content[:position]
     else:
-        content[place] = data.draw(st.integers(0, 255))
+        content[position] = data.draw(st.integers(0, 255))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "n.pth"
         path.write_bytes(content)
@@ -308,7 +308,7 @@ def test_networks_are_recognised_by_their_keys(tmp_path: Path) -> None:
         recognised({"r0": torch.zeros(1)}, tmp_path, task="cs")
     with pytest.raises(CheckpointError, match="no known ratio"):
         recognised(sensing | {"Phi": torch.zeros(12, 1024)}, tmp_path)
-    # Only the keys and widths that recognition reads: the whole network is 70 MB.
+    # Only the keys and widths that recognition reads; the full network has 70 MB.
     wide = {
         "basic.r1": torch.zeros(1),
         "shallow_feat1.0.weight": torch.zeros(80, 3, 3, 3),

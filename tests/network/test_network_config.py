@@ -1,4 +1,4 @@
-"""The config and its presets, and the errata table that ties the two architectures together."""
+"""The config, its presets, and the errata that list the differences of the architectures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parity with the released code: committed golden values, and the whole reference where present."""
+"""Parity with the released code: committed golden values, and the full reference if present."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_outputs_agree_with_the_committed_golden_values(name: str) -> None:
 def test_outputs_agree_with_the_reference_golden_vectors(
     name: str, reference: Path, tmp_path: Path
 ) -> None:
-    """Through the import of a file in the authors' format, so that the import is proved too."""
+    """The weights are imported from a file in the official format, which tests the import too."""
     path = tmp_path / "official.pth"
     config = VARIANTS[name]
     export_official(golden_network(name), path)
@@ -134,7 +134,7 @@ def test_golden_weights_are_the_reference_weights(reference: Path) -> None:
 
 @pytest.mark.parametrize("name", SHORT)
 def test_training_agrees_with_the_committed_values(name: str) -> None:
-    """Losses, every gradient and the weights of one step, as the released code has them."""
+    """Losses, gradients and the weights after one step agree with the released code."""
     golden = json.loads(TRAINING.read_text())["variants"][name]
     same_training(training(name, SHORT[name], ADAM, 2), golden)
 
@@ -156,7 +156,7 @@ def same_training(ours: dict[str, Any], golden: dict[str, Any]) -> None:
     [n if n in SHORT else pytest.param(n, marks=pytest.mark.slow) for n in TRAINED],
 )
 def test_training_agrees_with_the_reference(name: str, reference: Path) -> None:
-    """Losses before four steps, every gradient at the first, and the parameters after three."""
+    """Losses before four steps, gradients of the first, and parameters after three."""
     file = reference / "golden" / f"{name}__train_{TRAINED[name]}.json"
     golden = json.loads(file.read_text())
     expected = {
@@ -179,7 +179,7 @@ def test_training_agrees_with_the_reference(name: str, reference: Path) -> None:
     ],
 )
 def test_module_outputs_agree_with_the_reference_traces(name: str, reference: Path) -> None:
-    """What every convolution and normalisation gives, call by call, in float64."""
+    """Outputs of every convolution and normalisation, call by call, in float64."""
     (file,) = reference.joinpath("golden").glob(f"{name}__*__trace.json")
     golden = json.loads(file.read_text())
     network = golden_network(name).double()

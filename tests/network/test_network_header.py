@@ -1,4 +1,4 @@
-"""Weights are believed only as far as their bytes go; a network is counted before it is made."""
+"""Untrusted checkpoint headers: validated against the file before a network is allocated."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from dgunet.system.errors import CheckpointError, ConfigError, DgunetError
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
-    """Tensors and metadata of a small network, to be written again with something wrong."""
+    """Tensors and metadata of a small network, which tests write again with defects."""
     path = tmp_path_factory.mktemp("weights") / "n.safetensors"
     save_network(tiny(), path)
     tensors, metadata = read_safetensors(path)
@@ -35,7 +35,7 @@ def written(path, tensors, header):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"n_feat": 10**9}, "n_feat=1000000000 is not allowed. Use a whole number from 1 to 4096"),
         ({"stages": 10**6}, "stages=1000000 is not allowed. Use a whole number from 2 to 64"),
@@ -48,17 +48,17 @@ def written(path, tensors, header):
         ({"x" * 10**5: 1}, "has no field xxx"),
     ],
 )
-def test_a_config_outside_the_allowed_ranges_is_reported(parts, tmp_path, change, says):
+def test_a_config_outside_the_allowed_ranges_is_reported(parts, tmp_path, change, message):
     tensors, header = parts
     wrong = header | {"config": header["config"] | change}
     with pytest.raises(ConfigError) as refused:
         load_network(written(tmp_path / "n.safetensors", tensors, wrong))
-    assert says in str(refused.value)
+    assert message in str(refused.value)
     assert len(str(refused.value)) < 1500
 
 
 def test_a_small_file_never_allocates_a_large_network(parts, tmp_path, monkeypatch):
-    """The shapes are compared first; the network would take a gigabyte."""
+    """The shapes are compared first, because the network would need a gigabyte."""
     tensors, header = parts
     large = header | {"config": header["config"] | {"n_feat": 256, "scale": 256}}
     path = written(tmp_path / "n.safetensors", tensors, large)
@@ -72,7 +72,7 @@ def test_a_small_file_never_allocates_a_large_network(parts, tmp_path, monkeypat
     monkeypatch.setattr(checkpoint, "DGUNet", watched)
     with pytest.raises(CheckpointError, match="misshapen"):
         load_network(path)
-    assert made == ["meta"]  # where tensors have a shape and no numbers
+    assert made == ["meta"]  # a device whose tensors have no storage
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_truncated_checkpoint_is_refused(parts, tmp_path, cut):
 
 
 def test_expanded_and_sparse_tensors_are_refused(tmp_path):
-    """A pickle may hold a view that repeats one number for gigabytes."""
+    """An expanded view in a pickle can stand for gigabytes."""
     for tensor in (torch.zeros(1).expand(10**6, 10**6), torch.zeros(3).to_sparse()):
         torch.save({"a": tensor}, tmp_path / "n.pth")
         with pytest.raises(CheckpointError, match="a is not a tensor of real numbers"):
@@ -188,7 +188,7 @@ def test_expanded_and_sparse_tensors_are_refused(tmp_path):
 
 
 def test_loading_draws_as_many_random_numbers_as_construction(tmp_path):
-    """A training from other weights draws the same numbers as before the shapes were compared."""
+    """Comparing the shapes first does not change the random numbers of a later training."""
     path = tmp_path / "n.safetensors"
     network = tiny()
     save_network(network, path)
@@ -207,7 +207,7 @@ def counted(config):
 
 @pytest.mark.parametrize("architecture", ["released", "paper"])
 def test_the_parameter_estimate_is_close_without_building_the_network(architecture):
-    """All but the step sizes and the slopes of the PReLUs, at most four a stage."""
+    """The estimate omits step sizes and PReLU slopes, at most four per stage."""
     for config in paper_networks(architecture=architecture):
         assert 0 <= counted(config) - count_parameters(config) <= 4 * config.stages
 

@@ -1,4 +1,4 @@
-"""The network itself: shapes, sizes, sharing, switches, measurements."""
+"""The network: shapes, padding, shared weights, settings and measurements."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_the_injection_setting_changes_only_the_injections() -> None:
     ],
 )
 def test_every_architecture_field_changes_the_output(change: dict[str, object]) -> None:
-    """Each alone, with the released network's weights wherever both have a parameter."""
+    """Each field is changed alone; parameters that both networks have are equal."""
     base, other = tiny(), tiny(**change)
     shapes = {name: p.shape for name, p in other.named_parameters()}
     shared = {n: p for n, p in base.named_parameters() if shapes.get(n) == p.shape}

@@ -1,4 +1,4 @@
-"""Types and extreme images: bfloat16, float16 refused, constants, thin images, singular systems."""
+"""Precision and extreme inputs: bfloat16, float16, constant and thin images, singular systems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torch.compile, torch.export and ONNX agree with eager, at sizes left open."""
+"""torch.compile, torch.export and ONNX agree with eager mode at dynamic sizes."""
 
 from __future__ import annotations
 
@@ -49,10 +49,12 @@ def test_the_compiled_network_agrees_with_eager(task: str) -> None:
 
 @pytest.mark.slow
 def test_inductor_agrees_with_eager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A killed run leaves half a library in the shared cache, which every later run would load.
+    # A killed run leaves an incomplete library in the shared cache, which later runs would load.
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch._dynamo.reset()
-    network = tiny(variant="DGUNet+", stages=2)  # every module but the fusion, half the code
+    network = tiny(
+        variant="DGUNet+", stages=2
+    )  # every module except the fusion, with half the code
     y = torch.rand(1, 3, 41, 50)
     with torch.no_grad():
         compiled = torch.compile(network)(y)[-1]
@@ -70,8 +72,8 @@ def test_inductor_agrees_with_eager(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_exported_program_agrees_with_eager(
     task: str, variant: str, architecture: str, stages: int, tmp_path: Path
 ) -> None:
-    """As a file, by the verb."""
-    # A whole last stage holds every module of the middle ones.
+    """The program is exported to a file with the command."""
+    # A full last stage contains every module of the middle stages.
     network = tiny(task, variant, architecture=architecture, stages=stages)
     program = torch.export.load(exported(network, tmp_path / "n.pt2")).module()
     for shape in SENSING if task == "cs" else RESTORATION:

@@ -1,4 +1,4 @@
-"""Counting, introspection, the generated page and the verbs."""
+"""Operation counts, introspection, the generated page and the network commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dgunet.system.errors import (
     EvaluationError,
 )
 
-# FlopCounterMode on the released code, 1 x 3 x 256 x 256: convolutions only (total less products).
+# FlopCounterMode on the released code, 1 x 3 x 256 x 256: convolutions only (total minus products).
 RELEASED_CONVOLUTIONS = {
     ("derain", "DGUNet"): 387_959_172_032 - 1_174_405_120,
     ("derain", "DGUNet+"): 388_137_429_952 - 1_409_286_144,
@@ -43,7 +43,7 @@ def test_convolution_operations_agree_with_the_released_code(task: str, variant:
 
 
 def test_operation_counts_agree_with_a_calculation_by_hand() -> None:
-    """Scaling the area scales the convolutions, but for the channel attention's 1 x 1 pixels."""
+    """Convolutions scale with the area, except those of the channel attention at 1 x 1 pixels."""
     config = preset("derain", n_feat=8, scale=4)
     small, large = describe_network(config, (64, 64)), describe_network(config, (64, 128))
     attention = 2 * 2 * 8 * 2 * config.stages
@@ -81,7 +81,7 @@ def test_known_operators_have_no_adjointness_gap() -> None:
 
 
 def test_a_learned_pair_that_is_adjoint_has_no_gap() -> None:
-    """Both blocks reduced to the identity, which is its own adjoint."""
+    """Both blocks are reduced to the identity, which is self-adjoint."""
     network = tiny()
     for block in (network.first.gradient.f_a, network.first.gradient.f_at):
         torch.nn.init.zeros_(block.reduce.weight)
@@ -157,7 +157,7 @@ def test_the_export_command_refuses_unknown_suffixes(tmp_path: Path) -> None:
 
 
 def test_reconstruct_from_measurements_equals_the_network_output(tmp_path: Path) -> None:
-    """`measure`, then `reconstruct`, gives what the network makes of the image itself."""
+    """`measure`, then `reconstruct`, gives the output of the network for the image."""
     network = tiny("cs")
     weights, y = tmp_path / "cs.safetensors", tmp_path / "y.npy"
     save_network(network, weights)
@@ -188,7 +188,7 @@ def test_places_that_cannot_be_written_are_named_before_any_work(tmp_path: Path)
     Image.new("L", (8, 8)).save(tmp_path / "grey.png")
     folder.mkdir()
     file.write_text("mine")
-    for words, out, message in [
+    for arguments, out, message in [
         (("measure", tmp_path / "grey.png"), folder, r"is a folder\. Name a file\."),
         (("measure", tmp_path / "grey.png"), file / "y.npy", "is not a folder"),
         (("reconstruct", y), tmp_path / "r", "no format that can be written"),
@@ -198,7 +198,7 @@ def test_places_that_cannot_be_written_are_named_before_any_work(tmp_path: Path)
         (("inspect", y), file / "below", "is not a folder"),
     ]:
         with pytest.raises(DgunetError, match=message):
-            run(*words, "--checkpoint", sensing, "--out", out)
+            run(*arguments, "--checkpoint", sensing, "--out", out)
     assert file.read_text() == "mine" and not list(folder.iterdir())
     assert not (tmp_path / "r").exists()
 

@@ -1,4 +1,4 @@
-"""One network against another, image by image, with an interval."""
+"""Comparison of two networks image by image, with a confidence interval."""
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,9 @@ def test_pairing_finds_differences_smaller_than_the_image_spread(base):
         compared.verdict == "better"
         and 0.1 < compared.low < compared.difference < compared.high < 0.3
     )
-    assert base.std() > 10 * compared.difference, "the images differ far more than the networks"
+    assert base.std() > 10 * compared.difference, (
+        "the spread of the images exceeds the difference of the networks"
+    )
     (back,) = compare_sets({"Rain100H": (table(base), table(gain(base, 0.2, 0.1)))})
     assert back.verdict == "worse" and back.low == pytest.approx(-compared.high, abs=0.01)
 
@@ -66,7 +68,7 @@ def test_better_means_better_on_one_test_set_and_worse_on_none(base):
     assert verdict(a=better, b=equal)
     assert not verdict(a=equal, b=equal)
     assert not verdict(a=better, b=better[::-1])
-    assert not verdict(a=better, b=few), "a set that cannot tell is no agreement"
+    assert not verdict(a=better, b=few), "a test set that is too small does not support the claim"
 
 
 def test_the_degraded_images_can_be_the_baseline(base):

@@ -134,7 +134,7 @@ def test_explain_never_compares_a_sample_with_the_paper(campaign: Campaign) -> N
 
 
 @pytest.mark.parametrize(
-    ("table", "row", "column", "words"),
+    ("table", "row", "column", "message"),
     [
         (9, "", "", "The tables are 1, 2, 3, 4, 5, 6"),
         (1, "DGUNet", "Rain100L PSNR", r"no row 'DGUNet'.*'DGUNet \(published\)'"),
@@ -142,15 +142,15 @@ def test_explain_never_compares_a_sample_with_the_paper(campaign: Campaign) -> N
     ],
 )
 def test_explain_lists_the_valid_names(
-    campaign: Campaign, table: int, row: str, column: str, words: str
+    campaign: Campaign, table: int, row: str, column: str, message: str
 ) -> None:
     cells = cells_frame(build_tables(campaign("paper"), profile="paper"))
-    with pytest.raises(DgunetError, match=words):
+    with pytest.raises(DgunetError, match=message):
         explain_cell(cells, table, row, column)
 
 
 class Page(HTMLParser):
-    """Collects what a page refers to, and checks that its elements are closed in order."""
+    """Collects the references of a page, and checks that its elements are closed in order."""
 
     VOID = frozenset({"meta", "br", "link", "img", "input"})
 

@@ -1,4 +1,4 @@
-"""The short view of the tables: a run's description, and charts."""
+"""The overview of the tables: a run's description and charts."""
 
 from __future__ import annotations
 

@@ -13,16 +13,17 @@ from dgunet.system.errors import DgunetError
 
 RAIN_SETS = ("Test100", "Rain100H", "Rain100L", "Test2800", "Test1200")
 
-# Printed averages that differ from the rounded average of the printed means: only means that were
-# not rounded explain them.
+# Printed averages that differ from the rounded average of the printed means. They were computed
+# from unrounded means.
 AVERAGES_OF_UNROUNDED_MEANS = {
     "PSNR": {"PreNet": ("29.426", "29.42"), "DGUNet+": ("33.452", "33.46")},
     "SSIM": {"RESCAN": ("0.8576", "0.857")},
 }
 
-# (table, row, column, metric): where the printed bold and underline are not the order of the
-# printed values. Each is a tie with a value that is underlined, except the four settings of
-# Table 4 whose second-best the paper leaves unmarked, and Tables 5 and 6, which mark the best only.
+# (table, row, column, metric) where the printed bold and underline do not follow the order of the
+# printed values: (expected rank, printed rank). Each is a tie with an underlined value, except the
+# four settings of Table 4 whose second-best value is not marked in the paper, and Tables 5 and 6,
+# which mark only the best.
 RANKS_AGAINST_ORDER = {
     (1, "MPRNet", "Test2800", "SSIM"): ("second", ""),
     (1, "MSPFN", "Test1200", "SSIM"): ("second", ""),
@@ -78,7 +79,8 @@ def test_averages_of_table_1_agree_with_its_columns(metric: str) -> None:
     for row in table.rows:
         mean = sum(Decimal(table.cell(row, name, metric).printed) for name in RAIN_SETS) / 5
         printed = Decimal(table.cell(row, "Average", metric).printed)
-        # Rounding moves each mean by half a unit at most, and so their average; then once more.
+        # Rounding changes the means, and so their average, by at most half a unit each; so does
+        # rounding the average.
         assert abs(mean - printed) <= 2 * half
         if abs(mean - printed) > half:
             off[row] = (str(mean), str(printed))
@@ -145,7 +147,7 @@ def test_unknown_tables_and_cells_are_refused_with_the_valid_names() -> None:
 
 
 def _compared(table: PublishedTable) -> Iterator[list[PublishedCell]]:
-    """The groups of values that the paper ranks among themselves."""
+    """Yield the groups of values that the paper ranks against each other."""
     for metric in table.metrics:
         if table.methods == "rows":
             for column in table.columns:

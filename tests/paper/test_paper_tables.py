@@ -1,4 +1,4 @@
-"""What fills a cell of the six tables, and what never does."""
+"""Only complete evaluations at parity fill the cells of the six tables."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_sample_results_fill_no_cell_of_the_paper_tables(campaign: Campaign) -> 
 
 
 def test_sample_results_that_claim_to_be_complete_fill_no_cell(campaign: Campaign) -> None:
-    boasting = [
+    claiming = [
         content | {"complete": True, "state": "measured", "images": content["published_images"]}
         for content in campaign("sample")
     ]
-    tables = build_tables(boasting, profile="sample")
+    tables = build_tables(claiming, profile="sample")
     assert {cell.state for cell in ours(tables, "reproduced")} == {"not run"}
     assert "measured" not in {cell.state for cell in ours(tables, "sample")}
 
@@ -68,7 +68,7 @@ def test_values_appear_in_their_cells(campaign: Campaign) -> None:
     summaries = campaign("paper")
     tables = build_tables(summaries, profile="paper")
     value = {(s["dataset"], s["row"], s["ratio"]): s["psnr"] for s in summaries}
-    places = [
+    cells = [
         (1, "DGUNet (reproduced)", "Rain100L", ("Rain100L", "DGUNet", None)),
         (2, "DGUNet+ (reproduced)", cell_positions.TWELFTH_COLUMN, ("RealBlur-J", "DGUNet+", None)),
         (3, "DGUNet (reproduced)", "SIDD", ("SIDD", "DGUNet", None)),
@@ -79,8 +79,8 @@ def test_values_appear_in_their_cells(campaign: Campaign) -> None:
         (6, "PSNR (reproduced)", "DGUNet+", ("Rain100H", "stages-7", None)),
         (6, "PSNR (reproduced)", "w/o ISFF", ("Rain100H", "without-isff", None)),
     ]
-    for number, row, column, place in places:
-        assert tables[number - 1].cells[row, column, "PSNR"].value == value[place]
+    for number, row, column, key in cells:
+        assert tables[number - 1].cells[row, column, "PSNR"].value == value[key]
 
 
 def test_the_average_is_the_mean_of_the_five_test_set_means(campaign: Campaign) -> None:
@@ -197,7 +197,7 @@ def test_the_data_digest_depends_on_the_data_of_its_table(summary: Make) -> None
 
 
 def test_invalid_summaries_are_reported_with_cell_and_hint(summary: Make) -> None:
-    for summaries, error, words in [
+    for summaries, error, message in [
         ([summary("GoPro", profile="sample")], ConfigError, "GoPro, DGUNet+ has profile 'sample'"),
         ([summary("GoPro", row="stages-9")], ConfigError, "GoPro has cells for: DGUNet; DGUNet+"),
         (
@@ -216,7 +216,7 @@ def test_invalid_summaries_are_reported_with_cell_and_hint(summary: Make) -> Non
         ),
     ]:
         with pytest.raises(
-            error, match=words.replace("DGUNet+ ", r"DGUNet\+ ").replace("+,", r"\+,")
+            error, match=message.replace("DGUNet+ ", r"DGUNet\+ ").replace("+,", r"\+,")
         ):
             build_tables(summaries, profile="paper")
     without = summary("GoPro")

@@ -1,4 +1,4 @@
-"""Charts of runs and of what the unfolded iterations do."""
+"""Charts of runs and of the unfolded stages."""
 
 import numpy as np
 import pandas as pd
@@ -47,7 +47,9 @@ def test_the_impulse_response_is_the_derivative_of_the_learned_operator(net):
     expected = (change / 1e-6 - pixel / 1e-6).mean(1)[0].numpy()
     for stage in (2, 6) if net.config.shared else (2,):
         np.testing.assert_allclose(impulse_response(net, x, stage), expected, atol=1e-4)
-    assert np.abs(impulse_response(net, x, 1) - expected).max() > 1e-3, "stage 1 has its own"
+    assert np.abs(impulse_response(net, x, 1) - expected).max() > 1e-3, (
+        "stage 1 has its own operator"
+    )
 
 
 def test_the_charts_show_every_stage(net):

@@ -1,4 +1,4 @@
-"""The evaluation stage: shared by processes, in tiles, with the right network or refused."""
+"""The evaluation step: several processes, tiles, parity, and mismatched weights or data."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A run names the known training that its settings correspond to."""
+"""Training settings are recognised as a known recipe."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Mailed scores and gathered results: what people typed or edited is looked at field by field."""
+"""Server scores and gathered results are validated field by field."""
 
 import json
 import os
@@ -53,16 +53,16 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), WRONG, ids=str)
-def test_an_invalid_field_of_a_record_is_reported(tmp_path, changes, words):
+@pytest.mark.parametrize(("changes", "message"), WRONG, ids=str)
+def test_an_invalid_field_of_a_record_is_reported(tmp_path, changes, message):
     path = tmp_path / "dnd-DGUNet.json"
     path.write_text(json.dumps(score(**changes)))
-    with pytest.raises(EvaluationError, match=r"dnd-DGUNet\.json") as told:
+    with pytest.raises(EvaluationError, match=r"dnd-DGUNet\.json") as caught:
         read_scores(tmp_path)
-    assert words in str(told.value)
-    with pytest.raises(ConfigError, match=r"dnd_records, number 1") as told:
+    assert message in str(caught.value)
+    with pytest.raises(ConfigError, match=r"dnd_records, number 1") as caught:
         write_records(json.dumps([score(**changes)]), tmp_path / "laid out")
-    assert words in str(told.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"\xff", b'{"row": 1, "row": 1}'])
@@ -97,7 +97,9 @@ def test_changed_evidence_is_found_where_it_exists(tmp_path):
     with pytest.raises(EvaluationError, match="evidence_sha256 is not that of"):
         read_scores(tmp_path)
     mail.unlink()
-    assert len(read_scores(tmp_path)) == 1, "a step of a pipeline has the records alone"
+    assert len(read_scores(tmp_path)) == 1, (
+        "a pipeline step receives only the records, without evidence"
+    )
 
 
 def test_records_pass_through_a_pipeline_unchanged(tmp_path):
@@ -136,21 +138,21 @@ def test_results_are_gathered_completely_or_not_at_all(tmp_path):
 
 
 def test_a_submission_page_needs_intact_results(tmp_path):
-    told = write_result(tmp_path, "DND")
-    assert told["per_image_sha256"] in submission_page(tmp_path)
+    summary = write_result(tmp_path, "DND")
+    assert summary["per_image_sha256"] in submission_page(tmp_path)
     (tmp_path / "per_image.parquet").write_bytes(b"")
     with pytest.raises(DgunetError, match="per_image_sha256"):
         submission_page(tmp_path)
 
 
 def test_leftovers_of_a_killed_table_writer_are_removed_by_the_next(tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", "pass"])
-    gone.wait()
+    dead = subprocess.Popen([sys.executable, "-c", "pass"])
+    dead.wait()
     mine = partial_name("table2", suffix=".csv")
-    left = tmp_path / mine.replace(f"-{os.getpid()}-", f"-{gone.pid}-")
-    left.touch()
-    living = tmp_path / mine
-    living.touch()
+    leftover = tmp_path / mine.replace(f"-{os.getpid()}-", f"-{dead.pid}-")
+    leftover.touch()
+    active = tmp_path / mine
+    active.touch()
     write_tables(build_tables([], profile="sample"), tmp_path)
-    assert not left.exists()
-    assert living.exists(), "it is being written"
+    assert not leftover.exists()
+    assert active.exists(), "its process is still running"

@@ -1,4 +1,4 @@
-"""Anybody's results as an MLflow run: means, per-image table, digests of both folders."""
+"""Scores of external results as an MLflow run: means, per-image table, dataset digest."""
 
 import shutil
 

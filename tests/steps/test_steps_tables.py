@@ -1,4 +1,4 @@
-"""The tables stage: server scores only for the results they were given to."""
+"""The tables step shows server scores only for the results that were submitted."""
 
 import json
 

@@ -78,7 +78,7 @@ def test_a_folder_replaces_another_atomically(losing, tmp_path):
 
 
 def test_without_rename_exchange_the_old_or_new_folder_always_exists(tmp_path, monkeypatch):
-    """Either the old or the new folder exists at any moment, under its name or beside it."""
+    """Either the old or the new folder exists at any moment, possibly under a temporary name."""
     monkeypatch.setattr(files, "_exchange", lambda first, second: False)
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "x").write_bytes(b"old")
@@ -86,7 +86,7 @@ def test_without_rename_exchange_the_old_or_new_folder_always_exists(tmp_path, m
 
     def check(view, returned):
         value = at(view, "set")
-        if value is None:  # the moment between the two renames
+        if value is None:  # between the two renames
             (name,) = [name for name in view if name.endswith(".old")]
             value = view[name]
             aside.append(name)

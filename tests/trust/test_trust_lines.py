@@ -68,9 +68,9 @@ def test_a_changed_line_is_reported_and_the_others_are_read(log, old, new):
 @given(st.data())
 def test_a_changed_byte_is_always_detected(data):
     line = bytearray(format_line({"index": 3, "psnr": 31.25, "id": "a"})[:-1])
-    place = data.draw(st.integers(0, len(line) - 1))
-    value = data.draw(st.integers(0, 255).filter(lambda value: value != line[place]))
-    line[place] = value
+    position = data.draw(st.integers(0, len(line) - 1))
+    value = data.draw(st.integers(0, 255).filter(lambda value: value != line[position]))
+    line[position] = value
     with pytest.raises(ValueError, match=r"."):
         parse_line(bytes(line))
 

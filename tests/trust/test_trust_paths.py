@@ -9,7 +9,7 @@ from dgunet.system.safe_paths import inside, safe_file_name
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("../x", "leads out of its folder"),
         ("a/../../x", "leads out of its folder"),
@@ -28,8 +28,8 @@ from dgunet.system.safe_paths import inside, safe_file_name
         ("\udcff.png", "not UTF-8"),
     ],
 )
-def test_unsafe_names_are_refused(tmp_path, name, says):
-    with pytest.raises(DataError, match=f"list.txt, line 3 names .*{says}"):
+def test_unsafe_names_are_refused(tmp_path, name, message):
+    with pytest.raises(DataError, match=f"list.txt, line 3 names .*{message}"):
         inside(tmp_path, name, origin="list.txt, line 3")
 
 

@@ -1,4 +1,4 @@
-"""Reading of untrusted files is limited, and errors are one line that names the file."""
+"""Reading of untrusted files is bounded, and errors are one line with the file name."""
 
 import os
 
@@ -17,16 +17,16 @@ def test_a_text_is_read_with_and_without_a_byte_order_mark(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"one\ntwo \xff\n", r"x, line 2: byte 0xff is not UTF-8"),
         (b"one\n\0", r"x, line 2: it contains a NUL byte"),
         (b"12345678901", r"x is larger than 10 bytes"),
     ],
 )
-def test_files_that_are_no_text_are_reported(tmp_path, content, says):
+def test_files_that_are_no_text_are_reported(tmp_path, content, message):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=message):
         reading.read_text(tmp_path / "x", limit=10, kind=ConfigError)
 
 
@@ -48,7 +48,7 @@ def test_a_missing_file_raises_file_not_found(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ('{"a": 1, "a": 2}', "the key 'a' occurs twice"),
         ("[" * 100_000, "is nested too deeply"),
@@ -57,8 +57,8 @@ def test_a_missing_file_raises_file_not_found(tmp_path):
         ("", "is not JSON"),
     ],
 )
-def test_invalid_json_is_reported(text, says):
-    with pytest.raises(DataError, match=says):
+def test_invalid_json_is_reported(text, message):
+    with pytest.raises(DataError, match=message):
         reading.parse_json(text, "x.json")
 
 
@@ -100,7 +100,7 @@ def doubling(levels):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("a: 1\nb:\n  c: 1\n  c: 2", "line 4: the key 'c' occurs twice"),
         ("a: &x [*x]", "an alias refers to a value that contains it"),
@@ -115,8 +115,8 @@ def doubling(levels):
         ("a: \x01", "is not YAML"),
     ],
 )
-def test_invalid_yaml_is_reported_in_bounded_time(text, says):
-    with pytest.raises(ConfigError, match=says):
+def test_invalid_yaml_is_reported_in_bounded_time(text, message):
+    with pytest.raises(ConfigError, match=message):
         reading.parse_yaml(text, "x.yaml", kind=ConfigError)
 
 
