@@ -1,4 +1,4 @@
-"""Shared fixtures: the project's folder on the path, and where the real benchmark images are."""
+"""Shared fixtures and settings: import path, environment, sample data, command runner."""
 
 import os
 import subprocess
@@ -15,19 +15,19 @@ if str(ROOT) not in sys.path:
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
-if "DGUNET_CACHE" not in os.environ:  # else every store of a test leaves a note in the user's
+if "DGUNET_CACHE" not in os.environ:  # else every store of a test leaves a note in the user's cache
     _cache = tempfile.TemporaryDirectory(prefix="dgunet-cache-")
     os.environ["DGUNET_CACHE"] = _cache.name
 
 
 def pytest_collection_modifyitems(items):
-    """The longest group first, so that the other worker has the rest meanwhile."""
+    """Run the longest group first, so that the other worker runs the rest in parallel."""
     items.sort(key=lambda item: "reproduce" not in item.path.parts)
 
 
 @pytest.fixture(autouse=True)
 def _no_known_secrets():
-    """A password of one test is a word like any other in the next."""
+    """Forget the secrets of earlier tests, which would be redacted in this one."""
     from dgunet.system import address
 
     address._known.clear()
@@ -35,7 +35,7 @@ def _no_known_secrets():
 
 @pytest.fixture(autouse=True, scope="session")
 def _messages_on_stderr():
-    """Messages of the library appear as in a command."""
+    """Log messages of the library to stderr, as in a command."""
     from dgunet.system.logs import log_to_stderr
 
     log_to_stderr()
@@ -49,7 +49,7 @@ def project():
 
 @pytest.fixture(scope="session")
 def sample_root(project, tmp_path_factory):
-    """The sample trees: as pulled, or made again where nothing was pulled."""
+    """The sample datasets: as pulled with DVC, else generated."""
     pulled = project / "data" / "sample"
     if pulled.is_dir():
         return pulled
@@ -62,9 +62,9 @@ def sample_root(project, tmp_path_factory):
 
 @pytest.fixture
 def dgunet(monkeypatch, capfd):
-    """Run ``dgunet``; returns what it printed and its exit status.
+    """Run ``dgunet``; gives its output and exit status.
 
-    Within this process: importing torch once instead of once a case.
+    It runs in this process, so that torch is imported only once.
     """
     from dgunet.cli import main
 
@@ -72,9 +72,9 @@ def dgunet(monkeypatch, capfd):
         monkeypatch.setattr(sys, "argv", ["dgunet", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
             main()
-        told = capfd.readouterr()
+        captured = capfd.readouterr()
         return subprocess.CompletedProcess(
-            arguments, int(stopped.value.code or 0), told.out, told.err
+            arguments, int(stopped.value.code or 0), captured.out, captured.err
         )
 
     return run

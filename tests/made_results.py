@@ -1,4 +1,4 @@
-"""Evaluations as the evaluation room writes them, without a network or a picture."""
+"""Evaluation results in the format of the runner, made without a network or images."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ def digest(*parts):
 
 
 def made_rows(dataset, count, seed=0):
-    """Rows with values that differ from image to image; DND's have none."""
+    """Rows with different values for each image; rows of DND have no scores."""
     rules = PROTOCOLS[entry(dataset).protocol]
     rows = []
     for number in range(count):
@@ -27,7 +27,7 @@ def made_rows(dataset, count, seed=0):
 
 
 def write_result(folder, dataset, row="DGUNet", ratio=None, *, profile="sample", rows=None, **more):
-    """A valid evaluation in ``folder``; gives its summary, in which ``more`` replaces fields."""
+    """Write a valid evaluation to ``folder``; ``more`` replaces fields of the returned summary."""
     info = entry(dataset)
     count = info.pairs if profile == "paper" else 2
     rows = made_rows(dataset, count, (row, ratio)) if rows is None else rows

@@ -1,4 +1,4 @@
-"""The sample trees, whole sets copied out of them to be damaged, and prepared stores."""
+"""Editable copies of sample datasets, small disks and prepared stores."""
 
 import os
 import shutil
@@ -12,8 +12,8 @@ from dgunet.data.store.prepare import prepare_dataset
 
 
 @pytest.fixture
-def spoil(sample_root, tmp_path):
-    """A function that copies one archive's folder, e.g. ``test/Rain100H``, to a root of its own."""
+def editable_copy(sample_root, tmp_path):
+    """A function that copies one sample folder, e.g. ``test/Rain100H``; gives the new root."""
 
     def copy(folder):
         target = tmp_path / "root" / folder
@@ -27,7 +27,7 @@ def spoil(sample_root, tmp_path):
 
 @pytest.fixture
 def disk(tmp_path):
-    """A function that mounts an empty disk of so many kilobytes and gives its folder."""
+    """A function that mounts an empty disk of the given size in kilobytes; gives its folder."""
     folder = tmp_path / "a small disk"
     mounted = []
 
@@ -38,13 +38,13 @@ def disk(tmp_path):
         return folder
 
     yield new
-    for place in mounted:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
+    for mount_point in mounted:
+        subprocess.run(["umount", "--lazy", str(mount_point)], check=True)
 
 
 @pytest.fixture(scope="session")
 def prepared(sample_root, tmp_path_factory):
-    """A function that prepares a sample set once and gives its store's folder."""
+    """A function that prepares a sample dataset once; gives the folder of its store."""
     base = tmp_path_factory.mktemp("prepared")
 
     def store(name):

@@ -19,15 +19,15 @@ SERVICES = ("master.port", "volume.port", "filer.port", "s3.port", "admin.port")
 
 
 def find_weed():
-    """The ``weed`` program beside this Python or on the path, or None."""
+    """The ``weed`` program next to this Python or on the path, or None."""
     beside = Path(sys.executable).with_name("weed")
     return str(beside) if beside.exists() else shutil.which("weed")
 
 
 class S3Server:
-    """A server with ``buckets`` that may be killed and started again on what it had stored.
+    """A server with ``buckets`` that can be killed and restarted with the same content.
 
-    Needs ``weed``. ``url`` is its address, the same after each start.
+    Needs ``weed``. ``url`` is its address, which does not change.
     """
 
     def __init__(self, folder, *buckets):
@@ -58,24 +58,24 @@ class S3Server:
         self._command = [f"-{key}={value}" for key, value in settings.items()]
 
     def start(self):
-        """Return when it answers."""
+        """Start the server; returns when it answers."""
         command = [find_weed(), "mini", *self._command]
         with (self._folder / "weed.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
         _wait(self._process, self.url, self.buckets, self._folder / "weed.log")
 
     def kill(self):
-        """As a machine that loses its power."""
+        """Kill the server, as by a power failure."""
         self._process.kill()
         self._process.wait()
 
-    def kill_when(self, begun):
-        """A started thread that kills it once ``begun(client)`` is true; join it."""
+    def kill_when(self, condition):
+        """Start a thread that kills the server once ``condition(client)`` is true; gives it."""
 
         def watch():
-            asking = client(self.url)
+            s3 = client(self.url)
             end = time.monotonic() + 60
-            while not begun(asking):
+            while not condition(s3):
                 if time.monotonic() > end:
                     return
                 time.sleep(0.005)
@@ -90,17 +90,17 @@ class S3Server:
         return self._process.poll() is None
 
     def stop(self):
-        """End it, in peace where that is quick."""
+        """Terminate the server, or kill it if that takes too long."""
         self._process.terminate()
         try:
-            self._process.wait(4)  # after a kill and a start it takes half a minute
+            self._process.wait(4)  # after a restart it would take half a minute
         except subprocess.TimeoutExpired:
             self.kill()
 
 
 @contextmanager
 def s3_server(folder, *buckets):
-    """Run a server with ``buckets``; gives its address. Needs ``weed``."""
+    """Run a server with ``buckets``; yields its address. Needs ``weed``."""
     server = S3Server(folder, *buckets)
     try:
         server.start()
@@ -110,7 +110,7 @@ def s3_server(folder, *buckets):
 
 
 def client(url):
-    """A client that may do everything."""
+    """A client with all permissions."""
     return boto3.client(
         "s3", endpoint_url=url, aws_access_key_id=KEY, aws_secret_access_key=SECRET,
         region_name="us-east-1",
@@ -118,16 +118,16 @@ def client(url):
 
 
 def _wait(process, url, buckets, log):
-    """An open port is not yet a server: ask for the buckets, and for content that it had before."""
+    """Wait until the buckets and stored content are available, not only the port."""
     end = time.monotonic() + 60
     while True:
         try:
-            asking = client(url)
+            s3 = client(url)
             for bucket in buckets:
-                asking.head_bucket(Bucket=bucket)
-            if not asking.list_objects_v2(Bucket=PROBE).get("KeyCount"):
-                asking.put_object(Bucket=PROBE, Key=PROBE, Body=bytes(100_000))
-            asking.get_object(Bucket=PROBE, Key=PROBE)
+                s3.head_bucket(Bucket=bucket)
+            if not s3.list_objects_v2(Bucket=PROBE).get("KeyCount"):
+                s3.put_object(Bucket=PROBE, Key=PROBE, Body=bytes(100_000))
+            s3.get_object(Bucket=PROBE, Key=PROBE)
             return
         except (BotoCoreError, ClientError):
             if process.poll() is not None or time.monotonic() > end:
@@ -136,7 +136,7 @@ def _wait(process, url, buckets, log):
 
 
 def _free_ports(count):
-    """Ports whose neighbour 10,000 higher (each service's second port) is free as well."""
+    """Free ports whose second port, 10,000 higher, is free as well."""
     found = []
     while len(found) < count:
         with socket.socket() as low, socket.socket() as high:

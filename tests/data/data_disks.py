@@ -23,7 +23,7 @@ def read_only(folder):
 
 
 def fill(folder):
-    """Leave no free byte."""
+    """Fill the disk of ``folder`` completely."""
     with (folder / "ballast").open("wb", buffering=0) as handle:
         try:
             while True:

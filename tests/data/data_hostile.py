@@ -1,4 +1,4 @@
-"""Archives and images as an attacker would make them."""
+"""Malicious archives and images."""
 
 import io
 import struct
@@ -6,7 +6,12 @@ import tarfile
 import zipfile
 import zlib
 
+import pytest
 from PIL import Image
+
+from dgunet.data.acquisition.importing import import_dataset
+from dgunet.system.errors import DataError
+from dgunet.system.leftovers import leftovers_below
 
 SCENE = "RealBlur/RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene001"
 LIST = "RealBlur/RealBlur_J_test_list.txt"
@@ -19,7 +24,7 @@ def png(size=(16, 16), colour=(9, 9, 9)):
 
 
 def claiming(width, height):
-    """A PNG of a few bytes whose header claims a size."""
+    """A PNG of a few bytes whose header claims the given size."""
 
     def chunk(kind, content):
         body = kind + content
@@ -31,7 +36,7 @@ def claiming(width, height):
 
 
 def pack(path, members, mode=0o644):
-    """A zip or tar, by its suffix, of {name: bytes}."""
+    """Write a zip or tar, chosen by the suffix of ``path``, of {name: bytes}; gives the path."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as handle:
             for name, content in members.items():
@@ -48,7 +53,7 @@ def pack(path, members, mode=0o644):
 
 
 def realblur(list_text, **more):
-    """The members of an archive of one RealBlur pair with this list."""
+    """The members of an archive of one RealBlur pair with the given list."""
     content = list_text if isinstance(list_text, bytes) else list_text.encode()
     return {
         LIST: content,
@@ -61,3 +66,20 @@ def realblur(list_text, **more):
 def tree(folder):
     """Every file below ``folder``."""
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+
+
+def packed(tmp_path, kind, members, **options):
+    """Pack an archive of type ``kind`` with `pack`; gives its path."""
+    path = tmp_path / "given" / f"archive.{kind}"
+    path.parent.mkdir(exist_ok=True)
+    return pack(path, members, **options)
+
+
+def refused(message, source, tmp_path, name="RealBlur-J"):
+    """Import must fail with this message and leave no file; gives the whole message."""
+    root = tmp_path / "project" / "data" / "paper"
+    with pytest.raises(DataError, match=message) as caught:
+        import_dataset(name, source, root)
+    assert tree(tmp_path / "project") == []
+    assert list(leftovers_below(root)) == []
+    return str(caught.value)

@@ -1,5 +1,6 @@
-"""Stores made from arrays instead of photographs."""
+"""Stores made from arrays or from damaged samples."""
 
+from dgunet.data.store.prepare import prepare_dataset
 from dgunet.data.store.writer import plan_shards, write_manifest, write_shard
 
 DESCRIPTION = {
@@ -23,3 +24,13 @@ def write_store(folder, pairs, shard_bytes=1 << 20, layout="raw"):
         for number, part in enumerate(plan_shards(sizes, shard_bytes))
     ]
     return write_manifest(folder, written, **DESCRIPTION, layout=layout)
+
+
+def prepare(name, root, tmp_path):
+    """Prepare the sample of dataset ``name`` below ``root`` in ``tmp_path/store``."""
+    return prepare_dataset(name, root, tmp_path / "store", profile="sample")
+
+
+def file_contents(folder):
+    """The bytes of every file of ``folder``, by name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}

@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that can break off, change its file, or do without ranges."""
+"""A local HTTP server that can break off, change its file or ignore ranges."""
 
 import re
 from contextlib import contextmanager
@@ -7,13 +7,13 @@ from threading import Thread
 
 
 class Site:
-    """What is served, how it misbehaves, and the Range headers that came."""
+    """The served content, the faults of the server, and the Range headers it received."""
 
     def __init__(self, content, *, etag='"v1"', ranges=True, length=True, cut=()):
         self.content, self.etag, self.ranges, self.length = content, etag, ranges, length
-        self.cut = list(cut)  # bytes after which each of the next answers breaks off
+        self.cut = list(cut)  # sizes at which the next responses break off
         self.status = 200
-        self.asked = []
+        self.requests = []
         self.url = ""
 
 
@@ -21,7 +21,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         site = self.server.site
         wanted = self.headers.get("Range")
-        site.asked.append(wanted)
+        site.requests.append(wanted)
         if site.status != 200:
             self.send_error(site.status)
             return
@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve(site):
-    """Serve ``site`` until the block ends; it knows its url then."""
+    """Serve ``site`` until the block ends, and set its ``url``."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.site = site
     site.url = f"http://127.0.0.1:{server.server_port}/sets/archive.zip?token=secret"

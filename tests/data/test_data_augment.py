@@ -1,4 +1,4 @@
-"""Augmentation: the pixels of every code, how often each comes, and that both halves agree."""
+"""Augmentation: the pixels of every code, its frequency, and equal input and target."""
 
 import json
 from collections import Counter
@@ -24,7 +24,7 @@ from dgunet.data.store.preparation_recipes import RECIPES
 DRAWS = 36_000
 
 
-def test_the_nine_codes():
+def test_the_nine_augmentation_codes():
     image = np.arange(6).reshape(2, 3, 1)
     expected = {
         0: [[0, 1, 2], [3, 4, 5]],
@@ -57,7 +57,7 @@ def square():
 
 
 def shares(augmentation, image):
-    """How often each result comes, by its bytes, out of one."""
+    """The relative frequency of each result, by its bytes."""
     generator = np.random.default_rng(1)
     results = (augmentation(None, image, generator)[1] for _ in range(DRAWS))
     counts = Counter(np.ascontiguousarray(result).tobytes() for result in results)
@@ -71,13 +71,15 @@ def test_the_identity_is_twice_as_likely_as_each_other_symmetry(square):
     assert list(found.values()) == pytest.approx([1 / 9] * 7, abs=0.01)
 
 
-def test_sampling_knows_four_of_the_eight_symmetries(square):
+def test_compressive_sensing_uses_four_of_the_eight_symmetries(square):
     grey = square[..., :1]
     found = shares(four_symmetries, grey)
     assert found == pytest.approx(dict.fromkeys(found, 1 / 4), abs=0.01)
     expected = [grey, grey[::-1], grey.swapaxes(0, 1), grey[::-1].swapaxes(0, 1)]
     assert set(found) == {np.ascontiguousarray(image).tobytes() for image in expected}
-    assert np.ascontiguousarray(grey[:, ::-1]).tobytes() not in found, "the flip that does nothing"
+    assert np.ascontiguousarray(grey[:, ::-1]).tobytes() not in found, (
+        "the released code never flips horizontally alone"
+    )
     for code, image in enumerate(expected):
         np.testing.assert_array_equal(reflect(grey, code), image)
     for code in (-1, 4):
@@ -85,7 +87,7 @@ def test_sampling_knows_four_of_the_eight_symmetries(square):
             reflect(grey, code)
 
 
-def test_saturation_moves_in_a_third_of_the_cases_evenly_between_its_ends():
+def test_saturation_changes_in_a_third_of_the_draws_uniformly_in_its_range():
     generator = np.random.default_rng(2)
     factors = np.array([draw_saturation(generator) for _ in range(DRAWS)])
     moved = factors[factors != 1]
@@ -98,17 +100,17 @@ def test_saturation_moves_in_a_third_of_the_cases_evenly_between_its_ends():
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 1000), st.floats(0.8, 1.2))
-def test_saturation_is_a_mix_with_grey(seed, factor):
+def test_saturation_interpolates_with_grey(seed, factor):
     image = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
     mixed = saturate(image, factor)
     opened = Image.fromarray(image)
     np.testing.assert_array_equal(mixed, ImageEnhance.Color(opened).enhance(factor))
     grey = np.asarray(opened.convert("L"))[..., None].astype(float)
     exact = np.clip(grey + factor * (image - grey), 0, 255)
-    assert np.abs(mixed - exact).max() < 1 + 1e-9, "Pillow drops what is behind the point"
+    assert np.abs(mixed - exact).max() < 1 + 1e-9, "Pillow truncates the fraction"
     np.testing.assert_array_equal(saturate(image, 1.0), image)
     patch = saturate(image[1:4, 2:6], factor)
-    np.testing.assert_array_equal(patch, mixed[1:4, 2:6], "cutting first changes nothing")
+    np.testing.assert_array_equal(patch, mixed[1:4, 2:6], "cropping first gives the same pixels")
 
 
 def test_saturation_needs_colours():
@@ -118,7 +120,7 @@ def test_saturation_needs_colours():
 
 
 @pytest.mark.parametrize("task", AUGMENTATIONS)
-def test_both_halves_get_the_same_and_only_the_generator_decides(task, square):
+def test_both_images_get_the_same_augmentation_which_depends_only_on_the_generator(task, square):
     augmentation = AUGMENTATIONS[task]
     for seed in range(40):
         degraded, clean = augmentation(square, square, np.random.default_rng(seed))
@@ -128,19 +130,19 @@ def test_both_halves_get_the_same_and_only_the_generator_decides(task, square):
         np.testing.assert_array_equal(alone[1], clean)
 
 
-def test_every_task_has_one():
+def test_every_task_has_an_augmentation():
     assert AUGMENTATIONS.keys() == RECIPES.keys()
 
 
-def test_training_draws_the_jitter_of_a_sample_from_its_own_generator(prepared):
+def test_the_jitter_of_a_sample_is_drawn_from_its_own_generator(prepared):
     store = PairStore.open(prepared("GoPro-train"))
     settings = {"patch": 16, "batch": 4, "seed": 1}
     plain = TrainingBatches(store, **settings)
     jittered = TrainingBatches(store, **settings, augment=AUGMENTATIONS["deblur"])
-    seen = [jittered.sample(step, place) for step in range(6) for place in range(4)]
+    seen = [jittered.sample(step, position) for step in range(6) for position in range(4)]
     for number in reversed(range(24)):
         for a, b in zip(jittered.sample(*divmod(number, 4)), seen[number], strict=True):
             np.testing.assert_array_equal(a, b)
     sums = [int(plain.sample(*divmod(number, 4))[1].sum()) for number in range(24)]
     changed = sum(int(clean.sum()) != before for (_, clean), before in zip(seen, sums, strict=True))
-    assert 2 <= changed <= 16, "about a third, same crops"
+    assert 2 <= changed <= 16, "about a third of the samples, with the same crops"

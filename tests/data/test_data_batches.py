@@ -1,4 +1,4 @@
-"""Batches depend on the seed and the step, on nothing else."""
+"""Training batches depend only on the seed and the step."""
 
 from threading import Event
 
@@ -27,7 +27,7 @@ def test_a_batch_is_input_and_target_in_the_unit_range(rain):
         assert batch.shape == (5, 3, 32, 32)
         assert batch.dtype == torch.float32
         assert 0 <= batch.min() < batch.max() <= 1
-    assert y.mean() > x.mean(), "rain brightens"
+    assert y.mean() > x.mean(), "rain makes images brighter"
 
 
 @settings(deadline=None, max_examples=15)
@@ -48,10 +48,10 @@ def test_other_seeds_and_other_steps_give_other_batches(rain):
     assert not torch.equal(base(0)[0], base(1)[0])
 
 
-def test_an_epoch_shows_every_photograph_once_in_an_order_of_its_own(rain):
+def test_an_epoch_contains_every_image_once_in_its_own_order(rain):
     batches = TrainingBatches(rain, patch=16, batch=1, seed=3)
     epochs = [
-        [batches._index(epoch * len(rain) + place) for place in range(len(rain))]
+        [batches._index(epoch * len(rain) + position) for position in range(len(rain))]
         for epoch in range(3)
     ]
     for order in epochs:
@@ -61,7 +61,7 @@ def test_an_epoch_shows_every_photograph_once_in_an_order_of_its_own(rain):
 
 @pytest.fixture(scope="module")
 def coordinates(tmp_path_factory):
-    """Photographs whose pixels say where they are (row, column, number); inputs are inverted."""
+    """Images whose pixels are (row, column, image number); inputs are inverted."""
     pairs = []
     for number, (height, width) in enumerate([(40, 50), (30, 60), (24, 24)]):
         rows, columns = np.mgrid[:height, :width].astype(np.uint8)
@@ -72,7 +72,7 @@ def coordinates(tmp_path_factory):
     return PairStore.open(folder)
 
 
-def test_a_patch_is_a_square_of_its_photograph_and_both_halves_agree(coordinates):
+def test_a_patch_is_the_same_square_of_input_and_target(coordinates):
     batches = TrainingBatches(coordinates, patch=24, batch=1, seed=5)
     corners, turns = set(), set()
     for step in range(300):
@@ -87,10 +87,10 @@ def test_a_patch_is_a_square_of_its_photograph_and_both_halves_agree(coordinates
         corners.add((number, top, left))
     assert turns == set(range(8))
     tops = {top for number, top, _ in corners if number == 0}
-    assert (min(tops), max(tops)) == (0, 16), "the last row of crops belongs to the range"
+    assert (min(tops), max(tops)) == (0, 16), "the last possible crop is included"
 
 
-def test_without_augmentation_patches_stand_upright(coordinates):
+def test_without_augmentation_patches_keep_their_orientation(coordinates):
     batches = TrainingBatches(coordinates, patch=24, batch=1, seed=5, augment=None)
     for step in range(10):
         _, x = batches.sample(step, 0)
@@ -105,7 +105,7 @@ def test_compressive_sensing_trains_on_clean_grey_patches(prepared):
     assert torch.equal(y, x)
 
 
-def test_small_photographs_are_mirrored_right_and_below(prepared):
+def test_small_images_are_mirrored_at_the_right_and_bottom(prepared):
     store = PairStore.open(prepared("BSD400"))
     batches = TrainingBatches(store, patch=128, batch=1, seed=1, augment=None)
     _, patch = batches.sample(0, 0)
@@ -116,45 +116,53 @@ def test_small_photographs_are_mirrored_right_and_below(prepared):
     np.testing.assert_array_equal(patch[:, 90:], patch[:, 51:89][:, ::-1])
 
 
-# Samples that threads make ahead.
+# Prefetching.
 
 
-def test_samples_made_ahead_are_the_same_in_any_order(rain):
+def test_prefetched_samples_are_the_same_in_any_order(rain):
     plain, ahead = (
         TrainingBatches(rain, patch=16, batch=6, seed=4, workers=workers) for workers in (0, 3)
     )
-    asked = [(0, (0, 2)), (0, (4,)), (1, (0, 2)), (1, (4, 1)), (2, (5, 0, 5)), (7, (3,)), (3, (1,))]
-    for step, places in [*asked, (30, range(6)), (31, range(6)), (0, (0, 2))]:
-        for a, b in zip(plain.part(step, places), ahead.part(step, places), strict=True):
-            assert torch.equal(a, b), (step, places)
+    requests = [
+        (0, (0, 2)),
+        (0, (4,)),
+        (1, (0, 2)),
+        (1, (4, 1)),
+        (2, (5, 0, 5)),
+        (7, (3,)),
+        (3, (1,)),
+    ]
+    for step, positions in [*requests, (30, range(6)), (31, range(6)), (0, (0, 2))]:
+        for a, b in zip(plain.part(step, positions), ahead.part(step, positions), strict=True):
+            assert torch.equal(a, b), (step, positions)
 
 
-def test_the_next_step_is_made_while_this_one_is_used_and_no_more():
+def test_only_the_next_step_is_prefetched():
     made = []
     ready = Event()
 
-    def make(step, place):
-        made.append((step, place))
-        if (step, place) == (1, 1):
+    def make(step, position):
+        made.append((step, position))
+        if (step, position) == (1, 1):
             ready.set()
-        return step, place
+        return step, position
 
     ahead = SamplePrefetcher(make, 1)
     assert ahead.take(0, [0, 1]) == [(0, 0), (0, 1)]
-    assert ready.wait(10), "without being asked"
+    assert ready.wait(10), "the next step was not prefetched"
     assert made == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert ahead.take(1, [1, 0, 1]) == [(1, 1), (1, 0), (1, 1)]
-    assert made.count((1, 0)) == made.count((1, 1)) == 1, "once, however often it is asked for"
+    assert made.count((1, 0)) == made.count((1, 1)) == 1, "each sample is made once"
     for step in range(2, 50):
         ahead.take(step, [0, 1])
         assert len(ahead._made) <= 4
 
 
-def test_what_goes_wrong_ahead_is_reported_when_it_is_asked_for():
-    def make(step, place):
+def test_a_prefetching_error_is_raised_when_the_sample_is_requested():
+    def make(step, position):
         if step == 1:
             raise DataError("tile 7 is damaged.", "Prepare again.")
-        return step, place
+        return step, position
 
     ahead = SamplePrefetcher(make, 2)
     assert ahead.take(0, [0]) == [(0, 0)]
@@ -162,7 +170,7 @@ def test_what_goes_wrong_ahead_is_reported_when_it_is_asked_for():
         ahead.take(1, [0])
 
 
-def test_what_a_store_remembers_is_bounded(rain, monkeypatch):
+def test_the_record_cache_of_a_store_is_bounded(rain, monkeypatch):
     monkeypatch.setattr("dgunet.data.store.store_reader.REMEMBERED", 5)
     store = PairStore.open(rain.folder)
     for index in [*range(len(store)), *range(len(store))]:
@@ -170,6 +178,6 @@ def test_what_a_store_remembers_is_bounded(rain, monkeypatch):
         assert len(store._records) <= 5
 
 
-def test_a_set_without_clean_images_cannot_train(prepared):
+def test_a_dataset_without_clean_images_is_refused_for_training(prepared):
     with pytest.raises(DataError, match="no clean images"):
         TrainingBatches(PairStore.open(prepared("DND")), patch=16, batch=1, seed=1)

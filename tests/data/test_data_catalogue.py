@@ -1,4 +1,4 @@
-"""The catalogue: the right sets, known layouts, known protocols, and the verbs that print it."""
+"""The catalogue: datasets, layouts, protocols and the commands that print it."""
 
 import subprocess
 import sys
@@ -36,13 +36,13 @@ PUBLISHED = {
 }
 
 
-def test_the_twelve_test_sets_with_their_published_sizes():
+def test_the_twelve_test_sets_have_their_published_sizes():
     tests = {info.name: info.pairs for info in CATALOGUE.values() if info.role == "test"}
     assert tests == PUBLISHED
-    assert list(tests) == list(PUBLISHED), "the paper's order"
+    assert list(tests) == list(PUBLISHED), "the order of the paper"
 
 
-def test_one_training_set_for_each_task():
+def test_each_task_has_one_training_set():
     training = {info.task: info.pairs for info in CATALOGUE.values() if info.role == "train"}
     assert training == {
         "derain": 11200 + 1800 + 700 + 12,
@@ -52,7 +52,7 @@ def test_one_training_set_for_each_task():
     }
 
 
-def test_the_deraining_recipe_is_the_sum_of_its_four_sets():
+def test_rain13k_is_the_sum_of_its_four_datasets():
     parts = {part.name: part.pairs for part in dataset("Rain13K").parts}
     assert list(parts) == ["Rain14000", "Rain1800", "Rain800", "Rain12"]
     assert sum(parts.values()) == dataset("Rain13K").pairs
@@ -65,7 +65,7 @@ def test_the_deraining_recipe_is_the_sum_of_its_four_sets():
     }
 
 
-def test_sets_beside_the_sixteen_are_known_but_not_part_of_all():
+def test_further_datasets_are_known_but_not_part_of_all():
     assert list(FURTHER) == [
         *("Rain14000", "Rain1800", "Rain800", "Rain12"),
         *("RealBlur-R", "SIDD-benchmark", "DIV2K"),
@@ -76,20 +76,20 @@ def test_sets_beside_the_sixteen_are_known_but_not_part_of_all():
         evaluated("RealBlur-R")
 
 
-def test_preparing_does_not_load_torch():
-    """Sixteen prepare stages would each wait for it."""
+def test_preparation_does_not_import_torch():
+    """Each of the sixteen prepare stages would wait for the import."""
     code = "import sys, dgunet.data.store.prepare; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
-def test_only_the_twelfth_set_serves_no_table():
+def test_only_the_twelfth_test_set_is_in_no_table():
     assert [info.name for info in CATALOGUE.values() if not info.tables] == ["RealBlur-J"]
     assert [info.name for info in CATALOGUE.values() if info.twelfth] == ["RealBlur-J"]
 
 
 @pytest.mark.parametrize("info", (FURTHER | CATALOGUE).values(), ids=lambda info: info.name)
-def test_every_entry_names_a_layout_and_a_protocol_that_exist(info):
+def test_every_entry_has_an_existing_layout_and_protocol(info):
     assert all(tree.layout in LAYOUTS for tree in info.trees)
     assert protocol(info.protocol).name == info.protocol
 
@@ -105,7 +105,7 @@ def paint(path, value):
 
 
 def stored(name, root):
-    """(id, value of the input, value of the target) of every pair of a set of plain colours."""
+    """(id, input value, target value) of every pair of a dataset of constant images."""
     pairs = read_pairs(dataset(name), root)
     return [
         (
@@ -116,7 +116,7 @@ def stored(name, root):
     ]
 
 
-def test_every_rain_of_rain14000_finds_its_photograph(tmp_path):
+def test_every_rainy_image_of_rain14000_is_paired_with_its_clean_image(tmp_path):
     base = tmp_path / "rainy_image_dataset"
     for part, number in (("training", 1), ("training", 11), ("testing", 1)):
         shade = 100 * (part == "testing") + number
@@ -136,7 +136,7 @@ def test_every_rain_of_rain14000_finds_its_photograph(tmp_path):
         read_pairs(dataset("Rain14000"), tmp_path)
 
 
-def test_rain1800_keeps_both_halves_in_one_folder(tmp_path):
+def test_rain1800_has_inputs_and_targets_in_one_folder(tmp_path):
     for number in (1, 2, 10):
         paint(tmp_path / "train/RainTrainH" / f"rain-{number}.png", 100 + number)
         paint(tmp_path / "train/RainTrainH" / f"norain-{number}.png", number)
@@ -146,7 +146,7 @@ def test_rain1800_keeps_both_halves_in_one_folder(tmp_path):
         read_pairs(dataset("Rain1800"), tmp_path)
 
 
-def test_the_benchmark_blocks_of_sidd_have_no_target(tmp_path):
+def test_the_sidd_benchmark_blocks_have_no_target(tmp_path):
     blocks = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8, 3), np.uint8)
     name = "BenchmarkNoisyBlocksSrgb"
     (tmp_path / "SIDD").mkdir()
@@ -158,7 +158,7 @@ def test_the_benchmark_blocks_of_sidd_have_no_target(tmp_path):
     np.testing.assert_array_equal(store[4].input, blocks[1, 1])
 
 
-def test_realblur_r_lies_beside_realblur_j(tmp_path):
+def test_realblur_r_is_read_from_the_folder_of_realblur_j(tmp_path):
     folder = "RealBlur-R_BM3D_ECC_IMCORR_centroid_itensity_ref/scene001"
     paint(tmp_path / "RealBlur" / folder / "gt/gt_1.png", 7)
     paint(tmp_path / "RealBlur" / folder / "blur/blur_1.png", 9)
@@ -168,20 +168,20 @@ def test_realblur_r_lies_beside_realblur_j(tmp_path):
     assert stored("RealBlur-R", tmp_path) == [("scene001-blur_1", 9, 7)]
 
 
-def test_list_prints_every_set():
+def test_the_list_command_prints_every_dataset():
     result = CliRunner().invoke(data, ["list"])
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == [*CATALOGUE, *FURTHER]
 
 
-def test_info_prints_the_card_and_marks_the_twelfth_set():
+def test_the_info_command_prints_the_card_of_the_twelfth_test_set():
     result = CliRunner().invoke(data, ["info", "RealBlur-J"])
     assert result.exit_code == 0
     assert "evaluated by the authors' code" in result.stdout
     assert "RealBlur_J_test_list.txt" in result.stdout
 
 
-def test_a_card_names_the_cells_that_rest_on_the_set():
+def test_a_card_lists_the_table_cells_of_its_dataset():
     result = CliRunner().invoke(data, ["info", "Rain100H"])
     lines = [
         line.split(":", 1)[1].strip() for line in result.stdout.splitlines() if "used in" in line
@@ -194,7 +194,7 @@ def test_a_card_names_the_cells_that_rest_on_the_set():
 
 
 @pytest.mark.parametrize("info", CATALOGUE.values(), ids=lambda info: info.name)
-def test_the_tables_of_a_test_set_are_those_that_have_a_place_for_it(info):
+def test_the_tables_of_a_test_set_are_those_with_cells_for_it(info):
     placed = {
         table.number
         for table in published.tables()
@@ -204,6 +204,6 @@ def test_the_tables_of_a_test_set_are_those_that_have_a_place_for_it(info):
     assert info.role == "train" or placed == set(info.tables)
 
 
-def test_the_documented_cards_are_those_of_the_catalogue(project):
+def test_the_documented_cards_are_current(project):
     result = CliRunner().invoke(data, ["cards"])
     assert result.stdout == (project / "docs" / "data-cards.md").read_text()

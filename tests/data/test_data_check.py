@@ -1,4 +1,4 @@
-"""Dataset check: errors, releases, repeated photographs and leakage between datasets."""
+"""Dataset check: errors, releases, repeated images and overlaps of datasets."""
 
 import json
 
@@ -30,7 +30,7 @@ def save(path, image):
 # Fingerprints.
 
 
-def test_a_crop_is_found_in_its_whole_and_other_photographs_are_not():
+def test_a_crop_matches_its_image_and_no_other():
     index = FingerprintIndex()
     for name in ("astronaut", "coffee", "gravel", "grass"):
         index.add(name, fingerprint(photograph(name)))
@@ -39,7 +39,7 @@ def test_a_crop_is_found_in_its_whole_and_other_photographs_are_not():
     assert index.matches(fingerprint(photograph("chelsea"))) == {}
 
 
-def test_a_grey_and_recompressed_copy_is_found(tmp_path):
+def test_a_grey_recompressed_copy_is_found(tmp_path):
     index = FingerprintIndex()
     index.add("coffee", fingerprint(photograph("coffee")))
     Image.fromarray(photograph("coffee")).convert("L").save(tmp_path / "a.jpg", quality=90)
@@ -47,19 +47,19 @@ def test_a_grey_and_recompressed_copy_is_found(tmp_path):
     assert "coffee" in index.matches(fingerprint(copy))
 
 
-def test_crops_that_overlap_are_one_group():
+def test_overlapping_crops_are_grouped():
     whole = photograph("astronaut")
     crops = [("a", whole[:150, :150]), ("b", photograph("brick")), ("c", whole[40:190, 30:180])]
     assert groups((key, fingerprint(image)) for key, image in crops) == [["a", "c"], ["b"]]
 
 
 @pytest.mark.parametrize("code", range(8))
-def test_mirrored_and_turned_crops_are_found(code):
+def test_mirrored_and_rotated_crops_are_found(code):
     index = FingerprintIndex()
     for name in ("astronaut", "coffee", "gravel"):
         index.add(name, fingerprint(photograph(name)))
     crop = fingerprint(np.ascontiguousarray(dihedral(photograph("coffee")[21:190, 33:260], code)))
-    back = {3: 5, 5: 3}.get(code, code)  # the others undo themselves
+    back = {3: 5, 5: 3}.get(code, code)  # the others are their own inverse
     (found,) = index.copies(crop).items()
     assert found[0] == "coffee"
     assert found[1][1] == back
@@ -72,10 +72,10 @@ def test_small_and_plain_images_have_no_fingerprint():
         assert FingerprintIndex().matches(fingerprint(image)) == {}
 
 
-# One set.
+# One dataset.
 
 
-def test_a_sample_set_is_healthy_but_not_complete(sample_root, prepared):
+def test_a_sample_dataset_is_healthy_but_not_complete(sample_root, prepared):
     report = check_dataset("Rain100H", sample_root)
     assert report.healthy
     assert (report.pairs, report.published_pairs) == (3, 100)
@@ -86,8 +86,8 @@ def test_a_sample_set_is_healthy_but_not_complete(sample_root, prepared):
     assert report.sizes == {"96x96": 1, "128x96": 1, "96x128": 1}
 
 
-def test_every_damaged_file_is_listed_not_only_the_first(spoil):
-    root = spoil("test/Rain100H")
+def test_every_damaged_file_is_listed(editable_copy):
+    root = editable_copy("test/Rain100H")
     folder = root / "test/Rain100H"
     for name in ("input/1.png", "target/3.png"):
         path = folder / name
@@ -100,8 +100,8 @@ def test_every_damaged_file_is_listed_not_only_the_first(spoil):
     assert report.digest == ""
 
 
-def test_every_image_without_counterpart_is_listed_and_the_others_are_read(spoil, monkeypatch):
-    root = spoil("test/Rain100H")
+def test_images_without_counterpart_are_listed_and_the_others_are_read(editable_copy, monkeypatch):
+    root = editable_copy("test/Rain100H")
     folder = root / "test/Rain100H"
     (folder / "input/1.png").unlink()
     (folder / "target/3.png").unlink()
@@ -114,8 +114,8 @@ def test_every_image_without_counterpart_is_listed_and_the_others_are_read(spoil
     assert "1 more images have no counterpart" in check_dataset("Rain100H", root).findings[1].text
 
 
-def test_formats_and_colour_modes_are_counted(spoil):
-    root = spoil("test/Rain100H")
+def test_formats_and_colour_modes_are_counted(editable_copy):
+    root = editable_copy("test/Rain100H")
     folder = root / "test/Rain100H"
     with Image.open(folder / "input/1.png") as image:
         image.convert("L").save(folder / "input/1.png")
@@ -126,8 +126,8 @@ def test_formats_and_colour_modes_are_counted(spoil):
     assert report.kinds == {"PNG RGB": 4, "PNG L": 1, "JPEG RGB": 1}
 
 
-def test_several_processes_find_the_same(spoil):
-    root = spoil("test/GOPRO_Large")
+def test_the_number_of_processes_does_not_change_the_report(editable_copy):
+    root = editable_copy("test/GOPRO_Large")
     path = root / "test/GOPRO_Large/test/GOPR0869_11_00/sharp/000002.png"
     path.write_bytes(path.read_bytes()[:2000])
     seen = []
@@ -142,14 +142,14 @@ def test_several_processes_find_the_same(spoil):
         np.testing.assert_array_equal(image.hashes, several.fingerprints[key].hashes)
 
 
-def test_another_number_of_pairs_is_explained(sample_root, monkeypatch):
+def test_a_known_other_number_of_pairs_is_explained(sample_root, monkeypatch):
     entry = CATALOGUE["Rain100H"].model_copy(update={"counts": {3: "the sample"}})
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
     (warning,) = check_dataset("Rain100H", sample_root).findings
     assert warning.text == "3 pairs instead of the published 100: the sample"
 
 
-def test_a_missing_set_and_an_unknown_name(tmp_path):
+def test_a_missing_dataset_and_an_unknown_name_are_reported(tmp_path):
     report = check_dataset("GoPro", tmp_path)
     assert not report.healthy
     with pytest.raises(DataError, match="unknown dataset"):
@@ -169,16 +169,16 @@ def test_a_missing_set_and_an_unknown_name(tmp_path):
         ),
     ],
 )
-def test_swapped_halves_are_found(spoil, tmp_path, name, folder, first, second):
-    root = spoil(folder)
+def test_swapped_inputs_and_targets_are_found(editable_copy, tmp_path, name, folder, first, second):
+    root = editable_copy(folder)
     assert check_dataset(name, root).healthy
     base = root / folder
     if name == "SIDD":
         _swap_sidd(base)
     else:
-        places = [""] if "{}" not in first else ["GOPR0384_11_00", "GOPR0869_11_00"]
-        for place in places:
-            a, b = base / first.format(place), base / second.format(place)
+        sequences = [""] if "{}" not in first else ["GOPR0384_11_00", "GOPR0869_11_00"]
+        for sequence in sequences:
+            a, b = base / first.format(sequence), base / second.format(sequence)
             a.rename(base / "aside")
             b.rename(a)
             (base / "aside").rename(b)
@@ -207,16 +207,16 @@ def test_another_release_is_recognised_by_its_input_quality(sample_root, monkeyp
     assert any("another release: mean input PSNR" in text for text in texts)
 
 
-# Several sets.
+# Several datasets.
 
 
-def test_the_sample_leaks_nothing_from_training_into_testing(sample_root):
+def test_the_sample_has_no_overlap_of_training_and_test_images(sample_root):
     reports = [check_dataset(name, sample_root) for name in CATALOGUE]
     assert all(report.healthy for report in reports)
     assert find_overlaps(reports) == []
 
 
-def test_a_leak_is_found_and_named(tmp_path):
+def test_an_overlap_of_training_and_test_images_is_reported(tmp_path):
     save(tmp_path / "BSD400/test_001.png", photograph("astronaut")[20:150, 30:160, 0])
     save(tmp_path / "BSD400/test_002.png", photograph("gravel")[:130, :130, 0])
     save(tmp_path / "Set11/lena.tif", photograph("chelsea")[:128, :128, 0])
@@ -228,7 +228,7 @@ def test_a_leak_is_found_and_named(tmp_path):
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.77, 1.6])
-def test_a_resized_copy_is_a_leak_and_other_photographs_are_not(tmp_path, scale):
+def test_a_resized_copy_is_reported_as_an_overlap(tmp_path, scale):
     names = ("astronaut", "coffee", "gravel", "grass", "brick")
     for number, name in enumerate(names):
         save(tmp_path / f"BSD400/test_{number:03}.png", photograph(name)[..., 0])
@@ -242,7 +242,7 @@ def test_a_resized_copy_is_a_leak_and_other_photographs_are_not(tmp_path, scale)
     assert overlap.turned == ()
 
 
-def test_a_mirrored_leak_and_a_turned_repetition_are_found(tmp_path):
+def test_mirrored_overlaps_and_rotated_repetitions_are_found(tmp_path):
     coffee = photograph("coffee")[..., 0]
     save(tmp_path / "BSD400/test_001.png", photograph("gravel")[:130, :130, 0])
     save(tmp_path / "BSD400/test_002.png", coffee)
@@ -257,7 +257,7 @@ def test_a_mirrored_leak_and_a_turned_repetition_are_found(tmp_path):
     assert "2 of them mirrored or rotated" in overlap.text()
 
 
-def test_the_report_goes_to_json_and_to_a_page_that_escapes(tmp_path, sample_root):
+def test_the_report_is_written_as_json_and_as_escaped_html(tmp_path, sample_root):
     report = check_dataset("Set11", sample_root)
     report.add("note", "<script>")
     report.repeated = [["<b>", "one"], ["three", "four"]]
@@ -277,12 +277,12 @@ def test_the_report_goes_to_json_and_to_a_page_that_escapes(tmp_path, sample_roo
     assert "&lt;script&gt;" in page
     assert not any(tag in page for tag in ("<script>", "<b>one", "= <i>"))
     assert "&lt;b&gt; = one; three = four" in page
-    assert "image 4 = &lt;i&gt;" in page, "all of them, not three"
+    assert "image 4 = &lt;i&gt;" in page, "the page lists all shared images"
     assert report.digest[:16] in page
 
 
-def test_the_verb_fails_for_a_bad_set_and_not_for_a_good_one(spoil):
-    root = spoil("test/Set11")
+def test_the_check_command_fails_only_for_a_bad_dataset(editable_copy):
+    root = editable_copy("test/Set11")
     good = CliRunner().invoke(data, ["check", "--root", str(root)])
     assert good.exit_code == 0
     assert good.stdout.splitlines()[1].split()[:2] == ["Set11", "3/11"]
@@ -295,15 +295,15 @@ def test_the_verb_fails_for_a_bad_set_and_not_for_a_good_one(spoil):
     assert "camera.tif" in bad.stdout
 
 
-# Real sets.
+# Real datasets.
 
 
 @pytest.mark.benchmarks_data
-def test_the_real_sets_are_recognised_and_their_leaks_found(benchmarks, tmp_path):
+def test_the_real_datasets_are_recognised_and_their_overlaps_found(benchmarks, tmp_path):
     root = tmp_path / "root"
     (root / "Rain100H").mkdir(parents=True)
     (root / "Rain100H" / "input").symlink_to(benchmarks / "Rain100H" / "input")
-    # The clean images of the two sets are the same.
+    # Both datasets have the same clean images.
     (root / "Rain100H" / "target").symlink_to(benchmarks / "Rain100L" / "target")
     for name in ("Rain100L", "Set11", "BSD68", "BSD400"):
         (root / name).symlink_to(benchmarks / name)
@@ -320,7 +320,7 @@ def test_the_real_sets_are_recognised_and_their_leaks_found(benchmarks, tmp_path
 
 
 @pytest.mark.benchmarks_data
-def test_the_first_pairs_of_rain13k_show_two_test_photographs(benchmarks, tmp_path):
+def test_the_first_pairs_of_rain13k_contain_two_test_images(benchmarks, tmp_path):
     (tmp_path / "Rain13K").symlink_to(benchmarks / "Rain13K_train_sample")
     (tmp_path / "Rain100L").symlink_to(benchmarks / "Rain100L")
     reports = [check_dataset(name, tmp_path) for name in ("Rain13K", "Rain100L")]

@@ -1,4 +1,4 @@
-"""The dataset check as an MLflow run: counts, tables, page; the exit status stays the same."""
+"""The dataset check as an MLflow run: counts, tables, page and an unchanged exit status."""
 
 import json
 
@@ -10,12 +10,12 @@ from dgunet.cli.data_commands import data
 
 
 @pytest.mark.slow
-def test_a_check_is_a_run_with_its_tables_and_page(spoil, tmp_path, monkeypatch):
+def test_a_check_is_logged_as_a_run_with_tables_and_page(editable_copy, tmp_path, monkeypatch):
     monkeypatch.setenv("DGUNET_HOME", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DGUNET_TRACKING", raising=False)
-    root = spoil("test/Set11")
-    spoil("test/BSD68")
+    root = editable_copy("test/Set11")
+    editable_copy("test/BSD68")
     (root / "test/Set11/camera.tif").write_bytes(b"II")
     arguments = ["check", "Set11", "BSD68", "--root", str(root), "--mlflow", "spoilt"]
     result = CliRunner().invoke(data, arguments)

@@ -1,4 +1,4 @@
-"""Properties of the degradations that make the sample."""
+"""Properties of the degradations of the sample."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_every_degradation_is_a_function_of_its_seed(seed, rain):
         assert (first != degrade(np.random.default_rng(seed + 1))).any()
 
 
-def test_streaks_lie_along_the_fall():
+def test_rain_streaks_follow_their_angle():
     """Correlation along the streaks is high, across them low."""
     for angle, along, across in ((0.0, (4, 0), (0, 4)), (45.0, (4, 4), (4, -4))):
         rain = RainLayer(length=13, angle=angle, density=0.01, opacity=1.0)
@@ -77,28 +77,28 @@ def test_more_density_and_more_opacity_mean_more_rain():
 
 @settings(deadline=None, max_examples=15)
 @given(seeds, st.floats(2.0, 9.0), st.floats(-90.0, 90.0), st.floats(-3.0, 3.0))
-def test_blur_keeps_the_mean_of_linear_light(seed, length, angle, bend):
-    """Exactly so where everything the camera sweeps over is inside the image."""
+def test_blur_preserves_the_mean_of_linear_light(seed, length, angle, bend):
+    """Exactly, if the whole camera path is inside the image."""
     image = np.full((64, 64, 3), 0.2)
     image[24:40, 24:40] = random_image(seed, 16, 16)
     blurred = motion_blur(image, camera_path(length, angle, bend, 9))
     np.testing.assert_allclose((blurred**GAMMA).mean(), (image**GAMMA).mean(), rtol=1e-10)
-    assert blurred.mean() >= image.mean() - 1e-12, "the response is concave"
+    assert blurred.mean() >= image.mean() - 1e-12, "the camera response is concave"
 
 
-def test_a_linear_response_keeps_the_mean_of_the_stored_values():
+def test_a_linear_response_preserves_the_mean_of_the_stored_values():
     image = np.full((64, 64, 3), 0.2)
     image[24:40, 24:40] = random_image(5, 16, 16)
     blurred = motion_blur(image, camera_path(8.0, 30.0, 1.0, 9), gamma=1.0)
     np.testing.assert_allclose(blurred.mean(), image.mean(), rtol=1e-10)
 
 
-def test_a_camera_that_stands_still_changes_nothing():
+def test_a_motionless_camera_changes_nothing():
     image = random_image(7)
     np.testing.assert_allclose(motion_blur(image, camera_path(0.0, 0.0, 0.0, 9)), image, atol=1e-12)
 
 
-def test_the_path_has_the_length_asked_for_and_passes_through_the_sharp_frame():
+def test_the_camera_path_has_the_given_length_around_the_sharp_frame():
     path = camera_path(6.0, 0.0, 0.0, 9)
     np.testing.assert_allclose(path[-1] - path[0], (0.0, 6.0))
     np.testing.assert_array_equal(path[4], (0.0, 0.0))
@@ -115,7 +115,7 @@ def test_noise_has_the_variance_of_its_equation(level):
     assert abs(noise.mean()) < 5 * np.sqrt(expected / noise.size)
 
 
-def test_noise_is_cut_at_black_and_white():
+def test_noise_is_clipped_at_black_and_white():
     clean = np.tile([0.0, 1.0], (50, 50))[..., None]
     noisy = add_sensor_noise(clean, 0.01, 0.01, np.random.default_rng(0))
     assert noisy.min() == 0.0

@@ -1,4 +1,4 @@
-"""Real disks that are too small, fill up midway, or are read-only: small tmpfs mounts."""
+"""Disks that are too small, fill up or are read-only, as small tmpfs mounts."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def content(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_what_will_not_fit_does_not_start(sample_root, disk):
+def test_work_that_needs_more_than_the_free_space_is_not_started(sample_root, disk):
     folder = disk(64)
     out, seen = folder / "s", []
     with pytest.raises(DgunetError, match=r"needs at least 0\.0 GB .* Free some space"):
@@ -36,7 +36,7 @@ def test_what_will_not_fit_does_not_start(sample_root, disk):
     assert [path for path in folder.rglob("*") if path.is_file()] == [folder / ".s.lock"]
 
 
-def test_the_compact_layout_goes_where_raw_pixels_do_not(sample_root, disk):
+def test_the_compact_layout_fits_where_raw_pixels_do_not(sample_root, disk):
     folder = disk(1000)
     settings = {"profile": "sample", "workers": 1}
     with pytest.raises(DgunetError, match=r"at least 0\.0 GB"):
@@ -46,7 +46,7 @@ def test_the_compact_layout_goes_where_raw_pixels_do_not(sample_root, disk):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_preparation_whose_disk_fills_up_goes_on_when_there_is_space(
+def test_a_preparation_interrupted_by_a_full_disk_resumes_when_there_is_space(
     sample_root, tmp_path, disk, workers
 ):
     folder = disk(3000)
@@ -61,7 +61,7 @@ def test_a_preparation_whose_disk_fills_up_goes_on_when_there_is_space(
         prepare_dataset("Rain13K", sample_root, out, observe=observe, **settings)
     assert not out.exists()
     assert not list(folder.rglob("*.partial*"))
-    # A file counts once its note is there too; the disk may have been full just between them.
+    # A shard counts once its note exists; the disk may have been full between the two.
     finished = len(list((folder / ".s.work").glob("*.json")))
     assert finished >= 1
     (folder / "ballast").unlink()
@@ -71,13 +71,13 @@ def test_a_preparation_whose_disk_fills_up_goes_on_when_there_is_space(
     prepare_dataset(
         "Rain13K", sample_root, out, observe=lambda done, total: seen.append(done), **settings
     )
-    assert len(seen) <= 24 - 2 * finished, "every file has two pairs or more"
+    assert len(seen) <= 24 - 2 * finished, "every shard has at least two pairs"
     PairStore.open(out).verify()
     prepare_dataset("Rain13K", sample_root, tmp_path / "elsewhere", **settings)
     assert content(out) == content(tmp_path / "elsewhere")
 
 
-def test_finished_files_stay_when_the_disk_is_too_small_to_go_on(sample_root, disk):
+def test_finished_shards_are_kept_if_the_disk_is_too_small_to_resume(sample_root, disk):
     folder = disk(3000)
     settings = {"profile": "sample", "workers": 1, "shard_bytes": 150_000}
 
@@ -94,7 +94,7 @@ def test_finished_files_stay_when_the_disk_is_too_small_to_go_on(sample_root, di
     assert content(folder / ".s.work") == finished
 
 
-def test_a_read_only_disk_is_named(sample_root, disk):
+def test_a_read_only_disk_is_reported(sample_root, disk):
     folder = disk(3000)
     prepare_dataset("Set11", sample_root, folder / "s", profile="sample")
     before = content(folder / "s")
@@ -110,13 +110,13 @@ def test_a_read_only_disk_is_named(sample_root, disk):
     assert content(folder / "s") == before
 
 
-def test_an_import_whose_disk_fills_up_leaves_nothing(tmp_path, disk):
+def test_an_import_interrupted_by_a_full_disk_leaves_nothing(tmp_path, disk):
     for half in ("input", "target"):
         (tmp_path / "in/Test100" / half).mkdir(parents=True)
         for number in range(40):
             path = tmp_path / "in/Test100" / half / f"{number}.png"
             Image.new("RGB", (8, 8)).save(path)
-    folder = disk(128)  # their bytes fit, but every file takes a page
+    folder = disk(128)  # the bytes fit, but every file occupies a page
     with pytest.raises(DgunetError, match="the disk is full"):
         import_dataset("Test100", tmp_path / "in", folder / "root")
     assert [path for path in (folder / "root").rglob("*") if path.is_file()] == []
@@ -126,7 +126,9 @@ def test_an_import_whose_disk_fills_up_leaves_nothing(tmp_path, disk):
     assert [path for path in (folder / "root").rglob("*") if path.is_file()] == []
 
 
-def test_a_download_whose_disk_fills_up_goes_on_when_there_is_space(sample_root, tmp_path, disk):
+def test_a_download_interrupted_by_a_full_disk_resumes_when_there_is_space(
+    sample_root, tmp_path, disk
+):
     archive = shutil.make_archive(str(tmp_path / "a"), "zip", sample_root / "test", "Test100")
     folder = disk(3000)
     with serve(Site(Path(archive).read_bytes(), length=False)) as server:

@@ -1,4 +1,4 @@
-"""The committed pointer and remote: pulls work offline and refuse bad objects."""
+"""The committed DVC pointer and remote: pulls work offline and refuse damaged objects."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ COMMITTED = (".dvc/config", ".dvc/.gitignore", ".dvcignore", "data.dvc", "dvcsto
 
 @pytest.fixture
 def clone(project, tmp_path):
-    """What a clone has of the data, in a folder whose name holds a space; no git needed."""
+    """The DVC files of a clone without git, in a folder whose name contains a space."""
     target = tmp_path / "a clone"
     for name in COMMITTED:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def dvc(folder, *arguments):
     )
 
 
-def test_the_data_comes_without_network_and_a_bad_object_is_refused(clone):
+def test_data_is_pulled_offline_and_a_bad_object_is_refused(clone):
     result = dvc(clone, "pull", "data")
     assert result.returncode == 0, result.stderr
     assert (clone / "data/sample/test/Rain100H/input/1.png").is_file()
@@ -46,17 +46,19 @@ def test_the_data_comes_without_network_and_a_bad_object_is_refused(clone):
 
     shutil.rmtree(clone / "data")
     shutil.rmtree(clone / ".dvc" / "cache")
-    spoilt = max((clone / "dvcstore").rglob("*"), key=lambda path: path.stat().st_size)
-    spoilt.chmod(0o644)
-    content = bytearray(spoilt.read_bytes())
+    damaged = max((clone / "dvcstore").rglob("*"), key=lambda path: path.stat().st_size)
+    damaged.chmod(0o644)
+    content = bytearray(damaged.read_bytes())
     content[100] ^= 1
-    spoilt.write_bytes(content)
+    damaged.write_bytes(content)
     assert dvc(clone, "pull", "data").returncode != 0
-    assert not list((clone / "data").rglob(Path(spoilt).name))
+    assert not list((clone / "data").rglob(Path(damaged).name))
 
 
-def test_one_set_comes_from_a_clone_at_a_commit(project, clone, sample_root, tmp_path, monkeypatch):
-    """As a container without a copy does it: the commit decides, and nothing else is read."""
+def test_one_dataset_is_fetched_from_a_clone_at_a_commit(
+    project, clone, sample_root, tmp_path, monkeypatch
+):
+    """As in a container without the data: only the given commit is read."""
     from dgunet.tools.dvc_fetch import fetch_from_dvc
 
     (clone / ".dvc" / "config.local").unlink()
@@ -64,8 +66,8 @@ def test_one_set_comes_from_a_clone_at_a_commit(project, clone, sample_root, tmp
     for name in ("SITE_CACHE_DIR", "GLOBAL_CONFIG_DIR", "SYSTEM_CONFIG_DIR"):
         monkeypatch.setenv(f"DVC_{name}", str(tmp_path / name))
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "data"]):
-        subprocess.run([*git, *words], cwd=clone, check=True)
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "data"]):
+        subprocess.run([*git, *arguments], cwd=clone, check=True)
     commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=clone, text=True).strip()
     subprocess.run(["git", "rm", "-q", "--cached", "data.dvc"], cwd=clone, check=True)
     subprocess.run([*git, "commit", "-q", "-m", "no data"], cwd=clone, check=True)

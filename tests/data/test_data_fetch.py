@@ -1,4 +1,4 @@
-"""Fetching over a real HTTP server: resumed, verified, from the first good mirror, or nothing."""
+"""Fetching over HTTP: resuming, mirrors, verification and invalid arguments."""
 
 import os
 import shutil
@@ -33,9 +33,11 @@ def archive(sample_root, tmp_path_factory):
 
 @pytest.fixture
 def site(archive):
-    """A function that serves the archive, or other content, until the test ends."""
+    """A function that serves the archive or other content during the test."""
     with ExitStack() as stack:
-        yield lambda content=archive, **how: stack.enter_context(serve(Site(content, **how)))
+        yield lambda content=archive, **options: stack.enter_context(
+            serve(Site(content, **options))
+        )
 
 
 @pytest.fixture
@@ -57,10 +59,10 @@ def leftovers(tmp_path):
     return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
 
 
-# Whole.
+# Complete downloads.
 
 
-def test_a_set_comes_and_nothing_else_stays(site, fetch, archive, tmp_path):
+def test_a_dataset_is_fetched_and_no_other_file_remains(site, fetch, archive, tmp_path):
     seen = []
     fetched = fetch(site().url, observe=lambda here, total: seen.append((here, total)))
     assert fetched.imported.folder == tmp_path / "root/test/Test100"
@@ -73,12 +75,12 @@ def test_a_set_comes_and_nothing_else_stays(site, fetch, archive, tmp_path):
     assert [path.name for path in (tmp_path / "root").iterdir()] == ["test"]
 
 
-def test_a_server_without_length_tag_or_ranges_will_do(site, fetch):
+def test_a_server_without_length_tag_or_ranges_is_sufficient(site, fetch):
     assert fetch(site(length=False, etag="", ranges=False).url).imported.pairs
 
 
 @pytest.mark.parametrize("prefix", ["", "file://"])
-def test_a_path_is_imported_where_it_lies(fetch, archive, tmp_path, prefix):
+def test_a_local_path_is_imported_in_place(fetch, archive, tmp_path, prefix):
     path = tmp_path / "an archive.zip"
     path.write_bytes(archive)
     source = prefix + str(path).replace(" ", "%20" if prefix else " ")
@@ -86,43 +88,43 @@ def test_a_path_is_imported_where_it_lies(fetch, archive, tmp_path, prefix):
     assert path.read_bytes() == archive
 
 
-# Broken off.
+# Interrupted downloads.
 
 
-def test_a_broken_connection_is_taken_up_again(site, fetch, archive):
+def test_a_broken_download_is_resumed(site, fetch, archive):
     server = site(cut=[1000, 2000, 0])
     with pytest.raises(DataError, match=r"Run the same command again to continue"):
         fetch(server.url)
     fetch(server.url)
-    # The third answer brought nothing, so that run gave up; the next went on from there.
-    assert server.asked == [None, "bytes=1000-", "bytes=3000-", "bytes=3000-"]
+    # The third response was empty, so that run gave up; the next run resumed there.
+    assert server.requests == [None, "bytes=1000-", "bytes=3000-", "bytes=3000-"]
 
 
-def test_a_killed_process_is_gone_on_from(site, archive, tmp_path, fetch):
-    content = archive + bytes(40_000_000)  # more than the pipe between them holds
+def test_a_download_of_a_killed_process_is_resumed(site, archive, tmp_path, fetch):
+    content = archive + bytes(40_000_000)  # more than the socket buffers hold
     server = site(content)
-    place = tmp_path / "downloads" / "Test100.archive"
+    target = tmp_path / "downloads" / "Test100.archive"
     script = (
         "import sys, time; from pathlib import Path;"
         "from dgunet.data.acquisition.downloading import Download;"
         "Download(sys.argv[1], Path(sys.argv[2]), '', lambda here, total: time.sleep(0.2)).run()"
     )
-    process = subprocess.Popen([sys.executable, "-c", script, server.url, str(place)])
-    partial = place.with_name("Test100.archive.partial")
+    process = subprocess.Popen([sys.executable, "-c", script, server.url, str(target)])
+    partial = target.with_name("Test100.archive.partial")
     while process.poll() is None and not (partial.exists() and partial.stat().st_size > 1 << 20):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not place.exists()
+    assert not target.exists()
     size = partial.stat().st_size
     assert 0 < size < len(content)
-    Download(server.url, place, sha(content), lambda here, total: None).run()
-    assert server.asked == [None, f"bytes={size}-"]
-    assert place.read_bytes() == content
+    Download(server.url, target, sha(content), lambda here, total: None).run()
+    assert server.requests == [None, f"bytes={size}-"]
+    assert target.read_bytes() == content
     assert leftovers(tmp_path) == ["Test100.archive", "Test100.archive.json"]
 
 
-def test_a_file_that_changed_meanwhile_is_begun_again(site, fetch, archive, tmp_path):
+def test_a_file_that_changed_on_the_server_is_downloaded_again(site, fetch, archive, tmp_path):
     server = site(b"\0" * len(archive), etag='"old"', cut=[3000, 0])
     with pytest.raises(DataError, match="could not be fetched"):
         fetch(server.url)
@@ -131,7 +133,7 @@ def test_a_file_that_changed_meanwhile_is_begun_again(site, fetch, archive, tmp_
     assert fetch(server.url).sha256 == sha(archive)
 
 
-def test_a_file_that_shrank_is_begun_again(site, fetch, archive):
+def test_a_file_that_shrank_on_the_server_is_downloaded_again(site, fetch, archive):
     server = site(archive + bytes(5000), etag='"old"', cut=[len(archive) + 100, 0])
     with pytest.raises(DataError):
         fetch(server.url)
@@ -140,17 +142,17 @@ def test_a_file_that_shrank_is_begun_again(site, fetch, archive):
 
 
 @pytest.mark.parametrize("etag", ["", 'W/"weak"'])
-def test_without_a_strong_tag_nothing_is_pieced_together(site, fetch, archive, etag):
+def test_without_a_strong_tag_a_download_is_not_resumed(site, fetch, archive, etag):
     server = site(etag=etag, cut=[3000])
     assert fetch(server.url).sha256 == sha(archive)
-    assert server.asked == [None, None]
+    assert server.requests == [None, None]
 
 
-def test_a_server_that_always_breaks_off_and_knows_no_ranges_is_given_up(site, fetch):
+def test_a_server_without_ranges_that_always_breaks_off_is_abandoned(site, fetch):
     server = site(ranges=False, cut=[3000] * 50)
     with pytest.raises(DataError, match=r"ended early|broke"):
         fetch(server.url)
-    assert len(server.asked) < 5
+    assert len(server.requests) < 5
 
 
 # Mirrors.
@@ -167,32 +169,32 @@ def test_mirrors_are_tried_in_turn(site, fetch, archive):
     assert "neither a zip nor a tar" in lines[2]
 
 
-def test_no_good_mirror_leaves_no_set(site, fetch, archive, tmp_path):
+def test_without_a_good_mirror_nothing_is_left(site, fetch, archive, tmp_path):
     with pytest.raises(DataError, match="neither a zip nor a tar"):
         fetch(site(b"nothing").url)
     assert not (tmp_path / "root").exists()
     assert leftovers(tmp_path) == []
 
 
-def test_with_a_digest_another_mirror_goes_on_without_one_it_does_not(site, fetch, archive):
+def test_with_a_digest_another_mirror_resumes_the_download(site, fetch, archive):
     first, second = site(cut=[3000, 0]), site(etag='"other"')
     fetch(first.url, second.url, sha256=sha(archive))
-    assert second.asked == ["bytes=3000-"]
+    assert second.requests == ["bytes=3000-"]
 
 
-def test_without_a_digest_another_mirror_begins_anew(site, fetch, archive):
+def test_without_a_digest_another_mirror_restarts_the_download(site, fetch, archive):
     first, second = site(cut=[3000, 0]), site(etag='"other"')
     assert fetch(first.url, second.url).sha256 == sha(archive)
-    assert second.asked == [None]
+    assert second.requests == [None]
 
 
-def test_what_another_mirror_began_wrongly_is_begun_again(site, fetch, archive):
+def test_a_download_that_another_mirror_began_wrongly_is_restarted(site, fetch, archive):
     first, second = site(b"\1" * len(archive), cut=[3000, 0]), site(etag='"other"')
     assert fetch(first.url, second.url, sha256=sha(archive)).sha256 == sha(archive)
-    assert second.asked == ["bytes=3000-", None]
+    assert second.requests == ["bytes=3000-", None]
 
 
-# Trust.
+# Verification and storage.
 
 
 def test_a_wrong_digest_is_refused(site, fetch, archive, tmp_path):
@@ -202,7 +204,7 @@ def test_a_wrong_digest_is_refused(site, fetch, archive, tmp_path):
     assert not (tmp_path / "root").exists()
 
 
-def test_the_catalogue_s_digest_decides_without_one(
+def test_without_a_given_digest_the_catalogue_digest_is_verified(
     site, fetch, sample_root, tmp_path, monkeypatch
 ):
     folder = tmp_path / "made"
@@ -219,7 +221,7 @@ def test_the_catalogue_s_digest_decides_without_one(
     assert fetched.verified == "verified by its pixels: the sample"
 
 
-def test_an_archive_that_cannot_be_imported_for_want_of_space_stays(
+def test_an_archive_is_kept_if_the_disk_is_too_small_to_import_it(
     site, fetch, tmp_path, monkeypatch, archive
 ):
     server = site()
@@ -228,7 +230,7 @@ def test_an_archive_that_cannot_be_imported_for_want_of_space_stays(
         patch.setattr("dgunet.data.acquisition.importing.shutil.disk_usage", lambda path: small)
         with pytest.raises(DgunetError, match="GB more"):
             fetch(server.url)
-    assert server.asked == [None]
+    assert server.requests == [None]
     real = shutil.disk_usage
     with monkeypatch.context() as patch:
         inside = lambda path: small if tmp_path / "root" in path.parents else real(path)  # noqa: E731
@@ -237,21 +239,21 @@ def test_an_archive_that_cannot_be_imported_for_want_of_space_stays(
             fetch(server.url)
     assert leftovers(tmp_path) == ["Test100.archive", "Test100.archive.json"]
     fetch(server.url)
-    assert server.asked == [None, None]  # the third run needed no third download
+    assert server.requests == [None, None]  # the third run did not download again
 
 
-def test_another_address_does_not_get_the_archive_that_lies_there(site, fetch, tmp_path, archive):
+def test_an_archive_downloaded_from_another_address_is_not_reused(site, fetch, tmp_path, archive):
     server = site()
     Download(server.url, tmp_path / "downloads/Test100.archive", "", lambda a, b: None).run()
     other = site()
     fetch(other.url)
-    assert other.asked == [None]
+    assert other.requests == [None]
 
 
-# What can be wrong.
+# Invalid arguments and responses.
 
 
-def test_bad_arguments_are_reported_before_anything_is_asked(fetch, site, tmp_path):
+def test_bad_arguments_are_reported_before_any_request(fetch, site, tmp_path):
     server = site()
     with pytest.raises(DataError, match="64 hexadecimal digits"):
         fetch(server.url, sha256="abc")
@@ -263,10 +265,10 @@ def test_bad_arguments_are_reported_before_anything_is_asked(fetch, site, tmp_pa
     (tmp_path / "root/test/Test100").mkdir(parents=True)
     with pytest.raises(DataError, match="already exists"):
         fetch(server.url)
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_two_fetches_of_one_set_are_refused(fetch, site, tmp_path):
+def test_concurrent_fetches_of_one_dataset_are_refused(fetch, site, tmp_path):
     (tmp_path / "downloads").mkdir()
     with (
         FileLock(tmp_path / "downloads/.Test100.lock"),
@@ -289,7 +291,7 @@ def test_a_mirror_that_sends_too_much_is_refused(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_verb(site, archive, tmp_path):
+def test_the_fetch_command_with_addresses(site, archive, tmp_path):
     arguments = ["fetch", "Test100", "http://127.0.0.1:9/a.zip", site().url]
     arguments += ["--root", str(tmp_path / "root"), "--downloads", str(tmp_path / "d")]
     result = CliRunner().invoke(data, [*arguments, "--sha256", sha(archive).upper()])
@@ -299,10 +301,10 @@ def test_the_verb(site, archive, tmp_path):
 
 
 @pytest.mark.benchmarks_data
-def test_a_real_set_is_verified_by_its_pixels(benchmarks, site, fetch, tmp_path):
+def test_a_real_dataset_is_verified_by_its_pixels(benchmarks, site, fetch, tmp_path):
     name = shutil.make_archive(str(tmp_path / "real"), "zip", benchmarks, "Set11")
     server = site((tmp_path / name).read_bytes(), cut=[200_000, 100_000])
     fetched = fetch(server.url, name="Set11")
     assert fetched.imported.pairs == 11
     assert fetched.verified.startswith("verified by its pixels: the eleven TIFF files")
-    assert server.asked == [None, "bytes=200000-", "bytes=300000-"]
+    assert server.requests == [None, "bytes=200000-", "bytes=300000-"]

@@ -1,4 +1,4 @@
-"""Fetching from a DVC remote: what git pins comes, and a damaged remote is refused."""
+"""Fetching from a DVC remote: the files of a git revision; damaged remotes are refused."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def dvc(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """DVC and git without this machine's settings and caches."""
+    """DVC and git without the settings and caches of this machine."""
     base = tmp_path_factory.mktemp("dvc home")
     names = ("DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR")
     with pytest.MonkeyPatch.context() as patch:
@@ -45,7 +45,7 @@ def environment(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["local", pytest.param("s3", marks=pytest.mark.slow)])
 def repository(request, environment, tmp_path_factory):
-    """A repository whose tag v1 has two images of Set11 and whose head has others; no cache."""
+    """A repository with two images of Set11 in tag v1 and others in its head, without a cache."""
     base = tmp_path_factory.mktemp(request.param)
     home = base / "a repository"
     home.mkdir()
@@ -81,7 +81,7 @@ def repository(request, environment, tmp_path_factory):
         yield home
 
 
-def test_the_revision_decides(repository, tmp_path):
+def test_the_files_of_the_given_revision_are_fetched(repository, tmp_path):
     for rev, level in (("v1", 60), ("v2", 200)):
         seen = []
         fetched = fetch_from_dvc(
@@ -102,7 +102,7 @@ def test_the_revision_decides(repository, tmp_path):
     assert not (repository / "data").exists()
 
 
-def test_the_verb(repository, tmp_path):
+def test_the_fetch_command_with_dvc(repository, tmp_path):
     arguments = ["fetch", "Set11", "--dvc", str(repository), "--root", str(tmp_path)]
     result = CliRunner().invoke(data, [*arguments, "--rev", "v1"])
     assert result.exit_code == 0, result.output
@@ -110,7 +110,7 @@ def test_the_verb(repository, tmp_path):
     assert isinstance(CliRunner().invoke(data, arguments).exception, ConfigError)
 
 
-def test_what_is_not_there_is_reported(repository, tmp_path):
+def test_a_missing_revision_repository_or_dataset_is_reported(repository, tmp_path):
     for name, repo, rev in (
         ("Set11", repository, "no-such-revision"),
         ("Set11", tmp_path / "nowhere", "v1"),
@@ -125,12 +125,16 @@ def test_what_is_not_there_is_reported(repository, tmp_path):
 
 
 @pytest.mark.parametrize("repository", ["local"], indirect=True)
-def test_what_cannot_be_read_is_not_called_absent(environment, tmp_path, repository):
+def test_an_unreadable_repository_is_not_reported_as_a_missing_dataset(
+    environment, tmp_path, repository
+):
     names = ["Set11", "GoPro"]
     assert sets_in_dvc(names, str(repository), "v1", folder="data/paper") == ["Set11"]
     shutil.copytree(repository, tmp_path / "r")
     shutil.rmtree(tmp_path / "r" / ".dvc" / "tmp", ignore_errors=True)
-    (tmp_path / "r" / ".dvc" / "tmp").touch()  # as unwritable as a read-only mount
+    (
+        tmp_path / "r" / ".dvc" / "tmp"
+    ).touch()  # DVC cannot create its folder, as on a read-only mount
     with pytest.raises(DataError, match="r at v1 could not be read"):
         sets_in_dvc(names, str(tmp_path / "r"), "v1", folder="data/paper")
 
@@ -156,7 +160,7 @@ def test_a_damaged_remote_is_refused(environment, tmp_path, repository, victim):
 
 
 @pytest.mark.parametrize("repository", ["local"], indirect=True)
-def test_a_full_disk_is_not_taken_for_a_bad_remote(repository, disk):
+def test_a_full_disk_is_not_reported_as_a_damaged_remote(repository, disk):
     folder = disk(100)
     fill(folder)
     with pytest.raises(DgunetError, match=r"the disk is full. Free some space"):

@@ -1,4 +1,4 @@
-"""A set of single files: each comes whole, and the set appears when all are there."""
+"""Fetching a dataset of single files: it is imported once all files are complete."""
 
 from contextlib import ExitStack
 
@@ -17,7 +17,7 @@ NAMES = ("ValidationNoisyBlocksSrgb.mat", "ValidationGtBlocksSrgb.mat")
 
 @pytest.fixture
 def sites(sample_root):
-    """Servers of SIDD's two files; the addresses end in the files' names."""
+    """Servers of the two files of SIDD."""
     with ExitStack() as stack:
         yield [
             stack.enter_context(serve(Site((sample_root / "test/SIDD" / name).read_bytes())))
@@ -32,7 +32,7 @@ def addresses(sites, digests=False):
     return [f"{u}#sha256={sha256_bytes(s.content)}" for u, s in zip(urls, sites, strict=True)]
 
 
-def test_the_files_of_sidd_become_the_set(sites, tmp_path):
+def test_the_two_files_of_sidd_are_fetched_and_imported(sites, tmp_path):
     fetched = fetch_files("SIDD", addresses(sites), tmp_path / "root", tmp_path / "downloads")
     assert fetched.imported.folder == tmp_path / "root/test/SIDD"
     assert fetched.imported.files == 2
@@ -41,9 +41,7 @@ def test_the_files_of_sidd_become_the_set(sites, tmp_path):
     assert [p.name for p in (tmp_path / "downloads").iterdir()] == [".SIDD.lock"]
 
 
-def test_a_file_that_breaks_off_is_gone_on_with_and_the_whole_one_is_not_asked_for_again(
-    sites, tmp_path
-):
+def test_a_broken_file_is_resumed_and_a_complete_one_is_not_requested_again(sites, tmp_path):
     noisy, clean = sites
     clean.cut = [1000, 0]
     folders = (tmp_path / "root", tmp_path / "downloads")
@@ -51,11 +49,11 @@ def test_a_file_that_breaks_off_is_gone_on_with_and_the_whole_one_is_not_asked_f
         fetch_files("SIDD", addresses(sites), *folders)
     assert not (tmp_path / "root/test").exists()
     fetch_files("SIDD", addresses(sites), *folders)
-    assert noisy.asked == [None]
-    assert clean.asked[-1] == "bytes=1000-"
+    assert noisy.requests == [None]
+    assert clean.requests[-1] == "bytes=1000-"
 
 
-def test_a_digest_in_the_address_decides(sites, tmp_path):
+def test_a_digest_in_the_address_is_verified(sites, tmp_path):
     good = addresses(sites, digests=True)
     bad = [good[0], good[1][:-1] + ("0" if good[1][-1] != "0" else "1")]
     folders = (tmp_path / "root", tmp_path / "downloads")
@@ -65,7 +63,7 @@ def test_a_digest_in_the_address_decides(sites, tmp_path):
     assert fetched.verified == "verified by the SHA-256 of every file"
 
 
-def test_what_is_not_the_set_is_refused(sites, tmp_path):
+def test_files_that_are_not_the_dataset_are_refused(sites, tmp_path):
     folders = (tmp_path / "root", tmp_path / "downloads")
     one = addresses(sites)[0]
     with pytest.raises(DataError, match="have the same name"):
@@ -77,9 +75,9 @@ def test_what_is_not_the_set_is_refused(sites, tmp_path):
     assert not (tmp_path / "root/test").exists()
 
 
-def test_the_verb_takes_files_that_lie_here(sample_root, tmp_path):
+def test_the_fetch_command_accepts_local_files(sample_root, tmp_path):
     paths = [str(sample_root / "test/SIDD" / name) for name in NAMES]
-    places = ["--root", str(tmp_path / "root"), "--downloads", str(tmp_path / "downloads")]
-    result = CliRunner().invoke(data, ["fetch", "SIDD", "--files", *paths, *places])
+    folders = ["--root", str(tmp_path / "root"), "--downloads", str(tmp_path / "downloads")]
+    result = CliRunner().invoke(data, ["fetch", "SIDD", "--files", *paths, *folders])
     assert result.exit_code == 0, result.output
     assert "2 files in" in result.stdout

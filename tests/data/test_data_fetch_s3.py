@@ -1,4 +1,4 @@
-"""Fetching from a real S3 server: resumed, verified, with credentials from the environment."""
+"""Fetching from an S3 server: resuming, verification, credentials from the environment."""
 
 import shutil
 
@@ -24,7 +24,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def bucket(server, monkeypatch):
-    """A client; the environment names the server and the credentials, as a user's would."""
+    """A client of the server; its address and credentials are set in the environment."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
@@ -35,14 +35,14 @@ def bucket(server, monkeypatch):
 
 
 class Stop(Exception):
-    """The user's Ctrl-C."""
+    """Stands for an interruption by the user."""
 
 
 def stop(here, total):
     raise Stop
 
 
-def test_a_set_comes_from_a_bucket(bucket, sample_root, tmp_path):
+def test_a_dataset_is_fetched_from_a_bucket(bucket, sample_root, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "a"), "gztar", sample_root / "test", "Test100")
     content = (tmp_path / archive).read_bytes()
     bucket.put_object(Bucket="sets", Key="a folder/Test100.tar.gz", Body=content)
@@ -54,27 +54,27 @@ def test_a_set_comes_from_a_bucket(bucket, sample_root, tmp_path):
     assert fetched.imported.folder == tmp_path / "root/test/Test100"
 
 
-def test_an_interrupted_object_is_gone_on_with_and_a_changed_one_begun_again(bucket, tmp_path):
+def test_an_interrupted_object_is_resumed_and_a_changed_one_restarted(bucket, tmp_path):
     old, new = bytes(range(256)) * 20_000, bytes(reversed(range(256))) * 20_000
-    place = tmp_path / "f"
+    target = tmp_path / "f"
     partial = tmp_path / "f.partial"
     bucket.put_object(Bucket="sets", Key="f", Body=old)
     with pytest.raises(Stop):
-        Download("s3://sets/f", place, "", stop).run()
+        Download("s3://sets/f", target, "", stop).run()
     assert 0 < partial.stat().st_size < len(old)
     seen = []
-    Download("s3://sets/f", place, "", lambda here, total: seen.append(here)).run()
-    assert place.read_bytes() == old
-    assert seen[0] > 1 << 20  # not from the beginning
+    Download("s3://sets/f", target, "", lambda here, total: seen.append(here)).run()
+    assert target.read_bytes() == old
+    assert seen[0] > 1 << 20  # resumed, not restarted
 
     with pytest.raises(Stop):
-        Download("s3://sets/f", place, "", stop).run()
+        Download("s3://sets/f", target, "", stop).run()
     bucket.put_object(Bucket="sets", Key="f", Body=new)
-    Download("s3://sets/f", place, "", lambda here, total: None).run()
-    assert place.read_bytes() == new
+    Download("s3://sets/f", target, "", lambda here, total: None).run()
+    assert target.read_bytes() == new
 
 
-def test_what_the_server_refuses_is_reported(bucket, tmp_path, monkeypatch):
+def test_refusals_of_the_server_are_reported(bucket, tmp_path, monkeypatch):
     def fetch(url):
         fetch_dataset("Test100", [url], tmp_path / "root", tmp_path / "d")
 

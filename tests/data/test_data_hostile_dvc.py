@@ -1,4 +1,4 @@
-"""An untrusted repository as source: its list of files, its file modes, its address."""
+"""An untrusted DVC repository as source: file list, file modes and address."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from dgunet.tools.dvc_fetch import fetch_from_dvc
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A repository that holds Set11 with an image, a script and a note beside it."""
+    """A repository whose Set11 contains an image, a script and a text file."""
     for name in ("DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     for role in ("AUTHOR", "COMMITTER"):
@@ -50,7 +50,7 @@ def commit(home):
     git(home, "commit", "-q", "-m", "x")
 
 
-def test_only_what_a_set_consists_of_comes_and_none_of_it_is_executable(repository, tmp_path):
+def test_only_files_of_the_dataset_are_fetched_and_none_is_executable(repository, tmp_path):
     fetched = fetch_from_dvc("Set11", str(repository), "HEAD", tmp_path / "root")
     assert [path.name for path in fetched.imported.folder.iterdir()] == ["one.png"]
     assert fetched.imported.files == 1
@@ -60,7 +60,7 @@ def test_only_what_a_set_consists_of_comes_and_none_of_it_is_executable(reposito
 
 @pytest.mark.parametrize("name", ["../../../../evil.png", "/tmp/dgunet-evil/evil.png"])
 def test_a_list_of_files_that_leads_outside_writes_nothing(name, repository, tmp_path):
-    """The list has the digest that the .dvc file names: who writes one writes the other."""
+    """The digest in the .dvc file matches the manipulated list."""
     store = tmp_path / "store/files/md5"
     (listing,) = store.rglob("*.dir")
     entries = json.loads(listing.read_text())
@@ -82,7 +82,7 @@ def test_a_list_of_files_that_leads_outside_writes_nothing(name, repository, tmp
     assert not list(tmp_path.rglob("evil.png"))
 
 
-def test_user_and_password_of_a_repository_are_not_shown(tmp_path):
+def test_credentials_of_a_repository_are_not_shown(tmp_path):
     with pytest.raises(DataError) as caught:
         fetch_from_dvc("Set11", "http://me:secret@127.0.0.1:9/x.git", "v1", tmp_path / "root")
     assert "secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Addresses, redirects and notes that make no sense; and when what was downloaded may go."""
+"""Invalid addresses, redirects and notes, and when a download may be removed."""
 
 import io
 import os
@@ -57,23 +57,23 @@ def digest(path):
         "gopher://host/a.zip",
     ],
 )
-def test_an_address_that_is_none_is_one_line(address, dgunet, tmp_path):
+def test_an_invalid_address_gives_a_one_line_error(address, dgunet, tmp_path):
     for more in ([], ["--files"]):
-        places = ["--root", tmp_path / "root", "--downloads", tmp_path / "downloads"]
-        done = dgunet("data", "fetch", "Rain100H", address, *more, *places)
+        folders = ["--root", tmp_path / "root", "--downloads", tmp_path / "downloads"]
+        done = dgunet("data", "fetch", "Rain100H", address, *more, *folders)
         assert done.returncode == 1
         assert re.fullmatch(r"dgunet: error: [^\n]*\n", done.stderr), done.stderr
         assert "secret" not in done.stderr
     assert not (tmp_path / "root").exists()
 
 
-def test_a_path_of_nobody_is_one_line(dgunet):
+def test_a_path_of_an_unknown_user_gives_a_one_line_error(dgunet):
     done = dgunet("data", "fetch", "Rain100H", "~nobody-of-this-name/a.zip")
     assert done.returncode == 1
     assert re.fullmatch(r"dgunet: error: [^\n]*\n", done.stderr), done.stderr
 
 
-def test_a_pipe_is_not_waited_for(fetch, tmp_path):
+def test_a_pipe_is_refused_without_waiting(fetch, tmp_path):
     os.mkfifo(tmp_path / "a.zip")
     with pytest.raises(DataError, match="it is not a regular file"):
         fetch(str(tmp_path / "a.zip"))
@@ -83,7 +83,7 @@ def test_a_pipe_is_not_waited_for(fetch, tmp_path):
     "name",
     ["..", "%2e%2e", "a%2f..", ".hidden.mat", "a%5c..%5cb.mat", "a%00.mat", "x.sh", "a.mat.json"],
 )
-def test_the_name_in_an_address_stays_a_name(name, tmp_path):
+def test_an_unsafe_file_name_in_an_address_is_refused(name, tmp_path):
     folders = (tmp_path / "root", tmp_path / "downloads")
     with pytest.raises(DataError, match=r"names|does not have the suffix of a dataset"):
         fetch_files("SIDD", [f"http://127.0.0.1:9/{name}"], *folders)
@@ -109,12 +109,12 @@ def test_a_list_inside_a_fetched_archive_writes_nothing_outside(fetch, tmp_path)
     assert kept_here == {"evil.zip", ".RealBlur-J.lock"}
 
 
-# Redirects, user and password.
+# Redirects and credentials.
 
 
 @contextmanager
 def server(answer):
-    """A server whose handler is ``answer``; gives its address."""
+    """Run a server whose handler is ``answer``; yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -147,7 +147,7 @@ def sends_on(target):
 @pytest.mark.parametrize(
     "target", ["ftp://127.0.0.1:9/a.zip", "file:///etc/hostname", "data:,x", "http://[x"]
 )
-def test_a_redirect_to_something_else_is_refused_and_named(target, fetch):
+def test_a_redirect_to_another_scheme_is_refused_and_reported(target, fetch):
     with server(sends_on(target)) as address, pytest.raises(DataError, match="could not be fetch"):
         fetch(f"{address}/a.zip?token=secret")
     with server(sends_on(target)) as address, pytest.raises(RemoteError) as caught:
@@ -156,15 +156,15 @@ def test_a_redirect_to_something_else_is_refused_and_named(target, fetch):
         assert "redirects http to ftp (ftp://127.0.0.1:9/a.zip), which is not" in str(caught.value)
 
 
-def test_a_redirect_to_http_is_followed_and_from_https_it_is_not(fetch, archive):
+def test_a_redirect_to_http_is_followed_except_from_https(fetch, archive):
     with serve(Site(archive.read_bytes())) as site, server(sends_on(site.url)) as address:
         assert fetch(f"{address}/a.zip").imported.pairs == 3
-    asked = _http_request("https://host/a.zip", {})
+    original = _http_request("https://host/a.zip", {})
     with pytest.raises(RemoteError, match=r"redirects https to http \(http://other/b\.zip\)"):
-        _SafeRedirects().redirect_request(asked, io.BytesIO(), 302, "", {}, "http://other/b.zip")
+        _SafeRedirects().redirect_request(original, io.BytesIO(), 302, "", {}, "http://other/b.zip")
 
 
-def test_user_and_password_go_to_that_server_only_and_are_never_shown(fetch, archive):
+def test_credentials_are_sent_only_to_their_server_and_never_shown(fetch, archive):
     seen = []
 
     def remember(handler):
@@ -172,10 +172,7 @@ def test_user_and_password_go_to_that_server_only_and_are_never_shown(fetch, arc
         sends_on(site.url)(handler)
 
     with serve(Site(archive.read_bytes())) as site, server(remember) as address:
-        asked = []
-        handler = site.asked
         fetched = fetch(address.replace("//", "//me:secr%40et@") + "/a.zip")
-        asked += handler
     assert seen == ["Basic bWU6c2VjckBldA=="]
     assert not any("secr" in line for line in fetched.lines())
     with pytest.raises(DataError) as caught:
@@ -184,7 +181,7 @@ def test_user_and_password_go_to_that_server_only_and_are_never_shown(fetch, arc
 
 
 @pytest.mark.parametrize("length", ["²", "9" * 5000, "-3", "x"])
-def test_a_length_that_is_none_is_no_length(length, tmp_path):
+def test_an_invalid_content_length_is_ignored_or_refused(length, tmp_path):
     def answer(handler):
         handler.send_response(200)
         handler.send_header("Content-Length", length)
@@ -198,7 +195,7 @@ def test_a_length_that_is_none_is_no_length(length, tmp_path):
             assert "\n" not in str(error)
 
 
-def test_an_s3_server_that_is_no_address(fetch, monkeypatch):
+def test_an_invalid_s3_endpoint_is_refused(fetch, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://[x")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
@@ -221,7 +218,7 @@ NOTES += [b'{"source": "a", "tag": "b", "length": -5}', b'{"length": 3}', b"[" *
 
 
 @pytest.mark.parametrize("note", NOTES, ids=range(len(NOTES)))
-def test_a_damaged_note_begins_the_download_again(note, archive, fetch, tmp_path):
+def test_a_damaged_note_restarts_the_download(note, archive, fetch, tmp_path):
     (tmp_path / "downloads").mkdir()
     for name in ("DIV2K.archive.partial.json", "DIV2K.archive.json"):
         (tmp_path / "downloads" / name).write_bytes(note)
@@ -233,11 +230,13 @@ def test_a_damaged_note_begins_the_download_again(note, archive, fetch, tmp_path
     assert [p.name for p in (tmp_path / "downloads").iterdir()] == [".DIV2K.lock"]
 
 
-# Order.
+# Order of flushing and removal.
 
 
-def test_the_archive_goes_only_when_the_set_is_on_the_disk(archive, fetch, tmp_path, monkeypatch):
-    """Every file and folder is flushed, then renamed, the new name flushed, and only then..."""
+def test_the_archive_is_removed_only_after_the_dataset_is_flushed(
+    archive, fetch, tmp_path, monkeypatch
+):
+    """Files are flushed, renamed and the new names flushed before the archive is removed."""
     reported = []
     sync, unlink, rename = files.sync, type(tmp_path).unlink, type(tmp_path).rename
 
@@ -275,19 +274,19 @@ fetching.fetch_dataset("DIV2K", [sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[
 
 
 @pytest.mark.parametrize("hook", ["import_dataset", "_verified", "discard_download"])
-def test_a_fetch_killed_anywhere_loses_nothing_and_the_next_leaves_nothing(hook, archive, tmp_path):
+def test_a_killed_fetch_loses_nothing_and_the_next_cleans_up(hook, archive, tmp_path):
     root, downloads = tmp_path / "root", tmp_path / "downloads"
     with serve(Site(archive.read_bytes())) as site:
         command = [sys.executable, "-c", KILLED.format(hook=hook), site.url]
         done = subprocess.run([*command, str(root), str(downloads)], check=False)
         assert done.returncode == -signal.SIGKILL
-        assert digest(downloads / "DIV2K.archive") == digest(archive), "still there"
+        assert digest(downloads / "DIV2K.archive") == digest(archive), "the archive is kept"
         if hook == "discard_download":
             assert len(list((root / "train/DIV2K_train_HR").iterdir())) == 3
         else:
             assert not (root / "train/DIV2K_train_HR").exists()
             assert list(leftovers_below(root))
             fetch_dataset("DIV2K", [site.url], root, downloads)
-            assert len(site.asked) == 1, "not downloaded again"
+            assert len(site.requests) == 1, "the archive is not downloaded again"
     assert list(leftovers_below(root)) == []
     assert [path.name for path in root.iterdir()] == ["train"]

@@ -1,4 +1,4 @@
-"""Untrusted images and arrays: bounded, by content, in one line that names the file."""
+"""Untrusted images and arrays: bounded, checked by content, one-line errors with the file."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from dgunet.system.leftovers import leftovers_below
 
 @pytest.fixture
 def set11(tmp_path):
-    """A root with a Set11 of one good image, and its folder."""
+    """A root whose Set11 has one good image, and the folder of Set11."""
     folder = tmp_path / "root" / "test" / "Set11"
     folder.mkdir(parents=True)
     (folder / "1.png").write_bytes(png())
@@ -36,7 +36,7 @@ def prepared(root, tmp_path, name="Set11"):
 
 
 def refused_everywhere(root, tmp_path, message):
-    """``data prepare``, ``data check`` and ``data import`` each say it in one line."""
+    """Check that ``data prepare``, ``check`` and ``import`` report the error in one line."""
     with pytest.raises(DataError, match=message) as caught:
         prepared(root, tmp_path)
     assert "\n" not in str(caught.value)
@@ -49,7 +49,7 @@ def refused_everywhere(root, tmp_path, message):
 
 
 @pytest.mark.parametrize("side", [20_000, 100_000])
-def test_a_header_that_claims_too_many_pixels(side, set11, tmp_path):
+def test_a_header_that_claims_too_many_pixels_is_refused(side, set11, tmp_path):
     root, folder = set11
     (folder / "2.png").write_bytes(claiming(side, side))
     refused_everywhere(
@@ -57,7 +57,7 @@ def test_a_header_that_claims_too_many_pixels(side, set11, tmp_path):
     )
 
 
-def test_the_limit_on_pixels_can_be_raised_and_lowered(tmp_path, monkeypatch):
+def test_the_pixel_limit_can_be_raised_and_lowered(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     path = tmp_path / "a.png"
     path.write_bytes(claiming(20_000, 20_000))
@@ -71,7 +71,7 @@ def test_the_limit_on_pixels_can_be_raised_and_lowered(tmp_path, monkeypatch):
         read_rgb(path)
 
 
-def test_between_a_warning_and_the_limit_nothing_is_said(tmp_path):
+def test_large_images_below_the_limit_give_no_warning(tmp_path):
     (tmp_path / "a.png").write_bytes(claiming(10_000, 12_000))
     script = (
         "import sys; from pathlib import Path; from dgunet.data.readers.images import FileImage;"
@@ -83,7 +83,7 @@ def test_between_a_warning_and_the_limit_nothing_is_said(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "dead link"])
-def test_what_is_no_regular_file_is_refused_and_never_waited_for(kind, set11, tmp_path):
+def test_files_that_are_not_regular_are_refused_without_waiting(kind, set11, tmp_path):
     root, folder = set11
     path = folder / "9.png"
     if kind == "pipe":
@@ -103,20 +103,20 @@ def test_what_is_no_regular_file_is_refused_and_never_waited_for(kind, set11, tm
         import_dataset("Set11", root, tmp_path / "imported")
 
 
-def test_names_that_are_not_utf_8(set11, tmp_path):
+def test_names_that_are_not_utf_8_are_refused(set11, tmp_path):
     root, folder = set11
     (folder / os.fsdecode(b"\xff.png")).write_bytes(png())
     refused_everywhere(root, tmp_path, r"Set11 holds '\\udcff\.png', which is not UTF-8")
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\x7fb"])
-def test_names_with_control_characters(name, set11, tmp_path):
+def test_names_with_control_characters_are_refused(name, set11, tmp_path):
     root, folder = set11
     (folder / f"{name}.png").write_bytes(png())
     refused_everywhere(root, tmp_path, "a control character")
 
 
-def test_digits_that_are_no_number_are_sorted_as_text(set11, tmp_path):
+def test_unicode_digits_are_sorted_as_text(set11, tmp_path):
     root, folder = set11
     for name in ("²5", "10", "2", "٣"):
         (folder / f"{name}.png").write_bytes(png())
@@ -125,7 +125,7 @@ def test_digits_that_are_no_number_are_sorted_as_text(set11, tmp_path):
     assert natural("a2b10") == [(0, 0, "a"), (1, 2, ""), (0, 0, "b"), (1, 10, ""), (0, 0, "")]
 
 
-# Several frames.
+# Images with several frames.
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -136,21 +136,21 @@ def test_animated_images_are_refused_with_their_number_of_frames(suffix, set11, 
     refused_everywhere(root, tmp_path, rf"2\.{suffix} has 3 frames")
 
 
-def test_frames_of_a_tiff_are_not_counted_for_ever(tmp_path):
+def test_the_frames_of_a_tiff_are_counted_only_up_to_the_limit(tmp_path):
     frames = [Image.new("L", (1, 1), n % 256) for n in range(FRAMES + 20)]
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     with pytest.raises(DataError, match=f"has more than {FRAMES} frames"):
         read_rgb(tmp_path / "a.tif")
 
 
-def test_a_gif_named_as_a_png_is_no_image_of_a_set(set11, tmp_path):
+def test_a_gif_named_as_a_png_is_refused(set11, tmp_path):
     root, folder = set11
     Image.new("L", (16, 16)).save(folder / "2.png", "GIF")
     refused_everywhere(root, tmp_path, r"2\.png is not a readable image")
 
 
 @pytest.mark.parametrize("seed", range(150))
-def test_spoilt_images_never_end_in_another_error(seed, tmp_path):
+def test_changed_bytes_in_an_image_raise_only_data_errors(seed, tmp_path):
     random = np.random.default_rng(seed)
     suffix = ["png", "jpg", "tif", "bmp"][seed % 4]
     path = tmp_path / f"a.{suffix}"
@@ -170,9 +170,9 @@ def test_spoilt_images_never_end_in_another_error(seed, tmp_path):
 
 
 @pytest.fixture
-def dnd(spoil):
-    """A root with DND's sample, and one of its images opened for writing."""
-    root = spoil("test/dnd_2017")
+def dnd(editable_copy):
+    """A root with the sample of DND, and the folder of DND."""
+    root = editable_copy("test/dnd_2017")
     return root, root / "test/dnd_2017"
 
 
@@ -187,7 +187,7 @@ def dnd(spoil):
         (1.001, r"spans \[.*, 1\.001\]"),
     ],
 )
-def test_pixels_of_dnd_outside_of_0_to_1(value, reported, dnd, tmp_path):
+def test_dnd_pixels_outside_0_to_1_are_refused(value, reported, dnd, tmp_path):
     root, folder = dnd
     with h5py.File(folder / "images_srgb/0001.mat", "r+") as handle:
         handle["InoisySRGB"][0, 3, 3] = value
@@ -221,7 +221,7 @@ def replaced(path, name, make):
     ],
     ids=["external link", "external file", "group", "huge", "shape"],
 )
-def test_a_file_of_dnd_that_is_none(make, reported, dnd, tmp_path):
+def test_an_invalid_dnd_file_is_refused(make, reported, dnd, tmp_path):
     root, folder = dnd
     replaced(folder / "images_srgb/0001.mat", "InoisySRGB", make)
     with pytest.raises(DataError, match=reported) as caught:
@@ -230,7 +230,7 @@ def test_a_file_of_dnd_that_is_none(make, reported, dnd, tmp_path):
 
 
 @pytest.mark.parametrize("boxes", [np.zeros((3, 2)), np.full((4, 2), np.nan), np.full((4, 1), 0.5)])
-def test_boxes_that_make_no_sense(boxes, dnd, tmp_path):
+def test_invalid_dnd_boxes_are_refused(boxes, dnd, tmp_path):
     root, folder = dnd
     with h5py.File(folder / "info.mat", "r+") as handle:
         reference = handle["info"]["boundingboxes"][0, 0]
@@ -242,8 +242,8 @@ def test_boxes_that_make_no_sense(boxes, dnd, tmp_path):
         prepared(root, tmp_path, "DND")
 
 
-def test_an_empty_file_of_sidd(spoil, tmp_path):
-    root = spoil("test/SIDD")
+def test_an_empty_sidd_file_is_refused(editable_copy, tmp_path):
+    root = editable_copy("test/SIDD")
     for name in ("ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb"):
         empty = np.zeros((0, 0, 8, 8, 3), np.uint8)
         scipy.io.savemat(root / f"test/SIDD/{name}.mat", {name: empty})
@@ -251,17 +251,17 @@ def test_an_empty_file_of_sidd(spoil, tmp_path):
         prepared(root, tmp_path, "SIDD")
 
 
-# What an interrupted preparation left.
+# Leftovers of an interrupted preparation.
 
 
 @pytest.mark.parametrize("note", [b"", b"[]", b"{", b"\xff", b'{"shard": 3}', b'{"shard": {}}'])
-def test_a_damaged_note_of_a_finished_file_is_none(note, tmp_path):
+def test_a_damaged_note_of_a_finished_shard_is_ignored(note, tmp_path):
     (tmp_path / "pairs-00000.json").write_bytes(note)
     assert load_written(tmp_path / "pairs-00000.json") is None
 
 
 @pytest.mark.parametrize("note", [b"\xff\xfe", b"another"])
-def test_a_damaged_mark_of_a_preparation_starts_it_again(note, set11, tmp_path):
+def test_a_damaged_identity_file_restarts_the_preparation(note, set11, tmp_path):
     root, _ = set11
     (tmp_path / ".store.work").mkdir()
     (tmp_path / ".store.work/identity").write_bytes(note)
@@ -282,7 +282,7 @@ prepare.prepare_dataset("Set11", Path(sys.argv[1]), Path(sys.argv[2]), profile="
 """
 
 
-def test_what_a_killed_preparation_left_is_removed_by_the_next(set11, tmp_path):
+def test_leftovers_of_a_killed_preparation_are_removed_by_the_next(set11, tmp_path):
     root, _ = set11
     command = [sys.executable, "-c", KILLED, str(root), str(tmp_path / "store")]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL

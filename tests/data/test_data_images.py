@@ -1,4 +1,4 @@
-"""Decoding: exact pixels, full-range grey, and files that are refused by name."""
+"""Decoding of images: exact pixels, full-range grey and invalid files."""
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ def colours():
     return np.random.default_rng(3).integers(0, 256, (17, 23, 3), dtype=np.uint8)
 
 
-def test_rgb_pixels_come_back_unchanged(tmp_path, colours):
+def test_rgb_pixels_are_read_unchanged(tmp_path, colours):
     Image.fromarray(colours).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_rgb(tmp_path / "a.png"), colours)
 
@@ -24,7 +24,7 @@ def test_a_grey_file_gives_three_equal_channels(tmp_path, colours):
     np.testing.assert_array_equal(read_rgb(tmp_path / "a.png"), colours[..., :1].repeat(3, axis=2))
 
 
-def test_colour_becomes_the_y_of_opencv(tmp_path, colours):
+def test_colour_is_converted_to_the_y_of_opencv(tmp_path, colours):
     Image.fromarray(colours).save(tmp_path / "a.png")
     y = cv2.cvtColor(colours[..., ::-1].copy(), cv2.COLOR_BGR2YCrCb)[..., 0]
     np.testing.assert_array_equal(read_grey(tmp_path / "a.png")[..., 0], y)
@@ -41,7 +41,7 @@ def test_grey_and_palette_files_keep_their_levels(tmp_path):
         np.testing.assert_array_equal(read_grey(tmp_path / name)[..., 0], levels)
 
 
-def test_the_shape_is_known_without_the_pixels(tmp_path, colours):
+def test_the_shape_is_read_from_the_header_alone(tmp_path, colours):
     path = tmp_path / "a.png"
     Image.fromarray(colours).save(path)
     path.write_bytes(path.read_bytes()[:60])
@@ -50,7 +50,7 @@ def test_the_shape_is_known_without_the_pixels(tmp_path, colours):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp"])
-def test_a_truncated_file_is_named(tmp_path, colours, suffix):
+def test_a_truncated_image_is_reported(tmp_path, colours, suffix):
     path = tmp_path / f"cut{suffix}"
     Image.fromarray(np.tile(colours, (8, 8, 1))).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -58,7 +58,7 @@ def test_a_truncated_file_is_named(tmp_path, colours, suffix):
         read_rgb(path)
 
 
-def test_what_is_no_image_is_named(tmp_path):
+def test_files_that_are_no_image_are_reported(tmp_path):
     (tmp_path / "a.png").write_text("<html>404</html>")
     with pytest.raises(DataError, match=r"a\.png is not a readable image"):
         read_rgb(tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""Several sets feed one training: every record in its turn, types and layouts mixed."""
+"""Training from several joined datasets with different pixel types and layouts."""
 
 import json
 from collections import Counter
@@ -18,13 +18,13 @@ from dgunet.system.errors import DataError
 
 
 def grey(number, dtype=np.uint8):
-    """An image of one value, by which its crops are known."""
+    """A constant image, whose crops are identified by its value."""
     value = number if dtype == np.uint8 else np.float32(number / 255)
     return np.full((40, 40, 1), value, dtype)
 
 
 def store(folder, numbers, dtype=np.uint8, layout="raw", **changes):
-    """A set called after its folder, of one image for each number."""
+    """Write a dataset with the name of its folder and one image per number; gives the folder."""
     pairs = [LoadedPair(f"p{n}", None, grey(n, dtype)) for n in numbers]
     write_store(folder, pairs, layout=layout)
     path = folder / "manifest.json"
@@ -38,7 +38,7 @@ def store(folder, numbers, dtype=np.uint8, layout="raw", **changes):
 
 @pytest.fixture
 def joined(tmp_path):
-    """Three grey images of eight bits beside two of float32."""
+    """Three 8-bit grey images joined with two of float32."""
     return JoinedStore.open(
         [
             store(tmp_path / "BSD400", [10, 20, 30], layout="compact"),
@@ -47,7 +47,7 @@ def joined(tmp_path):
     )
 
 
-def test_records_follow_one_another(joined):
+def test_records_of_joined_stores_are_concatenated(joined):
     assert [joined[i].id for i in range(len(joined))] == ["p10", "p20", "p30", "p40", "p50"]
     assert joined.manifest.dataset == "BSD400+DIV2K"
     for outside in (-1, 5):
@@ -55,7 +55,7 @@ def test_records_follow_one_another(joined):
             joined[outside]
 
 
-def test_a_batch_mixes_types_at_one_scale(joined):
+def test_a_batch_mixes_pixel_types_on_one_scale(joined):
     seen = set()
     batches = TrainingBatches(joined, patch=32, batch=5, seed=1)
     for step in range(3):
@@ -66,7 +66,7 @@ def test_a_batch_mixes_types_at_one_scale(joined):
     assert seen == {10, 20, 30, 40, 50}
 
 
-def test_an_epoch_has_every_image_as_often_as_its_crops(joined):
+def test_an_epoch_contains_every_image_once_per_crop(joined):
     batches = TrainingBatches(joined, patch=32, batch=5, seed=1, crops=4)
     epochs = [[i for step in range(4 * e, 4 * e + 4) for i in batches.ids(step)] for e in (0, 1)]
     for epoch in epochs:
@@ -75,14 +75,14 @@ def test_an_epoch_has_every_image_as_often_as_its_crops(joined):
     assert epochs[0][:5] != ["p10", "p20", "p30", "p40", "p50"]
 
 
-def test_the_digest_is_of_all_in_their_order(tmp_path):
+def test_the_digest_depends_on_all_stores_and_their_order(tmp_path):
     a, b = store(tmp_path / "A", [1, 2]), store(tmp_path / "B", [3])
     one, two = JoinedStore.open([a, b]), JoinedStore.open([b, a])
     assert isinstance(JoinedStore.open([a]), PairStore)
     assert len({s.manifest.digest for s in (one, two, PairStore.open(a))}) == 3
 
 
-def test_photographs_are_held_out_of_all(joined):
+def test_validation_images_are_held_out_of_the_joined_store(joined):
     kept, held = hold_out(joined, 0.4, seed=3)
     assert sorted(kept + held) == [0, 1, 2, 3, 4]
     assert len(held) == 2
@@ -96,7 +96,7 @@ def test_photographs_are_held_out_of_all(joined):
         ("other", {"dataset": "BSD400"}, "a dataset occurs twice: BSD400, BSD400"),
     ],
 )
-def test_sets_that_do_not_go_together_are_refused(tmp_path, name, changes, match):
+def test_datasets_that_cannot_be_joined_are_refused(tmp_path, name, changes, match):
     one = store(tmp_path / "BSD400", [1])
     with pytest.raises(DataError, match=match):
         JoinedStore.open([one, store(tmp_path / name, [2], **changes)])

@@ -1,4 +1,4 @@
-"""`dvc push` to an S3 server that is killed in the middle and comes back.
+"""``dvc push`` to an S3 server that is killed during the push and restarted.
 
 Opt-in, half a minute: ``DGUNET_INTEGRATION=1 pytest tests/data/test_data_push_killed.py``.
 """
@@ -79,7 +79,7 @@ def repository(server, tmp_path):
 
 @pytest.fixture
 def clone(repository, tmp_path):
-    """What a colleague has: git's content and nothing of DVC's."""
+    """A clone with the content of git and without DVC's cache."""
     home = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(repository.home), str(home)], check=True)
     return Repository(home, tmp_path / "theirs")
@@ -91,30 +91,34 @@ def digests(folder):
 
 def stored(server):
     """Name and content of every object: DVC names them by their MD5."""
-    asking = client(server.url)
-    listed = asking.list_objects_v2(Bucket="dvc", Prefix="store/files/md5/").get("Contents", ())
+    s3 = client(server.url)
+    listed = s3.list_objects_v2(Bucket="dvc", Prefix="store/files/md5/").get("Contents", ())
     for entry in listed:
         first, rest = entry["Key"].split("/")[-2:]
-        body = asking.get_object(Bucket="dvc", Key=entry["Key"])["Body"].read()
+        body = s3.get_object(Bucket="dvc", Key=entry["Key"])["Body"].read()
         yield (first + rest).removesuffix(".dir"), body
 
 
-def test_what_a_killed_server_cut_off_is_reported_and_pushed_later(server, repository, clone):
-    def some_arrived(asking):
-        return asking.list_objects_v2(Bucket="dvc", Prefix="store/").get("KeyCount", 0) >= 2
+def test_a_push_cut_off_by_a_killed_server_is_reported_and_completed_later(
+    server, repository, clone
+):
+    def some_arrived(s3):
+        return s3.list_objects_v2(Bucket="dvc", Prefix="store/").get("KeyCount", 0) >= 2
 
     killer = server.kill_when(some_arrived)
     pushed = repository.dvc("push")
     killer.join()
-    assert pushed.returncode, "half of the files are not all"
+    assert pushed.returncode, "an incomplete push must fail"
     assert "ERROR" in pushed.stderr
 
     server.start()
     arrived = dict(stored(server))
     assert 0 < len(arrived) < COUNT + 1
     for name, body in arrived.items():
-        assert hashlib.md5(body).hexdigest() == name, "a part under the name of the whole"
-    assert clone.dvc("pull").returncode, "a set that is not whole is no set"
+        assert hashlib.md5(body).hexdigest() == name, (
+            "a partial object has the name of the full one"
+        )
+    assert clone.dvc("pull").returncode, "an incomplete dataset must not be pulled"
     there = clone.home / "data"
     truth = digests(repository.home / "data")
     assert not there.exists() or digests(there).items() <= truth.items()

@@ -1,4 +1,4 @@
-"""The readers on real images, where DGUNET_BENCHMARKS names a folder of them."""
+"""Preparation of real images, if DGUNET_BENCHMARKS is set to their folder."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.benchmarks_data
         ("Rain100L", {(321, 481, 3), (481, 321, 3), (320, 480, 3), (480, 320, 3)}),
     ],
 )
-def test_a_whole_real_set_is_complete(benchmarks, tmp_path, name, sizes):
+def test_a_complete_real_dataset_is_marked_complete(benchmarks, tmp_path, name, sizes):
     manifest = prepare_dataset(name, benchmarks, tmp_path / name, profile="paper")
     assert manifest.complete
     assert manifest.count == dataset(name).pairs
     assert {record.shape for record in PairStore.open(tmp_path / name)} <= sizes
 
 
-def test_a_part_of_a_set_is_not_complete(benchmarks, tmp_path):
+def test_a_part_of_a_dataset_is_not_marked_complete(benchmarks, tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "Rain13K").symlink_to(benchmarks / "Rain13K_train_sample")
     manifest = prepare_dataset("Rain13K", tmp_path / "root", tmp_path / "s", profile="paper")
@@ -39,6 +39,6 @@ def test_a_part_of_a_set_is_not_complete(benchmarks, tmp_path):
         assert 8 < 20 * np.log10(255 / np.sqrt((error**2).mean())) < 35
 
 
-def test_a_set_without_its_targets_is_refused(benchmarks, tmp_path):
+def test_a_dataset_without_its_targets_is_refused(benchmarks, tmp_path):
     with pytest.raises(DataError, match="Rain100H/target"):
         prepare_dataset("Rain100H", benchmarks, tmp_path / "s", profile="paper")

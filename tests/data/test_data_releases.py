@@ -1,4 +1,4 @@
-"""Releases that share a name are distinguished, and the wrong one is named."""
+"""Different releases of one dataset are distinguished, and a wrong one is reported."""
 
 import shutil
 
@@ -24,9 +24,7 @@ def warnings(report):
 
 
 @pytest.mark.parametrize("name", ["GoPro", "GoPro-train"])
-def test_blur_averaged_in_linear_light_is_distinguished_from_the_benchmark_s(
-    name, sample_root, tmp_path
-):
+def test_blur_averaged_in_linear_light_is_reported_as_another_release(name, sample_root, tmp_path):
     half = "train" if name == "GoPro-train" else "test"
     source = sample_root / half / "GOPRO_Large" / half
     for release in ("blur", "blur_gamma"):
@@ -42,7 +40,7 @@ def test_blur_averaged_in_linear_light_is_distinguished_from_the_benchmark_s(
     assert text.endswith("brighter inputs are blur_gamma. Use blur.")
 
 
-def test_the_benchmark_of_sidd_is_not_its_validation_set(sample_root, tmp_path):
+def test_the_sidd_benchmark_is_not_accepted_as_its_validation_set(sample_root, tmp_path):
     (tmp_path / "SIDD").mkdir()
     noisy = sample_root / "test/SIDD/ValidationNoisyBlocksSrgb.mat"
     shutil.copyfile(noisy, tmp_path / "SIDD/BenchmarkNoisyBlocksSrgb.mat")
@@ -52,7 +50,7 @@ def test_the_benchmark_of_sidd_is_not_its_validation_set(sample_root, tmp_path):
         read_pairs(dataset("SIDD"), tmp_path)
 
 
-def test_copies_cut_to_another_size_are_named():
+def test_copies_cropped_to_another_size_are_reported():
     info = CATALOGUE["BSD68"]
     whole = ReleaseMeasurements(68, "0" * 64, {"481x321": 60, "321x481": 8})
     assert release_doubts(info, whole) == ["its pixels differ from the known release"]
@@ -61,7 +59,7 @@ def test_copies_cut_to_another_size_are_named():
         "another release: 68 pairs are not 481x321 or 321x481 (480x288, 288x480)"
     )
     assert release_doubts(info, ReleaseMeasurements(3, "0" * 64, {"96x96": 3})) == [], (
-        "the sample is smaller"
+        "the sample has other sizes"
     )
 
 
@@ -75,7 +73,7 @@ def test_a_known_release_raises_no_doubt():
 
 @pytest.fixture
 def known(sample_root, monkeypatch):
-    """Rain100H as if the sample were all of the benchmark's release, known image by image."""
+    """Rain100H with the sample as its known release, image by image."""
     info = CATALOGUE["Rain100H"]
     pixels = dict(measure_quickly(info, read_pairs(info, sample_root)).pixels)
     release = KnownRelease(digest="0" * 64, what="the three pairs")
@@ -85,8 +83,8 @@ def known(sample_root, monkeypatch):
 
 
 @pytest.mark.usefixtures("known")
-def test_an_image_that_differs_from_the_known_release_is_named(spoil):
-    root = spoil("test/Rain100H")
+def test_an_image_that_differs_from_the_known_release_is_reported(editable_copy):
+    root = editable_copy("test/Rain100H")
     report = check_dataset("Rain100H", root)
     assert report.release == "the three pairs, under other names"
     path = root / "test/Rain100H/input/2.png"
@@ -99,8 +97,8 @@ def test_an_image_that_differs_from_the_known_release_is_named(spoil):
 
 
 @pytest.mark.usefixtures("known")
-def test_a_part_is_known_whatever_its_files_are_called(spoil):
-    folder = spoil("test/Rain100H") / "test/Rain100H"
+def test_a_part_of_a_known_release_is_recognised_under_any_file_names(editable_copy):
+    folder = editable_copy("test/Rain100H") / "test/Rain100H"
     for half in ("input", "target"):
         (folder / half / "3.png").unlink()
         (folder / half / "1.png").rename(folder / half / "an image.png")
@@ -109,7 +107,7 @@ def test_a_part_is_known_whatever_its_files_are_called(spoil):
     assert warnings(report) == []
 
 
-def test_of_a_set_known_in_part_only_the_known_names_are_judged(monkeypatch):
+def test_only_the_known_images_of_a_partly_known_release_are_compared(monkeypatch):
     monkeypatch.setattr(releases, "known_pixels", lambda name: {"1": ("a", "b"), "2": ("c", "d")})
     info = CATALOGUE["Rain13K"]
     seen = ReleaseMeasurements(
@@ -122,7 +120,7 @@ def test_of_a_set_known_in_part_only_the_known_names_are_judged(monkeypatch):
 
 
 @pytest.mark.benchmarks_data
-def test_the_digests_of_images_are_those_of_the_real_ones(benchmarks):
+def test_the_catalogue_digests_match_the_real_images(benchmarks):
     for name, count in (("Rain100L", 100), ("Set11", 11), ("BSD68", 68), ("BSD400", 400)):
         info = CATALOGUE[name]
         seen = measure_quickly(info, read_pairs(info, benchmarks))
@@ -131,7 +129,7 @@ def test_the_digests_of_images_are_those_of_the_real_ones(benchmarks):
 
 
 @pytest.mark.benchmarks_data
-def test_the_real_pairs_of_gopro_are_blur(benchmarks, tmp_path):
+def test_the_real_pairs_of_gopro_are_recognised_as_blur(benchmarks, tmp_path):
     source = benchmarks / "GoPro/official_samples"
     for half, kind in (("input", "blur"), ("target", "sharp")):
         (tmp_path / "GoPro" / half).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The sample: the same pixels again, free of rights, small, laid out as the archives are."""
+"""The sample: reproducible, small, freely licensed, with the official layouts."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def files_of(root):
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
 
 
-def test_regenerating_gives_the_committed_pixels(project, regenerated):
+def test_the_regenerated_sample_has_the_committed_pixels(project, regenerated):
     committed = project / "data" / "sample"
     if not committed.is_dir():
         pytest.skip("the sample is not here: run `dvc pull data`")
@@ -36,18 +36,18 @@ def test_regenerating_gives_the_committed_pixels(project, regenerated):
     assert (regenerated / "README.md").read_text() == (committed / "README.md").read_text()
 
 
-def test_at_most_eight_megabytes(regenerated):
+def test_the_sample_is_smaller_than_eight_megabytes(regenerated):
     assert sum(path.stat().st_size for path in regenerated.rglob("*")) < 8e6
 
 
-def test_every_set_lies_in_its_official_tree(regenerated):
+def test_every_dataset_has_its_official_layout(regenerated):
     for info in CATALOGUE.values():
         tree, folder = find_tree(info, regenerated)
         assert tree == info.trees[0]
         assert folder == regenerated / info.role / tree.folder
 
 
-def test_the_official_names_are_there(regenerated):
+def test_the_sample_has_the_official_file_names(regenerated):
     names = files_of(regenerated)
     for expected in (
         "train/Rain13K/input/24.jpg",
@@ -69,7 +69,7 @@ def test_the_official_names_are_there(regenerated):
     assert not any("dnd" in name and "gt" in name.lower() for name in names)
 
 
-def test_training_and_test_photographs_are_disjoint():
+def test_training_and_test_images_are_disjoint():
     training = {photograph.name for photograph in (*TRAIN, *GREY_TRAIN)}
     testing = {photograph.name for photograph in (*TEST, *GREY_TEST)}
     assert not training & testing
@@ -79,7 +79,7 @@ def test_training_and_test_photographs_are_disjoint():
     assert training | testing == set(roles)
 
 
-def test_every_photograph_is_free_and_credited(regenerated, project):
+def test_every_image_is_freely_licensed_and_credited(regenerated, project):
     text = (regenerated / "README.md").read_text()
     documented = (project / "docs" / "sample-data.md").read_text()
     for photograph in PHOTOGRAPHS:
@@ -89,7 +89,7 @@ def test_every_photograph_is_free_and_credited(regenerated, project):
         assert row in documented
 
 
-def test_the_verb_writes_it(tmp_path, regenerated):
+def test_the_sample_command(tmp_path, regenerated):
     result = CliRunner().invoke(data, ["sample", "--out", str(tmp_path / "s")])
     assert result.exit_code == 0, result.output
     assert files_of(tmp_path / "s") == files_of(regenerated)

@@ -1,4 +1,4 @@
-"""Passwords and tokens in the addresses of data: never in a message, a record or a parameter."""
+"""Passwords and tokens in data addresses never appear in messages, files or parameters."""
 
 import json
 
@@ -20,7 +20,7 @@ TOKEN = "ghp-0123456789abcdef"
         f"https://me:{TOKEN}@[::1]:9/lab/derain.git",
     ],
 )
-def test_fetching_with_dvc_does_not_tell_the_token(address, dgunet, tmp_path):
+def test_fetching_with_dvc_does_not_reveal_the_token(address, dgunet, tmp_path):
     done = dgunet("data", "fetch", "Set11", "--dvc", address, "--rev", "v1", "--root", tmp_path)
     assert done.returncode == 1
     assert "/lab/derain.git at v1" in done.stderr
@@ -41,29 +41,29 @@ def test_fetching_with_dvc_does_not_tell_the_token(address, dgunet, tmp_path):
         f"s3://bucket/Set11.zip?token={TOKEN}",
     ],
 )
-def test_fetching_does_not_tell_the_token(address, dgunet, tmp_path, monkeypatch):
+def test_fetching_does_not_reveal_the_token(address, dgunet, tmp_path, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "key-for-tests")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://me:{TOKEN}@127.0.0.1:9")
-    places = ("--root", tmp_path / "root", "--downloads", tmp_path / "downloads")
-    done = dgunet("data", "fetch", "Set11", address, *places)
+    folders = ("--root", tmp_path / "root", "--downloads", tmp_path / "downloads")
+    done = dgunet("data", "fetch", "Set11", address, *folders)
     assert done.returncode == 1
     assert TOKEN not in done.stdout + done.stderr
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and TOKEN in p.read_text()]
 
 
-def test_what_is_shown_of_a_mirror():
+def test_credentials_and_queries_are_removed_from_shown_addresses():
     assert redact(f"https://me:{TOKEN}@host/a.zip?sig={TOKEN}#x") == "https://host/a.zip"
     assert redact("https://host/a b.zip") == "https://host/a b.zip"
 
 
-def test_no_error_of_the_package_holds_a_secret():
+def test_errors_of_the_package_contain_no_secret():
     error = DgunetError(f"https://me:{TOKEN}@h is away.", f"Ask https://h/?token={TOKEN}")
     reported = (str(error), repr(error), error.message, error.hint, json.dumps(error.args))
     assert not any(TOKEN in each for each in reported)
 
 
-def test_a_traceback_that_was_asked_for_holds_none(monkeypatch, capsys):
+def test_a_debug_traceback_contains_no_secret(monkeypatch, capsys):
     def fail():
         raise ValueError(f"https://me:{TOKEN}@h broke")
 
@@ -87,7 +87,7 @@ def test_a_traceback_that_was_asked_for_holds_none(monkeypatch, capsys):
         f"weights=https://example.org/w.pth?X-Amz-Signature={TOKEN}",
     ],
 )
-def test_a_pipeline_s_parameter_may_not_hold_one(entry):
+def test_a_pipeline_parameter_with_a_secret_is_refused(entry):
     from dgunet.kubeflow.pipeline.arguments import _refuse_secret
 
     name, _, value = entry.partition("=")
@@ -101,13 +101,13 @@ def test_a_pipeline_s_parameter_may_not_hold_one(entry):
     ["", "/a/folder", "ssh://git@example.org/x.git", "git@example.org:x.git", "s3://b/w.pth",
      "https://example.org/w.pth?download=1"],
 )  # fmt: skip
-def test_other_addresses_may_be_a_parameter(value):
+def test_addresses_without_secrets_are_accepted_as_parameters(value):
     from dgunet.kubeflow.pipeline.arguments import _refuse_secret
 
     _refuse_secret("weights", value)
 
 
-def test_a_pipelines_server_is_not_named_with_a_password():
+def test_a_pipeline_server_address_with_a_password_is_refused():
     from dgunet.kubeflow.submission.server import find_access
 
     with pytest.raises(ConfigError, match="contains a password") as failed:

@@ -1,4 +1,4 @@
-"""The compact layout: the raw layout's pixels, crops and digest, from fewer bytes."""
+"""The compact layout: pixels, crops and digest of the raw layout in fewer bytes."""
 
 import io
 import json
@@ -28,14 +28,14 @@ def tiled(image):
 
 @pytest.fixture(scope="module")
 def image():
-    """Two tiles and a bit each way, with every jump between neighbours that uint8 has."""
+    """A random image of more than two tiles by one."""
     return np.random.default_rng(0).integers(0, 256, (2 * SIDE + 9, SIDE + 31, 3), np.uint8)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(1, 1), (SIDE, SIDE), (SIDE + 1, SIDE - 1), (7, 2 * SIDE + 3)])
-def test_any_image_comes_back_to_the_bit(dtype, channels, size):
+def test_any_image_is_decoded_bit_for_bit(dtype, channels, size):
     pixels = np.random.default_rng(1).integers(0, 256, (*size, channels)) / (
         1 if dtype == np.uint8 else 255
     )
@@ -47,7 +47,7 @@ def test_any_image_comes_back_to_the_bit(dtype, channels, size):
 
 @settings(deadline=None, max_examples=30)
 @given(st.data())
-def test_a_crop_is_that_of_the_whole(image, data):
+def test_a_decoded_crop_equals_the_crop_of_the_image(image, data):
     kept = tiled(image)
     rows, columns = (
         slice(*sorted(data.draw(st.lists(st.integers(0, size + 40), min_size=2, max_size=2))))
@@ -62,13 +62,13 @@ def test_a_crop_decodes_only_the_tiles_it_touches(image, monkeypatch):
     monkeypatch.setattr(tiles, "decode_tile", lambda *a: seen.append(a[3:]) or decode(*a))
     kept = tiled(image)
     kept[10:20, 30:50]
-    assert seen == [(20, 50)], "one tile, and of it no more than is needed"
+    assert seen == [(20, 50)], "only the needed part of one tile is decoded"
     seen.clear()
     kept[SIDE - 1 : SIDE + 1, SIDE - 1 : SIDE + 1]
     assert len(seen) == 4
 
 
-def test_the_bytes_do_not_depend_on_the_memory_layout(image):
+def test_the_encoding_does_not_depend_on_the_memory_layout(image):
     assert encode(image) == encode(np.asfortranarray(image)) == encode(image.copy()[::1])
 
 
@@ -88,7 +88,7 @@ def png_bytes(image):
     return file.tell()
 
 
-def test_the_same_store_in_fewer_bytes(pairs, tmp_path):
+def test_the_compact_store_holds_the_same_records_in_fewer_bytes(pairs, tmp_path):
     raw = write_store(tmp_path / "raw", pairs)
     compact = write_store(tmp_path / "compact", pairs, layout="compact")
     assert compact.digest == raw.digest
@@ -107,7 +107,7 @@ def test_the_same_store_in_fewer_bytes(pairs, tmp_path):
             record.target[0, 0, 0] = 1
 
 
-def test_real_photographs_take_less_space_than_as_png(benchmarks):
+def test_real_images_need_less_space_than_as_png(benchmarks):
     images = [
         np.asarray(Image.open(path).convert("RGB"))
         for path in sorted((benchmarks / "GoPro/official_samples").glob("*.png"))
@@ -117,7 +117,7 @@ def test_real_photographs_take_less_space_than_as_png(benchmarks):
     assert compact < 0.9 * sum(map(png_bytes, images))
 
 
-def test_any_number_of_workers_writes_the_same_bytes(sample_root, prepared, tmp_path):
+def test_the_number_of_workers_does_not_change_the_compact_bytes(sample_root, prepared, tmp_path):
     contents = []
     for workers in (1, 2):
         out = tmp_path / str(workers)
@@ -136,7 +136,7 @@ def test_any_number_of_workers_writes_the_same_bytes(sample_root, prepared, tmp_
     assert manifest.digest == PairStore.open(prepared("RealBlur-J")).manifest.digest
 
 
-def test_training_sees_the_same_batches(pairs, tmp_path):
+def test_both_layouts_give_the_same_training_batches(pairs, tmp_path):
     for layout in ("raw", "compact"):
         write_store(tmp_path / layout, pairs, layout=layout)
     raw, compact = (
@@ -147,18 +147,20 @@ def test_training_sees_the_same_batches(pairs, tmp_path):
         assert all(map(torch.equal, raw(step), compact(step)))
 
 
-def test_absent_halves_stay_absent(pairs, tmp_path):
+def test_missing_inputs_stay_missing(pairs, tmp_path):
     write_store(tmp_path / "s", [LoadedPair("1", None, pairs[0].target)], layout="compact")
     record = PairStore.open(tmp_path / "s")[0]
     assert record.input is None
     assert record.crop(0, 0, 8, 8).input is None
 
 
-@pytest.mark.parametrize("harm", [lambda tile: tile[:60], lambda tile: b"\0" * len(tile)])
-def test_a_damaged_tile_is_named(image, harm):
+@pytest.mark.parametrize("damage", [lambda tile: tile[:60], lambda tile: b"\0" * len(tile)])
+def test_a_damaged_tile_is_reported(image, damage):
     kept = encode(image)
-    kept[0] = harm(kept[0])
-    spoilt = TiledPixels([pa.py_buffer(tile) for tile in kept], image.shape, image.dtype, "photo 7")
+    kept[0] = damage(kept[0])
+    damaged = TiledPixels(
+        [pa.py_buffer(tile) for tile in kept], image.shape, image.dtype, "photo 7"
+    )
     with pytest.raises(DataError, match=r"photo 7 is damaged.*--layout compact"):
-        spoilt.whole()
-    np.testing.assert_array_equal(spoilt[:5, SIDE:], image[:5, SIDE:])
+        damaged.whole()
+    np.testing.assert_array_equal(damaged[:5, SIDE:], image[:5, SIDE:])

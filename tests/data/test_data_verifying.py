@@ -1,4 +1,4 @@
-"""A store is what was prepared: all is read at first use and after a change, and not again."""
+"""A store is verified completely at first use and after each change, and not again."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from dgunet.system.errors import DataError
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """Notes of this test alone."""
+    """A separate cache of verification notes for each test."""
     monkeypatch.setenv(verified_notes.CACHE, str(tmp_path / "cache"))
     monkeypatch.setattr(verified_notes, "_seen", {})
     return tmp_path / "cache"
@@ -31,7 +31,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """The stores that were verified, by name."""
+    """The folder names of the stores that were verified."""
     names = []
     whole = verification.verify
 
@@ -49,31 +49,31 @@ def store(prepared, tmp_path):
 
 
 def forget(monkeypatch):
-    """As in a new process."""
+    """Forget the verified stores, as in a new process."""
     monkeypatch.setattr(verified_notes, "_seen", {})
 
 
-def spoil(path, place, byte=None):
-    """Change one byte and nothing of the size; the time of change moves on."""
+def change_byte(path, position, byte=None):
+    """Change one byte of a file; its size stays, its timestamp changes."""
     content = bytearray(path.read_bytes())
-    content[place] = content[place] ^ 1 if byte is None else byte
+    content[position] = content[position] ^ 1 if byte is None else byte
     path.write_bytes(content)
 
 
-def test_a_store_is_read_whole_once(store, reads, monkeypatch):
+def test_a_store_is_verified_once(store, reads, monkeypatch):
     for _ in range(3):
         PairStore.open(store)
         forget(monkeypatch)
     assert reads == ["store"]
 
 
-def test_the_store_itself_is_not_touched(store):
+def test_verification_does_not_change_the_store(store):
     before = {path.name: path.stat().st_mtime_ns for path in store.iterdir()}
     PairStore.open(store)
     assert {path.name: path.stat().st_mtime_ns for path in store.iterdir()} == before
 
 
-def test_without_a_place_for_notes_each_process_reads_it_once(store, reads, monkeypatch, tmp_path):
+def test_without_a_cache_folder_each_process_verifies_once(store, reads, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv(verified_notes.CACHE, str(tmp_path / "file"))
     PairStore.open(store)
@@ -85,7 +85,7 @@ def test_without_a_place_for_notes_each_process_reads_it_once(store, reads, monk
 
 
 @pytest.mark.parametrize("note", ["", "[]", "null", "{", '{"store": 1}', "\x00"])
-def test_a_damaged_note_is_no_note(store, reads, monkeypatch, cache, note):
+def test_a_damaged_note_is_ignored(store, reads, monkeypatch, cache, note):
     PairStore.open(store)
     (path,) = cache.rglob("*.json")
     path.write_text(note)
@@ -94,26 +94,26 @@ def test_a_damaged_note_is_no_note(store, reads, monkeypatch, cache, note):
     assert reads == ["store", "store"]
 
 
-@pytest.mark.parametrize("place", [0, 1, 7, "middle", -1])
-def test_a_changed_byte_is_found_at_the_next_use(store, place):
+@pytest.mark.parametrize("position", [0, 1, 7, "middle", -1])
+def test_a_changed_byte_is_found_at_the_next_use(store, position):
     PairStore.open(store)
     shard = store / "pairs-00000.arrow"
-    spoil(shard, shard.stat().st_size // 2 if place == "middle" else place)
+    change_byte(shard, shard.stat().st_size // 2 if position == "middle" else position)
     with pytest.raises(DataError, match=r"pairs-00000\.arrow has changed since it was prepared"):
         PairStore.open(store)
 
 
-def test_a_change_that_hides_its_time_is_found(store):
+def test_a_change_with_a_restored_timestamp_is_found(store):
     shard = store / "pairs-00000.arrow"
     PairStore.open(store)
     before = shard.stat()
-    spoil(shard, before.st_size // 2)
+    change_byte(shard, before.st_size // 2)
     os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(DataError, match="has changed since it was prepared"):
         PairStore.open(store)
 
 
-def test_another_file_of_the_same_content_is_read_and_fine(store, reads):
+def test_a_replaced_file_with_the_same_content_is_verified_again(store, reads):
     PairStore.open(store)
     shard = store / "pairs-00000.arrow"
     shutil.copy2(shard, store / "copy")
@@ -122,7 +122,7 @@ def test_another_file_of_the_same_content_is_read_and_fine(store, reads):
     assert reads == ["store", "store"]
 
 
-def test_a_worker_does_not_read_it_again(store, reads, monkeypatch):
+def test_a_worker_does_not_verify_again(store, reads, monkeypatch):
     content = pickle.dumps(PairStore.open(store))
     forget(monkeypatch)
     monkeypatch.setenv(verified_notes.CACHE, "/nowhere")
@@ -143,7 +143,7 @@ PairStore.open(sys.argv[1])
 """
 
 
-def test_processes_that_open_it_at_once_read_it_once(store):
+def test_processes_that_open_a_store_together_verify_it_once(store):
     command = [sys.executable, "-c", OPENS, str(store)]
     at_once = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     reported = [process.communicate(timeout=120)[0] for process in at_once]
@@ -151,15 +151,15 @@ def test_processes_that_open_it_at_once_read_it_once(store):
     assert "".join(reported).count("read") == 1
 
 
-def seal(store, **changes):
-    """Replace fields of the manifest, its files' digests and the pixels' made right again."""
+def edit_manifest(store, **changes):
+    """Replace fields of the manifest."""
     path = store / "manifest.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | changes))
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"complete": True}, "complete is True"),
         ({"complete": True, "profile": "paper"}, "complete is True"),
@@ -176,16 +176,16 @@ def seal(store, **changes):
     ],
     ids=str,
 )
-def test_an_edited_manifest_is_refused_with_its_field(store, changes, words):
+def test_an_edited_manifest_field_is_reported(store, changes, message):
     PairStore.open(store)
-    seal(store, **changes)
-    with pytest.raises(DataError, match=words):
+    edit_manifest(store, **changes)
+    with pytest.raises(DataError, match=message):
         PairStore.open(store)
 
 
 @pytest.mark.parametrize("length", [0, 10, 1000])
-def test_a_file_of_garbage_with_its_right_digest_is_one_line(store, length):
-    """Whoever also writes the digest of the file down gets as far as Arrow."""
+def test_a_garbage_shard_with_a_matching_digest_gives_a_one_line_error(store, length):
+    """With a matching digest of the shard, the error comes from Arrow."""
     import hashlib
 
     shard = store / "pairs-00000.arrow"
@@ -194,42 +194,44 @@ def test_a_file_of_garbage_with_its_right_digest_is_one_line(store, length):
         shard.write_bytes(garbage)
         entry = json.loads((store / "manifest.json").read_text())["shards"][0]
         digest = hashlib.sha256(garbage).hexdigest()
-        seal(store, shards=[entry | {"bytes": len(garbage), "sha256": digest}])
+        edit_manifest(store, shards=[entry | {"bytes": len(garbage), "sha256": digest}])
         with pytest.raises(DataError, match=r"pairs-00000\.arrow is damaged"):
             PairStore.open(store)
 
 
-def test_mangled_records_with_right_digests_are_one_line(store):
+def test_mangled_records_with_matching_digests_are_refused(store):
     import hashlib
 
     shard, rng = store / "pairs-00000.arrow", np.random.default_rng(1)
     whole, manifest = shard.read_bytes(), (store / "manifest.json").read_text()
     refused = 0
     for _ in range(60):
-        spoilt = bytearray(whole)
-        for place in rng.integers(0, len(whole), 20):
-            spoilt[place] = rng.integers(256)
-        for place in rng.integers(len(whole) - 3000, len(whole), 5):  # the footer
-            spoilt[place] = rng.integers(256)
-        shard.write_bytes(spoilt)
+        damaged = bytearray(whole)
+        for position in rng.integers(0, len(whole), 20):
+            damaged[position] = rng.integers(256)
+        for position in rng.integers(len(whole) - 3000, len(whole), 5):  # the footer
+            damaged[position] = rng.integers(256)
+        shard.write_bytes(damaged)
         (store / "manifest.json").write_text(manifest)
         entry = json.loads(manifest)["shards"][0]
-        seal(store, shards=[entry | {"sha256": hashlib.sha256(spoilt).hexdigest()}])
+        edit_manifest(store, shards=[entry | {"sha256": hashlib.sha256(damaged).hexdigest()}])
         with pytest.raises(DataError):
             PairStore.open(store)
         refused += 1
     assert refused == 60
 
 
-def test_two_records_of_one_name_are_refused(tmp_path):
+def test_two_records_with_the_same_id_are_refused(tmp_path):
     image = np.zeros((4, 4, 3), np.uint8)
     write_store(tmp_path / "s", [LoadedPair("a", image, image), LoadedPair("a", image, image)])
     with pytest.raises(DataError, match="two records with the same id"):
         PairStore.open(tmp_path / "s")
 
 
-def test_a_set_called_complete_has_the_pixels_of_the_release(sample_root, tmp_path, monkeypatch):
-    """The manifest's doubts were taken out and ``complete`` set."""
+def test_a_dataset_marked_complete_must_have_the_pixels_of_the_release(
+    sample_root, tmp_path, monkeypatch
+):
+    """The manifest was edited: its doubts were removed and ``complete`` was set."""
     entry = dataset("GoPro").model_copy(update={"pairs": 4, "sizes": ()})
     monkeypatch.setitem(CATALOGUE, "GoPro", entry)
     source = sample_root / "test/GOPRO_Large/test"
@@ -250,7 +252,7 @@ def test_a_set_called_complete_has_the_pixels_of_the_release(sample_root, tmp_pa
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_the_sample_s_pixels_are_known(name, prepared):
+def test_the_digests_of_the_sample_are_known(name, prepared):
     digest = json.loads((prepared(name) / "manifest.json").read_text())["digest"]
     assert digest in verification.sample_digests()
 
@@ -264,7 +266,7 @@ def test_progress_is_reported_in_megabytes(tmp_path, monkeypatch):
     assert reported == [(2, 6), (4, 6), (6, 6)]
 
 
-def test_the_verb_reads_it_each_time(store, reads, monkeypatch):
+def test_the_verify_command_reads_the_whole_store_each_time(store, reads, monkeypatch):
     from typer.testing import CliRunner
 
     for _ in range(2):

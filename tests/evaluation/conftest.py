@@ -1,4 +1,4 @@
-"""Fixtures of the evaluation tests: small sets, and where the real benchmark images are."""
+"""Fixtures of the evaluation tests: small datasets, a checkpoint, the benchmark images."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from evaluation_stand_ins import MemoryStore, box_store, evaluate_store, records
 
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.restoration import identity
+from dgunet.network import DGUNet, preset, save_network
 
 
 @pytest.fixture
@@ -17,8 +18,16 @@ def rain_store():
 
 
 @pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """The checkpoint of a small deraining network."""
+    path = tmp_path_factory.mktemp("weights") / "network.safetensors"
+    save_network(DGUNet(preset("derain", n_feat=8, scale=4, stages=3)), path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def evaluated(tmp_path_factory):
-    """DND's fifty files, and their summary as if they were the real ones."""
+    """An evaluation of fifty DND images, and its summary under the paper profile."""
     out = tmp_path_factory.mktemp("dnd")
     store, rules = box_store(images=50), protocol("dnd-server")
     evaluate_store(identity, store, rules, out, checkpoint_sha256="c" * 64)

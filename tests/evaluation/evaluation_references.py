@@ -1,7 +1,7 @@
-"""Slow, obvious float64 metrics written from the formulas, to check the fast ones against.
+"""Slow float64 reference metrics, written from the formulas to verify the fast ones.
 
-One window at a time, loops over pixels, no filtering library, nothing shared with the package.
-Only RealBlur's alignment is OpenCV's here too: its script defines it by that function.
+They loop over pixels and windows and share no code with the package. Only the alignment of RealBlur
+uses OpenCV, because its script defines the alignment by that function.
 """
 
 import math
@@ -18,7 +18,7 @@ def gaussian(size=11, sigma=1.5):
 
 
 def matlab_y(rgb):
-    """Exact rational arithmetic, halves rounded up."""
+    """MATLAB's luma in exact rational arithmetic, halves rounded up."""
     luma = np.empty(rgb.shape[:2], np.uint8)
     for i in range(rgb.shape[0]):
         for j in range(rgb.shape[1]):

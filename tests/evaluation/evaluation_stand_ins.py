@@ -14,7 +14,7 @@ from dgunet.evaluation.runner import merge_rows, score_shard
 
 @dataclass
 class MemoryStore:
-    """A prepared set in memory, with the attributes that the runner reads."""
+    """A prepared dataset in memory, with the attributes that the runner reads."""
 
     records: list
     task: str = "derain"
@@ -46,7 +46,7 @@ class MemoryStore:
 
 
 class Smooth(nn.Module):
-    """A two-stage stand-in with a parameter: a box blur, then the blur again."""
+    """A two-stage network stand-in with one parameter: a box blur, applied once and twice."""
 
     def __init__(self, channels=3):
         super().__init__()
@@ -71,6 +71,18 @@ def pair(seed, height=24, width=32, channels=3):
     return noisy, target
 
 
+def photo(height=24, width=32, channels=3):
+    """A smooth uint8 image."""
+    return pair(1, height, width, channels)[1]
+
+
+def noise(depth, channels, height=21, width=34, seed=0):
+    """Random pixels of 8 or 16 bits, (H, W, C)."""
+    kind = np.uint8 if depth == 8 else np.uint16
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 2**depth, (height, width, channels), dtype=kind)
+
+
 def records(count, **shape):
     made = []
     for seed in range(count):
@@ -80,7 +92,7 @@ def records(count, **shape):
 
 
 def box_store(images=2, boxes=20):
-    """DND in small: boxes of floats, no targets."""
+    """A small DND: floating-point boxes without targets."""
     rng = np.random.default_rng(0)
     made = [
         SimpleNamespace(
@@ -97,7 +109,7 @@ def box_store(images=2, boxes=20):
 def evaluate_with_timings(
     network, store, protocol, out, *, on_row=None, note=lambda line: None, **settings
 ):
-    """Score every image of ``store`` into ``out``; gives the summary and seconds by image."""
+    """Score every image of ``store`` into ``out``; gives the summary and the timings."""
     settings = Settings(**{"row": settings.get("variant", "DGUNet")} | settings)
     with alone(out):
         score_shard(network, store, protocol, out, settings, on_row=on_row, note=note)
@@ -105,17 +117,17 @@ def evaluate_with_timings(
 
 
 def evaluate_store(*arguments, **settings):
-    """As `evaluate_with_timings`, without the seconds."""
+    """As `evaluate_with_timings`, without the timings."""
     return evaluate_with_timings(*arguments, **settings)[0]
 
 
 def score_rows(network, store, protocol, out, settings, shard=(0, 1)):
-    """Score a shard as an evaluation that is killed before its rows are merged."""
+    """Score a shard without merging its rows, as an evaluation that is killed."""
     with alone(out):
         score_shard(network, store, protocol, out, settings, shard=shard)
 
 
 def merge(store, protocol, out, settings):
-    """Make the tables from the rows of all shards; gives the summary."""
+    """Merge the rows of all shards; gives the summary."""
     with alone(out):
         return merge_rows(store, protocol, out, settings)[0]

@@ -1,4 +1,4 @@
-"""Scores over tensors equal those over arrays, on every device that is here."""
+"""Scores of tensor batches equal those of arrays, on every available device."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def tensors(images, device):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", ["rain-y", "gopro-rgb", "sidd-blocks", "cs-y"])
-def test_every_image_of_a_batch_scores_as_alone(name, device):
+def test_batched_scores_equal_single_scores(name, device):
     rules = protocol(name)
     restored, targets = batch(name, height=37, width=52)
     psnr, ssim = score_batch(tensors(restored, device), tensors(targets, device), rules)
@@ -40,7 +40,7 @@ def test_every_image_of_a_batch_scores_as_alone(name, device):
 
 
 @pytest.mark.parametrize(("name", "expected"), [("gopro-rgb", np.inf), ("cs-y", 100.0)])
-def test_identical_images_score_as_the_source_has_it(name, expected):
+def test_identical_batches_score_as_in_the_original_code(name, expected):
     _, targets = batch(name)
     psnr, ssim = score_batch(
         tensors(targets.astype(np.float64) / 255, "cpu"), tensors(targets, "cpu"), protocol(name)
@@ -50,7 +50,7 @@ def test_identical_images_score_as_the_source_has_it(name, expected):
 
 
 @pytest.mark.parametrize(
-    ("name", "spoil", "message"),
+    ("name", "damage", "message"),
     [
         ("rain-y", lambda x, y: (x[..., 1:], y), "the same shape"),
         ("rain-y", lambda x, y: (x, y.float()), "uint8"),
@@ -61,7 +61,7 @@ def test_identical_images_score_as_the_source_has_it(name, expected):
         ("dnd-server", lambda x, y: (x, y), "one by one"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(name, spoil, message):
+def test_invalid_batches_are_refused(name, damage, message):
     restored, targets = batch("rain-y")
     with pytest.raises(EvaluationError, match=message):
-        score_batch(*spoil(tensors(restored, "cpu"), tensors(targets, "cpu")), protocol(name))
+        score_batch(*damage(tensors(restored, "cpu"), tensors(targets, "cpu")), protocol(name))

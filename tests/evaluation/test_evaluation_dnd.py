@@ -1,4 +1,4 @@
-"""DND: the files that its server takes, and the score that it mails."""
+"""DND: the submission for its server and the score that it returns."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ from dgunet.evaluation.rows import array_sha256
 from dgunet.system.errors import DataError, EvaluationError
 
 
-def test_the_bundle_is_what_the_server_takes(tmp_path):
+def test_the_bundle_has_the_format_of_the_server(tmp_path):
     store = box_store()
     evaluate_store(identity, store, protocol("dnd-server"), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
@@ -43,7 +43,7 @@ def test_the_bundle_is_what_the_server_takes(tmp_path):
             np.testing.assert_allclose(cell, given, atol=1e-6)
 
 
-def test_the_bundle_is_not_rounded_and_has_no_time_in_it(tmp_path):
+def test_the_bundle_is_not_rounded_and_contains_no_timestamp(tmp_path):
     box = np.full((2, 2, 3), 0.12345, np.float32)
     for name in ("a", "b"):
         write_box(tmp_path / name, "0001_01", box)
@@ -65,7 +65,7 @@ def test_the_bundle_is_not_rounded_and_has_no_time_in_it(tmp_path):
         (["0001_\u00b2"], "not the name of a DND box"),
     ],
 )
-def test_boxes_that_do_not_fit_leave_no_bundle(tmp_path, records, message):
+def test_invalid_boxes_leave_no_bundle(tmp_path, records, message):
     box = np.zeros((2, 2, 3), np.float32)
     for record in ("0001_01", "0001_03"):
         write_box(tmp_path / "boxes", record, box)
@@ -76,16 +76,14 @@ def test_boxes_that_do_not_fit_leave_no_bundle(tmp_path, records, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_box_cannot_be_kept_outside_its_folder(tmp_path):
+def test_a_box_cannot_be_written_outside_its_folder(tmp_path):
     with pytest.raises(DataError, match="not the name of a DND box"):
         write_box(tmp_path / "boxes", "../0001_01", np.zeros((2, 2, 3), np.float32))
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("spoil", ["changed", "cut off", "gone"])
-def test_a_box_that_a_killed_evaluation_kept_is_restored_again_if_it_is_not_the_same(
-    tmp_path, spoil
-):
+@pytest.mark.parametrize("damage", ["changed", "cut off", "gone"])
+def test_a_changed_box_of_a_killed_evaluation_is_restored_again(tmp_path, damage):
     store, rules = box_store(), protocol("dnd-server")
     known = {"checkpoint_sha256": "c" * 64}
     evaluate_store(identity, store, rules, tmp_path / "whole", **known)
@@ -94,8 +92,8 @@ def test_a_box_that_a_killed_evaluation_kept_is_restored_again_if_it_is_not_the_
     box = tmp_path / "killed" / ".boxes" / "0002_03.npy"
     content = box.read_bytes()
     box.unlink()
-    if spoil != "gone":
-        box.write_bytes(content[:-1] + b"\x01" if spoil == "changed" else content[:100])
+    if damage != "gone":
+        box.write_bytes(content[:-1] + b"\x01" if damage == "changed" else content[:100])
     with pytest.raises(DataError, match="Run the same evaluation again"):
         merge(store, rules, tmp_path / "killed", settings)
     seen = []
@@ -132,7 +130,7 @@ def test_a_sample_cannot_be_submitted(tmp_path):
     assert not (tmp_path / "a.zip").exists()
 
 
-def test_a_mailed_score_fills_the_summary_it_belongs_to(evaluated, tmp_path):
+def test_a_server_score_is_applied_only_to_its_own_summary(evaluated, tmp_path):
     out, summary = evaluated
     mail = tmp_path / "mail.eml"
     mail.write_text("PSNR 40.04 SSIM 0.963")
@@ -157,7 +155,9 @@ def test_a_mailed_score_fills_the_summary_it_belongs_to(evaluated, tmp_path):
         ({}, (40.0, 0.96), "", "missing or empty"),
     ],
 )
-def test_a_score_without_ground_is_refused(evaluated, tmp_path, changed, score, evidence, message):
+def test_a_server_score_without_evidence_or_complete_results_is_refused(
+    evaluated, tmp_path, changed, score, evidence, message
+):
     out, summary = evaluated
     mail = tmp_path / "mail.eml"
     mail.write_text(evidence)

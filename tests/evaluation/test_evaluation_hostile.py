@@ -1,4 +1,4 @@
-"""Results and images of strangers: arrays that claim too much, pipes, names that are no names."""
+"""Untrusted results and images: false array headers, pipes and unsafe names."""
 
 import os
 
@@ -25,7 +25,7 @@ CLAIM = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }"
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "message"),
     [
         (CLAIM % "51000000000000, 1", "408,000,000,000,000 bytes, but 0 follow"),
         (CLAIM % "-1, 3", "but 0 follow"),
@@ -36,14 +36,14 @@ CLAIM = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }"
         ("__import__('os').system('true')", "is not a NumPy array"),
     ],
 )
-def test_a_header_is_believed_only_as_far_as_the_file_reaches(header, told, tmp_path):
+def test_a_header_that_claims_more_than_the_file_holds_is_refused(header, message, tmp_path):
     npy(tmp_path / "a.npy", header)
-    with pytest.raises(DataError, match=told) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_npy(tmp_path / "a.npy")
     assert "\n" not in str(caught.value)
 
 
-def test_arrays_come_back_as_they_were(tmp_path):
+def test_valid_arrays_are_read_unchanged(tmp_path):
     arrays = [np.arange(6.0).reshape(1, 2, 3), np.zeros((0, 3)), np.float32(3), np.ones((2, 2)).T]
     for given in arrays:
         np.save(tmp_path / "a.npy", given)
@@ -62,7 +62,7 @@ def scored(tmp_path, **files):
     return list(score_results(tmp_path / "a", tmp_path / "b", protocol("rain-y")))
 
 
-def test_results_that_are_no_files_or_no_arrays(tmp_path):
+def test_results_that_are_no_regular_files_or_arrays_are_refused(tmp_path):
     assert len(scored(tmp_path)) == 1
     os.mkfifo(tmp_path / "a/9.png")
     with pytest.raises(EvaluationError, match=r"a/9\.png is not a regular file"):
@@ -74,7 +74,7 @@ def test_results_that_are_no_files_or_no_arrays(tmp_path):
         scored(tmp_path)
 
 
-def test_results_under_odd_names(tmp_path):
+def test_results_with_unusual_names_are_scored_or_refused(tmp_path):
     scored(tmp_path)
     for half in ("a", "b"):
         Image.new("RGB", (24, 24)).save(tmp_path / half / "²5.png")
@@ -84,7 +84,7 @@ def test_results_under_odd_names(tmp_path):
         scored(tmp_path)
 
 
-def test_own_images_that_are_no_files(tmp_path):
+def test_user_images_that_are_no_regular_files_are_refused(tmp_path):
     os.mkfifo(tmp_path / "9.png")
     with pytest.raises(DataError, match=r"9\.png is not a regular file"):
         read_image(find_images([str(tmp_path)])[0])
@@ -95,14 +95,14 @@ def test_own_images_that_are_no_files(tmp_path):
     assert read_image(odd).pixels.shape == (2, 3, 3)
 
 
-def test_formats_that_start_programs_are_not_read(tmp_path):
+def test_formats_that_run_external_programs_are_not_read(tmp_path):
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     with pytest.raises(DataError, match="not a readable image"):
         read_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("record", ["../0001_01", "/tmp/x", "0001_²5", "0001", "0001_01\n", "a\0b"])
-def test_a_record_of_dnd_becomes_no_other_file(record, tmp_path):
+def test_a_dnd_record_cannot_name_another_file(record, tmp_path):
     with pytest.raises(DataError, match="is not the name of a DND box"):
         write_box(tmp_path / "boxes", record, np.zeros((2, 2, 3), np.float32))
     with pytest.raises(DataError, match="is not the name of a DND box"):

@@ -1,4 +1,4 @@
-"""The rows that a killed evaluation left: whole ones are taken, all others scored again."""
+"""Resuming a killed evaluation: intact rows are reused, all others are scored again."""
 
 import json
 
@@ -17,14 +17,14 @@ KNOWN = {"checkpoint_sha256": "c" * 64, "keep_images": 1}
 
 @pytest.fixture
 def killed(rain_store, tmp_path):
-    """The journal of an evaluation that scored all five images and did not come to the tables."""
+    """The journal of an evaluation that scored five images and was killed before merging."""
     score_rows(Smooth(), rain_store, RAIN, tmp_path / "killed", Settings(row="DGUNet", **KNOWN))
     return tmp_path / "killed" / ".rows" / "0-of-1.jsonl"
 
 
 @pytest.fixture
 def resume(rain_store, tmp_path):
-    """Go on from there; gives the images that were scored, and the notes."""
+    """Resume the evaluation; gives the ids of the scored images and the notes."""
 
     def run():
         seen, notes = [], []
@@ -46,34 +46,36 @@ def resume(rain_store, tmp_path):
     return run
 
 
-def spoil(path, number, change):
+def replace_line(path, number, change):
     lines = path.read_bytes().split(b"\n")
     lines[number - 1] = change(lines[number - 1])
     path.write_bytes(b"\n".join(lines))
 
 
-def resealed(**changes):
-    """Change a line and give it the check sum of what it holds then."""
+def change_fields(**changes):
+    """A function that changes fields of a line and updates its checksum."""
 
     def change(line):
         entry = parse_line(line)
         row = entry["row"] | {k: v for k, v in changes.items() if k not in ("index", "timing")}
-        told = entry | {"row": row} | {k: changes[k] for k in ("index", "timing") if k in changes}
-        return format_line(told)[:-1]
+        changed = (
+            entry | {"row": row} | {k: changes[k] for k in ("index", "timing") if k in changes}
+        )
+        return format_line(changed)[:-1]
 
     return change
 
 
-def test_whole_rows_are_not_scored_again(killed, resume):
+def test_intact_rows_are_not_scored_again(killed, resume):
     assert resume() == ([], [])
 
 
-def test_an_edited_psnr_is_scored_again_and_said(killed, resume):
+def test_an_edited_psnr_is_scored_again_and_reported(killed, resume):
     def edit(line):
         psnr = json.loads(line)["row"]["psnr"]
         return line.replace(repr(psnr).encode(), b"77.48")
 
-    spoil(killed, 3, edit)
+    replace_line(killed, 3, edit)
     seen, notes = resume()
     assert seen == ["2"]
     assert notes == [f"{killed}, line 3: its checksum is wrong; its image is scored again."]
@@ -84,21 +86,21 @@ def test_an_edited_psnr_is_scored_again_and_said(killed, resume):
     [b"", b"\x00" * 40, b"\xff\xfe", b"{", b"[]", b"null", b'{"index": 1}', b"[" * 100_000],
     ids=["blank", "NULs", "no UTF-8", "half", "list", "null", "no sum", "deep"],
 )
-def test_a_damaged_line_costs_one_image(killed, resume, line):
-    spoil(killed, 3, lambda old: line)
+def test_a_damaged_line_causes_one_image_to_be_scored_again(killed, resume, line):
+    replace_line(killed, 3, lambda old: line)
     seen, notes = resume()
     assert seen == ["2"]
     assert len(notes) == 1 and f"{killed}, line 3" in notes[0]
 
 
-def test_a_torn_last_line_is_what_a_kill_leaves_and_no_news(killed, resume):
+def test_a_torn_last_line_is_scored_again_without_a_report(killed, resume):
     killed.write_bytes(killed.read_bytes()[:-9])
     assert resume() == (["5"], [])
 
 
 @pytest.mark.parametrize("line", [b"", b"{}", b'{"key": "x"}', b"\xff"])
-def test_a_damaged_head_costs_all_rows_of_its_file(killed, resume, line):
-    spoil(killed, 1, lambda old: line)
+def test_a_damaged_header_causes_all_its_images_to_be_scored_again(killed, resume, line):
+    replace_line(killed, 1, lambda old: line)
     seen, notes = resume()
     assert seen == ["1", "2", "3", "4", "5"]
     assert len(notes) == 1 and "line 1" in notes[0] and "all its images" in notes[0]
@@ -131,19 +133,19 @@ def test_a_damaged_head_costs_all_rows_of_its_file(killed, resume, line):
     ],
     ids=str,
 )
-def test_a_line_of_another_form_with_a_right_sum_is_not_taken(killed, resume, changes):
-    spoil(killed, 3, resealed(**changes))
+def test_an_invalid_line_with_a_matching_checksum_is_not_used(killed, resume, changes):
+    replace_line(killed, 3, change_fields(**changes))
     seen, _ = resume()
     assert "2" in seen and len(seen) <= 2
 
 
-def test_a_kept_image_that_is_gone_is_made_again(killed, resume, tmp_path):
+def test_a_missing_kept_image_is_made_again(killed, resume, tmp_path):
     (tmp_path / "killed" / "restored" / "1.png").unlink()
     assert resume()[0] == ["1"]
 
 
 @pytest.mark.parametrize("name", ["0-of-1.jsonl", "1-of-2.jsonl"])
-def test_something_else_under_a_journals_name_is_in_nobody_s_way(killed, resume, name):
+def test_a_folder_with_the_name_of_a_journal_is_reported(killed, resume, name):
     (killed.parent / name).unlink(missing_ok=True)
     (killed.parent / name).mkdir()
     seen, notes = resume()

@@ -1,94 +1,76 @@
-"""Files as they really are: odd names, content, metadata and memory; each fails alone or is right.
+"""User images with unusual names, depths, transparency and metadata.
 
-The network is one whose output equals its input, so that only reading and writing show.
+The network is the identity, so that only reading and writing affect the pixels.
 """
 
 import io
 import os
-import resource
 import struct
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-import torch
-from evaluation_stand_ins import Smooth, pair
+from evaluation_stand_ins import photo
 from PIL import Image, TiffImagePlugin
 
-from dgunet.evaluation import memory
-from dgunet.evaluation.restoration import TooLargeError, identity, restore_image
-from dgunet.network import DGUNet, preset, save_network
-from dgunet.system.errors import DataError, EvaluationError, exhausts_memory
+from dgunet.evaluation.restoration import identity
+from dgunet.system.errors import DataError
 from dgunet.user_images import encoding
 from dgunet.user_images.decoded import UserImage
 from dgunet.user_images.metadata import DAMAGED, descriptive_exif
 from dgunet.user_images.restoring import read_image, restore_file, write_image
 
 
-def photo(height=24, width=32, channels=3):
-    return pair(1, height, width, channels)[1]
-
-
-def deep(channels=3, height=24, width=32):
+def random_16_bit(channels=3, height=24, width=32):
     rng = np.random.default_rng(0)
     return rng.integers(0, 65536, (height, width, channels), dtype=np.uint16)
 
 
-def deep_png(path, pixels):
+def write_16_bit_png(path, pixels):
     import cv2
 
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[pixels.shape[2]]
     path.write_bytes(cv2.imencode(".png", np.ascontiguousarray(pixels[..., order]))[1].tobytes())
 
 
-def same(path, pixels, off=0):
+def assert_pixels(path, pixels, tolerance=0):
     with Image.open(path) as image:
         found = np.atleast_3d(np.asarray(image)).astype(int)
     assert found.shape == pixels.shape
-    assert np.abs(found - pixels).mean() <= off
+    assert np.abs(found - pixels).mean() <= tolerance
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "network.safetensors"
-    save_network(DGUNet(preset("derain", n_feat=8, scale=4, stages=3)), path)
-    return path
-
-
-@pytest.mark.parametrize(("name", "off"), [("a.jpg", 3), ("a.bmp", 0), ("a.webp", 0)])
-def test_sixteen_bits_under_a_name_of_eight_are_scaled_and_told(tmp_path, name, off):
+@pytest.mark.parametrize(("name", "tolerance"), [("a.jpg", 3), ("a.bmp", 0), ("a.webp", 0)])
+def test_16_bit_input_for_an_8_bit_format_is_scaled_and_noted(tmp_path, name, tolerance):
     smooth = photo(64, 48).astype(np.uint16) * 257 + 13
-    deep_png(tmp_path / name, smooth)
+    write_16_bit_png(tmp_path / name, smooth)
     restored = restore_file(identity, tmp_path / name, tmp_path / "out" / name)
-    same(tmp_path / "out" / name, np.rint(smooth / 257), off)
+    assert_pixels(tmp_path / "out" / name, np.rint(smooth / 257), tolerance)
     assert any("16 bits were scaled to 8" in note for note in restored.notes)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_sixteen_bits_of_png_come_back(tmp_path, channels):
+def test_16_bit_png_keeps_its_values(tmp_path, channels):
     import cv2
 
-    pixels = deep(channels)
-    deep_png(tmp_path / "a.png", pixels)
+    pixels = random_16_bit(channels)
+    write_16_bit_png(tmp_path / "a.png", pixels)
     restore_file(identity, tmp_path / "a.png", tmp_path / "b.png")
     given, again = (cv2.imread(str(tmp_path / n), cv2.IMREAD_UNCHANGED) for n in ("a.png", "b.png"))
     assert again.dtype == np.uint16 and np.array_equal(given, again)
 
 
-def transparent(path, mode="RGBA", form="PNG", **how):
+def transparent(path, mode="RGBA", form="PNG", **options):
     alpha = np.tile(np.arange(32, dtype=np.uint8) * 8, (24, 1))
-    if form == "GIF":  # a pixel is seen or not
+    if form == "GIF":  # each pixel is opaque or fully transparent
         alpha = alpha // 128 * 255
     image = Image.fromarray(photo()).convert(mode[:-1])
     image.putalpha(Image.fromarray(alpha))
-    image.save(path, form, **how)
+    image.save(path, form, **options)
     return np.asarray(image)
 
 
-def test_transparency_is_refused_where_the_format_has_none(tmp_path):
+def test_transparency_is_refused_for_formats_without_alpha(tmp_path):
     for number, (mode, form, name) in enumerate(
         [
             ("RGBA", "PNG", "a.jpg"), ("LA", "PNG", "a.bmp"), ("RGBA", "WEBP", "a.jpg"),
@@ -104,33 +86,33 @@ def test_transparency_is_refused_where_the_format_has_none(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_full_opacity_is_left_out_where_the_format_has_none(tmp_path, mode):
+def test_full_opacity_is_dropped_for_formats_without_alpha(tmp_path, mode):
     image = Image.fromarray(photo()).convert(mode[:-1])
     pixels = np.atleast_3d(np.asarray(image))
     image.putalpha(255)
     image.save(tmp_path / "a.bmp", "PNG")
     restored = restore_file(identity, tmp_path / "a.bmp", tmp_path / "b.bmp")
-    same(tmp_path / "b.bmp", pixels)
+    assert_pixels(tmp_path / "b.bmp", pixels)
     assert any("opacity" in note for note in restored.notes)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
-def test_transparency_is_kept_where_the_format_has_it(tmp_path, name):
-    whole = transparent(tmp_path / name)
+def test_transparency_is_kept_for_formats_with_alpha(tmp_path, name):
+    pixels = transparent(tmp_path / name)
     restore_file(identity, tmp_path / name, tmp_path / "out" / name)
-    same(tmp_path / "out" / name, whole)
+    assert_pixels(tmp_path / "out" / name, pixels)
 
 
-def test_colours_below_full_transparency_survive_webp(tmp_path):
-    whole = transparent(tmp_path / "a.png")
+def test_colours_of_transparent_pixels_are_kept_in_webp(tmp_path):
+    pixels = transparent(tmp_path / "a.png")
     restore_file(identity, tmp_path / "a.png", tmp_path / "b.webp")
-    same(tmp_path / "b.webp", whole)
+    assert_pixels(tmp_path / "b.webp", pixels)
 
 
 @pytest.mark.parametrize("bits", [10, 12, 16])
 @pytest.mark.parametrize("kind", [2, 3, 5, 6])
-def test_deep_pnm_is_read_with_all_its_bits(tmp_path, bits, kind):
-    values = deep(3 if kind in (3, 6) else 1) & (2**bits - 1)
+def test_deep_pnm_is_read_at_full_depth(tmp_path, bits, kind):
+    values = random_16_bit(3 if kind in (3, 6) else 1) & (2**bits - 1)
     head = f"P{kind}\n# a camera's\n32 24\n{2**bits - 1}\n".encode()
     body = (
         " ".join(map(str, values.ravel())).encode() if kind < 5 else values.astype(">u2").tobytes()
@@ -147,9 +129,9 @@ def test_deep_pnm_is_read_with_all_its_bits(tmp_path, bits, kind):
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
-def test_jpeg_2000_keeps_its_bits(tmp_path, bits):
+def test_jpeg_2000_keeps_its_depth(tmp_path, bits):
     imagecodecs = pytest.importorskip("imagecodecs")
-    values = deep(3) & (2**bits - 1)
+    values = random_16_bit(3) & (2**bits - 1)
     values = values.astype(np.uint8) if bits == 8 else values
     coded = imagecodecs.jpeg2k_encode(values, level=0, reversible=True, bitspersample=bits)
     (tmp_path / "a.jp2").write_bytes(coded)
@@ -158,7 +140,7 @@ def test_jpeg_2000_keeps_its_bits(tmp_path, bits):
     assert np.array_equal(again, np.rint(values * (np.iinfo(again.dtype).max / (2**bits - 1))))
 
 
-def test_a_bitmap_of_sixteen_bits_a_pixel_has_five_a_channel(tmp_path):
+def test_a_16_bit_bitmap_is_read_with_5_bits_per_channel(tmp_path):
     head = struct.pack("<2sIHHI", b"BM", 54 + 8 * 4 * 2, 0, 0, 54)
     head += struct.pack("<IiiHHIIiiII", 40, 4, 8, 1, 16, 0, 64, 0, 0, 0, 0)
     (tmp_path / "a.bmp").write_bytes(head + struct.pack("<H", 0b11111 << 10) * 32)
@@ -167,7 +149,7 @@ def test_a_bitmap_of_sixteen_bits_a_pixel_has_five_a_channel(tmp_path):
 
 
 def camera_jpeg():
-    """A JPEG turned by its orientation, and where its EXIF block lies in it."""
+    """A rotated JPEG with EXIF; gives its bytes, and the start and length of the EXIF block."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0112], exif[0x0132] = "Maker", 6, "2020:01:02 03:04:05"
     exif[0x011A] = exif[0x011B] = TiffImagePlugin.IFDRational(300, 1)
@@ -186,27 +168,27 @@ def camera_jpeg():
     return content, start, int.from_bytes(content[start - 2 : start], "big")
 
 
-def test_a_changed_byte_of_metadata_never_costs_the_pixels(tmp_path):
+def test_changed_bytes_in_metadata_do_not_affect_the_pixels(tmp_path):
     content, start, length = camera_jpeg()
     with Image.open(io.BytesIO(content)) as image:
-        meant = np.sort(np.asarray(image), axis=None)
+        expected = np.sort(np.asarray(image), axis=None)
     rng = np.random.default_rng(0)
     dropped = 0
     for _ in range(500):
         changed = bytearray(content)
-        for place in rng.integers(start, start + length - 2, rng.integers(1, 4)):
-            changed[place] = rng.integers(256)
+        for position in rng.integers(start, start + length - 2, rng.integers(1, 4)):
+            changed[position] = rng.integers(256)
         (tmp_path / "a.jpg").write_bytes(bytes(changed))
         restored = restore_file(identity, tmp_path / "a.jpg", tmp_path / "b.jpg")
-        assert np.array_equal(np.sort(restored.pixels, axis=None), meant)
+        assert np.array_equal(np.sort(restored.pixels, axis=None), expected)
         dropped += any("EXIF" in note for note in restored.notes)
     assert dropped > 20
 
 
-def test_what_is_whole_of_damaged_metadata_is_kept(tmp_path):
+def test_intact_parts_of_damaged_metadata_are_kept(tmp_path):
     content, _, _ = camera_jpeg()
-    place = content.index(b"2020:01:02")
-    (tmp_path / "a.jpg").write_bytes(content[:place] + b"\xff" * 10 + content[place + 10 :])
+    position = content.index(b"2020:01:02")
+    (tmp_path / "a.jpg").write_bytes(content[:position] + b"\xff" * 10 + content[position + 10 :])
     restore_file(identity, tmp_path / "a.jpg", tmp_path / "b.jpg")
     with Image.open(tmp_path / "b.jpg") as image:
         assert image.getexif()[0x010F] == "Maker" and image.size == (24, 32)
@@ -215,7 +197,7 @@ def test_what_is_whole_of_damaged_metadata_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize(("tag", "value"), [(0x0110, object()), (0x0128, 2**70), (0x011A, "x")])
-def test_a_value_that_cannot_be_written_costs_only_itself(tag, value):
+def test_only_metadata_values_that_cannot_be_written_are_dropped(tag, value):
     given = Image.Exif()
     given[0x010F], given[tag] = "Maker", value
     block, orientation, notes = descriptive_exif(given)
@@ -226,7 +208,7 @@ def test_a_value_that_cannot_be_written_costs_only_itself(tag, value):
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".gif"])
 @pytest.mark.parametrize("letter", ["a", "ü"])
-def test_a_name_of_255_bytes_works(tmp_path, suffix, letter):
+def test_a_file_name_of_255_bytes_can_be_restored(tmp_path, suffix, letter):
     name = letter * ((255 - len(suffix)) // len(letter.encode())) + suffix
     Image.fromarray(photo(channels=1)[..., 0]).save(tmp_path / name)
     target = (tmp_path / "out" / name).with_suffix(".png" if suffix == ".gif" else suffix)
@@ -234,7 +216,7 @@ def test_a_name_of_255_bytes_works(tmp_path, suffix, letter):
     assert [path.name for path in (tmp_path / "out").iterdir()] == [target.name]
 
 
-def test_what_does_not_read_back_is_no_file(tmp_path, monkeypatch):
+def test_a_file_that_does_not_read_back_is_not_written(tmp_path, monkeypatch):
     def wrong(path, image, form):
         Image.fromarray(image.pixels[::-1]).save(path, form.name)
 
@@ -252,14 +234,14 @@ def test_what_does_not_read_back_is_no_file(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_noise_passes_the_reading_back_of_lossy_formats(tmp_path):
+def test_noise_passes_the_read_back_check_of_lossy_formats(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (65, 63, 3), dtype=np.uint8)
     for name in ("a.jpg", "a.avif"):
         write_image(tmp_path / name, UserImage(noise))
         assert (tmp_path / name).exists()
 
 
-def test_what_an_encoder_refuses_is_one_line(tmp_path):
+def test_an_encoder_error_is_one_line(tmp_path):
     wide = UserImage(np.zeros((1, 70000, 3), np.uint8))
     for name in ("a.jpg", "a.webp"):
         with pytest.raises(DataError, match=rf"{name} cannot be written"):
@@ -268,118 +250,15 @@ def test_what_an_encoder_refuses_is_one_line(tmp_path):
         write_image(tmp_path / "r", wide)
 
 
-class Exhausted(torch.nn.Module):
-    """Takes more than any machine has, in the way of a library."""
-
-    def __init__(self, error=None):
-        super().__init__()
-        self.error = error
-
-    def forward(self, y):
-        if self.error is not None:
-            raise self.error
-        return [torch.empty(2**58), y]
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        None,
-        MemoryError("Unable to allocate 7 GiB"),
-        RuntimeError("std::bad_alloc"),
-        RuntimeError("could not create a primitive"),
-    ],
-)
-def test_an_allocator_s_refusal_is_told_as_such(monkeypatch, error):
-    with pytest.raises(TooLargeError, match="exhausts the memory"):
-        restore_image(Exhausted(error), photo())
-    with pytest.raises(ValueError, match="not memory"):
-        restore_image(Exhausted(ValueError("not memory")), photo())
-
-
-def test_words_of_every_library_for_no_memory_are_known():
-    for error in (
-        MemoryError(),
-        OSError(12, "Cannot allocate memory"),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
-        torch.OutOfMemoryError(),
-        RuntimeError("CUDA out of memory. Tried to allocate"),
-        Exception("OpenCV(4.12) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate"),
-    ):
-        assert exhausts_memory(error)
-    assert not exhausts_memory(RuntimeError("shapes differ"))
-    assert not exhausts_memory(KeyboardInterrupt("out of memory"))
-
-
-def test_a_limit_of_the_process_counts_as_its_memory(monkeypatch):
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20, hard))
-    try:
-        left = memory.free_bytes(torch.device("cpu"))
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-    assert 200 * 2**20 < left <= 300 * 2**20
-    assert memory.free_bytes(torch.device("cpu")) > left
-
-
-def test_threads_are_started_while_there_is_memory_for_them(monkeypatch):
-    chosen = []
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
-    for left, threads in (((), []), ((8 * 2**30,), []), ((8 * 2**30, 2**29), [1])):
-        chosen.clear()
-        monkeypatch.setattr(memory, "process_bytes", lambda left=left: iter(left))
-        assert ("1 thread instead of 4" in memory.settle_threads()) == bool(threads)
-        assert chosen == threads
-
-
-def test_no_memory_to_decode_is_told_with_the_size(tmp_path, monkeypatch):
-    Image.fromarray(photo()).save(tmp_path / "a.png")
-
-    def none(image):
-        raise MemoryError
-
-    monkeypatch.setattr("dgunet.user_images.decoding._shallow", none)
-    with pytest.raises(
-        TooLargeError, match=r"a\.png: there is not enough memory to decode it \(32x24"
-    ):
-        read_image(tmp_path / "a.png")
-
-
-def test_under_a_limit_a_large_image_is_refused_and_the_others_restored(tmp_path, tiny):
-    """The limit is set by the shell, as a user or a batch system would."""
-    Image.new("RGB", (6000, 5000)).save(tmp_path / "large.png")
-    Image.new("RGB", (12000, 9000)).save(tmp_path / "larger.png")
-    Image.fromarray(photo()).save(tmp_path / "small.png")
-    code = "import dgunet.user_images.restoring; print(open('/proc/self/statm').read())"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    pages = int(told.stdout.split()[0])
-    limit = pages * resource.getpagesize() // 1024 + 400_000
-    main = "from dgunet.cli import main; main()"
-    words = f"ulimit -v {limit}; exec {sys.executable} -c '{main}' restore {tmp_path}"
-    done = subprocess.run(
-        ["bash", "-c", f"{words} --checkpoint {tiny} --out {tmp_path}/out"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 1, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("dgunet: error")]
-    assert len(lines) == 2 and "Traceback" not in done.stderr
-    assert all("GB" in line and "large" in line for line in lines), lines
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.png"]
-
-
-def test_a_folder_of_odd_files_ends_with_every_good_one(tmp_path, tiny, dgunet):
-    """Every good file is written, every bad one is one line, and the status is 1."""
+def test_every_good_file_in_a_folder_of_odd_files_is_restored(tmp_path, tiny, dgunet):
+    """Every good file is written, every bad one gives one error line, and the status is 1."""
     folder = tmp_path / "in"
     folder.mkdir()
     good, bad = {}, {}
-    # Good ones, with what is told of them.
+    # Good files, with their notes.
     Image.fromarray(photo()).save(folder / "plain.png")
     good["plain.png"] = ""
-    deep_png(folder / "scan.jpg", deep())
+    write_16_bit_png(folder / "scan.jpg", random_16_bit())
     good["scan.jpg"] = "16 bits were scaled to 8"
     tifffile.imwrite(folder / "turned.tif", photo(), extratags=[(274, 3, 1, 6, True)])
     good["turned.tif"] = ""
@@ -403,7 +282,7 @@ def test_a_folder_of_odd_files_ends_with_every_good_one(tmp_path, tiny, dgunet):
     good |= {"p.gif.png": "", "p.png": ""}
     (folder / "a.pgm").write_bytes(b"P5 4 4 1023\n" + b"\1\2" * 16)
     good["a.png"] = "10 bits"
-    # Bad ones, with why.
+    # Bad files, with the reason.
     transparent(folder / "clear.jpg")
     bad["clear.jpg"] = "transparency"
     transparent(folder / "clear.bmp", "LA")
@@ -428,34 +307,27 @@ def test_a_folder_of_odd_files_ends_with_every_good_one(tmp_path, tiny, dgunet):
     with open(bad_name, "wb") as handle:  # noqa: PTH123 - a name that is no text
         handle.write(b"none")
     bad["?.png"] = "not a readable image"
-    # Left out.
+    # Ignored files.
     for name in ("._plain.png", ".DS_Store", "Thumbs.db", "notes.txt"):
         (folder / name).write_bytes(b"?")
-    done = dgunet("restore", folder, "--checkpoint", tiny, "--out", tmp_path / "out")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    result = dgunet("restore", folder, "--checkpoint", tiny, "--out", tmp_path / "out")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(good)
-    errors = [line for line in done.stderr.splitlines() if "error" in line]
+    errors = [line for line in result.stderr.splitlines() if "error" in line]
     assert len(errors) == len(bad)
     for name, reason in bad.items():
         (line,) = (line for line in errors if f"/{name}" in line)
         assert reason in line
     for name, note in good.items():
-        assert note in done.stdout and f"{name} (" in done.stdout
-    assert f"{len(bad)} of {len(good) + len(bad)} images were not restored" in done.stderr
-    assert "4 files ignored (3 hidden, 1 not images)" in done.stdout
+        assert note in result.stdout and f"{name} (" in result.stdout
+    assert f"{len(bad)} of {len(good) + len(bad)} images were not restored" in result.stderr
+    assert "4 files ignored (3 hidden, 1 not images)" in result.stdout
 
 
 @pytest.mark.parametrize("where", ["file", "file/below"])
-def test_restore_into_a_file_is_one_line(tmp_path, tiny, dgunet, where):
+def test_restoring_into_a_file_gives_a_one_line_error(tmp_path, tiny, dgunet, where):
     Image.fromarray(photo()).save(tmp_path / "a.png")
     (tmp_path / "file").write_text("mine")
-    done = dgunet("restore", tmp_path / "a.png", "--checkpoint", tiny, "--out", tmp_path / where)
-    assert done.returncode == 1 and "is not a folder" in done.stderr
-    assert done.stderr.count("\n") == 1 and (tmp_path / "file").read_text() == "mine"
-
-
-def test_no_memory_for_the_probe_is_a_refusal_too(monkeypatch):
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
-    monkeypatch.setattr(memory, "bytes_per_pixel", lambda *_: (_ for _ in ()).throw(MemoryError()))
-    with pytest.raises(EvaluationError, match=r"more than 0\.00 GB"):
-        memory.require_memory(Smooth(), (24, 32, 3))
+    result = dgunet("restore", tmp_path / "a.png", "--checkpoint", tiny, "--out", tmp_path / where)
+    assert result.returncode == 1 and "is not a folder" in result.stderr
+    assert result.stderr.count("\n") == 1 and (tmp_path / "file").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""Every protocol against slow references, scikit-image where it matches, and its own words."""
+"""Every protocol against slow references, scikit-image where applicable, and its description."""
 
 import dataclasses
 import itertools
@@ -23,7 +23,7 @@ CLOSE = {"rel": 0, "abs": 1e-9}
 
 
 def scored_pair(name, seed=0, **size):
-    """A quantised restored image and its target, as the protocol wants them."""
+    """A restored image quantised for the protocol, and its target."""
     noisy, target = pair(seed, channels=1 if name == "cs-y" else 3, **size)
     rng = np.random.default_rng(seed)
     return protocol(name).quantise(noisy / 255.0 + rng.uniform(-2e-3, 2e-3, noisy.shape)), target
@@ -31,7 +31,7 @@ def scored_pair(name, seed=0, **size):
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", ["rain-y", "gopro-rgb", "sidd-blocks", "cs-y"])
-def test_agrees_with_the_slow_reference(name, seed):
+def test_scores_agree_with_the_slow_reference(name, seed):
     x, y = scored_pair(name, seed, height=13, width=17)
     score = protocol(name).score(x, y)
     assert (score.psnr, score.ssim) == pytest.approx(slow.protocol_scores(name, x, y), **CLOSE)
@@ -45,11 +45,11 @@ def test_realblur_agrees_with_the_slow_reference():
     score = protocol("realblur-aligned").score(moved, target)
     expected = slow.protocol_scores("realblur-aligned", moved, target)
     assert (score.psnr, score.ssim) == pytest.approx(expected, rel=0, abs=1e-6)
-    assert slow.aligned(moved, target)[2].min() == 0  # the mask matters
+    assert slow.aligned(moved, target)[2].min() == 0  # the mask excludes some pixels
 
 
 @pytest.mark.parametrize("size", [(11, 11), (97, 107), (120, 600), (300, 40)])
-def test_rain_agrees_with_scikit_image_across_block_borders(size):
+def test_rain_y_agrees_with_scikit_image_across_block_borders(size):
     x, y = scored_pair("rain-y", height=size[0], width=size[1])
     first, second = matlab_luma(x), matlab_luma(y)
     score = protocol("rain-y").score(x, y)
@@ -68,7 +68,7 @@ def test_rain_agrees_with_scikit_image_across_block_borders(size):
 
 
 @pytest.mark.parametrize("size", [(7, 9), (97, 107), (200, 530)])
-def test_sampling_agrees_with_scikit_image_across_block_borders(size):
+def test_cs_y_agrees_with_scikit_image_across_block_borders(size):
     x, y = scored_pair("cs-y", height=size[0], width=size[1])
     score = protocol("cs-y").score(x, y)
     expected = structural_similarity(x[..., 0], y[..., 0].astype(float), data_range=255)
@@ -77,7 +77,7 @@ def test_sampling_agrees_with_scikit_image_across_block_borders(size):
 
 @pytest.mark.parametrize("border", ["valid", "replicate", "reflect"])
 @pytest.mark.parametrize("volume", [False, True])
-def test_the_blocks_do_not_change_the_value(border, volume, monkeypatch):
+def test_the_block_size_does_not_change_the_value(border, volume, monkeypatch):
     noisy, target = pair(3, height=70, width=90)
     definition = fast.SsimDefinition("gaussian", 11, border, volume, False, 255.0)
     whole = fast.ssim(noisy, target, definition)
@@ -122,7 +122,7 @@ def test_matlab_luma_rounds_an_exact_half_up():
     assert np.array_equal(matlab_luma(image), slow.matlab_y(image))
 
 
-def test_opencv_luma_leaves_grey_alone_and_is_full_range():
+def test_opencv_luma_keeps_grey_and_is_full_range():
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
     assert np.array_equal(opencv_luma(grey), grey)
     assert np.array_equal(opencv_luma(np.repeat(grey, 3, 2)), grey)
@@ -142,7 +142,7 @@ def test_rounding_is_half_to_even_and_survives_a_round_trip():
 
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 999), name=st.sampled_from(["rain-y", "gopro-rgb", "cs-y"]))
-def test_order_of_the_pair_and_flips_do_not_matter(seed, name):
+def test_scores_are_symmetric_and_invariant_to_flips(seed, name):
     x, y = scored_pair(name, seed, height=16, width=19)
     x = np.rint(x).astype(np.uint8)
     as_scored = np.float64 if name == "cs-y" else np.uint8
@@ -163,7 +163,7 @@ def test_order_of_the_pair_and_flips_do_not_matter(seed, name):
         ("cs-y", 100.0),
     ],
 )
-def test_identical_images_score_as_the_source_has_it(name, expected):
+def test_identical_images_score_as_in_the_original_code(name, expected):
     _, target = pair(0, height=64, width=64, channels=1 if name == "cs-y" else 3)
     same = protocol(name).quantise(target / np.float32(255))
     if name == "cs-y":
@@ -174,7 +174,7 @@ def test_identical_images_score_as_the_source_has_it(name, expected):
 
 @pytest.mark.parametrize("name", RGB8)
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         lambda x: x.astype(np.float32) / 255,
         lambda x: x.astype(np.uint16) * 257,
@@ -186,12 +186,12 @@ def test_identical_images_score_as_the_source_has_it(name, expected):
     ],
     ids=["float", "16 bit", "alpha", "grey", "no axis", "size", "empty"],
 )
-def test_anything_but_an_8_bit_colour_pair_of_one_size_is_refused(name, spoil):
+def test_only_8_bit_colour_pairs_of_one_size_are_accepted(name, damage):
     x, y = scored_pair(name)
     with pytest.raises(EvaluationError, match="image"):
-        protocol(name).score(spoil(x), y)
+        protocol(name).score(damage(x), y)
     with pytest.raises(EvaluationError, match="image"):
-        protocol(name).score(x, spoil(y))
+        protocol(name).score(x, damage(y))
 
 
 @pytest.mark.parametrize("name", ["sidd-blocks", "cs-y"])
@@ -205,7 +205,7 @@ def test_nan_and_values_outside_the_range_are_refused(name):
 
 
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
-def test_a_network_output_with_nan_is_not_quantised(name):
+def test_non_finite_network_output_is_not_quantised(name):
     with pytest.raises(EvaluationError, match="1 NaN or infinite values of 12"):
         protocol(name).quantise(np.array([0.5] * 11 + [np.nan]).reshape(2, 2, 3))
     with pytest.raises(EvaluationError, match="floating-point"):
@@ -219,7 +219,7 @@ def test_images_smaller_than_the_window_are_refused(name):
         protocol(name).score(x, y)
 
 
-def test_realblur_undoes_gain_and_shift():
+def test_realblur_alignment_compensates_gain_and_shift():
     _, target = pair(5, height=96, width=128)
     rng = np.random.default_rng(0)
     target = np.clip(target + rng.integers(-25, 26, target.shape), 0, 255).astype(np.uint8)
@@ -229,24 +229,24 @@ def test_realblur_undoes_gain_and_shift():
     assert aligned.psnr > protocol("gopro-rgb").score(moved, target).psnr + 10
 
 
-def test_realblur_refuses_what_it_cannot_align():
+def test_realblur_refuses_images_that_cannot_be_aligned():
     _, target = pair(5, height=64, width=64)
     with pytest.raises(EvaluationError, match="black"):
         protocol("realblur-aligned").score(np.zeros_like(target), target)
 
 
-def test_the_server_has_no_local_score():
+def test_the_server_protocol_has_no_local_score():
     with pytest.raises(EvaluationError, match="dgunet dnd bundle"):
         protocol("dnd-server").score(np.zeros((16, 16, 3)), np.zeros((16, 16, 3)))
 
 
-def test_an_unknown_protocol_names_the_known_ones():
+def test_an_unknown_protocol_is_reported_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"'psnr'.*rain-y"):
         protocol("psnr")
 
 
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
-def test_a_protocol_states_everything_and_cannot_be_changed(name):
+def test_a_protocol_is_fully_described_and_immutable(name):
     each = protocol(name)
     facts = each.describe()
     assert not [key for key, value in facts.items() if value == ""]

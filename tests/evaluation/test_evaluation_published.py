@@ -33,7 +33,7 @@ def bicubic(size, scale):
 
 
 def enlarged(image, scale=4):
-    """uint8 to uint8, rounded half up once both dimensions are done."""
+    """Enlarge a uint8 image; values are rounded half up after both dimensions."""
     rows, columns = (bicubic(side, scale) for side in image.shape[:2])
     exact = np.einsum("ih,jw,hwc->ijc", rows, columns, image, optimize=True)
     return np.floor(np.clip(exact, 0, 255) + 0.5).astype(np.uint8)
@@ -87,7 +87,7 @@ def recorded(golden):
             "realblur_pred",
             "realblur_gt",
             ("realblur_psnr", "realblur_ssim"),
-            1e-4,  # of 51.7 dB: the alignment's last digits differ between machines
+            1e-4,  # of 51.7 dB: the last digits of the alignment depend on the machine
         ),
     ],
 )
@@ -98,7 +98,7 @@ def test_recorded_scores(recorded, name, restored, target, expected, close):
     assert score.ssim == pytest.approx(values[expected[1]], rel=0, abs=close)
 
 
-def test_recorded_sampling_score(recorded):
+def test_recorded_compressive_sensing_score(recorded):
     values, arrays = recorded
     rules = protocol("cs-y")
     score = rules.score(rules.quantise(arrays["pred_float"][..., :1]), arrays["gt"][..., :1])
@@ -115,7 +115,7 @@ def test_recorded_luma(recorded):
 
 
 @pytest.mark.parametrize("size", ["60x100", "64x64"])
-def test_recorded_sampling_pipeline(golden, size):
+def test_recorded_compressive_sensing_pipeline(golden, size):
     values = json.loads((golden / "cs_pipeline.json").read_text())[size]
     with np.load(golden / "cs_pipeline_deblock_r10_tile64.npz") as arrays:
         image, restored = arrays[f"img_{size}"][..., None], arrays[f"rec_{size}"][..., None]
@@ -166,8 +166,8 @@ def test_reconnet_outputs(benchmarks, rate, expected):
     assert f"{np.mean([score.psnr for score in scores]):.3f}" == f"{expected:.3f}"
 
 
-def test_istanet_similarities_are_those_in_the_file_names(benchmarks):
-    """Their values were taken before the float images were cut to 8 bits: 0.001 apart."""
+def test_istanet_ssim_values_are_those_in_the_file_names(benchmarks):
+    """Their values were computed before rounding to 8 bits, so they agree to 0.001."""
     checked = 0
     for path in sorted((benchmarks / "metric_refs" / "ISTANet_Set11_ratio50").glob("*.png")):
         name, stated = re.match(r"(.+\.tif)_.*SSIM_([\d.]+)\.png", path.name).groups()
@@ -178,7 +178,7 @@ def test_istanet_similarities_are_those_in_the_file_names(benchmarks):
     assert checked == 22
 
 
-def test_palette_set11_images_are_read_as_grey(benchmarks):
+def test_palette_images_of_set11_are_read_as_grey(benchmarks):
     for name in ("foreman.tif", "Parrots.tif"):
         path = benchmarks / "Set11" / name
         with Image.open(path) as image:

@@ -1,4 +1,4 @@
-"""The network under the released test's ensemble and tiles, against its recorded outputs."""
+"""The ensemble and block-wise restoration against recorded outputs of the released code."""
 
 import importlib.util
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.benchmarks_data
 
 @pytest.fixture(scope="module")
 def filled(golden, project):
-    """Networks with the recipe's weights."""
+    """A function that makes networks with the golden weights."""
     path = project / "tests" / "network" / "network_golden.py"
     spec = importlib.util.spec_from_file_location("golden_recipe", path)
     recipe = importlib.util.module_from_spec(spec)
@@ -22,7 +22,7 @@ def filled(golden, project):
     return recipe.golden_network
 
 
-def test_eightfold_output_of_the_released_network(golden, filled):
+def test_eightfold_output_agrees_with_the_released_code(golden, filled):
     with np.load(golden / "derain_dgunet__x8_1x3x32x48.npz") as arrays:
         x, expected = torch.from_numpy(arrays["x"]).double(), torch.from_numpy(arrays["out64"])
     network = filled("derain_dgunet").double()
@@ -32,7 +32,7 @@ def test_eightfold_output_of_the_released_network(golden, filled):
 
 
 @pytest.mark.parametrize("size", ["60x100", "64x64"])
-def test_sampling_pipeline_of_the_released_code(golden, filled, size):
+def test_the_compressive_sensing_pipeline_agrees_with_the_released_code(golden, filled, size):
     with np.load(golden / "cs_pipeline_deblock_r10_tile64.npz") as arrays:
         image, expected = arrays[f"img_{size}"][..., None], arrays[f"rec_{size}"][..., None]
     network = filled("cs_dgunet_deblock_r10")

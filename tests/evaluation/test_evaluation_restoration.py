@@ -1,4 +1,4 @@
-"""Whole images, the released tiles, the eight-fold ensemble, and what does not fit."""
+"""Restoration of whole images, tiles and blocks, the eightfold ensemble, and memory limits."""
 
 import json
 
@@ -26,7 +26,7 @@ from dgunet.system.errors import EvaluationError
 
 
 @pytest.mark.parametrize("mode", range(8))
-def test_every_mode_is_undone(mode):
+def test_every_transformation_is_inverted(mode):
     image = torch.arange(24.0).reshape(1, 2, 3, 4)
     assert torch.equal(untransform(transform(image, mode), mode), image)
 
@@ -36,7 +36,7 @@ def test_the_eight_modes_are_the_symmetries_of_the_square():
     assert len({tuple(transform(image, mode).flatten().tolist()) for mode in range(8)}) == 8
 
 
-def test_modes_match_the_recorded_table(golden):
+def test_transformations_match_the_recorded_table(golden):
     table = json.loads((golden / "augment.json").read_text())
     image = torch.tensor(table["x8_input"])[None, None]
     for mode in range(8):
@@ -46,7 +46,7 @@ def test_modes_match_the_recorded_table(golden):
         assert torch.equal(untransform(recorded[None, None], mode), back)
 
 
-def test_the_ensemble_is_the_mean_over_the_symmetries():
+def test_the_ensemble_is_the_mean_over_the_eight_symmetries():
     image = torch.rand(1, 3, 6, 10, dtype=torch.float64)
 
     def lopsided(y):
@@ -64,14 +64,14 @@ def test_the_ensemble_is_the_mean_over_the_symmetries():
 @pytest.mark.parametrize(
     ("size", "padded"), [((60, 100), (64, 128)), ((64, 64), (128, 128)), ((1, 63), (64, 64))]
 )
-def test_blocks_pad_by_zeros_and_a_divisible_side_by_a_whole_block(size, padded):
+def test_blocks_are_zero_padded_and_divisible_sides_by_a_whole_block(size, padded):
     image = torch.ones(1, 1, *size)
     grown = pad_to_blocks(image, 64)
     assert grown.shape[-2:] == padded
     assert grown.sum() == image.sum()
 
 
-def test_blocks_see_one_tile_each_in_row_order():
+def test_blocks_are_restored_separately_in_row_order():
     image = torch.rand(1, 1, 60, 100)
     seen = []
 
@@ -90,7 +90,7 @@ def test_blocks_see_one_tile_each_in_row_order():
             torch.testing.assert_close(part, expected)
 
 
-def test_tiles_equal_the_whole_image_for_a_network_that_sees_less_than_the_margin():
+def test_tiles_equal_the_whole_image_for_a_receptive_field_within_the_margin():
     image = to_tensor(pair(0, height=70, width=90)[0])
     network = Smooth()
     with torch.no_grad():
@@ -102,13 +102,13 @@ def test_tiles_equal_the_whole_image_for_a_network_that_sees_less_than_the_margi
     assert TILE_MARGIN >= 2
 
 
-def test_integers_of_any_depth_become_unit_floats():
+def test_integers_of_any_depth_are_scaled_to_the_unit_range():
     assert to_tensor(np.full((1, 1, 1), 255, np.uint8)).item() == 1.0
     assert to_tensor(np.full((1, 1, 1), 65535, np.uint16)).item() == 1.0
     assert to_tensor(np.full((1, 1, 1), 0.25, np.float32)).item() == 0.25
 
 
-def test_a_restored_image_has_the_layout_of_the_given_one():
+def test_a_restored_image_has_the_layout_of_its_input():
     noisy, _ = pair(0)
     assert np.array_equal(restore_image(identity, noisy), noisy / np.float32(255))
 
@@ -119,7 +119,7 @@ def test_a_network_that_changes_the_size_is_refused():
 
 
 class Wide(nn.Module):
-    """Holds a known number of bytes per pixel at its peak: the input, eight and four channels."""
+    """Needs a known peak of bytes per pixel: eight and four channels of activations."""
 
     def __init__(self):
         super().__init__()
@@ -130,12 +130,12 @@ class Wide(nn.Module):
         return [self.second(self.first(y))[:, :3]]
 
 
-def test_memory_is_the_peak_of_live_activations():
+def test_measured_memory_is_the_peak_of_live_activations():
     measured = memory.bytes_per_pixel(Wide(), 3) / memory._WORKSPACE
     assert measured == pytest.approx(4 * (8 + 4), rel=0.02)
 
 
-def test_memory_of_dead_tensors_is_not_counted():
+def test_released_tensors_are_not_counted():
     class Chain(nn.Module):
         def __init__(self):
             super().__init__()
@@ -148,7 +148,7 @@ def test_memory_of_dead_tensors_is_not_counted():
     assert measured <= 4 * 3 * 3
 
 
-def test_an_image_that_cannot_fit_is_refused_with_the_way_out(monkeypatch):
+def test_an_image_that_exceeds_the_memory_is_refused_with_a_hint(monkeypatch):
     network = Wide()
     monkeypatch.setattr(memory, "free_bytes", lambda device: 10_000_000)
     memory.require_memory(network, (16, 16, 3))
@@ -158,7 +158,7 @@ def test_an_image_that_cannot_fit_is_refused_with_the_way_out(monkeypatch):
 
 
 def groups(folder, line, files):
-    """What the kernel shows of control groups, in ``folder``."""
+    """Write the kernel's files of control groups to ``folder``; gives the free bytes found."""
     (folder / "proc").write_text(f"7:cpu:/elsewhere\n{line}\n")
     for path, text in files.items():
         (folder / "mount" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def groups(folder, line, files):
     return list(memory.container_bytes(folder / "proc", folder / "mount"))
 
 
-def test_a_container_s_limit_bounds_the_memory(tmp_path, monkeypatch):
+def test_a_container_limit_bounds_the_free_memory(tmp_path, monkeypatch):
     inner = {
         "pod/box/memory.max": "1000\n",
         "pod/box/memory.current": "700\n",
@@ -180,7 +180,7 @@ def test_a_container_s_limit_bounds_the_memory(tmp_path, monkeypatch):
     assert memory.free_bytes(torch.device("cpu")) == 350
 
 
-def test_the_older_control_groups_count_too_under_the_host_s_path(tmp_path):
+def test_limits_of_control_groups_version_1_are_found(tmp_path):
     root = {
         "memory/memory.limit_in_bytes": "1000",
         "memory/memory.usage_in_bytes": "1200",
@@ -189,14 +189,14 @@ def test_the_older_control_groups_count_too_under_the_host_s_path(tmp_path):
     assert groups(tmp_path, "4:memory:/docker/abc", root) == [300]
 
 
-def test_without_limits_nothing_bounds_the_memory(tmp_path, monkeypatch):
+def test_without_container_limits_none_is_found(tmp_path, monkeypatch):
     assert groups(tmp_path, "0::/", {}) == []
     assert list(memory.container_bytes(tmp_path / "no kernel", tmp_path)) == []
     monkeypatch.setattr(memory, "container_bytes", list)
     assert memory.free_bytes(torch.device("cpu")) > 0
 
 
-def test_exhausted_memory_of_a_gpu_is_one_line():
+def test_exhausted_gpu_memory_gives_a_one_line_error():
     def exhausted(y):
         raise torch.OutOfMemoryError
 

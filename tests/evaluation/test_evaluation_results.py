@@ -1,4 +1,4 @@
-"""Results that were edited are refused, with file and field; whole ones are read as written."""
+"""Edited results are refused with file and field; intact ones are read unchanged."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from dgunet.system.files import sha256_file
 
 @pytest.fixture
 def result(tmp_path):
-    """A whole evaluation of the paper profile."""
+    """A complete evaluation with the paper profile."""
     write_result(tmp_path / "Set11", "Set11", ratio=10, profile="paper")
     return tmp_path / "Set11"
 
@@ -35,14 +35,14 @@ def result(tmp_path):
         ("GoPro", {"selection": "test-set HIDE", "checkpoint_sha256": ""}),
     ],
 )
-def test_what_was_written_is_read(tmp_path, dataset, more):
-    told = write_result(tmp_path, dataset, **more)
+def test_a_written_result_is_read_unchanged(tmp_path, dataset, more):
+    written = write_result(tmp_path, dataset, **more)
     summary, rows = read_result_and_rows(tmp_path)
-    assert summary.to_dict() == told
-    assert len(rows) == told["images"]
+    assert summary.to_dict() == written
+    assert len(rows) == written["images"]
 
 
-def test_an_infinite_mean_is_none(tmp_path):
+def test_an_infinite_mean_is_read_as_none(tmp_path):
     rows = made_rows("Rain100L", 2)
     rows[0] = dataclasses.replace(rows[0], psnr=math.inf)
     write_result(tmp_path, "Rain100L", rows=rows, psnr=None)
@@ -52,16 +52,16 @@ def test_an_infinite_mean_is_none(tmp_path):
         read_result(tmp_path)
 
 
-def nudged(value):
-    """The value with another last digit."""
+def next_float(value):
+    """The next larger floating-point number."""
     return math.nextafter(value, math.inf)
 
 
 EDITS = {
-    "psnr": [99.0, 99, None, "31", True, [], float("nan"), 1e300, nudged],
-    "ssim": [0.99, None, 7.0, nudged],
-    "input_psnr": [1.0, None, nudged],
-    "input_ssim": [0.1, None, nudged],
+    "psnr": [99.0, 99, None, "31", True, [], float("nan"), 1e300, next_float],
+    "ssim": [0.99, None, 7.0, next_float],
+    "input_psnr": [1.0, None, next_float],
+    "input_ssim": [0.1, None, next_float],
     "images": [100, 10, 0, -1, 11.0, True, "11"],
     "published_images": [12, 1, None],
     "complete": [False, 1, "true", None],
@@ -85,21 +85,25 @@ EDITS = {
 @pytest.mark.parametrize(
     ("field", "value"), [(field, value) for field, values in EDITS.items() for value in values]
 )
-def test_an_edited_field_is_refused_by_its_name(result, field, value):
+def test_an_edited_field_is_reported(result, field, value):
     path = result / "summary.json"
     if callable(value):
         value = value(json.loads(path.read_text())[field])
     edit(path, **{field: value})
-    with pytest.raises(EvaluationError) as told:
+    with pytest.raises(EvaluationError) as caught:
         read_result(result)
-    assert str(path) in str(told.value)
-    also = {"profile": ["complete"], "dataset": ["task", "published_images"], "complete": ["state"]}
-    assert any(f"{name} is " in str(told.value) for name in (field, *also.get(field, ())))
-    assert "\n" not in str(told.value)
+    assert str(path) in str(caught.value)
+    alternatives = {
+        "profile": ["complete"],
+        "dataset": ["task", "published_images"],
+        "complete": ["state"],
+    }
+    assert any(f"{name} is " in str(caught.value) for name in (field, *alternatives.get(field, ())))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("field", EDITS)
-def test_a_missing_or_unknown_field_is_refused_by_its_name(result, field):
+def test_a_missing_or_unknown_field_is_reported(result, field):
     path = result / "summary.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({k: v for k, v in content.items() if k != field}))
@@ -121,7 +125,7 @@ def test_a_sample_is_never_complete(tmp_path):
         read_result(tmp_path)
 
 
-def test_tiles_and_parity_do_not_go_together(tmp_path):
+def test_a_tiled_result_cannot_be_at_parity(tmp_path):
     rows = made_rows("Rain100L", 3)
     rows[1] = dataclasses.replace(rows[1], tile=64)
     write_result(tmp_path, "Rain100L", rows=rows, parity=True)
@@ -130,7 +134,7 @@ def test_tiles_and_parity_do_not_go_together(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b"", "is not JSON"),
         (b'{"psnr": 3', "is not JSON"),
@@ -145,14 +149,14 @@ def test_tiles_and_parity_do_not_go_together(tmp_path):
     ],
     ids=["empty", "half", "list", "null", "text", "twice", "no UTF-8", "NUL", "deep", "large"],
 )
-def test_a_damaged_summary_is_one_line(result, content, words):
+def test_a_damaged_summary_gives_a_one_line_error(result, content, message):
     (result / "summary.json").write_bytes(content)
-    with pytest.raises(EvaluationError, match=words) as told:
+    with pytest.raises(EvaluationError, match=message) as caught:
         read_result(result)
-    assert str(result / "summary.json") in str(told.value)
+    assert str(result / "summary.json") in str(caught.value)
 
 
-def test_a_table_that_is_missing_cut_off_or_edited_is_named(result):
+def test_a_missing_truncated_or_edited_table_is_reported(result):
     table = result / "per_image.parquet"
     whole = table.read_bytes()
     for content in (whole[:-1], b"", b"garbage", whole[:200] + b"?" + whole[201:]):
@@ -168,12 +172,12 @@ def test_a_table_that_is_missing_cut_off_or_edited_is_named(result):
 
 
 def seal(folder):
-    """Write the digest of the table down, as one who knows of it would."""
+    """Update the digest of the table in the summary."""
     edit(folder / "summary.json", per_image_sha256=sha256_file(folder / "per_image.parquet"))
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"psnr": 99.0}, "psnr is"),
         ({"psnr": float("nan")}, "row 3: psnr is nan"),
@@ -190,35 +194,37 @@ def seal(folder):
         ({"tile": 64}, "parity is True"),
     ],
 )
-def test_an_edited_row_with_a_new_digest_is_named(tmp_path, changes, words):
+def test_an_edited_row_with_an_updated_digest_is_reported(tmp_path, changes, message):
     rows = made_rows("Set11", 11)
     write_result(tmp_path, "Set11", ratio=10, profile="paper", rows=rows)
     rows[2] = dataclasses.replace(rows[2], **changes)
     write_rows(tmp_path / "per_image.parquet", rows)
     seal(tmp_path)
-    with pytest.raises(EvaluationError, match=words):
+    with pytest.raises(EvaluationError, match=message):
         read_result(tmp_path)
 
 
-@pytest.mark.parametrize("how", ["other columns", "a text for a number", "no Parquet", "no rows"])
-def test_a_table_of_another_form_with_a_new_digest_is_one_line(result, how):
+@pytest.mark.parametrize(
+    "defect", ["other columns", "a text for a number", "no Parquet", "no rows"]
+)
+def test_an_invalid_table_with_an_updated_digest_is_reported(result, defect):
     table = result / "per_image.parquet"
     known = pq.read_table(table)
-    if how == "no Parquet":
+    if defect == "no Parquet":
         table.write_bytes(b"PAR1" + b"x" * 100 + b"PAR1")
     else:
         made = {
             "other columns": known.drop_columns(["tile"]),
             "a text for a number": known.set_column(1, "psnr", pa.array(["9"] * len(known))),
             "no rows": known.slice(0, 0),
-        }[how]
+        }[defect]
         pq.write_table(made, table)
     seal(result)
     with pytest.raises(EvaluationError, match=r"is damaged|images is 11"):
         read_result(result)
 
 
-def test_a_table_without_its_summary_is_no_result_that_was_not_run(tmp_path):
+def test_a_table_without_its_summary_is_reported(tmp_path):
     for name in ("a", "b/r10"):
         write_result(tmp_path / name, "Rain100L")
     assert find_results(tmp_path) == [tmp_path / "a", tmp_path / "b/r10"]
@@ -228,7 +234,9 @@ def test_a_table_without_its_summary_is_no_result_that_was_not_run(tmp_path):
     with pytest.raises(EvaluationError, match=r"a/summary\.json is missing"):
         find_results(tmp_path)
     (tmp_path / "a" / ".rows").mkdir()
-    assert find_results(tmp_path) == [tmp_path / "b/r10"], "its evaluation is under way"
+    assert find_results(tmp_path) == [tmp_path / "b/r10"], (
+        "a folder with .rows is an unfinished evaluation"
+    )
 
 
 JSON = st.recursive(
@@ -245,7 +253,7 @@ JSON = st.recursive(
 @settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_no_summary_ends_in_a_traceback(result, changes, content):
+def test_changed_summaries_raise_only_dgunet_errors(result, changes, content):
     path = result / "summary.json"
     whole = path.read_bytes()
     try:
@@ -261,12 +269,12 @@ def test_no_summary_ends_in_a_traceback(result, changes, content):
 @settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_no_table_ends_in_a_traceback(result, data):
+def test_changed_tables_raise_only_dgunet_errors(result, data):
     table, summary = result / "per_image.parquet", result / "summary.json"
     kept = table.read_bytes(), summary.read_bytes()
     content = bytearray(kept[0])
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=6)):
-        content[place] = data.draw(st.integers(0, 255))
+    for position in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=6)):
+        content[position] = data.draw(st.integers(0, 255))
     try:
         table.write_bytes(content)
         seal(result)

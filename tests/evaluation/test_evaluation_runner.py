@@ -1,11 +1,7 @@
-"""Evaluation of a set: the rows, their means, resuming, sharing the work, refusing bad input."""
+"""Evaluation of a dataset: rows, means, memory, overlapping steps and invalid input."""
 
 import json
-import multiprocessing
 import threading
-import time
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,21 +14,14 @@ from evaluation_stand_ins import (
     Smooth,
     evaluate_store,
     evaluate_with_timings,
-    merge,
     records,
-    score_rows,
 )
 from PIL import Image
 
-from dgunet.evaluation import processes
 from dgunet.evaluation.metric_protocol import Score
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.restoration import identity, restore_image
 from dgunet.evaluation.rows import array_sha256
-from dgunet.evaluation.runner import (
-    Settings,
-    count_done,
-)
 from dgunet.system.errors import DataError, EvaluationError
 
 KEYS = [
@@ -65,7 +54,7 @@ def table(out):
     return pq.read_table(out / "per_image.parquet").to_pylist()
 
 
-def test_rows_hold_each_image_scored_under_the_protocol(rain_store, tmp_path):
+def test_each_row_is_the_score_of_its_image_under_the_protocol(rain_store, tmp_path):
     network = Smooth()
     summary = evaluate_store(network, rain_store, RAIN, tmp_path, keep_images=2)
     rows = table(tmp_path)
@@ -85,13 +74,13 @@ def test_rows_hold_each_image_scored_under_the_protocol(rain_store, tmp_path):
     assert array_sha256(kept) == rows[0]["restored_sha256"]
 
 
-def test_images_of_an_earlier_evaluation_do_not_stay(rain_store, tmp_path):
+def test_images_of_an_earlier_evaluation_are_removed(rain_store, tmp_path):
     evaluate_store(identity, rain_store, RAIN, tmp_path, keep_images=3)
     evaluate_store(identity, rain_store, RAIN, tmp_path, keep_images=1)
     assert [p.name for p in (tmp_path / "restored").iterdir()] == ["1.png"]
 
 
-def test_summary_has_exactly_the_agreed_keys(rain_store, tmp_path):
+def test_the_summary_has_exactly_the_documented_keys(rain_store, tmp_path):
     evaluate_store(Smooth(), rain_store, RAIN, tmp_path, row="stages-9", checkpoint_sha256="c" * 64)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert list(summary) == KEYS
@@ -103,12 +92,12 @@ def test_summary_has_exactly_the_agreed_keys(rain_store, tmp_path):
 @pytest.mark.parametrize(
     "store", [{"published_count": 100}, {"complete": False}], ids=["too few", "not vouched for"]
 )
-def test_a_set_that_is_not_the_published_one_is_partial(store, tmp_path):
+def test_a_dataset_that_differs_from_the_published_one_is_partial(store, tmp_path):
     summary = evaluate_store(identity, MemoryStore(records(2), **store), RAIN, tmp_path)
     assert (summary.complete, summary.state) == (False, "partial")
 
 
-def test_a_set_on_a_server_waits_for_it(tmp_path):
+def test_a_dataset_scored_on_a_server_is_waiting_for_it(tmp_path):
     store = MemoryStore(records(2), dataset="DND")
     for box, record in enumerate(store.records):
         record.id, record.target = f"0001_{box + 1:02d}", None
@@ -133,135 +122,7 @@ def test_the_same_input_gives_the_same_bytes(rain_store, tmp_path):
     assert [timing.id for timing in timings] == ["1", "2", "3", "4", "5"]
 
 
-class DiesAfter(Smooth):
-    """Fails on the given call, as a killed process would stop there."""
-
-    def __init__(self, calls):
-        super().__init__()
-        self.left = calls
-
-    def forward(self, y):
-        self.left -= 1
-        if self.left < 0:
-            raise KeyboardInterrupt
-        return super().forward(y)
-
-
-def test_a_killed_evaluation_resumes_where_it_stopped(rain_store, tmp_path):
-    known = {"checkpoint_sha256": "c" * 64}
-    evaluate_store(Smooth(), rain_store, RAIN, tmp_path / "whole", **known)
-    with pytest.raises(KeyboardInterrupt):
-        evaluate_store(DiesAfter(4), rain_store, RAIN, tmp_path / "killed", **known)
-    journal = next((tmp_path / "killed" / ".rows").iterdir())
-    finished = len(journal.read_text().splitlines()) - 1
-    assert 1 <= finished <= 4
-    with journal.open("a") as handle:
-        handle.write('[4, {"id": "torn')
-    seen = []
-    evaluate_store(
-        DiesAfter(5 - finished),
-        rain_store,
-        RAIN,
-        tmp_path / "killed",
-        on_row=lambda row, done, total: seen.append((row.id, done, total)),
-        **known,
-    )
-    assert [done for _, done, _ in seen] == list(range(finished + 1, 6))
-    for name in ("per_image.parquet", "summary.json"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
-@pytest.mark.parametrize("changed", ["checkpoint", "tile", "no checkpoint"])
-def test_rows_of_another_evaluation_are_not_reused(rain_store, tmp_path, changed):
-    first = {"checkpoint_sha256": "" if changed == "no checkpoint" else "c" * 64}
-    with pytest.raises(KeyboardInterrupt):
-        evaluate_store(DiesAfter(4), rain_store, RAIN, tmp_path, **first)
-    again = first | {"checkpoint": {"checkpoint_sha256": "e" * 64}, "tile": {"tile": 16}}.get(
-        changed, {}
-    )
-    seen = []
-    evaluate_store(
-        Smooth(),
-        rain_store,
-        RAIN,
-        tmp_path,
-        on_row=lambda row, done, total: seen.append(done),
-        **again,
-    )
-    assert seen == [1, 2, 3, 4, 5]
-
-
-SHARED = Settings(row="DGUNet", checkpoint_sha256="c" * 64, keep_images=2)
-
-
-def test_two_shards_give_the_table_of_one(rain_store, tmp_path):
-    evaluate_store(
-        Smooth(), rain_store, RAIN, tmp_path / "one", checkpoint_sha256="c" * 64, keep_images=2
-    )
-    for part in (1, 0):
-        score_rows(Smooth(), rain_store, RAIN, tmp_path / "two", SHARED, shard=(part, 2))
-        done = count_done(rain_store, RAIN, tmp_path / "two", SHARED)
-        assert done == (2 if part else 5)
-    merge(rain_store, RAIN, tmp_path / "two", SHARED)
-    for name in ("per_image.parquet", "summary.json", "restored/2.png"):
-        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-
-
-class Dawdles(Smooth):
-    """Slow enough to be killed between two images."""
-
-    def forward(self, y):
-        time.sleep(0.2)
-        return super().forward(y)
-
-
-def run_slowly(out):
-    torch.set_num_threads(1)
-    store = MemoryStore(records(5))
-    evaluate_store(Dawdles(), store, RAIN, out, checkpoint_sha256="c" * 64, keep_images=2)
-
-
-def test_a_process_killed_without_warning_loses_nothing(rain_store, tmp_path):
-    process = multiprocessing.get_context("spawn").Process(target=run_slowly, args=(tmp_path,))
-    process.start()
-    deadline = time.monotonic() + 60
-    rows = tmp_path / ".rows" / "0-of-1.jsonl"
-    while not (rows.exists() and rows.read_text().count("\n") >= 3):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
-    process.join()
-    assert not (tmp_path / "per_image.parquet").exists()
-    seen = []
-    known = {"checkpoint_sha256": "c" * 64, "keep_images": 2}
-    evaluate_store(
-        Smooth(),
-        rain_store,
-        RAIN,
-        tmp_path,
-        on_row=lambda row, done, total: seen.append(row.id),
-        **known,
-    )
-    assert 1 <= len(seen) <= 3
-    evaluate_store(Smooth(), rain_store, RAIN, tmp_path / "whole", **known)
-    for name in ("per_image.parquet", "summary.json", "restored/1.png"):
-        assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
-def test_a_process_killed_for_want_of_memory_is_one_line():
-    killed = Future()
-    killed.set_exception(BrokenProcessPool())
-    with pytest.raises(EvaluationError, match=r"was killed.*fewer --processes"):
-        processes._result(killed)
-
-
-def test_merging_before_the_end_names_what_is_missing(rain_store, tmp_path):
-    score_rows(Smooth(), rain_store, RAIN, tmp_path, SHARED, shard=(0, 2))
-    with pytest.raises(EvaluationError, match=r"2 of 5 images .* the first is 2"):
-        merge(rain_store, RAIN, tmp_path, SHARED)
-
-
-def test_records_are_read_a_few_ahead_and_not_all_at_once(tmp_path):
+def test_only_a_few_records_are_read_ahead(tmp_path):
     store, depth = MemoryStore(records(12)), []
     calls = iter(range(100))
 
@@ -274,7 +135,7 @@ def test_records_are_read_a_few_ahead_and_not_all_at_once(tmp_path):
 
 
 class Waits(MemoryStore):
-    """Says when each record is read."""
+    """Sets an event when a record is read."""
 
     def __init__(self, count):
         super().__init__(records(count))
@@ -286,25 +147,27 @@ class Waits(MemoryStore):
 
 
 def test_reading_restoring_and_scoring_overlap(tmp_path):
-    """Each step waits for another one that only an overlap lets begin."""
+    """Each step waits for another one that starts only if the steps overlap."""
     store, restoring = Waits(3), [threading.Event() for _ in range(3)]
     order = iter(range(3))
 
     def network(y):
         index = next(order)
         restoring[index].set()
-        assert index == 2 or store.read[index + 1].wait(10), "the next image is not read meanwhile"
+        assert index == 2 or store.read[index + 1].wait(10), (
+            "the next image is not read during restoration"
+        )
         return [y]
 
     def score(restored, target):
-        assert restoring[1].wait(10), "the next image is not restored meanwhile"
+        assert restoring[1].wait(10), "the next image is not restored during scoring"
         return Score(30.0, 0.9)
 
     evaluate_store(network, store, replace(RAIN, _score=score), tmp_path)
 
 
 class Exhausted(Smooth):
-    """A GPU's memory is too small for images of more than 120 columns."""
+    """Has too little memory for images of more than 120 columns."""
 
     def forward(self, y):
         if y.shape[-1] > 120:
@@ -312,7 +175,7 @@ class Exhausted(Smooth):
         return super().forward(y)
 
 
-def test_exhausted_memory_gives_flagged_tiles_or_a_refusal(tmp_path):
+def test_exhausted_memory_gives_flagged_tiles_or_is_refused(tmp_path):
     store = MemoryStore([*records(1), *records(2, width=160)[1:]])
     summary = evaluate_store(Exhausted(), store, RAIN, tmp_path / "tiled", fallback_tile=24)
     assert summary.parity is False
@@ -321,14 +184,14 @@ def test_exhausted_memory_gives_flagged_tiles_or_a_refusal(tmp_path):
         evaluate_store(Exhausted(), store, RAIN, tmp_path / "refused")
 
 
-def test_tiles_are_marked(rain_store, tmp_path):
+def test_tiled_evaluations_are_marked_as_not_at_parity(rain_store, tmp_path):
     summary = evaluate_store(Smooth(), rain_store, RAIN, tmp_path, tile=16)
     assert summary.parity is False
     assert "no parity" in summary.line()
 
 
 class HalfOperator(torch.nn.Module):
-    """Measures nothing away; its adjoint halves, so that the baseline is known."""
+    """The identity, whose adjoint halves, so that the baseline is known."""
 
     def forward(self, x):
         return x
@@ -337,7 +200,7 @@ class HalfOperator(torch.nn.Module):
         return y / 2
 
 
-def test_sampling_sets_restore_the_luma_and_score_their_starting_point(tmp_path):
+def test_compressive_sensing_scores_the_adjoint_as_input(tmp_path):
     network = Smooth(1)
     network.operator = HalfOperator()
     store = MemoryStore(
@@ -355,7 +218,7 @@ def test_sampling_sets_restore_the_luma_and_score_their_starting_point(tmp_path)
     assert summary.ratio == 10
 
 
-def test_infinite_means_are_null_and_stay_infinite_per_image(tmp_path):
+def test_infinite_means_are_null_but_infinite_per_image(tmp_path):
     store = MemoryStore(records(2))
     store.records[0].input = store.records[0].target
     summary = evaluate_store(identity, store, RAIN, tmp_path)
@@ -365,17 +228,17 @@ def test_infinite_means_are_null_and_stay_infinite_per_image(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["input", "target"])
-def test_a_record_without_its_image_is_named(rain_store, tmp_path, missing):
+def test_a_record_without_input_or_target_is_reported(rain_store, tmp_path, missing):
     setattr(rain_store.records[1], missing, None)
     with pytest.raises(DataError, match=f"2 has no {missing} image"):
         evaluate_store(identity, rain_store, RAIN, tmp_path)
 
 
-def test_an_empty_set_is_refused(tmp_path):
+def test_an_empty_store_is_refused(tmp_path):
     with pytest.raises(DataError, match="empty"):
         evaluate_store(identity, MemoryStore([]), RAIN, tmp_path)
 
 
-def test_a_diverged_network_is_named_with_the_image(rain_store, tmp_path):
+def test_non_finite_output_is_reported_with_the_image(rain_store, tmp_path):
     with pytest.raises(EvaluationError, match=r"^1: the network returned NaN"):
         evaluate_store(lambda y: [y * float("nan")], rain_store, RAIN, tmp_path)

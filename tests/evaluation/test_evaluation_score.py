@@ -1,4 +1,4 @@
-"""Anybody's results: pairing, kinds of files, refusals, the table."""
+"""Scoring of external results: pairing, file types, invalid input and tables."""
 
 import csv
 
@@ -25,7 +25,7 @@ def folders(tmp_path, names=("1", "2", "10"), channels=3):
     return results, targets
 
 
-def test_pairs_by_name_in_natural_order_and_scores_each(tmp_path):
+def test_results_are_paired_by_name_and_scored_in_natural_order(tmp_path):
     results, targets = folders(tmp_path)
     rows = list(score_results(results, targets, protocol("rain-y")))
     assert [row.id for row in rows] == ["1", "2", "10"]
@@ -34,7 +34,7 @@ def test_pairs_by_name_in_natural_order_and_scores_each(tmp_path):
         assert (row.psnr, row.ssim) == (expected.psnr, expected.ssim)
 
 
-def test_suffixes_may_differ_and_folders_may_nest(tmp_path):
+def test_suffixes_may_differ_and_folders_may_be_nested(tmp_path):
     results, targets = folders(tmp_path, ["GOPR/1", "GOPR/2"])
     Image.open(results / "GOPR" / "1.png").save(results / "GOPR" / "1.bmp")
     (results / "GOPR" / "1.png").unlink()
@@ -42,7 +42,7 @@ def test_suffixes_may_differ_and_folders_may_nest(tmp_path):
     assert [row.id for row in rows] == ["GOPR/1", "GOPR/2"]
 
 
-def test_floats_keep_what_a_file_of_8_bits_rounds_away(tmp_path):
+def test_floating_point_results_are_scored_without_rounding(tmp_path):
     results, targets = folders(tmp_path, ["1"])
     exact = pair(0)[0].astype(np.float32) / 255 * np.float32(0.999)
     np.save(results / "1.npy", exact)
@@ -52,14 +52,14 @@ def test_floats_keep_what_a_file_of_8_bits_rounds_away(tmp_path):
     assert row.psnr == rules.score(exact, pair(0)[1]).psnr
 
 
-def test_grey_images_are_scored_as_they_are_under_cs(tmp_path):
+def test_grey_images_are_scored_unchanged_under_cs_y(tmp_path):
     results, targets = folders(tmp_path, ["1"], channels=1)
     noisy, clean = pair(0, channels=1)
     (row,) = score_results(results, targets, protocol("cs-y"))
     assert row.psnr == protocol("cs-y").score(noisy.astype(float), clean).psnr
 
 
-def test_grey_and_palette_become_three_equal_channels_under_rgb(tmp_path):
+def test_grey_and_palette_images_are_scored_as_rgb(tmp_path):
     results, targets = folders(tmp_path, ["1"], channels=1)
     path = targets / "1.png"
     Image.open(path).convert("P").save(path)
@@ -69,17 +69,17 @@ def test_grey_and_palette_become_three_equal_channels_under_rgb(tmp_path):
 
 
 def as_array(values):
-    """Replace the second result by an array of ``values``."""
+    """A function that replaces the second result by an array of ``values``."""
 
-    def spoil(results, _):
+    def damage(results, _):
         (results / "2.png").unlink()
         np.save(results / "2.npy", values)
 
-    return spoil
+    return damage
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (lambda r, t: (r / "2.png").unlink(), "targets without a restored image: 1 .*targets/2"),
         (
@@ -101,21 +101,21 @@ def as_array(values):
         *("nan", "floats to 255", "16-bit array", "array with alpha"),
     ],
 )
-def test_what_does_not_pair_or_cannot_be_scored_is_named(tmp_path, spoil, message):
+def test_unpaired_and_invalid_results_are_reported(tmp_path, damage, message):
     results, targets = folders(tmp_path)
-    spoil(results, targets)
+    damage(results, targets)
     with pytest.raises(DgunetError, match=message):
         list(score_results(results, targets, protocol("rain-y")))
 
 
-def test_a_part_is_scored_only_on_request(tmp_path):
+def test_a_part_of_the_targets_is_scored_only_on_request(tmp_path):
     results, targets = folders(tmp_path)
     (results / "10.png").unlink()
     rows = list(score_results(results, targets, protocol("rain-y"), partial=True))
     assert [row.id for row in rows] == ["1", "2"]
 
 
-def test_folders_are_needed_and_the_server_is_not_imitated(tmp_path):
+def test_missing_folders_and_the_server_protocol_are_refused(tmp_path):
     results, targets = folders(tmp_path)
     with pytest.raises(EvaluationError, match="is not a folder"):
         list(score_results(results / "1.png", targets, protocol("rain-y")))
@@ -126,7 +126,7 @@ def test_folders_are_needed_and_the_server_is_not_imitated(tmp_path):
         list(score_results(results, targets, protocol("dnd-server")))
 
 
-def test_sidd_blocks_from_matlab_files_in_the_benchmarks_order(tmp_path):
+def test_sidd_blocks_are_scored_from_matlab_files_in_benchmark_order(tmp_path):
     blocks = np.stack([np.stack([pair(4 * s + b)[1] for b in range(2)]) for s in range(3)])
     restored = np.clip(blocks / 255 * 0.99, 0, 1).astype(np.float32)
     truth, result = tmp_path / "ValidationGtBlocksSrgb.mat", tmp_path / "Idenoised.mat"
@@ -151,7 +151,7 @@ def test_sidd_blocks_from_matlab_files_in_the_benchmarks_order(tmp_path):
         list(score_results(result, truth, rules))
 
 
-def test_both_tables_hold_the_rows_in_full(tmp_path):
+def test_both_table_formats_hold_the_full_rows(tmp_path):
     results, targets = folders(tmp_path)
     rows = list(score_results(results, targets, protocol("rain-y")))
     write_rows(tmp_path / "t.parquet", rows)
@@ -164,25 +164,25 @@ def test_both_tables_hold_the_rows_in_full(tmp_path):
         assert one["restored_sha256"] == other["restored_sha256"] == row.restored_sha256
 
 
-@pytest.mark.parametrize("where", [(0, 1), (0,), (1,)])
-def test_hidden_files_and_folders_are_left_out_and_counted(tmp_path, where):
-    """A notebook's copies in both folders once moved a mean by 0.7 dB."""
+@pytest.mark.parametrize("halves", [(0, 1), (0,), (1,)])
+def test_hidden_files_and_folders_are_skipped_and_counted(tmp_path, halves):
+    """Copies that a notebook leaves in both folders changed a mean by 0.7 dB."""
     both = folders(tmp_path)
     expected = list(score_results(*both, protocol("rain-y")))
-    for place in where:
+    for half in halves:
         for name in (".ipynb_checkpoints/1-checkpoint.png", "__MACOSX/1.png", "._1.png"):
-            path = both[place] / name
+            path = both[half] / name
             path.parent.mkdir(exist_ok=True)
-            Image.fromarray(pair(7)[place]).save(path)
+            Image.fromarray(pair(7)[half]).save(path)
         for name in ("Thumbs.db", ".DS_Store", "readme.txt"):
-            (both[place] / name).write_bytes(b"?")
+            (both[half] / name).write_bytes(b"?")
     lines = []
     rows = list(score_results(*both, protocol("rain-y"), note=lines.append))
     assert rows == expected
-    assert lines == [f"{both[place]}: 6 files ignored (5 hidden, 1 not images)" for place in where]
+    assert lines == [f"{both[half]}: 6 files ignored (5 hidden, 1 not images)" for half in halves]
 
 
-def test_a_folder_below_a_hidden_one_is_not_hidden(tmp_path):
+def test_a_folder_below_a_hidden_one_is_scored(tmp_path):
     both = folders(tmp_path / ".cache")
     assert len(list(score_results(*both, protocol("rain-y")))) == 3
 

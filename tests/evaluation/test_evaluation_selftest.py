@@ -1,4 +1,4 @@
-"""The constants of ``dgunet selftest metrics`` against the slow references, and its verdicts."""
+"""``dgunet selftest metrics``: its constants against the slow references, and its results."""
 
 import json
 from dataclasses import replace
@@ -12,11 +12,11 @@ from dgunet.system.errors import EvaluationError
 
 
 @pytest.mark.parametrize("name", sorted(n for n, each in PROTOCOLS.items() if each.scores_locally))
-def test_the_constants_are_those_of_the_slow_references(name, project):
+def test_the_constants_agree_with_the_slow_references(name, project):
     text = (project / "dgunet" / "evaluation" / "selftest.json").read_text()
     constants = json.loads(text)[name]
     expected = protocol_scores(name, *selftest.formula_pair(protocol(name)))
-    # An alignment's last digits differ between machines: by 3e-6 between two with the same OpenCV.
+    # The last digits of an alignment depend on the machine: 3e-6 even with the same OpenCV.
     close = selftest.ALIGNED_TOLERANCE if name == "realblur-aligned" else 1e-11
     assert (constants["psnr"], constants["ssim"]) == pytest.approx(expected, rel=0, abs=close)
 
@@ -37,7 +37,7 @@ def test_a_shifted_or_missing_value_fails():
     assert not selftest.MetricCheck("rain-y", "array", "psnr", float("nan"), 30.0, 1e-6).ok
 
 
-def test_a_new_version_needs_new_constants(monkeypatch):
+def test_a_new_protocol_version_needs_new_constants(monkeypatch):
     changed = replace(protocol("cs-y"), version=protocol("cs-y").version + 1)
     monkeypatch.setitem(PROTOCOLS, "cs-y", changed)
     with pytest.raises(EvaluationError, match="cs-y is version 2; its constants are for version 1"):

@@ -1,4 +1,4 @@
-"""Images side by side: one type and number of channels, a white gap, grey as RGB."""
+"""Images joined side by side with a white gap, and conversion to 8-bit RGB."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def test_images_are_joined_from_left_to_right_with_a_white_gap(kind, white):
     assert np.array_equal(side_by_side([left, right]), np.concatenate([left, right], axis=1))
 
 
-def test_images_of_other_heights_or_none_are_refused():
+def test_images_of_different_heights_and_empty_lists_are_refused():
     with pytest.raises(ValueError):
         side_by_side([np.zeros((2, 2, 3)), np.zeros((3, 2, 3))])
     with pytest.raises(ValueError):

@@ -1,4 +1,4 @@
-"""Evaluations on one output: one at a time, or one a shard; the lock goes with its process."""
+"""The lock on an output folder: one evaluation at a time, released with its process."""
 
 import os
 import re
@@ -54,20 +54,22 @@ def evaluating(tmp_path):
     process.stdout.close()
 
 
-def test_the_second_evaluation_is_refused_and_names_the_first(evaluating, rain_store, tmp_path):
-    words = rf"{re.escape(str(tmp_path))} is being evaluated by process {evaluating.pid} on \S+"
-    with pytest.raises(EvaluationError, match=words):
+def test_a_concurrent_evaluation_is_refused_with_the_process_of_the_first(
+    evaluating, rain_store, tmp_path
+):
+    message = rf"{re.escape(str(tmp_path))} is being evaluated by process {evaluating.pid} on \S+"
+    with pytest.raises(EvaluationError, match=message):
         evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
-    with pytest.raises(EvaluationError, match=words):
+    with pytest.raises(EvaluationError, match=message):
         merge(rain_store, RAIN, tmp_path, SETTINGS)
-    with pytest.raises(EvaluationError, match=words):
+    with pytest.raises(EvaluationError, match=message):
         score_rows(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(0, 2))
     evaluating.communicate("\n\n\n", timeout=60)
-    assert evaluating.returncode == 0, "the first is not disturbed"
+    assert evaluating.returncode == 0, "the first evaluation is not affected"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["per_image.parquet", "summary.json"]
 
 
-def test_the_lock_of_a_killed_evaluation_is_free(evaluating, rain_store, tmp_path):
+def test_the_lock_of_a_killed_evaluation_is_released(evaluating, rain_store, tmp_path):
     evaluating.send_signal(signal.SIGKILL)
     evaluating.wait()
     evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
@@ -82,7 +84,7 @@ def test_rows_of_shards_stay_until_they_are_merged(rain_store, tmp_path):
     assert not (tmp_path / ".rows").exists()
 
 
-def test_a_lock_leaves_nothing_behind(tmp_path):
+def test_a_lock_leaves_no_files(tmp_path):
     with alone(tmp_path / "new" / "out"):
         assert (tmp_path / "new" / "out" / ".rows" / "lock").exists()
     assert list((tmp_path / "new" / "out").iterdir()) == []
@@ -97,7 +99,7 @@ out, mark, had = Path(sys.argv[1]), Path(sys.argv[2]), 0
 while had < 100:
     try:
         with alone(out):
-            mark.open("x").close()  # fails if another one is in here
+            mark.open("x").close()  # fails if another process holds the lock
             mark.unlink()
             had += 1
     except EvaluationError:
@@ -105,20 +107,20 @@ while had < 100:
 """
 
 
-def test_two_never_hold_it_at_once_although_it_is_removed_each_time(tmp_path):
+def test_the_lock_is_exclusive_although_its_file_is_removed_each_time(tmp_path):
     command = [sys.executable, "-c", TAKES, str(tmp_path / "out"), str(tmp_path / "mark")]
     racers = [subprocess.Popen(command) for _ in range(2)]
     assert [racer.wait(timeout=120) for racer in racers] == [0, 0]
 
 
-def test_what_killed_evaluations_left_goes_with_the_next(rain_store, tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+def test_leftovers_of_killed_evaluations_are_removed_by_the_next(rain_store, tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
     name = partial_name("per_image", suffix=".parquet")
-    gone.wait()
-    dead = name.replace(f"-{os.getpid()}-", f"-{gone.pid}-")
+    process.wait()
+    dead = name.replace(f"-{os.getpid()}-", f"-{process.pid}-")
     (tmp_path / "restored").mkdir()
     for folder in (tmp_path, tmp_path / "restored"):
         (folder / dead).touch()
     evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
-    left = {path.name for path in tmp_path.rglob("*")}
-    assert left == {"per_image.parquet", "summary.json", "restored"}
+    remaining = {path.name for path in tmp_path.rglob("*")}
+    assert remaining == {"per_image.parquet", "summary.json", "restored"}

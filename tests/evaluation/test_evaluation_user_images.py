@@ -1,4 +1,4 @@
-"""A user's own images: formats, depth, orientation, transparency, names, refusals."""
+"""User images: formats, depth, orientation, transparency, names and invalid files."""
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ def photo(height=17, width=23, channels=3):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".webp", ".ppm"])
-def test_lossless_formats_come_back_unchanged(tmp_path, suffix):
+def test_lossless_formats_keep_their_pixels(tmp_path, suffix):
     Image.fromarray(photo()).save(tmp_path / f"a{suffix}", lossless=True)
     read = read_image(tmp_path / f"a{suffix}")
     kept = ".png" if suffix == ".ppm" else suffix
@@ -35,7 +35,7 @@ def test_lossless_formats_come_back_unchanged(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".avif"])
-def test_lossy_formats_come_back_as_near_copies(tmp_path, suffix):
+def test_lossy_formats_stay_close_to_the_original(tmp_path, suffix):
     Image.fromarray(photo(64, 64)).save(tmp_path / "a.jpg", quality=95)
     read = read_image(tmp_path / "a.jpg")
     write_image(tmp_path / f"b{suffix}", read)
@@ -45,7 +45,7 @@ def test_lossy_formats_come_back_as_near_copies(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_sixteen_bits_survive_to_the_last_one(tmp_path, suffix, channels):
+def test_16_bit_images_keep_their_values(tmp_path, suffix, channels):
     rng = np.random.default_rng(0)
     deep = rng.integers(0, 65536, (9, 14, channels), dtype=np.uint16)
     assert cv2.imwrite(str(tmp_path / f"a{suffix}"), deep)
@@ -54,7 +54,7 @@ def test_sixteen_bits_survive_to_the_last_one(tmp_path, suffix, channels):
     write_image(tmp_path / f"b{suffix}", restore_user_image(identity, read, "a"))
     again = cv2.imread(str(tmp_path / f"b{suffix}"), cv2.IMREAD_UNCHANGED)
     if channels == 1:
-        # Three equal channels averaged in float32: at most the last of 65,536 levels.
+        # Averaging three equal channels in float32 changes at most one of 65,536 levels.
         assert np.abs(again.astype(int) - deep[..., 0]).max() <= 1
     else:
         assert np.array_equal(again, deep)
@@ -66,7 +66,7 @@ def test_orientation_is_applied_once_and_other_metadata_kept(tmp_path, orientati
     upright = photo()
     rows = np.arange(upright.size).reshape(upright.shape) % 251
     upright = rows.astype(np.uint8)
-    # The stored pixels that orientation 1 to 8 turns into the upright image.
+    # The inverse of the transformation that each orientation stands for.
     inverse = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}[orientation]
     turns = {
         1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
@@ -112,7 +112,7 @@ def test_transparency_and_colour_profile_are_kept(tmp_path):
     assert not np.array_equal(again[..., :3], rgba[..., :3])
 
 
-def test_sixteen_bits_keep_their_colour_profile(tmp_path):
+def test_16_bit_images_keep_their_colour_profile(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     write_image(tmp_path / "a.png", UserImage(photo().astype(np.uint16) * 257, icc=profile))
     assert read_image(tmp_path / "a.png").icc == profile
@@ -120,8 +120,8 @@ def test_sixteen_bits_keep_their_colour_profile(tmp_path):
     assert read_image(tmp_path / "b.png").icc is None
 
 
-def test_a_telephone_s_jpeg_is_its_first_frame(tmp_path):
-    """They carry a preview or a brightness map as a further frame."""
+def test_a_multi_picture_jpeg_is_read_as_its_first_frame(tmp_path):
+    """Phones store a preview or a gain map as a further frame."""
     frames = [Image.fromarray(photo(64, 48)), Image.fromarray(photo(32, 24))]
     frames[0].save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=frames[1:])
     with Image.open(tmp_path / "a.jpg") as image:
@@ -129,7 +129,7 @@ def test_a_telephone_s_jpeg_is_its_first_frame(tmp_path):
     assert read_image(tmp_path / "a.jpg").pixels.shape == (64, 48, 3)
 
 
-def test_a_profile_of_other_colours_is_dropped(tmp_path):
+def test_a_profile_of_another_colour_space_is_dropped(tmp_path):
     Image.fromarray(photo()).convert("CMYK").save(tmp_path / "a.tif", icc_profile=b"of inks")
     assert read_image(tmp_path / "a.tif").icc is None
     coloured = UserImage(photo(), icc=b"of three colours")
@@ -137,7 +137,7 @@ def test_a_profile_of_other_colours_is_dropped(tmp_path):
     assert restore_user_image(identity, coloured, "a", channels=1).icc is None
 
 
-def test_an_image_of_absurd_size_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+def test_an_image_over_the_pixel_limit_is_refused_before_decoding(tmp_path, monkeypatch):
     Image.fromarray(photo()).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(DataError, match=r"a\.png is too large"):
@@ -145,7 +145,7 @@ def test_an_image_of_absurd_size_is_refused_before_it_is_decoded(tmp_path, monke
 
 
 @pytest.mark.parametrize("mode", ["P", "CMYK", "1", "LA", "L"])
-def test_other_colour_modes_become_rgb_or_grey(tmp_path, mode):
+def test_other_colour_modes_are_converted_to_rgb_or_grey(tmp_path, mode):
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     Image.fromarray(photo()).convert(mode).save(path)
     read = read_image(path)
@@ -159,14 +159,14 @@ def test_grey_stays_grey_through_a_colour_network():
     assert np.array_equal(restored.pixels, grey)
 
 
-def test_colour_becomes_grey_for_a_grey_network():
+def test_colour_is_converted_to_grey_for_a_grey_network():
     restored = restore_user_image(identity, UserImage(photo()), "a", channels=1)
     luma = photo() @ np.array([0.299, 0.587, 0.114])
     assert restored.pixels.shape == (17, 23, 1)
     assert np.abs(restored.pixels[..., 0] - luma).max() <= 0.51
 
 
-def test_damaged_floating_point_and_moving_images_are_refused(tmp_path):
+def test_damaged_floating_point_and_animated_images_are_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG not really")
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "b.tif")
     frames = [Image.fromarray(photo()), Image.fromarray(photo()[::-1])]
@@ -185,7 +185,7 @@ def test_damaged_floating_point_and_moving_images_are_refused(tmp_path):
             read_image(tmp_path / name)
 
 
-def test_an_image_too_large_for_memory_names_the_way_out(monkeypatch):
+def test_an_image_too_large_for_memory_is_refused_with_a_hint(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
     with pytest.raises(EvaluationError, match=r"a\.png: .*--tile"):
         restore_user_image(Smooth(), UserImage(photo()), "a.png")

@@ -1,4 +1,4 @@
-"""The verbs as a user types them."""
+"""The evaluation commands on the command line."""
 
 import json
 import shutil
@@ -18,12 +18,12 @@ from dgunet.system.errors import ConfigError, DataError
 
 @pytest.fixture
 def dgunet():
-    """Call a verb; its error, if any, is raised."""
+    """Run a command; gives its output and raises its error."""
     app = typer.Typer()
     evaluation_commands.register(app)
 
-    def call(*words, code=0):
-        result = CliRunner().invoke(app, [str(word) for word in words])
+    def call(*arguments, code=0):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
         if isinstance(result.exception, Exception):
             raise result.exception
         assert result.exit_code == code, result.output
@@ -39,12 +39,12 @@ def weights(tmp_path_factory):
     return path
 
 
-def test_restore_takes_folders_and_leaves_an_image_for_each(dgunet, weights, tmp_path):
+def test_restore_writes_one_output_for_each_image_of_a_folder(dgunet, weights, tmp_path):
     for name, size in (("a.png", (20, 31)), ("b.jpg", (33, 24))):
         Image.fromarray(pair(0, *size)[0]).save(tmp_path / name)
     out = tmp_path / "out"
-    said = dgunet("restore", tmp_path, "--checkpoint", weights, "--out", out)
-    assert said.count("->") == 2
+    output = dgunet("restore", tmp_path, "--checkpoint", weights, "--out", out)
+    assert output.count("->") == 2
     assert np.asarray(Image.open(out / "a.png")).shape == (20, 31, 3)
     assert np.asarray(Image.open(out / "b.jpg")).shape == (33, 24, 3)
     with pytest.raises(DataError, match="--force"):
@@ -52,32 +52,32 @@ def test_restore_takes_folders_and_leaves_an_image_for_each(dgunet, weights, tmp
     dgunet("restore", tmp_path / "a.png", "--checkpoint", weights, "--out", out, "--force")
     (out / "b.jpg").unlink()
     before = (out / "a.png").stat().st_mtime_ns
-    said = dgunet("restore", tmp_path, "--checkpoint", weights, "--out", out, "--skip-existing")
-    assert "1 of 2 images exist already" in said
+    output = dgunet("restore", tmp_path, "--checkpoint", weights, "--out", out, "--skip-existing")
+    assert "1 of 2 images exist already" in output
     assert ((out / "a.png").stat().st_mtime_ns, (out / "b.jpg").exists()) == (before, True)
 
 
-def test_restore_goes_on_after_a_broken_image_and_fails_at_the_end(dgunet, weights, tmp_path):
+def test_restore_continues_after_a_broken_image_and_fails_at_the_end(dgunet, weights, tmp_path):
     (tmp_path / "a.png").write_bytes(b"broken")
     Image.fromarray(pair(0)[0]).save(tmp_path / "b.png")
     out = tmp_path / "out"
-    said = dgunet("restore", tmp_path, "--checkpoint", weights, "--out", out, code=1)
-    assert "1 of 2 images were not restored" in said
+    output = dgunet("restore", tmp_path, "--checkpoint", weights, "--out", out, code=1)
+    assert "1 of 2 images were not restored" in output
     assert [path.name for path in out.iterdir()] == ["b.png"]
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         ((), "no weights"),
         (("--task", "cs"), "--ratio goes with"),
         (("--task", "derain", "--ratio", "10"), "--ratio goes with"),
     ],
 )
-def test_restore_needs_to_know_its_weights(dgunet, tmp_path, words, message):
+def test_restore_without_clear_weights_is_refused(dgunet, tmp_path, arguments, message):
     Image.fromarray(pair(0)[0]).save(tmp_path / "a.png")
     with pytest.raises(ConfigError, match=message):
-        dgunet("restore", tmp_path / "a.png", "--out", tmp_path / "out", *words)
+        dgunet("restore", tmp_path / "a.png", "--out", tmp_path / "out", *arguments)
 
 
 def test_score_prints_each_image_and_the_mean_and_writes_the_table(dgunet, tmp_path):
@@ -86,12 +86,12 @@ def test_score_prints_each_image_and_the_mean_and_writes_the_table(dgunet, tmp_p
             (tmp_path / folder).mkdir(exist_ok=True)
             Image.fromarray(image).save(tmp_path / folder / f"{seed}.png")
     table = tmp_path / "t.csv"
-    said = dgunet(
+    output = dgunet(
         "score", tmp_path / "x", tmp_path / "y", "--protocol", "rain-y", "--out", table
     ).splitlines()
     scores = [protocol("rain-y").score(*pair(seed)).psnr for seed in range(2)]
-    assert said[0].startswith(f"0: {scores[0]:.4f} dB")
-    assert said[-1].startswith(f"mean of 2 images under rain-y/1: {np.mean(scores):.4f} dB")
+    assert output[0].startswith(f"0: {scores[0]:.4f} dB")
+    assert output[-1].startswith(f"mean of 2 images under rain-y/1: {np.mean(scores):.4f} dB")
     assert len(table.read_text().splitlines()) == 3
     with pytest.raises(ConfigError, match="csv"):
         dgunet("score", tmp_path / "x", tmp_path / "y", "--protocol", "rain-y", "--out", "t.txt")
@@ -99,34 +99,34 @@ def test_score_prints_each_image_and_the_mean_and_writes_the_table(dgunet, tmp_p
         dgunet("score", tmp_path / "x", tmp_path / "y", "--protocol", "psnr")
 
 
-def test_protocols_are_printed_for_people_and_programs(dgunet):
+def test_protocols_are_printed_as_text_and_as_json(dgunet):
     text = dgunet("protocols")
     assert all(f"{name} (version" in text for name in PROTOCOLS)
     (facts,) = json.loads(dgunet("protocols", "cs-y", "--json"))
     assert facts == protocol("cs-y").describe()
 
 
-def test_the_document_states_every_protocol_as_the_code_does(dgunet, project):
+def test_the_protocols_page_is_current(dgunet, project):
     document = (project / "docs" / "protocols.md").read_text()
     assert dgunet("protocols", "--markdown").strip() in document
 
 
-def test_the_self_test_passes_here_and_fails_loudly_elsewhere(dgunet, monkeypatch):
+def test_the_self_test_command_passes_and_reports_failures(dgunet, monkeypatch):
     assert "all 18 values agree" in dgunet("selftest", "metrics")
     monkeypatch.setattr("dgunet.evaluation.selftest.TOLERANCE", -1.0)
-    said = dgunet("selftest", "metrics", code=1)
-    assert "FAILED" in said
+    output = dgunet("selftest", "metrics", code=1)
+    assert "FAILED" in output
 
 
-def test_dnd_goes_out_and_comes_back(dgunet, evaluated, tmp_path):
+def test_dnd_is_bundled_and_its_score_recorded(dgunet, evaluated, tmp_path):
     folder = tmp_path / "DND"
     shutil.copytree(evaluated[0], folder)
-    said = dgunet("dnd", "bundle", folder, "--out", tmp_path / "up.zip")
-    assert "50 files" in said
+    output = dgunet("dnd", "bundle", folder, "--out", tmp_path / "up.zip")
+    assert "50 files" in output
     (folder / "summary.json").write_text(json.dumps(evaluated[1]))
     (tmp_path / "mail.txt").write_text("40.00 dB")
-    words = ("--psnr", 40.0, "--ssim", 0.96, "--evidence", tmp_path / "mail.txt")
-    dgunet("dnd", "record", folder, *words, "--out", tmp_path / "dnd.json")
+    arguments = ("--psnr", 40.0, "--ssim", 0.96, "--evidence", tmp_path / "mail.txt")
+    dgunet("dnd", "record", folder, *arguments, "--out", tmp_path / "dnd.json")
     assert json.loads((tmp_path / "dnd.json").read_text())["ssim"] == 0.96
     with pytest.raises(DataError, match=r"summary\.json"):
-        dgunet("dnd", "record", tmp_path, *words)
+        dgunet("dnd", "record", tmp_path, *arguments)

@@ -1,4 +1,4 @@
-"""Fixtures of the network tests: the reference folder, where there is one."""
+"""Fixtures of the network tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
-    """The folder with golden vectors and manifests, beside the benchmark images."""
+    """The folder with golden vectors and manifests, next to the benchmark images."""
     named = os.environ.get("DGUNET_BENCHMARKS")
     folder = Path(named or "/nowhere").parent / "reference"
     if not (folder / "golden").is_dir():

@@ -1,4 +1,4 @@
-"""The golden recipe: weights and inputs made from names alone, and the cases it was run on.
+"""The golden recipe: weights and inputs derived from names, and the cases with golden values.
 
 Recipe: for every key of the authors' state dict, in its order, ``N = RandomState(crc32(c))
 .standard_normal(shape)`` with ``c`` the key, or the lexicographically smallest key among those
@@ -46,7 +46,7 @@ def cases(name: str) -> list[tuple[int, int, int, int]]:
 
 
 def alias_groups(network: DGUNet) -> list[list[str]]:
-    """The authors' keys that share one parameter."""
+    """Groups of official keys that share one parameter."""
     state = network.state_dict(keep_vars=True)
     groups: dict[int, list[str]] = {}
     for theirs, ours in official_keys(network.config):
@@ -122,7 +122,7 @@ def sampled(image: np.ndarray) -> np.ndarray:
 
 
 def manifest(name: str) -> dict[str, Any]:
-    """What the authors' state dict of a variant is: counts, and digests of its long lists."""
+    """Counts of the official state dict of a variant, and digests of its long lists."""
     with torch.device("meta"):
         network = DGUNet(VARIANTS[name])
     state = network.state_dict(keep_vars=True)
@@ -223,7 +223,7 @@ def training(name: str, shape: tuple[int, ...], settings: dict[str, Any], steps:
 
 
 SHORT = {"derain_dgunet": (1, 3, 16, 24), "cs_dgunet_r10": (2, 1, 32, 32)}
-"""The committed trainings: smaller than the reference's, which they were written after."""
+"""Input shapes of the committed trainings, which are smaller than those of the reference."""
 ADAM = {"lr": 2e-4, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
 _WRITTEN = (
     "Written by tests/network/network_golden.py from the recipe in its docstring, in float64, "
@@ -252,12 +252,12 @@ def main() -> None:
             ],
         }
         print(name)
-    values = _WRITTEN.format(what="vector", how=" to 1e-10; stages first to last")
+    values = _WRITTEN.format(what="vector", detail=" to 1e-10; stages first to last")
     write_json(COMMITTED, {"provenance": values, "variants": variants})
-    counted = _WRITTEN.format(what="manifest", how=", key for key")
+    counted = _WRITTEN.format(what="manifest", detail=", key for key")
     write_json(MANIFESTS, {"provenance": counted, "variants": {n: manifest(n) for n in VARIANTS}})
     steps = {name: training(name, shape, ADAM, 2) for name, shape in SHORT.items()}
-    trained = _WRITTEN.format(what="training", how=" to 1e-8")
+    trained = _WRITTEN.format(what="training", detail=" to 1e-8")
     write_json(TRAINING, {"provenance": trained, "variants": steps})
 
 

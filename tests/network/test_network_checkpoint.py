@@ -1,4 +1,4 @@
-"""Our checkpoints and the authors': round trips, recognition, and what is refused."""
+"""Project and official checkpoints: round trips, recognition and invalid files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_float64_checkpoints_stay_float64(tmp_path: Path) -> None:
     assert next(loaded.parameters()).dtype is torch.float64
 
 
-def test_foreign_and_broken_files_are_refused(tmp_path: Path) -> None:
+def test_foreign_and_broken_checkpoints_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not exist"):
         load_network(tmp_path / "none.safetensors")
     broken = tmp_path / "broken.safetensors"
@@ -89,7 +89,7 @@ def test_foreign_and_broken_files_are_refused(tmp_path: Path) -> None:
             load_network(foreign)
 
 
-def test_a_file_of_the_authors_is_sent_to_the_import(tmp_path: Path) -> None:
+def test_an_official_file_is_refused_with_a_hint_to_import_it(tmp_path: Path) -> None:
     export_official(tiny(**SEVEN), tmp_path / "n.pth")
     with pytest.raises(CheckpointError, match="dgunet checkpoint import"):
         load_network(tmp_path / "n.pth")
@@ -107,14 +107,14 @@ def test_import_of_export_is_identity(task: str, variant: str, tmp_path: Path) -
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_float64_survives_the_authors_format(tmp_path: Path) -> None:
+def test_float64_is_kept_by_the_official_format(tmp_path: Path) -> None:
     network = tiny(**SEVEN).double()
     export_official(network, tmp_path / "n.pth")
     imported, _ = import_official(tmp_path / "n.pth", config=network.config)
     assert next(imported.parameters()).dtype is torch.float64 and same(imported, network)
 
 
-def test_half_precision_becomes_float32(tmp_path: Path) -> None:
+def test_half_precision_is_imported_as_float32(tmp_path: Path) -> None:
     network = tiny(**SEVEN).bfloat16()
     export_official(network, tmp_path / "n.pth")
     imported, _ = import_official(tmp_path / "n.pth", config=network.config)
@@ -137,8 +137,8 @@ def test_prefix_and_wrapper_are_optional(prefix: str, wrapped: bool, tmp_path: P
 
 
 @pytest.mark.parametrize("prefix", [PREFIX * 2, PREFIX * 3])
-def test_any_number_of_prefixes_is_taken_off(prefix: str, tmp_path: Path) -> None:
-    """A network wrapped for several GPUs, and its wrapper again."""
+def test_repeated_prefixes_are_removed(prefix: str, tmp_path: Path) -> None:
+    """As from a network that was wrapped for several GPUs repeatedly."""
     network = tiny(**SEVEN)
     state = {prefix + k: v for k, v in official_state(network).items()}
     path = write(tmp_path / "n.pth", {"state_dict": state})
@@ -150,7 +150,7 @@ def test_any_number_of_prefixes_is_taken_off(prefix: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("keys", [("params",), ("params_ema",), ("params", "params_ema")])
-def test_the_keys_of_basicsr_are_known_and_its_average_is_preferred(
+def test_basicsr_keys_are_read_and_the_average_is_preferred(
     keys: tuple[str, ...], tmp_path: Path
 ) -> None:
     network, other = tiny(**SEVEN), tiny(**SEVEN)
@@ -161,15 +161,15 @@ def test_the_keys_of_basicsr_are_known_and_its_average_is_preferred(
     assert origin["origin_format"].endswith(f"(under {keys[-1]})")
 
 
-def test_what_lies_beside_the_weights_is_named(tmp_path: Path) -> None:
+def test_objects_stored_with_the_weights_are_reported(tmp_path: Path) -> None:
     state = {"module.r0": torch.zeros(1)}
-    for beside, named in [
+    for extra, description in [
         (np.float64(31.5), r"a NumPy number, numpy\.\S+scalar"),
         (np.zeros(3), r"a NumPy array, numpy\."),
         (argparse.Namespace(lr=1), r"argparse\.Namespace"),
     ]:
-        path = write(tmp_path / "n.pth", {"state_dict": state, "best": beside})
-        with pytest.raises(CheckpointError, match=named) as refused:
+        path = write(tmp_path / "n.pth", {"state_dict": state, "best": extra})
+        with pytest.raises(CheckpointError, match=description) as refused:
             read_official(path)
         assert len(str(refused.value)) < 300 and "weights_only" not in str(refused.value)
     for content in ({"model": state}, {"epoch": 3, "model": state}):
@@ -177,7 +177,7 @@ def test_what_lies_beside_the_weights_is_named(tmp_path: Path) -> None:
             read_official(write(tmp_path / "n.pth", content))
 
 
-def test_a_list_of_many_keys_is_cut(tmp_path: Path) -> None:
+def test_a_long_list_of_keys_is_shortened(tmp_path: Path) -> None:
     network = tiny(**SEVEN)
     state = {f"net.{k}": v for k, v in official_state(network).items()}
     with pytest.raises(CheckpointError, match=r"missing r0;.*and \d+ more\.") as refused:
@@ -185,7 +185,7 @@ def test_a_list_of_many_keys_is_cut(tmp_path: Path) -> None:
     assert len(str(refused.value)) < 1500
 
 
-def test_left_over_keys_of_raw_training_files_are_dropped(tmp_path: Path) -> None:
+def test_unused_keys_of_raw_training_files_are_dropped(tmp_path: Path) -> None:
     network = tiny(**SEVEN)
     stale = {
         f"stage1_encoder.body.{i}.{m}.{leaf}": torch.zeros(1)
@@ -198,7 +198,7 @@ def test_left_over_keys_of_raw_training_files_are_dropped(tmp_path: Path) -> Non
     assert same(imported, network) and origin["origin_dropped"] == "24"
 
 
-def test_the_last_of_shared_keys_wins_as_in_the_authors_loader(tmp_path: Path) -> None:
+def test_the_last_of_shared_keys_is_used_as_in_the_official_loader(tmp_path: Path) -> None:
     network = tiny(**SEVEN)
     state = {k: v.clone() for k, v in official_state(network).items()}
     state["phit_6.body.1.weight"].fill_(0.75)
@@ -220,7 +220,7 @@ def test_missing_unexpected_and_misshapen_keys_are_listed(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_diverged_weights_are_refused(value: float, tmp_path: Path) -> None:
+def test_non_finite_weights_are_refused(value: float, tmp_path: Path) -> None:
     state = {k: v.clone() for k, v in official_state(tiny(**SEVEN)).items()}
     state["tail.weight"][0, 0, 0, 0] = value
     path = write(tmp_path / "n.pth", state)
@@ -238,17 +238,17 @@ def test_files_of_old_torch_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("zipped", [True, False])
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
-def test_damaged_files_are_refused_in_one_line(zipped: bool, data: st.DataObject) -> None:
-    """Cut anywhere, or with a byte changed: refused, or read where only a value changed."""
+def test_damaged_official_files_are_refused_in_one_line(zipped: bool, data: st.DataObject) -> None:
+    """A truncated or changed file is refused, or read if only a value changed."""
     buffer = io.BytesIO()
     state = {"module.r0": torch.rand(1), "module.tail.weight": torch.rand(3, 4, 3, 3)}
     torch.save({"state_dict": state}, buffer, _use_new_zipfile_serialization=zipped)
     content = bytearray(buffer.getvalue())
-    place = data.draw(st.integers(0, len(content) - 1))
+    position = data.draw(st.integers(0, len(content) - 1))
     if data.draw(st.booleans()):
-        content = content[:place]
+        content = content[:position]
     else:
-        content[place] = data.draw(st.integers(0, 255))
+        content[position] = data.draw(st.integers(0, 255))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "n.pth"
         path.write_bytes(content)
@@ -263,7 +263,7 @@ class Evil:
         return print, ("unpickled code ran",)
 
 
-def test_unsafe_and_unfit_pickles_are_refused(
+def test_unsafe_and_invalid_pickles_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for content, message in [
@@ -290,7 +290,7 @@ def recognised(state: dict[str, torch.Tensor], folder: Path, **choices: str) -> 
     return recognise(read_official(write(folder / "n.pth", state)), **choices)
 
 
-def test_recognition(tmp_path: Path) -> None:
+def test_networks_are_recognised_by_their_keys(tmp_path: Path) -> None:
     for task, variant, ratio in [
         ("derain", "DGUNet", None),
         ("derain", "DGUNet+", None),
@@ -308,7 +308,7 @@ def test_recognition(tmp_path: Path) -> None:
         recognised({"r0": torch.zeros(1)}, tmp_path, task="cs")
     with pytest.raises(CheckpointError, match="no known ratio"):
         recognised(sensing | {"Phi": torch.zeros(12, 1024)}, tmp_path)
-    # Only the keys and widths that recognition reads: the whole network is 70 MB.
+    # Only the keys and widths that recognition reads; the full network has 70 MB.
     wide = {
         "basic.r1": torch.zeros(1),
         "shallow_feat1.0.weight": torch.zeros(80, 3, 3, 3),
@@ -319,7 +319,7 @@ def test_recognition(tmp_path: Path) -> None:
     assert recognised(wide, tmp_path, task="denoise") == preset("denoise")
 
 
-def test_an_unknown_network_is_listed_against_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_network_is_compared_with_the_nearest_known_one(tmp_path: Path) -> None:
     path = write(tmp_path / "n.pth", {"conv.weight": torch.zeros(3)})
     with pytest.raises(CheckpointError, match=r"missing r0.*unexpected conv\.weight"):
         import_official(path)
@@ -328,9 +328,7 @@ def test_an_unknown_network_is_listed_against_the_nearest(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "change", [{"stages": 5}, {"architecture": "paper"}, {"fusion": "addition"}]
 )
-def test_only_the_authors_networks_can_be_exported(
-    change: dict[str, object], tmp_path: Path
-) -> None:
+def test_only_official_networks_can_be_exported(change: dict[str, object], tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="authors' format has no network"):
         export_official(tiny(**(SEVEN | change)), tmp_path / "n.pth")
     assert not (tmp_path / "n.pth").exists()

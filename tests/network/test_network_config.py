@@ -1,4 +1,4 @@
-"""The config and its presets, and the errata table that ties the two architectures together."""
+"""The config, its presets, and the errata that list the differences of the architectures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from dgunet.terms import TASKS, VARIANTS
     architecture=st.sampled_from(["released", "paper"]),
     ratio=st.sampled_from(RATIOS),
 )
-def test_a_config_survives_json(task: str, variant: str, architecture: str, ratio: int) -> None:
+def test_a_config_is_unchanged_by_json(
+    task: str, variant: str, architecture: str, ratio: int
+) -> None:
     ratios = {"ratio": ratio} if task == "cs" else {}
     config = preset(task, variant, architecture=architecture, **ratios)
     assert config.variant == variant
@@ -57,7 +59,7 @@ def test_from_dict_is_strict() -> None:
         ({"ratio": 10}, "ratio=10"),
     ],
 )
-def test_wrong_values_are_named(change: dict[str, object], message: str) -> None:
+def test_invalid_values_are_reported(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         preset("derain", **change)
 
@@ -71,7 +73,9 @@ def test_wrong_values_are_named(change: dict[str, object], message: str) -> None
         ({"operator": "learned"}, "ratio=10"),
     ],
 )
-def test_sampling_that_cannot_run_is_refused(change: dict[str, object], message: str) -> None:
+def test_inconsistent_sampling_settings_are_refused(
+    change: dict[str, object], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         preset("cs", ratio=10, **change)
     assert preset("cs", ratio=10, block=8, encoder_norm="none").measurements == 7
@@ -90,12 +94,12 @@ def test_presets_refuse_unknown_names() -> None:
         preset("cs", ratio=20)
 
 
-def test_measurement_counts_are_the_published_ones() -> None:
+def test_measurement_counts_are_as_published() -> None:
     counts = [preset("cs", ratio=ratio).measurements for ratio in RATIOS]
     assert counts == [11, 41, 103, 256, 308, 410, 512]
 
 
-def test_every_field_of_the_errata_is_where_the_architectures_differ() -> None:
+def test_the_errata_list_exactly_the_fields_in_which_the_architectures_differ() -> None:
     differing = set()
     for task in TASKS:
         for variant in VARIANTS:
@@ -111,7 +115,7 @@ def test_every_field_of_the_errata_is_where_the_architectures_differ() -> None:
     assert set(named) <= {field.name for field in dataclasses.fields(DGUNetConfig)}
 
 
-def test_rows_without_a_field_say_what_is_done() -> None:
+def test_errata_without_a_field_state_how_they_are_settled() -> None:
     for row in ERRATA:
         assert bool(row.field) != bool(row.settled), row.topic
         assert row.paper and row.code and row.evidence, row.topic

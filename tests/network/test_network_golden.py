@@ -1,4 +1,4 @@
-"""Parity with the released code: committed golden values, and the whole reference where present."""
+"""Parity with the released code: committed golden values, and the full reference if present."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def case_of(shape: tuple[int, ...]) -> str:
 @pytest.mark.parametrize(
     "name", [n if n in CHEAP else pytest.param(n, marks=pytest.mark.slow) for n in VARIANTS]
 )
-def test_committed_golden_values(name: str) -> None:
+def test_outputs_agree_with_the_committed_golden_values(name: str) -> None:
     golden = json.loads(COMMITTED.read_text())["variants"][name]
     shape = committed_case(name)
     assert golden["shape"] == list(shape)
@@ -64,8 +64,10 @@ def test_committed_golden_values(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow) if n.startswith(WIDE) else n for n in VARIANTS]
 )
-def test_reference_golden_vectors(name: str, reference: Path, tmp_path: Path) -> None:
-    """Through the import of a file in the authors' format, so that the import is proved too."""
+def test_outputs_agree_with_the_reference_golden_vectors(
+    name: str, reference: Path, tmp_path: Path
+) -> None:
+    """The weights are imported from a file in the official format, which tests the import too."""
     path = tmp_path / "official.pth"
     config = VARIANTS[name]
     export_official(golden_network(name), path)
@@ -87,7 +89,7 @@ def test_reference_golden_vectors(name: str, reference: Path, tmp_path: Path) ->
             np.testing.assert_allclose(double[6 - i], golden[f"out64_{i}"], rtol=0, atol=1e-10)
 
 
-def test_committed_values_are_the_reference(reference: Path) -> None:
+def test_committed_golden_values_agree_with_the_reference(reference: Path) -> None:
     for name, golden in json.loads(COMMITTED.read_text())["variants"].items():
         file = reference / "golden" / f"{name}__{case_of(tuple(golden['shape']))}.npz"
         outputs = np.load(file)
@@ -97,13 +99,13 @@ def test_committed_values_are_the_reference(reference: Path) -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_committed_manifests(name: str) -> None:
+def test_manifests_agree_with_the_committed_ones(name: str) -> None:
     """Parameter counts, and the export's keys, order, shapes, aliases and unused keys."""
     assert manifest(name) == json.loads(MANIFESTS.read_text())["variants"][name]
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_manifest_key_for_key(name: str, reference: Path) -> None:
+def test_manifests_agree_with_the_reference_key_for_key(name: str, reference: Path) -> None:
     golden = json.loads((reference / "manifests" / f"{name}.json").read_text())
     with torch.device("meta"):
         network = DGUNet(VARIANTS[name])
@@ -131,8 +133,8 @@ def test_golden_weights_are_the_reference_weights(reference: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_committed_training(name: str) -> None:
-    """Losses, every gradient and the weights of one step, as the released code has them."""
+def test_training_agrees_with_the_committed_values(name: str) -> None:
+    """Losses, gradients and the weights after one step agree with the released code."""
     golden = json.loads(TRAINING.read_text())["variants"][name]
     same_training(training(name, SHORT[name], ADAM, 2), golden)
 
@@ -153,8 +155,8 @@ def same_training(ours: dict[str, Any], golden: dict[str, Any]) -> None:
     "name",
     [n if n in SHORT else pytest.param(n, marks=pytest.mark.slow) for n in TRAINED],
 )
-def test_reference_training(name: str, reference: Path) -> None:
-    """Losses before four steps, every gradient at the first, and the parameters after three."""
+def test_training_agrees_with_the_reference(name: str, reference: Path) -> None:
+    """Losses before four steps, gradients of the first, and parameters after three."""
     file = reference / "golden" / f"{name}__train_{TRAINED[name]}.json"
     golden = json.loads(file.read_text())
     expected = {
@@ -176,8 +178,8 @@ def test_reference_training(name: str, reference: Path) -> None:
         pytest.param("cs_dgunet_plus_deblock_r10", marks=pytest.mark.slow),
     ],
 )
-def test_reference_traces(name: str, reference: Path) -> None:
-    """What every convolution and normalisation gives, call by call, in float64."""
+def test_module_outputs_agree_with_the_reference_traces(name: str, reference: Path) -> None:
+    """Outputs of every convolution and normalisation, call by call, in float64."""
     (file,) = reference.joinpath("golden").glob(f"{name}__*__trace.json")
     golden = json.loads(file.read_text())
     network = golden_network(name).double()

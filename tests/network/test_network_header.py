@@ -1,4 +1,4 @@
-"""Weights are believed only as far as their bytes go; a network is counted before it is made."""
+"""Untrusted checkpoint headers: validated against the file before a network is allocated."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from dgunet.system.errors import CheckpointError, ConfigError, DgunetError
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
-    """Tensors and metadata of a small network, to be written again with something wrong."""
+    """Tensors and metadata of a small network, which tests write again with defects."""
     path = tmp_path_factory.mktemp("weights") / "n.safetensors"
     save_network(tiny(), path)
     tensors, metadata = read_safetensors(path)
@@ -35,7 +35,7 @@ def written(path, tensors, header):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"n_feat": 10**9}, "n_feat=1000000000 is not allowed. Use a whole number from 1 to 4096"),
         ({"stages": 10**6}, "stages=1000000 is not allowed. Use a whole number from 2 to 64"),
@@ -48,17 +48,17 @@ def written(path, tensors, header):
         ({"x" * 10**5: 1}, "has no field xxx"),
     ],
 )
-def test_a_config_out_of_bounds_is_one_line(parts, tmp_path, change, says):
+def test_a_config_outside_the_allowed_ranges_is_reported(parts, tmp_path, change, message):
     tensors, header = parts
     wrong = header | {"config": header["config"] | change}
     with pytest.raises(ConfigError) as refused:
         load_network(written(tmp_path / "n.safetensors", tensors, wrong))
-    assert says in str(refused.value)
+    assert message in str(refused.value)
     assert len(str(refused.value)) < 1500
 
 
-def test_a_small_file_never_asks_for_a_large_network(parts, tmp_path, monkeypatch):
-    """The shapes are compared first; the network would take a gigabyte."""
+def test_a_small_file_never_allocates_a_large_network(parts, tmp_path, monkeypatch):
+    """The shapes are compared first, because the network would need a gigabyte."""
     tensors, header = parts
     large = header | {"config": header["config"] | {"n_feat": 256, "scale": 256}}
     path = written(tmp_path / "n.safetensors", tensors, large)
@@ -72,7 +72,7 @@ def test_a_small_file_never_asks_for_a_large_network(parts, tmp_path, monkeypatc
     monkeypatch.setattr(checkpoint, "DGUNet", watched)
     with pytest.raises(CheckpointError, match="misshapen"):
         load_network(path)
-    assert made == ["meta"]  # where tensors have a shape and no numbers
+    assert made == ["meta"]  # a device whose tensors have no storage
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_small_file_never_asks_for_a_large_network(parts, tmp_path, monkeypatc
         '{"format": "dgunet-network-1", "config": [], "extra": {}}',
     ],
 )
-def test_metadata_that_is_not_ours_is_one_line(parts, tmp_path, text):
+def test_foreign_metadata_is_refused(parts, tmp_path, text):
     with pytest.raises(CheckpointError, match="was not written by save_network"):
         load_network(written(tmp_path / "n.safetensors", parts[0], text))
 
@@ -127,7 +127,7 @@ FACT = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
         framed({"__metadata__": [], "a": FACT}, bytes(4)),
     ],
 )
-def test_a_strange_header_is_one_line(tmp_path, content):
+def test_an_invalid_header_gives_a_one_line_error(tmp_path, content):
     path = tmp_path / "n.safetensors"
     path.write_bytes(content)
     with pytest.raises(CheckpointError) as refused:
@@ -145,7 +145,7 @@ def test_a_header_that_is_too_long_is_not_read(tmp_path):
         read_header(path)
 
 
-def test_what_is_no_file_is_refused_without_waiting(tmp_path):
+def test_folders_and_pipes_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe"):
         with pytest.raises(CheckpointError, match="is not a regular file"):
@@ -155,7 +155,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.uint8, torch.float8_e4m3fn])
-def test_weights_of_another_kind_are_refused(parts, tmp_path, dtype):
+def test_weights_of_non_floating_types_are_refused(parts, tmp_path, dtype):
     tensors, header = parts
     wrong = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     with pytest.raises(CheckpointError, match="Weights must be float32"):
@@ -163,7 +163,7 @@ def test_weights_of_another_kind_are_refused(parts, tmp_path, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_weights_of_other_precision_keep_it(parts, tmp_path, dtype):
+def test_weights_of_other_floating_types_keep_their_type(parts, tmp_path, dtype):
     tensors, header = parts
     same = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     network, _ = load_network(written(tmp_path / "n.safetensors", same, header))
@@ -171,7 +171,7 @@ def test_weights_of_other_precision_keep_it(parts, tmp_path, dtype):
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.9, 0.999])
-def test_a_file_that_is_cut_off_is_refused(parts, tmp_path, cut):
+def test_a_truncated_checkpoint_is_refused(parts, tmp_path, cut):
     path = written(tmp_path / "n.safetensors", *parts)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * cut)])
@@ -179,16 +179,16 @@ def test_a_file_that_is_cut_off_is_refused(parts, tmp_path, cut):
         load_network(path)
 
 
-def test_a_tensor_that_is_more_than_its_numbers_is_refused(tmp_path):
-    """A pickle may hold a view that repeats one number for gigabytes."""
+def test_expanded_and_sparse_tensors_are_refused(tmp_path):
+    """An expanded view in a pickle can stand for gigabytes."""
     for tensor in (torch.zeros(1).expand(10**6, 10**6), torch.zeros(3).to_sparse()):
         torch.save({"a": tensor}, tmp_path / "n.pth")
         with pytest.raises(CheckpointError, match="a is not a tensor of real numbers"):
             read_official(tmp_path / "n.pth")
 
 
-def test_loading_draws_as_many_random_numbers_as_making(tmp_path):
-    """A training from other weights draws the same numbers as before the shapes were compared."""
+def test_loading_draws_as_many_random_numbers_as_construction(tmp_path):
+    """Comparing the shapes first does not change the random numbers of a later training."""
     path = tmp_path / "n.safetensors"
     network = tiny()
     save_network(network, path)
@@ -206,8 +206,8 @@ def counted(config):
 
 
 @pytest.mark.parametrize("architecture", ["released", "paper"])
-def test_parameters_are_counted_without_the_network(architecture):
-    """All but the step sizes and the slopes of the PReLUs, at most four a stage."""
+def test_the_parameter_estimate_is_close_without_building_the_network(architecture):
+    """The estimate omits step sizes and PReLU slopes, at most four per stage."""
     for config in paper_networks(architecture=architecture):
         assert 0 <= counted(config) - count_parameters(config) <= 4 * config.stages
 
@@ -240,7 +240,7 @@ def test_parameters_are_counted_without_the_network(architecture):
     st.sampled_from([("derain", None), ("cs", 10)]),
     st.sampled_from(["DGUNet", "DGUNet+"]),
 )
-def test_parameters_of_any_choice_are_counted(changes, task, variant):
+def test_the_parameter_estimate_is_close_for_any_config(changes, task, variant):
     config = preset(task[0], variant, ratio=task[1], **changes)
     assert 0 <= counted(config) - count_parameters(config) <= 4 * config.stages + 2
 

@@ -1,4 +1,4 @@
-"""The network itself: shapes, sizes, sharing, switches, measurements."""
+"""The network: shapes, padding, shared weights, settings and measurements."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_any_size_gives_one_image_per_stage(
 
 @settings(max_examples=8, deadline=None)
 @given(height=st.integers(9, 30), width=st.integers(9, 30))
-def test_padding_inside_is_reflection_outside(height: int, width: int) -> None:
+def test_internal_padding_equals_reflection(height: int, width: int) -> None:
     network = tiny()
     y = image(1, 3, height, width)
     padded = F.pad(y, (0, -width % 8, 0, -height % 8), mode="reflect")
@@ -53,12 +53,12 @@ def test_padding_inside_is_reflection_outside(height: int, width: int) -> None:
 @pytest.mark.parametrize(
     ("side", "rows"), [(5, [0, 1, 2, 3, 4, 3, 2, 1]), (3, [0, 1, 2, 1, 0, 0, 0, 0])]
 )
-def test_short_mirror_images_repeat_their_end(side: int, rows: list[int]) -> None:
+def test_images_shorter_than_the_padding_repeat_their_border(side: int, rows: list[int]) -> None:
     y = image(1, 3, side, 16)
     assert torch.equal(tiny()._pad(y), y[:, :, rows])
 
 
-def test_sensing_pads_with_zeros() -> None:
+def test_compressive_sensing_pads_with_zeros() -> None:
     network = tiny("cs")
     y = image(1, 1, 40, 33)
     padded = F.pad(y, (0, 31, 0, 24))
@@ -67,7 +67,7 @@ def test_sensing_pads_with_zeros() -> None:
 
 
 @pytest.mark.parametrize(("task", "shape"), [("derain", (16, 24)), ("cs", (32, 64))])
-def test_a_fitting_image_is_not_padded(task: str, shape: tuple[int, int]) -> None:
+def test_an_image_of_a_divisible_size_is_not_padded(task: str, shape: tuple[int, int]) -> None:
     network = tiny(task)
     y = image(1, network.config.channels, *shape)
     assert torch.equal(network._pad(y), y)
@@ -76,7 +76,7 @@ def test_a_fitting_image_is_not_padded(task: str, shape: tuple[int, int]) -> Non
 @pytest.mark.parametrize(("task", "variant", "architecture"), FAMILY)
 @settings(max_examples=3, deadline=None)
 @given(batch=st.integers(2, 3), height=st.integers(1, 24), width=st.integers(1, 24))
-def test_images_of_a_batch_do_not_touch(
+def test_images_of_a_batch_are_independent(
     task: str, variant: str, architecture: str, batch: int, height: int, width: int
 ) -> None:
     network = tiny(task, variant, architecture=architecture).double()
@@ -100,7 +100,7 @@ def test_the_same_seed_gives_the_same_bits(
             assert torch.equal(a, b) and torch.equal(a, c)
 
 
-def test_slopes_are_shared_within_a_network_and_never_between_two() -> None:
+def test_prelu_slopes_are_shared_within_a_network_and_not_between_networks() -> None:
     one, other = tiny(), tiny()
     slope = one.first.gradient.f_a.activation.weight
     assert slope is one.last.gradient.f_at.activation.weight
@@ -126,7 +126,7 @@ def parents(removed: frozenset[str]) -> set[str]:
 
 @settings(max_examples=6, deadline=None)
 @given(stages=st.integers(2, 9))
-def test_stages_change_only_the_middle_of_the_plus_network(stages: int) -> None:
+def test_the_number_of_stages_changes_only_the_middle_of_dgunet_plus(stages: int) -> None:
     seven, other = names(), names(stages=stages)
     kept = {n for n in seven if not n.startswith("middle")}
     assert {n for n in other if not n.startswith("middle")} == kept
@@ -134,20 +134,20 @@ def test_stages_change_only_the_middle_of_the_plus_network(stages: int) -> None:
 
 
 @pytest.mark.parametrize("stages", [3, 5, 9])
-def test_stages_change_nothing_in_the_shared_network(stages: int) -> None:
+def test_the_number_of_stages_does_not_change_the_parameters_of_dgunet(stages: int) -> None:
     assert names(variant="DGUNet", stages=stages) == names(variant="DGUNet")
     y = image(1, 3, 16, 16)
     assert len(tiny(stages=stages)(y)) == stages
 
 
 @pytest.mark.parametrize("scales", [1, 2])
-def test_fewer_scales_keep_the_finest_fusions(scales: int) -> None:
+def test_fewer_fusion_scales_keep_the_finest(scales: int) -> None:
     removed = names() - names(fusion_scales=scales)
     assert removed and names(fusion_scales=scales) < names()
     assert {n.split("fusions.")[1][0] for n in removed} == {str(i) for i in range(scales, 3)}
 
 
-def test_fusion_switches_change_only_the_fusions() -> None:
+def test_the_fusion_setting_changes_only_the_fusions() -> None:
     assert names(fusion="addition") < names()
     changed = names() - names(fusion="addition")
     assert {n.split(".")[-2] for n in changed} == {"alpha", "beta"}
@@ -164,7 +164,7 @@ def test_without_the_gradient_step_v_is_the_previous_image() -> None:
     assert all(torch.equal(b.v, a.x) for a, b in pairwise(unfolded))
 
 
-def test_projection_switch_changes_only_the_injections() -> None:
+def test_the_injection_setting_changes_only_the_injections() -> None:
     other = names(injection="concatenate")
     assert parents(names() ^ other) == {f"middle.{i}.inject" for i in range(5)}
 
@@ -190,7 +190,7 @@ def test_projection_switch_changes_only_the_injections() -> None:
     ],
 )
 def test_every_architecture_field_changes_the_output(change: dict[str, object]) -> None:
-    """Each alone, with the released network's weights wherever both have a parameter."""
+    """Each field is changed alone; parameters that both networks have are equal."""
     base, other = tiny(), tiny(**change)
     shapes = {name: p.shape for name, p in other.named_parameters()}
     shared = {n: p for n, p in base.named_parameters() if shapes.get(n) == p.shape}
@@ -233,7 +233,7 @@ class Blur(LinearOperator):
 
 
 @pytest.mark.parametrize("operator", [BlockSampling(5, 4).double(), Blur()])
-def test_equation_6_descends_the_data_term_of_any_operator(operator: LinearOperator) -> None:
+def test_equation_6_is_gradient_descent_on_the_data_term(operator: LinearOperator) -> None:
     """v = x - rho * gradient of |A x - y|^2 / 2, the gradient taken by autograd."""
     step = FlexibleGradientDescent(None).double()
     x = image(2, 1, 8, 12).double().requires_grad_()
@@ -254,7 +254,7 @@ def test_blocks_are_row_major() -> None:
 
 
 @pytest.mark.parametrize("domain", ["image", "block"])
-def test_measurements_are_enough(domain: str) -> None:
+def test_measurements_give_the_same_output_as_the_image(domain: str) -> None:
     network = tiny("cs", proximal_domain=domain)
     x = image(2, 1, 64, 32)
     with torch.no_grad():
@@ -264,7 +264,7 @@ def test_measurements_are_enough(domain: str) -> None:
         assert torch.equal(a[..., :50, :], b)
 
 
-def test_blocks_alone_do_not_touch() -> None:
+def test_blocks_are_independent_in_the_block_domain() -> None:
     network = tiny("cs", proximal_domain="block")
     x = image(1, 1, 64, 64)
     with torch.no_grad():
@@ -272,14 +272,14 @@ def test_blocks_alone_do_not_touch() -> None:
         torch.testing.assert_close(network(x)[-1][..., 32:, :32], corner, rtol=0, atol=1e-6)
 
 
-def test_measuring_fills_up_with_zeros() -> None:
+def test_measuring_pads_with_zeros() -> None:
     network = tiny("cs")
     x = image(1, 1, 40, 33)
     with torch.no_grad():
         assert torch.equal(network.measure(x), network.operator(F.pad(x, (0, 31, 0, 24))))
 
 
-def test_wrong_inputs_are_named() -> None:
+def test_invalid_inputs_are_reported() -> None:
     with pytest.raises(ConfigError, match="learned operator"):
         tiny().measure(image(1, 3, 8, 8))
     with pytest.raises(ConfigError, match=r"shape \(1, 1, 8, 8\)"):

@@ -1,4 +1,4 @@
-"""Types and extreme images: bfloat16, float16 refused, constants, thin images, singular systems."""
+"""Precision and extreme inputs: bfloat16, float16, constant and thin images, singular systems."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_extreme_sizes_stay_finite(shape: tuple[int, int], architecture: str) ->
 
 
 @pytest.mark.parametrize("unrolled", [False, True])
-def test_a_singular_subspace_is_projected_all_the_same(unrolled: bool) -> None:
+def test_a_singular_subspace_can_be_projected(unrolled: bool) -> None:
     """Equal rows of S: rank one. Zero rows: rank none."""
     module = SubspaceProjection(4)
     module.unrolled = unrolled
@@ -47,7 +47,7 @@ def test_a_singular_subspace_is_projected_all_the_same(unrolled: bool) -> None:
         torch.testing.assert_close(projected, expected, rtol=0, atol=2e-2)
 
 
-def test_projection_is_a_projection_and_both_solvers_agree() -> None:
+def test_the_projection_is_orthogonal_and_both_solvers_agree() -> None:
     torch.manual_seed(0)
     module = SubspaceProjection(4).double()
     x, b = torch.rand(2, 1, 4, 16, 16, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""torch.compile, torch.export and ONNX agree with eager, at sizes left open."""
+"""torch.compile, torch.export and ONNX agree with eager mode at dynamic sizes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SENSING = [(1, 1, 64, 64), (2, 1, 50, 77), (1, 1, 33, 130)]
 
 
 @pytest.mark.parametrize("task", ["derain", pytest.param("cs", marks=pytest.mark.slow)])
-def test_compiled_network_agrees(task: str) -> None:
+def test_the_compiled_network_agrees_with_eager(task: str) -> None:
     torch._dynamo.reset()
     network = tiny(task)
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
@@ -48,11 +48,13 @@ def test_compiled_network_agrees(task: str) -> None:
 
 
 @pytest.mark.slow
-def test_inductor_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A killed run leaves half a library in the shared cache, which every later run would load.
+def test_inductor_agrees_with_eager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A killed run leaves an incomplete library in the shared cache, which later runs would load.
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch._dynamo.reset()
-    network = tiny(variant="DGUNet+", stages=2)  # every module but the fusion, half the code
+    network = tiny(
+        variant="DGUNet+", stages=2
+    )  # every module except the fusion, with half the code
     y = torch.rand(1, 3, 41, 50)
     with torch.no_grad():
         compiled = torch.compile(network)(y)[-1]
@@ -67,11 +69,11 @@ def test_inductor_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("cs", "DGUNet", "released", 3),
     ],
 )
-def test_exported_program_agrees(
+def test_the_exported_program_agrees_with_eager(
     task: str, variant: str, architecture: str, stages: int, tmp_path: Path
 ) -> None:
-    """As a file, by the verb."""
-    # A whole last stage holds every module of the middle ones.
+    """The program is exported to a file with the command."""
+    # A full last stage contains every module of the middle stages.
     network = tiny(task, variant, architecture=architecture, stages=stages)
     program = torch.export.load(exported(network, tmp_path / "n.pt2")).module()
     for shape in SENSING if task == "cs" else RESTORATION:
@@ -82,7 +84,7 @@ def test_exported_program_agrees(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["derain", "cs"])
-def test_onnx_agrees(task: str, tmp_path: Path) -> None:
+def test_onnx_agrees_with_eager(task: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="needs the export extra")
     runtime = pytest.importorskip("onnxruntime", reason="needs the export extra")
     network = tiny(task)
@@ -95,12 +97,12 @@ def test_onnx_agrees(task: str, tmp_path: Path) -> None:
             np.testing.assert_allclose(restored, network(y)[-1], rtol=0, atol=1e-5)
 
 
-def test_blocks_alone_are_refused() -> None:
+def test_the_block_domain_cannot_be_exported() -> None:
     with pytest.raises(ConfigError, match="block"):
         export_program(tiny("cs", proximal_domain="block"))
 
 
-def test_missing_packages_for_onnx_are_named(
+def test_missing_packages_for_onnx_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporting, "find_spec", lambda name: None)

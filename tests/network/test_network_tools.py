@@ -1,4 +1,4 @@
-"""Counting, introspection, the generated page and the verbs."""
+"""Operation counts, introspection, the generated page and the network commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dgunet.system.errors import (
     EvaluationError,
 )
 
-# FlopCounterMode on the released code, 1 x 3 x 256 x 256: convolutions only (total less products).
+# FlopCounterMode on the released code, 1 x 3 x 256 x 256: convolutions only (total minus products).
 RELEASED_CONVOLUTIONS = {
     ("derain", "DGUNet"): 387_959_172_032 - 1_174_405_120,
     ("derain", "DGUNet+"): 388_137_429_952 - 1_409_286_144,
@@ -37,13 +37,13 @@ RELEASED_CONVOLUTIONS = {
 
 
 @pytest.mark.parametrize(("task", "variant"), RELEASED_CONVOLUTIONS)
-def test_convolution_operations_are_the_released_ones(task: str, variant: str) -> None:
+def test_convolution_operations_agree_with_the_released_code(task: str, variant: str) -> None:
     counted = describe_network(preset(task, variant))
     assert counted.convolution_flops == RELEASED_CONVOLUTIONS[task, variant]
 
 
-def test_operations_by_hand() -> None:
-    """Scaling the area scales the convolutions, but for the channel attention's 1 x 1 pixels."""
+def test_operation_counts_agree_with_a_calculation_by_hand() -> None:
+    """Convolutions scale with the area, except those of the channel attention at 1 x 1 pixels."""
     config = preset("derain", n_feat=8, scale=4)
     small, large = describe_network(config, (64, 64)), describe_network(config, (64, 128))
     attention = 2 * 2 * 8 * 2 * config.stages
@@ -53,7 +53,7 @@ def test_operations_by_hand() -> None:
 
 
 @pytest.mark.slow
-def test_the_page_is_current(project: Path) -> None:
+def test_the_network_page_is_current(project: Path) -> None:
     assert (project / "docs/network.md").read_text() == network_page()
 
 
@@ -81,7 +81,7 @@ def test_known_operators_have_no_adjointness_gap() -> None:
 
 
 def test_a_learned_pair_that_is_adjoint_has_no_gap() -> None:
-    """Both blocks reduced to the identity, which is its own adjoint."""
+    """Both blocks are reduced to the identity, which is self-adjoint."""
     network = tiny()
     for block in (network.first.gradient.f_a, network.first.gradient.f_at):
         torch.nn.init.zeros_(block.reduce.weight)
@@ -89,7 +89,7 @@ def test_a_learned_pair_that_is_adjoint_has_no_gap() -> None:
     assert gaps[0] < 1e-6 < gaps[1]
 
 
-def test_without_gradient_steps_there_are_no_numbers() -> None:
+def test_without_gradient_steps_no_numbers_are_reported() -> None:
     reports = inspect_network(tiny(gradient=False), torch.rand(1, 3, 16, 16))
     assert all(
         r.step_size is None and r.data_residual is None and r.adjointness_gap is None
@@ -97,7 +97,7 @@ def test_without_gradient_steps_there_are_no_numbers() -> None:
     )
 
 
-def test_the_strip_shows_every_image_in_its_place() -> None:
+def test_the_strip_shows_every_stage_in_its_place() -> None:
     y = torch.rand(1, 3, 16, 24)
     reports = inspect_network(tiny(), y)
     strip = stage_strip(reports, y)
@@ -106,7 +106,7 @@ def test_the_strip_shows_every_image_in_its_place() -> None:
     assert last.tobytes() == to_uint8(reports[-1].x).tobytes()
 
 
-def test_large_images_are_shrunk_in_the_strip() -> None:
+def test_large_images_are_downscaled_in_the_strip() -> None:
     y = torch.rand(1, 3, 40, 80)
     strip = stage_strip(inspect_network(tiny(), y), y, longest=20)
     assert strip.size == (4 * 20, 2 * (10 + 14))
@@ -118,14 +118,14 @@ def run(*arguments: object) -> str:
     return result.output
 
 
-def test_errata_and_describe_verbs() -> None:
+def test_the_errata_and_describe_commands() -> None:
     assert "field:    downsample" in run("errata")
     assert run("errata", "--markdown").startswith("# Errata")
     table = run("describe", "derain", "--height", "64", "--width", "64")
     assert "| derain | DGUNet | 3,661,912 | 28,800 |" in table
 
 
-def test_checkpoint_verbs(tmp_path: Path) -> None:
+def test_the_checkpoint_commands(tmp_path: Path) -> None:
     torch.manual_seed(0)
     from dgunet.network import DGUNet
 
@@ -147,7 +147,7 @@ def test_checkpoint_verbs(tmp_path: Path) -> None:
         run("checkpoint", "import", tmp_path / "net_best.pkl")
 
 
-def test_export_verb_refuses_unknown_suffixes(tmp_path: Path) -> None:
+def test_the_export_command_refuses_unknown_suffixes(tmp_path: Path) -> None:
     save_network(tiny(), tmp_path / "n.safetensors")
     with pytest.raises(
         ConfigError, match=r"unknown suffix. Use one of \.pth, \.pkl, \.onnx, \.pt2"
@@ -156,8 +156,8 @@ def test_export_verb_refuses_unknown_suffixes(tmp_path: Path) -> None:
     assert not (tmp_path / "n.bin").exists()
 
 
-def test_measurements_alone_give_the_image(tmp_path: Path) -> None:
-    """`measure`, then `reconstruct`, gives what the network makes of the image itself."""
+def test_reconstruct_from_measurements_equals_the_network_output(tmp_path: Path) -> None:
+    """`measure`, then `reconstruct`, gives the output of the network for the image."""
     network = tiny("cs")
     weights, y = tmp_path / "cs.safetensors", tmp_path / "y.npy"
     save_network(network, weights)
@@ -188,7 +188,7 @@ def test_places_that_cannot_be_written_are_named_before_any_work(tmp_path: Path)
     Image.new("L", (8, 8)).save(tmp_path / "grey.png")
     folder.mkdir()
     file.write_text("mine")
-    for words, out, message in [
+    for arguments, out, message in [
         (("measure", tmp_path / "grey.png"), folder, r"is a folder\. Choose a file\."),
         (("measure", tmp_path / "grey.png"), file / "y.npy", "is not a folder"),
         (("reconstruct", y), tmp_path / "r", "not a format that can be written"),
@@ -198,7 +198,7 @@ def test_places_that_cannot_be_written_are_named_before_any_work(tmp_path: Path)
         (("inspect", y), file / "below", "is not a folder"),
     ]:
         with pytest.raises(DgunetError, match=message):
-            run(*words, "--checkpoint", sensing, "--out", out)
+            run(*arguments, "--checkpoint", sensing, "--out", out)
     assert file.read_text() == "mine" and not list(folder.iterdir())
     assert not (tmp_path / "r").exists()
 
@@ -231,7 +231,7 @@ def test_wrong_measurements_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("task", "mode"), [("derain", "L"), ("derain", "RGBA"), ("cs", "RGB")])
-def test_inspect_takes_any_image(task: str, mode: str, tmp_path: Path) -> None:
+def test_inspect_accepts_any_colour_mode(task: str, mode: str, tmp_path: Path) -> None:
     save_network(tiny(task), tmp_path / "n.safetensors")
     Image.new(mode, (20, 17)).save(tmp_path / "image.png")
     arguments = ("inspect", tmp_path / "image.png", "--checkpoint", tmp_path / "n.safetensors")
@@ -239,7 +239,7 @@ def test_inspect_takes_any_image(task: str, mode: str, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "out/stages.png").size == (4 * 20, 2 * (17 + 14))
 
 
-def test_a_diverged_network_is_named_with_its_stage(tmp_path: Path) -> None:
+def test_non_finite_output_is_reported_with_its_stage(tmp_path: Path) -> None:
     network = tiny()
     torch.nn.init.constant_(network.middle[0].sam.image.weight, float("nan"))
     save_network(network, tmp_path / "n.safetensors")
@@ -256,7 +256,7 @@ def test_a_diverged_network_is_named_with_its_stage(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_inspect_verb(tmp_path: Path) -> None:
+def test_the_inspect_command(tmp_path: Path) -> None:
     save_network(tiny(), tmp_path / "n.safetensors")
     Image.new("RGB", (20, 17), (90, 120, 30)).save(tmp_path / "rain.png")
     arguments = ("inspect", tmp_path / "rain.png", "--checkpoint", tmp_path / "n.safetensors")

@@ -1,4 +1,4 @@
-"""Summaries as the evaluation room writes them, with values that identify their place."""
+"""Evaluation summaries whose values identify their table cell."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _digest(*parts: object) -> str:
 
 @pytest.fixture
 def summary() -> Callable[..., dict[str, Any]]:
-    """One summary; keywords replace its keys."""
+    """A function that makes one summary; keywords replace its keys."""
 
     def make(
         dataset: str,
@@ -74,13 +74,13 @@ def summary() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def campaign(summary: Callable[..., dict[str, Any]]) -> Callable[[str], list[dict[str, Any]]]:
-    """A summary for every place of the six tables; DND waits for its server."""
+    """A function that makes a summary for every cell; DND is waiting for its server."""
     secret = {"state": "waiting for the server", "psnr": None, "ssim": None}
 
     def make(profile: str) -> list[dict[str, Any]]:
         return [
-            summary(*place, profile=profile, **(secret if place[0] == "DND" else {}))
-            for place in sorted(cell_positions.result_keys(), key=repr)
+            summary(*key, profile=profile, **(secret if key[0] == "DND" else {}))
+            for key in sorted(cell_positions.result_keys(), key=repr)
         ]
 
     return make

@@ -1,4 +1,4 @@
-"""One network against another, image by image, with an interval."""
+"""Comparison of two networks image by image, with a confidence interval."""
 
 import numpy as np
 import pandas as pd
@@ -26,18 +26,20 @@ def gain(base, mean, spread):
     return base + np.random.default_rng(2).normal(mean, spread, len(base))
 
 
-def test_pairing_shows_what_means_alone_would_not(base):
+def test_pairing_finds_differences_smaller_than_the_image_spread(base):
     (compared,) = compare_sets({"Rain100H": (table(gain(base, 0.2, 0.1)), table(base))})
     assert (
         compared.verdict == "better"
         and 0.1 < compared.low < compared.difference < compared.high < 0.3
     )
-    assert base.std() > 10 * compared.difference, "the images differ far more than the networks"
+    assert base.std() > 10 * compared.difference, (
+        "the spread of the images exceeds the difference of the networks"
+    )
     (back,) = compare_sets({"Rain100H": (table(base), table(gain(base, 0.2, 0.1)))})
     assert back.verdict == "worse" and back.low == pytest.approx(-compared.high, abs=0.01)
 
 
-def test_the_interval_agrees_with_the_normal_one_where_that_holds(base):
+def test_the_interval_agrees_with_the_normal_approximation(base):
     d = gain(base, 0.0, 0.3) - base
     low, high = interval(d, 0.95)
     half = 1.96 * d.std(ddof=1) / np.sqrt(len(d))
@@ -47,7 +49,7 @@ def test_the_interval_agrees_with_the_normal_one_where_that_holds(base):
     assert interval(np.full(12, 0.25), 0.95) == (0.25, 0.25)
 
 
-def test_more_sets_make_each_interval_wider(base):
+def test_more_test_sets_make_each_interval_wider(base):
     pair = (table(gain(base, 0.05, 0.2)), table(base))
     alone = compare_sets({"a": pair})[0]
     among = compare_sets(dict.fromkeys("abcde", pair))[0]
@@ -55,7 +57,7 @@ def test_more_sets_make_each_interval_wider(base):
     assert among.low < alone.low and among.high > alone.high
 
 
-def test_better_means_better_somewhere_and_worse_nowhere(base):
+def test_better_means_better_on_one_test_set_and_worse_on_none(base):
     better = (table(gain(base, 0.3, 0.1)), table(base))
     equal = (table(base), table(base))
     few = (table(base[: FEWEST_IMAGES - 1] + 1), table(base[: FEWEST_IMAGES - 1]))
@@ -66,10 +68,10 @@ def test_better_means_better_somewhere_and_worse_nowhere(base):
     assert verdict(a=better, b=equal)
     assert not verdict(a=equal, b=equal)
     assert not verdict(a=better, b=better[::-1])
-    assert not verdict(a=better, b=few), "a set that cannot tell is no agreement"
+    assert not verdict(a=better, b=few), "a test set that is too small does not support the claim"
 
 
-def test_the_degraded_images_are_a_rival_too(base):
+def test_the_degraded_images_can_be_the_baseline(base):
     (compared,) = compare_sets({"a": (table(base), table(base))}, baseline_column="input_psnr")
     assert compared.baseline == 20.0 and compared.verdict == "better"
 
@@ -82,7 +84,7 @@ def test_the_degraded_images_are_a_rival_too(base):
         ({"protocol_version": 2}, "protocol_version"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(base, other, message):
+def test_tables_that_cannot_be_compared_are_refused(base, other, message):
     with pytest.raises(EvaluationError, match=message):
         compare_sets({"a": (table(base), table(base, **other))})
     with pytest.raises(EvaluationError, match="no test set"):

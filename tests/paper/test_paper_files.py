@@ -43,7 +43,7 @@ def test_the_same_summaries_give_the_same_bytes(
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
-def test_every_file_carries_profile_digest_and_the_warning(
+def test_every_file_contains_profile_digest_and_sample_notice(
     campaign: Campaign, profile: str, tmp_path: Path
 ) -> None:
     tables = build_tables(campaign(profile), profile=profile)
@@ -60,7 +60,7 @@ def test_every_file_carries_profile_digest_and_the_warning(
         assert (SAMPLE_NOTICE in (tmp_path / name).read_text()) == (profile == "sample")
 
 
-def test_csv_shows_the_published_strings_and_ours(campaign: Campaign, tmp_path: Path) -> None:
+def test_csv_shows_published_and_reproduced_values(campaign: Campaign, tmp_path: Path) -> None:
     summaries = campaign("paper")
     write_tables(build_tables(summaries, profile="paper"), tmp_path)
     with (tmp_path / "table2.csv").open(newline="") as handle:
@@ -74,9 +74,7 @@ def test_csv_shows_the_published_strings_and_ours(campaign: Campaign, tmp_path: 
     assert first["DGUNet+ (published) PSNR/SSIM"] == "22.15/0.6114"
 
 
-def test_parquet_keeps_the_full_value_and_its_provenance(
-    campaign: Campaign, tmp_path: Path
-) -> None:
+def test_parquet_keeps_full_values_and_provenance(campaign: Campaign, tmp_path: Path) -> None:
     summaries = campaign("paper")
     tables = build_tables(summaries, profile="paper")
     write_tables(tables, tmp_path)
@@ -93,7 +91,7 @@ def test_parquet_keeps_the_full_value_and_its_provenance(
     assert line["value"] == ours["psnr"]
 
 
-def test_index_names_every_file_with_its_digest(campaign: Campaign, tmp_path: Path) -> None:
+def test_the_index_lists_every_file_with_its_digest(campaign: Campaign, tmp_path: Path) -> None:
     index = json.loads(
         write_tables(build_tables(campaign("paper"), profile="paper"), tmp_path).read_text()
     )
@@ -136,7 +134,7 @@ def test_explain_never_compares_a_sample_with_the_paper(campaign: Campaign) -> N
 
 
 @pytest.mark.parametrize(
-    ("table", "row", "column", "words"),
+    ("table", "row", "column", "message"),
     [
         (9, "", "", "The tables are 1, 2, 3, 4, 5, 6"),
         (1, "DGUNet", "Rain100L PSNR", r"no row 'DGUNet'.*'DGUNet \(published\)'"),
@@ -144,15 +142,15 @@ def test_explain_never_compares_a_sample_with_the_paper(campaign: Campaign) -> N
     ],
 )
 def test_explain_lists_the_valid_names(
-    campaign: Campaign, table: int, row: str, column: str, words: str
+    campaign: Campaign, table: int, row: str, column: str, message: str
 ) -> None:
     cells = cells_frame(build_tables(campaign("paper"), profile="paper"))
-    with pytest.raises(DgunetError, match=words):
+    with pytest.raises(DgunetError, match=message):
         explain_cell(cells, table, row, column)
 
 
 class Page(HTMLParser):
-    """Collects what a page refers to, and checks that its elements are closed in order."""
+    """Collects the references of a page, and checks that its elements are closed in order."""
 
     VOID = frozenset({"meta", "br", "link", "img", "input"})
 

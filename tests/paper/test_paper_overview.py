@@ -1,4 +1,4 @@
-"""The short view of the tables: a run's description, and charts."""
+"""The overview of the tables: a run's description and charts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Campaign = Callable[[str], list[dict[str, Any]]]
 
 
 @pytest.mark.parametrize("profile", ["sample", "paper"])
-def test_a_whole_campaign_fits_into_a_description(campaign: Campaign, profile: str) -> None:
+def test_the_results_of_all_tables_fit_into_a_description(campaign: Campaign, profile: str) -> None:
     tables = build_tables(campaign(profile), profile=profile)
     text = describe(tables)
     assert len(text) <= DESCRIPTION_CHARACTERS < 8000
@@ -26,7 +26,7 @@ def test_a_whole_campaign_fits_into_a_description(campaign: Campaign, profile: s
                 assert f"| {pair.name} | {pair.published} | {pair.ours} |" in text
 
 
-def test_the_paper_s_values_stand_at_the_same_place(campaign: Campaign) -> None:
+def test_published_values_are_shown_next_to_their_entries(campaign: Campaign) -> None:
     tables = build_tables(campaign("paper"), profile="paper")
     printed = {(t.number, pair.name): pair.published for t in tables for pair in compared_cells(t)}
     assert printed[1, "Rain100L, DGUNet"] == "37.42/0.969"
@@ -36,7 +36,7 @@ def test_the_paper_s_values_stand_at_the_same_place(campaign: Campaign) -> None:
     assert printed[2, "RealBlur-J, DGUNet"] == "", "not in the paper"
 
 
-def test_what_does_not_fit_is_named_and_what_was_not_run_is_counted(campaign: Campaign) -> None:
+def test_omitted_tables_are_listed_and_missing_values_are_counted(campaign: Campaign) -> None:
     tables = build_tables(campaign("paper"), profile="paper")
     short = describe(tables, limit=2000)
     assert len(short) <= 2000 and "Table 1" in short
@@ -45,7 +45,7 @@ def test_what_does_not_fit_is_named_and_what_was_not_run_is_counted(campaign: Ca
     assert "12 of 12 entries have no value yet." in nothing
 
 
-def test_a_sample_s_chart_shows_no_value_of_the_paper(campaign: Campaign) -> None:
+def test_a_sample_chart_shows_no_published_value(campaign: Campaign) -> None:
     lines = {
         profile: [
             line.get_label()

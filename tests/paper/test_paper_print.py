@@ -20,7 +20,7 @@ Printed = dict[tuple[str, str, str], tuple[str, str]]
 def text() -> str:
     root = os.environ.get("DGUNET_BENCHMARKS")
     if not root:
-        pytest.skip("DGUNET_BENCHMARKS is not set: the paper's text is not at hand")
+        pytest.skip("DGUNET_BENCHMARKS is not set: the paper's text is not available")
     path = Path(root).parent / "paper" / NAME
     if not path.is_file():
         pytest.skip(f"the paper's text is not at {path}")
@@ -28,7 +28,7 @@ def text() -> str:
 
 
 def grid(text: str, number: int) -> list[list[str]]:
-    """The tab-separated lines that follow the caption of one table, up to the next empty line."""
+    """The tab-separated lines between the caption of a table and the next empty line."""
     after = text.split(f"\nTable {number}. ", 1)[1]
     block = after.split("\n\n", 2)[1]
     return [line.split("\t") for line in block.split("\n")]
@@ -50,7 +50,7 @@ def cited(text: str) -> tuple[str, int | None]:
 
 def stored(number: int) -> Printed:
     cells = published.table(number).cells
-    return {place: (cell.printed, cell.rank) for place, cell in cells.items()}
+    return {key: (cell.printed, cell.rank) for key, cell in cells.items()}
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -93,7 +93,7 @@ def test_table_5_holds_the_printed_values_in_the_printed_order(text: str) -> Non
     values = [value for line in psnr for value in line[1:] if value]
     cells = list(published.table(5).cells.values())
     assert [(cell.printed, cell.rank) for cell in cells] == [(unmarked(v), rank(v)) for v in values]
-    # The settings cannot be read off the print, only checked against what it does say.
+    # The table does not print the settings of each value; check that they are consistent with it.
     settings = [tuple(int(n) for n in re.findall(r"\d+", cell.column)) for cell in cells]
     assert [s for s, _ in settings[:4]] == [int(s) for s in stages[1:]]
     assert {c for _, c in settings} == {int(c) for c in scales[1:]}

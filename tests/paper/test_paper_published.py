@@ -13,16 +13,17 @@ from dgunet.system.errors import DgunetError
 
 RAIN_SETS = ("Test100", "Rain100H", "Rain100L", "Test2800", "Test1200")
 
-# Printed averages that differ from the rounded average of the printed means: only means that were
-# not rounded explain them.
+# Printed averages that differ from the rounded average of the printed means. They were computed
+# from unrounded means.
 AVERAGES_OF_UNROUNDED_MEANS = {
     "PSNR": {"PreNet": ("29.426", "29.42"), "DGUNet+": ("33.452", "33.46")},
     "SSIM": {"RESCAN": ("0.8576", "0.857")},
 }
 
-# (table, row, column, metric): where the printed bold and underline are not the order of the
-# printed values. Each is a tie with a value that is underlined, except the four settings of
-# Table 4 whose second-best the paper leaves unmarked, and Tables 5 and 6, which mark the best only.
+# (table, row, column, metric) where the printed bold and underline do not follow the order of the
+# printed values: (expected rank, printed rank). Each is a tie with an underlined value, except the
+# four settings of Table 4 whose second-best value is not marked in the paper, and Tables 5 and 6,
+# which mark only the best.
 RANKS_AGAINST_ORDER = {
     (1, "MPRNet", "Test2800", "SSIM"): ("second", ""),
     (1, "MSPFN", "Test1200", "SSIM"): ("second", ""),
@@ -48,7 +49,9 @@ RANKS_AGAINST_ORDER = {
     ("number", "rows", "columns", "values"),
     [(1, 10, 6, 120), (2, 18, 2, 72), (3, 15, 2, 60), (4, 10, 7, 140), (5, 1, 6, 6), (6, 1, 4, 4)],
 )
-def test_each_table_is_whole(number: int, rows: int, columns: int, values: int) -> None:
+def test_each_published_table_is_complete(
+    number: int, rows: int, columns: int, values: int
+) -> None:
     table = published.table(number)
     assert (len(table.rows), len(table.columns), len(table.cells)) == (rows, columns, values)
     assert set(table.cells) == {
@@ -59,7 +62,7 @@ def test_each_table_is_whole(number: int, rows: int, columns: int, values: int) 
     }
 
 
-def test_printed_decimals_are_the_papers() -> None:
+def test_printed_values_have_the_decimals_of_the_paper() -> None:
     for table in published.tables():
         for cell in table.cells.values():
             if cell.printed == "-":
@@ -69,14 +72,15 @@ def test_printed_decimals_are_the_papers() -> None:
 
 
 @pytest.mark.parametrize("metric", ["PSNR", "SSIM"])
-def test_averages_of_table_1_follow_from_its_columns(metric: str) -> None:
+def test_averages_of_table_1_agree_with_its_columns(metric: str) -> None:
     table = published.table(1)
     half = Decimal("0.005") if metric == "PSNR" else Decimal("0.0005")
     off = {}
     for row in table.rows:
         mean = sum(Decimal(table.cell(row, name, metric).printed) for name in RAIN_SETS) / 5
         printed = Decimal(table.cell(row, "Average", metric).printed)
-        # Rounding moves each mean by half a unit at most, and so their average; then once more.
+        # Rounding changes the means, and so their average, by at most half a unit each; so does
+        # rounding the average.
         assert abs(mean - printed) <= 2 * half
         if abs(mean - printed) > half:
             off[row] = (str(mean), str(printed))
@@ -97,7 +101,7 @@ def test_averages_of_table_1_follow_from_its_columns(metric: str) -> None:
         ("0.55", 6, ("PSNR", "DGUNet+"), ("PSNR", "w/o FGDM")),
     ],
 )
-def test_gains_claimed_in_the_text_follow_from_the_cells(
+def test_gains_claimed_in_the_text_agree_with_the_cells(
     claimed: str, number: int, ours: tuple[str, str], other: tuple[str, str]
 ) -> None:
     table = published.table(number)
@@ -105,7 +109,7 @@ def test_gains_claimed_in_the_text_follow_from_the_cells(
     assert gain == Decimal(claimed)
 
 
-def test_the_full_network_has_one_value_in_three_tables() -> None:
+def test_the_full_network_has_the_same_value_in_three_tables() -> None:
     printed = {
         published.table(1).cell("DGUNet+", "Rain100H").printed,
         published.table(5).cell("PSNR", "7 stages, 3 scales").printed,
@@ -114,7 +118,7 @@ def test_the_full_network_has_one_value_in_three_tables() -> None:
     assert printed == {"31.06"}
 
 
-def test_bold_and_underline_follow_the_order_but_for_the_known_places() -> None:
+def test_bold_and_underline_follow_the_order_except_for_known_cells() -> None:
     off = {}
     for table in published.tables():
         for group in _compared(table):
@@ -126,7 +130,7 @@ def test_bold_and_underline_follow_the_order_but_for_the_known_places() -> None:
     assert off == RANKS_AGAINST_ORDER
 
 
-def test_citations_belong_to_methods() -> None:
+def test_every_method_of_other_authors_has_a_citation() -> None:
     for table in published.tables():
         for row, column, metric in table.cells:
             reference = table.cell(row, column, metric).reference
@@ -135,7 +139,7 @@ def test_citations_belong_to_methods() -> None:
             assert (reference is None) == authors_own, (table.number, row, column)
 
 
-def test_unknown_table_and_place_are_refused_with_the_valid_names() -> None:
+def test_unknown_tables_and_cells_are_refused_with_the_valid_names() -> None:
     with pytest.raises(DgunetError, match="no Table 7"):
         published.table(7)
     with pytest.raises(DgunetError, match=r"'Rain1OOL'.*Test100, Rain100H, Rain100L"):
@@ -143,7 +147,7 @@ def test_unknown_table_and_place_are_refused_with_the_valid_names() -> None:
 
 
 def _compared(table: PublishedTable) -> Iterator[list[PublishedCell]]:
-    """The groups of values that the paper ranks among themselves."""
+    """Yield the groups of values that the paper ranks against each other."""
     for metric in table.metrics:
         if table.methods == "rows":
             for column in table.columns:

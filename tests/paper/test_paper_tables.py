@@ -1,4 +1,4 @@
-"""What fills a cell of the six tables, and what never does."""
+"""Only complete evaluations at parity fill the cells of the six tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ours(tables: list[GeneratedTable], source: str) -> list[Cell]:
     return [cell for t in tables for cell in t.cells.values() if cell.source == source]
 
 
-def test_a_sample_campaign_fills_no_cell_of_the_papers_tables(campaign: Campaign) -> None:
+def test_sample_results_fill_no_cell_of_the_paper_tables(campaign: Campaign) -> None:
     tables = build_tables(campaign("sample"), profile="sample")
     assert {(cell.state, cell.value) for cell in ours(tables, "reproduced")} == {("not run", None)}
     sample = ours(tables, "sample")
@@ -37,17 +37,19 @@ def test_a_sample_campaign_fills_no_cell_of_the_papers_tables(campaign: Campaign
     assert not any(cell.state == "measured" for t in tables for cell in t.cells.values())
 
 
-def test_a_sample_summary_that_claims_to_be_whole_still_fills_nothing(campaign: Campaign) -> None:
-    boasting = [
+def test_sample_results_that_claim_to_be_complete_fill_no_cell(campaign: Campaign) -> None:
+    claiming = [
         content | {"complete": True, "state": "measured", "images": content["published_images"]}
         for content in campaign("sample")
     ]
-    tables = build_tables(boasting, profile="sample")
+    tables = build_tables(claiming, profile="sample")
     assert {cell.state for cell in ours(tables, "reproduced")} == {"not run"}
     assert "measured" not in {cell.state for cell in ours(tables, "sample")}
 
 
-def test_a_whole_paper_campaign_fills_every_cell_but_the_servers(campaign: Campaign) -> None:
+def test_complete_paper_results_fill_every_cell_except_those_of_the_server(
+    campaign: Campaign,
+) -> None:
     tables = build_tables(campaign("paper"), profile="paper")
     cells = ours(tables, "reproduced")
     waiting = [cell for cell in cells if cell.state == "waiting for the server"]
@@ -62,11 +64,11 @@ def test_a_whole_paper_campaign_fills_every_cell_but_the_servers(campaign: Campa
             assert cell.provenance.data_digest and cell.provenance.checkpoint_sha256
 
 
-def test_values_reach_the_place_they_belong_to(campaign: Campaign) -> None:
+def test_values_appear_in_their_cells(campaign: Campaign) -> None:
     summaries = campaign("paper")
     tables = build_tables(summaries, profile="paper")
     value = {(s["dataset"], s["row"], s["ratio"]): s["psnr"] for s in summaries}
-    places = [
+    cells = [
         (1, "DGUNet (reproduced)", "Rain100L", ("Rain100L", "DGUNet", None)),
         (2, "DGUNet+ (reproduced)", cell_positions.TWELFTH_COLUMN, ("RealBlur-J", "DGUNet+", None)),
         (3, "DGUNet (reproduced)", "SIDD", ("SIDD", "DGUNet", None)),
@@ -77,11 +79,11 @@ def test_values_reach_the_place_they_belong_to(campaign: Campaign) -> None:
         (6, "PSNR (reproduced)", "DGUNet+", ("Rain100H", "stages-7", None)),
         (6, "PSNR (reproduced)", "w/o ISFF", ("Rain100H", "without-isff", None)),
     ]
-    for number, row, column, place in places:
-        assert tables[number - 1].cells[row, column, "PSNR"].value == value[place]
+    for number, row, column, key in cells:
+        assert tables[number - 1].cells[row, column, "PSNR"].value == value[key]
 
 
-def test_the_average_is_the_mean_of_five_means(campaign: Campaign) -> None:
+def test_the_average_is_the_mean_of_the_five_test_set_means(campaign: Campaign) -> None:
     summaries = campaign("paper")
     means = [s["psnr"] for s in summaries if s["dataset"] in RAIN_SETS and s["row"] == "DGUNet"]
     cell = build_tables(summaries, profile="paper")[0].cells[
@@ -104,7 +106,7 @@ def test_the_average_is_the_mean_of_five_means(campaign: Campaign) -> None:
         (0, {"checkpoint_sha256": "other"}, "partial (the sets differ in checkpoint or protocol)"),
     ],
 )
-def test_the_average_needs_all_five_sets_whole_and_from_one_network(
+def test_the_average_needs_five_complete_test_sets_and_one_network(
     summary: Make, dropped: int, change: dict[str, Any], shown: str
 ) -> None:
     summaries = [summary(name) for name in RAIN_SETS[dropped:]]
@@ -133,7 +135,7 @@ def test_the_average_needs_all_five_sets_whole_and_from_one_network(
         ({"psnr": 32.7149999}, "measured", "32.71"),
     ],
 )
-def test_only_a_whole_run_at_parity_is_measured(
+def test_only_a_complete_run_at_parity_is_measured(
     summary: Make, change: dict[str, Any], state: str, shown: str
 ) -> None:
     table = build_tables([summary("GoPro", **change)], profile="paper")[1]
@@ -141,7 +143,7 @@ def test_only_a_whole_run_at_parity_is_measured(
     assert (cell.state, cell.shown) == (state, shown)
 
 
-def test_a_choice_on_a_test_set_is_said_in_the_cell_and_under_the_table(summary: Make) -> None:
+def test_model_selection_on_a_test_set_is_noted_in_the_cell_and_table(summary: Make) -> None:
     chosen = summary("HIDE", selection="test-set GoPro")
     table = build_tables([summary("GoPro"), chosen], profile="paper")[1]
     cell = table.cells["DGUNet+ (reproduced)", "HIDE", "PSNR"]
@@ -157,7 +159,7 @@ def test_a_choice_on_a_test_set_is_said_in_the_cell_and_under_the_table(summary:
 @settings(
     deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_no_number_is_shown_off_by_more_than_half_a_unit(summary: Make, value: float) -> None:
+def test_shown_numbers_differ_by_at_most_half_a_unit(summary: Make, value: float) -> None:
     table = build_tables(
         [summary("Set11", ratio=25, psnr=value, ssim=value / 100)], profile="paper"
     )[3]
@@ -167,7 +169,7 @@ def test_no_number_is_shown_off_by_more_than_half_a_unit(summary: Make, value: f
     assert abs(float(ssim.shown) - value / 100) <= 0.00005 + 1e-12
 
 
-def test_the_twelfth_set_has_no_published_value(campaign: Campaign) -> None:
+def test_the_twelfth_test_set_has_no_published_value(campaign: Campaign) -> None:
     table = build_tables(campaign("paper"), profile="paper")[1]
     cells = [cell for cell in table.cells.values() if cell.column == cell_positions.TWELFTH_COLUMN]
     assert {cell.state for cell in cells if cell.source == "published"} == {"not in the paper"}
@@ -180,7 +182,7 @@ def test_the_order_of_summaries_does_not_matter(campaign: Campaign) -> None:
     assert build_tables(shuffled, profile="paper") == build_tables(summaries, profile="paper")
 
 
-def test_the_data_digest_follows_the_data_of_the_table(summary: Make) -> None:
+def test_the_data_digest_depends_on_the_data_of_its_table(summary: Make) -> None:
     digests = [
         [table.data_digest for table in build_tables(summaries, profile="paper")]
         for summaries in (
@@ -194,8 +196,8 @@ def test_the_data_digest_follows_the_data_of_the_table(summary: Make) -> None:
     assert digests[0][1] == digests[2][1] and digests[0][2] != digests[2][2]
 
 
-def test_what_is_refused_names_the_cell_and_the_remedy(summary: Make) -> None:
-    for summaries, error, words in [
+def test_invalid_summaries_are_reported_with_cell_and_hint(summary: Make) -> None:
+    for summaries, error, message in [
         ([summary("GoPro", profile="sample")], ConfigError, "GoPro, DGUNet+ has profile 'sample'"),
         ([summary("GoPro", row="stages-9")], ConfigError, "GoPro has cells for: DGUNet; DGUNet+"),
         (
@@ -218,7 +220,7 @@ def test_what_is_refused_names_the_cell_and_the_remedy(summary: Make) -> None:
         ),
     ]:
         with pytest.raises(
-            error, match=words.replace("DGUNet+ ", r"DGUNet\+ ").replace("+,", r"\+,")
+            error, match=message.replace("DGUNet+ ", r"DGUNet\+ ").replace("+,", r"\+,")
         ):
             build_tables(summaries, profile="paper")
     without = summary("GoPro")

@@ -68,8 +68,8 @@ def test_the_package_runs_as_a_module(tmp_path):
 def test_help_lists_the_commands(dgunet):
     result = dgunet("--help")
     assert result.returncode == 0
-    for command in COMMANDS:
-        assert command in result.stdout
+    for name in COMMANDS:
+        assert name in result.stdout
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "ablate", "explain"])

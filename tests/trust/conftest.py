@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(scope="session")
 def dead_name():
-    """Returns names of partial files of a dead process, such as ``dead_name("set", "old")``."""
+    """A function that makes names of partial files of a dead process: ``dead_name("x", "old")``."""
 
     def name(made, kind="partial", suffix=""):
         code = (

@@ -29,7 +29,7 @@ def make(folder, name):
     return path
 
 
-def test_only_what_a_dead_process_left_is_removed(home, dgunet, dead_name):
+def test_only_leftovers_of_dead_processes_are_removed(home, dgunet, dead_name):
     dead = make(home / "build/prepared", dead_name("Set11"))
     ours = make(home / "build/prepared", leftovers.partial_name("Set11"))
     result = dgunet("clean")
@@ -45,7 +45,7 @@ def test_only_what_a_dead_process_left_is_removed(home, dgunet, dead_name):
     assert "nothing to remove" in dgunet("clean").stdout
 
 
-def test_unfinished_work_and_kept_journals_go_when_asked_for(home, dgunet):
+def test_unfinished_work_and_kept_journals_are_removed_on_request(home, dgunet):
     result = dgunet("clean", "--yes", "--unfinished", "--kept")
     assert result.stdout.endswith("removed 2\n")
     assert not (home / "build/evaluation/Set11-DGUNet/.rows").exists()
@@ -53,7 +53,7 @@ def test_unfinished_work_and_kept_journals_go_when_asked_for(home, dgunet):
     assert (home / "build/evaluation/Set11-DGUNet/summary.json").exists()
 
 
-def test_work_that_a_process_goes_on_with_is_not_unfinished(home, dgunet):
+def test_work_of_a_running_process_is_not_unfinished(home, dgunet):
     work = make(home / "build/prepared", ".Set11.work")
     with FileLock(home / "build/prepared/.Set11.lock"):
         assert ".Set11.work" not in dgunet("clean", "--unfinished").stdout
@@ -61,7 +61,7 @@ def test_work_that_a_process_goes_on_with_is_not_unfinished(home, dgunet):
     assert work.exists()
 
 
-def test_what_a_living_evaluation_goes_on_with_is_not_unfinished(home, dgunet):
+def test_work_of_a_running_evaluation_is_not_unfinished(home, dgunet):
     out = home / "build/evaluation/Set11-DGUNet"
     with alone(out):
         assert ".rows" not in dgunet("clean", "--yes", "--unfinished").stdout
@@ -72,7 +72,7 @@ def test_what_a_living_evaluation_goes_on_with_is_not_unfinished(home, dgunet):
         assert (out / ".rows").is_dir()
 
 
-def test_what_a_living_fetch_brings_is_not_unfinished(home, dgunet):
+def test_downloads_of_a_running_fetch_are_not_unfinished(home, dgunet):
     downloads = home / "build/downloads"
     downloads.mkdir()
     for name in ("Set11.archive.partial", "BSD68.archive.partial"):
@@ -82,7 +82,7 @@ def test_what_a_living_fetch_brings_is_not_unfinished(home, dgunet):
     assert "BSD68.archive.partial" in result and "Set11.archive.partial" not in result
 
 
-def test_another_folder_is_named(home, dgunet, dead_name, tmp_path_factory):
+def test_another_folder_can_be_cleaned(home, dgunet, dead_name, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("root")
     dead = elsewhere / dead_name("gt", suffix=".png")
     dead.write_bytes(b"half")
@@ -94,7 +94,7 @@ def test_another_folder_is_named(home, dgunet, dead_name, tmp_path_factory):
     assert "is not a folder" in result.stderr
 
 
-def test_a_link_is_removed_and_not_what_it_leads_to(home, dgunet, dead_name, tmp_path_factory):
+def test_a_link_is_removed_without_its_target(home, dgunet, dead_name, tmp_path_factory):
     kept = tmp_path_factory.mktemp("kept")
     (kept / "mine").write_text("mine")
     link = home / "build" / dead_name("x")
@@ -104,7 +104,7 @@ def test_a_link_is_removed_and_not_what_it_leads_to(home, dgunet, dead_name, tmp
     assert (kept / "mine").exists()
 
 
-def test_the_next_writer_removes_what_dead_ones_left_beside_it(home, dead_name):
+def test_a_writer_removes_leftovers_of_dead_processes_in_its_folder(home, dead_name):
     dead = make(home / "build", dead_name("tables"))
     named = home / "build" / dead_name("table2", suffix=".csv")
     named.write_text("half")
@@ -118,7 +118,7 @@ def test_the_next_writer_removes_what_dead_ones_left_beside_it(home, dead_name):
 
 
 @pytest.mark.parametrize("name", ["n" * 250, "ü" * 120, "a" * 300, ".hidden", "x y\n"])
-def test_a_partial_name_fits_and_is_recognised(tmp_path, name):
+def test_a_partial_name_is_short_enough_and_recognised(tmp_path, name):
     made = leftovers.partial_name(name, suffix=".parquet")
     assert len(made.encode()) <= 255
     (tmp_path / made).touch()
@@ -130,13 +130,13 @@ def test_a_partial_name_fits_and_is_recognised(tmp_path, name):
 @pytest.mark.parametrize(
     "name", [".gitignore", ".dvc", ".Set11.lock", "x.partial", ".rows", ".a.partial"]
 )
-def test_other_names_are_left_alone(tmp_path, name):
+def test_files_with_other_names_are_not_leftovers(tmp_path, name):
     (tmp_path / name).touch()
     assert not list(leftovers.leftovers_in(tmp_path))
     assert not leftovers.remove_dead(tmp_path)
 
 
-def test_a_name_of_another_machine_is_judged_by_its_age(tmp_path, dead_name, monkeypatch):
+def test_a_leftover_of_another_machine_is_dead_after_a_time_limit(tmp_path, dead_name, monkeypatch):
     path = tmp_path / dead_name("x")
     path.touch()
     monkeypatch.setattr(leftovers, "_space", lambda: "00000000")

@@ -28,11 +28,11 @@ def losing(tmp_path, monkeypatch):
     return run
 
 
-def test_a_new_file_is_absent_or_whole(losing, tmp_path):
+def test_a_new_file_is_absent_or_complete(losing, tmp_path):
     losing(lambda: files.write_bytes(tmp_path / "a.json", b"new"), ["a.json"], old=None, new=b"new")
 
 
-def test_a_file_is_replaced_by_a_whole_one(losing, tmp_path):
+def test_a_file_is_replaced_by_a_complete_one(losing, tmp_path):
     (tmp_path / "a.json").write_bytes(b"old")
     seen = losing(
         lambda: files.write_bytes(tmp_path / "a.json", b"new"), ["a.json"], old=b"old", new=b"new"
@@ -40,7 +40,7 @@ def test_a_file_is_replaced_by_a_whole_one(losing, tmp_path):
     assert b"old" in seen
 
 
-def test_the_folders_of_a_new_file_are_on_the_disk_too(losing, tmp_path):
+def test_new_parent_folders_are_flushed_with_their_file(losing, tmp_path):
     path = tmp_path / "a" / "b" / "c.json"
     seen = losing(
         lambda: files.write_bytes(path, b"new"), ["a", "b", "c.json"], old=None, new=b"new"
@@ -65,11 +65,11 @@ def fill(folder):
 FILLED = {"x": b"1", "deep": {"y": b"2"}}
 
 
-def test_a_new_folder_is_absent_or_whole(losing, tmp_path):
+def test_a_new_folder_is_absent_or_complete(losing, tmp_path):
     losing(fill(tmp_path / "set"), ["set"], old=None, new=FILLED)
 
 
-def test_a_folder_takes_the_place_of_another_in_one_step(losing, tmp_path):
+def test_a_folder_replaces_another_atomically(losing, tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "x").write_bytes(b"old")
     seen = losing(fill(tmp_path / "set"), ["set"], old={"x": b"old"}, new=FILLED)
@@ -77,8 +77,8 @@ def test_a_folder_takes_the_place_of_another_in_one_step(losing, tmp_path):
     assert names_in(tmp_path) == ["set"]
 
 
-def test_where_names_cannot_be_exchanged_the_old_folder_is_moved_back(tmp_path, monkeypatch):
-    """Either the old or the new folder exists at any moment, under its name or beside it."""
+def test_without_rename_exchange_the_old_or_new_folder_always_exists(tmp_path, monkeypatch):
+    """Either the old or the new folder exists at any moment, possibly under a temporary name."""
     monkeypatch.setattr(files, "_exchange", lambda first, second: False)
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "x").write_bytes(b"old")
@@ -86,7 +86,7 @@ def test_where_names_cannot_be_exchanged_the_old_folder_is_moved_back(tmp_path, 
 
     def check(view, returned):
         value = at(view, "set")
-        if value is None:  # the moment between the two renames
+        if value is None:  # between the two renames
             (name,) = [name for name in view if name.endswith(".old")]
             value = view[name]
             aside.append(name)
@@ -130,7 +130,7 @@ def test_an_appended_line_survives_a_power_failure(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("lost", ["sync", "sync_tree"])
-def test_the_disk_finds_a_missing_flush(losing, tmp_path, monkeypatch, lost):
+def test_the_simulated_disk_detects_a_missing_flush(losing, tmp_path, monkeypatch, lost):
     """The simulated disk detects a missing flush."""
     monkeypatch.setattr(files, lost, lambda path: None)
     with pytest.raises(AssertionError):

@@ -26,7 +26,7 @@ def log(tmp_path):
     return path
 
 
-def test_lines_come_back_as_they_were(log):
+def test_lines_are_read_as_written(log):
     content = read_lines(log)
     assert content.entries == ENTRIES
     assert not content.damaged
@@ -34,12 +34,12 @@ def test_lines_come_back_as_they_were(log):
     assert read_lines(log.with_name("absent")).entries == []
 
 
-def test_a_line_is_json_with_its_sum(log):
+def test_a_line_is_json_that_ends_with_its_checksum(log):
     for line in log.read_text().splitlines():
         assert list(json.loads(line))[-1] == "sum"
 
 
-def test_a_torn_line_is_told_and_the_next_writer_goes_on_after_it(log):
+def test_a_torn_line_is_reported_and_the_next_writer_appends_after_it(log):
     with log.open("ab") as handle:
         handle.write(b'{"kind": "met')
     content = read_lines(log)
@@ -56,7 +56,7 @@ def test_a_torn_line_is_told_and_the_next_writer_goes_on_after_it(log):
     ("old", "new"),
     [(b"31.5", b"99.9"), (b"psnr", b"PSNR"), (b'"sum"', b'"SUM"'), (b"\n", b""), (b"{", b"\0")],
 )
-def test_a_changed_line_is_found_and_the_others_stay(log, old, new):
+def test_a_changed_line_is_reported_and_the_others_are_read(log, old, new):
     content = log.read_bytes()
     assert old in content
     log.write_bytes(content.replace(old, new, 1))
@@ -66,11 +66,11 @@ def test_a_changed_line_is_found_and_the_others_stay(log, old, new):
 
 
 @given(st.data())
-def test_one_changed_byte_never_passes(data):
+def test_a_changed_byte_is_always_detected(data):
     line = bytearray(format_line({"index": 3, "psnr": 31.25, "id": "a"})[:-1])
-    place = data.draw(st.integers(0, len(line) - 1))
-    value = data.draw(st.integers(0, 255).filter(lambda value: value != line[place]))
-    line[place] = value
+    position = data.draw(st.integers(0, len(line) - 1))
+    value = data.draw(st.integers(0, 255).filter(lambda value: value != line[position]))
+    line[position] = value
     with pytest.raises(ValueError, match=r"."):
         parse_line(bytes(line))
 
@@ -82,13 +82,13 @@ def test_any_bytes_are_an_entry_or_a_value_error(line):
             assert isinstance(parse_line(line, unchecked=unchecked), dict)
 
 
-def test_a_line_of_an_earlier_version_is_read_where_that_is_allowed():
+def test_a_line_without_a_checksum_is_read_only_if_allowed():
     assert parse_line(b'{"a": 1}', unchecked=True) == {"a": 1}
     with pytest.raises(ValueError, match="no checksum"):
         parse_line(b'{"a": 1}')
 
 
 @pytest.mark.parametrize("entry", [{}, {"sum": 1}])
-def test_an_entry_has_a_key_of_its_own(entry):
+def test_an_entry_needs_a_key_other_than_the_checksum(entry):
     with pytest.raises(ValueError, match="sum"):
         format_line(entry)

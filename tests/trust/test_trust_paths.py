@@ -9,7 +9,7 @@ from dgunet.system.safe_paths import inside, safe_file_name
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("../x", "leads out of its folder"),
         ("a/../../x", "leads out of its folder"),
@@ -28,18 +28,18 @@ from dgunet.system.safe_paths import inside, safe_file_name
         ("\udcff.png", "not UTF-8"),
     ],
 )
-def test_what_leads_elsewhere_is_refused(tmp_path, name, says):
-    with pytest.raises(DataError, match=f"list.txt, line 3 names .*{says}"):
+def test_unsafe_names_are_refused(tmp_path, name, message):
+    with pytest.raises(DataError, match=f"list.txt, line 3 names .*{message}"):
         inside(tmp_path, name, origin="list.txt, line 3")
 
 
 @pytest.mark.parametrize("name", ["a.png", "a/b/c.png", "./a.png", "..a/b", "a..b", "ä ö.png"])
-def test_an_honest_name_is_joined(tmp_path, name):
+def test_safe_names_are_joined_to_the_folder(tmp_path, name):
     path = inside(tmp_path, name, origin="x")
     assert path == tmp_path / name
 
 
-def test_a_link_that_leads_out_is_refused(tmp_path):
+def test_a_link_that_leads_outside_is_refused(tmp_path):
     root = tmp_path / "root"
     root.mkdir()
     (tmp_path / "secret").mkdir()
@@ -68,7 +68,7 @@ def test_any_name_stays_inside_or_is_refused(tmp_path_factory, name):
 
 
 @pytest.mark.parametrize("name", [".hidden", "a/b", "..", "", "a\0"])
-def test_a_file_name_is_plain(name):
+def test_a_safe_file_name_has_no_folder_and_is_not_hidden(name):
     with pytest.raises(DataError):
         safe_file_name(name, origin="x")
     assert safe_file_name("pairs-00000.arrow", origin="x") == "pairs-00000.arrow"

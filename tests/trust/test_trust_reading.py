@@ -1,4 +1,4 @@
-"""Reading of untrusted files is limited, and errors are one line that names the file."""
+"""Reading of untrusted files is bounded, and errors are one line with the file name."""
 
 import os
 
@@ -17,20 +17,20 @@ def test_a_text_is_read_with_and_without_a_byte_order_mark(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"one\ntwo \xff\n", r"x, line 2: byte 0xff is not UTF-8"),
         (b"one\n\0", r"x, line 2: it contains a NUL byte"),
         (b"12345678901", r"x is larger than 10 bytes"),
     ],
 )
-def test_what_is_no_text_is_named(tmp_path, content, says):
+def test_files_that_are_no_text_are_reported(tmp_path, content, message):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=message):
         reading.read_text(tmp_path / "x", limit=10, kind=ConfigError)
 
 
-def test_a_pipe_a_folder_and_a_device_are_refused_at_once(tmp_path):
+def test_pipes_folders_and_devices_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
         with pytest.raises(DataError, match=r"is not a regular file|cannot be read"):
@@ -40,7 +40,7 @@ def test_a_pipe_a_folder_and_a_device_are_refused_at_once(tmp_path):
         reading.read_bytes(tmp_path / "loop")
 
 
-def test_what_is_not_there_is_not_found(tmp_path):
+def test_a_missing_file_raises_file_not_found(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "absent", tmp_path / "file" / "below"):
         with pytest.raises(FileNotFoundError):
@@ -48,7 +48,7 @@ def test_what_is_not_there_is_not_found(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ('{"a": 1, "a": 2}', "the key 'a' occurs twice"),
         ("[" * 100_000, "is nested too deeply"),
@@ -57,19 +57,19 @@ def test_what_is_not_there_is_not_found(tmp_path):
         ("", "is not JSON"),
     ],
 )
-def test_what_is_no_json_is_named(text, says):
-    with pytest.raises(DataError, match=says):
+def test_invalid_json_is_reported(text, message):
+    with pytest.raises(DataError, match=message):
         reading.parse_json(text, "x.json")
 
 
 @pytest.mark.parametrize("text", ["[1]", "null", '"text"', "3"])
-def test_an_object_is_asked_for(tmp_path, text):
+def test_json_that_is_no_object_is_refused(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(DataError, match=r"x.json contains .*, not an object"):
         reading.read_mapping(tmp_path / "x.json")
 
 
-def test_yaml_has_the_scalars_of_version_1_2():
+def test_yaml_scalars_follow_version_1_2():
     text = "a: yes\nb: 0123\nc: 12:34\nd: 1e-4\ne: 1.0\nf: -5\ng: null\nh: 2026-01-01\ni: true\n"
     text += "j: .inf\nk: 1_000\nl: on\nm: 0x1F\nn: '5'\n"
     assert reading.parse_yaml(text, "x") == {
@@ -100,7 +100,7 @@ def doubling(levels):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("a: 1\nb:\n  c: 1\n  c: 2", "line 4: the key 'c' occurs twice"),
         ("a: &x [*x]", "an alias refers to a value that contains it"),
@@ -115,12 +115,12 @@ def doubling(levels):
         ("a: \x01", "is not YAML"),
     ],
 )
-def test_what_is_no_settings_is_named_in_bounded_time(text, says):
-    with pytest.raises(ConfigError, match=says):
+def test_invalid_yaml_is_reported_in_bounded_time(text, message):
+    with pytest.raises(ConfigError, match=message):
         reading.parse_yaml(text, "x.yaml", kind=ConfigError)
 
 
-def test_a_moderate_alias_and_a_merge_are_fine():
+def test_aliases_and_merge_keys_are_read():
     text = "base: &b {x: 1, y: 2}\nmine: {<<: *b, y: 3}\n"
     assert reading.parse_yaml(text, "x") == {"base": {"x": 1, "y": 2}, "mine": {"x": 1, "y": 3}}
 

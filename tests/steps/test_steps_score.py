@@ -1,4 +1,4 @@
-"""Anybody's results as an MLflow run: means, per-image table, digests of both folders."""
+"""Scores of external results as an MLflow run: means, per-image table, dataset digest."""
 
 import shutil
 
@@ -10,7 +10,7 @@ from dgunet.tools.external_scoring import score_and_report
 
 
 @pytest.mark.slow
-def test_scoring_is_a_run_with_its_table(sample_root, tmp_path, monkeypatch):
+def test_external_scoring_is_logged_as_a_run_with_its_table(sample_root, tmp_path, monkeypatch):
     monkeypatch.setenv("DGUNET_HOME", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     folder = tmp_path / "Rain100L"

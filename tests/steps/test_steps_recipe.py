@@ -1,4 +1,4 @@
-"""A run names the known training that its settings correspond to."""
+"""Training settings are recognised as a known recipe."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from dgunet.recipes.naming import recipe_name
 from dgunet.recipes.trainings import released
 
 
-def test_the_paper_s_settings_are_known_and_the_sample_s_are_its_own(project):
+def test_paper_settings_are_recognised_and_sample_settings_are_not(project):
     params = load_params(project / "params.yaml")
     for task, settings in params.paper.train.items():
         ratio = 10 if task == "cs" else None
@@ -19,7 +19,7 @@ def test_the_paper_s_settings_are_known_and_the_sample_s_are_its_own(project):
 
 
 @pytest.mark.parametrize(("step", "name"), [(1, "released"), (2, "released-2")])
-def test_a_machine_s_settings_change_no_recipe(step, name):
+def test_machine_settings_do_not_change_the_recipe_name(step, name):
     settings = released("cs", ratio=25, step=step).training
     config = preset("cs", ratio=25)
     assert (

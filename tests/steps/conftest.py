@@ -1,4 +1,4 @@
-"""A tiny project: parameters of a few steps, two prepared sets, one trained network."""
+"""A tiny project: short training, two prepared datasets and one trained network."""
 
 import pytest
 
@@ -13,7 +13,9 @@ def params(project):
     """The shipped parameters with training cut to a few steps."""
     shipped = load_params(project / "params.yaml")
     quick = {"iterations": 4, "warmup": 1}
-    tasks = {task: knobs.model_copy(update=quick) for task, knobs in shipped.sample.train.items()}
+    tasks = {
+        task: settings.model_copy(update=quick) for task, settings in shipped.sample.train.items()
+    }
     return shipped.model_copy(update={"sample": shipped.sample.model_copy(update={"train": tasks})})
 
 
@@ -36,12 +38,12 @@ def small(project, params, sample_root, tmp_path_factory):
 
 @pytest.fixture
 def silent(small, monkeypatch):
-    """Stages called in this test work in the small project and make no runs."""
+    """Steps called in this test work in the small project and log no runs."""
     monkeypatch.setenv("DGUNET_HOME", str(small.home))
     monkeypatch.setenv("DGUNET_TRACKING", "off")
 
 
 @pytest.fixture
 def weights(small):
-    """The trained network's file."""
+    """The file of the trained network."""
     return small.model("derain-DGUNet") / "network.safetensors"

@@ -1,4 +1,4 @@
-"""Charts of runs and of what the unfolded iterations do."""
+"""Charts of runs and of the unfolded stages."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def net(request):
     return network.DGUNet(network.preset("derain", request.param, **TINY)).eval()
 
 
-def test_the_varied_setting_is_the_axis():
+def test_the_setting_chart_has_the_varied_setting_as_its_axis():
     runs = pd.DataFrame(
         {"name": ["a", "b", "c"], "stages": [9, 3, np.nan], "psnr": [31.0, 28.0, 5.0]}
     )
@@ -28,7 +28,7 @@ def test_the_varied_setting_is_the_axis():
     assert [text.get_text() for text in axes.texts] == ["b", "a"]
 
 
-def test_every_run_has_its_curve():
+def test_the_curves_chart_has_one_curve_per_run():
     points = pd.DataFrame({"name": ["a", "a", "b"], "step": [0, 1, 0], "loss": [1.0, 0.5, 2.0]})
     (axes,) = curves_chart(points).axes
     assert [line.get_label() for line in axes.lines] == ["a", "b"]
@@ -36,7 +36,7 @@ def test_every_run_has_its_curve():
     curves_chart(points.iloc[:0])
 
 
-def test_the_learned_operator_s_answer_is_its_derivative(net):
+def test_the_impulse_response_is_the_derivative_of_the_learned_operator(net):
     x = torch.rand(1, 3, 16, 16, dtype=torch.float64)
     net.double()
     pixel = torch.zeros_like(x)
@@ -47,10 +47,12 @@ def test_the_learned_operator_s_answer_is_its_derivative(net):
     expected = (change / 1e-6 - pixel / 1e-6).mean(1)[0].numpy()
     for stage in (2, 6) if net.config.shared else (2,):
         np.testing.assert_allclose(impulse_response(net, x, stage), expected, atol=1e-4)
-    assert np.abs(impulse_response(net, x, 1) - expected).max() > 1e-3, "stage 1 has its own"
+    assert np.abs(impulse_response(net, x, 1) - expected).max() > 1e-3, (
+        "stage 1 has its own operator"
+    )
 
 
-def test_charts_have_every_stage(net):
+def test_the_charts_show_every_stage(net):
     image = torch.rand(1, 3, 16, 16)
     numbers = stages_chart(inspect_network(net, image))
     assert [len(axes.lines[0].get_xdata()) for axes in numbers.axes] == [7, 7, 7]

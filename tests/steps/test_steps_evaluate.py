@@ -1,4 +1,4 @@
-"""The evaluation stage: shared by processes, in tiles, with the right network or refused."""
+"""The evaluation step: several processes, tiles, parity, and mismatched weights or data."""
 
 import json
 
@@ -37,7 +37,7 @@ def run(params, small, weights):
     return evaluated
 
 
-def test_two_processes_give_the_table_of_one(run, tmp_path):
+def test_two_processes_give_the_results_of_one(run, tmp_path):
     alone = run(tmp_path / "one", DEFAULTS)
     shared = run(tmp_path / "two", EvaluationOptions(processes=2))
     assert shared == alone
@@ -45,13 +45,13 @@ def test_two_processes_give_the_table_of_one(run, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_tiles_are_flagged_image_by_image(run, tmp_path):
+def test_tiles_are_recorded_for_each_image(run, tmp_path):
     summary = run(tmp_path, EvaluationOptions(tile=64))
     assert not summary.parity
     assert set(pd.read_parquet(tmp_path / "per_image.parquet")["tile"]) == {64}
 
 
-def test_an_image_that_does_not_fit_is_tiled_and_flagged(run, tmp_path, monkeypatch):
+def test_an_image_that_exceeds_the_memory_is_tiled_and_flagged(run, tmp_path, monkeypatch):
     def refuse(network, shape, budget):
         if shape[1] > 96:
             raise TooLargeError("too wide")
@@ -64,7 +64,7 @@ def test_an_image_that_does_not_fit_is_tiled_and_flagged(run, tmp_path, monkeypa
     assert not summary.parity
 
 
-def test_a_tiny_network_never_has_the_parity_of_the_paper_s(run, tmp_path):
+def test_a_tiny_network_is_never_at_parity(run, tmp_path):
     summary = run(tmp_path, DEFAULTS)
     assert not summary.parity
     assert json.loads((tmp_path / "summary.json").read_text())["parity"] is False
@@ -82,7 +82,7 @@ def test_a_tiny_network_never_has_the_parity_of_the_paper_s(run, tmp_path):
     ],
     ids=str,
 )
-def test_only_a_network_of_the_paper_has_parity(small, tmp_path, settings, parity):
+def test_only_published_networks_are_at_parity(small, tmp_path, settings, parity):
     weights = tmp_path / "network.safetensors"
     config = network.preset("derain", **settings)
     network.save_network(network.DGUNet(config), weights, {"selection": "last"})
@@ -112,7 +112,7 @@ def test_weights_of_another_row_are_refused(run, tmp_path, config, field):
         run(tmp_path / "out", DEFAULTS, other)
 
 
-def test_a_store_of_another_set_is_refused(params, small, weights, tmp_path):
+def test_a_store_of_another_dataset_is_refused(params, small, weights, tmp_path):
     with pytest.raises(DataError, match="holds Rain100L, not Rain100H"):
         evaluate_test_set(
             params,

@@ -1,4 +1,4 @@
-"""The tables stage: server scores only for the results they were given to."""
+"""The tables step shows server scores only for the results that were submitted."""
 
 import json
 
@@ -36,12 +36,12 @@ def records(tmp_path):
     return tmp_path
 
 
-def test_a_mailed_score_fills_its_own_evaluation(records):
+def test_a_server_score_is_shown_for_its_own_evaluation(records):
     (scored,) = with_server_scores([SUMMARY], records)
     assert (scored["psnr"], scored["ssim"], scored["state"]) == (40.0, 0.95, "measured")
 
 
-def test_a_score_of_other_results_is_not_shown_and_said(records, caplog):
+def test_a_server_score_of_other_results_is_reported_and_not_shown(records, caplog):
     other = SUMMARY | {"per_image_sha256": "0" * 64}
     assert with_server_scores([other], records) == [other]
     assert "belongs to other results" in caplog.text
@@ -51,7 +51,7 @@ def test_without_records_nothing_changes():
     assert with_server_scores([SUMMARY], None) == [SUMMARY]
 
 
-def test_metrics_nest_set_row_and_ratio_and_leave_out_what_is_not_known():
+def test_metrics_are_nested_by_dataset_row_and_ratio_without_missing_values():
     sampled = SUMMARY | {"dataset": "Set11", "ratio": 10, "psnr": 20.0, "ssim": 0.5}
     assert metrics([SUMMARY, sampled]) == {
         "DND": {"DGUNet": {}},

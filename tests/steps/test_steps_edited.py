@@ -1,4 +1,4 @@
-"""A project whose results were edited: the tables, the report and `explain` refuse, in one line."""
+"""Edited results are refused by the tables, the report and ``explain`` with one-line errors."""
 
 import json
 import re
@@ -24,7 +24,7 @@ CELL = ("explain", 1, "DGUNet (sample, not comparable)", "Rain100L PSNR")
 
 @pytest.fixture(scope="module")
 def evaluated(small, params, tmp_path_factory):
-    """The small project with Rain100L evaluated and its tables made."""
+    """The small project with an evaluation of Rain100L and its tables."""
     home = tmp_path_factory.mktemp("evaluated") / "home"
     shutil.copytree(small.home, home)
     here = ProjectFolders(home)
@@ -52,7 +52,7 @@ def tables_of(here):
 
 @pytest.fixture
 def here(evaluated, tmp_path, monkeypatch):
-    """A copy to be edited."""
+    """A copy of the evaluated project that a test may edit."""
     home = tmp_path / "home"
     shutil.copytree(evaluated.home, home)
     monkeypatch.setenv("DGUNET_HOME", str(home))
@@ -62,27 +62,27 @@ def here(evaluated, tmp_path, monkeypatch):
 
 @pytest.fixture
 def refused(here, dgunet):
-    """All three verbs refuse with these words, in one line each."""
+    """Check that each command fails with a one-line error that contains the texts."""
 
-    def check(*words, verbs=(("tables",), ("report",), CELL)):
-        for verb in verbs:
-            told = dgunet(*verb)
-            assert told.returncode == 1, told
-            assert len(told.stderr.strip().splitlines()) == 1, told.stderr
-            for word in words:
-                assert word in told.stderr, told.stderr
+    def check(*texts, commands=(("tables",), ("report",), CELL)):
+        for command in commands:
+            result = dgunet(*command)
+            assert result.returncode == 1, result
+            assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+            for text in texts:
+                assert text in result.stderr, result.stderr
 
     return check
 
 
-def test_what_was_not_edited_is_shown(here, dgunet):
+def test_unedited_results_are_accepted(here, dgunet):
     before = {p.name: p.read_bytes() for p in here.tables.iterdir()}
-    for verb in (("tables",), ("report",), CELL):
-        told = dgunet(*verb)
-        assert told.returncode == 0, told
+    for command in (("tables",), ("report",), CELL):
+        result = dgunet(*command)
+        assert result.returncode == 0, result
     assert {p.name: p.read_bytes() for p in here.tables.iterdir()} == before
     summary = json.loads((here.evaluation("Rain100L", "DGUNet") / "summary.json").read_text())
-    assert repr(summary["psnr"]) in told.stdout
+    assert repr(summary["psnr"]) in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_was_not_edited_is_shown(here, dgunet):
     ],
     ids=str,
 )
-def test_an_edited_summary_reaches_no_table(here, refused, changes):
+def test_an_edited_summary_is_refused(here, refused, changes):
     path = here.evaluation("Rain100L", "DGUNet") / "summary.json"
     old = json.loads(path.read_text())
     if old["selection"] == changes.get("selection"):
@@ -109,7 +109,7 @@ def test_an_edited_summary_reaches_no_table(here, refused, changes):
     refused(str(path), next(iter(changes)))
 
 
-def test_a_deleted_or_garbled_table_reaches_no_table(here, refused):
+def test_a_missing_or_truncated_per_image_table_is_refused(here, refused):
     table = here.evaluation("Rain100L", "DGUNet") / "per_image.parquet"
     whole = table.read_bytes()
     table.unlink()
@@ -118,7 +118,7 @@ def test_a_deleted_or_garbled_table_reaches_no_table(here, refused):
     refused("per_image_sha256", str(table))
 
 
-def test_one_value_of_a_table_with_all_digests_made_anew_is_found_by_the_means(here, refused):
+def test_an_edited_value_with_updated_digests_is_found_by_the_means(here, refused):
     folder = here.evaluation("Rain100L", "DGUNet")
     known = pq.read_table(folder / "per_image.parquet")
     psnr = known["psnr"].to_pylist()
@@ -129,20 +129,20 @@ def test_one_value_of_a_table_with_all_digests_made_anew_is_found_by_the_means(h
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", "\x00", '{"psnr": 1, "psnr": 1}'])
-def test_a_summary_that_is_none_is_one_line(here, refused, content):
+def test_an_invalid_summary_gives_a_one_line_error(here, refused, content):
     path = here.evaluation("Rain100L", "DGUNet") / "summary.json"
     path.write_text(content)
     refused(str(path))
 
 
-def test_a_summary_that_is_no_text_is_one_line(here, refused):
+def test_a_summary_that_is_not_utf_8_gives_a_one_line_error(here, refused):
     path = here.evaluation("Rain100L", "DGUNet") / "summary.json"
     path.write_bytes(b"\xff\xfe")
     refused(str(path), "UTF-8")
 
 
-def test_a_score_of_other_results_is_one_line_of_the_command(here, dgunet):
-    """What the library logs, the command line prints."""
+def test_a_server_score_of_other_results_gives_a_one_line_warning(here, dgunet):
+    """The command prints the warnings that the library logs."""
     names = ("checkpoint_sha256", "data_digest", "per_image_sha256", "bundle_sha256")
     score = {name: digest(name) for name in (*names, "evidence_sha256")} | {
         "row": "DGUNet",
@@ -153,24 +153,24 @@ def test_a_score_of_other_results_is_one_line_of_the_command(here, dgunet):
     }
     here.records.mkdir()
     (here.records / "dnd-DGUNet.json").write_text(json.dumps(score))
-    told = dgunet("tables")
-    assert told.returncode == 0, told.stderr
-    (line,) = [line for line in told.stderr.splitlines() if "belongs to other results" in line]
+    result = dgunet("tables")
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if "belongs to other results" in line]
     assert line.startswith("dgunet: the server's score of DGUNet ")
 
 
 def edit_cell(here, **changes):
-    """Change the cell of `CELL` in ``cells.parquet``, and nothing else."""
+    """Change only the cell of `CELL` in ``cells.parquet``; gives the file's path."""
     path = here.tables / "cells.parquet"
     cells = pq.read_table(path)
-    place = [
+    positions = [
         index
         for index, line in enumerate(cells.to_pylist())
         if (line["row"], line["column"], line["metric"]) == (CELL[2], "Rain100L", "PSNR")
     ]
     for name, value in changes.items():
         values = cells[name].to_pylist()
-        values[place[0]] = value
+        values[positions[0]] = value
         index = cells.schema.get_field_index(name)
         cells = cells.set_column(index, cells.schema.field(name), [values])
     pq.write_table(cells, path, compression="zstd")
@@ -179,22 +179,22 @@ def edit_cell(here, **changes):
 
 def test_an_edited_cell_is_not_explained(here, refused):
     path = edit_cell(here, value=99.0)
-    refused(str(path), "SHA-256", verbs=[CELL])
+    refused(str(path), "SHA-256", commands=[CELL])
 
 
-def test_an_edited_cell_with_its_digest_made_anew_is_computed_from_the_evaluation(here, refused):
+def test_an_edited_cell_with_an_updated_digest_is_found_by_the_evaluation(here, refused):
     path = edit_cell(here, value=99.0)
     index = here.tables / "index.json"
     content = json.loads(index.read_text())
     edit(index, cells=content["cells"] | {"sha256": sha256_file(path)})
-    refused("Table 1", "Rain100L PSNR", "value is 99.0", verbs=[CELL])
+    refused("Table 1", "Rain100L PSNR", "value is 99.0", commands=[CELL])
 
 
-def test_without_the_evaluation_a_cell_is_explained_by_the_tables(here, dgunet):
+def test_without_the_evaluation_a_cell_is_explained_from_the_tables(here, dgunet):
     shutil.rmtree(here.home / "build/evaluation")
-    told = dgunet(*CELL)
-    assert told.returncode == 0
-    assert "per_image_sha256" in told.stdout
+    result = dgunet(*CELL)
+    assert result.returncode == 0
+    assert "per_image_sha256" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -210,53 +210,53 @@ def test_without_the_evaluation_a_cell_is_explained_by_the_tables(here, dgunet):
         lambda index: (index.parent / "table2.tex").unlink(),
     ],
 )
-def test_tables_that_their_index_does_not_vouch_for_are_not_explained(here, refused, spoil):
+def test_tables_that_do_not_match_their_index_are_not_explained(here, refused, spoil):
     spoil(here.tables / "index.json")
-    refused(str(here.tables), verbs=[CELL])
+    refused(str(here.tables), commands=[CELL])
 
 
-def test_weights_and_data_that_are_not_there_are_not_asked_for(here, dgunet):
+def test_tables_can_be_made_without_weights_and_data(here, dgunet):
     shutil.rmtree(here.home / "build/models")
     shutil.rmtree(here.home / "build/prepared")
     assert dgunet("tables").returncode == 0
 
 
-def test_the_run_that_made_a_result_speaks_for_weights_that_lie_elsewhere(here, monkeypatch):
-    """`dgunet evaluate --checkpoint FILE` into the project's own folder."""
-    place = here.evaluation("Rain100H", "DGUNet")
-    told = write_result(place, "Rain100H")
+def test_a_result_of_external_weights_is_verified_by_its_run(here, monkeypatch):
+    """As after ``dgunet evaluate --checkpoint FILE`` into the project's folder."""
+    folder = here.evaluation("Rain100H", "DGUNet")
+    summary = write_result(folder, "Rain100H")
     run = SimpleNamespace(
-        results={"per_image": told["per_image_sha256"]},
-        tags={"checkpoint.sha256": told["checkpoint_sha256"], "selection": told["selection"]},
-        data_digest=told["data_digest"],
+        results={"per_image": summary["per_image_sha256"]},
+        tags={"checkpoint.sha256": summary["checkpoint_sha256"], "selection": summary["selection"]},
+        data_digest=summary["data_digest"],
     )
     monkeypatch.setattr("dgunet.steps.result_evidence.delivered", lambda store: [run])
-    assert len(read_results([place], here)) == 1
-    edit(place / "summary.json", checkpoint_sha256=digest("other"))
+    assert len(read_results([folder], here)) == 1
+    edit(folder / "summary.json", checkpoint_sha256=digest("other"))
     with pytest.raises(Exception, match="checkpoint_sha256 is"):
-        read_results([place], here)
+        read_results([folder], here)
 
 
-def test_parity_is_what_the_weights_say(here):
-    """A tiny network's result under the paper profile, called the paper's."""
+def test_parity_is_verified_against_the_weights(here):
+    """The summary of a tiny network under the paper profile claims parity."""
     weights = here.model("deblur-DGUNet") / "network.safetensors"
     config = network.preset("deblur", "DGUNet", n_feat=8, scale=4, last_width=4)
     network.save_network(network.DGUNet(config), weights, {"selection": "last"})
-    place = here.evaluation("HIDE", "DGUNet")
-    told = {"checkpoint_sha256": sha256_file(weights), "profile": "paper"}
-    write_result(place, "HIDE", **told, parity=False)
-    assert len(read_results([place], here)) == 1
-    edit(place / "summary.json", parity=True)
+    folder = here.evaluation("HIDE", "DGUNet")
+    facts = {"checkpoint_sha256": sha256_file(weights), "profile": "paper"}
+    write_result(folder, "HIDE", **facts, parity=False)
+    assert len(read_results([folder], here)) == 1
+    edit(folder / "summary.json", parity=True)
     with pytest.raises(Exception, match="parity is True"):
-        read_results([place], here)
+        read_results([folder], here)
 
 
-def test_the_prepared_set_of_another_profile_says_nothing_of_a_result(here):
-    place = here.evaluation("Rain100L", "DGUNet")
-    shutil.rmtree(place)
-    told = {"checkpoint_sha256": sha256_file(weights_of(here)), "selection": selected(here)}
-    write_result(place, "Rain100L", profile="paper", **told, parity=False)
-    assert len(read_results([place], here)) == 1
+def test_a_prepared_dataset_of_another_profile_does_not_affect_a_result(here):
+    folder = here.evaluation("Rain100L", "DGUNet")
+    shutil.rmtree(folder)
+    facts = {"checkpoint_sha256": sha256_file(weights_of(here)), "selection": selected(here)}
+    write_result(folder, "Rain100L", profile="paper", **facts, parity=False)
+    assert len(read_results([folder], here)) == 1
 
 
 def weights_of(here):
@@ -269,29 +269,30 @@ def selected(here):
     return _metadata(weights_of(here))["extra"]["selection"]
 
 
-def test_flipped_pixels_are_found_by_an_evaluation(here, params, dgunet):
+def test_changed_pixels_are_found_by_an_evaluation(here, params, dgunet):
     shard = here.store("Rain100L") / "pairs-00000.arrow"
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
-    told = dgunet("evaluate", "--sets", "Rain100L")
-    assert told.returncode == 1
+    result = dgunet("evaluate", "--sets", "Rain100L")
+    assert result.returncode == 1
     assert (
-        told.stderr.count("\n") == 1 and f"{shard} has changed since it was prepared" in told.stderr
+        result.stderr.count("\n") == 1
+        and f"{shard} has changed since it was prepared" in result.stderr
     )
 
 
 def test_a_store_of_another_profile_is_not_evaluated(here, dgunet):
     path = here.store("Rain100L") / "manifest.json"
     edit(path, profile="paper", digest="0" * 64)
-    told = dgunet("evaluate", "--sets", "Rain100L")
-    assert told.returncode == 1 and "manifest.json" in told.stderr
+    result = dgunet("evaluate", "--sets", "Rain100L")
+    assert result.returncode == 1 and "manifest.json" in result.stderr
     text = here.params.read_text().replace("profile: sample", "profile: paper")
     here.params.write_text(text.replace("device: auto", "device: cpu"))
     edit(path, profile="sample", digest=json.loads(summary_of(here))["data_digest"])
-    told = dgunet("evaluate", "--sets", "Rain100L")
-    assert told.returncode == 1
-    assert "has the profile 'sample', the parameters have 'paper'" in told.stderr
+    result = dgunet("evaluate", "--sets", "Rain100L")
+    assert result.returncode == 1
+    assert "has the profile 'sample', the parameters have 'paper'" in result.stderr
 
 
 def summary_of(here):
@@ -299,17 +300,17 @@ def summary_of(here):
 
 
 @pytest.mark.parametrize(
-    ("tag", "page_says", "explained"),
+    ("tag", "shown_commit", "explained"),
     [
         ("true", "abc123 with uncommitted changes", "true"),
         ("false", "abc123", "false"),
         ("unknown", "abc123 (uncommitted changes not recorded)", "unknown"),
     ],
 )
-def test_the_text_of_mlflow_s_tag_decides_whether_code_is_called_dirty(
-    here, monkeypatch, tag, page_says, explained
+def test_the_text_of_the_mlflow_tag_decides_whether_code_is_reported_as_dirty(
+    here, monkeypatch, tag, shown_commit, explained
 ):
-    """The tag of a run is a text, and the text "false" is true for Python."""
+    """The tag is a string, and the string "false" is truthy in Python."""
     run = SimpleNamespace(
         info=SimpleNamespace(
             run_id="r1", experiment_id="1", run_name="evaluate", status="FINISHED", start_time=0
@@ -324,7 +325,9 @@ def test_the_text_of_mlflow_s_tag_decides_whether_code_is_called_dirty(
     write_project_report(here)
     page = (here.home / "build/report.html").read_text()
     commits = re.findall(r"Code commit</dt>\s*<dd>([^<]*)</dd>", page)
-    assert set(commits) - {"not recorded"} == {page_says}, "the average of sets has no one run"
+    assert set(commits) - {"not recorded"} == {shown_commit}, (
+        "an average over test sets has no single run"
+    )
     assert ("with uncommitted changes" in page) is (tag == "true")
     (fact,) = re.findall(r"^dirty +(.*)$", reporting.explain_text(here, *CELL[1:]), re.MULTILINE)
     assert fact == explained

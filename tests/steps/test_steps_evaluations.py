@@ -1,4 +1,4 @@
-"""What ``dgunet evaluate`` is asked for, and what is missing, known before the first image."""
+"""``dgunet evaluate`` plans its evaluations and reports everything missing before it starts."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ RAIN = ["Test100", "Rain100H", "Rain100L", "Test2800", "Test1200"]
 
 @pytest.fixture
 def here(tmp_path):
-    """A project in which every set seems prepared, and nothing trained."""
+    """A project in which every dataset has a manifest and no network is trained."""
     for name in (*RAIN, "GoPro", "HIDE", "RealBlur-J", "SIDD", "DND", "Set11", "BSD68"):
         store = ProjectFolders(tmp_path).store(name)
         store.mkdir(parents=True)
@@ -29,32 +29,32 @@ def saved(folder, *preset, **changes):
     return path
 
 
-def test_all_with_a_checkpoint_is_every_set_of_its_task_and_variant(here, tmp_path):
+def test_all_with_a_checkpoint_means_every_test_set_of_its_task(here, tmp_path):
     weights = saved(tmp_path, "derain", "DGUNet+")
-    wanted = plan_evaluations("all", here, checkpoint=weights)
-    assert [each.dataset for each in wanted] == RAIN
-    assert {each.variant for each in wanted} == {"DGUNet+"}
-    assert all(each.models == {None: weights} for each in wanted)
-    assert wanted[0].out == here.evaluation("Test100", "DGUNet+")
+    planned = plan_evaluations("all", here, checkpoint=weights)
+    assert [each.dataset for each in planned] == RAIN
+    assert {each.variant for each in planned} == {"DGUNet+"}
+    assert all(each.models == {None: weights} for each in planned)
+    assert planned[0].out == here.evaluation("Test100", "DGUNet+")
     (one,) = plan_evaluations("Rain100L", here, checkpoint=weights, out=Path("results"))
     assert one.out == Path("results") / "Rain100L-DGUNet+"
 
 
-def test_a_checkpoint_of_compressive_sensing_says_its_ratio(here, tmp_path):
+def test_the_ratio_is_read_from_a_compressive_sensing_checkpoint(here, tmp_path):
     weights = saved(tmp_path, "cs", ratio=10)
-    wanted = plan_evaluations("all", here, checkpoint=weights)
-    assert [(each.dataset, each.models) for each in wanted] == [
+    planned = plan_evaluations("all", here, checkpoint=weights)
+    assert [(each.dataset, each.models) for each in planned] == [
         ("Set11", {10: weights}),
         ("BSD68", {10: weights}),
     ]
 
 
-def test_sets_of_another_task_are_refused_at_once(here, tmp_path):
+def test_test_sets_of_another_task_are_refused(here, tmp_path):
     with pytest.raises(CheckpointError, match="is a network for derain; GoPro is for deblur"):
         plan_evaluations("Rain100L,GoPro", here, checkpoint=saved(tmp_path, "derain"))
 
 
-def test_everything_missing_is_named_at_once(here):
+def test_all_missing_weights_and_datasets_are_reported_together(here):
     with pytest.raises(CheckpointError, match=r"2 of 2 weights .*derain-DGUNet.*deblur-DGUNet"):
         plan_evaluations("Rain100L,GoPro,HIDE", here)
     for name in ("GoPro", "HIDE"):
@@ -63,7 +63,7 @@ def test_everything_missing_is_named_at_once(here):
         plan_evaluations("Rain100L,GoPro,HIDE", here)
 
 
-def test_a_ratio_needs_a_set_of_compressive_sensing(here):
+def test_a_ratio_is_refused_for_other_tasks(here):
     with pytest.raises(ConfigError, match="--ratio 10 is for compressive sensing"):
         plan_evaluations("Rain100L", here, ratio=10)
     with pytest.raises(CheckpointError, match=r"1 of 1 weights .*cs-r10-DGUNet"):

@@ -1,4 +1,4 @@
-"""Mailed scores and gathered results: what people typed or edited is looked at field by field."""
+"""Server scores and gathered results are validated field by field."""
 
 import json
 import os
@@ -53,26 +53,26 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), WRONG, ids=str)
-def test_a_record_with_a_wrong_field_is_refused_by_its_name(tmp_path, changes, words):
+@pytest.mark.parametrize(("changes", "message"), WRONG, ids=str)
+def test_an_invalid_field_of_a_record_is_reported(tmp_path, changes, message):
     path = tmp_path / "dnd-DGUNet.json"
     path.write_text(json.dumps(score(**changes)))
-    with pytest.raises(EvaluationError, match=r"dnd-DGUNet\.json") as told:
+    with pytest.raises(EvaluationError, match=r"dnd-DGUNet\.json") as caught:
         read_scores(tmp_path)
-    assert words in str(told.value)
-    with pytest.raises(ConfigError, match=r"dnd_records, number 1") as told:
+    assert message in str(caught.value)
+    with pytest.raises(ConfigError, match=r"dnd_records, number 1") as caught:
         write_records(json.dumps([score(**changes)]), tmp_path / "laid out")
-    assert words in str(told.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"\xff", b'{"row": 1, "row": 1}'])
-def test_a_record_that_is_none_is_one_line(tmp_path, content):
+def test_an_invalid_record_is_reported(tmp_path, content):
     (tmp_path / "dnd-DGUNet.json").write_bytes(content)
     with pytest.raises(EvaluationError, match=r"dnd-DGUNet\.json"):
         read_scores(tmp_path)
 
 
-def test_a_record_without_a_field_is_refused_by_its_name(tmp_path):
+def test_a_missing_field_of_a_record_is_reported(tmp_path):
     content = score()
     del content["bundle_sha256"]
     (tmp_path / "dnd-DGUNet.json").write_text(json.dumps(content))
@@ -87,7 +87,7 @@ def test_two_records_of_the_same_results_are_refused(tmp_path):
         read_scores(tmp_path)
 
 
-def test_evidence_that_was_changed_is_noticed_where_it_is(tmp_path):
+def test_changed_evidence_is_found_where_it_exists(tmp_path):
     mail = tmp_path / "dnd-DGUNet.evidence.eml"
     mail.write_text("39.50 dB")
     path = tmp_path / "dnd-DGUNet.json"
@@ -97,10 +97,12 @@ def test_evidence_that_was_changed_is_noticed_where_it_is(tmp_path):
     with pytest.raises(EvaluationError, match="evidence_sha256 is not that of"):
         read_scores(tmp_path)
     mail.unlink()
-    assert len(read_scores(tmp_path)) == 1, "a step of a pipeline has the records alone"
+    assert len(read_scores(tmp_path)) == 1, (
+        "a pipeline step receives only the records, without evidence"
+    )
 
 
-def test_records_go_through_a_pipeline_as_they_are(tmp_path):
+def test_records_pass_through_a_pipeline_unchanged(tmp_path):
     for name, sha in (("a", digest(8)), ("b", digest(9))):
         (tmp_path / f"dnd-{name}.json").write_text(json.dumps(score(per_image_sha256=sha)))
     text = read_records(tmp_path)
@@ -110,12 +112,12 @@ def test_records_go_through_a_pipeline_as_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "3", "[1]", '{"a": 1}', "[" * 100_000, "\x00"])
-def test_a_parameter_that_is_no_list_of_records_is_one_line(tmp_path, text):
+def test_a_parameter_that_is_no_list_of_records_is_refused(tmp_path, text):
     with pytest.raises(ConfigError, match="dnd_records"):
         write_records(text, tmp_path)
 
 
-def test_results_are_gathered_whole_or_not_at_all(tmp_path):
+def test_results_are_gathered_completely_or_not_at_all(tmp_path):
     for name, dataset, ratio in (("a", "Rain100L", None), ("b/r10", "Set11", 10)):
         write_result(tmp_path / "in" / name, dataset, ratio=ratio)
         (tmp_path / "in" / name / "restored").mkdir()
@@ -135,22 +137,22 @@ def test_results_are_gathered_whole_or_not_at_all(tmp_path):
         gather_results([tmp_path / "in", tmp_path / "in"], out)
 
 
-def test_a_submission_page_is_of_whole_results(tmp_path):
-    told = write_result(tmp_path, "DND")
-    assert told["per_image_sha256"] in submission_page(tmp_path)
+def test_a_submission_page_needs_intact_results(tmp_path):
+    summary = write_result(tmp_path, "DND")
+    assert summary["per_image_sha256"] in submission_page(tmp_path)
     (tmp_path / "per_image.parquet").write_bytes(b"")
     with pytest.raises(DgunetError, match="per_image_sha256"):
         submission_page(tmp_path)
 
 
-def test_what_a_killed_writer_of_tables_left_goes_with_the_next(tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", "pass"])
-    gone.wait()
+def test_leftovers_of_a_killed_table_writer_are_removed_by_the_next(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", "pass"])
+    dead.wait()
     mine = partial_name("table2", suffix=".csv")
-    left = tmp_path / mine.replace(f"-{os.getpid()}-", f"-{gone.pid}-")
-    left.touch()
-    living = tmp_path / mine
-    living.touch()
+    leftover = tmp_path / mine.replace(f"-{os.getpid()}-", f"-{dead.pid}-")
+    leftover.touch()
+    active = tmp_path / mine
+    active.touch()
     write_tables(build_tables([], profile="sample"), tmp_path)
-    assert not left.exists()
-    assert living.exists(), "it is being written"
+    assert not leftover.exists()
+    assert active.exists(), "its process is still running"

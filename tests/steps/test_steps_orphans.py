@@ -1,4 +1,4 @@
-"""An evaluation is killed: the processes that shared it end too."""
+"""The worker processes of a killed evaluation end."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import time
 import psutil
 
 
-def test_the_processes_of_an_evaluation_end_with_it(small, weights, tmp_path):
+def test_worker_processes_end_with_a_killed_evaluation(small, weights, tmp_path):
     store = small.store("Rain100L")
     code = (
         "import sys\n"
@@ -27,7 +27,7 @@ def test_the_processes_of_an_evaluation_end_with_it(small, weights, tmp_path):
     process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
     workers = []
     try:
-        while not any((tmp_path / "out").glob("**/*")):  # the first rows
+        while not any((tmp_path / "out").glob("**/*")):  # until the first rows exist
             assert process.poll() is None
             workers = psutil.Process(process.pid).children(recursive=True)
             time.sleep(0.005)
