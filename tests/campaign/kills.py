@@ -169,7 +169,7 @@ def import_once():
     """Import the modules that all forks need."""
     import torch
 
-    modules = ("cli.register_all", "steps.evaluate", "steps.training_job", "steps.tables")
+    modules = ("cli.register_all", "steps.evaluate", "steps.tracked_training", "steps.tables")
     for name in ("mlflow", *(f"dgunet.{module}" for module in modules)):
         importlib.import_module(name)
     torch.set_num_threads(1)
