@@ -94,7 +94,7 @@ def test_changed_evidence_is_found_where_it_exists(tmp_path):
     path.write_text(json.dumps(score(evidence_sha256=sha256_file(mail))))
     assert read_scores(tmp_path)[0].psnr == 39.5
     mail.write_text("49.50 dB")
-    with pytest.raises(EvaluationError, match="evidence_sha256 is not that of"):
+    with pytest.raises(EvaluationError, match="evidence_sha256 does not match"):
         read_scores(tmp_path)
     mail.unlink()
     assert len(read_scores(tmp_path)) == 1, (
