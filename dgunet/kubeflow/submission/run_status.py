@@ -68,16 +68,6 @@ def cancel_run(server: Server, run_id: str) -> str:
     )
 
 
-def pods_of(run: Any, step: str | None = None) -> dict[str, str]:
-    """Task names by pod name, for the pods that the API reports."""
-    found: dict[str, str] = {}
-    for task in _tasks(run):
-        names = [child.pod_name for child in task.child_tasks or ()] + [task.pod_name]
-        if step is None or _belongs_to(task, step):
-            found |= {name: task.display_name for name in names if name}
-    return found
-
-
 def _tasks(run: Any) -> list[Any]:
     details = (run.run_details.task_details if run.run_details else None) or []
     started = [task for task in details if not str(task.display_name).endswith(DRIVERS)]
