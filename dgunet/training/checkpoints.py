@@ -40,7 +40,7 @@ class Checkpoints:
             another identity is rejected.
         seconds: time between two checkpoints; 0 writes one after every step.
         facts: called for each checkpoint; returns further strings to store, such as the id of the
-            MLflow run.
+            MLflow run. May be replaced before the first checkpoint.
         keep: number of checkpoints retained.
         mirror: receives a copy of each checkpoint in the background. A failed or slow upload is
             logged and does not stop the training.

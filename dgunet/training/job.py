@@ -35,7 +35,6 @@ from dgunet.network.devices import pick_device
 from dgunet.system import files
 from dgunet.system.errors import CheckpointError
 from dgunet.training.batches import Batches
-from dgunet.training.checkpoints import Checkpoints
 from dgunet.training.curve import TrainingResult
 from dgunet.training.distributed import World, joined_processes
 from dgunet.training.loop import DivergedError, LoopReporter, train
@@ -45,7 +44,6 @@ from dgunet.training.preparation import (
     PreparedTraining,
     TrainingInputs,
     settings_digest,
-    training_checkpoints,
 )
 from dgunet.training.stopping import InterruptedTrainingError
 from dgunet.training.validation import Validation
@@ -112,14 +110,12 @@ def run_training(prepared: PreparedTraining, reporter: TrainingReporter) -> Path
     samples = training_batches(prepared)
     reporter.started(model, samples.ids, _example_images(prepared, samples))
     _log_resumption(prepared)
-    checkpoints = training_checkpoints(
-        inputs, prepared.identity, facts=lambda: inputs.versions | dict(reporter.facts())
-    )
+    prepared.checkpoints.facts = lambda: inputs.versions | dict(reporter.facts())
     with joined_processes(pick_device(inputs.runtime.device), inputs.process) as world:
-        result = _optimise(prepared, model, samples, checkpoints, reporter, world)
+        result = _optimise(prepared, model, samples, reporter, world)
     if world.leads:
         reporter.finished(_write_result(prepared, model, samples, result))
-        checkpoints.clear()
+        prepared.checkpoints.clear()
     return inputs.weights
 
 
@@ -198,12 +194,12 @@ def _optimise(
     prepared: PreparedTraining,
     model: DGUNet,
     samples: TrainingBatches,
-    checkpoints: Checkpoints,
     reporter: TrainingReporter,
     world: World,
 ) -> TrainingResult:
     """Run the training loop; report the samples of a diverged step and where to resume."""
     inputs, settings = prepared.inputs, prepared.inputs.settings
+    checkpoints = prepared.checkpoints
     batches: Batches = samples
     if settings.mixup_after is not None:
         batches = MixUp(samples, after=settings.mixup_after, seed=inputs.seed)

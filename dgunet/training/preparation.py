@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,8 @@ class PreparedTraining:
     records: Sequence[int] | None
     """Indices of the records to train on; None: all."""
     validation: ValidationData | None
-    identity: dict[str, str]
+    checkpoints: Checkpoints
+    """Of this training run, whose identity they hold."""
     earlier: Snapshot | None
     """The checkpoint to resume from; only the leading process has one."""
 
@@ -96,17 +97,12 @@ def prepare_training(inputs: TrainingInputs) -> PreparedTraining:
     stores = [inputs.store, *(inputs.store.parent / name for name in inputs.settings.beside)]
     pairs = JoinedStore.open(stores)
     records, validation = _split(inputs, pairs)
-    identity = _identity(inputs, pairs, validation)
-    checkpoints = training_checkpoints(inputs, identity)
+    checkpoints = _checkpoints(inputs, _identity(inputs, pairs, validation))
     earlier = checkpoints.newest() if inputs.process.leads else None
-    return PreparedTraining(inputs, pairs, records, validation, identity, earlier)
+    return PreparedTraining(inputs, pairs, records, validation, checkpoints, earlier)
 
 
-def training_checkpoints(
-    inputs: TrainingInputs,
-    identity: dict[str, str],
-    facts: Callable[[], Mapping[str, str]] = dict,
-) -> Checkpoints:
+def _checkpoints(inputs: TrainingInputs, identity: dict[str, str]) -> Checkpoints:
     """Return the checkpoints of the training run; each ``key`` and ``out`` has its own folder.
 
     The name in the mirror depends only on the identity, so that another machine finds it.
@@ -120,7 +116,6 @@ def training_checkpoints(
         inputs.checkpoint_root / f"{inputs.key}-{suffix}",
         identity,
         seconds=inputs.runtime.checkpoint_seconds,
-        facts=facts,
         mirror=mirror,
     )
 

@@ -90,4 +90,4 @@ def test_the_identity_of_a_checkpoint_is_unchanged(small):
     expected |= {"seed": "1234", "threads": "1", "device": "cpu", "start": ""}
     digest = prepared.pairs.manifest.digest
     expected |= {"data.set": "Rain13K", "data.digest": digest, "data.validation": ""}
-    assert prepared.identity == expected
+    assert prepared.checkpoints.identity == expected
