@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from dgunet.system import files
+from dgunet.system import environment, files
 from dgunet.system.address import Address, redact
 from dgunet.system.deadline import within
 from dgunet.system.errors import CheckpointError, ConfigError
 
-VARIABLE = "DGUNET_CHECKPOINTS"
+VARIABLE = environment.CHECKPOINTS.name
 """Environment variable that contains the mirror's address."""
 
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 20, 2

@@ -7,8 +7,7 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from dgunet.kubeflow.cluster.settings import Cluster, Step
-from dgunet.kubeflow.steps.close_campaign import CAMPAIGN
-from dgunet.kubeflow.steps.code_pins import IMAGE
+from dgunet.system import environment
 
 CACHED = ("prepare", "evaluate")
 """Steps cached by default: their results depend only on parameters and are often reused."""
@@ -115,9 +114,10 @@ def _set_timeout_and_retries(task: Any, step: Step) -> None:
 
 def _set_common(task: Any, cluster: Cluster) -> None:
     """Environment, secrets, volumes and labels, which are the same for every step."""
-    for key, value in (cluster.environment | {IMAGE: cluster.digest}).items():
+    variables = cluster.environment | {environment.IMAGE_DIGEST.name: cluster.digest}
+    for key, value in variables.items():
         task.set_env_variable(key, value)
-    for variable in (CAMPAIGN, "KFP_RUN_ID"):
+    for variable in (environment.CAMPAIGN.name, environment.KFP_RUN_ID.name):
         kubernetes.use_field_path_as_env(task, variable, RUN_LABEL)
     for secret in cluster.secrets:
         kubernetes.use_secret_as_env(task, secret.name, secret.keys, optional=secret.optional)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dgunet.kubeflow.steps.code_pins import IMAGE
 from dgunet.kubeflow.steps.data_source import is_folder
+from dgunet.system.environment import HOME, IMAGE_DIGEST
 from dgunet.system.errors import ConfigError, DgunetError
 
 LABEL = "dgunet.pipeline"
@@ -108,8 +108,8 @@ def container_settings(
         "labels": {LABEL: run_id},
         "environment": {
             "HOME": "/tmp",
-            "DGUNET_HOME": STATE,
-            IMAGE: digest,
+            HOME.name: STATE,
+            IMAGE_DIGEST.name: digest,
             **environment,
         },
     }

@@ -21,7 +21,6 @@ from dgunet.kubeflow.local import containers
 from dgunet.kubeflow.local.expected_outputs import Result, check_outputs, copy_to_top
 from dgunet.kubeflow.pipeline.compiling import with_image
 from dgunet.kubeflow.run_records import Record
-from dgunet.kubeflow.steps.close_campaign import CAMPAIGN
 from dgunet.system import environment, files
 from dgunet.system.address import redact
 from dgunet.system.errors import DgunetError
@@ -150,7 +149,8 @@ def _prepare(run: LocalRun) -> tuple[Record, Path]:
 def _run_variables(run_id: str) -> dict[str, str]:
     """Variables that mark the MLflow runs of all steps; this process delivers them to MLflow."""
     tracking = tracking_mode(environment.TRACKING.get(), "later")
-    return {CAMPAIGN: run_id, "KFP_RUN_ID": run_id, "DGUNET_TRACKING": tracking}
+    names = (environment.CAMPAIGN.name, environment.KFP_RUN_ID.name)
+    return dict.fromkeys(names, run_id) | {environment.TRACKING.name: tracking}
 
 
 def _finished_only(progress: Callable[[str], None]) -> Callable[[str], None]:
@@ -174,7 +174,7 @@ def _execute(run: LocalRun, record: Record, log: Path, receive: Callable[[str], 
     """
     # Unbuffered: the log has the steps' lines in the order in which they were printed.
     changes = _run_variables(record.run_id)
-    changes |= {"PYTHONUNBUFFERED": "1", "DGUNET_HOME": str(run.home)}
+    changes |= {"PYTHONUNBUFFERED": "1", environment.HOME.name: str(run.home)}
     command = [sys.executable, "-m", "dgunet.kubeflow.local.execute", str(log.parent)]
     process = subprocess.Popen(
         command,

@@ -13,8 +13,6 @@ from dgunet.terms import RunTags
 from dgunet.tracking import TrackingFolders, deliver, start_run
 from dgunet.tracking.server import mlflow_store
 
-CAMPAIGN = environment.CAMPAIGN.name
-
 _LOG = logging.getLogger(__name__)
 
 

@@ -14,8 +14,6 @@ from dgunet.system.errors import ConfigError
 from dgunet.system.logs import log_to_stderr
 
 SOURCES = (".py", ".json", ".csv", ".yaml", ".j2")
-IMAGE = "DGUNET_IMAGE_DIGEST"
-"""The environment variable with the digest of a container's image."""
 
 
 def code_version() -> str:

@@ -19,11 +19,10 @@ from dgunet.system.address import Address, redact
 from dgunet.system.errors import ConfigError, DgunetError
 from dgunet.system.reading import read_text, shorten
 
-TOKEN = "DGUNET_KFP_TOKEN"
-COOKIE = "DGUNET_KFP_COOKIE"
-HOST = "KF_PIPELINES_ENDPOINT"
-UI_HOST = "KF_PIPELINES_UI_ENDPOINT"
-"""Variables of kfp: the addresses of API and user interface."""
+TOKEN = environment.KFP_TOKEN.name
+COOKIE = environment.KFP_COOKIE.name
+HOST = environment.KFP_ENDPOINT.name
+"""The variable of kfp with the address of the API."""
 
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 SECRET_BYTES = 64 << 10

@@ -132,7 +132,7 @@ def train_on_nodes(
     data = folders.upload(training.params, training.store)
     plan = replace(
         _plan(training, nodes, folders, data),
-        variables=_values_from_own_pod(forwarded) | {"DGUNET_HOME": home},
+        variables=_values_from_own_pod(forwarded) | {environment.HOME.name: home},
         labels=_labels(run, training.key) | dict(nodes.labels),
         owners=tuple(jobs.owners(environment.KFP_POD_NAME.get() or socket.gethostname())),
     )
