@@ -27,6 +27,12 @@ data = typer.Typer(
 )
 
 
+RootOption = Annotated[
+    Path | None,
+    typer.Option(help="folder that holds the official trees", show_default="data/<profile>"),
+]
+
+
 class RecipeChoice(StrEnum):
     """Recipes of `dgunet.data.store.preparation_recipes`."""
 
@@ -115,10 +121,7 @@ def sample(
 @data.command()
 def prepare(
     name: DatasetName,
-    root: Annotated[
-        Path | None,
-        typer.Option(help="folder that holds the official trees", show_default="data/<profile>"),
-    ] = None,
+    root: RootOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -218,10 +221,7 @@ def check(
         list[str] | None,
         typer.Argument(help="datasets to check", show_default="all under --root"),
     ] = None,
-    root: Annotated[
-        Path | None,
-        typer.Option(help="folder that holds the official trees", show_default="data/<profile>"),
-    ] = None,
+    root: RootOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="also write the report to this file, .html or .json"),

@@ -12,7 +12,14 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dgunet.config.cross_checks import check_overrides, check_together
-from dgunet.config.ranges import StrictModel, explain, field_names, setting_error, whole
+from dgunet.config.ranges import (
+    StrictModel,
+    explain,
+    field_names,
+    joined_faults,
+    setting_error,
+    whole,
+)
 from dgunet.config.training import RuntimeSettings, TrainingSettings, ValidationSettings
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import parse_yaml, read_text
@@ -120,16 +127,11 @@ def check_params(content: dict[str, Any], origin: str) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        faults = error.errors()
-        lines = "; ".join(explain(entry, _NAMES) for entry in faults[:MOST_FAULTS])
-        more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
+        faults = joined_faults(error, lambda entry: explain(entry, _NAMES))
         raise ConfigError(
-            f"{origin}: {lines}{more}.", "The comments in `params.yaml` explain each key."
+            f"{origin}: {faults}.", "The comments in `params.yaml` explain each key."
         ) from error
 
-
-MOST_FAULTS = 5
-"""Largest number of faults of a file that an error lists."""
 
 _NAMES = field_names(
     *(Params, ProfileSettings, TrainingSettings, ValidationSettings),

@@ -13,10 +13,13 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
 from dgunet.system.reading import shorten, shorten_bare
+
+MOST_FAULTS = 5
+"""Largest number of faults of a file that an error lists."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 """Pattern of the name of a dataset, which is never a path."""
@@ -114,6 +117,18 @@ def explain(entry: Any, names: Sequence[str]) -> str:
     if entry["type"] == INNER:
         return f"{key}.{allowed}"
     return f"{key} is {shorten(entry['input'])}, allowed: {allowed}"
+
+
+def joined_faults(error: ValidationError, explained: Callable[[Any], str]) -> str:
+    """Join the first `MOST_FAULTS` of pydantic's errors to one line, and count the others.
+
+    Args:
+        error: with at least one error.
+        explained: the text of an element of ``error.errors()``.
+    """
+    faults = error.errors()
+    lines = "; ".join(explained(entry) for entry in faults[:MOST_FAULTS])
+    return lines + (f"; and {len(faults) - MOST_FAULTS} more" if faults[MOST_FAULTS:] else "")
 
 
 def field_names(model: type[BaseModel], *others: type[BaseModel]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from dgunet.config.ranges import joined_faults
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import shorten, shorten_bare
 
@@ -21,9 +22,6 @@ Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|[KMGTPE]i
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 MountPath = Annotated[str, StringConstraints(pattern=r"^/.+$")]
-
-MAX_REPORTED = 5
-"""Number of errors of one file that are reported in full."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -45,10 +43,8 @@ def checked(model: type[Model], content: Any, origin: str) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        found = error.errors()
-        reported = "; ".join(_explain(model, entry) for entry in found[:MAX_REPORTED])
-        more = f"; and {len(found) - MAX_REPORTED} more" if len(found) > MAX_REPORTED else ""
-        raise ConfigError(f"{origin}: {reported}{more}.") from error
+        faults = joined_faults(error, lambda entry: _explain(model, entry))
+        raise ConfigError(f"{origin}: {faults}.") from error
 
 
 def _explain(model: type[BaseModel], entry: Any) -> str:
