@@ -68,9 +68,6 @@ def step(cluster, tmp_path, store, monkeypatch):
     """A training step over several nodes, as Kubeflow starts it."""
     from nodes_step import Step
 
-    from dgunet.system.logs import log_to_stderr
-
-    log_to_stderr()
     monkeypatch.setenv("KFP_RUN_ID", "run-1")
     monkeypatch.setenv("DGUNET_CAMPAIGN", "run-1")
     monkeypatch.setenv("KFP_POD_NAME", "step-pod")
