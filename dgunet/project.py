@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dgunet.data.catalogue.entries import CATALOGUE
 from dgunet.system.errors import ConfigError, DataError
-from dgunet.terms import Ablation, Task
+from dgunet.terms import Ablation, Task, WeightsOrigin
 from dgunet.tracking import project_home
 
 TRAINING_SETS: dict[Task, str] = {
@@ -69,9 +69,17 @@ def test_sets(names: str) -> list[str]:
 
 @dataclass(frozen=True)
 class ProjectFolders:
-    """The folders of one project, the same as in ``dvc.yaml``."""
+    """The folders of one project, the same as in ``dvc.yaml``.
+
+    Attributes:
+        home: folder of ``params.yaml``.
+        weights: origin of the networks that are evaluated; each has its own folder of networks.
+        work: folder of everything that is made, relative to ``home``.
+    """
 
     home: Path
+    weights: WeightsOrigin = "trained"
+    work: str = "build"
 
     @classmethod
     def here(cls) -> ProjectFolders:
@@ -87,6 +95,15 @@ class ProjectFolders:
             )
         return cls(home)
 
+    def using(self, weights: WeightsOrigin) -> ProjectFolders:
+        """The same folders, but with the networks of this origin."""
+        return replace(self, weights=weights)
+
+    @property
+    def build(self) -> Path:
+        """The folder of everything that is made."""
+        return self.home / self.work
+
     @property
     def params(self) -> Path:
         """The parameter file."""
@@ -98,19 +115,19 @@ class ProjectFolders:
 
     def store(self, dataset: str) -> Path:
         """The prepared store of a dataset."""
-        return self.home / "build" / "prepared" / dataset
+        return self.build / "prepared" / dataset
 
     def model(self, key: str) -> Path:
-        """The folder of a trained network; see `model_key`."""
-        return self.home / "build" / "models" / key
+        """The folder of a network of the origin ``weights``; see `model_key`."""
+        return self.build / "models" / self.weights / key
 
     def evaluation(self, dataset: str, variant: str) -> Path:
         """The folder of one network's results on one test set."""
-        return self.home / "build" / "evaluation" / f"{dataset}-{variant}"
+        return self.build / "evaluation" / f"{dataset}-{variant}"
 
     def ablation(self, name: str) -> Path:
         """The folder of one ablation variant."""
-        return self.home / "build" / "ablations" / name
+        return self.build / "ablations" / self.weights / name
 
     @property
     def records(self) -> Path:
@@ -120,4 +137,9 @@ class ProjectFolders:
     @property
     def tables(self) -> Path:
         """The folder of the generated tables."""
-        return self.home / "build" / "tables"
+        return self.build / "tables"
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.build / "report.html"

@@ -22,6 +22,9 @@ Variant = Literal["DGUNet", "DGUNet+"]
 Architecture = Literal["released", "paper"]
 """The network as the authors' code builds it, or as the paper's text describes it."""
 
+WeightsOrigin = Literal["trained", "released"]
+"""Networks trained by this project, or the authors' published weights."""
+
 Profile = Literal["sample", "paper"]
 """Tiny networks on the embedded sample data, or the paper's settings on its data."""
 
@@ -29,6 +32,7 @@ Role = Literal["train", "test"]
 """The use of a dataset."""
 
 TASKS: tuple[Task, ...] = get_args(Task)
+ORIGINS: tuple[WeightsOrigin, ...] = get_args(WeightsOrigin)
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
@@ -94,6 +98,9 @@ ABLATIONS: Mapping[str, Ablation] = MappingProxyType(
     }
 )
 """The nine networks of Tables 5 and 6; ``stages-7`` is the unmodified DGUNet+, in both tables."""
+
+RELEASED_ABLATIONS = ("stages-7",)
+"""The networks of Tables 5 and 6 whose weights the authors published: DGUNet+ itself."""
 
 CHECKPOINT_TAG = "checkpoint.sha256"
 DATA_TAG = "data.digest"

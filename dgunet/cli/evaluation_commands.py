@@ -146,18 +146,21 @@ def shown(text: object) -> str:
 def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
     from dgunet.project import ProjectFolders, model_key
     from dgunet.system.errors import ConfigError
-    from dgunet.terms import check_task
+    from dgunet.terms import ORIGINS, check_task
 
     if task is None:
         raise ConfigError("no weights are given.", "Give --checkpoint FILE or --task NAME.")
     if (check_task(task) == "cs") != (ratio is not None):
         raise ConfigError(f"task {task!r} with ratio {ratio}.", "--ratio goes with --task cs.")
-    weights = ProjectFolders.here().model(model_key(task, variant, ratio)) / "network.safetensors"
-    if not weights.is_file():
+    here, key = ProjectFolders.here(), model_key(task, variant, ratio)
+    places = [here.using(origin).model(key) / "network.safetensors" for origin in ORIGINS]
+    found = [path for path in places if path.is_file()]
+    if not found:
         raise ConfigError(
-            f"there are no weights at {weights}.", "Train them first, or give --checkpoint FILE."
+            f"there are no weights at {places[0]}.",
+            "Train them, fetch the authors' with `dgunet checkpoint fetch`, or give --checkpoint.",
         )
-    return weights
+    return found[0]
 
 
 def score(

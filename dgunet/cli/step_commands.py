@@ -42,7 +42,9 @@ def train(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="folder of the trained network", show_default="build/models/NETWORK"),
+        typer.Option(
+            help="folder of the trained network", show_default="build/models/trained/NETWORK"
+        ),
     ] = None,
     start: Annotated[
         Path | None,
@@ -149,6 +151,7 @@ def evaluate(
         raise ConfigError(f"--fallback-tile is {fallback_tile}.", "Give 64 or more, or 0.")
     here = ProjectFolders.here()
     params = load_params(params_file or here.params)
+    here = here.using(params.weights)
     options = EvaluationOptions(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
     wanted = plan_evaluations(
         sets, here, variant=variant, checkpoint=checkpoint, ratio=ratio, stores=stores, out=out
@@ -173,24 +176,36 @@ def ablate(
     """Train and score one variant of Tables 5 and 6 (Rain100H).
 
     Names: stages-9 stages-7 stages-5 stages-3 scales-2 scales-1 without-fgdm without-sp
-    without-isff. stages-7 is the unmodified DGUNet+ of both tables.
+    without-isff. stages-7 is the unmodified DGUNet+ of both tables. With `weights: released` in
+    params.yaml it is scored with the authors' DGUNet+; they published no weights of the others.
 
     Example: dgunet ablate stages-3
     """
     from dgunet.cli.runs_commands import print_comparison_links
     from dgunet.config import load_params
     from dgunet.project import TRAINING_SETS, ProjectFolders
-    from dgunet.steps.ablate import run_ablation
+    from dgunet.steps.ablate import released_plus, run_ablation, score_released_ablation
     from dgunet.terms import ABLATION_SET, ablation
 
     here = ProjectFolders.here()
-    summary = run_ablation(
-        load_params(params_file or here.params),
-        name,
-        train_store=here.store(TRAINING_SETS["derain"]),
-        test_store=here.store(ABLATION_SET),
-        out=here.ablation(name),
-    )
+    params = load_params(params_file or here.params)
+    here = here.using(params.weights)
+    if params.weights == "released":
+        summary = score_released_ablation(
+            params,
+            name,
+            weights=released_plus(here),
+            test_store=here.store(ABLATION_SET),
+            out=here.ablation(name),
+        )
+    else:
+        summary = run_ablation(
+            params,
+            name,
+            train_store=here.store(TRAINING_SETS["derain"]),
+            test_store=here.store(ABLATION_SET),
+            out=here.ablation(name),
+        )
     if summary is not None:
         typer.echo(summary.line())
         print_comparison_links(ablation(name).table, "ablate")
@@ -210,6 +225,7 @@ def tables(params_file: ParamsOption = None) -> None:
 
     here = ProjectFolders.here()
     params = load_params(params_file or here.params)
+    here = here.using(params.weights)
     results = result_folders(params, here)
     make_tables(
         params.profile, results=results, out=here.tables, records=here.records, project=here

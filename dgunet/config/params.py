@@ -23,7 +23,7 @@ from dgunet.config.ranges import (
 from dgunet.config.training import RuntimeSettings, TrainingSettings, ValidationSettings
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import parse_yaml, read_text
-from dgunet.terms import Architecture, Profile, Task, Variant, check_task
+from dgunet.terms import Architecture, Profile, Task, Variant, WeightsOrigin, check_task
 
 TEXT_BYTES = 256 << 10
 """Largest size of a parameter file."""
@@ -59,6 +59,7 @@ class Params(StrictModel):
     """The content of ``params.yaml``."""
 
     profile: Profile
+    weights: WeightsOrigin = "trained"
     variants: tuple[Variant, ...] = Field(min_length=1, max_length=2)
     architecture: Architecture
     seed: Annotated[int, whole(0, 2**32 - 1)]

@@ -10,10 +10,19 @@ from dgunet.config import Params
 from dgunet.evaluation.network_evaluation import EvaluationRequest
 from dgunet.evaluation.parity import published_networks
 from dgunet.evaluation.summary import EvaluationSummary
-from dgunet.project import ablation_experiment
+from dgunet.project import ProjectFolders, ablation_experiment, model_key
 from dgunet.steps.evaluate import evaluate_and_report, options_from
 from dgunet.steps.tracked_training import train_in_run, training_inputs, training_run
-from dgunet.terms import ABLATION_SET, ABLATION_TASK, ABLATION_VARIANT, RunTags, ablation
+from dgunet.system.errors import ConfigError
+from dgunet.terms import (
+    ABLATION_SET,
+    ABLATION_TASK,
+    ABLATION_VARIANT,
+    RELEASED_ABLATIONS,
+    RunTags,
+    ablation,
+)
+from dgunet.tracking import start_run
 from dgunet.tracking.reports.progress import show_verification
 from dgunet.training.preparation import prepare_training
 
@@ -38,7 +47,50 @@ def run_ablation(
         params, params.active.ablate, config, key=f"ablation-{name}", store=train_store, out=out
     )
     prepared = prepare_training(inputs)
-    tags = RunTags(
+    experiment, tags = ablation_experiment(variant), _tags(params, name)
+    with training_run(prepared, experiment, name, tags=tags, params={"ablation": name}) as run:
+        weights = train_in_run(prepared, run)
+        if not inputs.process.leads:
+            return None
+        return evaluate_and_report(_request(params, name, weights, test_store, out), run)
+
+
+def score_released_ablation(
+    params: Params, name: str, *, weights: Path, test_store: Path, out: Path
+) -> EvaluationSummary:
+    """Score the authors' weights of one network of Tables 5 and 6 on Rain100H.
+
+    Args:
+        params: the project's parameters.
+        name: one of `RELEASED_ABLATIONS`; the authors published no weights of the others.
+        weights: the authors' DGUNet+ for deraining.
+        test_store: the prepared Rain100H.
+        out: folder of the results.
+
+    Raises:
+        ConfigError: for another network.
+    """
+    variant = ablation(name)
+    if name not in RELEASED_ABLATIONS:
+        raise ConfigError(
+            f"the authors published no weights of {name}.",
+            "Set `weights: trained` in params.yaml to train it.",
+        )
+    show_verification()
+    title = f"evaluate {name}, released"
+    experiment, settings = ablation_experiment(variant), {"ablation": name}
+    with start_run(experiment, title, tags=_tags(params, name), params=settings) as run:
+        return evaluate_and_report(_request(params, name, weights, test_store, out), run)
+
+
+def released_plus(here: ProjectFolders) -> Path:
+    """The place of the authors' DGUNet+ for deraining."""
+    key = model_key(ABLATION_TASK, ABLATION_VARIANT)
+    return here.using("released").model(key) / "network.safetensors"
+
+
+def _tags(params: Params, name: str) -> dict[str, str]:
+    return RunTags(
         "ablate",
         params.profile,
         ABLATION_TASK,
@@ -46,21 +98,21 @@ def run_ablation(
         dataset=ABLATION_SET,
         column=ABLATION_SET,
         row=name,
-        tables=tuple(variant.columns),
+        tables=tuple(ablation(name).columns),
     ).to_dict()
-    experiment = ablation_experiment(variant)
-    with training_run(prepared, experiment, name, tags=tags, params={"ablation": name}) as run:
-        weights = train_in_run(prepared, run)
-        if not inputs.process.leads:
-            return None
-        request = EvaluationRequest(
-            dataset=ABLATION_SET,
-            profile=params.profile,
-            row=name,
-            published=published_networks(ABLATION_TASK, ABLATION_VARIANT, **variant.changes),
-            weights=weights,
-            store=test_store,
-            out=out,
-            options=options_from(params),
-        )
-        return evaluate_and_report(request, run)
+
+
+def _request(
+    params: Params, name: str, weights: Path, test_store: Path, out: Path
+) -> EvaluationRequest:
+    changes = ablation(name).changes
+    return EvaluationRequest(
+        dataset=ABLATION_SET,
+        profile=params.profile,
+        row=name,
+        published=published_networks(ABLATION_TASK, ABLATION_VARIANT, **changes),
+        weights=weights,
+        store=test_store,
+        out=out,
+        options=options_from(params),
+    )

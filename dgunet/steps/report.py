@@ -18,7 +18,7 @@ from dgunet.project import ProjectFolders, test_sets
 from dgunet.steps.tables import read_results, with_server_scores
 from dgunet.system.errors import DataError
 from dgunet.system.reading import shorten
-from dgunet.terms import ABLATIONS
+from dgunet.terms import ABLATIONS, RELEASED_ABLATIONS
 from dgunet.tracking import RunInfo, TrackingFolders, lookup
 from dgunet.tracking.index import dirty_to_tag
 from dgunet.tracking.run_selection import run_url
@@ -26,8 +26,9 @@ from dgunet.tracking.run_selection import run_url
 
 def result_folders(params: Params, here: ProjectFolders) -> list[Path]:
     """The result folders of all networks in ``params`` and of the ablations, existing or not."""
+    ablations = RELEASED_ABLATIONS if here.weights == "released" else tuple(ABLATIONS)
     return [here.evaluation(name, v) for name in test_sets("all") for v in params.variants] + [
-        here.ablation(name) for name in ABLATIONS
+        here.ablation(name) for name in ablations
     ]
 
 
@@ -62,7 +63,7 @@ def make_report(
 def write_project_report(here: ProjectFolders) -> str:
     """Write ``build/report.html`` from the existing results; return the text to print."""
     params = load_params(here.params)
-    out = here.home / "build" / "report.html"
+    here, out = here.using(params.weights), here.report
     count = make_report(
         params.profile,
         results=result_folders(params, here),
@@ -129,8 +130,9 @@ def explain_text(here: ProjectFolders, table: int, row: str, column: str) -> str
 
 def _computed_again(here: ProjectFolders, cell: dict[str, Any]) -> dict[str, Any]:
     """The same cell, computed from the available results of its profile."""
-    profile = cell["tables_profile"]
-    found = read_results(result_folders(load_params(here.params), here), here)
+    profile, params = cell["tables_profile"], load_params(here.params)
+    here = here.using(params.weights)
+    found = read_results(result_folders(params, here), here)
     summaries = with_server_scores((s for s in found if s["profile"] == profile), here.records)
     cells = cells_frame(build_tables(summaries, profile=profile))
     return explain_cell(cells, cell["table"], cell["row"], f"{cell['column']} {cell['metric']}")

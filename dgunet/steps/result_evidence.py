@@ -103,7 +103,7 @@ class Evidence:
 
     def _weights(self, summary: EvaluationSummary) -> Path:
         name = "network.safetensors"
-        if summary.row in ABLATIONS:
+        if summary.row in ABLATIONS and self.project.weights == "trained":
             return self.project.ablation(summary.row) / name
         return self.project.model(model_key(summary.task, summary.variant, summary.ratio)) / name
 

@@ -77,9 +77,10 @@ def _outputs(home: Path) -> dict[str, str]:
     known: dict[str, str] = {}
     if (pointer := home / "data.dvc").is_file():
         known |= {out["path"]: out.get("md5", "") for out in _read(pointer).get("outs", [])}
-    if environment.DVC_STAGE.is_set() and (lock := home / "dvc.lock").is_file():
-        for stage in _read(lock).get("stages", {}).values():
-            known |= {out["path"]: out.get("md5", "") for out in stage.get("outs", [])}
+    if environment.DVC_STAGE.is_set():
+        for lock in (home / "dvc.lock", *sorted(home.glob("pipelines/*/dvc.lock"))):
+            for stage in _read(lock).get("stages", {}).values() if lock.is_file() else ():
+                known |= {out["path"]: out.get("md5", "") for out in stage.get("outs", [])}
     return {path: md5 for path, md5 in known.items() if md5}
 
 

@@ -73,7 +73,13 @@ def git_state(home: Path) -> tuple[str, str]:
     if not head:
         return UNKNOWN, UNKNOWN
     changes = git_output(
-        home, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock"
+        home,
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+        "--",
+        ".",
+        ":(exclude,glob)**/dvc.lock",
     )
     return head, UNKNOWN if changes is None else str(bool(changes)).lower()
 

@@ -50,13 +50,20 @@ def test_make_targets_named_in_the_readme_exist():
     assert {"reproduce", "test"} <= named <= set(declared)
 
 
-def test_the_dvc_stages_use_the_folders_of_the_catalogue():
+def dvc_stages(file):
     import yaml
 
+    return yaml.safe_load((ROOT / file).read_text())["stages"]
+
+
+def test_the_dvc_stages_use_the_folders_of_the_catalogue():
     from dgunet.data.catalogue.entries import CATALOGUE
 
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    trees = {name: entry["tree"] for name, entry in stages["prepare"]["foreach"].items()}
+    trees = {
+        name: entry["tree"]
+        for file in ("dvc.yaml", "pipelines/trained/dvc.yaml")
+        for name, entry in dvc_stages(file)["prepare"]["foreach"].items()
+    }
     assert trees == {
         name: f"{info.role}/{info.trees[0].folder}"
         for name, info in CATALOGUE.items()
@@ -71,9 +78,8 @@ def test_the_dvc_stages_use_the_folders_of_the_catalogue():
 
 
 def test_dvc_runs_the_nine_ablations():
-    import yaml
+    from dgunet.terms import ABLATIONS, RELEASED_ABLATIONS
 
-    from dgunet.terms import ABLATIONS
-
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    assert stages["ablate"]["foreach"] == list(ABLATIONS)
+    assert dvc_stages("pipelines/trained/dvc.yaml")["ablate"]["foreach"] == list(ABLATIONS)
+    released = dvc_stages("pipelines/released/dvc.yaml")["ablate"]["foreach"]
+    assert released == list(RELEASED_ABLATIONS)

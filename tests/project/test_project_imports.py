@@ -41,14 +41,21 @@ CORE = ("system", "terms", "imaging", "network", "data", "config", "training", "
 CORE += ("user_images", "recipes", "paper")
 PLATFORMS = {"kfp", "dvc", "mlflow", "kubernetes"}
 
+TASKS = ("derain", "deblur", "denoise", "cs")
+TRAINED, RELEASED = "pipelines/trained/dvc.yaml:", "pipelines/released/dvc.yaml:"
 STAGES = {
     "prepare": "prepare",
-    **{f"train-{task}": "train" for task in ("derain", "deblur", "denoise", "cs")},
-    **{f"evaluate-{task}": "evaluate" for task in ("derain", "deblur", "denoise", "cs")},
-    "ablate": "ablate",
+    **{f"evaluate-{task}": "evaluate" for task in TASKS},
     "tables": "tables",
+    f"{TRAINED}prepare": "prepare",
+    **{f"{TRAINED}train-{task}": "train" for task in TASKS},
+    f"{TRAINED}ablate": "ablate",
+    f"{RELEASED}ablate": "ablate",
 }
-"""The stages of ``dvc.yaml``, and the step of `dgunet.steps` that each runs."""
+"""The stages of the ``dvc.yaml`` files, and the step of `dgunet.steps` that each runs."""
+
+DOWNLOADS = {f"{RELEASED}fetch-{task}" for task in TASKS}
+"""Stages whose output is decided by the addresses and the reader of the authors' files alone."""
 
 REPORTING = ("dgunet.tracking", "dgunet.cli")
 """What a stage reports to MLflow and to people decides no output."""
@@ -135,9 +142,18 @@ def _contains(package, module):
     return module.startswith(f"{package}.")
 
 
+def stage_entry(stage):
+    file, _, name = stage.rpartition(":")
+    return dvc_stages(file or "dvc.yaml")[name]
+
+
+def dvc_stages(file):
+    return yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["stages"]
+
+
 def missing(stage, root=ROOT):
     """The modules that the step behind a stage can reach and that the stage does not name."""
-    entry = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
+    entry = stage_entry(stage)
     named = [Path(dep) for dep in entry.get("do", entry)["deps"]]
     known, edges = modules(root, "dgunet"), graph(root, "dgunet")
     seen = {f"dgunet.steps.{STAGES[stage]}"}
@@ -243,7 +259,7 @@ def test_a_stage_depends_on_every_module_that_its_step_can_reach(stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_dependencies_of_a_stage_are_whole_packages(stage):
     """But for the step itself and the modules that belong to no package."""
-    entry = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
+    entry = stage_entry(stage)
     for dep in entry.get("do", entry)["deps"]:
         if dep.startswith("dgunet/"):
             assert (ROOT / dep).exists(), dep
@@ -257,15 +273,17 @@ def test_the_package_itself_holds_its_version_alone():
 
 
 def test_every_stage_of_dvc_is_looked_at():
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    assert set(stages) == set(STAGES)
+    stages = set(dvc_stages("dvc.yaml"))
+    for group in (TRAINED, RELEASED):
+        stages |= {f"{group}{name}" for name in dvc_stages(group.removesuffix(":"))}
+    assert stages == set(STAGES) | DOWNLOADS
 
 
 @pytest.mark.parametrize(
     ("stage", "file", "line", "found"),
     [
         (
-            "train-derain",
+            f"{TRAINED}train-derain",
             "training/loop.py",
             "import dgunet.data.sample.degrade",
             "sample/degrade.py",
@@ -277,7 +295,12 @@ def test_every_stage_of_dvc_is_looked_at():
             "evaluation/ssim.py",
         ),
         ("evaluate-cs", "evaluation/runner.py", "import dgunet.paper.cells", "paper/cells.py"),
-        ("ablate", "terms.py", "from dgunet.recipes import trainings", "recipes/trainings.py"),
+        (
+            f"{TRAINED}ablate",
+            "terms.py",
+            "from dgunet.recipes import trainings",
+            "recipes/trainings.py",
+        ),
         ("tables", "paper/cells.py", "from dgunet.training.loss import L", "training/loss.py"),
     ],
 )

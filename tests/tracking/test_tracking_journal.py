@@ -178,10 +178,14 @@ def test_standard_tags_identify_code_data_and_campaign(
     assert outside["campaign"] == "sample-local"
     git(bare.home, "init", "-q")
     (bare.home / "data.dvc").write_text("outs:\n- md5: 0123abcd.dir\n  path: data\n")
-    (bare.home / "dvc.lock").write_text("1")
-    git(bare.home, "add", "-A", "--", "params.yaml", "data.dvc", "dvc.lock")
+    locks = ("dvc.lock", "pipelines/trained/dvc.lock")
+    (bare.home / "pipelines/trained").mkdir(parents=True)
+    for lock in locks:
+        (bare.home / lock).write_text("1")
+    git(bare.home, "add", "-A", "--", "params.yaml", "data.dvc", *locks)
     git(bare.home, "commit", "-q", "-m", "m")
-    (bare.home / "dvc.lock").write_text("2")
+    for lock in locks:
+        (bare.home / lock).write_text("2")
     monkeypatch.setenv("DGUNET_CAMPAIGN", "night")
     monkeypatch.setenv("DVC_STAGE", "train@derain")
     clean = tags()

@@ -66,7 +66,7 @@ def run_arguments(
         if name not in values and (default := _default(name, values, parsed, here)) is not None:
             values[name] = default
         if name == "weights" and name not in values and not on_cluster:
-            values |= _own_weights(values, here)
+            values |= _own_weights(values, here.using(parsed.weights))
         if name in ("data_source", "weights") and not on_cluster and name in values:
             values[name] = _absolute(values[name])
     missing = [n for n in declared if n not in values and "defaultValue" not in declared[n]]
