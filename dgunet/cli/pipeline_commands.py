@@ -81,7 +81,8 @@ def versions() -> None:
 
     Example: dgunet pipeline versions
     """
-    from dgunet.kubeflow.steps.code_pins import code_version, image_digest, protocol_versions
+    from dgunet.kubeflow.steps.code_pins import image_digest, protocol_versions
+    from dgunet.system.package_digest import code_version
 
     typer.echo(f"code_version  {code_version()}")
     typer.echo(f"protocols     {protocol_versions()}")

@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def engine():
     """The Docker engine; its image must have the code of this checkout."""
-    from dgunet.kubeflow.steps.code_pins import code_version
+    from dgunet.system.package_digest import code_version
 
     done = subprocess.run(
         ["docker", "image", "inspect", IMAGE], capture_output=True, text=True, check=False
@@ -28,7 +28,7 @@ def engine():
     assert not done.returncode, f"make image first: {done.stderr}"
     (facts,) = json.loads(done.stdout)
     made = Engine(facts)
-    ask = "from dgunet.kubeflow.steps.code_pins import code_version; print(code_version())"
+    ask = "from dgunet.system.package_digest import code_version; print(code_version())"
     assert made.run("python", "-c", ask).strip() == code_version(), (
         "the image has other code: make image"
     )

@@ -7,10 +7,11 @@ import pytest
 
 from dgunet.kubeflow.pipeline.arguments import run_arguments
 from dgunet.kubeflow.pipeline.compiling import documents
-from dgunet.kubeflow.steps.code_pins import code_version, protocol_versions
+from dgunet.kubeflow.steps.code_pins import protocol_versions
 from dgunet.kubeflow.submission import data_origin
 from dgunet.project import ProjectFolders
 from dgunet.system.errors import DgunetError
+from dgunet.system.package_digest import code_version
 
 DATA_ARGUMENTS = ["data_source=/data", "data_version=first"]
 

@@ -129,7 +129,7 @@ def test_invalid_task_settings_are_refused_before_any_request(step):
 def test_standin_the_component_passes_its_arguments_to_the_job(step, tmp_path, monkeypatch):
     """The component function is called as Kubeflow's executor calls it."""
     from components.train_nodes.component import train_nodes
-    from dgunet.kubeflow.steps.code_pins import code_version
+    from dgunet.system.package_digest import code_version
 
     monkeypatch.setattr(TrainJobs, "here", lambda: TrainJobs(step.cluster.api(), "runs"))
     step.cluster.moments = [step.trains, becomes("Complete")]

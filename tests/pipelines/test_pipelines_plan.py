@@ -167,7 +167,8 @@ def test_every_command_for_a_server_has_the_same_connection_options(dgunet):
 
 
 def test_versions_prints_the_pins_that_steps_check(dgunet):
-    from dgunet.kubeflow.steps.code_pins import code_version, protocol_versions
+    from dgunet.kubeflow.steps.code_pins import protocol_versions
+    from dgunet.system.package_digest import code_version
 
     result = dgunet("pipeline", "versions").stdout
     assert code_version() in result and protocol_versions() in result

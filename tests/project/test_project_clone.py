@@ -20,7 +20,7 @@ def git(*arguments, cwd=ROOT):
 
 
 def code_version(clone):
-    code = "from dgunet.kubeflow.steps.code_pins import code_version; print(code_version())"
+    code = "from dgunet.system.package_digest import code_version; print(code_version())"
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=clone,

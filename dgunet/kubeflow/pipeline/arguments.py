@@ -11,7 +11,7 @@ from typing import Any
 
 from dgunet.config import Params, parse_params
 from dgunet.data.catalogue.entries import dataset
-from dgunet.kubeflow.steps.code_pins import code_version, protocol_versions
+from dgunet.kubeflow.steps.code_pins import protocol_versions
 from dgunet.kubeflow.steps.data_source import check_source
 from dgunet.kubeflow.steps.dnd_records import read_records
 from dgunet.kubeflow.submission.data_origin import local_data, pushed_data
@@ -20,6 +20,7 @@ from dgunet.project import TRAINING_SETS, ProjectFolders, model_key, test_sets
 from dgunet.system.address import Address
 from dgunet.system.errors import ConfigError
 from dgunet.system.files import sha256_file
+from dgunet.system.package_digest import code_version
 from dgunet.system.reading import parse_json, read_text, shorten
 from dgunet.terms import ABLATIONS, CS_RATIOS, TASKS, ablation, check_task
 

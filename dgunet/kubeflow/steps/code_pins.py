@@ -6,29 +6,11 @@ pins are parameters, and every step refuses to run with other code, protocols or
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dgunet.evaluation.protocols import PROTOCOLS
-from dgunet.system import environment, files
+from dgunet.system import environment
 from dgunet.system.errors import ConfigError
 from dgunet.system.logs import log_to_stderr
-
-SOURCES = (".py", ".json", ".csv", ".yaml", ".j2")
-
-
-def code_version() -> str:
-    """A digest of the installed package's files: 16 hexadecimal digits.
-
-    It is equal for a clone and an image built from it, independent of line endings, and differs
-    after any change, committed or not.
-    """
-    package = Path(__file__).parents[2]
-    lines = [
-        f"{files.sha256_source(path)}  {path.relative_to(package).as_posix()}\n"
-        for path in sorted(package.rglob("*"))
-        if path.suffix in SOURCES
-    ]
-    return files.sha256_bytes("".join(lines).encode())[:16]
+from dgunet.system.package_digest import code_version
 
 
 def protocol_versions() -> str:

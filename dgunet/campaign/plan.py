@@ -1,0 +1,287 @@
+"""The plan of a campaign: its steps, what they cost, and the cells that they fill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dgunet.campaign.description import Campaign, WantedCell, WantedEvaluation, WantedNetwork
+from dgunet.config import Params
+from dgunet.costs.evaluation_cost import evaluation_cost
+from dgunet.costs.image_sizes import image_sizes
+from dgunet.costs.storage import prepared_bytes
+from dgunet.costs.training_cost import training_cost
+from dgunet.data.acquisition.fetch_plan import FetchPlan, plan_fetch, plan_weights
+from dgunet.data.catalogue.entries import dataset
+from dgunet.data.readers.folder_layouts import find_present
+from dgunet.evaluation.protocols import protocol
+from dgunet.network import DGUNetConfig, preset
+from dgunet.project import TRAINING_SETS, ProjectFolders
+from dgunet.terms import ABLATIONS
+
+Kind = Literal["fetch", "weights", "check", "prepare", "train", "evaluate", "tables"]
+
+PIXELS_PER_SECOND = {"check": 2.5e6, "prepare": 12e6}
+"""Pixels of a dataset that the steps without a network process in a second.
+
+Measured on one core with the 200 PNG files of Rain100L; see ``benchmarks/campaign_steps.py``."""
+
+WEIGHTS = "network.safetensors"
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step of a campaign.
+
+    Attributes:
+        kind: what it does.
+        subject: the dataset or the network, as in the ledger.
+        dataset: the dataset, "" for none.
+        network: the network, None for none.
+        present: whether its result is there already.
+        operations: floating-point operations of networks.
+        pixels: pixels that are read without a network.
+        download: bytes; None if nobody states them.
+        disk: bytes that stay on the disk; None if unknown.
+        memory: bytes that the largest image takes; 0 if it is little.
+        note: a remark for the reader of the plan.
+    """
+
+    kind: Kind
+    subject: str
+    dataset: str = ""
+    network: WantedNetwork | None = None
+    present: bool = False
+    operations: int = 0
+    pixels: int = 0
+    download: int | None = 0
+    disk: int | None = 0
+    memory: int | None = 0
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name in the ledger."""
+        return f"{self.kind} {self.subject}".rstrip()
+
+    @property
+    def other_seconds(self) -> float:
+        """Estimated seconds without a network: reading, hashing and writing of images."""
+        return self.pixels / PIXELS_PER_SECOND[self.kind] if self.pixels else 0.0
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A wanted cell and what the campaign will do for it.
+
+    Attributes:
+        cell: the position.
+        outcome: "fills" it, leaves it "waiting" for DND's server, or does "not" fill it.
+        reason: why not; "" if it fills the cell.
+    """
+
+    cell: WantedCell
+    outcome: Literal["fills", "waiting", "not"]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CampaignPlan:
+    """The steps of a campaign in their order, and its cells.
+
+    Attributes:
+        campaign: what is wanted.
+        here: folders of the campaign.
+        params: settings of the run.
+        steps: everything to do, also what is there already.
+        cells: every wanted cell.
+        consents: what has to be downloaded, with its terms.
+    """
+
+    campaign: Campaign
+    here: ProjectFolders
+    params: Params
+    steps: tuple[PlannedStep, ...]
+    cells: tuple[PlannedCell, ...]
+    consents: tuple[FetchPlan, ...]
+
+
+def plan_campaign(campaign: Campaign, here: ProjectFolders, params: Params) -> CampaignPlan:
+    """Plan ``campaign``; reads the disk and ``sources.yaml``, requests nothing.
+
+    Args:
+        campaign: what is wanted.
+        here: folders of the campaign.
+        params: settings, with the campaign's profile and weights.
+
+    Raises:
+        DataError: if a prepared store is damaged.
+    """
+    return _Planner(campaign, here, params).plan()
+
+
+class _Planner:
+    def __init__(self, campaign: Campaign, here: ProjectFolders, params: Params) -> None:
+        self.campaign, self.here, self.params = campaign, here, params
+        self.root = here.data(campaign.profile)
+        self.wanted = campaign.evaluations()
+        self.sets = self._training_sets() + campaign.test_sets()
+        self.present = {name for name in self.sets if find_present(dataset(name), self.root)}
+        self.fetches = {name: plan_fetch(name) for name in self.sets if name not in self.present}
+        self.missing = {
+            name: plan.by_hand for name, plan in self.fetches.items() if plan.by_hand
+        }
+
+    def plan(self) -> CampaignPlan:
+        weights = {
+            plan.name: plan
+            for network in self._networks_to_fetch()
+            for plan in [plan_weights(network.task)]
+        }
+        consents = [plan for plan in self.fetches.values() if not plan.by_hand]
+        return CampaignPlan(
+            self.campaign,
+            self.here,
+            self.params,
+            tuple(self._steps()),
+            tuple(self._cell(cell) for cell in self.campaign.cells),
+            (*consents, *weights.values()),
+        )
+
+    def _training_sets(self) -> list[str]:
+        if self.campaign.weights != "trained" or self.campaign.checkpoint:
+            return []
+        return list(dict.fromkeys(n.training_set for n in self.campaign.networks()))
+
+    def _networks_to_fetch(self) -> list[WantedNetwork]:
+        if self.campaign.weights != "released" or self.campaign.checkpoint:
+            return []
+        found = [_weights_of(network) for network in self.campaign.networks()]
+        return [n for n in dict.fromkeys(found) if not self._weights(n).is_file()]
+
+    def _weights(self, network: WantedNetwork) -> Path:
+        return self.here.model(network.key) / WEIGHTS
+
+    def _steps(self) -> Iterator[PlannedStep]:
+        yield from self._fetch_steps()
+        yield from self._weights_steps()
+        for name in self.sets:
+            if name not in self.missing:
+                store = self.here.store(name)
+                sizes = image_sizes(name, store)
+                halves = 1 if dataset(name).grey else 2
+                pixels, present = halves * sizes.pixels, (store / "manifest.json").is_file()
+                yield PlannedStep("check", name, name, pixels=pixels)
+                disk = 0 if present else prepared_bytes(name)
+                yield PlannedStep(
+                    "prepare", name, name, present=present, pixels=pixels, disk=disk
+                )
+        yield from self._training_steps()
+        for evaluation in self.wanted:
+            if evaluation.dataset not in self.missing:
+                yield self._evaluation_step(evaluation)
+        yield PlannedStep("tables", "")
+
+    def _fetch_steps(self) -> Iterator[PlannedStep]:
+        brought: set[str] = set()
+        for name in self.sets:
+            if name in self.present or name in self.missing:
+                continue
+            plan = self.fetches[name]
+            archive = plan.mirrors[0].name
+            shared = archive in brought
+            brought.add(archive)
+            yield PlannedStep(
+                "fetch",
+                name,
+                name,
+                download=0 if shared else plan.bytes,
+                disk=0 if shared else plan.disk,
+                note="in an archive that another set brings" if shared else "",
+            )
+
+    def _weights_steps(self) -> Iterator[PlannedStep]:
+        if self.campaign.weights == "trained" and not self.campaign.checkpoint:
+            return
+        if self.campaign.checkpoint:
+            yield PlannedStep("weights", str(self.campaign.checkpoint))
+            return
+        brought: set[str] = set()
+        fetched = self._networks_to_fetch()
+        for network in dict.fromkeys(map(_weights_of, self.campaign.networks())):
+            plan = plan_weights(network.task)
+            shared, new = plan.name in brought, network in fetched
+            brought |= {plan.name} if new else set()
+            yield PlannedStep(
+                "weights",
+                network.key,
+                network=network,
+                present=not new,
+                download=plan.bytes if new and not shared else 0,
+                disk=plan.disk if new and not shared else 0,
+                note="in an archive that another network brings" if shared and new else "",
+            )
+
+    def _training_steps(self) -> Iterator[PlannedStep]:
+        if self.campaign.weights != "trained" or self.campaign.checkpoint:
+            return
+        for network in self.campaign.networks():
+            active, ablation = self.params.active, network.ablation
+            settings = active.ablate if ablation else active.train[network.task]
+            cost = training_cost(self.config(network), settings)
+            folder = self.here.ablation(ablation) if ablation else self.here.model(network.key)
+            yield PlannedStep(
+                "train",
+                network.key,
+                network=network,
+                present=(folder / WEIGHTS).is_file(),
+                operations=cost.operations,
+                memory=cost.memory(),
+            )
+
+    def _evaluation_step(self, wanted: WantedEvaluation) -> PlannedStep:
+        store = self.here.store(wanted.dataset)
+        cost = evaluation_cost(wanted.dataset, self.config(wanted.network), store=store)
+        return PlannedStep(
+            "evaluate",
+            wanted.name,
+            wanted.dataset,
+            wanted.network,
+            operations=cost.operations,
+            memory=cost.memory,
+            note="image sizes assumed" if cost.sizes.assumed else "",
+        )
+
+    def config(self, network: WantedNetwork) -> DGUNetConfig:
+        """The network that a step runs: the published one, or that of the profile if trained."""
+        changes = dict(ABLATIONS[network.ablation].changes) if network.ablation else {}
+        if self.campaign.weights == "trained" and not self.campaign.checkpoint:
+            changes = dict(self.params.active.network) | changes
+        return preset(
+            network.task,
+            network.variant,
+            architecture=self.params.architecture,
+            ratio=network.ratio or None,
+            **changes,
+        )
+
+    def _cell(self, cell: WantedCell) -> PlannedCell:
+        if reason := self.campaign.without_weights(cell):
+            return PlannedCell(cell, "not", reason)
+        sets = list(cell.slot.datasets)
+        if self.campaign.weights == "trained" and not self.campaign.checkpoint:
+            sets.append(TRAINING_SETS[dataset(sets[0]).task])
+        if absent := [name for name in sets if name in self.missing]:
+            reason = f"{absent[0]} cannot be downloaded: {self.missing[absent[0]]}"
+            return PlannedCell(cell, "not", reason)
+        if not protocol(dataset(sets[0]).protocol).scores_locally:
+            reason = "its server scores: upload what `dgunet dnd bundle` packs"
+            return PlannedCell(cell, "waiting", reason)
+        return PlannedCell(cell, "fills")
+
+
+def _weights_of(network: WantedNetwork) -> WantedNetwork:
+    """The published network behind ``network``: the only released ablation is DGUNet+ itself."""
+    return WantedNetwork(network.task, network.variant, network.ratio)
