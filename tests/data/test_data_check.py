@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from data_stores import with_release
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -200,7 +201,7 @@ def _swap_sidd(folder):
 
 
 def test_another_release_is_recognised_by_its_input_quality(sample_root, monkeypatch):
-    entry = CATALOGUE["Rain100H"].model_copy(update={"pairs": 3})
+    entry = with_release(CATALOGUE["Rain100H"], pairs=3)
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
     texts = [finding.text for finding in check_dataset("Rain100H", sample_root).findings]
     assert any("differ from the known release" in text for text in texts)
