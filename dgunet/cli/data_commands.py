@@ -71,7 +71,7 @@ def list_datasets() -> None:
             f"{info.pairs:,}",
             info.protocol,
             " ".join(map(str, info.tables)) or "-",
-            " - ".join(filter(None, [info.title, info.twelfth, info.further])),
+            " - ".join(filter(None, [info.title, info.print_note, info.twelfth, info.further])),
         )
         for info in (*CATALOGUE.values(), *FURTHER.values())
     ]
@@ -172,10 +172,10 @@ def prepare(
 
 
 def _print_manifest(manifest: StoreManifest) -> None:
-    typer.echo(
-        f"{manifest.dataset}: {manifest.count} of {manifest.published_count} pairs"
-        f" ({manifest.profile}), digest {manifest.digest[:12]}"
-    )
+    from dgunet.data.catalogue.entries import counted
+
+    pairs = counted(manifest.dataset, manifest.count, manifest.published_count, "pairs")
+    typer.echo(f"{manifest.dataset}: {pairs} ({manifest.profile}), digest {manifest.digest[:12]}")
     for doubt in manifest.doubts:
         typer.echo(f"{manifest.dataset}: warning: {doubt}")
     if manifest.doubts:
@@ -241,7 +241,8 @@ def check(
 
     The exit status is 1 if a dataset has an error, with --strict also for warnings (another
     release, a part of a dataset) and for photographs that are in a training set and in a test set.
-    Every training set is compared with every test set.
+    Every training set is compared with every test set. Photographs that two test sets share are
+    noted; they are no leak.
 
     Example: dgunet data check
 
@@ -251,7 +252,12 @@ def check(
 
     Example: dgunet data check --mlflow "after the new archives"
     """
-    from dgunet.data.check.dataset_check import check_dataset, find_overlaps, write_report
+    from dgunet.data.check.dataset_check import (
+        check_dataset,
+        find_overlaps,
+        find_shared_photographs,
+        write_report,
+    )
 
     root = root or _default_root()
     names = names or _present_datasets(root)
@@ -262,9 +268,12 @@ def check(
         from dgunet.tools.check_report import check_and_record
 
         reports, overlaps = check_and_record(names, root, name=run_name, observe=_show_progress)
+    shared = find_shared_photographs(reports)
     _print_reports(reports, overlaps)
+    for each in shared:
+        typer.echo(f"note: {each.text()}")
     if out is not None:
-        write_report(reports, overlaps, out)
+        write_report(reports, overlaps, out, shared)
         typer.echo(f"report in {out}")
     warned = any(f.level == "warning" for report in reports for f in report.findings)
     if not all(report.healthy for report in reports) or (strict and (warned or overlaps)):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from dgunet.data.catalogue.entries import counted
 from dgunet.terms import EvaluationState
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -33,7 +34,7 @@ class EvaluationSummary:
         row: the row of the table: the variant, or an ablation's key.
         ratio: compressive-sensing ratio in percent, or None.
         images: images scored.
-        published_images: images in the published set.
+        published_images: images in the published release of the set.
         complete: True only when these agree and the prepared set is the published release.
         state: "measured", "partial" (fills no cell) or "waiting for the server" (DND).
         data_digest: SHA-256 of the prepared set.
@@ -82,10 +83,11 @@ class EvaluationSummary:
         name = self.row if self.ratio is None else f"{self.row} {self.ratio}%"
         score = f"{_shown(self.psnr, '.2f')} dB / {_shown(self.ssim, '.4f')}"
         given = f"{_shown(self.input_psnr, '.2f')} / {_shown(self.input_ssim, '.4f')}"
+        images = counted(self.dataset, self.images, self.published_images, "images")
         return (
-            f"{self.dataset} {name}: {score} (input {given}), {self.images} of "
-            f"{self.published_images} images, {self.profile}, {self.protocol}/"
-            f"{self.protocol_version}, {self.state}{'' if self.parity else ', no parity'}"
+            f"{self.dataset} {name}: {score} (input {given}), {images}, {self.profile}, "
+            f"{self.protocol}/{self.protocol_version}, {self.state}"
+            f"{'' if self.parity else ', no parity'}"
         )
 
 

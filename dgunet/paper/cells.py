@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from math import fsum
 from typing import Any
 
+from dgunet.data.catalogue.entries import counted
 from dgunet.paper.cell_positions import Line, Slot
 from dgunet.paper.published import PublishedCell, Rank
 from dgunet.paper.summaries import Summary, combined_digest
@@ -176,7 +177,7 @@ def _state(summary: Summary, metric: str) -> StateAndReason:
         return "sample", chosen
     if not summary.complete or summary.images != summary.published_images:
         missing = summary.images != summary.published_images
-        images = f"{summary.images} of {summary.published_images} images"
+        images = counted(summary.dataset, summary.images, summary.published_images, "images")
         return "partial", images if missing else "the data is another release than the benchmark's"
     if not summary.parity:
         return "partial", "not the paper's network and protocol"

@@ -138,7 +138,7 @@ def _facts(cells: Sequence[Cell], link: RunLink) -> tuple[tuple[str, str], ...]:
         ("State", "; ".join(dict.fromkeys(_state(cell) for cell in cells))),
         ("Dataset", provenance.dataset),
         ("Profile", provenance.profile),
-        ("Images", f"{provenance.images} of {provenance.published_images}"),
+        ("Images", f"{provenance.images}; the benchmark has {provenance.published_images}"),
         ("Result", result),
         ("Protocol", f"{provenance.protocol}, version {provenance.protocol_version}"),
         ("Code commit", _commit(link)),

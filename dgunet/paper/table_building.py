@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dgunet.data.catalogue.entries import CATALOGUE
 from dgunet.paper import cell_positions, published
 from dgunet.paper.cell_positions import Line, Slot
 from dgunet.paper.cells import Cell, absent_cell, our_cell, published_cell
@@ -52,7 +53,7 @@ def _build(table: PublishedTable, runs: Runs, profile: str) -> GeneratedTable:
         corner=table.corner,
         profile=profile,
         data_digest=combined_digest(used),
-        notes=(*table.notes, *_selection_notes(used)),
+        notes=(*table.notes, *_count_notes(table), *_selection_notes(used)),
         rows=rows,
         columns=columns,
         metrics=table.metrics,
@@ -117,6 +118,15 @@ def _used(table: PublishedTable, runs: Runs) -> list[Summary]:
         for dataset in slot.datasets
     }
     return [summary for name, summary in runs.items() if name in names]
+
+
+def _count_notes(table: PublishedTable) -> list[str]:
+    """Notes on datasets of which the paper prints another number of pairs than it used."""
+    return [
+        f"{info.name}: {info.print_note}."
+        for info in CATALOGUE.values()
+        if table.number in info.tables and info.print_note
+    ]
 
 
 def _selection_notes(used: list[Summary]) -> list[str]:

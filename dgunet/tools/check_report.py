@@ -12,6 +12,7 @@ from dgunet.data.check.dataset_check import (
     Observe,
     check_dataset,
     find_overlaps,
+    find_shared_photographs,
     write_report,
 )
 from dgunet.data.check.reports import DatasetReport, Level, Overlap
@@ -92,7 +93,7 @@ def _record(run: Run, reports: list[DatasetReport], overlaps: list[Overlap]) -> 
     run.log_table(pd.DataFrame(shared, columns=columns), "overlaps.json")
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "data-check.html"
-        write_report(reports, overlaps, page)
+        write_report(reports, overlaps, page, find_shared_photographs(reports))
         run.log_artifact(page)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dgunet.data.catalogue.entries import CATALOGUE, FURTHER, DatasetInfo, dataset
+from dgunet.data.catalogue.release import Release
 
 
 def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
@@ -11,6 +12,8 @@ def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
         ("title", info.title),
         ("task", f"{info.task}, {info.role}"),
         ("size", f"{info.pairs:,} pairs, {info.images:,} images"),
+        *((("print", info.print_note),) if info.print_note else ()),
+        *(("release", _release(release)) for release in info.releases),
         *(("used in", cells) for cells in _cells(info)),
         ("protocol", info.protocol),
         ("files", info.naming),
@@ -26,15 +29,12 @@ def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
     fields += [
         ("part", f"{part.name}, {part.pairs:,} pairs ({part.citation})") for part in info.parts
     ]
-    fields += [("variant", f"{count:,} pairs: {means}") for count, means in info.counts.items()]
+    fields += [("also met", f"{count:,} pairs: {means}") for count, means in info.counts.items()]
     if info.sizes:
         fields.append(("sizes", " or ".join(info.sizes)))
     if info.input_lift is not None:
         text = f"mean brightness of degraded minus clean images {info.input_lift:+.1f} grey levels"
         fields.append(("input", f"{text}. {info.lift_means}"))
-    if info.input_psnr is not None:
-        fields.append(("input", f"mean PSNR of the degraded images {info.input_psnr:.2f} dB on Y"))
-    fields += [("known as", f"{known.what}: {known.digest}") for known in info.known]
     if info.known_pixels:
         fields.append(("digests", f"in pixels.csv: {info.known_pixels}"))
     if info.further:
@@ -42,6 +42,22 @@ def card_fields(info: DatasetInfo) -> list[tuple[str, str]]:
     if info.twelfth:
         fields.insert(1, ("twelfth set", info.twelfth))
     return fields
+
+
+def _release(release: Release) -> str:
+    """One release: what is in it, how it is recognised, who says so, and the mend."""
+    facts = [f"{release.pairs:,} pairs"]
+    if release.incomplete is not None:
+        degraded, clean = release.incomplete
+        facts = [f"for example {degraded:,} degraded and {clean:,} clean images"]
+    if release.extra:
+        facts.append(f"and {', '.join(release.extra)} without counterpart")
+    if release.input_psnr is not None:
+        facts.append(f"degraded images of {release.input_psnr:.2f} dB on Y on average")
+    if release.digest:
+        facts.append(f"digest {release.digest}")
+    last = "The published numbers were made with it." if release.published else release.mend
+    return f"{release.name}: {'; '.join(facts)} ({release.stated_by}). {last}"
 
 
 def _cells(info: DatasetInfo) -> list[str]:

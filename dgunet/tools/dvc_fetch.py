@@ -12,7 +12,7 @@ from dgunet.data.acquisition.fetching import FetchResult, check_absent
 from dgunet.data.acquisition.importing import ImportResult
 from dgunet.data.acquisition.unpacking import DATASET_SUFFIXES
 from dgunet.data.catalogue.entries import DatasetInfo, dataset
-from dgunet.data.readers.folder_layouts import read_pairs
+from dgunet.data.store.recognition import read_complete_pairs
 from dgunet.system import files
 from dgunet.system.address import Address
 from dgunet.system.errors import DataError, DgunetError
@@ -69,7 +69,7 @@ def fetch_from_dvc(
             if files.refused(error):
                 raise
             raise _unreadable(name, repo, rev, error) from None
-        pairs = len(read_pairs(info, work))
+        pairs = len(read_complete_pairs(info, work))
         kept = _remove_other_files(target)
         final = root / info.role / tree
         if final.exists():  # with another dataset in it

@@ -8,7 +8,7 @@ DESCRIPTION = {
     "task": "derain",
     "role": "test",
     "profile": "sample",
-    "published_count": 100,
+    "published_count": 98,
     "complete": False,
     "protocol": "rain-y",
     "recipe": "whole",
@@ -34,3 +34,9 @@ def prepare(name, root, tmp_path):
 def file_contents(folder):
     """The bytes of every file of ``folder``, by name."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def with_release(info, **changes):
+    """The catalogue entry ``info`` with other facts about its published release."""
+    releases = [r.model_copy(update=changes if r.published else {}) for r in info.releases]
+    return info.model_copy(update={"releases": tuple(releases)})

@@ -21,7 +21,7 @@ from dgunet.project import test_sets as evaluated
 from dgunet.system.errors import DataError
 
 PUBLISHED = {
-    "Test100": 100,
+    "Test100": 98,
     "Rain100H": 100,
     "Rain100L": 100,
     "Test2800": 2800,
@@ -45,7 +45,7 @@ def test_the_twelve_test_sets_have_their_published_sizes():
 def test_each_task_has_one_training_set():
     training = {info.task: info.pairs for info in CATALOGUE.values() if info.role == "train"}
     assert training == {
-        "derain": 11200 + 1800 + 700 + 12,
+        "derain": 11200 + 1800 + 700 + 12 - 1,
         "deblur": 2103,
         "denoise": 320,
         "cs": 400,
@@ -55,7 +55,7 @@ def test_each_task_has_one_training_set():
 def test_rain13k_is_the_sum_of_its_four_datasets():
     parts = {part.name: part.pairs for part in dataset("Rain13K").parts}
     assert list(parts) == ["Rain14000", "Rain1800", "Rain800", "Rain12"]
-    assert sum(parts.values()) == dataset("Rain13K").pairs
+    assert sum(parts.values()) == dataset("Rain13K").printed_pairs == dataset("Rain13K").pairs + 1
     rest = {name: FURTHER[name].pairs - pairs for name, pairs in parts.items()}
     assert rest == {
         "Rain14000": dataset("Test2800").pairs,

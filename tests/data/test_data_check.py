@@ -4,13 +4,19 @@ import json
 
 import numpy as np
 import pytest
+from data_stores import with_release
 from PIL import Image
 from typer.testing import CliRunner
 
 from dgunet.cli.data_commands import data
 from dgunet.data.batches.augment import dihedral
 from dgunet.data.catalogue.entries import CATALOGUE
-from dgunet.data.check.dataset_check import check_dataset, find_overlaps, write_report
+from dgunet.data.check.dataset_check import (
+    check_dataset,
+    find_overlaps,
+    find_shared_photographs,
+    write_report,
+)
 from dgunet.data.check.fingerprints import FingerprintIndex, fingerprint, groups, turned
 from dgunet.data.check.reports import Overlap
 from dgunet.data.sample.photographs import photographs
@@ -200,7 +206,7 @@ def _swap_sidd(folder):
 
 
 def test_another_release_is_recognised_by_its_input_quality(sample_root, monkeypatch):
-    entry = CATALOGUE["Rain100H"].model_copy(update={"pairs": 3})
+    entry = with_release(CATALOGUE["Rain100H"], pairs=3)
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
     texts = [finding.text for finding in check_dataset("Rain100H", sample_root).findings]
     assert any("differ from the known release" in text for text in texts)
@@ -225,6 +231,29 @@ def test_an_overlap_of_training_and_test_images_is_reported(tmp_path):
     (overlap,) = find_overlaps(reports)
     assert overlap.shared == (("eileen", "test_001"),)
     assert "1 of 2 photographs of Set11 are also in BSD400" in overlap.text()
+
+
+def test_photographs_of_two_test_sets_are_noted_and_are_no_leak(tmp_path):
+    save(tmp_path / "BSD68/test001.png", photograph("astronaut")[20:150, 30:160, 0])
+    save(tmp_path / "BSD68/test002.png", photograph("gravel")[:130, :130, 0])
+    save(tmp_path / "Set11/lena.tif", photograph("chelsea")[:128, :128, 0])
+    save(tmp_path / "Set11/eileen.tif", photograph("astronaut")[..., 0])
+    reports = [check_dataset(name, tmp_path) for name in ("Set11", "BSD68")]
+    assert find_overlaps(reports) == []
+    (shared,) = find_shared_photographs(reports)
+    assert shared.text() == (
+        "1 of the 2 images of Set11 and 1 of the 2 of BSD68 show the same photographs"
+        " (eileen = test001); both are test sets"
+    )
+    arguments = ["check", "--root", str(tmp_path), "--out"]
+    for name in ("r.json", "r.html"):
+        result = CliRunner().invoke(data, [*arguments, str(tmp_path / name)])
+        assert result.exit_code == 0
+        assert f"note: {shared.text()}" in result.stdout
+    content = json.loads((tmp_path / "r.json").read_text())
+    assert content["shared_by_test_sets"][0]["shared"] == [["eileen", "test001"]]
+    assert content["overlaps"] == []
+    assert "eileen = test001" in (tmp_path / "r.html").read_text()
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.77, 1.6])
@@ -317,6 +346,17 @@ def test_the_real_datasets_are_recognised_and_their_overlaps_found(benchmarks, t
     overlaps = {(o.test, o.train): o for o in find_overlaps(reports.values())}
     assert set(overlaps) == {("Rain100H", "BSD400"), ("Rain100L", "BSD400")}
     assert len({train for _, train in overlaps["Rain100L", "BSD400"].shared}) == 67
+    shared = {(s.first, s.second): s.shared for s in find_shared_photographs(reports.values())}
+    assert set(shared) == {
+        ("Rain100H", "Rain100L"),
+        ("Rain100H", "BSD68"),
+        ("Rain100L", "BSD68"),
+    }
+    assert len(shared["Rain100H", "Rain100L"]) == 100
+    # 24 photographs, one of which is in Rain100L twice.
+    assert len(shared["Rain100L", "BSD68"]) == 25
+    assert len({second for _, second in shared["Rain100L", "BSD68"]}) == 24
+    assert shared["Rain100L", "BSD68"] == shared["Rain100H", "BSD68"]
 
 
 @pytest.mark.benchmarks_data

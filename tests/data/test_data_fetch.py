@@ -9,6 +9,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from data_stores import with_release
 from data_web import Site, serve
 from filelock import FileLock
 from typer.testing import CliRunner
@@ -17,7 +18,7 @@ from dgunet.cli.data_commands import data
 from dgunet.data.acquisition.downloading import Download
 from dgunet.data.acquisition.fetching import fetch_dataset
 from dgunet.data.acquisition.remotes import RemoteError
-from dgunet.data.catalogue.entries import CATALOGUE, KnownRelease
+from dgunet.data.catalogue.entries import CATALOGUE
 from dgunet.data.check.dataset_check import check_dataset
 from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
@@ -214,8 +215,8 @@ def test_without_a_given_digest_the_catalogue_digest_is_verified(
     with pytest.raises(DataError, match="do not match a known release"):
         fetch(server.url, name="Rain100H")
     assert not list((tmp_path / "root").iterdir())
-    known = KnownRelease(digest=check_dataset("Rain100H", sample_root).digest, what="the sample")
-    entry = CATALOGUE["Rain100H"].model_copy(update={"known": (known,)})
+    digest = check_dataset("Rain100H", sample_root).digest
+    entry = with_release(CATALOGUE["Rain100H"], digest=digest, name="the sample")
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
     fetched = fetch(server.url, name="Rain100H")
     assert fetched.verified == "verified by its pixels: the sample"

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from data_stores import with_release
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -44,7 +45,7 @@ def test_a_dataset_with_another_name_is_recognised_by_its_number_of_pairs(
     shutil.copytree(sample_root / "test/Rain100H", tmp_path / "some" / "folder")
     with pytest.raises(DataError, match="has 3 pairs instead of 100 and another name"):
         import_dataset("Rain100H", tmp_path / "some", tmp_path / "data")
-    whole = CATALOGUE["Rain100H"].model_copy(update={"pairs": 3})
+    whole = with_release(CATALOGUE["Rain100H"], pairs=3)
     monkeypatch.setitem(CATALOGUE, "Rain100H", whole)
     assert import_dataset("Rain100H", tmp_path / "some", tmp_path / "data").pairs == 3
 
@@ -107,7 +108,7 @@ def test_copies_are_imported_under_the_official_name(sample_root, tmp_path):
 
 def test_images_of_a_two_part_dataset_need_its_folder_name(sample_root, tmp_path, monkeypatch):
     """Otherwise the inputs of a dataset with incomplete targets would be accepted."""
-    whole = CATALOGUE["Test1200"].model_copy(update={"pairs": 3})
+    whole = with_release(CATALOGUE["Test1200"], pairs=3)
     monkeypatch.setitem(CATALOGUE, "Test1200", whole)
     for name in ("some", "DID-MDN-test"):
         shutil.copytree(sample_root / "test/Test1200/input", tmp_path / name / name)
@@ -183,4 +184,4 @@ def test_the_real_datasets_are_imported(benchmarks, tmp_path):
     for name in ("Rain100L", "Set11", "BSD68"):
         imported = import_dataset(name, benchmarks, tmp_path / "data")
         assert (imported.pairs, imported.doubts) == (dataset(name).pairs, ())
-        assert imported.release == dataset(name).known[0].what
+        assert imported.release == dataset(name).published_release.name

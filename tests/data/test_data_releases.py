@@ -3,9 +3,10 @@
 import shutil
 
 import pytest
+from data_stores import with_release
 from PIL import Image
 
-from dgunet.data.catalogue.entries import CATALOGUE, KnownRelease, dataset
+from dgunet.data.catalogue.entries import CATALOGUE, dataset
 from dgunet.data.check.dataset_check import check_dataset
 from dgunet.data.readers.folder_layouts import read_pairs
 from dgunet.data.store import releases
@@ -65,10 +66,11 @@ def test_copies_cropped_to_another_size_are_reported():
 
 def test_a_known_release_raises_no_doubt():
     info = CATALOGUE["Rain100H"]
-    seen = ReleaseMeasurements(100, info.known[0].digest, {"1x1": 100}, input_psnr=99.0)
-    assert release_name(info, seen) == info.known[0].what
+    seen = ReleaseMeasurements(100, info.published_release.digest, {"1x1": 100}, input_psnr=99.0)
+    assert release_name(info, seen) == info.published_release.name
     assert release_doubts(info, seen) == []
-    assert len(release_doubts(info, ReleaseMeasurements(100, "0" * 64, {}, input_psnr=12.0))) == 2
+    same_quality = ReleaseMeasurements(100, "0" * 64, {}, input_psnr=13.56)
+    assert release_doubts(info, same_quality) == ["its pixels differ from the known release"]
 
 
 @pytest.fixture
@@ -76,8 +78,8 @@ def known(sample_root, monkeypatch):
     """Rain100H with the sample as its known release, image by image."""
     info = CATALOGUE["Rain100H"]
     pixels = dict(measure_quickly(info, read_pairs(info, sample_root)).pixels)
-    release = KnownRelease(digest="0" * 64, what="the three pairs")
-    entry = info.model_copy(update={"pairs": 3, "known": (release,), "input_psnr": None})
+    facts = {"pairs": 3, "digest": "0" * 64, "name": "the three pairs", "input_psnr": None}
+    entry = with_release(info, **facts)
     monkeypatch.setitem(CATALOGUE, "Rain100H", entry)
     monkeypatch.setattr(releases, "known_pixels", lambda name: pixels)
 
@@ -125,7 +127,7 @@ def test_the_catalogue_digests_match_the_real_images(benchmarks):
         info = CATALOGUE[name]
         seen = measure_quickly(info, read_pairs(info, benchmarks))
         assert seen.pixels == releases.known_pixels(name)
-        assert (seen.digest, len(seen.pixels)) == (info.known[0].digest, count)
+        assert (seen.digest, len(seen.pixels)) == (info.published_release.digest, count)
 
 
 @pytest.mark.benchmarks_data

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from data_stores import file_contents, write_store
+from data_stores import file_contents, with_release, write_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -130,19 +130,19 @@ def test_a_pickled_store_contains_only_its_path(prepared):
 
 
 def test_only_a_complete_real_dataset_is_marked_complete(sample_root, tmp_path, monkeypatch):
-    entry = dataset("Set11").model_copy(update={"pairs": 3, "known": (), "sizes": ()})
+    entry = with_release(dataset("Set11"), pairs=3, digest="").model_copy(update={"sizes": ()})
     monkeypatch.setitem(CATALOGUE, "Set11", entry)
     paper = prepare_dataset("Set11", sample_root, tmp_path / "paper", profile="paper")
     sample = prepare_dataset("Set11", sample_root, tmp_path / "sample", profile="sample")
     assert (paper.complete, sample.complete) == (True, False)
-    monkeypatch.setitem(CATALOGUE, "Set11", entry.model_copy(update={"pairs": 4}))
+    monkeypatch.setitem(CATALOGUE, "Set11", with_release(entry, pairs=4))
     part = prepare_dataset("Set11", sample_root, tmp_path / "part", profile="paper")
     assert (part.complete, part.count, part.published_count) == (False, 3, 4)
 
 
 def test_another_release_is_prepared_but_never_marked_complete(sample_root, tmp_path, monkeypatch):
     """The other blur of GoPro has the same number of pairs and the same sizes."""
-    entry = dataset("GoPro").model_copy(update={"pairs": 4, "sizes": ()})
+    entry = with_release(dataset("GoPro"), pairs=4).model_copy(update={"sizes": ()})
     monkeypatch.setitem(CATALOGUE, "GoPro", entry)
     source = sample_root / "test/GOPRO_Large/test"
     for blur in ("blur", "blur_gamma"):

@@ -143,6 +143,25 @@ def test_only_a_complete_run_at_parity_is_measured(
     assert (cell.state, cell.shown) == (state, shown)
 
 
+def test_the_98_pairs_of_test100_are_measured_and_100_are_another_release(summary: Make) -> None:
+    at = ("DGUNet+ (reproduced)", "Test100", "PSNR")
+    whole = build_tables([summary("Test100")], profile="paper")[0]
+    assert (whole.cells[at].state, whole.cells[at].provenance.images) == ("measured", 98)
+    (note,) = [note for note in whole.notes if note.startswith("Test100")]
+    assert note == (
+        "Test100: the paper prints 100 pairs in the name of the set; the published numbers were made"
+        " with 98 (the authors of MPRNet, issue 23)."
+    )
+    assert note in to_markdown(whole)
+    assert any(note.startswith("Rain13K: the paper prints 13,712 pairs") for note in whole.notes)
+    other = summary("Test100", images=100, complete=False, state="partial")
+    cell = build_tables([other], profile="paper")[0].cells[at]
+    assert (cell.state, cell.note) == (
+        "partial",
+        '100 images ("Rain800\'s test half"), not the published 98',
+    )
+
+
 def test_model_selection_on_a_test_set_is_noted_in_the_cell_and_table(summary: Make) -> None:
     chosen = summary("HIDE", selection="test-set GoPro")
     table = build_tables([summary("GoPro"), chosen], profile="paper")[1]

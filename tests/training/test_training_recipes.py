@@ -67,7 +67,7 @@ def test_costs_are_computed_from_the_network():
     assert recipe.flops == 3 * 16 * 214_250 * one
     assert recipe.hours(1, recipe.flops / 7200) == pytest.approx(2)
     assert recipe.hours(4, recipe.flops / 7200) == pytest.approx(0.5)
-    assert "250.0 epochs of 13,712" in recipe_header(recipe)
+    assert "250.0 epochs of 13,711" in recipe_header(recipe)
 
 
 def test_hours_on_the_authors_gpus_match_their_logs():

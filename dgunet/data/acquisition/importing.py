@@ -11,12 +11,8 @@ from dgunet.data.acquisition.unpacking import DATASET_SUFFIXES, check_space, unp
 from dgunet.data.catalogue.entries import DatasetInfo, DatasetTree, dataset
 from dgunet.data.readers.folder_layouts import find_present
 from dgunet.data.readers.pairing import Pair
-from dgunet.data.store.releases import (
-    ReleaseMeasurements,
-    measure_quickly,
-    release_doubts,
-    release_name,
-)
+from dgunet.data.store.recognition import ReleaseMeasurements
+from dgunet.data.store.releases import measure_quickly, release_doubts, release_name
 from dgunet.system import files, leftovers
 from dgunet.system.errors import DataError
 from dgunet.system.hidden_files import has_hidden_part
@@ -35,7 +31,7 @@ class ImportResult:
         dataset: catalogue name.
         folder: folder of the imported dataset.
         pairs: number of imported pairs.
-        published_pairs: number of pairs of the published dataset.
+        published_pairs: number of pairs of the published release.
         files: number of imported files.
         release: name of the release with these pixels, "" if it is unknown.
         doubts: reasons why this is not the benchmark's release.
@@ -53,7 +49,7 @@ class ImportResult:
 
     def line(self) -> str:
         """Summary in one line."""
-        total = "" if self.pairs == self.published_pairs else f" of {self.published_pairs:,}"
+        total = f" of {self.published_pairs:,}" if self.pairs < self.published_pairs else ""
         return f"{self.dataset}: {self.pairs:,}{total} pairs, {self.files:,} files in {self.folder}"
 
     def remarks(self) -> list[str]:

@@ -10,7 +10,12 @@ from dgunet.data.catalogue.entries import CATALOGUE, DatasetInfo, DatasetTree
 from dgunet.data.readers.folder_layouts import LAYOUTS
 from dgunet.data.readers.limits import FOLDERS
 from dgunet.data.readers.pair_lists import LeavesFolderError
-from dgunet.data.readers.pairing import Pair, refuse_unpaired
+from dgunet.data.readers.pairing import Pair
+from dgunet.data.store.recognition import (
+    ReleaseMeasurements,
+    other_release_text,
+    refuse_incomplete,
+)
 from dgunet.system.errors import DataError
 from dgunet.system.hidden_files import is_hidden_name
 
@@ -46,7 +51,7 @@ def find_dataset(
         tree, folder = candidate.tree, candidate.folder
         try:
             pairs = LAYOUTS[tree.layout](folder, info.grey, **tree.options)
-            refuse_unpaired(pairs)
+            refuse_incomplete(info, pairs)
         except LeavesFolderError:
             raise
         except DataError as error:
@@ -93,9 +98,10 @@ def _not_found(info: DatasetInfo, source: Path, partial: tuple[Path, int] | None
             f"Expected: {info.naming}.",
         )
     folder, count = partial
+    meaning = other_release_text(info, ReleaseMeasurements(count)) or info.counts.get(count, "")
     return DataError(
         f"{folder} could be {info.name}, but it has {count:,} pairs instead of {info.pairs:,} and"
-        f" another name{f' ({info.counts[count]})' if count in info.counts else ''}.",
+        f" another name{f' ({meaning})' if meaning else ''}.",
         "Add --part to import it as a part of the dataset.",
     )
 

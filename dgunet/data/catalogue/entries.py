@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dgunet.data.catalogue.release import PrintedNumber, Release, check_releases
 from dgunet.system.errors import DataError
 from dgunet.terms import Role, Task
 
@@ -24,15 +25,6 @@ class DatasetTree(BaseModel):
     folder: str
     layout: str
     options: dict[str, Any] = Field(default_factory=dict)
-
-
-class KnownRelease(BaseModel):
-    """A release that is identified by its pixels: digest of its store, and description."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    digest: str
-    what: str
 
 
 class ContributingDataset(BaseModel):
@@ -54,7 +46,8 @@ class DatasetInfo(BaseModel):
     title: str
     task: Task
     role: Role
-    pairs: int = Field(gt=0)
+    releases: tuple[Release, ...]
+    printed: PrintedNumber | None = None
     images: int = Field(gt=0)
     protocol: str
     tables: tuple[int, ...]
@@ -68,13 +61,58 @@ class DatasetInfo(BaseModel):
     twelfth: str = ""
     further: str = ""
     parts: tuple[ContributingDataset, ...] = ()
-    known: tuple[KnownRelease, ...] = ()
-    input_psnr: float | None = None
     input_lift: float | None = None
     lift_means: str = ""
     sizes: tuple[str, ...] = ()
     counts: dict[int, str] = Field(default_factory=dict)
     known_pixels: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_releases(self.releases)
+        if self.printed is not None and self.printed.pairs == self.pairs:
+            raise ValueError(f"printed is the number of pairs of {self.name}: leave it out")
+        if self.parts and sum(part.pairs for part in self.parts) != self.printed_pairs:
+            raise ValueError(f"the parts of {self.name} do not add up to the printed number")
+        if others := [r.name for r in self.releases if r.pairs in self.counts]:
+            raise ValueError(f"the number of pairs of {others[0]} is in counts too")
+        return self
+
+    @property
+    def published_release(self) -> Release:
+        """The release that the published numbers were made with."""
+        return next(release for release in self.releases if release.published)
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of the published release: what makes a dataset complete."""
+        return self.published_release.pairs
+
+    @property
+    def printed_pairs(self) -> int:
+        """Number of pairs that the paper states."""
+        return self.printed.pairs if self.printed else self.pairs
+
+    @property
+    def print_note(self) -> str:
+        """Both numbers and who states the second, if the paper prints another than it used."""
+        if self.printed is None:
+            return ""
+        return (
+            f"the paper prints {self.printed.pairs:,} pairs {self.printed.where}; the published"
+            f" numbers were made with {self.pairs:,} ({self.published_release.stated_by})"
+        )
+
+    @property
+    def known(self) -> tuple[Release, ...]:
+        """Releases that are known by the digest of their pixels."""
+        return tuple(release for release in self.releases if release.digest)
+
+    def other_release(self, pairs: int) -> Release | None:
+        """Release with that number of complete pairs, if the published one has another number."""
+        if pairs == self.pairs:
+            return None
+        return next((r for r in self.releases if r.paired and r.pairs == pairs), None)
 
     @property
     def grey(self) -> bool:
@@ -123,3 +161,19 @@ def dataset(name: str) -> DatasetInfo:
         names = ", ".join([*CATALOGUE, *FURTHER])
         raise DataError(f"unknown dataset {name!r}.", f"Known datasets: {names}.")
     return known[name]
+
+
+def counted(name: str, count: int, published: int, unit: str) -> str:
+    """Text of a number of records of dataset ``name``, next to that of its published release.
+
+    >>> counted("Rain100L", 3, 100, "images")
+    '3 of 100 images'
+    >>> counted("Test100", 100, 98, "images")
+    '100 images ("Rain800\'s test half"), not the published 98'
+    """
+    info = (FURTHER | CATALOGUE).get(name)
+    other = info.other_release(count) if info is not None and published == info.pairs else None
+    if other is None and count <= published:
+        return f"{count} of {published} {unit}"
+    named = f' ("{other.name}")' if other else ""
+    return f"{count} {unit}{named}, not the published {published}"

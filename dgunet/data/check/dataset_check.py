@@ -6,8 +6,7 @@ The check reads every image and collects all errors, where preparation stops at 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from itertools import groupby
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +24,19 @@ from dgunet.data.check.fingerprints import (
     turned,
 )
 from dgunet.data.check.page import html_page
-from dgunet.data.check.reports import DatasetReport, Overlap
+from dgunet.data.check.reports import DatasetReport, Overlap, SharedPhotographs
 from dgunet.data.readers.folder_layouts import find_tree, read_pairs
 from dgunet.data.readers.pair_direction import looks_swapped
 from dgunet.data.readers.pairing import INCOMPLETE, Pair, unpaired_text
-from dgunet.data.store.records import content_digest, joined_line
-from dgunet.data.store.releases import (
+from dgunet.data.store.recognition import (
     PixelKey,
     ReleaseMeasurements,
-    partly_known,
-    pixel_key,
-    release_doubts,
-    release_name,
+    measure_listing,
+    other_release_text,
+    recognise,
 )
+from dgunet.data.store.records import content_digest, joined_line
+from dgunet.data.store.releases import partly_known, pixel_key, release_doubts, release_name
 from dgunet.system import files
 from dgunet.system.errors import DataError
 
@@ -72,22 +71,34 @@ def check_dataset(
         return report
     pairs = [pair for pair in found if not pair.lacks]
     report.folder, report.layout, report.pairs = str(folder), tree.layout, len(pairs)
-    _list_unpaired(report, [pair for pair in found if pair.lacks])
-    if len(pairs) != info.pairs:
-        meaning = info.counts.get(len(pairs), "")
-        report.add(
-            "warning",
-            f"{len(pairs):,} pairs instead of the published {info.pairs:,}"
-            + (f": {meaning}" if meaning else ""),
-        )
+    _compare_listing(info, report, found)
     notify = observe or (lambda name, done, total: None)
     _read(info, pairs, report, workers, lambda done: notify(info.name, done, len(pairs)))
     return report
 
 
-def _list_unpaired(report: DatasetReport, unpaired: list[Pair]) -> None:
+def _compare_listing(info: DatasetInfo, report: DatasetReport, found: list[Pair]) -> None:
+    """Report what the names of the files show: another release, missing images, other numbers."""
+    measured = measure_listing(found)
+    other = other_release_text(info, measured)
+    if other and measured.unpaired:  # the name of any other release is among its doubts
+        report.add("error", other)
+    _list_unpaired(
+        report, [pair for pair in found if pair.lacks], "" if other else f" {INCOMPLETE}"
+    )
+    if report.pairs == info.pairs or other:
+        return
+    meaning = info.counts.get(report.pairs, "")
+    report.add(
+        "warning",
+        f"{report.pairs:,} pairs instead of the published {info.pairs:,}"
+        + (f": {meaning}" if meaning else ""),
+    )
+
+
+def _list_unpaired(report: DatasetReport, unpaired: list[Pair], hint: str) -> None:
     for pair in unpaired[:LISTED]:
-        report.add("error", f"{unpaired_text(pair)}. {INCOMPLETE}")
+        report.add("error", f"{unpaired_text(pair)}.{hint}")
     if len(unpaired) > LISTED:
         report.add("error", f"{len(unpaired) - LISTED:,} more images have no counterpart.")
 
@@ -139,6 +150,8 @@ def _identify(info: DatasetInfo, report: DatasetReport, pixels: dict[str, PixelK
         report.pairs, report.digest, report.sizes, report.input_psnr, report.input_lift, pixels
     )
     report.release = release_name(info, measured)
+    if not report.release and (release := recognise(info, measured)) is not None:
+        report.release = f"{release.name}, not verified by pixels"
     for text in release_doubts(info, measured):
         report.add("warning", text)
     if text := partly_known(info, measured):
@@ -164,34 +177,64 @@ def find_overlaps(reports: Iterable[DatasetReport]) -> list[Overlap]:
     Crops, and whole images at another size, are found upright, mirrored or rotated. Resized crops
     are not found.
     """
-    by_role = {
-        role: list(members)
-        for role, members in groupby(sorted(reports, key=lambda r: r.role), key=lambda r: r.role)
-    }
+    reports = list(reports)
+    tests = [report for report in reports if report.role == "test"]
     overlaps = []
-    for train in by_role.get("train", []):
-        index = FingerprintIndex()
-        for key, image in train.fingerprints.items():
-            index.add(key, image)
-        keys = list(train.fingerprints)
-        whole = outlines(list(train.fingerprints.values()))
-        for test in by_role.get("test", []):
-            found = {
-                (key, same[0]): same[1]
-                for key, image in test.fingerprints.items()
-                if (same := _same_photograph(image, index, keys, whole)) is not None
-            }
-            if found:
-                moved = tuple(pair for pair, code in found.items() if code)
+    for train in (report for report in reports if report.role == "train"):
+        search = _Search(train)
+        for test in tests:
+            shared, moved = search.photographs_of(test)
+            if shared:
                 total = len(test.fingerprints)
-                overlaps.append(Overlap(train.dataset, test.dataset, tuple(found), total, moved))
+                overlaps.append(Overlap(train.dataset, test.dataset, shared, total, moved))
     return overlaps
+
+
+def find_shared_photographs(reports: Iterable[DatasetReport]) -> list[SharedPhotographs]:
+    """Find the photographs that two test sets share, as `find_overlaps` finds leaked ones.
+
+    They are no leak, but the scores of the two sets are not independent.
+    """
+    tests = [report for report in reports if report.role == "test"]
+    found = []
+    for number, second in enumerate(tests):
+        if not number:
+            continue
+        search = _Search(second)
+        for first in tests[:number]:
+            shared, _ = search.photographs_of(first)
+            if shared:
+                sizes = len(first.fingerprints), len(second.fingerprints)
+                found.append(SharedPhotographs(first.dataset, second.dataset, shared, sizes))
+    return found
+
+
+class _Search:
+    """The photographs of one dataset, to find those of others among them."""
+
+    def __init__(self, report: DatasetReport) -> None:
+        self._index = FingerprintIndex()
+        for key, image in report.fingerprints.items():
+            self._index.add(key, image)
+        self._keys = list(report.fingerprints)
+        self._whole = outlines(list(report.fingerprints.values()))
+
+    def photographs_of(
+        self, report: DatasetReport
+    ) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+        """Pairs of ids (of ``report``, of this dataset), and those mirrored or rotated."""
+        found = {
+            (key, same[0]): same[1]
+            for key, image in report.fingerprints.items()
+            if (same := _same_photograph(image, self._index, self._keys, self._whole)) is not None
+        }
+        return tuple(found), tuple(pair for pair, code in found.items() if code)
 
 
 def _same_photograph(
     image: Fingerprint, index: FingerprintIndex, keys: list[str], whole: NDArray[np.float32]
 ) -> tuple[str, int] | None:
-    """Training image that shows the same photograph, and the `dihedral` code that maps to it."""
+    """Image in the index of the same photograph, and the `dihedral` code that maps to it."""
     if found := index.copies(image):
         best = max(found, key=lambda name: found[name][0])
         return best, found[best][1]
@@ -201,10 +244,15 @@ def _same_photograph(
     return None
 
 
-def write_report(reports: list[DatasetReport], overlaps: list[Overlap], path: Path) -> None:
+def write_report(
+    reports: list[DatasetReport],
+    overlaps: list[Overlap],
+    path: Path,
+    shared: Sequence[SharedPhotographs] = (),
+) -> None:
     """Write the reports as JSON, or as an HTML page if ``path`` ends in ``.html``."""
     if path.suffix == ".html":
-        files.write_text(path, html_page(reports, overlaps))
+        files.write_text(path, html_page(reports, overlaps, shared))
         return
     content = {
         "sets": [
@@ -216,5 +264,6 @@ def write_report(reports: list[DatasetReport], overlaps: list[Overlap], path: Pa
             for report in reports
         ],
         "overlaps": [vars(overlap) for overlap in overlaps],
+        "shared_by_test_sets": [vars(each) for each in shared],
     }
     files.write_json(path, content)

@@ -16,8 +16,7 @@ from dgunet.data.readers.images import LazyImage, Pixels
 from dgunet.data.readers.pair_direction import roughness
 from dgunet.data.readers.pairing import Pair, check_shapes
 from dgunet.data.store.records import pixel_digest
-from dgunet.imaging.colour import matlab_luma
-from dgunet.imaging.psnr import psnr
+from dgunet.data.store.releases import input_psnr
 from dgunet.system.errors import DataError
 from dgunet.system.parent_process import end_with_parent
 
@@ -137,7 +136,7 @@ def _is_colourless(image: Pixels) -> bool:
 
 def _compare(degraded: Pixels, clean: Pixels) -> Comparison:
     return Comparison(
-        psnr=psnr(matlab_luma(degraded), matlab_luma(clean), 255.0, identical=100.0),
+        psnr=input_psnr(degraded, clean),
         lift=float(degraded.mean() - clean.mean()),
         rougher=roughness(degraded) > roughness(clean),
     )

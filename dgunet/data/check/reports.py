@@ -28,7 +28,7 @@ class DatasetReport:
         folder: folder of the dataset.
         layout: catalogue name of its layout.
         pairs: number of complete pairs.
-        published_pairs: number of pairs of the published dataset.
+        published_pairs: number of pairs of the published release.
         sizes: number of pairs by "WxH".
         kinds: number of files by format and colour mode.
         grey_pictures: number of images without colour in a colour dataset.
@@ -37,7 +37,7 @@ class DatasetReport:
         distinct: number of different photographs.
         repeated: ids of the images that show the same photograph, by photograph.
         digest: digest of the store that would be prepared.
-        release: name of the release, "" if it is unknown.
+        release: name of the release and how far it is verified, "" if it is unknown.
         findings: in the order in which they were found.
         fingerprints: by id, for `dgunet.data.check.dataset_check.find_overlaps`.
     """
@@ -98,4 +98,31 @@ class Overlap:
             f" {self.train} ({examples}{more})"
             + (f", as {theirs} distinct image{'s' * (theirs > 1)}" if theirs != ours else "")
             + (f", {len(self.turned)} of them mirrored or rotated" if self.turned else "")
+        )
+
+
+@dataclass(frozen=True)
+class SharedPhotographs:
+    """Photographs that are in two test sets; no leak.
+
+    Attributes:
+        first, second: catalogue names of the test sets.
+        shared: pairs of ids (image of ``first``, image of ``second``).
+        images: number of images of ``first`` and of ``second``.
+    """
+
+    first: str
+    second: str
+    shared: tuple[tuple[str, str], ...]
+    images: tuple[int, int]
+
+    def text(self) -> str:
+        """Summary in one line."""
+        ours, theirs = (len({pair[half] for pair in self.shared}) for half in (0, 1))
+        examples = ", ".join(f"{first} = {second}" for first, second in self.shared[:3])
+        more = ", ..." if len(self.shared) > 3 else ""
+        return (
+            f"{ours} of the {self.images[0]} images of {self.first} and {theirs} of the"
+            f" {self.images[1]} of {self.second} show the same photographs ({examples}{more});"
+            " both are test sets"
         )

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from dgunet.data.catalogue.entries import DatasetInfo, dataset
-from dgunet.data.readers.folder_layouts import find_tree, read_pairs
+from dgunet.data.readers.folder_layouts import find_tree
 from dgunet.data.readers.images import LazyImage
 from dgunet.data.readers.pair_direction import looks_swapped
 from dgunet.data.readers.pairing import Pair, check_shapes
@@ -29,8 +29,9 @@ from dgunet.data.store.preparation_recipes import (
     WholeImages,
     find_recipe,
 )
+from dgunet.data.store.recognition import ReleaseMeasurements, read_complete_pairs
 from dgunet.data.store.records import LoadedPair, SourceFile, content_digest
-from dgunet.data.store.releases import ReleaseMeasurements, release_doubts
+from dgunet.data.store.releases import measure_quality, release_doubts
 from dgunet.data.store.writer import (
     SHARD_BYTES,
     WrittenShard,
@@ -110,7 +111,7 @@ def prepare_dataset(
     """
     info = dataset(name)
     chosen = find_recipe(info, recipe)
-    pairs = [chosen.with_luma(pair) for pair in read_pairs(info, root)]
+    pairs = [chosen.with_luma(pair) for pair in read_complete_pairs(info, root)]
     shapes = [check_shapes(pair) for pair in pairs]
     sizes = [_bytes(*one, chosen.cut) for one in zip(pairs, shapes, strict=True)]
     identity = _identity(info, chosen, layout, pairs, root, shard_bytes)
@@ -123,7 +124,7 @@ def prepare_dataset(
         _check_space(round(sum(sizes) * LEAST[layout]), work, out)
         written = _write(jobs, workers or os.cpu_count() or 1, observe or (lambda *_: None))
         _refuse_swapped(info, find_tree(info, root)[1], written)
-        doubts = _doubts(info, chosen, shapes, written)
+        doubts = _doubts(info, chosen, pairs, shapes, written)
         with files.atomic_folder(out) as final:
             _move_shards(jobs, final)
             return write_manifest(
@@ -295,7 +296,11 @@ def _decoded(
 
 
 def _doubts(
-    info: DatasetInfo, recipe: PreparationRecipe, shapes: list[Shape], written: list[WrittenShard]
+    info: DatasetInfo,
+    recipe: PreparationRecipe,
+    pairs: Sequence[Pair],
+    shapes: list[Shape],
+    written: list[WrittenShard],
 ) -> tuple[str, ...]:
     """Reasons why this is not the benchmark's release, if the images are kept whole."""
     if not isinstance(recipe.cut, WholeImages) or recipe.luma != "file":
@@ -304,7 +309,13 @@ def _doubts(
     compared = sum(shard.compared for shard in written)
     lift = sum(shard.lift for shard in written) / compared if compared else None
     digest = content_digest(line for shard in written for line in shard.lines)
-    measured = ReleaseMeasurements(len(shapes), digest, sizes, input_lift=lift)
+    measured = ReleaseMeasurements(
+        len(shapes),
+        digest,
+        sizes,
+        input_psnr=measure_quality(info, pairs, digest),
+        input_lift=lift,
+    )
     return tuple(release_doubts(info, measured))
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from math import fsum
 
 from dgunet.data.catalogue.entries import DatasetInfo
+from dgunet.data.readers.images import Pixels
 from dgunet.data.readers.pairing import Pair, check_shapes, natural
+from dgunet.data.store.recognition import (
+    PixelKey,
+    ReleaseMeasurements,
+    is_other_quality,
+    other_release_text,
+)
 from dgunet.data.store.records import content_digest, joined_line, pixel_digest
-
-PSNR_TOLERANCE = 0.05
-"""Tolerance of the mean input PSNR relative to the benchmark's, in dB."""
+from dgunet.imaging.colour import matlab_luma
+from dgunet.imaging.psnr import psnr
 
 LIFT_TOLERANCE = 0.3
 """Tolerance of the `input_lift` relative to the benchmark's, in grey levels.
@@ -28,30 +34,6 @@ SAMPLED_PAIRS = 8
 
 DIGITS = 16
 """Leading digits of the SHA-256 of an image's pixels that ``pixels.csv`` holds."""
-
-PixelKey = tuple[str, str]
-"""First `DIGITS` digits of the SHA-256 of the pixels of input and target; "-" if it is absent."""
-
-
-@dataclass(frozen=True)
-class ReleaseMeasurements:
-    """Measurements that distinguish releases of a dataset.
-
-    Attributes:
-        pairs: number of pairs.
-        digest: digest of the store that would be prepared; "" if a file does not decode.
-        sizes: number of pairs by "WxH".
-        input_psnr: mean PSNR of the inputs on Y in dB; None without inputs or targets.
-        input_lift: mean brightness of inputs minus that of targets in grey levels; None likewise.
-        pixels: keys by id of the pairs that decode; empty if pixels were not read one by one.
-    """
-
-    pairs: int
-    digest: str = ""
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    input_psnr: float | None = None
-    input_lift: float | None = None
-    pixels: Mapping[str, PixelKey] = field(default_factory=dict)
 
 
 def pixel_key(degraded: str, clean: str) -> PixelKey:
@@ -68,33 +50,39 @@ def known_pixels(name: str) -> dict[str, PixelKey]:
 
 
 def release_name(info: DatasetInfo, measured: ReleaseMeasurements) -> str:
-    """Catalogue name of the release with these pixels; "" if it is unknown.
+    """Catalogue name of the release with these pixels; "" if they are unknown.
 
     If every pair of a dataset has a digest in ``pixels.csv``, a subset is recognised too, under any
     file names.
     """
-    if whole := {known.digest: known.what for known in info.known}.get(measured.digest, ""):
+    if whole := {known.digest: known.name for known in info.known}.get(measured.digest, ""):
         return whole
     known = known_pixels(info.name)
     if len(known) < info.pairs or not measured.pixels or len(measured.pixels) < measured.pairs:
         return ""
     if not set(measured.pixels.values()) <= set(known.values()):
         return ""
-    what = info.known[0].what
+    name = info.published_release.name
     return (
-        f"{measured.pairs} of {what}"
+        f"{measured.pairs} of {name}"
         if measured.pairs < info.pairs
-        else f"{what}, under other names"
+        else f"{name}, under other names"
     )
 
 
 def release_doubts(info: DatasetInfo, measured: ReleaseMeasurements) -> list[str]:
     """Reasons why this is not the benchmark's release, one line each.
 
+    A release that the catalogue describes is named, with its mend; nothing else is said of it.
     For a subset of a dataset, only properties that every subset has are compared.
     """
     if release_name(info, measured):
         return []
+    # Pairs of the known release among others are no sign of another release.
+    unknown = _unknown_pairs(info, measured)
+    other = other_release_text(info, measured)
+    if other and not unknown:
+        return [other]
     found = []
     if (
         info.input_lift is not None
@@ -113,20 +101,18 @@ def release_doubts(info: DatasetInfo, measured: ReleaseMeasurements) -> list[str
             f"another release: {sum(others.values())} pairs are not {' or '.join(info.sizes)}"
             f" ({', '.join(list(others)[:3])})"
         )
-    unknown = _unknown_pairs(info, measured)
     if unknown:
         found.append(
             f"{len(unknown)} of {len(measured.pixels)} pairs differ from the known release:"
             f" {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
         )
-    elif info.known and measured.pairs == info.pairs and measured.digest:
+    elif info.published_release.digest and measured.pairs == info.pairs and measured.digest:
         found.append("its pixels differ from the known release")
-    expected, psnr = info.input_psnr, measured.input_psnr
-    if expected is None or psnr is None or measured.pairs != info.pairs:
-        return found
-    if abs(psnr - expected) > PSNR_TOLERANCE:
+    published = info.published_release
+    if measured.pairs == info.pairs and is_other_quality(published, measured):
         found.append(
-            f"another release: mean input PSNR {psnr:.2f} dB, in the benchmark {expected:.2f} dB"
+            f"another release: mean input PSNR {measured.input_psnr:.2f} dB, in the benchmark"
+            f" {published.input_psnr:.2f} dB"
         )
     return found
 
@@ -170,8 +156,9 @@ def partly_known(info: DatasetInfo, measured: ReleaseMeasurements) -> str:
 def measure_quickly(info: DatasetInfo, pairs: Sequence[Pair]) -> ReleaseMeasurements:
     """Measure a dataset without reading all of it.
 
-    Sizes come from the files' headers. A dataset with a known release is decoded completely; if
-    brightness distinguishes its releases, up to `SAMPLED_PAIRS` pairs are decoded.
+    Sizes come from the files' headers. A dataset whose published release is known by its pixels is
+    decoded completely; if brightness distinguishes its releases, up to `SAMPLED_PAIRS` pairs are
+    decoded.
 
     Raises:
         DataError: for a file that cannot be read, or sizes that differ within a pair.
@@ -181,8 +168,8 @@ def measure_quickly(info: DatasetInfo, pairs: Sequence[Pair]) -> ReleaseMeasurem
     for pair in pairs:
         height, width, _ = check_shapes(pair)
         sizes[f"{width}x{height}"] += 1
-    if info.known:
-        return _measure_pixels(pairs, sizes)
+    if info.published_release.digest:
+        return _measure_pixels(info, pairs, sizes)
     lift = None
     if info.input_lift is not None:
         few = pairs[:: max(len(pairs) // SAMPLED_PAIRS, 1)][:SAMPLED_PAIRS]
@@ -190,7 +177,9 @@ def measure_quickly(info: DatasetInfo, pairs: Sequence[Pair]) -> ReleaseMeasurem
     return ReleaseMeasurements(len(pairs), "", dict(sizes.most_common()), input_lift=lift)
 
 
-def _measure_pixels(pairs: Sequence[Pair], sizes: Counter[str]) -> ReleaseMeasurements:
+def _measure_pixels(
+    info: DatasetInfo, pairs: Sequence[Pair], sizes: Counter[str]
+) -> ReleaseMeasurements:
     lines, pixels = [], {}
     for pair in pairs:
         digests = (
@@ -200,9 +189,31 @@ def _measure_pixels(pairs: Sequence[Pair], sizes: Counter[str]) -> ReleaseMeasur
         degraded, clean = digests
         lines.append(joined_line(pair.id, degraded, clean))
         pixels[pair.id] = pixel_key(degraded, clean)
+    digest = content_digest(lines)
+    quality = measure_quality(info, pairs, digest)
     return ReleaseMeasurements(
-        len(pairs), content_digest(lines), dict(sizes.most_common()), pixels=pixels
+        len(pairs), digest, dict(sizes.most_common()), input_psnr=quality, pixels=pixels
     )
+
+
+def measure_quality(info: DatasetInfo, pairs: Sequence[Pair], digest: str) -> float | None:
+    """Mean input PSNR of a dataset in dB, where only it distinguishes releases; otherwise None.
+
+    Args:
+        info: catalogue entry.
+        pairs: all pairs; they are decoded once more.
+        digest: digest of their pixels; a known one leaves nothing to distinguish.
+    """
+    release = info.published_release
+    if release.input_psnr is None or release.digest == digest or len(pairs) != release.pairs:
+        return None
+    loaded = ((p.input.load(), p.target.load()) for p in pairs if p.input and p.target)
+    return fsum(input_psnr(degraded, clean) for degraded, clean in loaded) / len(pairs)
+
+
+def input_psnr(degraded: Pixels, clean: Pixels) -> float:
+    """PSNR of a degraded image on Y in dB, 100 for an image without any degradation."""
+    return psnr(matlab_luma(degraded), matlab_luma(clean), 255.0, identical=100.0)
 
 
 def _lift(pair: Pair) -> float:

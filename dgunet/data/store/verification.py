@@ -31,8 +31,9 @@ from dgunet.data.store.preparation_recipes import (
     WholeImages,
     find_recipe,
 )
+from dgunet.data.store.recognition import ReleaseMeasurements
 from dgunet.data.store.records import PairRecord, content_digest, digest_line
-from dgunet.data.store.releases import ReleaseMeasurements, release_doubts
+from dgunet.data.store.releases import release_doubts
 from dgunet.data.store.store_reader import StoreReader
 from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
