@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli.score_command import score
+
 if TYPE_CHECKING:
     from dgunet.network import DGUNet
 
@@ -23,7 +25,6 @@ dnd = typer.Typer(
     no_args_is_help=True,
 )
 
-Protocol = Annotated[str, typer.Option(help="a name of `dgunet protocols`, e.g. rain-y")]
 Evaluation = Annotated[
     Path, typer.Argument(help="results of `dgunet evaluate --sets DND`, e.g. build/evaluation/...")
 ]
@@ -161,65 +162,6 @@ def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
             "Train them, fetch the authors' with `dgunet checkpoint fetch`, or give --checkpoint.",
         )
     return found[0]
-
-
-def score(
-    restored: Annotated[Path, typer.Argument(help="folder of restored images, or a SIDD .mat")],
-    target: Annotated[Path, typer.Argument(help="folder of targets, or SIDD's ground-truth .mat")],
-    protocol: Protocol,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="write the per-image table here, .parquet or .csv"),
-    ] = None,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="accept targets without a restored image")
-    ] = False,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--mlflow", metavar="NAME", help="record the scores as an MLflow run of this name"
-        ),
-    ] = None,
-) -> None:
-    """Score restored images of any method under one of the paper's protocols.
-
-    Images are paired by name without suffix. Hidden files and folders are left out and counted.
-
-    Example: dgunet score results/Rain100L Rain100L/target --protocol rain-y
-
-    Example: dgunet score Idenoised.mat ValidationGtBlocksSrgb.mat --protocol sidd-blocks
-    """
-    from dgunet.evaluation import protocols
-    from dgunet.evaluation.rows import Row, mean, write_rows, write_rows_csv
-    from dgunet.evaluation.scoring import score_results
-    from dgunet.system.errors import ConfigError
-    from dgunet.tools.external_scoring import score_and_report
-
-    rules = protocols.protocol(protocol)
-    if out is not None and out.suffix not in (".parquet", ".csv"):
-        raise ConfigError(f"--out is {out}.", "Name a .parquet or a .csv file.")
-
-    def note(line: str) -> None:
-        typer.echo(shown(line))
-
-    def show(row: Row) -> None:
-        typer.echo(f"{row.id}: {row.psnr:.4f} dB, SSIM {row.ssim:.6f}")
-
-    rows = []
-    if name is None:
-        for row in score_results(restored, target, rules, partial=partial, note=note):
-            rows.append(row)
-            show(row)
-    else:
-        rows = score_and_report(
-            restored, target, protocol, name=name, partial=partial, on_row=show, note=note
-        )
-    if out is not None:
-        (write_rows if out.suffix == ".parquet" else write_rows_csv)(out, rows)
-    typer.echo(
-        f"mean of {len(rows)} images under {rules.name}/{rules.version}: "
-        f"{mean(row.psnr for row in rows):.4f} dB, SSIM {mean(row.ssim for row in rows):.6f}"
-    )
 
 
 def protocols(

@@ -23,6 +23,7 @@ Float = NDArray[np.float64]
 
 _BLOCK_ROWS, _BLOCK_COLUMNS = 96, 256  # half as many columns for several channels
 _FAST_TYPES = (np.uint8, np.float32, np.float64)
+_EDGES = {"reflect": cv2.BORDER_REFLECT, "mirror": cv2.BORDER_REFLECT_101}
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class SsimDefinition:
         window: "gaussian" (sigma 1.5) or "uniform".
         size: window width in pixels, odd.
         border: "valid" keeps the pixels whose window is inside the image; "replicate"
-            repeats the border pixels, "reflect" mirrors them, and both keep the whole map.
+            repeats the border pixels, "reflect" mirrors them, "mirror" mirrors them without
+            repeating the outermost one, and all three keep the whole map.
         volume: filter the colour axis as a third dimension, as MATLAB's ``ssim`` does for
             an H x W x 3 array.
         sample_covariance: divide (co)variances by N - 1 instead of N (N = size^2).
@@ -42,7 +44,7 @@ class SsimDefinition:
 
     window: Literal["gaussian", "uniform"]
     size: int
-    border: Literal["valid", "replicate", "reflect"]
+    border: Literal["valid", "replicate", "reflect", "mirror"]
     volume: bool
     sample_covariance: bool
     data_range: float
@@ -119,7 +121,7 @@ def _block_maps(
     mixing = definition.colour_mixing(first.shape[2]) if definition.volume else None
     reach = definition.size // 2
     inset = reach if definition.border == "valid" else 0
-    edge = cv2.BORDER_REFLECT if definition.border == "reflect" else cv2.BORDER_REPLICATE
+    edge = _EDGES.get(definition.border, cv2.BORDER_REPLICATE)
     for rows, columns in _blocks(first.shape, inset):
         x, y = (_with_halo(image, rows, columns, reach, edge) for image in (first, second))
         yield rows, columns, _block_map(x, y, definition, mixing)

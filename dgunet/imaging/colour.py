@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from dgunet.imaging.arrays import Array, require_uint8
 
-_STUDIO_SWING = np.array([[65.481, 128.553, 24.966]]) / 255.0
+STUDIO_SWING = np.array([[65.481, 128.553, 24.966]]) / 255.0
+"""Weights of R, G and B in the studio-swing Y of BT.601, to which 16 is added; (1, 3)."""
 _STRIP_ROWS = 64
 
 
@@ -31,7 +32,7 @@ def matlab_luma(image: Array) -> NDArray[np.uint8]:
     luma = np.empty(image.shape[:2], np.uint8)
     for row in range(0, image.shape[0], _STRIP_ROWS):
         strip = slice(row, row + _STRIP_ROWS)
-        exact = cv2.transform(image[strip].astype(np.float64), _STUDIO_SWING)
+        exact = cv2.transform(image[strip].astype(np.float64), STUDIO_SWING)
         # Exact values are 1/255000 apart, so 1e-9 only undoes rounding just below a half.
         luma[strip] = exact.reshape(luma[strip].shape) + (16.5 + 1e-9)
     return luma

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.result_pairs import Inputs
 from dgunet.evaluation.rows import Row, mean, write_rows
 from dgunet.evaluation.scoring import score_results
 from dgunet.project import EXPERIMENTS
@@ -26,6 +27,7 @@ def score_and_report(
     *,
     name: str,
     partial: bool = False,
+    inputs: Inputs | None = None,
     on_row: Callable[[Row], None] = lambda row: None,
     note: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:
@@ -37,6 +39,7 @@ def score_and_report(
         protocol_name: a name of `dgunet.evaluation.protocols`.
         name: name of the run.
         partial: accept targets without a restored image.
+        inputs: range, pairs and variable as the user states them.
         on_row: called after each image.
         note: called with one line for each folder in which files are left out.
 
@@ -58,7 +61,9 @@ def score_and_report(
             target.name, tags[DATA_TAG], source_uri=target.as_posix(), context="evaluation"
         )
         rows = []
-        for row in score_results(restored, target, rules, partial=partial, note=note):
+        for row in score_results(
+            restored, target, rules, partial=partial, inputs=inputs, note=note
+        ):
             rows.append(row)
             on_row(row)
         means = {"psnr": mean(row.psnr for row in rows), "ssim": mean(row.ssim for row in rows)}

@@ -71,7 +71,7 @@ def _sidd_block(path: Path, variable: str, scene: int, block: int) -> Pixels:
 def _sidd_shape(path: Path, variable: str) -> tuple[int, ...]:
     refuse_missing(path)
     try:
-        found = _variables(path)
+        found = variables_of(path)
     except Exception as error:  # scipy's parser may raise anything
         raise DataError(
             f"{path} is not a readable MATLAB file ({error}).", DOWNLOAD_AGAIN
@@ -115,8 +115,12 @@ def read_variable(path: Path, variable: str) -> NDArray[Any]:
         return np.array(found).T  # MATLAB is column-major
 
 
-def _variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and type of every variable."""
+def variables_of(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and type of every variable of a MATLAB 5 or 7.3 file, in MATLAB's axis order.
+
+    Raises:
+        Exception: of any type, if the file is damaged.
+    """
     import h5py  # here, because only the MATLAB datasets need it
     from scipy.io import whosmat
 
