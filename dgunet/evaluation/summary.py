@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from dgunet.terms import EvaluationState
+from dgunet.network.official_names import REPOSITORY
+from dgunet.terms import EvaluationState, Weights
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """A SHA-256 in the files of results."""
@@ -42,6 +43,9 @@ class EvaluationSummary:
         protocol_version: its version.
         selection: how the weights were selected: "last" step of the training, best on a "held-out"
             part of the training set, best on a "test-set <name>", or "unknown".
+        weights: "released" when they were imported from a file in the authors' format, "trained"
+            by this project, or "other".
+        training_digest: SHA-256 of the prepared training set of "trained" weights, "" otherwise.
         parity: False when the restoration was not the published one: in tiles, or by a network
             that is not the paper's.
         psnr: mean in dB; None when not measured or infinite.
@@ -66,6 +70,8 @@ class EvaluationSummary:
     protocol: str
     protocol_version: int
     selection: str
+    weights: Weights
+    training_digest: str
     parity: bool
     psnr: float | None
     ssim: float | None
@@ -92,6 +98,23 @@ class EvaluationSummary:
 def selection(metadata: Mapping[str, str]) -> str:
     """How a network's weights were selected, from the metadata of its file."""
     return f"{metadata.get('selection', 'unknown')} {metadata.get('selection.set', '')}".strip()
+
+
+def weights_origin(metadata: Mapping[str, str]) -> tuple[Weights, str]:
+    """Origin of a network's weights, and the digest of its training set ("" if not "trained").
+
+    A training writes its own metadata: weights that were trained further from the authors' file
+    are "trained". Nobody states digests of the authors' files, so that "released" means a file in
+    their format whose weights were not changed since its import.
+
+    Args:
+        metadata: of the weights file, as `dgunet.network.load_network` returns it.
+    """
+    if any(name.startswith("train.") for name in metadata):
+        return "trained", metadata.get("train.data_digest", "")
+    if metadata.get("origin_format", "").startswith(REPOSITORY):
+        return "released", ""
+    return "other", ""
 
 
 def finite(value: float | None) -> float | None:
