@@ -45,7 +45,8 @@ class EvaluationSummary:
             part of the training set, best on a "test-set <name>", or "unknown".
         weights: "released" when they were imported from a file in the authors' format, "trained"
             by this project, or "other".
-        training_digest: SHA-256 of the prepared training set of "trained" weights, "" otherwise.
+        training_digest: SHA-256 of the only training set of "trained" weights; "" for others,
+            and where the training started from other weights.
         parity: False when the restoration was not the published one: in tiles, or by a network
             that is not the paper's.
         psnr: mean in dB; None when not measured or infinite.
@@ -104,14 +105,15 @@ def weights_origin(metadata: Mapping[str, str]) -> tuple[Weights, str]:
     """Origin of a network's weights, and the digest of its training set ("" if not "trained").
 
     A training writes its own metadata: weights that were trained further from the authors' file
-    are "trained". Nobody states digests of the authors' files, so that "released" means a file in
+    are "trained", but which images the earlier weights have seen is not known. Nobody states digests of the authors' files, so that "released" means a file in
     their format whose weights were not changed since its import.
 
     Args:
         metadata: of the weights file, as `dgunet.network.load_network` returns it.
     """
     if any(name.startswith("train.") for name in metadata):
-        return "trained", metadata.get("train.data_digest", "")
+        further = "train.start" in metadata
+        return "trained", "" if further else metadata.get("train.data_digest", "")
     if metadata.get("origin_format", "").startswith(REPOSITORY):
         return "released", ""
     return "other", ""

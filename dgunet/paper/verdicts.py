@@ -64,7 +64,9 @@ TRAINED: dict[Metric, Tolerance] = {
 """Weights of this project's trainings, where `seed_spread.yaml` has no entry."""
 
 OTHER: dict[Metric, Tolerance] = {
-    metric: Tolerance(tolerance.text, "weights of unknown origin; as for a retrained network: assumed")
+    metric: Tolerance(
+        tolerance.text, "weights of unknown origin; as for a retrained network: assumed"
+    )
     for metric, tolerance in TRAINED.items()
 }
 

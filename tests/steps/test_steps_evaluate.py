@@ -103,7 +103,7 @@ def test_only_published_networks_are_at_parity(small, tmp_path, settings, parity
 
 def test_the_origin_of_the_weights_is_in_the_summary(small, weights, run, tmp_path):
     """Imported weights are "released" until a training changes them."""
-    trained, metadata = network.load_network(weights)
+    metadata = network.load_network(weights)[1]
     assert metadata["train.dataset"] == "Rain13K"
     widths = {"n_feat": 8, "scale": 4, "last_width": 4}
     free = network.DGUNet(network.preset("derain", **widths))
