@@ -42,7 +42,7 @@ EvaluationState = Literal["measured", "partial", "waiting for the server"]
 """State of an evaluation: complete, on a part of the dataset, or to be scored by DND's server."""
 
 Weights = Literal["released", "trained", "other"]
-"""Origin of a network's weights: the authors' file, a training of this project, or neither known."""
+"""Origin of weights: a file in the authors' format, a training of this project, or unknown."""
 
 TRAINING_SETS: Mapping[Task, str] = MappingProxyType(
     {

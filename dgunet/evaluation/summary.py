@@ -104,9 +104,10 @@ def selection(metadata: Mapping[str, str]) -> str:
 def weights_origin(metadata: Mapping[str, str]) -> tuple[Weights, str]:
     """Origin of a network's weights, and the digest of its training set ("" if not "trained").
 
-    A training writes its own metadata: weights that were trained further from the authors' file
-    are "trained", but which images the earlier weights have seen is not known. Nobody states digests of the authors' files, so that "released" means a file in
-    their format whose weights were not changed since its import.
+    A training writes its own metadata. Weights that were trained further from others are
+    "trained" without a digest: which images the others have seen is not known. Nobody states
+    digests of the authors' files, so that "released" means a file in their format whose weights
+    were not changed since its import.
 
     Args:
         metadata: of the weights file, as `dgunet.network.load_network` returns it.

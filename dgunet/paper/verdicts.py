@@ -1,7 +1,7 @@
 """The verdict on a cell: how our mean compares with the published value, and by which tolerance.
 
-Our mean in full precision is compared with the printed value. The paper rounded its value, so half a
-unit of the last printed digit is added to the tolerance; ours is never rounded:
+Our mean in full precision is compared with the printed value. The paper rounded its value, so half
+a unit of the last printed digit is added to the tolerance; ours is never rounded:
 
     excess = max(0, |ours - printed| - half a unit)
 
@@ -47,28 +47,21 @@ class Tolerance(NamedTuple):
         return float(self.text)
 
 
-RELEASED: dict[Metric, Tolerance] = {
-    metric: Tolerance(
-        text,
-        "released weights under the published protocol: the same numbers are computed again, and "
+def _both(psnr: str, ssim: str, reason: str) -> dict[Metric, Tolerance]:
+    return {"PSNR": Tolerance(psnr, reason), "SSIM": Tolerance(ssim, reason)}
+
+
+TOLERANCES: dict[Weights, dict[Metric, Tolerance]] = {
+    "released": _both(
+        "0.01",
+        "0.001",
+        "released weights under the published protocol: the same numbers computed again, so that "
         "only floating-point arithmetic and image decoders differ",
-    )
-    for metric, text in (("PSNR", "0.01"), ("SSIM", "0.001"))
+    ),
+    "trained": _both("0.1", "0.01", "retrained; the seed spread was not measured: assumed"),
+    "other": _both("0.1", "0.01", "weights of unknown origin; as for retrained ones: assumed"),
 }
-"""Weights that were imported from a file in the authors' format."""
-
-TRAINED: dict[Metric, Tolerance] = {
-    metric: Tolerance(text, "retrained; the seed spread was not measured: assumed")
-    for metric, text in (("PSNR", "0.1"), ("SSIM", "0.01"))
-}
-"""Weights of this project's trainings, where `seed_spread.yaml` has no entry."""
-
-OTHER: dict[Metric, Tolerance] = {
-    metric: Tolerance(
-        tolerance.text, "weights of unknown origin; as for a retrained network: assumed"
-    )
-    for metric, tolerance in TRAINED.items()
-}
+"""Tolerances by origin of the weights and metric; a measured seed spread replaces "trained"."""
 
 
 class SeedSpread(BaseModel):
@@ -110,12 +103,10 @@ _SPREADS = TypeAdapter(list[SeedSpread])
 
 def tolerance_of(weights: Weights, position: Position, spreads: Spreads) -> Tolerance:
     """The tolerance of the cell at ``position`` for weights of this origin."""
+    if weights == "trained" and position in spreads:
+        return spreads[position].tolerance()
     metric: Metric = "PSNR" if position[-1] == "PSNR" else "SSIM"
-    if weights == "released":
-        return RELEASED[metric]
-    if weights == "other":
-        return OTHER[metric]
-    return spreads[position].tolerance() if position in spreads else TRAINED[metric]
+    return TOLERANCES[weights][metric]
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ from dgunet.terms import (
     PROTOCOL_TAG,
     SELECTION_TAG,
     STATE_TAG,
-    WEIGHTS_TAG,
     TABLES,
+    WEIGHTS_TAG,
     RunTags,
     check_task,
 )

@@ -38,8 +38,9 @@ def read_results_and_rows(
 ) -> tuple[list[dict[str, Any]], dict[str, list[Row]]]:
     """The checked summary of every evaluation in ``folders``; missing folders are skipped.
 
-    Also returns the rows of each evaluation by its ``per_image_sha256``. Each summary is compared with its per-image table and, if they are in ``project``, with the prepared
-    set, the weights and the record of the run that made it.
+    Also returns the rows of each evaluation by its ``per_image_sha256``. Each summary is compared
+    with its per-image table and, if they are in ``project``, with the prepared set, the weights
+    and the record of the run that made it.
 
     Raises:
         EvaluationError: if a result was changed; with the file, the field and both values.
