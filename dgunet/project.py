@@ -7,16 +7,9 @@ from pathlib import Path
 
 from dgunet.data.catalogue.entries import CATALOGUE
 from dgunet.system.errors import ConfigError, DataError
-from dgunet.terms import Ablation, Task, WeightsOrigin
+from dgunet.terms import TRAINING_SETS as TRAINING_SETS
+from dgunet.terms import Ablation, WeightsOrigin
 from dgunet.tracking import project_home
-
-TRAINING_SETS: dict[Task, str] = {
-    "derain": "Rain13K",
-    "deblur": "GoPro-train",
-    "denoise": "SIDD-train",
-    "cs": "BSD400",
-}
-"""The training set of each task (Sections 4.2 to 4.5)."""
 
 EXPERIMENTS = {
     "data": "dgunet/data",
@@ -133,6 +126,11 @@ class ProjectFolders:
     def records(self) -> Path:
         """The folder of the scores received from DND's server."""
         return self.home / "records"
+
+    @property
+    def overlaps(self) -> Path:
+        """The file of the overlaps of training and test sets that `dgunet data check` found."""
+        return self.records / "overlaps.json"
 
     @property
     def tables(self) -> Path:

@@ -45,6 +45,19 @@ TABLES: Mapping[Task, int] = MappingProxyType({"derain": 1, "deblur": 2, "denois
 EvaluationState = Literal["measured", "partial", "waiting for the server"]
 """State of an evaluation: complete, on a part of the dataset, or to be scored by DND's server."""
 
+Weights = Literal["released", "trained", "other"]
+"""Origin of weights: a file in the authors' format, a training of this project, or unknown."""
+
+TRAINING_SETS: Mapping[Task, str] = MappingProxyType(
+    {
+        "derain": "Rain13K",
+        "deblur": "GoPro-train",
+        "denoise": "SIDD-train",
+        "cs": "BSD400",
+    }
+)
+"""The training set of each task (Sections 4.2 to 4.5)."""
+
 CellState = Literal[
     "published",
     "measured",
@@ -55,6 +68,18 @@ CellState = Literal[
     "not in the paper",
 ]
 """State of a cell of a generated table."""
+
+CellVerdict = Literal[
+    "reproduced",
+    "close",
+    "differs",
+    "partial",
+    "not run",
+    "waiting for the server",
+    "not comparable",
+    "no published value",
+]
+"""Verdict on one of our cells; `dgunet.paper.verdicts` has the rule."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +133,7 @@ PROTOCOL_TAG = "protocol"
 PARITY_TAG = "parity"
 STATE_TAG = "state"
 SELECTION_TAG = "selection"
+WEIGHTS_TAG = "weights"
 """Names of the tags that describe the results of a run."""
 
 

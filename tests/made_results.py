@@ -53,6 +53,8 @@ def write_result(folder, dataset, row="DGUNet", ratio=None, *, profile="sample",
         "protocol": info.protocol,
         "protocol_version": PROTOCOLS[info.protocol].version,
         "selection": "last",
+        "weights": "other",
+        "training_digest": "",
         "parity": profile == "paper",
     }
     for name in ("psnr", "ssim", "input_psnr", "input_ssim"):

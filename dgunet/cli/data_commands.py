@@ -236,6 +236,15 @@ def check(
             "--mlflow", metavar="NAME", help="record the check as an MLflow run of this name"
         ),
     ] = None,
+    overlaps_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--overlaps",
+            metavar="FILE",
+            help="add what every training set shares with every test set to this file; "
+            "`dgunet tables` reads records/overlaps.json",
+        ),
+    ] = None,
 ) -> None:
     """Check datasets on disk: pairs, sizes, pixels, release, repeated images, test-set leakage.
 
@@ -251,6 +260,8 @@ def check(
     Example: dgunet data check GoPro --root data/paper --strict
 
     Example: dgunet data check --mlflow "after the new archives"
+
+    Example: dgunet data check Rain13K Rain100L Rain100H --overlaps records/overlaps.json
     """
     from dgunet.data.check.dataset_check import (
         check_dataset,
@@ -275,6 +286,13 @@ def check(
     if out is not None:
         write_report(reports, overlaps, out, shared)
         typer.echo(f"report in {out}")
+    if overlaps_file is not None:
+        from dgunet.data.catalogue.overlaps import write_overlaps
+        from dgunet.data.check.overlap_records import overlap_records
+
+        records = overlap_records(reports, overlaps)
+        write_overlaps(records, overlaps_file)
+        typer.echo(f"{len(records)} pairs of training and test sets in {overlaps_file}")
     warned = any(f.level == "warning" for report in reports for f in report.findings)
     if not all(report.healthy for report in reports) or (strict and (warned or overlaps)):
         raise typer.Exit(1)

@@ -214,7 +214,8 @@ def ablate(
 def tables(params_file: ParamsOption = None) -> None:
     """Make Tables 1-6 from the available results; cells without a run are marked "not run".
 
-    Writes CSV, Markdown, LaTeX and Parquet to build/tables.
+    Writes CSV, Markdown, LaTeX and Parquet to build/tables, with the verdict on each of our cells
+    (verdicts.csv) and the values without the test images that the training set has (twins.csv).
 
     Example: dgunet tables
     """
@@ -228,7 +229,12 @@ def tables(params_file: ParamsOption = None) -> None:
     here = here.using(params.weights)
     results = result_folders(params, here)
     make_tables(
-        params.profile, results=results, out=here.tables, records=here.records, project=here
+        params.profile,
+        results=results,
+        out=here.tables,
+        records=here.records,
+        overlaps=here.overlaps,
+        project=here,
     )
     typer.echo(f"tables in {here.tables}")
 
@@ -253,7 +259,7 @@ def explain(
         str, typer.Argument(help="label of the column and metric, e.g. 'Rain100H PSNR'")
     ],
 ) -> None:
-    """Show the provenance of one table cell: run, commit, data, checkpoint, protocol.
+    """Show one table cell: value, verdict, tolerance, interval, run, commit, data, checkpoint.
 
     An unknown label is refused with the list of the valid ones.
 

@@ -33,6 +33,7 @@ from dgunet.imaging.colour import opencv_luma
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import atomic_path
 from dgunet.system.safe_paths import safe_file_name
+from dgunet.terms import Weights
 
 BOXES = ".boxes"
 _AHEAD = 2
@@ -68,6 +69,8 @@ class Settings:
             refuses such an image instead.
         faithful: whether the network is the paper's; a result of another one has no parity.
         selection: how the weights were selected; see `EvaluationSummary`.
+        weights: origin of the weights; see `EvaluationSummary`.
+        training_digest: of "trained" weights; see `EvaluationSummary`.
         budget: bytes that the restoration of one image may take; None for the memory that is free
             when the image is restored.
     """
@@ -81,6 +84,8 @@ class Settings:
     fallback_tile: int | None = None
     faithful: bool = True
     selection: str = "unknown"
+    weights: Weights = "other"
+    training_digest: str = ""
     budget: int | None = None
 
 

@@ -19,7 +19,7 @@ from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.row_journal import Note
 from dgunet.evaluation.rows import Timing
 from dgunet.evaluation.runner import merge_rows, score_shard
-from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection
+from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection, weights_origin
 from dgunet.network import DGUNet, DGUNetConfig, load_network
 from dgunet.network.devices import pick_device, thread_count
 from dgunet.system.errors import CheckpointError, DataError
@@ -123,6 +123,7 @@ def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
         )
     network, metadata = load_network(request.weights)
     wanted = request.published[0]
+    weights, training_digest = weights_origin(metadata)
     refuse_another_row(network.config, wanted, request.weights)
     settings = Settings(
         row=request.row,
@@ -134,6 +135,8 @@ def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
         fallback_tile=request.options.fallback_tile,
         faithful=is_published(network.config, request.published),
         selection=_known_selection(metadata, request.weights),
+        weights=weights,
+        training_digest=training_digest,
     )
     rules, device = protocol(manifest.protocol), pick_device(request.options.device)
     return LoadedEvaluation(request, network, pairs, rules, settings, device)

@@ -21,7 +21,7 @@ from dgunet.evaluation.summary import SELECTION, Digest, EvaluationSummary, Word
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import sha256_bytes
 from dgunet.system.reading import read_bytes, read_mapping, shorten
-from dgunet.terms import EvaluationState, Profile, Task, Variant
+from dgunet.terms import EvaluationState, Profile, Task, Variant, Weights
 
 SUMMARY, TABLE = "summary.json", "per_image.parquet"
 
@@ -51,6 +51,8 @@ class _SummaryFields(BaseModel):
     protocol: Word
     protocol_version: int = Field(ge=1)
     selection: str = Field(pattern=SELECTION)
+    weights: Weights
+    training_digest: Digest | Literal[""]
     parity: bool
     psnr: Psnr
     ssim: Ssim
@@ -160,6 +162,8 @@ def _expected(summary: EvaluationSummary, rows: list[Row]) -> Iterator[tuple[str
     if not PROTOCOLS[info.protocol].scores_locally:
         state = "waiting for the server"
     yield "state", state, "its other fields give {}"
+    trained = summary.weights == "trained"
+    yield "training_digest", summary.training_digest if trained else "", "its weights give {}"
     tiled = any(row.tile is not None for row in rows)
     yield "parity", summary.parity and not tiled, f"with tiles in {TABLE} it must be {{}}"
     chosen = summary.selection.removeprefix("test-set ")

@@ -205,6 +205,8 @@ def _summary(
         protocol=protocol.name,
         protocol_version=protocol.version,
         selection=settings.selection,
+        weights=settings.weights,
+        training_digest=settings.training_digest,
         parity=settings.faithful and all(row.tile is None for row in rows),
         psnr=finite(mean(row.psnr for row in rows)),
         ssim=finite(mean(row.ssim for row in rows)),

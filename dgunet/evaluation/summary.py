@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from dgunet.data.catalogue.entries import counted
-from dgunet.terms import EvaluationState
+from dgunet.network.official_names import REPOSITORY
+from dgunet.terms import EvaluationState, Weights
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """A SHA-256 in the files of results."""
@@ -43,6 +44,10 @@ class EvaluationSummary:
         protocol_version: its version.
         selection: how the weights were selected: "last" step of the training, best on a "held-out"
             part of the training set, best on a "test-set <name>", or "unknown".
+        weights: "released" when they were imported from a file in the authors' format, "trained"
+            by this project, or "other".
+        training_digest: SHA-256 of the only training set of "trained" weights; "" for others,
+            and where the training started from other weights.
         parity: False when the restoration was not the published one: in tiles, or by a network
             that is not the paper's.
         psnr: mean in dB; None when not measured or infinite.
@@ -67,6 +72,8 @@ class EvaluationSummary:
     protocol: str
     protocol_version: int
     selection: str
+    weights: Weights
+    training_digest: str
     parity: bool
     psnr: float | None
     ssim: float | None
@@ -94,6 +101,25 @@ class EvaluationSummary:
 def selection(metadata: Mapping[str, str]) -> str:
     """How a network's weights were selected, from the metadata of its file."""
     return f"{metadata.get('selection', 'unknown')} {metadata.get('selection.set', '')}".strip()
+
+
+def weights_origin(metadata: Mapping[str, str]) -> tuple[Weights, str]:
+    """Origin of a network's weights, and the digest of its training set ("" if not "trained").
+
+    A training writes its own metadata. Weights that were trained further from others are
+    "trained" without a digest: which images the others have seen is not known. Nobody states
+    digests of the authors' files, so that "released" means a file in their format whose weights
+    were not changed since its import.
+
+    Args:
+        metadata: of the weights file, as `dgunet.network.load_network` returns it.
+    """
+    if any(name.startswith("train.") for name in metadata):
+        further = "train.start" in metadata
+        return "trained", "" if further else metadata.get("train.data_digest", "")
+    if metadata.get("origin_format", "").startswith(REPOSITORY):
+        return "released", ""
+    return "other", ""
 
 
 def finite(value: float | None) -> float | None:

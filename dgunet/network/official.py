@@ -19,13 +19,12 @@ from dgunet.network.checkpoint import compare_keys, shapes
 from dgunet.network.config import DGUNetConfig, preset
 from dgunet.network.dgunet import DGUNet
 from dgunet.network.official_file import PREFIX, OfficialFile, read_official
+from dgunet.network.official_names import REPOSITORY
 from dgunet.network.size import SCALES
 from dgunet.network.structure import RATIOS
 from dgunet.system.errors import CheckpointError
 from dgunet.system.files import write_bytes
 from dgunet.terms import TASKS
-
-REPOSITORY = "MC-E/Deep-Generalized-Unfolding-Networks-for-Image-Restoration"
 
 Pairs = Iterator[tuple[str, str]]
 """(key in the authors' state dict, our key), in the order of the authors' state dict."""

@@ -15,7 +15,7 @@ from dgunet.data.catalogue.entries import counted
 from dgunet.paper.cell_positions import Line, Slot
 from dgunet.paper.published import PublishedCell, Rank
 from dgunet.paper.summaries import Summary, combined_digest
-from dgunet.terms import CellState
+from dgunet.terms import CellState, CellVerdict, Weights
 
 StateAndReason = tuple[CellState, str]
 """A state and, where it needs one, the reason in a few words."""
@@ -40,6 +40,7 @@ class Provenance:
     published_images: int | None = None
     per_image_sha256: str | None = None
     selection: str | None = None
+    weights: Weights | None = None
     profile: str | None = None
 
 
@@ -58,6 +59,11 @@ class Cell:
         rank: bold ("best") or underlined ("second") in the paper.
         reference: the published method's citation number.
         provenance: what the value was computed from.
+        verdict: on one of our values, otherwise None; `dgunet.paper.verdicts` has the rule.
+        difference: our value minus the published one where the two are compared, otherwise None.
+        tolerance, tolerance_reason: that decided, and why; None and "" where nothing is compared.
+        low, high, confidence: bootstrap interval of our mean over the images, and its nominal
+            confidence; None without the images' scores, with few images, or for a sample.
     """
 
     table: int
@@ -73,6 +79,13 @@ class Cell:
     rank: Rank = ""
     reference: int | None = None
     provenance: Provenance = Provenance()
+    verdict: CellVerdict | None = None
+    difference: float | None = None
+    tolerance: float | None = None
+    tolerance_reason: str = ""
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = None
 
     def record(self) -> dict[str, Any]:
         """The cell as one flat record, provenance included."""
@@ -207,6 +220,7 @@ def _provenance(slot: Slot, found: Sequence[Summary]) -> Provenance:
         published_images=sum(s.published_images for s in found),
         per_image_sha256=found[0].per_image_sha256 if single else None,
         selection=_common([s.selection for s in found]),
+        weights=found[0].weights if len({s.weights for s in found}) == 1 else None,
         profile=found[0].profile,
     )
 

@@ -10,7 +10,7 @@ from dgunet.system.errors import DgunetError
 
 
 def explain_cell(cells: pd.DataFrame, table: int, row: str, column: str) -> dict[str, Any]:
-    """Return all that is known about one cell: value, state, published value and provenance.
+    """Return all that is known about one cell: value, state, verdict and provenance.
 
     Args:
         cells: from :func:`dgunet.paper.written_tables.read_cells` or ``cells_frame``.
@@ -20,8 +20,7 @@ def explain_cell(cells: pd.DataFrame, table: int, row: str, column: str) -> dict
             out where the column has only one.
 
     Returns:
-        The cell's record with None for what is missing, and ``difference``: our measured value
-        minus the published one, None for any other state.
+        The cell's record with None for what is missing; `dgunet.paper.cells.Cell` explains it.
 
     Raises:
         DgunetError: if there is no such table, row or column; the hint lists the valid names.
@@ -42,16 +41,7 @@ def explain_cell(cells: pd.DataFrame, table: int, row: str, column: str) -> dict
             f"Table {table} has no column {column!r}.", f"Its columns are {_listed(list(names))}."
         )
     record = line[names == column].iloc[0]
-    explained = {
-        str(key): None if pd.isna(value) else _plain(value) for key, value in record.items()
-    }
-    return {**explained, "difference": _difference(explained)}
-
-
-def _difference(cell: dict[str, Any]) -> float | None:
-    if cell["state"] != "measured" or cell["published"] in (None, "-"):
-        return None
-    return float(cell["value"]) - float(cell["published"])
+    return {str(key): None if pd.isna(value) else _plain(value) for key, value in record.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,9 @@ from tabulate import tabulate
 
 from dgunet.paper.cells import Cell
 from dgunet.paper.generated_table import SAMPLE_NOTICE, GeneratedTable, Heading, shown
+from dgunet.paper.twins import Twin
+from dgunet.paper.verdict_files import write_twins, write_verdicts
+from dgunet.paper.verdict_lines import count_verdicts, headline
 from dgunet.paper.written_tables import CELLS, INDEX, SCHEMA, as_frame
 from dgunet.system.files import atomic_path, sha256_file, sha256_json, write_json, write_text
 
@@ -35,11 +38,14 @@ _LATEX = str.maketrans(
 )
 
 
-def write_tables(tables: Sequence[GeneratedTable], out: Path) -> Path:
+def write_tables(tables: Sequence[GeneratedTable], out: Path, twins: Sequence[Twin] = ()) -> Path:
     """Write every table in every format, ``cells.parquet`` with all cells, and ``index.json``.
+
+    Also writes the verdicts (CSV and Markdown) and the twins (and Parquet).
 
     Args:
         tables: as :func:`dgunet.paper.table_building.build_tables` returns them.
+        twins: as :func:`dgunet.paper.twins.build_twins` returns them.
         out: the folder, created if missing; files of these names are replaced.
 
     Returns:
@@ -58,7 +64,17 @@ def write_tables(tables: Sequence[GeneratedTable], out: Path) -> Path:
         files = {kind: f"{stem}.{kind}" for kind in ("csv", "md", "tex", "parquet")}
         entries.append(_entry(table, files, out))
     _write_parquet(tables, out / CELLS)
-    write_json(out / INDEX, _index(tables, entries, out))
+    further = {
+        "verdicts": {
+            "counts": dict(count_verdicts(tables)),
+            "files": write_verdicts(tables, out),
+        },
+        "twins": {
+            "counts": dict(sorted(Counter(twin.state for twin in twins).items())),
+            "files": write_twins(twins, tables, out),
+        },
+    }
+    write_json(out / INDEX, _index(tables, entries, out) | further)
     return out / INDEX
 
 
@@ -76,7 +92,8 @@ def to_markdown(table: GeneratedTable) -> str:
     ]
     grid = tabulate(lines, headers=heads, tablefmt="github", disable_numparse=True)
     stamp = f"Profile: {table.profile}. Data digest: `{table.data_digest}`."
-    notes = "".join(f"\nNote: {note}\n" for note in table.notes)
+    verdicts = f"Verdicts on our cells: {headline([table])}."
+    notes = "".join(f"\n{note}\n" for note in (verdicts, *(f"Note: {n}" for n in table.notes)))
     return f"**{table.heading}**\n\n{table.caption}\n\n{stamp}\n\n{grid}\n{notes}"
 
 

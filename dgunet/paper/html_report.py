@@ -10,8 +10,18 @@ from typing import Any, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dgunet.paper import verdict_lines
 from dgunet.paper.cells import Cell
 from dgunet.paper.generated_table import GeneratedTable, Heading, shown
+from dgunet.paper.report_verdicts import (
+    compared_lines,
+    twins_section,
+    verdict_facts,
+    worst_verdict,
+)
+from dgunet.paper.twins import Twin
+from dgunet.paper.verdict_lines import count_verdicts
+from dgunet.paper.verdicts import CLOSE
 from dgunet.system.files import write_text
 from dgunet.terms import CellState
 
@@ -35,6 +45,8 @@ class PageCell:
     state: str
     rank: str
     name: str
+    verdict: str
+    hover: str
     facts: tuple[tuple[str, str], ...]
     run_id: str
     run_url: str
@@ -57,7 +69,12 @@ class RunLink:
     dirty: bool | None = None
 
 
-def write_report(tables: Sequence[GeneratedTable], links: Mapping[str, RunLink], out: Path) -> Path:
+def write_report(
+    tables: Sequence[GeneratedTable],
+    links: Mapping[str, RunLink],
+    out: Path,
+    twins: Sequence[Twin] = (),
+) -> Path:
     """Write ``tables`` as one self-contained, accessible HTML file without scripts.
 
     Args:
@@ -65,6 +82,7 @@ def write_report(tables: Sequence[GeneratedTable], links: Mapping[str, RunLink],
         links: the run that produced each result, by the result's ``per_image_sha256`` or, failing
             that, its ``checkpoint_sha256``. May be empty.
         out: path of the HTML file.
+        twins: as :func:`dgunet.paper.twins.build_twins` returns them.
 
     Returns:
         ``out``.
@@ -84,6 +102,9 @@ def write_report(tables: Sequence[GeneratedTable], links: Mapping[str, RunLink],
         profiles=sorted({table.profile for table in tables}),
         notice=next((table.notice for table in tables if table.notice), ""),
         states=_legend(tables),
+        verdicts=[(v, verdict_lines.MEANINGS[v], n) for v, n in count_verdicts(tables)],
+        close=CLOSE,
+        twins=twins_section(twins),
     )
     write_text(out, page)
     return out
@@ -95,6 +116,8 @@ def _section(table: GeneratedTable, links: Mapping[str, RunLink]) -> dict[str, A
         "table": table,
         "headings": headings,
         "groups": _groups(headings),
+        "headline": verdict_lines.headline([table]),
+        "compared": compared_lines(table),
         "lines": [
             (row, [_page_cell(table, row, heading, links) for heading in headings])
             for row in table.rows
@@ -122,6 +145,8 @@ def _page_cell(
         state=first.state,
         rank=first.rank,
         name=f"Table {table.number}, {row}, {heading.flat}",
+        verdict=worst_verdict(cells),
+        hover="; ".join(f"{c.metric} {verdict_lines.verdict_text(c)}" for c in cells if c.verdict),
         facts=_facts(cells, link) if provenance.profile else (),
         run_id=link.run_id or "",
         # Only web addresses become links; anything else stays text.
@@ -135,11 +160,13 @@ def _facts(cells: Sequence[Cell], link: RunLink) -> tuple[tuple[str, str], ...]:
     result = f"{provenance.key}{ratio}" if provenance.key else None
     known = [
         *((cell.metric, _full(cell)) for cell in cells),
+        *verdict_facts(cells),
         ("State", "; ".join(dict.fromkeys(_state(cell) for cell in cells))),
         ("Dataset", provenance.dataset),
         ("Profile", provenance.profile),
         ("Images", f"{provenance.images}; the benchmark has {provenance.published_images}"),
         ("Result", result),
+        ("Weights", provenance.weights),
         ("Protocol", f"{provenance.protocol}, version {provenance.protocol_version}"),
         ("Code commit", _commit(link)),
         ("Data digest", provenance.data_digest),

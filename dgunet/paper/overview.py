@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from dgunet.paper.cell_positions import Line
 from dgunet.paper.cells import Cell
 from dgunet.paper.generated_table import GeneratedTable, shown
+from dgunet.paper.verdict_lines import headline
 
 DESCRIPTION_CHARACTERS = 7800
 """Limit of the description; MLflow keeps 8000 characters of a run's description."""
@@ -40,6 +41,13 @@ class ComparedCells:
         return shown(list(self.cells))
 
     @property
+    def outcome(self) -> str:
+        """The verdict of each metric, once if they agree; for a sample the state."""
+        if self.cells[0].source == "sample":
+            return self.cells[0].state
+        return "/".join(dict.fromkeys(cell.verdict or "" for cell in self.cells))
+
+    @property
     def empty(self) -> bool:
         """Whether we have no value at this position."""
         return all(cell.value is None for cell in self.cells)
@@ -58,7 +66,7 @@ def describe(tables: Sequence[GeneratedTable], limit: int = DESCRIPTION_CHARACTE
     Positions without a value are counted, not listed. Tables that do not fit are named.
     """
     notice = next((table.notice for table in tables if table.notice), "")
-    text = f"**{notice}**\n" if notice else ""
+    text = f"**{notice}**\n" if notice else f"Verdicts on our cells: {headline(tables)}.\n"
     left = "\nTables {} are in the run's files.\n"
     for index, table in enumerate(tables):
         section = _section(table)
@@ -98,8 +106,9 @@ def _section(table: GeneratedTable) -> str:
     absent = len(every) - len(known)
     lines = [f"\n**Table {table.number}: {table.title}** ({'/'.join(table.metrics)})\n"]
     if known:
-        lines += ["| | paper | ours | state |", "|---|---|---|---|"]
-        lines += [f"| {p.name} | {p.published} | {p.ours} | {p.cells[0].state} |" for p in known]
+        head = "state" if table.notice else "verdict"
+        lines += [f"| | paper | ours | {head} |", "|---|---|---|---|"]
+        lines += [f"| {p.name} | {p.published} | {p.ours} | {p.outcome} |" for p in known]
     if absent:
         lines.append(f"\n{absent} of {len(every)} entries have no value yet.")
     return "\n".join(lines) + "\n"

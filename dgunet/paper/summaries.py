@@ -11,7 +11,7 @@ from dgunet.evaluation.file_fields import check_fields
 from dgunet.evaluation.summary import SELECTION, Word
 from dgunet.system.errors import ConfigError, DataError
 from dgunet.system.files import sha256_json
-from dgunet.terms import EvaluationState, Profile
+from dgunet.terms import EvaluationState, Profile, Weights
 
 ResultKey = tuple[str, str, int | None]
 """Test set, row (variant or ablation key), and compressive-sensing ratio in percent or None."""
@@ -29,6 +29,8 @@ class Summary(BaseModel):
         complete: whether all of the benchmark's images were scored.
         parity: whether network and protocol are those behind the paper's numbers.
         selection: how the weights were selected; "test-set <name>" where a test set was used.
+        weights: origin of the weights; see `dgunet.terms.Weights`.
+        training_digest: SHA-256 of the training set of "trained" weights, "" where it is unknown.
         psnr, ssim: mean over the images, PSNR in dB; None without ground truth.
         data_digest, checkpoint_sha256, per_image_sha256: SHA-256 of the prepared set, of the
             weights and of the per-image table.
@@ -50,6 +52,8 @@ class Summary(BaseModel):
     protocol_version: str | int
     parity: bool
     selection: str = Field("unknown", pattern=SELECTION)
+    weights: Weights = "other"
+    training_digest: str = ""
     psnr: FiniteFloat | None
     ssim: FiniteFloat | None
     per_image_sha256: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from dgunet.data.catalogue.entries import CATALOGUE
@@ -10,13 +11,18 @@ from dgunet.paper import cell_positions, published
 from dgunet.paper.cell_positions import Line, Slot
 from dgunet.paper.cells import Cell, absent_cell, our_cell, published_cell
 from dgunet.paper.generated_table import GeneratedTable
+from dgunet.paper.judging import RowsByDigest, judged_cell
 from dgunet.paper.published import CellKey, PublishedTable
 from dgunet.paper.summaries import ResultKey, Summary, combined_digest, read_summaries
 
 Runs = dict[ResultKey, Summary]
 
+NO_ROWS: RowsByDigest = MappingProxyType({})
 
-def build_tables(summaries: Iterable[Mapping[str, Any]], *, profile: str) -> list[GeneratedTable]:
+
+def build_tables(
+    summaries: Iterable[Mapping[str, Any]], *, profile: str, rows: RowsByDigest = NO_ROWS
+) -> list[GeneratedTable]:
     """Build the six tables, with every published value and our results next to them.
 
     Under the paper profile, our "(reproduced)" lines are filled by complete runs at parity with
@@ -26,22 +32,26 @@ def build_tables(summaries: Iterable[Mapping[str, Any]], *, profile: str) -> lis
     Args:
         summaries: the parsed ``summary.json`` of each evaluated test set, in any order.
         profile: "sample" or "paper".
+        rows: the rows of the evaluations, from which the intervals are computed; a cell whose
+            rows are missing has no interval.
 
     Raises:
         ConfigError, DataError: see :func:`dgunet.paper.summaries.read_summaries`.
     """
     runs = read_summaries(summaries, profile=profile, keys=cell_positions.result_keys())
-    return [_build(table, runs, profile) for table in published.tables()]
+    return [_build(table, runs, profile, rows) for table in published.tables()]
 
 
-def _build(table: PublishedTable, runs: Runs, profile: str) -> GeneratedTable:
+def _build(
+    table: PublishedTable, runs: Runs, profile: str, image_rows: RowsByDigest
+) -> GeneratedTable:
     lines: tuple[Line, ...] = ("reproduced", "sample") if profile == "sample" else ("reproduced",)
     cells = _published_cells(table)
     for line in lines:
         # Under the sample profile no result may fill the reproduced line.
         usable = runs if (line == "sample") == (profile == "sample") else {}
         for slot in cell_positions.slots(table, line):
-            cells += _our_cells(table, slot, line, usable)
+            cells += _our_cells(table, slot, line, usable, image_rows)
     by_key = {(cell.row, cell.column, cell.metric): cell for cell in cells}
     rows = tuple(dict.fromkeys(cell.row for cell in cells))
     columns = tuple(dict.fromkeys(cell.column for cell in cells))
@@ -93,10 +103,12 @@ def _published_labels(table: PublishedTable, key: CellKey) -> tuple[str, str]:
     return cell_positions.label(row, "published"), column
 
 
-def _our_cells(table: PublishedTable, slot: Slot, line: Line, runs: Runs) -> list[Cell]:
+def _our_cells(
+    table: PublishedTable, slot: Slot, line: Line, runs: Runs, rows: RowsByDigest
+) -> list[Cell]:
     names = [(dataset, slot.key, slot.ratio) for dataset in slot.datasets]
     found = [runs[name] for name in names if name in runs]
-    return [
+    cells = [
         our_cell(
             table.number,
             slot,
@@ -108,6 +120,7 @@ def _our_cells(table: PublishedTable, slot: Slot, line: Line, runs: Runs) -> lis
         )
         for metric in table.metrics
     ]
+    return [judged_cell(cell, slot, found, rows) for cell in cells]
 
 
 def _used(table: PublishedTable, runs: Runs) -> list[Summary]:

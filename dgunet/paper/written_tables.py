@@ -38,6 +38,13 @@ SCHEMA = pa.schema(
         ("published", pa.string()),
         ("rank", pa.string()),
         ("reference", pa.int32()),
+        ("verdict", pa.string()),
+        ("difference", pa.float64()),
+        ("tolerance", pa.float64()),
+        ("tolerance_reason", pa.string()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("confidence", pa.float64()),
         ("dataset", pa.string()),
         ("key", pa.string()),
         ("ratio", pa.int32()),
@@ -49,6 +56,7 @@ SCHEMA = pa.schema(
         ("published_images", pa.int64()),
         ("per_image_sha256", pa.string()),
         ("selection", pa.string()),
+        ("weights", pa.string()),
         ("profile", pa.string()),
         ("tables_profile", pa.string()),
         ("tables_data_digest", pa.string()),
@@ -120,7 +128,8 @@ def _digests(folder: Path) -> dict[str, str]:
     except FileNotFoundError:
         raise DataError(f"{path} is missing; it has the digests of the tables.", AGAIN) from None
     try:
-        entries = [file for table in content["tables"] for file in table["files"].values()]
+        groups = (*content["tables"], content["verdicts"], content["twins"])
+        entries = [file for group in groups for file in group["files"].values()]
         return {_text(e["path"]): _text(e["sha256"]) for e in (*entries, content["cells"])}
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(

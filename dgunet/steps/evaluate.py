@@ -31,6 +31,7 @@ from dgunet.terms import (
     SELECTION_TAG,
     STATE_TAG,
     TABLES,
+    WEIGHTS_TAG,
     RunTags,
     check_task,
 )
@@ -137,6 +138,7 @@ def _report(run: Run, request: EvaluationRequest, result: EvaluationResult) -> N
             CHECKPOINT_TAG: summary["checkpoint_sha256"],
             PROTOCOL_TAG: f"{summary['protocol']}/{summary['protocol_version']}",
             SELECTION_TAG: summary["selection"],
+            WEIGHTS_TAG: summary["weights"],
             PARITY_TAG: str(summary["parity"]).lower(),
             STATE_TAG: summary["state"],
         }

@@ -12,10 +12,12 @@ from dgunet.evaluation.rows import DIGEST
 from dgunet.paper.explain import explain_cell
 from dgunet.paper.formats import cells_frame
 from dgunet.paper.html_report import RunLink, write_report
+from dgunet.paper.overlaps import known_overlaps
 from dgunet.paper.table_building import build_tables
+from dgunet.paper.twins import build_twins
 from dgunet.paper.written_tables import CELLS, check_tables, read_cells
 from dgunet.project import ProjectFolders, test_sets
-from dgunet.steps.tables import read_results, with_server_scores
+from dgunet.steps.tables import read_results_and_rows, with_server_scores
 from dgunet.system.errors import DataError
 from dgunet.system.reading import shorten
 from dgunet.terms import ABLATIONS, RELEASED_ABLATIONS
@@ -39,6 +41,7 @@ def make_report(
     out: Path,
     home: Path,
     records: Path | None = None,
+    overlaps: Path | None = None,
     project: ProjectFolders | None = None,
 ) -> int:
     """Write the tables of ``results`` as one HTML page; return the number of evaluations in it.
@@ -49,14 +52,17 @@ def make_report(
         out: path of the HTML file.
         home: the project whose index lists the runs that made the results.
         records: folder of the scores that DND's server mailed.
+        overlaps: file of ``dgunet data check --overlaps``.
         project: its prepared sets, weights and runs are compared with the results.
 
     Raises:
         EvaluationError: if a result or a record was changed; see `read_results`.
     """
-    summaries = with_server_scores(read_results(results, project), records)
-    made = build_tables(summaries, profile=profile)
-    write_report(made, run_links(summaries, home), out)
+    found, rows = read_results_and_rows(results, project)
+    summaries = with_server_scores(found, records)
+    made = build_tables(summaries, profile=profile, rows=rows)
+    twins = build_twins(made, summaries, rows=rows, overlaps=known_overlaps(overlaps))
+    write_report(made, run_links(summaries, home), out, twins)
     return len(summaries)
 
 
@@ -70,6 +76,7 @@ def write_project_report(here: ProjectFolders) -> str:
         out=out,
         home=here.home,
         records=here.records,
+        overlaps=here.overlaps,
         project=here,
     )
     store = TrackingFolders.at(here.home)
@@ -125,16 +132,22 @@ def explain_text(here: ProjectFolders, table: int, row: str, column: str) -> str
             "commit": info.commit,
             "dirty": dirty_to_tag(info.dirty),
         }
-    return "\n".join(f"{key:20s} {value}" for key, value in facts.items() if value is not None)
+    return "\n".join(
+        f"{key:20s} {value}" for key, value in facts.items() if value not in (None, "")
+    )
 
 
 def _computed_again(here: ProjectFolders, cell: dict[str, Any]) -> dict[str, Any]:
     """The same cell, computed from the available results of its profile."""
     profile, params = cell["tables_profile"], load_params(here.params)
     here = here.using(params.weights)
-    found = read_results(result_folders(params, here), here)
+    found, rows = read_results_and_rows(result_folders(params, here), here)
     summaries = with_server_scores((s for s in found if s["profile"] == profile), here.records)
-    cells = cells_frame(build_tables(summaries, profile=profile))
+    # Only this cell's interval is computed.
+    names = str(cell["dataset"]).split()
+    own = {s["per_image_sha256"] for s in summaries if s["dataset"] in names}
+    needed = {digest: rows[digest] for digest in own if digest in rows}
+    cells = cells_frame(build_tables(summaries, profile=profile, rows=needed))
     return explain_cell(cells, cell["table"], cell["row"], f"{cell['column']} {cell['metric']}")
 
 

@@ -13,14 +13,14 @@ from typing import Any
 from dgunet.data.store.manifest import StoreManifest
 from dgunet.evaluation.parity import is_published, published_networks
 from dgunet.evaluation.results import SUMMARY
-from dgunet.evaluation.summary import EvaluationSummary, selection
+from dgunet.evaluation.summary import EvaluationSummary, selection, weights_origin
 from dgunet.network import DGUNetConfig
 from dgunet.network.header import read_header
 from dgunet.project import ProjectFolders, model_key
 from dgunet.system.errors import CheckpointError, DgunetError, EvaluationError
 from dgunet.system.files import sha256_file
 from dgunet.system.reading import parse_json, shorten
-from dgunet.terms import ABLATIONS, CHECKPOINT_TAG, SELECTION_TAG
+from dgunet.terms import ABLATIONS, CHECKPOINT_TAG, SELECTION_TAG, WEIGHTS_TAG
 from dgunet.tracking import RunInfo, TrackingFolders, delivered, pending
 
 AGAIN = "Evaluate that set again, or restore the files it was evaluated with."
@@ -86,20 +86,31 @@ class Evidence:
         if present and self._digest(weights) == summary.checkpoint_sha256:
             metadata = _metadata(weights)
             parity = summary.parity and _is_published(metadata["config"], summary)
+            kind, training_digest = weights_origin(metadata["extra"])
             _compare(
                 origin,
                 f"{weights} has",
                 selection=(summary.selection, selection(metadata["extra"])),
+                weights=(summary.weights, kind),
+                training_digest=(summary.training_digest, training_digest),
                 parity=(summary.parity, parity),
             )
             return
         runs = self._runs.get(summary.per_image_sha256, [])
         if any(_is_of(run, summary) for run in runs):  # made with weights in another place
             return
-        if present or runs:
-            other = f"{weights} has" if present else "the run that made it has"
-            digest = self._digest(weights) if present else runs[-1].tags.get(CHECKPOINT_TAG)
-            _compare(origin, other, checkpoint_sha256=(summary.checkpoint_sha256, digest))
+        if present:
+            found = (summary.checkpoint_sha256, self._digest(weights))
+            _compare(origin, f"{weights} has", checkpoint_sha256=found)
+        elif runs:
+            tags = runs[-1].tags
+            _compare(
+                origin,
+                "the run that made it has",
+                checkpoint_sha256=(summary.checkpoint_sha256, tags.get(CHECKPOINT_TAG)),
+                selection=(summary.selection, tags.get(SELECTION_TAG)),
+                weights=(summary.weights, tags.get(WEIGHTS_TAG)),
+            )
 
     def _weights(self, summary: EvaluationSummary) -> Path:
         name = "network.safetensors"
@@ -145,7 +156,11 @@ def _is_published(config: dict[str, Any], summary: EvaluationSummary) -> bool:
 
 
 def _is_of(run: RunInfo, summary: EvaluationSummary) -> bool:
-    wanted = {CHECKPOINT_TAG: summary.checkpoint_sha256, SELECTION_TAG: summary.selection}
+    wanted = {
+        CHECKPOINT_TAG: summary.checkpoint_sha256,
+        SELECTION_TAG: summary.selection,
+        WEIGHTS_TAG: summary.weights,
+    }
     return run.data_digest == summary.data_digest and all(
         run.tags.get(key) == value for key, value in wanted.items()
     )

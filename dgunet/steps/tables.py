@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from dgunet.evaluation.dnd import apply_score
-from dgunet.evaluation.results import find_results, read_result
+from dgunet.evaluation.results import find_results, read_result_and_rows
+from dgunet.evaluation.rows import Row
 from dgunet.evaluation.server_scores import read_scores
 from dgunet.paper.formats import write_tables
 from dgunet.paper.generated_table import GeneratedTable
+from dgunet.paper.overlaps import known_overlaps
 from dgunet.paper.overview import chart, describe
 from dgunet.paper.table_building import build_tables
+from dgunet.paper.twins import build_twins
 from dgunet.project import EXPERIMENTS, ProjectFolders
 from dgunet.steps.result_evidence import Evidence
 from dgunet.system import files
@@ -26,23 +29,32 @@ logger = logging.getLogger(__name__)
 def read_results(
     folders: Iterable[Path], project: ProjectFolders | None = None
 ) -> list[dict[str, Any]]:
+    """The summaries that `read_results_and_rows` reads."""
+    return read_results_and_rows(folders, project)[0]
+
+
+def read_results_and_rows(
+    folders: Iterable[Path], project: ProjectFolders | None = None
+) -> tuple[list[dict[str, Any]], dict[str, list[Row]]]:
     """The checked summary of every evaluation in ``folders``; missing folders are skipped.
 
-    Each is compared with its per-image table and, if they are in ``project``, with the prepared
-    set, the weights and the record of the run that made it.
+    Also returns the rows of each evaluation by its ``per_image_sha256``. Each summary is compared
+    with its per-image table and, if they are in ``project``, with the prepared set, the weights
+    and the record of the run that made it.
 
     Raises:
         EvaluationError: if a result was changed; with the file, the field and both values.
     """
     evidence = Evidence(project) if project else None
-    summaries = []
+    summaries, by_digest = [], {}
     for folder in folders:
         for result in find_results(folder):
-            summary = read_result(result)
+            summary, rows = read_result_and_rows(result)
             if evidence is not None:
                 evidence.check(summary, result)
             summaries.append(summary.to_dict())
-    return summaries
+            by_digest[summary.per_image_sha256] = rows
+    return summaries, by_digest
 
 
 def with_server_scores(
@@ -76,9 +88,12 @@ def make_tables(
     results: Iterable[Path],
     out: Path,
     records: Path | None = None,
+    overlaps: Path | None = None,
     project: ProjectFolders | None = None,
 ) -> list[GeneratedTable]:
     """Make Tables 1-6 from the evaluations in ``results`` and write them to ``out``.
+
+    The verdicts on the cells and their leak-corrected twins are written next to them.
 
     Also writes ``metrics.json``, the measured means by test set and row, for ``dvc metrics``.
 
@@ -88,21 +103,26 @@ def make_tables(
         out: folder of the tables.
         records: folder of the scores that DND's server mailed, as ``dgunet dnd record`` enters
             them.
+        overlaps: file of ``dgunet data check --overlaps``; the established overlaps are always
+            used.
         project: its prepared sets, weights and runs are compared with the results; they
             contribute nothing to the tables.
 
     Raises:
         ConfigError: if an evaluation was made under another profile.
-        DataError: if one test set was scored on two versions of its data.
+        DataError: if one test set was scored on two versions of its data, or ``overlaps`` is
+            wrong.
         EvaluationError: if a result was changed; see `read_results`.
     """
     tags = RunTags("tables", profile).to_dict()
     with start_run(
         EXPERIMENTS["tables"], f"tables ({profile})", tags=tags, params={}, closing=True
     ) as run:
-        summaries = with_server_scores(read_results(results, project), records)
-        made = build_tables(summaries, profile=profile)
-        write_tables(made, out)
+        found, rows = read_results_and_rows(results, project)
+        summaries = with_server_scores(found, records)
+        made = build_tables(summaries, profile=profile, rows=rows)
+        twins = build_twins(made, summaries, rows=rows, overlaps=known_overlaps(overlaps))
+        write_tables(made, out, twins)
         files.write_json(out / "metrics.json", metrics(summaries))
         run.set_tags({DATA_TAG: digest_of(made), "mlflow.note.content": describe(made)})
         run.log_metrics({"evaluations": len(summaries)})

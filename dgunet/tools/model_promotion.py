@@ -125,7 +125,7 @@ def add_official(registry: Registry, weights: Path) -> Version:
         CheckpointError: if the file was not written by that command.
     """
     from dgunet import network
-    from dgunet.network.official import REPOSITORY
+    from dgunet.network.official_names import REPOSITORY
     from dgunet.system import files
 
     net, origin = network.load_network(weights)

@@ -75,6 +75,8 @@ EDITS = {
     "protocol": ["rain-y", "psnr", "\\x", None],
     "protocol_version": [2, 0, "1", True],
     "selection": ["\\textbf{x}", "test-set", "test-set Nothing", "best", "", None, "last "],
+    "weights": ["mine", "", None, 1],
+    "training_digest": ["0" * 64, "d", None],
     "parity": ["true", 1, None],
     "data_digest": ["d", "D" * 64, "", None],
     "checkpoint_sha256": ["c", "g" * 64, None],

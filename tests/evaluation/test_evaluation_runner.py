@@ -40,6 +40,8 @@ KEYS = [
     "protocol",
     "protocol_version",
     "selection",
+    "weights",
+    "training_digest",
     "parity",
     "psnr",
     "ssim",

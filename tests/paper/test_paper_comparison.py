@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dgunet.paper.comparison import FEWEST_IMAGES, compare_sets, interval, is_better
+from dgunet.paper.comparison import compare_sets, interval, is_better
+from dgunet.paper.intervals import FEWEST_IMAGES
 from dgunet.system.errors import EvaluationError
 
 

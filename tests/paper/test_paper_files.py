@@ -38,7 +38,7 @@ def test_the_same_summaries_give_the_same_bytes(
         write_tables(tables, tmp_path / name)
         write_report(tables, {}, tmp_path / name / "report.html")
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert len(names) == 6 * 4 + 3
+    assert len(names) == 6 * 4 + 2 + 3 + 3, "tables; verdicts; twins; cells, index and report"
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
@@ -96,6 +96,7 @@ def test_the_index_lists_every_file_with_its_digest(campaign: Campaign, tmp_path
         write_tables(build_tables(campaign("paper"), profile="paper"), tmp_path).read_text()
     )
     files = [file for table in index["tables"] for file in table["files"].values()]
+    files += [*index["verdicts"]["files"].values(), *index["twins"]["files"].values()]
     files.append(index["cells"])
     assert {file["path"] for file in files} == {p.name for p in tmp_path.iterdir()} - {"index.json"}
     for file in files:

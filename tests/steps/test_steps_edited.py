@@ -16,6 +16,7 @@ from dgunet.steps import report as reporting
 from dgunet.steps.evaluate import evaluate_test_set
 from dgunet.steps.report import result_folders, write_project_report
 from dgunet.steps.tables import make_tables, read_results
+from dgunet.system.errors import EvaluationError
 from dgunet.system.files import sha256_file
 from dgunet.tracking.index import from_mlflow
 
@@ -96,6 +97,8 @@ def test_unedited_results_are_accepted(here, dgunet):
         {"checkpoint_sha256": "0" * 64},
         {"data_digest": "0" * 64},
         {"selection": "held-out"},
+        {"weights": "other", "training_digest": ""},
+        {"training_digest": "0" * 64},
         {"row": "DGUNet+", "variant": "DGUNet+"},
     ],
     ids=str,
@@ -227,14 +230,24 @@ def test_a_result_of_external_weights_is_verified_by_its_run(here, monkeypatch):
     summary = write_result(folder, "Rain100H")
     run = SimpleNamespace(
         results={"per_image": summary["per_image_sha256"]},
-        tags={"checkpoint.sha256": summary["checkpoint_sha256"], "selection": summary["selection"]},
+        tags={
+            "checkpoint.sha256": summary["checkpoint_sha256"],
+            "selection": summary["selection"],
+            "weights": summary["weights"],
+        },
         data_digest=summary["data_digest"],
     )
     monkeypatch.setattr("dgunet.steps.result_evidence.delivered", lambda store: [run])
     assert len(read_results([folder], here)) == 1
-    edit(folder / "summary.json", checkpoint_sha256=digest("other"))
-    with pytest.raises(Exception, match="checkpoint_sha256 is"):
-        read_results([folder], here)
+    for field, value in (
+        ("checkpoint_sha256", digest("other")),
+        ("weights", "released"),
+        ("selection", "held-out"),
+    ):
+        edit(folder / "summary.json", **{field: value})
+        with pytest.raises(EvaluationError, match=f"{field} is"):
+            read_results([folder], here)
+        edit(folder / "summary.json", **{field: summary[field]})
 
 
 def test_parity_is_verified_against_the_weights(here):
@@ -254,7 +267,7 @@ def test_parity_is_verified_against_the_weights(here):
 def test_a_prepared_dataset_of_another_profile_does_not_affect_a_result(here):
     folder = here.evaluation("Rain100L", "DGUNet")
     shutil.rmtree(folder)
-    facts = {"checkpoint_sha256": sha256_file(weights_of(here)), "selection": selected(here)}
+    facts = evidence_of(here)
     write_result(folder, "Rain100L", profile="paper", **facts, parity=False)
     assert len(read_results([folder], here)) == 1
 
@@ -263,10 +276,16 @@ def weights_of(here):
     return here.model("derain-DGUNet") / "network.safetensors"
 
 
-def selected(here):
+def evidence_of(here):
     from dgunet.steps.result_evidence import _metadata
 
-    return _metadata(weights_of(here))["extra"]["selection"]
+    extra = _metadata(weights_of(here))["extra"]
+    return {
+        "checkpoint_sha256": sha256_file(weights_of(here)),
+        "selection": extra["selection"],
+        "weights": "trained",
+        "training_digest": extra["train.data_digest"],
+    }
 
 
 def test_changed_pixels_are_found_by_an_evaluation(here, params, dgunet):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from dgunet import network
+from dgunet.data.store.manifest import StoreManifest
 from dgunet.evaluation import image_steps
 from dgunet.evaluation.network_evaluation import (
     DEFAULTS,
@@ -15,6 +16,8 @@ from dgunet.evaluation.network_evaluation import (
 )
 from dgunet.evaluation.parity import published_networks
 from dgunet.evaluation.restoration import TooLargeError
+from dgunet.evaluation.results import read_result
+from dgunet.network.official import export_official, import_official
 from dgunet.steps.evaluate import evaluate_test_set
 from dgunet.system.errors import CheckpointError, DataError
 
@@ -96,6 +99,31 @@ def test_only_published_networks_are_at_parity(small, tmp_path, settings, parity
         out=tmp_path / "out",
     )
     assert load_evaluation(request).settings.faithful is parity
+
+
+def test_the_origin_of_the_weights_is_in_the_summary(small, weights, run, tmp_path):
+    """Imported weights are "released" until a training changes them."""
+    metadata = network.load_network(weights)[1]
+    assert metadata["train.dataset"] == "Rain13K"
+    widths = {"n_feat": 8, "scale": 4, "last_width": 4}
+    free = network.DGUNet(network.preset("derain", **widths))
+    export_official(free, tmp_path / "DGUNet.pth")
+    imported, origin = import_official(tmp_path / "DGUNet.pth", config=free.config)
+    network.save_network(imported, tmp_path / "released.safetensors", origin)
+    further = origin | {"train.data_digest": "a" * 64}
+    network.save_network(imported, tmp_path / "further.safetensors", further)
+    network.save_network(imported, tmp_path / "other.safetensors", {"selection": "last"})
+    for name, origin_of, digest in (
+        ("released", "released", ""),
+        ("further", "trained", "a" * 64),
+        ("other", "other", ""),
+    ):
+        summary = run(tmp_path / name, DEFAULTS, tmp_path / f"{name}.safetensors")
+        assert (summary.weights, summary.training_digest) == (origin_of, digest)
+        assert read_result(tmp_path / name) == summary
+    summary = run(tmp_path / "trained", DEFAULTS, weights)
+    rain = StoreManifest.read(small.store("Rain13K"))
+    assert (summary.weights, summary.training_digest) == ("trained", rain.digest)
 
 
 @pytest.mark.parametrize(
