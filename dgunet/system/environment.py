@@ -129,15 +129,15 @@ USER_CACHE = EnvironmentVariable(
 )
 SOURCES = EnvironmentVariable(
     "DGUNET_SOURCES",
-    "File of the form of `dgunet/data/sources/sources.yaml` that adds or replaces places of datasets"
-    " and weights, and base addresses of services, such as a mirror or a proxy of an institution.",
+    "File of the form of `dgunet/data/sources/sources.yaml` that adds or replaces places of"
+    " datasets and weights and addresses of services, such as a mirror of your institution.",
     _path,
     set_by=f"{USER}; {CLUSTER}",
 )
 ACCEPT_LICENCE = EnvironmentVariable(
     "DGUNET_ACCEPT_LICENCE",
-    "Names of datasets and weights whose licence you accept, separated by commas, or `all`; replaces"
-    " the question of `dgunet data fetch` where there is no terminal.",
+    "Names of datasets and weights whose licence you accept, separated by commas, or `all`;"
+    " replaces the question of `dgunet data fetch` where there is no terminal.",
     lambda text: frozenset(name.strip() for name in text.split(",") if name.strip()),
     set_by=f"{USER}; {CLUSTER}",
 )

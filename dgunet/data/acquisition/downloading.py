@@ -7,11 +7,14 @@ and total length.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from dgunet.data.acquisition.remotes import RemoteError, RemoteResponse, request
+from dgunet.data.acquisition.remotes import Opener, RemoteError, RemoteResponse, request
+from dgunet.data.acquisition.web_pages import HEAD, is_web_page, page_reason
 from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.reading import read_mapping
@@ -33,10 +36,20 @@ class Download:
             another mirror may be continued, because the digest verifies the result; otherwise only
             one of the same version from the same address.
         observe: called as bytes arrive.
+        opener: requests the file, where that takes more than opening ``url``, which then only
+            identifies it.
     """
 
-    def __init__(self, url: str, path: Path, sha256: str, observe: Progress) -> None:
+    def __init__(
+        self,
+        url: str,
+        path: Path,
+        sha256: str,
+        observe: Progress,
+        opener: Opener | None = None,
+    ) -> None:
         self._url, self._path, self._sha256, self._observe = url, path, sha256, observe
+        self._open = opener or partial(request, url)
         self._source = files.sha256_bytes(url.encode(errors="surrogateescape"))
         self._partial = path.with_name(f"{path.name}.partial")
         self._note = path.with_name(f"{path.name}.partial.json")
@@ -74,7 +87,7 @@ class Download:
                 return True
             reason, length = "the connection ended early", None
             try:
-                with request(self._url, start, tag) as response:
+                with self._open(start, tag) as response:
                     length = response.length
                     if not self._append(response, start, tag):
                         return False
@@ -92,6 +105,7 @@ class Download:
             raise RemoteError(
                 f"byte {start:,} was requested, but the server sent byte {response.start:,}"
             )
+        chunks = _without_page(response)
         if start and response.start == start:
             noted = self._noted()
             if noted.get("length") != response.length or (tag and response.tag not in ("", tag)):
@@ -106,7 +120,7 @@ class Download:
         self._check_disk((response.length or 0) - response.start)
         received = response.start
         with self._partial.open("ab") as handle:
-            for chunk in response.chunks:
+            for chunk in chunks:
                 handle.write(chunk)
                 received += len(chunk)
                 self._observe(received, response.length)
@@ -157,6 +171,28 @@ class Download:
         self._partial.replace(self._path)
         files.sync(self._path.parent)
         self._note.unlink(missing_ok=True)
+
+
+def _without_page(response: RemoteResponse) -> Iterator[bytes]:
+    """Chunks of ``response``, unless the server sends a web page in the place of the file.
+
+    Raises:
+        RemoteError: for a web page; nothing of an earlier download has been touched then.
+    """
+    if response.start:
+        return response.chunks
+    head = b""
+    for chunk in response.chunks:
+        head += chunk
+        if len(head) >= len(b"<!doctype html") or not head.lstrip().startswith(b"<"):
+            break
+    if is_web_page(head):
+        for chunk in response.chunks:
+            if len(head) > HEAD:
+                break
+            head += chunk
+        raise RemoteError(page_reason(head, response.address))
+    return chain([head], response.chunks)
 
 
 def downloaded_digest(url: str, path: Path, sha256: str) -> str:
