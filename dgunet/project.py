@@ -104,6 +104,10 @@ class ProjectFolders:
         """The folder of a trained network; see `model_key`."""
         return self.home / "build" / "models" / key
 
+    def released(self, key: str) -> Path:
+        """The authors' weights for a network, converted; see `model_key`."""
+        return self.home / "build" / "released" / f"{key}.safetensors"
+
     def evaluation(self, dataset: str, variant: str) -> Path:
         """The folder of one network's results on one test set."""
         return self.home / "build" / "evaluation" / f"{dataset}-{variant}"

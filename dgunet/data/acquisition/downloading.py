@@ -26,6 +26,10 @@ RESTARTS = 3
 """Attempts for a file that changes while it is being downloaded."""
 
 
+class ChangedFileError(RemoteError):
+    """A mirror has another file than the one that is wanted."""
+
+
 class Download:
     """A download of the file at ``url`` to ``path``.
 
@@ -38,6 +42,8 @@ class Download:
         observe: called as bytes arrive.
         opener: requests the file, where that takes more than opening ``url``, which then only
             identifies it.
+        length: size of the file in bytes; a file of another size is not downloaded. None if it is
+            unknown.
     """
 
     def __init__(
@@ -47,9 +53,10 @@ class Download:
         sha256: str,
         observe: Progress,
         opener: Opener | None = None,
+        length: int | None = None,
     ) -> None:
         self._url, self._path, self._sha256, self._observe = url, path, sha256, observe
-        self._open = opener or partial(request, url)
+        self._open, self._length = opener or partial(request, url), length
         self._source = files.sha256_bytes(url.encode(errors="surrogateescape"))
         self._partial = path.with_name(f"{path.name}.partial")
         self._note = path.with_name(f"{path.name}.partial.json")
@@ -75,7 +82,7 @@ class Download:
                     return digest
                 self._discard()
                 if not continued:
-                    raise RemoteError(f"its SHA-256 is {digest}, not {self._sha256}")
+                    raise ChangedFileError(f"its SHA-256 is {digest}, not {self._sha256}")
             raise RemoteError("the file changes while it is being downloaded")
 
     def _complete(self) -> bool:
@@ -93,6 +100,8 @@ class Download:
                         return False
                 if length is None or self._received() == length:
                     return True
+            except ChangedFileError:
+                raise
             except RemoteError as error:
                 reason = str(error)
             if self._received() <= furthest:
@@ -106,6 +115,8 @@ class Download:
                 f"byte {start:,} was requested, but the server sent byte {response.start:,}"
             )
         chunks = _without_page(response)
+        if self._length is not None and response.length not in (None, self._length):
+            raise ChangedFileError(f"it has {response.length:,} bytes, not {self._length:,}")
         if start and response.start == start:
             noted = self._noted()
             if noted.get("length") != response.length or (tag and response.tag not in ("", tag)):

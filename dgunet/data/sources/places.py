@@ -41,7 +41,8 @@ class _Stated(BaseModel):
         bytes: size of the file; None if nobody states it.
         sha256: digest of the file; "" if nobody states it. Likewise ``md5`` and ``sha1``.
         digest_by: who states the digest.
-        folder: folder of the dataset in the archive; "" if its name is one of the catalogue's.
+        renamed: folder of the dataset in the archive and the catalogue's name for that folder,
+            where they differ.
         licence: of the archive or the repository; "" if nobody states it.
         note: what else is known.
     """
@@ -56,7 +57,7 @@ class _Stated(BaseModel):
     md5: _Hex = Field(default="", max_length=32)
     sha1: _Hex = Field(default="", max_length=40)
     digest_by: str = ""
-    folder: str = ""
+    renamed: tuple[str, str] | None = None
     licence: str = ""
     note: str = ""
 
