@@ -89,9 +89,9 @@ class FetchPlan:
         size = f"{self.bytes:,} bytes" if self.bytes else "a size that nobody states"
         if others := self.together_with:
             size += f", with {', '.join(others)} in the same archive"
-        need = f"about {_giga(self.disk)}" if self.disk else "unknown"
+        need = f"about {readable_bytes(self.disk)}" if self.disk else "unknown"
         free = ", ".join(
-            f"{_giga(shutil.disk_usage(_existing(folder)).free)} free in {folder}"
+            f"{readable_bytes(shutil.disk_usage(_existing(folder)).free)} free in {folder}"
             for folder in dict.fromkeys((root, downloads))
         )
         rows = [("licence", self.licence), ("citation", self.citation)]
@@ -169,8 +169,9 @@ def _weights_plan(
     return FetchPlan(name, entry.title, places, entry.licence, entry.citation, command)
 
 
-def _giga(count: int | None) -> str:
-    return f"{(count or 0) / 1e9:,.1f} GB"
+def readable_bytes(count: int) -> str:
+    """Return a size as MB or GB with one decimal."""
+    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"
 
 
 def _existing(folder: Path) -> Path:

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from dgunet.data.acquisition.downloading import Progress, discard_download
-from dgunet.data.acquisition.fetch_plan import Consent, Downloadable, FetchPlan, plan_fetch
+from dgunet.data.acquisition.fetch_plan import (
+    Consent,
+    Downloadable,
+    FetchPlan,
+    plan_fetch,
+    readable_bytes,
+)
 from dgunet.data.acquisition.fetching import FetchResult, check_absent, import_verified, only_one
 from dgunet.data.acquisition.importing import ImportResult
 from dgunet.data.acquisition.place_download import (
@@ -27,7 +33,6 @@ from dgunet.data.sources.entries import sources
 from dgunet.data.sources.places import GitTree, HttpFiles, SingleFile
 from dgunet.system import files
 from dgunet.system.errors import DataError
-
 
 Result = TypeVar("Result")
 
@@ -229,6 +234,6 @@ def _tidy(place: Downloadable, received: Received, root: Path) -> str:
         discard_download(received.path)
         return ""
     return (
-        f"kept {received.path} ({received.bytes / 1e9:.1f} GB), which also has"
+        f"kept {received.path} ({readable_bytes(received.bytes)}), which also has"
         f" {', '.join(missing)}; `dgunet clean --unfinished --yes` removes it"
     )

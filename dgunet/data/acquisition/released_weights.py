@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dgunet.data.acquisition.downloading import Progress, discard_download
-from dgunet.data.acquisition.fetch_plan import Consent, Downloadable, FetchPlan, plan_weights
+from dgunet.data.acquisition.fetch_plan import (
+    Consent,
+    Downloadable,
+    FetchPlan,
+    plan_weights,
+    readable_bytes,
+)
 from dgunet.data.acquisition.fetching import only_one
 from dgunet.data.acquisition.known_sources import (
     require_consent,
@@ -94,11 +100,7 @@ def _fetch(
     try:
         with files.partial_folder(request.out.parent / "unpack-weights") as work:
             found = find_member(received.path, work, request.wanted)
-    except NotWeightsError as error:
-        if not received.checked:
-            discard_download(received.path)
-        raise RemoteError(str(error)) from error
-    except DataError as error:  # a damaged archive
+    except (NotWeightsError, DataError) as error:  # DataError: a damaged archive
         if not received.checked:
             discard_download(received.path)
         raise RemoteError(str(error)) from error
@@ -113,7 +115,7 @@ def _fetch(
     save_network(found.network, request.out, origin)
     _record(request, place, received, found.origin, found.name)
     note(
-        f"kept {received.path} ({received.bytes / 1e9:.2f} GB) for the other networks in it;"
+        f"kept {received.path} ({readable_bytes(received.bytes)}) for the other networks in it;"
         " `dgunet clean --unfinished --yes` removes it"
     )
     return request.out

@@ -86,7 +86,8 @@ def find_member(file: Path, work: Path, wanted: WantedNetwork) -> FoundMember:
         CheckpointError: if no member, or more than one, is this network; the error lists them.
     """
     members = _members(file, work)
-    fitting, others = [], []
+    fitting: list[str] = []
+    others: list[str] = []
     for name, path in members.items():
         reason = _unfit(path, wanted)
         (others if reason else fitting).append(f"{name} ({reason})" if reason else name)
