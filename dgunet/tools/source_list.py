@@ -27,12 +27,13 @@ not name its repository.
     dgunet data fetch Set11 BSD68 --accept-licence
     dgunet checkpoint fetch released --task derain --variant DGUNet+
 
-A download is accepted only with the stated digest, where somebody states one, and with the pixels of
-a known release, where the catalogue knows them. For all others nobody states a digest: then the one
-that came is recorded next to the dataset, in `NAME.source.json`. Places of the kinds `page` and
-`google-drive-folder` are for people: download in a browser, then run `dgunet data import NAME PATH`.
-The same page is the way out when a quota is used up. A folder on Google Drive is not downloaded
-automatically, because Drive counts one download for each of its thousands of files.
+A download is accepted only with the stated digest, where somebody states one, and with the pixels
+of a known release, where the catalogue knows them. For all others nobody states a digest: then the
+one that came is recorded next to the dataset, in `NAME.source.json`. Places of the kinds `page` and
+`google-drive-folder` are for people: download in a browser, then run
+`dgunet data import NAME PATH`. The same page is the way out when a quota is used up. A folder on
+Google Drive is not downloaded automatically, because Drive counts one download for each of its
+thousands of files.
 """
 
 
