@@ -114,6 +114,10 @@ class ProjectFolders:
         """The folder of a network of the origin ``weights``; see `model_key`."""
         return self.build / "models" / self.weights / key
 
+    def released(self, key: str) -> Path:
+        """The authors' weights for a network, converted; see `model_key`."""
+        return self.home / "build" / "released" / f"{key}.safetensors"
+
     def evaluation(self, dataset: str, variant: str) -> Path:
         """The folder of one network's results on one test set."""
         return self.build / "evaluation" / f"{dataset}-{variant}"

@@ -193,6 +193,18 @@ def check_task(task: str) -> Task:
     raise ConfigError(f"unknown task {task!r}.", f"Tasks are: {', '.join(TASKS)}.")
 
 
+def check_variant(variant: str) -> Variant:
+    """Return ``variant`` if it is one of `VARIANTS`.
+
+    Raises:
+        ConfigError: for an unknown variant; the message lists the variants.
+    """
+    for known in VARIANTS:
+        if variant == known:
+            return known
+    raise ConfigError(f"unknown variant {variant!r}.", f"Variants are: {', '.join(VARIANTS)}.")
+
+
 def ablation(name: str) -> Ablation:
     """Return the ablation called ``name``.
 

@@ -1,4 +1,4 @@
-"""Commands that add a dataset to the project: ``dgunet data import | fetch``.
+"""Commands that add a dataset to the project: ``dgunet data import | fetch | sources``.
 
 The signature of a command lists all of its options, which makes some functions long.
 """
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from dgunet.cli.consent import AcceptLicence, fetch_stated, split_names
 
 if TYPE_CHECKING:
     from dgunet.data.acquisition.fetching import FetchResult
@@ -53,9 +55,13 @@ def fetch(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="URL...", help="mirrors of one archive: http(s), s3 or file addresses, or paths"
+            metavar="[URL... | NAME...]",
+            help="mirrors of one archive: http(s), s3 or file addresses, or paths; or further"
+            " datasets",
+            show_default="the stated places of the dataset",
         ),
     ] = None,
+    accept_licence: AcceptLicence = False,
     sha256: Annotated[
         str, typer.Option(help="SHA-256 of the archive; another archive is refused")
     ] = "",
@@ -80,12 +86,22 @@ def fetch(
 ) -> None:
     """Download a dataset, verify it and import it; an interrupted download can be continued.
 
-    The mirrors are tried in turn. Without --sha256, if the catalogue has the digest of a release,
-    only that release is accepted. For s3 addresses, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are
-    the credentials, and AWS_ENDPOINT_URL is the server.
+    Without a URL it comes from the first of its stated places (`dgunet data sources NAME`) that has
+    it. What will come is shown first, with the licence, and you are asked once for consent;
+    --accept-licence or DGUNET_ACCEPT_LICENCE replace the question. Several datasets may be named;
+    an archive that several of them share is downloaded once. A path that is also the name of a
+    dataset is written as ./NAME.
+
+    With URLs, the mirrors are tried in turn. Without --sha256, if the catalogue has the digest of a
+    release, only that release is accepted. For s3 addresses, AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY are the credentials, and AWS_ENDPOINT_URL is the server.
 
     With --dvc the dataset comes from the DVC remote of a repository at --rev, and is verified with
     the .dvc file of that revision.
+
+    Example: dgunet data fetch Set11 BSD68
+
+    Example: dgunet data fetch Rain100H --accept-licence
 
     Example: dgunet data fetch Rain100H https://a.example.org/Rain100H.zip s3://mirror/Rain100H.zip
 
@@ -98,15 +114,23 @@ def fetch(
     from dgunet.system.errors import ConfigError
     from dgunet.tools.dvc_fetch import fetch_from_dvc
 
-    if bool(sources) == bool(dvc) or bool(dvc) != bool(rev):
+    if (sources and dvc) or bool(dvc) != bool(rev) or (single and not sources):
         raise ConfigError(
-            "the source is missing or ambiguous.",
-            "Give one or more URLs, or --dvc REPO with --rev REV.",
+            "the source is ambiguous or incomplete.",
+            "Give URLs, or --dvc REPO with --rev REV, or neither for the stated places; --files"
+            " needs URLs.",
         )
+    names = split_names(name, sources or [])
     here = ProjectFolders.here()
     root = root or here.data("paper")
+    if names and not dvc:
+        if sha256:
+            raise ConfigError("--sha256 needs the URL of the archive.", "Give the URL.")
+        folder = downloads or here.home / "build" / "downloads"
+        fetch_stated(names, root, folder, accept=accept_licence, bar=progress_bar)
+        return
     if dvc:
-        with _progress_bar(name, " files") as observe:
+        with progress_bar(name, " files") as observe:
             fetched = fetch_from_dvc(name, dvc, rev, root, folder=dvc_folder, observe=observe)
     else:
         downloads = downloads or here.home / "build" / "downloads"
@@ -121,7 +145,7 @@ def _download(
     from dgunet.data.acquisition.fetching import fetch_dataset
     from dgunet.data.acquisition.loose_files import fetch_files
 
-    with _progress_bar(name, "B") as observe:
+    with progress_bar(name, "B") as observe:
         if single:
             return fetch_files(name, sources, root, downloads, observe=observe)
         return fetch_dataset(
@@ -135,8 +159,34 @@ def _download(
         )
 
 
+def sources_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="datasets or weights to show", show_default="all"),
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="print the page docs/sources.md instead")
+    ] = False,
+) -> None:
+    """Show where datasets and weights are said to be, who says so, sizes, digests and licences.
+
+    The places were collected from READMEs and download scripts; nobody here saw them alive.
+
+    Example: dgunet data sources Rain100H
+
+    Example: dgunet data sources --markdown > docs/sources.md
+    """
+    from dgunet.tools.source_list import source_lines, sources_markdown
+
+    if markdown:
+        typer.echo(sources_markdown(), nl=False)
+        return
+    for line in source_lines(names or []):
+        typer.echo(line)
+
+
 @contextmanager
-def _progress_bar(name: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
+def progress_bar(name: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
     """A bar on a terminal; elsewhere a line every half minute."""
     from tqdm import tqdm
 

@@ -1,7 +1,7 @@
 """Commands for datasets: ``dgunet data list | info | cards | sample | prepare | verify | check``.
 
-``import`` and ``fetch`` are in `dgunet.cli.data_acquisition_commands`. The signature of a command
-lists all of its options, which makes some functions long.
+``import``, ``fetch`` and ``sources`` are in `dgunet.cli.data_acquisition_commands`. The signature
+of a command lists all of its options, which makes some functions long.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dgunet.cli.data_acquisition_commands import DatasetName, fetch, import_archive
+from dgunet.cli.data_acquisition_commands import (
+    DatasetName,
+    fetch,
+    import_archive,
+    sources_command,
+)
 
 if TYPE_CHECKING:
     from dgunet.data.check.reports import DatasetReport, Overlap
@@ -213,6 +218,7 @@ def verify(
 
 data.command("import")(import_archive)
 data.command()(fetch)
+data.command("sources")(sources_command)
 
 
 @data.command()

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from dgunet.cli.consent import AcceptLicence
 from dgunet.system.errors import ConfigError
 
 checkpoint = typer.Typer(
     name="checkpoint",
-    help="Convert checkpoints from and to the authors' format, and show their contents.\n\n"
+    help="Fetch the authors' checkpoints, convert them from and to their format, show contents.\n\n"
     "Example: dgunet checkpoint info derain.safetensors",
     no_args_is_help=True,
 )
@@ -119,6 +120,52 @@ def import_checkpoint(
     typer.echo(f"{file}: {config.task}{ratio} {config.variant} -> {written}")
     for name, value in origin.items():
         typer.echo(f"  {name}: {value}")
+
+
+@checkpoint.command("fetch")
+def fetch_checkpoint(
+    what: Annotated[str, typer.Argument(metavar="released", help="the authors' weights")],
+    task: Annotated[str, typer.Option(help="derain, deblur, denoise or cs")],
+    variant: Annotated[str, typer.Option(help="DGUNet or DGUNet+")] = "DGUNet",
+    ratio: Annotated[int | None, typer.Option(help="for cs: sampling ratio in percent")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="checkpoint to write", show_default="build/released/NETWORK.safetensors"
+        ),
+    ] = None,
+    downloads: Annotated[
+        Path | None,
+        typer.Option(help="folder for the archive", show_default="build/downloads"),
+    ] = None,
+    accept_licence: AcceptLicence = False,
+) -> None:
+    """Download the authors' weights of one network and convert them to a dgunet checkpoint.
+
+    The archive is shown with its licence, and you are asked once for consent; --accept-licence or
+    DGUNET_ACCEPT_LICENCE replace the question. It is kept for the other networks that it holds.
+    Exactly one file in it must have the keys and shapes of the network. The checkpoint of cs holds
+    its sampling matrix.
+
+    Example: dgunet checkpoint fetch released --task derain --variant DGUNet+
+
+    Example: dgunet checkpoint fetch released --task cs --ratio 10 --out cs-r10.safetensors
+    """
+    from dgunet.cli.consent import fetch_released
+    from dgunet.project import ProjectFolders, model_key
+    from dgunet.terms import check_task, check_variant
+
+    if what != "released":
+        raise ConfigError(f"there are no {what!r} weights to fetch.", "Write `released`.")
+    here = ProjectFolders.here()
+    target = out or here.released(model_key(check_task(task), check_variant(variant), ratio))
+    fetch_released(
+        (check_task(task), check_variant(variant), ratio),
+        target,
+        downloads or here.home / "build" / "downloads",
+        accept=accept_licence,
+    )
+    typer.echo(f"wrote {target}")
 
 
 @checkpoint.command("export")

@@ -127,6 +127,20 @@ USER_CACHE = EnvironmentVariable(
     "The user's cache folder; used if `DGUNET_CACHE` is unset. Default: `~/.cache`.",
     str,
 )
+SOURCES = EnvironmentVariable(
+    "DGUNET_SOURCES",
+    "File of the form of `dgunet/data/sources/sources.yaml` that adds or replaces places of"
+    " datasets and weights and addresses of services, such as a mirror of your institution.",
+    _path,
+    set_by=f"{USER}; {CLUSTER}",
+)
+ACCEPT_LICENCE = EnvironmentVariable(
+    "DGUNET_ACCEPT_LICENCE",
+    "Names of datasets and weights whose licence you accept, separated by commas, or `all`;"
+    " replaces the question of `dgunet data fetch` where there is no terminal.",
+    lambda text: frozenset(name.strip() for name in text.split(",") if name.strip()),
+    set_by=f"{USER}; {CLUSTER}",
+)
 CHECKPOINTS = EnvironmentVariable(
     "DGUNET_CHECKPOINTS",
     "Bucket for the checkpoint mirror, `s3://BUCKET/PREFIX`. Without it, checkpoints are only on"

@@ -160,14 +160,16 @@ def test_a_server_without_ranges_that_always_breaks_off_is_abandoned(site, fetch
 
 
 def test_mirrors_are_tried_in_turn(site, fetch, archive):
-    gone, page, good = site(), site(b"<html>please log in</html>"), site()
+    gone, page, text, good = site(), site(b"<html>a page</html>"), site(b"no archive"), site()
     gone.status = 404
     lines = []
-    fetched = fetch("http://127.0.0.1:9/a.zip", gone.url, page.url, good.url, refused=lines.append)
+    urls = ("http://127.0.0.1:9/a.zip", gone.url, page.url, text.url, good.url)
+    fetched = fetch(*urls, refused=lines.append)
     assert fetched.source == good.url.partition("?")[0]
     assert "no connection" in lines[0]
     assert "404" in lines[1]
-    assert "neither a zip nor a tar" in lines[2]
+    assert "a web page in the place of the file" in lines[2]
+    assert "neither a zip nor a tar" in lines[3]
 
 
 def test_without_a_good_mirror_nothing_is_left(site, fetch, archive, tmp_path):

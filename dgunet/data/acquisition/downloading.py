@@ -7,11 +7,14 @@ and total length.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from dgunet.data.acquisition.remotes import RemoteError, RemoteResponse, request
+from dgunet.data.acquisition.remotes import Opener, RemoteError, RemoteResponse, request
+from dgunet.data.acquisition.web_pages import HEAD, is_web_page, page_reason
 from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.reading import read_mapping
@@ -21,6 +24,10 @@ Progress = Callable[[int, int | None], None]
 
 RESTARTS = 3
 """Attempts for a file that changes while it is being downloaded."""
+
+
+class ChangedFileError(RemoteError):
+    """A mirror has another file than the one that is wanted."""
 
 
 class Download:
@@ -33,10 +40,23 @@ class Download:
             another mirror may be continued, because the digest verifies the result; otherwise only
             one of the same version from the same address.
         observe: called as bytes arrive.
+        opener: requests the file, where that takes more than opening ``url``, which then only
+            identifies it.
+        length: size of the file in bytes; a file of another size is not downloaded. None if it is
+            unknown.
     """
 
-    def __init__(self, url: str, path: Path, sha256: str, observe: Progress) -> None:
+    def __init__(
+        self,
+        url: str,
+        path: Path,
+        sha256: str,
+        observe: Progress,
+        opener: Opener | None = None,
+        length: int | None = None,
+    ) -> None:
         self._url, self._path, self._sha256, self._observe = url, path, sha256, observe
+        self._open, self._length = opener or partial(request, url), length
         self._source = files.sha256_bytes(url.encode(errors="surrogateescape"))
         self._partial = path.with_name(f"{path.name}.partial")
         self._note = path.with_name(f"{path.name}.partial.json")
@@ -62,7 +82,7 @@ class Download:
                     return digest
                 self._discard()
                 if not continued:
-                    raise RemoteError(f"its SHA-256 is {digest}, not {self._sha256}")
+                    raise ChangedFileError(f"its SHA-256 is {digest}, not {self._sha256}")
             raise RemoteError("the file changes while it is being downloaded")
 
     def _complete(self) -> bool:
@@ -74,12 +94,14 @@ class Download:
                 return True
             reason, length = "the connection ended early", None
             try:
-                with request(self._url, start, tag) as response:
+                with self._open(start, tag) as response:
                     length = response.length
                     if not self._append(response, start, tag):
                         return False
                 if length is None or self._received() == length:
                     return True
+            except ChangedFileError:
+                raise
             except RemoteError as error:
                 reason = str(error)
             if self._received() <= furthest:
@@ -92,6 +114,9 @@ class Download:
             raise RemoteError(
                 f"byte {start:,} was requested, but the server sent byte {response.start:,}"
             )
+        chunks = _without_page(response)
+        if self._length is not None and response.length not in (None, self._length):
+            raise ChangedFileError(f"it has {response.length:,} bytes, not {self._length:,}")
         if start and response.start == start:
             noted = self._noted()
             if noted.get("length") != response.length or (tag and response.tag not in ("", tag)):
@@ -106,7 +131,7 @@ class Download:
         self._check_disk((response.length or 0) - response.start)
         received = response.start
         with self._partial.open("ab") as handle:
-            for chunk in response.chunks:
+            for chunk in chunks:
                 handle.write(chunk)
                 received += len(chunk)
                 self._observe(received, response.length)
@@ -157,6 +182,28 @@ class Download:
         self._partial.replace(self._path)
         files.sync(self._path.parent)
         self._note.unlink(missing_ok=True)
+
+
+def _without_page(response: RemoteResponse) -> Iterator[bytes]:
+    """Chunks of ``response``, unless the server sends a web page in the place of the file.
+
+    Raises:
+        RemoteError: for a web page; nothing of an earlier download has been touched then.
+    """
+    if response.start:
+        return response.chunks
+    head = b""
+    for chunk in response.chunks:
+        head += chunk
+        if len(head) >= len(b"<!doctype html") or not head.lstrip().startswith(b"<"):
+            break
+    if is_web_page(head):
+        for chunk in response.chunks:
+            if len(head) > HEAD:
+                break
+            head += chunk
+        raise RemoteError(page_reason(head, response.address))
+    return chain([head], response.chunks)
 
 
 def downloaded_digest(url: str, path: Path, sha256: str) -> str:

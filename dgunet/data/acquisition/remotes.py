@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
+from http.cookiejar import CookieJar
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, Request, build_opener
 
 from dgunet.system.address import Address, redact
 from dgunet.system.errors import DataError
@@ -41,17 +42,33 @@ class RemoteResponse:
         tag: identifier of this version of the file, "" if the server sends none.
         chunks: the bytes from ``start`` on; ends early or raises `RemoteError` if the connection
             breaks.
+        address: where the response came from after all redirects.
+        declared_page: whether the server says that it sends a web page.
     """
 
     start: int
     length: int | None
     tag: str
     chunks: Iterator[bytes]
+    address: str = ""
+    declared_page: bool = False
+
+
+Opener = Callable[[int, str], AbstractContextManager[RemoteResponse]]
+"""Requests one file from a byte onwards, provided its version is still the given tag."""
 
 
 @contextmanager
-def request(url: str, start: int = 0, tag: str = "") -> Iterator[RemoteResponse]:
+def request(
+    url: str, start: int = 0, tag: str = "", cookies: CookieJar | None = None
+) -> Iterator[RemoteResponse]:
     """Request the file at ``url`` from byte ``start`` on, provided its version is still ``tag``.
+
+    Args:
+        url: an http, https or s3 address.
+        start: the first byte.
+        tag: the version, "" for any.
+        cookies: sent to and received from an http server; None: there are none.
 
     Raises:
         RemoteError: if the server does not respond, does not have the file, or refuses.
@@ -60,8 +77,12 @@ def request(url: str, start: int = 0, tag: str = "") -> Iterator[RemoteResponse]
     scheme = split_address(url).scheme
     if scheme not in ("http", "https", "s3"):
         raise RemoteError(f"{scheme or 'a path'} is not supported, only http, https and s3")
-    open_url = _request_s3 if scheme == "s3" else _request_http
-    with open_url(url, start, tag) as response:
+    opened = (
+        _request_s3(url, start, tag)
+        if scheme == "s3"
+        else _request_http(url, start, tag, cookies if cookies is not None else CookieJar())
+    )
+    with opened as response:
         yield response
 
 
@@ -117,18 +138,19 @@ def _http_request(url: str, headers: dict[str, str]) -> Request:
 
 
 @contextmanager
-def _request_http(url: str, start: int, tag: str) -> Iterator[RemoteResponse]:
+def _request_http(url: str, start: int, tag: str, cookies: CookieJar) -> Iterator[RemoteResponse]:
     headers = {"User-Agent": "dgunet", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
         if tag:
             headers["If-Range"] = tag
     try:
-        response = build_opener(_SafeRedirects()).open(_http_request(url, headers), timeout=TIMEOUT)
+        opener = build_opener(_SafeRedirects(), HTTPCookieProcessor(cookies))
+        response = opener.open(_http_request(url, headers), timeout=TIMEOUT)
     except HTTPError as error:
         error.close()
         if error.code == 416 and start:  # the file has become shorter
-            with _request_http(url, 0, "") as response:
+            with _request_http(url, 0, "", cookies) as response:
                 yield response
             return
         raise RemoteError(f"the server responds {error.code} {error.reason}") from error
@@ -147,6 +169,8 @@ def _request_http(url: str, start: int, tag: str) -> Iterator[RemoteResponse]:
             int(total) if total and re.fullmatch(r"[0-9]{1,18}", total) else None,
             _strong(response.headers["ETag"]) or response.headers["Last-Modified"] or "",
             _http_chunks(response),
+            response.url,
+            response.headers.get_content_type() == "text/html",
         )
 
 
@@ -163,8 +187,14 @@ def _strong(etag: str | None) -> str:
 
 
 def _http_chunks(response: Any) -> Iterator[bytes]:
+    """Yield the bytes as they arrive, so that a slow or interrupted download keeps all of them."""
+    remaining = response.length  # None if it is not announced
     try:
-        while chunk := response.read(CHUNK):
+        while remaining != 0:
+            chunk = response.read1(CHUNK if remaining is None else min(CHUNK, remaining))
+            if not chunk:
+                return
+            remaining = None if remaining is None else remaining - len(chunk)
             yield chunk
     except (OSError, HTTPException) as error:
         raise RemoteError(f"the connection broke ({error})") from error

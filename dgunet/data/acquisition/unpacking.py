@@ -1,6 +1,6 @@
 """Safe unpacking of untrusted zip and tar archives.
 
-Only files with the suffixes of a dataset are unpacked, as plain files with default permissions: no
+Only files with the wanted suffixes are unpacked, as plain files with default permissions: no
 links, nothing executable, nothing hidden. All names and sizes are checked before anything is
 written: those of a zip in its index, those of a tar, which has no index, by reading it twice.
 """
@@ -66,8 +66,10 @@ _INVALID_INDEX = (ValueError, OverflowError, KeyError, IndexError, TypeError, At
 """Errors of the libraries for invalid numbers and names in an index."""
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack the dataset files of a zip or tar archive into an empty folder.
+def unpack(
+    archive: Path, folder: Path, suffixes: frozenset[str] = frozenset(DATASET_SUFFIXES)
+) -> None:
+    """Unpack the files with these suffixes of a zip or tar archive into an empty folder.
 
     Raises:
         DataError: for another kind of file, a damaged or encrypted archive, one that points outside
@@ -78,9 +80,9 @@ def unpack(archive: Path, folder: Path) -> None:
         raise DataError(f"{archive} is not a regular file.", "Give an archive or a folder.")
     try:
         if zipfile.is_zipfile(archive):
-            _unpack_zip(archive, folder)
+            _unpack_zip(archive, folder, suffixes)
         else:
-            _unpack_tar(archive, folder)
+            _unpack_tar(archive, folder, suffixes)
     except tarfile.FilterError as error:
         raise DataError(
             f"{archive} holds a file that would be written outside its folder ({error}).",
@@ -100,7 +102,7 @@ def unpack(archive: Path, folder: Path) -> None:
         ) from error
 
 
-def _unpack_zip(archive: Path, folder: Path) -> None:
+def _unpack_zip(archive: Path, folder: Path, suffixes: frozenset[str]) -> None:
     members = ArchiveMembers(archive)
     members.check_index(_index_bytes(archive) // _ENTRY_BYTES)
     with zipfile.ZipFile(archive) as handle:
@@ -112,7 +114,7 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise members.special(info.filename)
             name = members.add(info.filename, is_folder=info.is_dir())
-            if name and not info.is_dir() and _is_dataset_file(name):
+            if name and not info.is_dir() and _is_wanted(name, suffixes):
                 selected.append((info, name))
         need = sum(info.file_size for info, _ in selected)
         if need > (most := unpacked_limit(archive.stat().st_size)):
@@ -124,7 +126,7 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
                 shutil.copyfileobj(source, target, _CHUNK)
 
 
-def _unpack_tar(archive: Path, folder: Path) -> None:
+def _unpack_tar(archive: Path, folder: Path, suffixes: frozenset[str]) -> None:
     most = unpacked_limit(archive.stat().st_size)
     members, target_of = ArchiveMembers(archive), _MemberPaths(folder, most)
     with open_tar(archive, most) as handle:  # first pass: names and sizes
@@ -143,7 +145,7 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
     with open_tar(archive, most) as handle:
         for info in handle:
             name = PurePosixPath(info.name).as_posix()
-            if info.isdir() or not _is_dataset_file(name):
+            if info.isdir() or not _is_wanted(name, suffixes):
                 continue
             if info.issym() or info.islnk():
                 links.append(ArchiveLink(name, info.linkname, relative=info.issym()))
@@ -215,5 +217,5 @@ def _index_bytes(archive: Path) -> int:
     return int.from_bytes(tail[end + 12 : end + 16], "little")
 
 
-def _is_dataset_file(name: str) -> bool:
-    return Path(name).suffix.lower() in DATASET_SUFFIXES and not has_hidden_part(name)
+def _is_wanted(name: str, suffixes: frozenset[str]) -> bool:
+    return Path(name).suffix.lower() in suffixes and not has_hidden_part(name)
