@@ -114,10 +114,6 @@ class ProjectFolders:
         """The folder of a network of the origin ``weights``; see `model_key`."""
         return self.build / "models" / self.weights / key
 
-    def released(self, key: str) -> Path:
-        """The authors' weights for a network, converted; see `model_key`."""
-        return self.home / "build" / "released" / f"{key}.safetensors"
-
     def evaluation(self, dataset: str, variant: str) -> Path:
         """The folder of one network's results on one test set."""
         return self.build / "evaluation" / f"{dataset}-{variant}"
@@ -134,7 +130,7 @@ class ProjectFolders:
     @property
     def overlaps(self) -> Path:
         """The file of the overlaps of training and test sets that `dgunet data check` found."""
-        return self.records / "overlaps.json"
+        return (self.records if self.work == "build" else self.build) / "overlaps.json"
 
     @property
     def tables(self) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from dgunet.system.errors import ConfigError
 
@@ -203,6 +203,18 @@ def check_variant(variant: str) -> Variant:
         if variant == known:
             return known
     raise ConfigError(f"unknown variant {variant!r}.", f"Variants are: {', '.join(VARIANTS)}.")
+
+
+def check_profile(profile: str) -> Profile:
+    """Return ``profile`` if it is "sample" or "paper".
+
+    Raises:
+        ConfigError: for another text.
+    """
+    for known in get_args(Profile):
+        if profile == known:
+            return cast(Profile, known)
+    raise ConfigError(f"unknown profile {profile!r}.", "Profiles are: sample, paper.")
 
 
 def ablation(name: str) -> Ablation:

@@ -23,18 +23,18 @@ from dgunet.evaluation.results import read_result
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.network import load_network, save_network
 from dgunet.network.official import import_official
-from dgunet.project import TRAINING_SETS, ProjectFolders
+from dgunet.project import ProjectFolders
 from dgunet.steps.ablate import run_ablation, score_released_ablation
 from dgunet.steps.evaluate import evaluate_test_set
 from dgunet.steps.prepare import prepare_store
-from dgunet.steps.report import make_report
+from dgunet.steps.report import make_report, result_folders
 from dgunet.steps.tables import make_tables
 from dgunet.steps.train import train_network
 from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.files import sha256_file
 from dgunet.system.package_digest import code_version
-from dgunet.terms import ABLATION_SET, ABLATION_TASK
+from dgunet.terms import ABLATION_SET, ABLATION_TASK, TRAINING_SETS
 from dgunet.tracking.reports.progress import counting
 
 Tell = Callable[[str], None]
@@ -145,7 +145,8 @@ class Actions:
                 shutil.copyfile(file, temporary)
         else:
             known = None if network.task == ABLATION_TASK else network.task
-            save_network(*_switched(import_official(file, task=known), target))
+            imported, origin = import_official(file, task=known)
+            save_network(imported, target, origin)
         return {"sha256": sha256_file(target), "file": str(file)}
 
     def _check(self, step: PlannedStep) -> dict[str, Any]:
@@ -159,7 +160,7 @@ class Actions:
                 self.tell(f"{step.dataset}: {finding.level}: {finding.text}")
         overlaps = find_overlaps(self._reports.values())
         write_report(list(self._reports.values()), overlaps, self.here.build / "check.json")
-        write_overlaps(overlap_records(list(self._reports.values()), overlaps), self.overlaps)
+        write_overlaps(overlap_records(list(self._reports.values()), overlaps), self.here.overlaps)
         return {
             "code": code_version(),
             "pairs": report.pairs,
@@ -167,11 +168,6 @@ class Actions:
             "errors": sum(finding.level == "error" for finding in report.findings),
             "warnings": sum(finding.level == "warning" for finding in report.findings),
         }
-
-    @property
-    def overlaps(self) -> Path:
-        """The overlaps of training and test sets that this campaign's checks found."""
-        return self.here.build / "overlaps.json"
 
     def _prepare(self, step: PlannedStep) -> dict[str, Any]:
         manifest = prepare_store(
@@ -274,22 +270,17 @@ class Actions:
         return self.here.model(network.published_key) / WEIGHTS
 
     def _tables(self, step: PlannedStep) -> dict[str, Any]:
-        steps = [each for each in self.plan.steps if each.kind == "evaluate"]
-        results = [f for f in dict.fromkeys(map(self._result, steps)) if f.is_dir()]
+        # Also those of earlier commands for the same campaign.
+        results = [f for f in result_folders(self.plan.params, self.here) if f.is_dir()]
         if not results:
             raise DataError("there is no result to make tables of.", "See the failures above.")
-        given = {
+        profile, home = self.plan.campaign.profile, self.here.home
+        given: dict[str, Any] = {
             "results": results,
             "records": self.here.records,
-            "overlaps": self.overlaps if self.overlaps.is_file() else None,
+            "overlaps": self.here.overlaps,
             "project": self.here,
         }
-        profile = self.plan.campaign.profile
         made = make_tables(profile, out=self.here.tables, **given)
-        count = make_report(profile, out=self.here.report, home=self.here.home, **given)
+        count = make_report(profile, out=self.here.report, home=home, **given)
         return {"tables": len(made), "evaluations": count, "report": str(self.here.report)}
-
-
-def _switched(imported: tuple[Any, dict[str, str]], target: Path) -> tuple[Any, Path, dict[str, str]]:
-    network, origin = imported
-    return network, target, origin

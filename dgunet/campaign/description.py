@@ -14,7 +14,7 @@ from dgunet.config import Params
 from dgunet.data.catalogue.entries import CATALOGUE
 from dgunet.paper import published
 from dgunet.paper.cell_positions import Slot, slots
-from dgunet.project import TRAINING_SETS, model_key
+from dgunet.project import model_key
 from dgunet.system.errors import ConfigError
 from dgunet.terms import (
     ABLATION_SET,
@@ -22,10 +22,13 @@ from dgunet.terms import (
     ABLATION_VARIANT,
     ABLATIONS,
     RELEASED_ABLATIONS,
+    TRAINING_SETS,
     VARIANTS,
     Profile,
     Task,
+    Variant,
     WeightsOrigin,
+    check_variant,
 )
 
 
@@ -40,7 +43,7 @@ class WantedNetwork:
     """
 
     task: Task
-    variant: str
+    variant: Variant
     ratio: int = 0
     ablation: str = ""
 
@@ -233,7 +236,7 @@ def _network(dataset: str, slot: Slot) -> WantedNetwork:
     if slot.key in ABLATIONS:
         assert dataset == ABLATION_SET
         return WantedNetwork(ABLATION_TASK, ABLATION_VARIANT, ablation=slot.key)
-    return WantedNetwork(CATALOGUE[dataset].task, slot.key, slot.ratio or 0)
+    return WantedNetwork(CATALOGUE[dataset].task, check_variant(slot.key), slot.ratio or 0)
 
 
 def _table_number(name: str) -> int:

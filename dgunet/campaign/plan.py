@@ -18,8 +18,8 @@ from dgunet.data.catalogue.entries import dataset
 from dgunet.data.readers.folder_layouts import find_present
 from dgunet.evaluation.protocols import protocol
 from dgunet.network import DGUNetConfig, preset
-from dgunet.project import TRAINING_SETS, ProjectFolders
-from dgunet.terms import ABLATIONS
+from dgunet.project import ProjectFolders
+from dgunet.terms import ABLATIONS, TRAINING_SETS
 
 Kind = Literal["fetch", "weights", "check", "prepare", "train", "evaluate", "tables"]
 
@@ -130,9 +130,7 @@ class _Planner:
         self.sets = self._training_sets() + campaign.test_sets()
         self.present = {name for name in self.sets if find_present(dataset(name), self.root)}
         self.fetches = {name: plan_fetch(name) for name in self.sets if name not in self.present}
-        self.missing = {
-            name: plan.by_hand for name, plan in self.fetches.items() if plan.by_hand
-        }
+        self.missing = {name: plan.by_hand for name, plan in self.fetches.items() if plan.by_hand}
 
     def plan(self) -> CampaignPlan:
         weights = {
@@ -175,9 +173,7 @@ class _Planner:
                 pixels, present = halves * sizes.pixels, (store / "manifest.json").is_file()
                 yield PlannedStep("check", name, name, pixels=pixels)
                 disk = 0 if present else prepared_bytes(name)
-                yield PlannedStep(
-                    "prepare", name, name, present=present, pixels=pixels, disk=disk
-                )
+                yield PlannedStep("prepare", name, name, present=present, pixels=pixels, disk=disk)
         yield from self._training_steps()
         for evaluation in self.wanted:
             if evaluation.dataset not in self.missing:

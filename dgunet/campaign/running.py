@@ -1,4 +1,4 @@
-"""Carries out the steps of a campaign; a step that fails takes its cells with it, not the others."""
+"""Carries out the steps of a campaign; of a step that fails only its own cells are lost."""
 
 from __future__ import annotations
 

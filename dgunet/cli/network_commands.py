@@ -131,7 +131,7 @@ def fetch_checkpoint(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="checkpoint to write", show_default="build/released/NETWORK.safetensors"
+            "--out", help="checkpoint to write", show_default="build/models/released/NETWORK/..."
         ),
     ] = None,
     downloads: Annotated[
@@ -158,7 +158,8 @@ def fetch_checkpoint(
     if what != "released":
         raise ConfigError(f"there are no {what!r} weights to fetch.", "Write `released`.")
     here = ProjectFolders.here()
-    target = out or here.released(model_key(check_task(task), check_variant(variant), ratio))
+    key = model_key(check_task(task), check_variant(variant), ratio)
+    target = out or here.using("released").model(key) / "network.safetensors"
     fetch_released(
         (check_task(task), check_variant(variant), ratio),
         target,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from dgunet.cli import (
+    campaign_commands,
     cleaning_commands,
     data_commands,
     evaluation_commands,
@@ -18,6 +19,7 @@ from dgunet.cli import (
 )
 
 MODULES = (
+    campaign_commands,
     data_commands,
     step_commands,
     training_commands,

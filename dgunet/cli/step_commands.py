@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from dgunet.evaluation.summary import EvaluationSummary
 
 Task = Annotated[str, typer.Argument(help="derain, deblur, denoise or cs")]
 VariantOption = Annotated[str, typer.Option(help="DGUNet (shared stages) or DGUNet+ (independent)")]
@@ -190,6 +193,7 @@ def ablate(
     here = ProjectFolders.here()
     params = load_params(params_file or here.params)
     here = here.using(params.weights)
+    summary: EvaluationSummary | None
     if params.weights == "released":
         summary = score_released_ablation(
             params,
@@ -258,6 +262,10 @@ def explain(
     column: Annotated[
         str, typer.Argument(help="label of the column and metric, e.g. 'Rain100H PSNR'")
     ],
+    campaign: Annotated[
+        str | None,
+        typer.Option(help="a cell of `dgunet campaign --name`", show_default="of build/tables"),
+    ] = None,
 ) -> None:
     """Show one table cell: value, verdict, tolerance, interval, run, commit, data, checkpoint.
 
@@ -266,8 +274,19 @@ def explain(
     Example: dgunet explain 1 "DGUNet (reproduced)" "Rain100L PSNR"
 
     Example: dgunet explain 1 "DGUNet (sample, not comparable)" "Rain100L PSNR"
+
+    Example: dgunet explain 4 "Set11 10%" "DGUNet (reproduced) PSNR" --campaign released
     """
+    from dgunet.config import load_params
     from dgunet.project import ProjectFolders
     from dgunet.steps.report import explain_text
 
-    typer.echo(explain_text(ProjectFolders.here(), table, row, column))
+    here = ProjectFolders.here()
+    if campaign is None:
+        params = load_params(here.params)
+        here = here.using(params.weights)
+    else:
+        from dgunet.campaign.folder import open_campaign
+
+        here, params = open_campaign(here, campaign)
+    typer.echo(explain_text(here, params, table, row, column))

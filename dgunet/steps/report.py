@@ -107,7 +107,7 @@ def _link(info: RunInfo) -> RunLink:
     return RunLink(info.run_id, run_url(info), info.commit, info.dirty)
 
 
-def explain_text(here: ProjectFolders, table: int, row: str, column: str) -> str:
+def explain_text(here: ProjectFolders, params: Params, table: int, row: str, column: str) -> str:
     """The provenance of one table cell, one fact per line.
 
     The cell is read from the written tables. If its evaluation is available, the cell is computed
@@ -122,7 +122,7 @@ def explain_text(here: ProjectFolders, table: int, row: str, column: str) -> str
         raise DataError(f"no tables in {here.tables}.", "Make them with: dgunet tables")
     check_tables(here.tables)
     cell = explain_cell(read_cells(path), table, row, column)
-    _refuse_difference(cell, _computed_again(here, cell), path)
+    _refuse_difference(cell, _computed_again(here, params, cell), path)
     facts: dict[str, Any] = dict(cell)
     key = str(cell["per_image_sha256"])
     if DIGEST.fullmatch(key) and (info := lookup(key, here.home)):
@@ -137,10 +137,9 @@ def explain_text(here: ProjectFolders, table: int, row: str, column: str) -> str
     )
 
 
-def _computed_again(here: ProjectFolders, cell: dict[str, Any]) -> dict[str, Any]:
+def _computed_again(here: ProjectFolders, params: Params, cell: dict[str, Any]) -> dict[str, Any]:
     """The same cell, computed from the available results of its profile."""
-    profile, params = cell["tables_profile"], load_params(here.params)
-    here = here.using(params.weights)
+    profile = cell["tables_profile"]
     found, rows = read_results_and_rows(result_folders(params, here), here)
     summaries = with_server_scores((s for s in found if s["profile"] == profile), here.records)
     # Only this cell's interval is computed.

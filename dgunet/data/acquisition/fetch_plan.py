@@ -143,7 +143,7 @@ def plan_fetch(name: str) -> FetchPlan:
         entry.licence or info.licence,
         info.citation,
         f"dgunet data import {name} FILE_OR_FOLDER",
-        info.known[0].what if info.known else "",
+        info.known[0].name if info.known else "",
     )
 
 
