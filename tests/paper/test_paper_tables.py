@@ -149,8 +149,8 @@ def test_the_98_pairs_of_test100_are_measured_and_100_are_another_release(summar
     assert (whole.cells[at].state, whole.cells[at].provenance.images) == ("measured", 98)
     (note,) = [note for note in whole.notes if note.startswith("Test100")]
     assert note == (
-        "Test100: the paper prints 100 pairs in the name of the set; the published numbers were made"
-        " with 98 (the authors of MPRNet, issue 23)."
+        "Test100: the paper prints 100 pairs in the name of the set; the published numbers were"
+        " made with 98 (the authors of MPRNet, issue 23)."
     )
     assert note in to_markdown(whole)
     assert any(note.startswith("Rain13K: the paper prints 13,712 pairs") for note in whole.notes)

@@ -166,10 +166,10 @@ def dataset(name: str) -> DatasetInfo:
 def counted(name: str, count: int, published: int, unit: str) -> str:
     """Text of a number of records of dataset ``name``, next to that of its published release.
 
-    >>> counted("Rain100L", 3, 100, "images")
-    '3 of 100 images'
-    >>> counted("Test100", 100, 98, "images")
-    '100 images ("Rain800\'s test half"), not the published 98'
+    >>> print(counted("Rain100L", 3, 100, "images"))
+    3 of 100 images
+    >>> print(counted("Test100", 100, 98, "images"))
+    100 images ("Rain800's test half"), not the published 98
     """
     info = (FURTHER | CATALOGUE).get(name)
     other = info.other_release(count) if info is not None and published == info.pairs else None
