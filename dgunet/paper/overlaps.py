@@ -49,7 +49,7 @@ def known_overlaps(path: Path | None = None) -> Overlaps:
         DataError: naming the file and the record, if one is wrong.
     """
     name = "overlaps.yaml"
-    content = yaml.safe_load(files(__package__).joinpath(name).read_text("utf-8"))
+    content = yaml.safe_load(files(__package__).joinpath(name).read_text(encoding="utf-8"))
     records = check_records(content["records"], name, hint="Correct the file.")
     own = read_overlaps(path) if path is not None and path.is_file() else []
     statements = tuple(Statement.model_validate(entry) for entry in content["statements"])

@@ -94,7 +94,9 @@ Spreads = dict[Position, SeedSpread]
 @cache
 def seed_spreads() -> Spreads:
     """The measured seed spreads of `seed_spread.yaml`, by cell."""
-    content = yaml.safe_load(files(__package__).joinpath("seed_spread.yaml").read_text("utf-8"))
+    content = yaml.safe_load(
+        files(__package__).joinpath("seed_spread.yaml").read_text(encoding="utf-8")
+    )
     return {spread.position: spread for spread in _SPREADS.validate_python(content)}
 
 

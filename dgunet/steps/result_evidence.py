@@ -99,10 +99,7 @@ class Evidence:
         runs = self._runs.get(summary.per_image_sha256, [])
         if any(_is_of(run, summary) for run in runs):  # made with weights in another place
             return
-        if present:
-            found = (summary.checkpoint_sha256, self._digest(weights))
-            _compare(origin, f"{weights} has", checkpoint_sha256=found)
-        elif runs:
+        if runs:
             tags = runs[-1].tags
             _compare(
                 origin,
@@ -111,6 +108,9 @@ class Evidence:
                 selection=(summary.selection, tags.get(SELECTION_TAG)),
                 weights=(summary.weights, tags.get(WEIGHTS_TAG)),
             )
+        if present:
+            found = (summary.checkpoint_sha256, self._digest(weights))
+            _compare(origin, f"{weights} has", checkpoint_sha256=found)
 
     def _weights(self, summary: EvaluationSummary) -> Path:
         name = "network.safetensors"

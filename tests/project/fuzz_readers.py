@@ -13,6 +13,7 @@ from fuzz_result_readers import (
     cells,
     index_of_runs,
     journals,
+    overlaps,
     records_of_pipelines,
     results,
     rows,
@@ -128,5 +129,6 @@ TARGETS = {
     "rows of a killed evaluation": rows,
     "journals": journals,
     "index of runs": index_of_runs,
+    "overlaps": overlaps,
     "scores of DND's server": server_scores,
 }

@@ -146,3 +146,23 @@ def server_scores(folder, sample):
         with_server_scores([{**score, "dataset": "DND", "psnr": None}], f)
 
     return Target(folder, ["dnd-1.json"], read)
+
+
+def overlaps(folder, sample):
+    from dgunet.data.catalogue.overlaps import OverlapRecord, write_overlaps
+    from dgunet.paper.overlaps import known_overlaps
+
+    record = OverlapRecord(
+        train="Rain13K",
+        train_digest="0" * 64,
+        test="Rain100L",
+        test_digest="1" * 64,
+        train_pairs=40,
+        complete=False,
+        images=["88", "93"],
+        found="by hand",
+    )
+    write_overlaps([record], folder / "overlaps.json")
+    return Target(
+        folder, ["overlaps.json"], lambda f: known_overlaps(f / "overlaps.json"), text=True
+    )
