@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli.progress_bar import progress_bar
 from dgunet.system import environment
 from dgunet.system.errors import ConfigError
 from dgunet.terms import Task, Variant
@@ -23,9 +23,6 @@ AcceptLicence = Annotated[
         "--accept-licence", help="accept the licence that is shown, instead of being asked"
     ),
 ]
-
-Observe = Callable[[int, int | None], None]
-Bar = Callable[[str, str], AbstractContextManager[Observe]]
 
 
 def has_consent(plans: Sequence[FetchPlan], *, accept: bool) -> bool:
@@ -72,7 +69,7 @@ def split_names(name: str, further: Sequence[str]) -> list[str]:
     return [] if further and not names else list(dict.fromkeys([name, *names]))
 
 
-def fetch_stated(names: list[str], root: Path, downloads: Path, *, accept: bool, bar: Bar) -> None:
+def fetch_stated(names: list[str], root: Path, downloads: Path, *, accept: bool) -> None:
     """Show the plans of the datasets, ask once, fetch them and print what came.
 
     Of several datasets, those that are under ``root`` already are left out with a line.
@@ -95,7 +92,7 @@ def fetch_stated(names: list[str], root: Path, downloads: Path, *, accept: bool,
         require_downloadable(plan)
     agreed = has_consent(plans, accept=accept)
     for plan in plans:
-        with bar(plan.name, "B") as observe:
+        with progress_bar(plan.name, "B") as observe:
             fetched = fetch_known(
                 plan.name,
                 root,
@@ -112,7 +109,6 @@ def fetch_released(
     network: tuple[Task, Variant, int | None], out: Path, downloads: Path, *, accept: bool
 ) -> None:
     """Show the plan for the authors' weights, ask once, fetch them and convert them to ``out``."""
-    from dgunet.cli.data_acquisition_commands import progress_bar
     from dgunet.data.acquisition.fetch_plan import plan_weights
     from dgunet.data.acquisition.released_weights import released_weights
 

@@ -5,15 +5,13 @@ The signature of a command lists all of its options, which makes some functions 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dgunet.cli.consent import AcceptLicence, fetch_stated, split_names
+from dgunet.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from dgunet.data.acquisition.fetching import FetchResult
@@ -127,7 +125,7 @@ def fetch(
         if sha256:
             raise ConfigError("--sha256 needs the URL of the archive.", "Give the URL.")
         folder = downloads or here.home / "build" / "downloads"
-        fetch_stated(names, root, folder, accept=accept_licence, bar=progress_bar)
+        fetch_stated(names, root, folder, accept=accept_licence)
         return
     if dvc:
         with progress_bar(name, " files") as observe:
@@ -183,18 +181,3 @@ def sources_command(
         return
     for line in source_lines(names or []):
         typer.echo(line)
-
-
-@contextmanager
-def progress_bar(name: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on a terminal; elsewhere a line every half minute."""
-    from tqdm import tqdm
-
-    pause = 0.1 if sys.stderr.isatty() else 30
-    with tqdm(desc=name, unit=unit, unit_scale=True, mininterval=pause, delay=0.5) as bar:
-
-        def observe(done: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield observe

@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._page(LOGIN)
         elif parts.path == "/download":
             self._drive(query)
-        elif "/resolve/" in parts.path:
+        elif "/resolve/" in parts.path and not parts.path.startswith("/blob/"):
             self._redirect(f"/blob{parts.path}")
         else:
             self._file(parts.path, net.web.get(parts.path))
@@ -101,7 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
         )
         action = html.escape(f"{net.cdn}/download")
         self._page(
-            "<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head><body>"
+            "<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head>"
+            "<body>"
             f'<form id="download-form" action="{action}" method="get">{inputs}'
             '<input type="submit" value="Download anyway"></form></body></html>',
             cookie=f"NID={session}; path=/; HttpOnly",

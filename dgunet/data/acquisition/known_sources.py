@@ -221,7 +221,7 @@ def _import_renamed(
             raise RemoteError(f"the archive has no folder {theirs}")
         named.parent.mkdir(parents=True)
         folder.rename(named)
-        return import_verified(info, work / "named", root, "")
+        return import_verified(info, named, root, "")
 
 
 def _tidy(place: Downloadable, received: Received, root: Path) -> str:
