@@ -265,3 +265,20 @@ def test_every_line_is_described():
     assert len(set(words)) >= len(words) - 1  # pyiqa and BasicSR read the same values
     twins = {each.twin for each in LINES if each.twin}
     assert twins <= set(CONVENTIONS)
+
+
+@pytest.mark.benchmarks_data
+def test_numbers_in_file_names_of_a_published_method_are_found(benchmarks, tmp_path):
+    """ISTA-Net+ names its files after their own scores, 11 of Set11, computed before rounding."""
+    folder = benchmarks / "metric_refs" / "ISTANet_Set11_ratio50"
+    stated = []
+    for path in sorted(folder.glob("*ISTA_Net_plus*.png")):
+        (tmp_path / path.name).symlink_to(path)
+        stated.append(float(path.stem.partition("SSIM_")[2]))
+    lines = []
+    *_, (explanation, count) = explain_results(tmp_path, benchmarks / "Set11", note=lines.append)
+    assert count == len(stated) == 11
+    assert "the target's name at the beginning" in lines[0]
+    mean = sum(stated) / count
+    nearest = min(explanation.scores(), key=lambda each: abs(each.ssim - mean))
+    assert nearest.convention.name == "cs-y" and abs(nearest.ssim - mean) < 1e-3
