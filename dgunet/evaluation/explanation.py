@@ -36,7 +36,7 @@ class Expected:
         if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,12})?", self.text):
             option = "--expect" if self.metric == "PSNR" else "--expect-ssim"
             raise ConfigError(
-                f"{option} is {shorten(self.text)!r}.",
+                f"{option} is {shorten(self.text)}.",
                 "Give the number as it is printed, such as 31.07 dB without the unit, or 0.91.",
             )
 

@@ -14,6 +14,7 @@ from dgunet.system.reading import read_text, shorten
 
 _TOKENS = re.compile(r"[0-9]+|[^\W\d_]+|.", re.DOTALL)
 _SHOWN = 3
+_LENGTH = 300
 _HINT = "Name the pairs in a CSV file with the columns restored,target: --pairs FILE"
 SAME = "same name"
 
@@ -29,7 +30,7 @@ class Pairing:
         """Return one line with the rule and the first pairs."""
         first = ", ".join(f"{one} -> {other}" for one, other in self.pairs[:_SHOWN])
         more = f", ... ({len(self.pairs)} pairs)" if len(self.pairs) > _SHOWN else ""
-        return f"paired by {self.rule}: {shorten(first)}{more}"
+        return f"paired by {self.rule}: {first[:_LENGTH]}{more}"
 
 
 def pair_names(
@@ -48,8 +49,7 @@ def pair_names(
         partial: accept targets without a result.
 
     Raises:
-        EvaluationError: if no rule matches all names, if it matches one name twice, or if two rules
-            match them differently.
+        EvaluationError: if no rule matches all names one to one.
     """
     found = [(rule, _matched(keys, restored, targets, partial)) for rule, keys in _RULES]
     found.append(("the target's name at the beginning", _beginning(restored, targets, partial)))
@@ -57,12 +57,6 @@ def pair_names(
     if not complete:
         raise _unpaired(restored, targets, partial)
     rule, match = complete[0]
-    others = [(name, other) for name, other in complete[1:] if other != match]
-    if rule != SAME and others:
-        raise EvaluationError(
-            f"the names of results and targets match in two ways: {rule}, or {others[0][0]}.",
-            f"{_HINT}.",
-        )
     return Pairing(
         rule, tuple(sorted(match.items(), key=lambda pair: (natural(pair[1]), natural(pair[0]))))
     )
@@ -111,7 +105,7 @@ def _existing(name: str | None, known: Sequence[str], where: str) -> str:
         if candidate and candidate in known:
             return candidate
     raise EvaluationError(
-        f"{where} {shorten(text)!r} is not among the {len(known)} images.",
+        f"{where} {shorten(text)} is not among the {len(known)} images.",
         "Write the path below the folder, with or without its suffix.",
     )
 

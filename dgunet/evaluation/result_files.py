@@ -198,7 +198,7 @@ def _chosen(path: Path, shapes: dict[str, tuple[int, ...]], variable: str | None
     if variable is not None:
         if variable not in shapes:
             raise EvaluationError(
-                f"{path} has no image variable {shorten(variable)!r}.",
+                f"{path} has no image variable {shorten(variable)}.",
                 f"It has: {_listed(shapes)}.",
             )
         return variable
@@ -209,7 +209,7 @@ def _chosen(path: Path, shapes: dict[str, tuple[int, ...]], variable: str | None
 
 def _listed(shapes: dict[str, tuple[int, ...]]) -> str:
     text = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
-    return shorten(text) if text else "none"
+    return text[:300] or "none"
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
