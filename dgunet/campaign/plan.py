@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,17 @@ from typing import Literal
 from dgunet.campaign.description import Campaign, WantedCell, WantedEvaluation, WantedNetwork
 from dgunet.config import Params
 from dgunet.costs.evaluation_cost import evaluation_cost
-from dgunet.costs.image_sizes import image_sizes
+from dgunet.costs.image_sizes import ImageSizes, image_sizes
 from dgunet.costs.storage import prepared_bytes
 from dgunet.costs.training_cost import training_cost
 from dgunet.data.acquisition.fetch_plan import FetchPlan, plan_fetch, plan_weights
 from dgunet.data.catalogue.entries import dataset
-from dgunet.data.readers.folder_layouts import find_present
+from dgunet.data.readers.folder_layouts import find_present, read_pairs
+from dgunet.data.readers.pairing import check_shapes
 from dgunet.evaluation.protocols import protocol
 from dgunet.network import DGUNetConfig, preset
 from dgunet.project import ProjectFolders
+from dgunet.system.errors import DataError
 from dgunet.terms import ABLATIONS, TRAINING_SETS
 
 Kind = Literal["fetch", "weights", "check", "prepare", "train", "evaluate", "tables"]
@@ -127,6 +130,7 @@ class _Planner:
         self.campaign, self.here, self.params = campaign, here, params
         self.root = here.data(campaign.profile)
         self.wanted = campaign.evaluations()
+        self._known_sizes: dict[str, ImageSizes] = {}
         self.sets = self._training_sets() + campaign.test_sets()
         self.present = {name for name in self.sets if find_present(dataset(name), self.root)}
         self.fetches = {name: plan_fetch(name) for name in self.sets if name not in self.present}
@@ -156,8 +160,12 @@ class _Planner:
     def _networks_to_fetch(self) -> list[WantedNetwork]:
         if self.campaign.weights != "released" or self.campaign.checkpoint:
             return []
-        found = [_weights_of(network) for network in self.campaign.networks()]
-        return [n for n in dict.fromkeys(found) if not self._weights(n).is_file()]
+        return [n for n in self._published() if not self._weights(n).is_file()]
+
+    def _published(self) -> list[WantedNetwork]:
+        """The networks of Tables 1-4 behind the evaluations whose set can be had, each once."""
+        usable = [each for each in self.wanted if each.dataset not in self.missing]
+        return list(dict.fromkeys(_weights_of(each.network) for each in usable))
 
     def _weights(self, network: WantedNetwork) -> Path:
         return self.here.model(network.key) / WEIGHTS
@@ -167,18 +175,30 @@ class _Planner:
         yield from self._weights_steps()
         for name in self.sets:
             if name not in self.missing:
-                store = self.here.store(name)
-                sizes = image_sizes(name, store)
-                halves = 1 if dataset(name).grey else 2
-                pixels, present = halves * sizes.pixels, (store / "manifest.json").is_file()
-                yield PlannedStep("check", name, name, pixels=pixels)
-                disk = 0 if present else prepared_bytes(name)
-                yield PlannedStep("prepare", name, name, present=present, pixels=pixels, disk=disk)
+                yield from self._data_steps(name)
         yield from self._training_steps()
         for evaluation in self.wanted:
             if evaluation.dataset not in self.missing:
                 yield self._evaluation_step(evaluation)
         yield PlannedStep("tables", "")
+
+    def _data_steps(self, name: str) -> Iterator[PlannedStep]:
+        sizes = self._sizes(name)
+        present = (self.here.store(name) / "manifest.json").is_file()
+        pixels = sizes.pixels * (1 if dataset(name).grey else 2)
+        yield PlannedStep("check", name, name, pixels=pixels)
+        disk = 0 if present else prepared_bytes(name, sizes=sizes)
+        yield PlannedStep("prepare", name, name, present=present, pixels=pixels, disk=disk)
+
+    def _sizes(self, name: str) -> ImageSizes:
+        """Sizes of the images in the store, else in the dataset on disk, else the stated ones."""
+        if name not in self._known_sizes:
+            store = self.here.store(name)
+            found = None
+            if name in self.present and not (store / "manifest.json").is_file():
+                found = _tree_sizes(name, self.root)
+            self._known_sizes[name] = found or image_sizes(name, store)
+        return self._known_sizes[name]
 
     def _fetch_steps(self) -> Iterator[PlannedStep]:
         brought: set[str] = set()
@@ -206,7 +226,7 @@ class _Planner:
             return
         brought: set[str] = set()
         fetched = self._networks_to_fetch()
-        for network in dict.fromkeys(map(_weights_of, self.campaign.networks())):
+        for network in self._published():
             plan = plan_weights(network.task)
             shared, new = plan.name in brought, network in fetched
             brought |= {plan.name} if new else set()
@@ -238,8 +258,8 @@ class _Planner:
             )
 
     def _evaluation_step(self, wanted: WantedEvaluation) -> PlannedStep:
-        store = self.here.store(wanted.dataset)
-        cost = evaluation_cost(wanted.dataset, self.config(wanted.network), store=store)
+        sizes = self._sizes(wanted.dataset)
+        cost = evaluation_cost(wanted.dataset, self.config(wanted.network), sizes=sizes)
         return PlannedStep(
             "evaluate",
             wanted.name,
@@ -276,6 +296,16 @@ class _Planner:
             reason = "its server scores: upload what `dgunet dnd bundle` packs"
             return PlannedCell(cell, "waiting", reason)
         return PlannedCell(cell, "fills")
+
+
+def _tree_sizes(name: str, root: Path) -> ImageSizes | None:
+    """Sizes in the files' headers; None if the dataset cannot be read, which its check reports."""
+    try:
+        pairs = read_pairs(dataset(name), root, unpaired=True)
+        shapes = Counter(check_shapes(pair)[:2] for pair in pairs)
+    except DataError:
+        return None
+    return ImageSizes(tuple(shapes.most_common()), f"the files of {name}")
 
 
 def _weights_of(network: WantedNetwork) -> WantedNetwork:
