@@ -180,7 +180,8 @@ def test_an_unsafe_pickle_is_not_run(net, fetch, tmp_path):
         def __reduce__(self):
             return (tmp_path.__class__.touch, (tmp_path / "ran",))
 
-    net.drive[RGB] = packed({"Deraining/DGUNet.pth": pickle.dumps(Evil()) + bytes(3000)})
+    content = pickle.dumps(Evil(), protocol=2) + bytes(3000)
+    net.drive[RGB] = packed({"Deraining/DGUNet.pth": content})
     with pytest.raises(CheckpointError, match="no file in it is derain DGUNet"):
         fetch("derain")
     assert not (tmp_path / "ran").exists()
