@@ -25,7 +25,7 @@ Observe = Callable[[float, float], None]
 """Called with (seconds so far, seconds at most) after each pass."""
 
 SIDES = (32, 64, 128, 256, 512)
-"""Sides of the probe's image in pixels; the largest is used of which several passes fit the time."""
+"""Sides of the probe's image in pixels; it has the largest of which several passes fit the time."""
 
 ENOUGH = 4
 """Passes over a larger image that must fit into the remaining time, beside the first."""

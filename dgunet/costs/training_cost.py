@@ -1,22 +1,30 @@
 """Operations, duration and memory of a training, from its network and its settings.
 
 Counted are the forward and backward passes of the optimiser steps. Not counted are the validation,
-the optimiser and reading; the rate from the authors' log contains all three.
+the optimiser and reading; the rate from the authors' log contains all three. On a GPU, a step on
+few pixels takes as long as the processor needs to issue its calls; see `ISSUE`.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dgunet.config import TrainingSettings
 from dgunet.costs.evaluation_cost import weight_bytes
 from dgunet.costs.machines import BACKWARD, Machine
 from dgunet.costs.operations import forward_operations
 from dgunet.network import DGUNet, DGUNetConfig
+
+ISSUE = 10e-6
+"""Seconds that torch takes to issue one call to a GPU, assumed. It decides the duration only where
+the GPU has little to do in each call, as with the 32 x 32 blocks of compressive sensing."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +43,23 @@ class TrainingCost:
     operations: int
 
     def seconds(self, machine: Machine, count: int = 1) -> float:
-        """Return the duration on ``count`` machines that share each batch evenly."""
-        return machine.seconds(self.operations, count)
+        """Return the duration on ``count`` machines that share each batch.
 
-    def gpu_hours(self, machine: Machine) -> float:
-        """Return the hours that one machine would need."""
-        return self.seconds(machine) / 3600
+        The machine with the most samples decides; machines beyond the batch have nothing to do.
+        """
+        return max(self._computing(machine, count), self._issuing(machine, count))
+
+    def bound_by_calls(self, machine: Machine, count: int = 1) -> bool:
+        """Return whether issuing the calls takes longer than computing them; see `ISSUE`."""
+        return self._issuing(machine, count) > self._computing(machine, count)
+
+    def gpu_hours(self, machine: Machine, count: int = 1) -> float:
+        """Return the hours of ``count`` machines, added up."""
+        return self.seconds(machine, count) * count / 3600
 
     def samples_together(self, count: int = 1) -> int:
         """Return the samples that each of ``count`` GPUs holds in one forward pass."""
-        share = -(-self.settings.batch // count)
+        share = self._share(count)
         return min(share, self.settings.micro_batch or share)
 
     def memory(self, count: int = 1) -> int | None:
@@ -64,6 +79,20 @@ class TrainingCost:
         """Return whether the memory of ``count`` machines is enough; None if unknown."""
         needed = self.memory(count)
         return None if needed is None or machine.memory is None else needed <= machine.memory
+
+    def _computing(self, machine: Machine, count: int) -> float:
+        return machine.seconds(self.operations * self._share(count) / self.settings.batch)
+
+    def _issuing(self, machine: Machine, count: int) -> float:
+        on_cpu = machine.probe is not None and machine.probe.device == "cpu"
+        if on_cpu or self.settings.compile:
+            return 0.0
+        passes = -(-self._share(count) // self.samples_together(count))
+        calls = (1 + BACKWARD) * forward_calls(self.config) * passes
+        return calls * self.settings.iterations * ISSUE
+
+    def _share(self, count: int) -> int:
+        return -(-self.settings.batch // count)
 
 
 def training_cost(config: DGUNetConfig, settings: TrainingSettings) -> TrainingCost:
@@ -99,3 +128,35 @@ def kept_bytes(config: DGUNetConfig) -> float:
     held = sum(each.untyped_storage().nbytes() for key, each in kept.items() if key not in own)
     del images  # until here, so that no storage was freed and its address used again
     return held / side**2
+
+
+@functools.cache
+def forward_calls(config: DGUNetConfig) -> int:
+    """Return the number of calls that a forward pass makes, for any size of image.
+
+    Views, which compute nothing, are not counted.
+    """
+    with torch.random.fork_rng(devices=[]):
+        network = DGUNet(config).eval()
+        patch = torch.rand(1, config.channels, 2 * config.multiple, 2 * config.multiple)
+    with torch.inference_mode(), _Calls() as calls:
+        network(patch)
+    return calls.count
+
+
+class _Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the calls that are not views."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        self.count += not getattr(func, "is_view", False)
+        return func(*args, **(kwargs or {}))
