@@ -77,7 +77,10 @@ def results_bytes(name: str, *, keep_images: int = 0, sizes: ImageSizes | None =
 
 
 def checkpoint_bytes(config: DGUNetConfig, *, training: bool = False) -> int:
-    """Return the bytes of a network's weights file, or of a training checkpoint."""
+    """Return the bytes of a network's weights file, or of one training checkpoint.
+
+    A training keeps its last three checkpoints, see `dgunet.training.checkpoints.Checkpoints`.
+    """
     return weight_bytes(config) * (CHECKPOINTS if training else 1)
 
 

@@ -193,9 +193,9 @@ def _cost(
         "training",
         *_table(rows, heads),
         *totals,
-        f"  A step takes at least {ISSUE * 1e6:.0f} us for each of its calls (assumed). The memory is",
-        "  that of each GPU. Preparation, validation and evaluation are not counted. To choose: --gpu",
-        "  or --tflops.",
+        f"  A step takes at least {ISSUE * 1e6:.0f} us for each of its calls (assumed). The memory",
+        "  is that of each GPU. Preparation, validation and evaluation are not counted. To choose:",
+        "  --gpu or --tflops.",
     ]
 
 
