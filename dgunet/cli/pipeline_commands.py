@@ -156,10 +156,17 @@ def submit(  # one parameter for each option
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print the plan without any network access")
     ] = False,
+    gpu: Annotated[
+        str | None,
+        typer.Option(
+            help="model of the GPUs, for the plan's hours: V100, A100 or H100",
+            show_default="all three",
+        ),
+    ] = None,
     tflops: Annotated[
         float | None,
         typer.Option(
-            min=0.01, max=1e6, help="sustained TFLOP/s of a GPU, for the plan's GPU-hours"
+            min=0.01, max=1e6, help="instead of --gpu: TFLOP/s that a GPU sustains in float32"
         ),
     ] = None,
     experiment: Annotated[
@@ -203,7 +210,9 @@ def submit(  # one parameter for each option
     )
     if dry_run:
         version = version_name(text)
-        typer.echo(submission_plan(document, pods, arguments, version=version, tflops=tflops))
+        typer.echo(
+            submission_plan(document, pods, arguments, version=version, gpu=gpu, tflops=tflops)
+        )
         typer.echo("\ndry run: nothing was sent")
         return
     check_image(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from dgunet.config import ValidationSettings
+    from dgunet.costs.machines import Machine
     from dgunet.recipes.trainings import Recipe
 
 
@@ -35,26 +37,32 @@ def recipe(
         int, typer.Option(help="with released cs: 1 from scratch, 2 from the weights of step 1")
     ] = 1,
     gpus: Annotated[int, typer.Option(min=1, max=1_000_000, help="number of GPUs")] = 8,
+    gpu: Annotated[
+        str | None,
+        typer.Option(help="model of the GPUs: V100, A100 or H100", show_default="all three"),
+    ] = None,
     tflops: Annotated[
         float | None,
         typer.Option(
             min=0.01,
             max=1e6,
-            help="TFLOP/s that a GPU sustains",
-            show_default="the rate in the authors' log",
+            help="instead of --gpu: TFLOP/s that a GPU sustains in float32",
+            show_default="for each model the share of its peak that the authors' GPUs sustained",
         ),
     ] = None,
 ) -> None:
     """Print a training of the paper or of its released code: cost, published PSNR and settings.
 
-    The settings are printed as YAML to copy to params.yaml.
+    The settings are printed as YAML to copy to params.yaml. Operations are counted in the network;
+    each duration is followed by the rate that it assumes.
 
-    Example: dgunet recipe released derain --variant DGUNet+ --gpus 4
+    Example: dgunet recipe released derain --variant DGUNet+ --gpu A100 --gpus 4
 
     Example: dgunet recipe released cs --ratio 10 --step 2
     """
     import yaml
 
+    from dgunet.costs.machines import chosen_machines
     from dgunet.recipes.trainings import paper, released
     from dgunet.system.errors import ConfigError
     from dgunet.terms import check_task
@@ -68,7 +76,12 @@ def recipe(
         made = paper(task, variant, ratio=ratio)
     else:
         made = released(task, variant, ratio=ratio, step=step)
-    typer.echo(recipe_header(made, gpus, None if tflops is None else tflops * 1e12))
+    if gpus > made.training.batch:
+        raise ConfigError(
+            f"{gpus} GPUs for a batch of {made.training.batch}.",
+            f"Use --gpus {made.training.batch} or fewer; a GPU needs at least one sample.",
+        )
+    typer.echo(recipe_header(made, chosen_machines(gpu, tflops), gpus))
     for missing in made.not_built:
         typer.echo(f"not built: {missing}")
     typer.echo("\n# in params.yaml, under <profile>.train:")
@@ -81,24 +94,23 @@ def recipe(
         typer.echo("# begin with the first step's weights: dgunet train cs ... --start FILE")
 
 
-def recipe_header(recipe: Recipe, gpus: int = 8, flops_per_second: float | None = None) -> str:
+def recipe_header(recipe: Recipe, machines: Sequence[Machine], gpus: int = 8) -> str:
     """Name, length, cost, selected weights and published PSNR of a recipe, one per line."""
+    from dgunet.costs.text import logged_line, training_lines
+    from dgunet.costs.training_cost import training_cost
     from dgunet.paper.expected import expected
-    from dgunet.recipes.trainings import logged_rate
 
     network, training = recipe.network, recipe.training
     ratio = "" if network.ratio is None else f" {network.ratio} %"
     step = "" if recipe.step == 1 else f", step {recipe.step}"
     published = expected(network.task, network.variant, network.ratio)
-    rate = flops_per_second or logged_rate()
-    source = "given" if flops_per_second else "the authors' log"
     return "\n".join(
         [
             f"{recipe.name}: {network.task}{ratio} {network.variant}{step}",
             f"steps: {training.iterations:,} of {training.batch} x {training.patch} x "
             f"{training.patch}, {recipe.epochs:.1f} epochs of {recipe.samples:,}",
-            f"cost: {recipe.flops / 1e18:.3g} EFLOP, {recipe.hours(gpus, rate):,.0f} hours on "
-            f"{gpus} GPUs of {rate / 1e12:.3g} TFLOP/s each ({source})",
+            *training_lines(training_cost(network, training), machines, gpus),
+            logged_line(recipe),
             "weights: " + _selected_weights(training.validation),
             "the paper's PSNR: " + ", ".join(f"{s} {v} dB" for s, v in published.items()),
         ]

@@ -1,4 +1,4 @@
-"""Training recipes of the paper and of the released code: network, data, optimiser and cost.
+"""Training recipes of the paper and of the released code: network, data and optimiser.
 
 >>> recipe = released("derain")
 >>> recipe.training.iterations, recipe.epochs
@@ -7,18 +7,13 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dgunet.config import TrainingSettings, ValidationSettings
 from dgunet.data.catalogue.entries import dataset
 from dgunet.network import DGUNetConfig, preset
-from dgunet.network.describe import describe_network
 from dgunet.system.errors import ConfigError
-
-BACKWARD = 2
-"""Cost of a backward pass, in forward passes."""
 
 SAMPLES = {
     "derain": dataset("Rain13K").pairs,
@@ -33,16 +28,13 @@ both make 857 steps per epoch."""
 CROPS = 200
 """Crops of each photograph per epoch of compressive sensing."""
 
-LOGGED = 1_738.0
-"""Seconds per epoch of DGUNet+ for deraining on two GPUs, from the authors' training log."""
-
 _WRITTEN_LAST = ("batch", "patch", "mixup_after", "crops", "beside", "augment")
 _VALIDATION_ORDER = ("interval", "crop", "fraction", "test_set")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training recipe of one table row; its cost is computed from the network."""
+    """Training recipe of one table row; `dgunet.costs.training_cost` computes what it costs."""
 
     name: Literal["paper", "released"]
     network: DGUNetConfig
@@ -64,22 +56,6 @@ class Recipe:
         """Number of times that the training uses every sample."""
         return self.training.iterations / self.steps_per_epoch
 
-    @property
-    def flops(self) -> int:
-        """Floating-point operations of the whole training, forward and backward.
-
-        Convolutions and matrix products are counted, as in `dgunet.network.describe`.
-        """
-        one = _forward_flops(self.network, self.training.patch)
-        return (1 + BACKWARD) * one * self.training.batch * self.training.iterations
-
-    def hours(self, gpus: int, flops_per_second: float | None = None) -> float:
-        """Return the duration in hours on ``gpus`` GPUs that each sustain ``flops_per_second``.
-
-        The default rate is that of the authors' GPUs; see `logged_rate`.
-        """
-        return self.flops / (gpus * (flops_per_second or logged_rate())) / 3600
-
     def params_entry(self) -> dict[str, Any]:
         """Return the entry for ``<profile>.train.<task>`` of ``params.yaml``, without defaults."""
         changed = self.training.model_dump(exclude_defaults=True, exclude={"validation"})
@@ -89,17 +65,6 @@ class Recipe:
             values = {key: getattr(validation, key) for key in _VALIDATION_ORDER}
             entry["validation"] = {key: value for key, value in values.items() if value}
         return entry
-
-
-@functools.cache
-def _forward_flops(network: DGUNetConfig, patch: int) -> int:
-    return describe_network(network, (patch, patch)).flops
-
-
-def logged_rate() -> float:
-    """Return the FLOP/s that one of the authors' GPUs sustained, computed from `LOGGED`."""
-    recipe = released("derain", "DGUNet+")
-    return recipe.flops / recipe.epochs / LOGGED / 2
 
 
 def paper(task: str, variant: str = "DGUNet", *, ratio: int | None = None) -> Recipe:

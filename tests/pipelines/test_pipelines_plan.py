@@ -7,6 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from dgunet.costs.formats import duration
+from dgunet.costs.machines import given_machine, named_machines
+from dgunet.costs.training_cost import training_cost
 from dgunet.kubeflow.cluster.settings import load_cluster
 from dgunet.kubeflow.pipeline.compiling import compile_pipeline, documents, version_name, with_image
 from dgunet.kubeflow.pipeline.drawing import svg
@@ -55,20 +58,28 @@ def test_the_graph_of_the_whole_paper(project):
 
 def test_the_plan_lists_steps_resources_and_cost(compiled, arguments):
     document, of_pods = documents(compiled)
-    text = submission_plan(document, of_pods, arguments, version=version_name(compiled), tflops=20)
+    version = version_name(compiled)
+    text = submission_plan(document, of_pods, arguments, version=version)
     for part in ("profile paper", "train    ", "128Gi", "32Gi", "1209600 s", "A100", "--tflops"):
         assert part in text
     assert "GPUs at a time: at most 8" in text
-    assert "hours on GPUs" in text
+    (made,) = trainings(arguments, load(arguments["params"]))
+    for machine in named_machines():
+        assert machine.name in text and machine.assumption in text
+        assert duration(made.cost.seconds(machine, 8)) in text
+    only = submission_plan(document, of_pods, arguments, version=version, gpu="a100")
+    assert "A100-80GB: " in only and "H100" not in only
+    given = submission_plan(document, of_pods, arguments, version=version, tflops=20)
+    assert duration(made.cost.seconds(given_machine(20), 8)) in given
+    assert "20 TFLOP/s sustained; given" in given and "V100" not in given
 
 
 def test_the_cost_is_computed_from_the_recipe(arguments):
     params = load(arguments["params"].replace("architecture: released", "architecture: paper"))
     (made,) = trainings(arguments | {"variant": "DGUNet+"}, params)
     recipe = paper("derain", "DGUNet+")
-    assert made.settings.iterations == recipe.training.iterations
-    assert made.flops == recipe.flops
-    assert made.gpu_hours(1e12) == pytest.approx(made.flops / 3.6e15)
+    assert made.cost.settings == recipe.training
+    assert made.cost.operations == training_cost(recipe.network, recipe.training).operations
 
 
 def load(text):

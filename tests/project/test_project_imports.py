@@ -26,6 +26,7 @@ LAYERS = (
     "evaluation",
     "user_images",
     "recipes",
+    "costs",
     "paper",
     "tracking",
     "project",
@@ -38,7 +39,7 @@ LAYERS = (
 """Packages and modules of `dgunet`, from the bottom to the top."""
 
 CORE = ("system", "terms", "imaging", "network", "data", "config", "training", "evaluation")
-CORE += ("user_images", "recipes", "paper")
+CORE += ("user_images", "recipes", "costs", "paper")
 PLATFORMS = {"kfp", "dvc", "mlflow", "kubernetes"}
 
 TASKS = ("derain", "deblur", "denoise", "cs")

@@ -1,4 +1,4 @@
-"""Recipes match the paper and the released code; their costs are computed."""
+"""Recipes match the paper and the released code."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from dgunet.cli import command
 from dgunet.cli.training_commands import recipe_header
 from dgunet.config import TrainingSettings, load_params
-from dgunet.network.describe import describe_network
+from dgunet.costs.machines import named_machines
 from dgunet.recipes.trainings import paper, released
 from dgunet.system.errors import ConfigError
 from dgunet.training import MixUp
@@ -61,22 +61,11 @@ def test_lengths_of_the_released_trainings(task, iterations, epoch):
     assert recipe.steps_per_epoch == epoch
 
 
-def test_costs_are_computed_from_the_network():
-    recipe = released("derain", "DGUNet+")
-    one = describe_network(recipe.network, (256, 256)).flops
-    assert recipe.flops == 3 * 16 * 214_250 * one
-    assert recipe.hours(1, recipe.flops / 7200) == pytest.approx(2)
-    assert recipe.hours(4, recipe.flops / 7200) == pytest.approx(0.5)
-    assert "250.0 epochs of 13,711" in recipe_header(recipe)
-
-
-def test_hours_on_the_authors_gpus_match_their_logs():
-    assert released("derain", "DGUNet+").hours(2) == pytest.approx(250 * 1738 / 3600)
-
-
-def test_a_header_has_the_published_psnr():
-    assert "Rain100L 38.25 dB" in recipe_header(released("derain", "DGUNet+"))
-    output = recipe_header(released("cs", ratio=10))
+def test_a_header_has_the_length_and_the_published_psnr():
+    header = recipe_header(released("derain", "DGUNet+"), named_machines())
+    assert "250.0 epochs of 13,711" in header
+    assert "Rain100L 38.25 dB" in header
+    output = recipe_header(released("cs", ratio=10), named_machines())
     assert "Set11 31.07 dB, BSD68 28.26 dB" in output
     assert "Average" not in output
     assert "the best on Set11" in output

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dgunet.config import Params, TrainingSettings
-from dgunet.network import DGUNetConfig, preset
-from dgunet.network.describe import describe_network
+from dgunet.config import Params
+from dgunet.costs.training_cost import TrainingCost, training_cost
+from dgunet.network import preset
 from dgunet.project import model_key
-from dgunet.recipes.trainings import BACKWARD
 from dgunet.terms import ABLATION_TASK, ABLATION_VARIANT, ablation
 
 
@@ -21,13 +20,7 @@ class PlannedTraining:
     name: str
     step: str
     """The pipeline's step: train or ablate."""
-    settings: TrainingSettings
-    flops: int
-    """Floating-point operations, forward and backward, of convolutions and matrix products."""
-
-    def gpu_hours(self, rate: float) -> float:
-        """GPU hours at ``rate`` FLOP/s for each GPU."""
-        return self.flops / rate / 3600
+    cost: TrainingCost
 
 
 def trainings(arguments: Mapping[str, Any], params: Params) -> list[PlannedTraining]:
@@ -38,8 +31,7 @@ def trainings(arguments: Mapping[str, Any], params: Params) -> list[PlannedTrain
         config = preset(
             ABLATION_TASK, ABLATION_VARIANT, architecture=params.architecture, **changed
         )
-        settings = params.active.ablate
-        found.append(PlannedTraining(name, "ablate", settings, _flops(config, settings)))
+        found.append(PlannedTraining(name, "ablate", training_cost(config, params.active.ablate)))
     return found
 
 
@@ -56,13 +48,5 @@ def _network(entry: Mapping[str, Any], params: Params) -> PlannedTraining:
     task, variant, ratio = entry["kind"], entry["variant"], entry["ratio"] or None
     changes: dict[str, Any] = dict(params.active.network)
     config = preset(task, variant, architecture=params.architecture, ratio=ratio, **changes)
-    settings = params.training(task)
     name = model_key(task, variant, ratio)
-    return PlannedTraining(name, "train", settings, _flops(config, settings))
-
-
-def _flops(config: DGUNetConfig, settings: TrainingSettings) -> int:
-    """As `dgunet.recipes.trainings.Recipe.flops`; ``recompute`` costs one more forward pass."""
-    passes = 1 + BACKWARD + int(settings.recompute)
-    one = describe_network(config, (settings.patch, settings.patch)).flops
-    return passes * one * settings.batch * settings.iterations
+    return PlannedTraining(name, "train", training_cost(config, params.training(task)))

@@ -7,9 +7,11 @@ from itertools import combinations
 from typing import Any
 
 from dgunet.config import parse_params
+from dgunet.costs.formats import duration, size
+from dgunet.costs.machines import Machine, chosen_machines
+from dgunet.costs.training_cost import ISSUE
 from dgunet.kubeflow.pipeline.graph import TaskNode, pipeline_graph
 from dgunet.kubeflow.submission.cost import PlannedTraining, trainings
-from dgunet.recipes.trainings import logged_rate
 
 HEADS = ("step", "cpu", "memory", "gpus", "shm", "timeout", "retries", "cached", "node selector")
 
@@ -20,6 +22,7 @@ def submission_plan(
     arguments: Mapping[str, Any],
     *,
     version: str,
+    gpu: str | None = None,
     tflops: float | None = None,
 ) -> str:
     """The plan, made without network access.
@@ -29,8 +32,13 @@ def submission_plan(
         pods: its Kubernetes settings by executor.
         arguments: of the run.
         version: the name of the pipeline version on the server.
-        tflops: sustained TFLOP/s of a GPU; by default those of the authors' GPUs.
+        gpu: model of the GPUs, one of `dgunet.costs.machines.NAMED_GPUS`; by default all of them.
+        tflops: instead of ``gpu``, sustained TFLOP/s of a GPU.
+
+    Raises:
+        ConfigError: for an unknown GPU, or for both options together.
     """
+    machines = chosen_machines(gpu, tflops)
     root = pipeline_graph(document)
     executors = document["deploymentSpec"]["executors"]
     images = sorted({executor["container"]["image"] for executor in executors.values()})
@@ -49,7 +57,7 @@ def submission_plan(
         *_table(_rows(root, executors, pods)),
         f"  GPUs at a time: at most {gpus_at_a_time(root, executors, counts)}",
         "",
-        *_cost(trainings(arguments, params), root, executors, tflops),
+        *_cost(trainings(arguments, params), root, executors, machines),
     ]
     return "\n".join(lines)
 
@@ -84,8 +92,8 @@ def _most_together(nodes: Sequence[TaskNode], needs: Sequence[int]) -> int:
         before[node.name] = set(node.after).union(*earlier)
     with_need = [(node.name, need) for node, need in zip(nodes, needs, strict=True) if need]
     best = 0
-    for size in range(1, len(with_need) + 1):
-        for group in combinations(with_need, size):
+    for count in range(1, len(with_need) + 1):
+        for group in combinations(with_need, count):
             names = {name for name, _ in group}
             if not any(before[name] & names for name in names):
                 best = max(best, sum(need for _, need in group))
@@ -165,34 +173,49 @@ def _cost(
     found: Sequence[PlannedTraining],
     root: TaskNode,
     executors: Mapping[str, Any],
-    tflops: float | None,
+    machines: Sequence[Machine],
 ) -> list[str]:
     if not found:
         return ["training: none"]
-    rate = tflops * 1e12 if tflops else logged_rate()
     gpus = {
         node.step.partition("-")[0]: max(1, gpus_at_a_time(node, executors))
         for node in root.walk()
         if node.step in ("train", "train-nodes", "ablate")
     }
-    rows = [
-        (
-            each.name,
-            f"{each.settings.iterations:,} x {each.settings.batch} x {each.settings.patch}^2",
-            _hours(each.gpu_hours(rate)),
-            f"{_hours(each.gpu_hours(rate) / gpus[each.step])} on {gpus[each.step]}",
-        )
-        for each in found
+    heads = ("network", "steps x batch x patch", "GPUs", "memory", *(m.name for m in machines))
+    rows = [_training_row(each, gpus[each.step], machines) for each in found]
+    totals = [
+        f"  {machine.name}: {_hours(_gpu_hours(found, gpus, machine))} GPU-hours"
+        f" in total ({machine.assumption})"
+        for machine in machines
     ]
-    total = sum(each.gpu_hours(rate) for each in found)
-    source = "--tflops" if tflops else "from the authors' training log; set yours with --tflops"
     return [
         "training",
-        *_table(rows, ("network", "steps x batch x patch", "GPU-hours", "hours on GPUs")),
-        f"  {_hours(total)} GPU-hours in total if a GPU sustains {rate / 1e12:.3g} TFLOP/s",
-        f"  ({source}) and the work is divided evenly.",
-        "  Preparation, validation and evaluation are not counted.",
+        *_table(rows, heads),
+        *totals,
+        f"  A step takes at least {ISSUE * 1e6:.0f} us for each of its calls (assumed). The memory",
+        "  is that of each GPU. Preparation, validation and evaluation are not counted. To choose:",
+        "  --gpu or --tflops.",
     ]
+
+
+def _gpu_hours(
+    found: Sequence[PlannedTraining], gpus: Mapping[str, int], machine: Machine
+) -> float:
+    return sum(each.cost.gpu_hours(machine, gpus[each.step]) for each in found)
+
+
+def _training_row(
+    planned: PlannedTraining, gpus: int, machines: Sequence[Machine]
+) -> tuple[str, ...]:
+    settings, memory = planned.cost.settings, planned.cost.memory(gpus)
+    return (
+        planned.name,
+        f"{settings.iterations:,} x {settings.batch} x {settings.patch}^2",
+        str(gpus),
+        "-" if memory is None else size(memory),
+        *(duration(planned.cost.seconds(machine, gpus)) for machine in machines),
+    )
 
 
 def _hours(count: float) -> str:
