@@ -13,8 +13,8 @@ from typing import Any, Literal
 from dgunet.system.errors import DgunetError
 from dgunet.system.line_files import append_line, open_log, read_lines
 
-Event = Literal["begun", "done", "kept", "failed", "interrupted"]
-"""What happened to a step; "kept" means that its result was there already."""
+Event = Literal["begun", "done", "failed", "interrupted"]
+"""What happened to a step. One whose result is there already is not written."""
 
 NAME = "ledger.jsonl"
 

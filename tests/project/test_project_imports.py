@@ -32,6 +32,7 @@ LAYERS = (
     "project",
     "steps",
     "tools",
+    "campaign",
     "kubeflow",
     "cli",
     "__main__",

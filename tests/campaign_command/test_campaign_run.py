@@ -1,0 +1,87 @@
+"""Whole campaigns as processes: from an empty project to cells, killed, short of sets, refused."""
+
+import pytest
+import stand_in
+from campaign_project import DRIVE, pairs_archive, plain_place
+from data_internet import QUOTA
+
+from dgunet.campaign.ledger import Ledger
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("campaign")]
+
+TEST100 = ("--rows", "DGUNet", "--column", "Test100", "--accept-licence")
+
+
+@pytest.fixture(scope="session")
+def derain(tmp_path_factory):
+    """The authors' archive with a DGUNet for deraining, of random weights."""
+    return stand_in.rgb_archive(tmp_path_factory.mktemp("weights"), ("derain", "DGUNet"))
+
+
+def test_98_pairs_of_test100_are_complete_killed_and_resumed(empty, net, derain):
+    net.drive |= {DRIVE: pairs_archive("Test100", 98), stand_in.RGB: derain}
+    first = empty.start(*TEST100, **plain_place())
+    empty.wait_for_rows(first, 3)
+    first.kill()
+    first.wait()
+    requests = len(net.paths)
+    output = empty.run(*TEST100, **plain_place())
+    assert len(net.paths) == requests, "the second run downloaded again"
+    assert "evaluate Test100 DGUNet: done" in output
+    cell = empty.cells()["Test100", "PSNR"]
+    assert (cell["state"], cell["images"], cell["published_images"]) == ("measured", 98, 98)
+    assert (cell["verdict"], cell["weights"]) == ("differs", "released")
+    assert cell["published"] == "30.32"
+    events = empty.ledger()
+    assert events.count(("evaluate Test100 DGUNet", "begun")) == 2
+    assert events.count(("evaluate Test100 DGUNet", "done")) == 1
+    assert events.count(("fetch Test100", "begun")) == 1
+    report = (empty.folder() / "report.html").read_text()
+    assert "the paper prints 100 pairs" in report
+    a_set_that_fails_leaves_the_other_cells(empty)
+
+
+def a_set_that_fails_leaves_the_other_cells(empty):
+    """The same campaign with a second set, which the archive lacks."""
+    sets = ("--rows", "DGUNet", "--sets", "Test100,Test1200", "--accept-licence")
+    output = empty.run(*sets, status=1, **plain_place())
+    assert "evaluate Test100 DGUNet: is there" in output
+    assert "evaluate Test1200 DGUNet: left out, fetch Test1200 failed" in output
+    assert "dgunet data import Test1200" in output
+    cells = empty.cells()
+    assert cells["Test100", "PSNR"]["state"] == "measured"
+    assert cells["Test1200", "PSNR"]["state"] == "not run"
+    failed = [e for e in Ledger(empty.folder()).entries if e.event == "failed"]
+    assert [entry.step for entry in failed] == ["fetch Test1200"]
+    assert "Test1200" in failed[0].facts["reason"]
+
+
+def test_100_pairs_of_test100_are_named_as_the_other_release(empty, net, derain):
+    net.drive |= {DRIVE: pairs_archive("Test100", 100), stand_in.RGB: derain}
+    output = empty.run(*TEST100, **plain_place())
+    assert "Rain800's test half" in output
+    cell = empty.cells()["Test100", "PSNR"]
+    assert (cell["state"], cell["verdict"]) == ("partial", "partial")
+    assert "Rain800's test half" in cell["note"]
+
+
+def test_without_weights_nothing_is_evaluated_and_the_reason_is_shown(empty, net):
+    net.drive |= {DRIVE: pairs_archive("Test100", 98), stand_in.RGB: QUOTA}
+    output = empty.run(*TEST100, status=1, **plain_place())
+    assert "quota" in output
+    assert "evaluate Test100 DGUNet: left out, weights derain-DGUNet failed" in output
+    assert "failed: tables: there is no result" in output
+
+
+def test_without_a_terminal_the_licences_must_have_been_accepted(empty, net):
+    output = empty.run(*TEST100[:-1], status=1, **plain_place())
+    assert "--accept-licence" in output
+    assert "licence" in output
+    assert net.paths == []
+
+
+def test_the_plan_does_nothing(empty, net):
+    output = empty.run("table1", "--plan")
+    assert "24 wanted: fills 24" in output
+    assert net.paths == []
+    assert {path.name for path in empty.home.iterdir()} == {"params.yaml", "records"}
