@@ -5,8 +5,9 @@ Example: DGUNET_BENCHMARKS=/data python benchmarks/cost_accuracy.py > cost_accur
 Each case is a process of its own: a probe of this machine, then the first images of a real test set
 under its protocol, restored and scored by `dgunet.evaluation.runner`. The prediction uses only the
 sizes of the images and the probe. The weights are untrained, which changes no time. Ratios are
-predicted / measured. The load average before the probe and after the evaluation is recorded: if
-other work begins or ends between the two, the ratios say nothing about the prediction.
+predicted / measured. Time on the clock depends on the other work of a shared machine, which may begin
+or end between the probe and the evaluation; CPU time does not. The CPU time is predicted as the time
+on the clock, times the CPU seconds that the probe received in each second.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def measure(case: str, root: Path, seconds: float) -> dict[str, Any]:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path.resolve())
         prepare_dataset(name, work / "root", work / "store", profile="paper")
+        wall, used = time.perf_counter(), time.process_time()
         machine = probe_machine(seconds, config=config, device="cpu")
+        given = (time.process_time() - used) / (time.perf_counter() - wall)
         cost = evaluation_cost(name, config, sizes=image_sizes(name, work / "store"))
         predicted, expected = cost.seconds(machine), cost.memory
         before = psutil.Process().memory_info().rss  # the weights are part of the prediction
@@ -70,7 +73,6 @@ def measure(case: str, root: Path, seconds: float) -> dict[str, Any]:
             rules, store = protocol(dataset(name).protocol), PairStore.open(work / "store")
             score_shard(network, store, rules, work / "out", Settings(variant, variant, ratio))
         wall, used = time.perf_counter() - wall, time.process_time() - used
-    assert machine.probe is not None
     return {
         "case": case,
         "images": len(images),
@@ -79,9 +81,10 @@ def measure(case: str, root: Path, seconds: float) -> dict[str, Any]:
         "probe": machine.assumption,
         "predicted_seconds": round(predicted, 2),
         "measured_seconds": round(wall, 2),
+        "predicted_cpu_seconds": round(predicted * given, 2),
         "measured_cpu_seconds": round(used, 2),
         "ratio_of_seconds": round(predicted / wall, 3),
-        "ratio_of_cpu_seconds": round(predicted * machine.probe.threads / used, 3),
+        "ratio_of_cpu_seconds": round(predicted * given / used, 3),
         "load_after": round(os.getloadavg()[0], 1),
         "predicted_memory": expected,
         "measured_memory": (resident := peak() - before),
