@@ -5,9 +5,9 @@ Example: DGUNET_BENCHMARKS=/data python benchmarks/cost_accuracy.py > cost_accur
 Each case is a process of its own: a probe of this machine, then the first images of a real test set
 under its protocol, restored and scored by `dgunet.evaluation.runner`. The prediction uses only the
 sizes of the images and the probe. The weights are untrained, which changes no time. Ratios are
-predicted / measured. Time on the clock depends on the other work of a shared machine, which may begin
-or end between the probe and the evaluation; CPU time does not. The CPU time is predicted as the time
-on the clock, times the CPU seconds that the probe received in each second.
+predicted / measured. Time on the clock depends on the other work of a shared machine, which may
+begin or end between the probe and the evaluation; CPU time does not. The CPU time is predicted as
+the time on the clock, times the CPU seconds that the probe received in each second.
 """
 
 from __future__ import annotations
