@@ -141,7 +141,7 @@ def forward_calls(config: DGUNetConfig) -> int:
         patch = torch.rand(1, config.channels, 2 * config.multiple, 2 * config.multiple)
     with torch.inference_mode(), _Calls() as calls:
         network(patch)
-    return calls.count
+    return int(calls.made)
 
 
 class _Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -149,7 +149,7 @@ class _Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.count = 0
+        self.made = 0
 
     def __torch_dispatch__(
         self,
@@ -158,5 +158,5 @@ class _Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        self.count += not getattr(func, "is_view", False)
+        self.made += int(not getattr(func, "is_view", False))
         return func(*args, **(kwargs or {}))

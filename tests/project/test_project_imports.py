@@ -26,8 +26,8 @@ LAYERS = (
     "evaluation",
     "user_images",
     "recipes",
-    "costs",
     "paper",
+    "costs",
     "tracking",
     "project",
     "steps",
@@ -40,7 +40,7 @@ LAYERS = (
 """Packages and modules of `dgunet`, from the bottom to the top."""
 
 CORE = ("system", "terms", "imaging", "network", "data", "config", "training", "evaluation")
-CORE += ("user_images", "recipes", "costs", "paper")
+CORE += ("user_images", "recipes", "paper", "costs")
 PLATFORMS = {"kfp", "dvc", "mlflow", "kubernetes"}
 
 TASKS = ("derain", "deblur", "denoise", "cs")
