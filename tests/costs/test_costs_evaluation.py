@@ -1,5 +1,7 @@
 """Counted operations and passes are those that the evaluation's own code makes."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -133,3 +135,13 @@ def test_the_stated_sizes_are_those_of_the_real_images(benchmarks, tmp_path, nam
     prepare_dataset(name, benchmarks, tmp_path / name, profile="paper")
     assert dict(image_sizes(name, tmp_path / name).counts) == dict(stated_sizes(name).counts)
     assert not stated_sizes(name).assumed
+
+
+def test_measured_evaluations_took_what_was_predicted_as_the_page_says(project):
+    page = (project / "docs/costs.md").read_text()
+    measured = json.loads((project / "benchmarks/results/cost_accuracy.json").read_text())
+    for row in measured["results"]:
+        ratios = [row[f"ratio_of_{kind}"] for kind in ("seconds", "cpu_seconds", "memory")]
+        assert all(1 / 1.5 < ratio < 1.5 for ratio in ratios), row["case"]
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| {row['case']}, "))
+        assert line.endswith(" | ".join(["", *(f"{ratio:.2f}" for ratio in ratios)]) + " |")
