@@ -23,7 +23,7 @@ def names(cells):
 def test_no_names_select_every_cell_of_ours():
     cells = choose_cells()
     assert {cell.table for cell in cells} == set(published.NUMBERS)
-    # Two networks on 6, 3 (with the twelfth set) and 2 columns, 10 rows of Table 4; 6 and 4 ablations.
+    # Two networks on the columns of Tables 1-3 and the rows of Table 4; the ablations.
     assert len(cells) == 2 * (6 + 3 + 2 + 10) + 6 + 4
 
 

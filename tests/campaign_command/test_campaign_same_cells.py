@@ -1,10 +1,11 @@
-"""`dgunet campaign`, `dvc repro` and the Kubeflow pipeline make the same results of one campaign."""
+"""`dgunet campaign`, `dvc repro` and the Kubeflow pipeline make the same results."""
 
 import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import stand_in
@@ -32,7 +33,7 @@ def clone(project, tmp_path_factory):
         kept = {
             k: v for k, v in os.environ.items() if not k.startswith(("DGUNET_", "GIT_", "DVC_"))
         }
-        commands = f"{os.path.dirname(sys.executable)}{os.pathsep}{kept['PATH']}"
+        commands = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
         env = kept | {
             "PATH": commands,
             "PYTHONPATH": str(home),
