@@ -5,6 +5,9 @@ import subprocess
 
 import pytest
 
+from dgunet.campaign.description import campaign_of
+from dgunet.config import parse_params
+from dgunet.data.catalogue.entries import dataset
 from dgunet.kubeflow.pipeline.arguments import run_arguments
 from dgunet.kubeflow.pipeline.compiling import documents
 from dgunet.kubeflow.steps.code_pins import protocol_versions
@@ -12,6 +15,7 @@ from dgunet.kubeflow.submission import data_origin
 from dgunet.project import ProjectFolders
 from dgunet.system.errors import DgunetError
 from dgunet.system.package_digest import code_version
+from dgunet.terms import ABLATION_SET
 
 DATA_ARGUMENTS = ["data_source=/data", "data_version=first"]
 
@@ -51,6 +55,40 @@ def test_the_variants_of_the_parameter_file_decide_the_networks(given, project):
     assert len(both["networks"]) == 16
 
 
+@pytest.mark.parametrize("variants", ["[DGUNet]", "[DGUNet, DGUNet+]"])
+@pytest.mark.parametrize("origin", ["trained", "released"])
+def test_the_results_are_those_of_the_campaign_and_of_dvc(given, project, variants, origin):
+    """`dgunet campaign` and `dvc repro` have the same description."""
+    text = (project / "params.yaml").read_text()
+    text = text.replace("weights: trained", f"weights: {origin}").replace("[DGUNet]", variants)
+    made = given("reproduce", params=text)
+    assert made["weights"] == origin
+    ours = [
+        (name, network["variant"], network["ratio"])
+        for network in made["networks"]
+        for name in made["test_sets"]
+        if dataset(name).task == network["kind"]
+    ]
+    ours += [(ABLATION_SET, name, 0) for name in made["ablations"]]
+    campaign = campaign_of(parse_params(text))
+    theirs = [(each.dataset, each.row, each.network.ratio) for each in campaign.evaluations()]
+    assert sorted(ours) == sorted(theirs)
+
+
+def test_weights_can_be_set_for_one_run(given):
+    assert given("reproduce")["weights"] == "trained"
+    made = given("reproduce", "weights=released")
+    assert (made["weights"], made["ablations"]) == ("released", ["stages-7"])
+    assert made["networks"] == given("reproduce")["networks"]
+
+
+def test_the_word_released_is_not_a_path(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "released").mkdir()
+    made = given("reproduce", "weights=released", on_cluster=False)
+    assert made["weights"] == "released"
+
+
 def test_defaults_follow_the_task(given):
     made = given("train_evaluate", "task=cs", "ratio=10")
     assert (made["training_set"], made["test_sets"]) == ("BSD400", ["Set11", "BSD68"])
@@ -79,6 +117,7 @@ def test_local_weights_are_identified_by_their_digest(given, tmp_path, monkeypat
         ("reproduce", "test_sets=", "test_sets is empty"),
         ("reproduce", "ablations=stages-8", "unknown ablation 'stages-8'"),
         ("reproduce", 'networks=[{"kind": "derain"}]', "Each network has the form"),
+        ("reproduce", "weights=realesed", "Give trained, to train every network, or released"),
         ("reproduce", "networks=[1", "networks is not JSON"),
         ("reproduce", "code_version=1", "Its value is determined automatically"),
         ("reproduce", "params=x", "--params"),
@@ -98,6 +137,11 @@ def test_invalid_arguments_are_refused_in_one_line(given, name, asked, expected)
         given(name, asked)
     assert expected in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_ablations_without_published_weights_are_refused_with_the_reason(given):
+    with pytest.raises(DgunetError, match=r"stages-9, but the authors published no .*: stages-7"):
+        given("reproduce", "weights=released", "ablations=stages-7,stages-9")
 
 
 @pytest.mark.parametrize(
