@@ -98,7 +98,7 @@ def test_the_plan_counts_only_the_branch_that_will_run(whole, of_all):
     # 4 networks x 2 sets at a time with one GPU each, beside one ablation
     assert "GPUs at a time: at most 9" in texts["released"]
     assert "training: none" in texts["released"]
-    for line in ("weights   DGUNet: ", "weights   DGUNet-CS: "):
+    for line in ("weights   DGUNet: ", "weights   DGUNet-cs: "):
         assert line in texts["released"]
     assert "no licence file" in texts["released"]
 
@@ -111,10 +111,10 @@ def test_a_run_is_not_submitted_before_the_terms_are_accepted(project, of_all):
         return cluster.model_copy(update={"environment": more})
 
     plans = weights_plans(of_all | {"weights": "released"})
-    assert [plan.name for plan in plans] == ["DGUNet", "DGUNet-CS"]
-    with pytest.raises(DgunetError, match=r"licence of DGUNet,DGUNet-CS .* environment\.DGUNET_AC"):
+    assert [plan.name for plan in plans] == ["DGUNet", "DGUNet-cs"]
+    with pytest.raises(DgunetError, match=r"licence of DGUNet,DGUNet-cs .* environment\.DGUNET_AC"):
         check_consent(cluster, plans)
-    with pytest.raises(DgunetError, match="licence of DGUNet-CS has"):
+    with pytest.raises(DgunetError, match="licence of DGUNet-cs has"):
         check_consent(with_value("DGUNet"), plans)
     check_consent(with_value("all"), plans)
     secret = Secret(name="terms", keys={"accepted": "DGUNET_ACCEPT_LICENCE"})

@@ -327,11 +327,11 @@ def test_containers_that_download_weights_need_a_network_and_see_the_sources(hom
 def test_steps_that_download_get_the_sources_as_an_absolute_path(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DGUNET_SOURCES", "own.yaml")
-    monkeypatch.setenv("DGUNET_ACCEPT_LICENCE", "DGUNet-CS, DGUNet")
+    monkeypatch.setenv("DGUNET_ACCEPT_LICENCE", "DGUNet-cs, DGUNet")
     assert running._download_variables({"weights": "trained"}) == {}
     assert running._download_variables({"weights": "released"}) == {
         "DGUNET_SOURCES": str(tmp_path / "own.yaml"),
-        "DGUNET_ACCEPT_LICENCE": "DGUNet,DGUNet-CS",
+        "DGUNET_ACCEPT_LICENCE": "DGUNet,DGUNet-cs",
     }
 
 
