@@ -28,7 +28,7 @@ class Choice:
         """Whether it holds for these arguments of a run, or may hold: then it is not about them."""
         if self.parameter not in arguments:
             return True
-        return (arguments[self.parameter] == self.value) != self.negated
+        return bool(arguments[self.parameter] == self.value) != self.negated
 
 
 @dataclass(frozen=True)
