@@ -1,9 +1,12 @@
 """Arguments of a run: the paper's by default, checked before anything starts."""
 
 import hashlib
+import re
 import subprocess
+from itertools import product
 
 import pytest
+import yaml
 
 from dgunet.campaign.description import campaign_of
 from dgunet.config import parse_params
@@ -15,7 +18,7 @@ from dgunet.kubeflow.submission import data_origin
 from dgunet.project import ProjectFolders
 from dgunet.system.errors import DgunetError
 from dgunet.system.package_digest import code_version
-from dgunet.terms import ABLATION_SET
+from dgunet.terms import ABLATION_SET, TASKS
 
 DATA_ARGUMENTS = ["data_source=/data", "data_version=first"]
 
@@ -55,24 +58,43 @@ def test_the_variants_of_the_parameter_file_decide_the_networks(given, project):
     assert len(both["networks"]) == 16
 
 
-@pytest.mark.parametrize("variants", ["[DGUNet]", "[DGUNet, DGUNet+]"])
-@pytest.mark.parametrize("origin", ["trained", "released"])
-def test_the_results_are_those_of_the_campaign_and_of_dvc(given, project, variants, origin):
-    """`dgunet campaign` and `dvc repro` have the same description."""
-    text = (project / "params.yaml").read_text()
-    text = text.replace("weights: trained", f"weights: {origin}").replace("[DGUNet]", variants)
-    made = given("reproduce", params=text)
-    assert made["weights"] == origin
-    ours = [
+def of_pipeline(made):
+    """Return test set, row and ratio of every result of `reproduce` with these arguments."""
+    found = [
         (name, network["variant"], network["ratio"])
         for network in made["networks"]
         for name in made["test_sets"]
         if dataset(name).task == network["kind"]
     ]
-    ours += [(ABLATION_SET, name, 0) for name in made["ablations"]]
-    campaign = campaign_of(parse_params(text))
-    theirs = [(each.dataset, each.row, each.network.ratio) for each in campaign.evaluations()]
-    assert sorted(ours) == sorted(theirs)
+    return sorted(found + [(ABLATION_SET, name, 0) for name in made["ablations"]])
+
+
+def of_dvc(project, params):
+    """Return the same of the stages of `dvc repro`."""
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
+    networks = project / "pipelines" / params.weights / "dvc.yaml"
+    ablations = yaml.safe_load(networks.read_text())["stages"]["ablate"]["foreach"]
+    found = [(ABLATION_SET, name, 0) for name in ablations]
+    for task in TASKS:
+        stage = stages[f"evaluate-{task}"]
+        ratios = re.findall(r"/cs-r(\d+)-", " ".join(stage["deps"])) or [0]
+        assert stage["matrix"]["variant"] == "${variants}"
+        found += product(stage["matrix"]["set"], params.variants, map(int, ratios))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("variants", ["[DGUNet]", "[DGUNet, DGUNet+]"])
+@pytest.mark.parametrize("origin", ["trained", "released"])
+def test_pipeline_dvc_and_campaign_make_the_same_results(given, project, variants, origin):
+    text = (project / "params.yaml").read_text()
+    text = text.replace("weights: trained", f"weights: {origin}").replace("[DGUNet]", variants)
+    params = parse_params(text)
+    campaign = campaign_of(params).evaluations()
+    wanted = sorted((each.dataset, each.row, each.network.ratio) for each in campaign)
+    made = given("reproduce", params=text)
+    assert made["weights"] == origin
+    assert of_pipeline(made) == wanted
+    assert of_dvc(project, params) == wanted
 
 
 def test_weights_can_be_set_for_one_run(given):
