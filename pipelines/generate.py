@@ -13,11 +13,13 @@ import yaml
 
 from components.ablate.component import ablate
 from components.evaluate.component import evaluate
+from components.fetch_weights.component import fetch_weights
 from components.finish.component import finish
 from components.gather.component import gather
 from components.load.component import load
 from components.prepare.component import prepare
 from components.report.component import report
+from components.score_ablation.component import score_ablation
 from components.submission.component import submission
 from components.survey.component import survey
 from components.tables.component import tables
@@ -34,6 +36,7 @@ ROOT = Path(__file__).parents[1]
 COMPONENTS = (
     *(ablate, evaluate, finish, gather, load, prepare),
     *(report, submission, survey, tables, train, train_nodes),
+    *(fetch_weights, score_ablation),
 )
 NOTE = "<!-- Written by `python -m pipelines.generate`; edit component.py instead. -->"
 

@@ -1,17 +1,19 @@
-"""Parts shared by the pipelines: train a network, evaluate it on each test set, run ablations."""
+"""Parts shared by the pipelines: train or fetch a network, evaluate it, run ablations."""
 
 from kfp import dsl
 
 from components.ablate.component import ablate
 from components.evaluate.component import evaluate
+from components.fetch_weights.component import fetch_weights
 from components.prepare.component import prepare
+from components.score_ablation.component import score_ablation
 from components.submission.component import submission
 from components.survey.component import survey
 from components.train.component import train
 from components.train_nodes.component import train_nodes
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
 from dgunet.project import TRAINING_SETS
-from dgunet.terms import ABLATION_SET
+from dgunet.terms import ABLATION_SET, ABLATION_TASK, ABLATION_VARIANT
 
 
 def trained(placement: TaskPlacement, common: dict, network: dict, training_set) -> object:
@@ -27,6 +29,17 @@ def trained(placement: TaskPlacement, common: dict, network: dict, training_set)
     given |= {"processes": 0, "store": prepared.outputs["store"]}
     step = train_nodes(**given, **placement.trainer) if placement.trainer else train(**given)
     return placement("train", step)
+
+
+def fetched(placement: TaskPlacement, common: dict, network: dict) -> object:
+    """The task that fetches the authors' weights of one network.
+
+    Args:
+        common: arguments shared by the steps, with the pins.
+        network: task, variant and ratio.
+    """
+    pins = _pick(common, "code_version", "image_digest")
+    return placement("fetch_weights", fetch_weights(**network, **pins))
 
 
 def scored(placement: TaskPlacement, common: dict, network: dict, sets, model) -> object:
@@ -64,6 +77,23 @@ def ablated(placement: TaskPlacement, common: dict, names) -> object:
             **_pick(common, "params", "code_version", "image_digest", "protocols"),
         )
         results = placement("ablate", step).outputs["results"]
+    return results
+
+
+def scored_ablations(placement: TaskPlacement, common: dict, names) -> object:
+    """The results of the authors' weights of the ablations ``names``, to be collected."""
+    # All ablations with published weights are DGUNet+ itself.
+    plus = {"task": ABLATION_TASK, "variant": ABLATION_VARIANT, "ratio": 0}
+    model = fetched(placement, common, plus).outputs["model"]
+    test_store = placement("prepare", prepare(dataset=ABLATION_SET, **_data(common)))
+    with dsl.ParallelFor(names, parallelism=placement.parallelism("ablations")) as name:
+        step = score_ablation(
+            name=name,
+            model=model,
+            test_store=test_store.outputs["store"],
+            **_pick(common, "params", "code_version", "image_digest", "protocols"),
+        )
+        results = placement("evaluate", step).outputs["results"]
     return results
 
 

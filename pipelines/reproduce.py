@@ -1,4 +1,8 @@
-"""The whole paper: all networks on all test sets of their tasks, the ablations, tables, report."""
+"""The whole paper: all networks on all test sets of their tasks, the ablations, tables, report.
+
+The networks are trained, or they are the authors'. Each choice is a branch with its own tables and
+report, because kfp's local runner cannot collect the results of either branch of a condition.
+"""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -9,7 +13,7 @@ from components.gather.component import gather
 from components.report.component import report
 from components.tables.component import tables
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
-from pipelines.networks import ablated, scored, trained
+from pipelines.networks import ablated, fetched, scored, scored_ablations, trained
 
 
 def build_reproduce(placement: TaskPlacement):
@@ -25,6 +29,7 @@ def build_reproduce(placement: TaskPlacement):
         networks: List[dict],  # noqa: UP006
         test_sets: List[str],  # noqa: UP006
         ablations: List[str],  # noqa: UP006
+        weights: str,
         image_digest: str = "",
         dnd_records: str = "[]",
     ):
@@ -42,7 +47,10 @@ def build_reproduce(placement: TaskPlacement):
                 cs) and training_set.
             test_sets: catalogue names; each network is evaluated on those of its task; missing
                 ones are skipped.
-            ablations: names, as listed by `dgunet ablate --help`.
+            ablations: names, as listed by `dgunet ablate --help`; with the authors' weights only
+                stages-7, which is DGUNet+ itself.
+            weights: "trained" for a training of every network, "released" for the authors' weights,
+                which are downloaded.
             image_digest: digest of the image; steps refuse any other.
             dnd_records: the scores received from DND's server, as a JSON list.
         """
@@ -54,20 +62,41 @@ def build_reproduce(placement: TaskPlacement):
             "image_digest": image_digest,
             "protocols": protocols,
         }
+        lists = {"networks": networks, "test_sets": test_sets, "ablations": ablations}
+        end = {"params": params, "code_version": code_version, "dnd_records": dnd_records}
         with dsl.ExitHandler(placement("finish", finish())):
-            with dsl.ParallelFor(networks, parallelism=placement.parallelism("networks")) as item:
-                network = {"task": item.kind, "variant": item.variant, "ratio": item.ratio}
-                model = trained(placement, common, network, item.training_set).outputs["model"]
-                results = scored(placement, common, network, test_sets, model)
-                one = placement("gather", gather(results=dsl.Collected(results)))
-            variants = ablated(placement, common, ablations)
-            end = {"params": params, "code_version": code_version, "dnd_records": dnd_records}
-            for name, step in (("tables", tables), ("report", report)):
-                made = step(
-                    results=dsl.Collected(one.outputs["gathered"]),
-                    ablations=dsl.Collected(variants),
-                    **end,
-                )
-                placement(name, made)
+            with dsl.If(weights == "trained", name="trained"):
+                _filled(placement, common, lists, end, train=True)
+            with dsl.Else(name="released"):
+                _filled(placement, common, lists, end, train=False)
 
     return reproduce
+
+
+def _filled(placement: TaskPlacement, common: dict, lists: dict, end: dict, *, train: bool) -> None:
+    """Add the steps from the networks to tables and report.
+
+    Args:
+        common: arguments shared by the steps: params, data and pins.
+        lists: networks, test_sets and ablations.
+        end: arguments of tables and report.
+        train: train the networks; else fetch the authors'.
+    """
+    parallelism = placement.parallelism("networks")
+    with dsl.ParallelFor(lists["networks"], parallelism=parallelism) as item:
+        network = {"task": item.kind, "variant": item.variant, "ratio": item.ratio}
+        if train:
+            made = trained(placement, common, network, item.training_set)
+        else:
+            made = fetched(placement, common, network)
+        results = scored(placement, common, network, lists["test_sets"], made.outputs["model"])
+        one = placement("gather", gather(results=dsl.Collected(results)))
+    ablate = ablated if train else scored_ablations
+    variants = ablate(placement, common, lists["ablations"])
+    for name, step in (("tables", tables), ("report", report)):
+        made = step(
+            results=dsl.Collected(one.outputs["gathered"]),
+            ablations=dsl.Collected(variants),
+            **end,
+        )
+        placement(name, made)

@@ -125,6 +125,29 @@ def fetch_released(
         )
 
 
+def accept_for_steps(plans: Sequence[FetchPlan], folder: Path, *, accept: bool) -> None:
+    """Show what the steps of a pipeline will download, ask once, and let the steps know.
+
+    Args:
+        plans: of the downloads; nothing is asked if there are none.
+        folder: folder of the run.
+        accept: whether ``--accept-licence`` was given.
+
+    Raises:
+        ConfigError: if nobody can be asked, or the terms are not accepted.
+    """
+    if not plans:
+        return
+    _show(plans, folder, folder)
+    if not has_consent(plans, accept=accept):
+        raise ConfigError(
+            "the terms were not accepted; nothing was downloaded.",
+            "Without the authors' weights: -p weights=trained.",
+        )
+    accepted = environment.ACCEPT_LICENCE.get() | {plan.name for plan in plans}
+    environment.ACCEPT_LICENCE.set(",".join(sorted(accepted)))
+
+
 def _show(plans: Sequence[FetchPlan], root: Path, downloads: Path) -> None:
     for plan in plans:
         for line in plan.lines(root, downloads):

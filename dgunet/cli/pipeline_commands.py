@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dgunet.cli.clone_pipelines import pipelines_of_clone
+from dgunet.cli.consent import AcceptLicence, accept_for_steps
 from dgunet.cli.pipeline_run_commands import add_run_commands
 from dgunet.cli.server_connection import Connection, with_connection
 
@@ -38,7 +39,8 @@ GivenParameters = Annotated[
     typer.Option(
         "-p",
         metavar="NAME=VALUE",
-        help="a parameter of the pipeline; lists with commas or as JSON, NAME=@FILE reads a file",
+        help="a parameter of the pipeline, e.g. weights=released; lists with commas or as JSON,"
+        " NAME=@FILE reads a file",
     ),
 ]
 
@@ -102,16 +104,21 @@ def run(
         str, typer.Option(help="network of the containers: none, host or bridge")
     ] = "none",
     gpus: Annotated[bool, typer.Option("--gpus", help="give the containers all GPUs")] = False,
+    accept_licence: AcceptLicence = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="print the whole log of the steps")
     ] = False,
 ) -> None:
     """Run a pipeline on this machine, by default with all of the paper's networks and test sets.
 
-    The data are in data/<profile>, the networks are those of params.yaml. Ctrl-C ends all steps
-    and containers. `dgunet pipeline status` lists the runs of this machine.
+    The data are in data/<profile>, the networks are those of params.yaml. With -p weights=released
+    (or `weights: released` in params.yaml) reproduce downloads the authors' weights instead of
+    training: their terms are shown, and you are asked once. Ctrl-C ends all steps and containers.
+    `dgunet pipeline status` lists the runs of this machine.
 
     Example: dgunet pipeline run reproduce
+
+    Example: dgunet pipeline run reproduce -p weights=released --accept-licence
 
     Example: dgunet pipeline run evaluate_checkpoint -p task=derain -p test_sets=Rain100L,Test100
 
@@ -119,6 +126,7 @@ def run(
     """
     from dgunet.kubeflow.local import containers, running
     from dgunet.kubeflow.local.expected_outputs import expected_results
+    from dgunet.kubeflow.pipeline.weights_origin import weights_plans
     from dgunet.project import ProjectFolders
     from dgunet.system.errors import ConfigError
     from dgunet.tracking import TrackingFolders
@@ -133,6 +141,7 @@ def run(
     planned = running.LocalRun(
         name, text, arguments, expected_results(arguments), here.home, options
     )
+    accept_for_steps(weights_plans(arguments), here.home, accept=accept_licence)
     record = running.run_locally(planned, progress=typer.echo, verbose=verbose)
     typer.echo(
         f"{record.run_id}: {record.state} in {record.seconds:.0f} s, "
@@ -188,7 +197,9 @@ def submit(  # one parameter for each option
 
     The pods read the data at the pushed HEAD commit, so a changed data.dvc is refused. The
     credentials are a token, a cookie or, inside a cluster, the pod's service account. No option
-    takes the secret itself, because it would remain in the shell's history.
+    takes the secret itself, because it would remain in the shell's history. With -p
+    weights=released the pods of reproduce download the authors' weights instead of training;
+    DGUNET_ACCEPT_LICENCE in the cluster file's environment accepts their terms.
 
     Example: dgunet pipeline submit reproduce --cluster my-cluster.yaml --dry-run
 
@@ -196,9 +207,10 @@ def submit(  # one parameter for each option
     --host https://kubeflow.example.org/pipeline --namespace team --token-file token
     """
     from dgunet.kubeflow.pipeline.compiling import documents, version_name
+    from dgunet.kubeflow.pipeline.weights_origin import weights_plans
     from dgunet.kubeflow.submission.data_origin import check_pushed
     from dgunet.kubeflow.submission.plan import submission_plan
-    from dgunet.kubeflow.submission.submitting import check_image, submit_run
+    from dgunet.kubeflow.submission.submitting import check_consent, check_image, submit_run
     from dgunet.project import ProjectFolders
 
     here = ProjectFolders.here()
@@ -216,6 +228,7 @@ def submit(  # one parameter for each option
         typer.echo("\ndry run: nothing was sent")
         return
     check_image(settings)
+    check_consent(settings, weights_plans(arguments))
     server = connection.server()
     if not any(entry.startswith("data_source=") for entry in given or []):
         check_pushed(here.home)

@@ -1,10 +1,16 @@
 """Arguments of a run: the paper's by default, checked before anything starts."""
 
 import hashlib
+import re
 import subprocess
+from itertools import product
 
 import pytest
+import yaml
 
+from dgunet.campaign.description import campaign_of
+from dgunet.config import parse_params
+from dgunet.data.catalogue.entries import dataset
 from dgunet.kubeflow.pipeline.arguments import run_arguments
 from dgunet.kubeflow.pipeline.compiling import documents
 from dgunet.kubeflow.steps.code_pins import protocol_versions
@@ -12,6 +18,7 @@ from dgunet.kubeflow.submission import data_origin
 from dgunet.project import ProjectFolders
 from dgunet.system.errors import DgunetError
 from dgunet.system.package_digest import code_version
+from dgunet.terms import ABLATION_SET, TASKS
 
 DATA_ARGUMENTS = ["data_source=/data", "data_version=first"]
 
@@ -51,6 +58,59 @@ def test_the_variants_of_the_parameter_file_decide_the_networks(given, project):
     assert len(both["networks"]) == 16
 
 
+def of_pipeline(made):
+    """Return test set, row and ratio of every result of `reproduce` with these arguments."""
+    found = [
+        (name, network["variant"], network["ratio"])
+        for network in made["networks"]
+        for name in made["test_sets"]
+        if dataset(name).task == network["kind"]
+    ]
+    return sorted(found + [(ABLATION_SET, name, 0) for name in made["ablations"]])
+
+
+def of_dvc(project, params):
+    """Return the same of the stages of `dvc repro`."""
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
+    networks = project / "pipelines" / params.weights / "dvc.yaml"
+    ablations = yaml.safe_load(networks.read_text())["stages"]["ablate"]["foreach"]
+    found = [(ABLATION_SET, name, 0) for name in ablations]
+    for task in TASKS:
+        stage = stages[f"evaluate-{task}"]
+        ratios = re.findall(r"/cs-r(\d+)-", " ".join(stage["deps"])) or [0]
+        assert stage["matrix"]["variant"] == "${variants}"
+        found += product(stage["matrix"]["set"], params.variants, map(int, ratios))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("variants", ["[DGUNet]", "[DGUNet, DGUNet+]"])
+@pytest.mark.parametrize("origin", ["trained", "released"])
+def test_pipeline_dvc_and_campaign_make_the_same_results(given, project, variants, origin):
+    text = (project / "params.yaml").read_text()
+    text = text.replace("weights: trained", f"weights: {origin}").replace("[DGUNet]", variants)
+    params = parse_params(text)
+    campaign = campaign_of(params).evaluations()
+    wanted = sorted((each.dataset, each.row, each.network.ratio) for each in campaign)
+    made = given("reproduce", params=text)
+    assert made["weights"] == origin
+    assert of_pipeline(made) == wanted
+    assert of_dvc(project, params) == wanted
+
+
+def test_weights_can_be_set_for_one_run(given):
+    assert given("reproduce")["weights"] == "trained"
+    made = given("reproduce", "weights=released")
+    assert (made["weights"], made["ablations"]) == ("released", ["stages-7"])
+    assert made["networks"] == given("reproduce")["networks"]
+
+
+def test_the_word_released_is_not_a_path(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "released").mkdir()
+    made = given("reproduce", "weights=released", on_cluster=False)
+    assert made["weights"] == "released"
+
+
 def test_defaults_follow_the_task(given):
     made = given("train_evaluate", "task=cs", "ratio=10")
     assert (made["training_set"], made["test_sets"]) == ("BSD400", ["Set11", "BSD68"])
@@ -79,6 +139,7 @@ def test_local_weights_are_identified_by_their_digest(given, tmp_path, monkeypat
         ("reproduce", "test_sets=", "test_sets is empty"),
         ("reproduce", "ablations=stages-8", "unknown ablation 'stages-8'"),
         ("reproduce", 'networks=[{"kind": "derain"}]', "Each network has the form"),
+        ("reproduce", "weights=realesed", "Give trained, to train every network, or released"),
         ("reproduce", "networks=[1", "networks is not JSON"),
         ("reproduce", "code_version=1", "Its value is determined automatically"),
         ("reproduce", "params=x", "--params"),
@@ -98,6 +159,11 @@ def test_invalid_arguments_are_refused_in_one_line(given, name, asked, expected)
         given(name, asked)
     assert expected in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_ablations_without_published_weights_are_refused_with_the_reason(given):
+    with pytest.raises(DgunetError, match=r"stages-9, but the authors published no .*: stages-7"):
+        given("reproduce", "weights=released", "ablations=stages-7,stages-9")
 
 
 @pytest.mark.parametrize(

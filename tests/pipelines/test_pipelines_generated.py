@@ -68,16 +68,21 @@ def test_component_bodies_are_short():
         assert len(body) <= 30, path
 
 
+PINNED = (
+    *("survey", "prepare", "train", "train-nodes", "evaluate", "ablate", "load"),
+    *("fetch-weights", "score-ablation"),
+)
+"""Tasks whose outputs depend on code and image."""
+
+
 def test_everything_that_changes_a_result_is_a_parameter(documents):
     components = documents[0]["components"]
     for name, component in components.items():
-        if not re.match(
-            r"comp-(survey|prepare|train|train-nodes|evaluate|ablate|load)(-\d+)?$", name
-        ):
+        if not re.match(rf"comp-({'|'.join(PINNED)})(-\d+)?$", name):
             continue
         parameters = set(component["inputDefinitions"]["parameters"])
         assert {"code_version", "image_digest"} <= parameters, name
-        if name.startswith(("comp-evaluate", "comp-ablate")):
+        if name.startswith(("comp-evaluate", "comp-ablate", "comp-score-ablation")):
             assert "protocols" in parameters
         if name.startswith(("comp-prepare", "comp-survey")):
             assert {"data_source", "data_version"} <= parameters
@@ -128,12 +133,12 @@ def tasks_of(document):
         yield from graph.get("dag", {}).get("tasks", {}).items()
 
 
-def test_preparation_and_evaluation_are_cached_and_training_is_not(documents):
+def test_preparation_downloads_and_evaluation_are_cached_and_training_is_not(documents):
     for name, task in tasks_of(documents[0]):
         cached = bool(task.get("cachingOptions", {}).get("enableCache"))
         kind = name.partition("-")[0]
         if kind not in ("for", "condition", "exit"):
-            assert cached == (kind in ("prepare", "evaluate")), name
+            assert cached == (kind in ("prepare", "evaluate", "fetch", "score")), name
 
 
 def test_loops_conditions_and_the_exit_handler(documents):
@@ -145,8 +150,17 @@ def test_loops_conditions_and_the_exit_handler(documents):
     end = documents[0]["root"]["dag"]["tasks"]["finish"]
     assert end["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
     if documents[0]["pipelineInfo"]["name"] != "dgunet-ablations":
-        (waits,) = [t["triggerPolicy"] for n, t in tasks.items() if n.startswith("condition")]
-        assert "waiting for the server" in waits["condition"]
+        waits = [t["triggerPolicy"]["condition"] for t in tasks.values() if is_conditional(t)]
+        on_server = [text for text in waits if "waiting for the server" in text]
+        chosen = [text for text in waits if "--weights'] == 'trained'" in text]
+        branches = 2 if documents[0]["pipelineInfo"]["name"] == "dgunet-reproduce" else 1
+        assert len(on_server) == branches
+        assert len(chosen) == len(waits) - branches == 2 * (branches - 1)
+
+
+def is_conditional(task):
+    """Return whether the task runs only under a condition."""
+    return "condition" in task.get("triggerPolicy", {})
 
 
 def test_a_cluster_file_sets_retries_timeouts_and_resources():

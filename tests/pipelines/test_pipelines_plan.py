@@ -10,13 +10,16 @@ import pytest
 from dgunet.costs.formats import duration
 from dgunet.costs.machines import given_machine, named_machines
 from dgunet.costs.training_cost import training_cost
-from dgunet.kubeflow.cluster.settings import load_cluster
+from dgunet.kubeflow.cluster.settings import Secret, load_cluster
+from dgunet.kubeflow.pipeline.arguments import networks
 from dgunet.kubeflow.pipeline.compiling import compile_pipeline, documents, version_name, with_image
 from dgunet.kubeflow.pipeline.drawing import svg
-from dgunet.kubeflow.pipeline.graph import TaskNode, pipeline_graph
+from dgunet.kubeflow.pipeline.graph import TaskNode, chosen_graph, pipeline_graph
+from dgunet.kubeflow.pipeline.weights_origin import weights_plans
 from dgunet.kubeflow.submission import pod_logs
 from dgunet.kubeflow.submission.cost import trainings
 from dgunet.kubeflow.submission.plan import gpus_at_a_time, submission_plan
+from dgunet.kubeflow.submission.submitting import check_consent
 from dgunet.recipes.trainings import paper
 from dgunet.system.errors import DgunetError
 from pipelines import PIPELINES
@@ -43,17 +46,80 @@ def arguments(project):
     }
 
 
-def test_the_graph_of_the_whole_paper(project):
-    text = (project / "pipelines" / "compiled" / "reproduce.yaml").read_text()
-    root = pipeline_graph(documents(text)[0])
+@pytest.fixture(scope="module")
+def whole(project):
+    """The IR of `reproduce` on the documented cluster."""
+    cluster = load_cluster(project / "pipelines" / "cluster.yaml")
+    return documents(compile_pipeline(PIPELINES["reproduce"], cluster))
+
+
+@pytest.fixture
+def of_all(arguments):
+    """Arguments of `reproduce` without its `weights`."""
+    more = {"networks": networks(["DGUNet"]), "ablations": ["stages-7"]}
+    return {name: arguments[name] for name in arguments if name != "training_set"} | more
+
+
+def test_the_graph_of_the_whole_paper(whole):
+    root = chosen_graph(pipeline_graph(whole[0]), {"weights": "trained"})
     loops = {node.about: node for node in root.walk() if node.kind == "loop"}
     assert {"networks", "ablations"} < set(loops)
     inner = [node.step for node in loops["networks"].inner]
     assert inner.index("prepare") < inner.index("train") < inner.index("gather")
     assert [node.step for node in loops["ablations"].inner] == ["ablate"]
-    (condition,) = [node for node in root.walk() if node.kind == "condition"]
-    assert condition.about == "evaluate == 'waiting for the server'"
+    conditions = [node.about for node in root.walk() if node.kind == "condition"]
+    assert conditions == ["weights == 'trained'", "evaluate == 'waiting for the server'"]
     assert root.inner[-1].last and root.inner[-1].name == "finish"
+
+
+def test_the_graph_of_the_whole_paper_without_a_training(whole):
+    both = pipeline_graph(whole[0])
+    root = chosen_graph(both, {"weights": "released"})
+    conditions = [node.about for node in root.walk() if node.kind == "condition"]
+    assert conditions == ["weights != 'trained'", "evaluate-2 == 'waiting for the server'"]
+    loops = {node.about: node for node in root.walk() if node.kind == "loop"}
+    assert "fetch-weights" in [node.step for node in loops["networks"].inner]
+    assert [node.step for node in loops["ablations"].inner] == ["score-ablation"]
+    steps = {node.step for node in root.walk() if node.kind == "step"}
+    assert not steps & {"train", "ablate"} and {"tables", "report", "finish"} <= steps
+    assert chosen_graph(both, {}) == both  # without the argument both branches stay
+
+
+def test_the_plan_counts_only_the_branch_that_will_run(whole, of_all):
+    texts = {
+        origin: submission_plan(*whole, of_all | {"weights": origin}, version="1")
+        for origin in ("trained", "released")
+    }
+    assert "if weights == 'trained'" in texts["trained"] and "fetch-weights" not in texts["trained"]
+    # 4 networks at a time with 8 GPUs each, beside one ablation
+    assert "GPUs at a time: at most 33" in texts["trained"]
+    assert "GPU-hours" in texts["trained"] and "licence" not in texts["trained"]
+    assert "if weights != 'trained'" in texts["released"] and "train  " not in texts["released"]
+    # 4 networks x 2 sets at a time with one GPU each, beside one ablation
+    assert "GPUs at a time: at most 9" in texts["released"]
+    assert "training: none" in texts["released"]
+    for line in ("weights   DGUNet: ", "weights   DGUNet-cs: "):
+        assert line in texts["released"]
+    assert "no licence file" in texts["released"]
+
+
+def test_a_run_is_not_submitted_before_the_terms_are_accepted(project, of_all):
+    cluster = load_cluster(project / "pipelines" / "cluster.yaml")
+
+    def with_value(text):
+        more = cluster.environment | {"DGUNET_ACCEPT_LICENCE": text}
+        return cluster.model_copy(update={"environment": more})
+
+    plans = weights_plans(of_all | {"weights": "released"})
+    assert [plan.name for plan in plans] == ["DGUNet", "DGUNet-cs"]
+    with pytest.raises(DgunetError, match=r"licence of DGUNet,DGUNet-cs .* environment\.DGUNET_AC"):
+        check_consent(cluster, plans)
+    with pytest.raises(DgunetError, match="licence of DGUNet-cs has"):
+        check_consent(with_value("DGUNet"), plans)
+    check_consent(with_value("all"), plans)
+    secret = Secret(name="terms", keys={"accepted": "DGUNET_ACCEPT_LICENCE"})
+    check_consent(cluster.model_copy(update={"secrets": [secret]}), plans)
+    check_consent(cluster, weights_plans(of_all | {"weights": "trained"}))
 
 
 def test_the_plan_lists_steps_resources_and_cost(compiled, arguments):

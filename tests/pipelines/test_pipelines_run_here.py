@@ -225,6 +225,14 @@ def left(tmp_path):
     return tmp_path / "run"
 
 
+def test_outputs_of_numbered_tasks_are_found(left):
+    """The second branch of a pipeline has the tasks evaluate-2, tables-2, report-2."""
+    for name in ("evaluate", "loop/evaluate", "tables", "report"):
+        (left / name).rename(left / f"{name}-2")
+    found = check_outputs(left, WANTED)
+    assert found["report"] == str(left / "report-2" / "page")
+
+
 def test_complete_outputs_are_accepted(left):
     found = check_outputs(left, WANTED)
     assert found["tables"] == str(left / "tables" / "tables")
@@ -302,6 +310,29 @@ def test_containers_without_a_network_cannot_fetch(home, tmp_path):
     asked = {"data_source": "https://git.example.org/lab/dgunet.git"}
     with pytest.raises(DgunetError, match="--network bridge"):
         containers.container_settings(home, tmp_path, asked, run_id="", digest="", environment={})
+
+
+def test_containers_that_download_weights_need_a_network_and_see_the_sources(home, tmp_path):
+    own = str(tmp_path / "own.yaml")
+    asked = {"data_source": str(tmp_path), "weights": "released"}
+    variables = {"DGUNET_SOURCES": own, "DGUNET_ACCEPT_LICENCE": "all"}
+    fixed = {"run_id": "", "digest": "", "environment": variables}
+    with pytest.raises(DgunetError, match=r"weights is released, .* --network bridge"):
+        containers.container_settings(home, tmp_path, asked, **fixed)
+    made = containers.container_settings(home, tmp_path, asked, **fixed, network="bridge")
+    assert (own, own, True) in made["mounts"]
+    assert made["environment"].items() >= variables.items()
+
+
+def test_steps_that_download_get_the_sources_as_an_absolute_path(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DGUNET_SOURCES", "own.yaml")
+    monkeypatch.setenv("DGUNET_ACCEPT_LICENCE", "DGUNet-cs, DGUNet")
+    assert running._download_variables({"weights": "trained"}) == {}
+    assert running._download_variables({"weights": "released"}) == {
+        "DGUNET_SOURCES": str(tmp_path / "own.yaml"),
+        "DGUNET_ACCEPT_LICENCE": "DGUNet,DGUNet-cs",
+    }
 
 
 def test_a_missing_docker_engine_is_a_one_line_error(dgunet, monkeypatch, tmp_path):

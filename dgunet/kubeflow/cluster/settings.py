@@ -31,7 +31,7 @@ SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "ACCESS_KEY", "CREDENTIAL")
 
 StepName = Literal[
     "survey", "prepare", "train", "evaluate", "submission", "gather", "ablate", "tables", "report",
-    "finish", "load",
+    "finish", "load", "fetch_weights",
 ]  # fmt: skip
 
 

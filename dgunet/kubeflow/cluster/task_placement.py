@@ -9,7 +9,7 @@ from kfp import dsl, kubernetes
 from dgunet.kubeflow.cluster.settings import Cluster, Step
 from dgunet.system import environment
 
-CACHED = ("prepare", "evaluate")
+CACHED = ("prepare", "fetch_weights", "evaluate")
 """Steps cached by default: their results depend only on parameters and are often reused."""
 
 RUN_LABEL = "metadata.labels['pipeline/runid']"

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dgunet.kubeflow.pipeline.weights_origin import has_file, is_released
 from dgunet.kubeflow.steps.data_source import is_folder
-from dgunet.system.environment import HOME, IMAGE_DIGEST
+from dgunet.system.environment import HOME, IMAGE_DIGEST, SOURCES
 from dgunet.system.errors import ConfigError, DgunetError
 
 LABEL = "dgunet.pipeline"
@@ -86,7 +87,14 @@ def container_settings(
         ConfigError: if data or weights are on a network and the containers have none.
     """
     mounts = [(STATE + "/.dgunet", str(home / ".dgunet"), False)]
-    for name in ("data_source", "weights"):
+    if is_released(arguments) and network == "none":
+        raise ConfigError(
+            "weights is released, but the containers have no network to download them.",
+            "Set --network bridge.",
+        )
+    if own := environment.get(SOURCES.name):
+        mounts.append((own, own, True))
+    for name in ("data_source", "weights") if has_file(arguments) else ("data_source",):
         address = str(arguments.get(name, ""))
         path = Path(address.removeprefix("file://"))
         if path.exists() and address:

@@ -6,6 +6,7 @@ success.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ class OutputError(DgunetError):
     """A run succeeded without writing all of its outputs."""
 
 
-RESULTS = ("evaluate", "ablate")
+RESULTS = ("evaluate", "ablate", "score-ablation")
 """Steps that write results."""
 
 Result = tuple[str, str, int]
@@ -45,7 +46,7 @@ def check_outputs(out: Path, expected: Collection[Result]) -> dict[str, str]:
         EvaluationError: if a result is inconsistent; see `read_result`.
         DataError: if a table was changed after it was written.
     """
-    folders = [found for step in RESULTS for found in out.rglob(f"{step}/results")]
+    folders = [found for step in RESULTS for found in _outputs(out, step, "results")]
     # compressive sensing has one folder for each ratio
     summaries = [read_result(result) for folder in folders for result in find_results(folder)]
     have = {(s.dataset, s.row, s.ratio or 0) for s in summaries}
@@ -56,7 +57,7 @@ def check_outputs(out: Path, expected: Collection[Result]) -> dict[str, str]:
             + (f" at {ratio} %." if ratio else "."),
             "See the step's lines in the log.",
         )
-    tables, page = _only(out, "tables/tables"), _only(out, "report/page")
+    tables, page = _only(out, "tables", "tables"), _only(out, "report", "page")
     check_tables(tables)
     shown = set(read_cells(tables / CELLS)["per_image_sha256"].dropna())
     for summary in summaries:
@@ -94,8 +95,14 @@ def expected_results(arguments: Mapping[str, Any]) -> set[Result]:
     return rows
 
 
-def _only(out: Path, end: str) -> Path:
-    found = [path for path in out.rglob(end) if path.exists()]
+def _only(out: Path, step: str, name: str) -> Path:
+    found = _outputs(out, step, name)
     if len(found) != 1:
-        raise OutputError(f"{out} contains {len(found)} outputs {end}, expected 1.")
+        raise OutputError(f"{out} contains {len(found)} outputs {step}/{name}, expected 1.")
     return found[0]
+
+
+def _outputs(out: Path, step: str, name: str) -> list[Path]:
+    """The output ``name`` of every task of ``step``; kfp numbers further tasks of a component."""
+    task = re.compile(rf"{step}(-\d+)?")
+    return [path for path in out.rglob(name) if task.fullmatch(path.parent.name)]

@@ -20,6 +20,7 @@ from dgunet.kubeflow import run_records
 from dgunet.kubeflow.local import containers
 from dgunet.kubeflow.local.expected_outputs import Result, check_outputs, copy_to_top
 from dgunet.kubeflow.pipeline.compiling import with_image
+from dgunet.kubeflow.pipeline.weights_origin import is_released
 from dgunet.kubeflow.run_records import Record
 from dgunet.system import environment, files
 from dgunet.system.address import redact
@@ -127,7 +128,7 @@ def _prepare(run: LocalRun) -> tuple[Record, Path]:
             run.arguments,
             run_id=run_id,
             digest=digest,
-            environment=_run_variables(run_id),
+            environment=_run_variables(run_id) | _download_variables(run.arguments),
             network=options.network,
             gpus=options.gpus,
         )
@@ -153,6 +154,15 @@ def _run_variables(run_id: str) -> dict[str, str]:
     return dict.fromkeys(names, run_id) | {environment.TRACKING.name: tracking}
 
 
+def _download_variables(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Variables for steps that download the authors' weights; none if there is no such step."""
+    if not is_released(arguments):
+        return {}
+    accepted, own = environment.ACCEPT_LICENCE.get(), environment.SOURCES.get()
+    made = {environment.ACCEPT_LICENCE.name: ",".join(sorted(accepted))}
+    return made | ({environment.SOURCES.name: str(own.absolute())} if own else {})
+
+
 def _finished_only(progress: Callable[[str], None]) -> Callable[[str], None]:
     """A receiver of log lines that passes on a line for each finished step."""
 
@@ -173,7 +183,7 @@ def _execute(run: LocalRun, record: Record, log: Path, receive: Callable[[str], 
         The exit status.
     """
     # Unbuffered: the log has the steps' lines in the order in which they were printed.
-    changes = _run_variables(record.run_id)
+    changes = _run_variables(record.run_id) | _download_variables(run.arguments)
     changes |= {"PYTHONUNBUFFERED": "1", environment.HOME.name: str(run.home)}
     command = [sys.executable, "-m", "dgunet.kubeflow.local.execute", str(log.parent)]
     process = subprocess.Popen(

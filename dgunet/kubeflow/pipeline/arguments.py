@@ -11,6 +11,12 @@ from typing import Any
 
 from dgunet.config import Params, parse_params
 from dgunet.data.catalogue.entries import dataset
+from dgunet.kubeflow.pipeline.weights_origin import (
+    check_origin,
+    has_file,
+    has_origin,
+    published_ablations,
+)
 from dgunet.kubeflow.steps.code_pins import protocol_versions
 from dgunet.kubeflow.steps.data_source import check_source
 from dgunet.kubeflow.steps.dnd_records import read_records
@@ -22,7 +28,7 @@ from dgunet.system.errors import ConfigError
 from dgunet.system.files import sha256_file
 from dgunet.system.package_digest import code_version
 from dgunet.system.reading import parse_json, read_text, shorten
-from dgunet.terms import ABLATIONS, CS_RATIOS, TASKS, ablation, check_task
+from dgunet.terms import CS_RATIOS, TASKS, ablation, check_task
 
 FILE_BYTES = 4 << 20
 """Largest file that ``name=@FILE`` reads."""
@@ -44,7 +50,8 @@ def run_arguments(
 
     Args:
         document: the pipeline's IR.
-        params: the text of ``params.yaml``; its ``variants`` determine the networks.
+        params: the text of ``params.yaml``; its ``variants`` and ``weights`` determine the
+            networks.
         given: ``name=value``; lists with commas or as JSON, ``name=@FILE`` reads a file.
         here: the project, for its DND records, its data and its own weights.
         on_cluster: whether pods run the steps: paths are then those of a container, and the data
@@ -63,17 +70,20 @@ def run_arguments(
         set_by_user = dict(zip(("data_source", "data_version"), source, strict=True)) | set_by_user
     pins = (params, code_version(), protocol_versions(), image_digest)
     values = dict(zip(PINS, pins, strict=True)) | set_by_user
+    if has_origin(declared):
+        values.setdefault("weights", parsed.weights)
+    files = ("data_source", "weights") if has_file(declared) else ("data_source",)
     for name in declared:
         if name not in values and (default := _default(name, values, parsed, here)) is not None:
             values[name] = default
         if name == "weights" and name not in values and not on_cluster:
             values |= _own_weights(values, here.using(parsed.weights))
-        if name in ("data_source", "weights") and not on_cluster and name in values:
+        if name in files and not on_cluster and name in values:
             values[name] = _absolute(values[name])
     missing = [n for n in declared if n not in values and "defaultValue" not in declared[n]]
     if missing:
         raise ConfigError(f"no value for {', '.join(missing)}.", f"Set it: -p {missing[0]}=...")
-    for name in ("data_source", "weights"):
+    for name in files:
         _refuse_secret(name, str(values.get(name, "")))
     check_source(values["data_source"], values.get("data_version", ""))
     _check(values, declared)
@@ -138,7 +148,7 @@ def _default(name: str, values: Mapping[str, Any], params: Params, here: Project
         names = test_sets("all")
         return names if "networks" in values else [n for n in names if dataset(n).task == task]
     if name == "ablations":
-        return list(ABLATIONS)
+        return published_ablations(values.get("weights", "trained"))
     if name == "training_set":
         return TRAINING_SETS[task]
     if name == "dnd_records":
@@ -186,6 +196,8 @@ def _check(values: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
     if "ablations" in declared:
         for name in values["ablations"]:
             ablation(name)
+    if has_origin(declared):
+        check_origin(values)
 
 
 def _single(values: Mapping[str, Any], declared: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from dgunet.kubeflow.pipeline.graph import TaskNode
+from dgunet.kubeflow.pipeline.graph import TaskNode, unnumbered
 
 STEP_HEIGHT, GAP, MARGIN, TITLE = 0.42, 0.55, 0.22, 0.34
 """Inches: height of a step, gap between columns, margin in a frame, height of its title."""
@@ -169,9 +169,9 @@ def _arrow(
 
 def _title(node: TaskNode) -> str:
     if node.kind == "loop":
-        return f"for all {node.about}"
+        return f"for all {unnumbered(node.about)}"
     if node.kind == "condition":
-        return f"if {node.about}"
+        return f"if {unnumbered(node.about)}"
     if node.last:
         return f"{node.step} (always)"
     return node.step

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dgunet.system.errors import DgunetError
 
 Kind = Literal["step", "loop", "condition", "group"]
 OUTPUTS = "outputs of "
+CHANNEL = "pipelinechannel--"
+CHOICE = re.compile(r"(!\()?inputs\.parameter_values\['([^']+)'\] == '([^']*)'\)?")
+"""A comparison of one value with a text, and its negation."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The condition that ``parameter`` equals ``value``; if ``negated``, that it does not."""
+
+    parameter: str
+    value: str
+    negated: bool = False
+
+    def holds(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether it holds for these arguments of a run, or may hold: then it is not about them."""
+        if self.parameter not in arguments:
+            return True
+        return bool(arguments[self.parameter] == self.value) != self.negated
 
 
 @dataclass(frozen=True)
@@ -21,6 +39,8 @@ class TaskNode:
     kind: Kind
     about: str = ""
     """What a loop iterates over, or the expression of a condition."""
+    choice: Choice | None = None
+    """The same expression of a condition, if it is such a simple one."""
     limit: int = 0
     """Concurrent iterations of a loop; 0 for no limit."""
     after: tuple[str, ...] = ()
@@ -37,13 +57,18 @@ class TaskNode:
     @property
     def step(self) -> str:
         """The component's name: the task's without its number."""
-        return re.sub(r"-\d+$", "", self.name)
+        return unnumbered(self.name)
 
     def walk(self) -> Iterator[TaskNode]:
         """This node and all below it."""
         yield self
         for node in self.inner:
             yield from node.walk()
+
+
+def unnumbered(text: str) -> str:
+    """The names of tasks in ``text`` without the numbers that kfp gives to further ones."""
+    return re.sub(r"(?<=[a-z])-\d+\b", "", text)
 
 
 def pipeline_graph(document: Mapping[str, Any]) -> TaskNode:
@@ -53,6 +78,18 @@ def pipeline_graph(document: Mapping[str, Any]) -> TaskNode:
         kind="group",
         inner=_inner(document["root"]["dag"], document["components"]),
     )
+
+
+def chosen_graph(root: TaskNode, arguments: Mapping[str, Any]) -> TaskNode:
+    """The tree without the branches that a run with these arguments does not take."""
+    taken = [
+        chosen_graph(node, arguments)
+        for node in root.inner
+        if node.choice is None or node.choice.holds(arguments)
+    ]
+    names = {node.name for node in taken}
+    kept = (replace(n, after=tuple(name for name in n.after if name in names)) for n in taken)
+    return replace(root, inner=tuple(kept))
 
 
 def _inner(dag: Mapping[str, Any], components: Mapping[str, Any]) -> tuple[TaskNode, ...]:
@@ -73,17 +110,19 @@ def _node(name: str, task: Mapping[str, Any], components: Mapping[str, Any]) -> 
     component = components[task["componentRef"]["name"]]
     trigger = task.get("triggerPolicy", {})
     kind: Kind = "step" if "dag" not in component else "group"
-    about, limit = "", 0
+    about, limit, choice = "", 0, None
     if "parameterIterator" in task:
         kind = "loop"
         about = _plain(task["parameterIterator"]["items"].get("inputParameter", "a list"))
         limit = int(task.get("iteratorPolicy", {}).get("parallelismLimit", 0))
     elif "condition" in trigger:
         kind, about = "condition", _condition(trigger["condition"])
+        choice = _choice(trigger["condition"])
     return TaskNode(
         name=name,
         kind=kind,
         about=about,
+        choice=choice,
         limit=limit,
         after=tuple(sorted(_waits(task))),
         executor=component.get("executorLabel", ""),
@@ -111,10 +150,18 @@ def _waits(task: Mapping[str, Any]) -> set[str]:
 
 def _plain(channel: str) -> str:
     """A readable name: ``pipelinechannel--survey-Output`` becomes ``outputs of survey``."""
-    name = channel.removeprefix("pipelinechannel--")
+    name = channel.removeprefix(CHANNEL)
     return f"{OUTPUTS}{name.removesuffix('-Output')}" if name.endswith("-Output") else name
 
 
 def _condition(text: str) -> str:
+    if choice := _choice(text):
+        name = _plain(CHANNEL + choice.parameter).removeprefix(OUTPUTS)
+        return f"{name} {'!=' if choice.negated else '=='} '{choice.value}'"
     text = re.sub(r"inputs\.parameter_values\['([^']+)'\]", lambda m: _plain(m[1]), text)
     return text.replace(OUTPUTS, "", 1)
+
+
+def _choice(text: str) -> Choice | None:
+    found = CHOICE.fullmatch(text)
+    return Choice(found[2].removeprefix(CHANNEL), found[3], bool(found[1])) if found else None

@@ -8,6 +8,7 @@ from typing import Any
 
 from dgunet.config import Params
 from dgunet.costs.training_cost import TrainingCost, training_cost
+from dgunet.kubeflow.pipeline.weights_origin import is_released
 from dgunet.network import preset
 from dgunet.project import model_key
 from dgunet.terms import ABLATION_TASK, ABLATION_VARIANT, ablation
@@ -24,7 +25,9 @@ class PlannedTraining:
 
 
 def trainings(arguments: Mapping[str, Any], params: Params) -> list[PlannedTraining]:
-    """All trainings of a run with these arguments; none where weights are given."""
+    """All trainings of a run with these arguments; none where weights are given or fetched."""
+    if is_released(arguments):
+        return []
     found = [_network(entry, params) for entry in _networks(arguments)]
     for name in arguments.get("ablations", ()):
         changed: dict[str, Any] = dict(params.active.network) | dict(ablation(name).changes)

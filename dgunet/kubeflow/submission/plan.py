@@ -10,7 +10,8 @@ from dgunet.config import parse_params
 from dgunet.costs.formats import duration, size
 from dgunet.costs.machines import Machine, chosen_machines
 from dgunet.costs.training_cost import ISSUE
-from dgunet.kubeflow.pipeline.graph import TaskNode, pipeline_graph
+from dgunet.kubeflow.pipeline.graph import TaskNode, chosen_graph, pipeline_graph
+from dgunet.kubeflow.pipeline.weights_origin import weights_plans
 from dgunet.kubeflow.submission.cost import PlannedTraining, trainings
 
 HEADS = ("step", "cpu", "memory", "gpus", "shm", "timeout", "retries", "cached", "node selector")
@@ -25,7 +26,7 @@ def submission_plan(
     gpu: str | None = None,
     tflops: float | None = None,
 ) -> str:
-    """The plan, made without network access.
+    """The plan, made without network access; it has the branches that these arguments take.
 
     Args:
         document: the pipeline's IR.
@@ -39,7 +40,7 @@ def submission_plan(
         ConfigError: for an unknown GPU, or for both options together.
     """
     machines = chosen_machines(gpu, tflops)
-    root = pipeline_graph(document)
+    root = chosen_graph(pipeline_graph(document), arguments)
     executors = document["deploymentSpec"]["executors"]
     images = sorted({executor["container"]["image"] for executor in executors.values()})
     counts = {name: len(value) for name, value in arguments.items() if isinstance(value, list)}
@@ -49,6 +50,7 @@ def submission_plan(
         f"data      {arguments['data_source']} at {arguments['data_version']}",
         f"code      {arguments['code_version']}",
         *(f"image     {image}" for image in images),
+        *_downloads(arguments),
         "",
         "graph",
         *_branches(root.inner, counts, "  "),
@@ -98,6 +100,16 @@ def _most_together(nodes: Sequence[TaskNode], needs: Sequence[int]) -> int:
             if not any(before[name] & names for name in names):
                 best = max(best, sum(need for _, need in group))
     return best
+
+
+def _downloads(arguments: Mapping[str, Any]) -> list[str]:
+    """A line for each archive of the authors' weights; every fetch-weights step downloads its."""
+    return [
+        f"weights   {plan.name}: {plan.title};"
+        f" {size(plan.bytes) if plan.bytes else 'a size that nobody states'};"
+        f" licence: {plan.licence}"
+        for plan in weights_plans(arguments)
+    ]
 
 
 def _branches(nodes: Sequence[TaskNode], counts: Mapping[str, int], indent: str) -> list[str]:

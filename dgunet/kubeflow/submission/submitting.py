@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,9 +11,11 @@ from typing import Any
 
 import kfp_server_api
 
+from dgunet.data.acquisition.fetch_plan import FetchPlan
 from dgunet.kubeflow.cluster.settings import Cluster
 from dgunet.kubeflow.pipeline.compiling import version_name
 from dgunet.kubeflow.submission.server import CollisionError, Server, ServerError
+from dgunet.system import environment
 from dgunet.system.errors import ConfigError
 
 EXPERIMENT = "dgunet"
@@ -97,6 +99,27 @@ def check_image(cluster: Cluster) -> None:
         raise ConfigError(
             f"image {cluster.image!r} is the placeholder of pipelines/cluster.yaml.",
             "Build and push your image (make image, docker push), and set image to its digest.",
+        )
+
+
+def check_consent(cluster: Cluster, plans: Sequence[FetchPlan]) -> None:
+    """Refuse downloads whose terms the cluster file does not accept: a pod can ask nobody.
+
+    A variable that a secret sets is taken for an acceptance.
+
+    Raises:
+        ConfigError: naming the weights and the field.
+    """
+    variable = environment.ACCEPT_LICENCE
+    if any(variable.name in secret.keys.values() for secret in cluster.secrets):
+        return
+    accepted = variable.convert(cluster.environment.get(variable.name, ""))
+    lacking = ",".join(plan.name for plan in plans if not accepted & {plan.name, "all"})
+    if lacking:
+        raise ConfigError(
+            f"the licence of {lacking} has not been accepted, and a pod has no terminal to ask on.",
+            f"Read the terms (--dry-run); then set environment.{variable.name} of the cluster file"
+            f" to {lacking}, or to all.",
         )
 
 
