@@ -78,8 +78,8 @@ def _carry_out(
     try:
         with ledger.step(step.name) as facts:
             facts |= actions.carry_out(step)
-    except DgunetError as error:
-        outcome.failed[step.name] = str(error)
+    except (DgunetError, OSError, MemoryError) as error:
+        outcome.failed[step.name] = str(error) or type(error).__name__
         tell(f"{title}: failed: {error}")
         return
     shown = [f"{key} {value}" for key, value in facts.items() if key in actions.shown]

@@ -68,6 +68,12 @@ class CampaignProject:
         own = cells[cells["row"].str.startswith("DGUNet (") & (cells["source"] != "published")]
         return {(c["column"], c["metric"]): c for c in own.to_dict("records")}
 
+    def cells_of_table_4(self, name="released"):
+        """Our cells of DGUNet in Table 4, whose rows are sets and ratios."""
+        cells = pd.read_parquet(self.folder(name) / "tables" / "table4.parquet")
+        own = cells[cells["column"].str.startswith("DGUNet (") & (cells["source"] != "published")]
+        return {(c["row"], c["metric"]): c for c in own.to_dict("records")}
+
     def ledger(self, name="released"):
         """Steps and events in the order of the ledger."""
         return [(entry.step, entry.event) for entry in Ledger(self.folder(name)).entries]

@@ -1,15 +1,30 @@
 """Whole campaigns as processes: from an empty project to cells, killed, short of sets, refused."""
 
+import signal
+
 import pytest
 import stand_in
 from campaign_project import DRIVE, pairs_archive, plain_place
 from data_internet import QUOTA
 
 from dgunet.campaign.ledger import Ledger
+from dgunet.network import DGUNet, preset, save_network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("campaign")]
 
 TEST100 = ("--rows", "DGUNet", "--column", "Test100", "--accept-licence")
+
+
+TRAINED = ("--weights", "trained", "--profile", "sample", "--column", "Rain100L")
+TRAINED += ("--rows", "DGUNet")
+
+
+@pytest.fixture
+def sample(empty, sample_root):
+    """The project with the sample data."""
+    (empty.home / "data").mkdir()
+    (empty.home / "data" / "sample").symlink_to(sample_root)
+    return empty
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +86,42 @@ def test_without_weights_nothing_is_evaluated_and_the_reason_is_shown(empty, net
     assert "quota" in output
     assert "evaluate Test100 DGUNet: left out, weights derain-DGUNet failed" in output
     assert "failed: tables: there is no result" in output
+
+
+def test_ctrl_c_ends_with_the_ledger_and_the_same_command_goes_on(sample):
+    process = sample.start(*TRAINED)
+    for line in process.stdout:
+        if "] train derain-DGUNet" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    output = process.stdout.read()
+    assert process.wait() == 130, output
+    assert ("train derain-DGUNet", "interrupted") in sample.ledger("trained-sample")
+    sample.run(*TRAINED)
+    cell = sample.cells("trained-sample")["Rain100L", "PSNR"]
+    assert (cell["state"], cell["weights"]) == ("sample", "trained")
+    assert cell["verdict"] == "not comparable"
+    a_file_of_weights_fills_its_cell(sample, cell)
+
+
+def a_file_of_weights_fills_its_cell(sample, trained):
+    """The network of the campaign before, given as a file."""
+    weights = sample.folder("trained-sample") / "models/trained/derain-DGUNet/network.safetensors"
+    chosen = ("--weights", str(weights), "--sets", "Rain100L", "--profile", "sample")
+    output = sample.run(*chosen)
+    assert "fills 2" in output
+    cell = sample.cells("network-sample")["Rain100L", "PSNR"]
+    assert cell["value"] == trained["value"]
+    assert cell["checkpoint_sha256"] == trained["checkpoint_sha256"]
+
+
+def test_a_file_that_is_missing_or_of_another_task_is_refused(sample, tmp_path):
+    output = sample.run("table1", "--weights", "mine.pth", status=1)
+    assert "there is no such file" in output
+    network = DGUNet(preset("deblur", n_feat=8, scale=4, last_width=4, gradient_width=16))
+    save_network(network, tmp_path / "blur.safetensors", {})
+    output = sample.run("table1", "--weights", str(tmp_path / "blur.safetensors"), status=1)
+    assert "holds DGUNet for deblur" in output
 
 
 def test_without_a_terminal_the_licences_must_have_been_accepted(empty, net):
