@@ -146,7 +146,9 @@ def test_a_step_without_consent_shows_the_terms_and_the_setting(net, tmp_path, m
     assert not net.paths and not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_a_step_fetches_one_network_and_leaves_no_archive(net, tmp_path, monkeypatch, archive):
+def test_a_step_fetches_one_network_and_leaves_no_archive(
+    net, tmp_path, monkeypatch, archive, caplog
+):
     monkeypatch.setenv("DGUNET_ACCEPT_LICENCE", "DGUNet")
     out = tmp_path / "out"
     facts = fetch_released_network("derain", "DGUNet+", None, out)
@@ -157,6 +159,7 @@ def test_a_step_fetches_one_network_and_leaves_no_archive(net, tmp_path, monkeyp
         "network.safetensors",
         "network.safetensors.source.json",
     }
+    assert "derain DGUNet+: DGUNet/Deraining" in caplog.text and "kept" not in caplog.text
 
 
 @pytest.mark.parametrize(

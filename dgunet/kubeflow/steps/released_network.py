@@ -11,6 +11,7 @@ from dgunet.network import load_network
 from dgunet.system import environment, files
 from dgunet.system.errors import ConfigError
 from dgunet.terms import check_task, check_variant
+from dgunet.tracking.reports.progress import counting
 
 _LOG = logging.getLogger(__name__)
 
@@ -18,8 +19,8 @@ _LOG = logging.getLogger(__name__)
 def fetch_released_network(task: str, variant: str, ratio: int | None, out: Path) -> dict[str, str]:
     """Fetch and convert weights to ``out/network.safetensors``; return their origin and digests.
 
-    The archive is removed afterwards: a folder of other steps that run at the same time may not
-    be shared.
+    The archive is removed afterwards, because steps that run at the same time, in other pods, may
+    share no folder.
 
     Args:
         task: derain, deblur, denoise or cs.
@@ -35,7 +36,7 @@ def fetch_released_network(task: str, variant: str, ratio: int | None, out: Path
     """
     weights = out / "network.safetensors"
     files.make_folder(out)
-    with files.partial_folder(weights) as scratch:
+    with files.partial_folder(weights) as scratch, counting(f"{task} {variant}", "B") as report:
         released_weights(
             check_task(task),
             check_variant(variant),
@@ -43,7 +44,9 @@ def fetch_released_network(task: str, variant: str, ratio: int | None, out: Path
             weights,
             scratch,
             consent=accepted_in_environment,
-            note=_LOG.info,
+            # an unknown total is never reached, else every report would count as the last
+            observe=lambda received, total: report(received, total or received + 1),
+            note=_tell,
         )
     network, origin = load_network(weights)
     return {
@@ -69,3 +72,9 @@ def accepted_in_environment(plan: FetchPlan) -> bool:
         f"If you accept it, set {variable.name}={plan.name} (or all): on a cluster under"
         " `environment` of the cluster file, on this machine before the command.",
     )
+
+
+def _tell(line: str) -> None:
+    """Log a line of the download, except that the archive was kept, which holds only until here."""
+    if not line.startswith("kept "):
+        _LOG.info("%s", line)
