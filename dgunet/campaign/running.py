@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from dgunet.campaign.actions import Actions
 from dgunet.campaign.ledger import Ledger
 from dgunet.campaign.plan import CampaignPlan, PlannedStep
+from dgunet.costs.formats import duration
 from dgunet.costs.machines import Machine
 from dgunet.system import files
 from dgunet.system.errors import DgunetError
@@ -50,40 +51,47 @@ def run_campaign(
         DgunetError: if another process runs the campaign, or its folder is not writable.
         KeyboardInterrupt: after Ctrl-C; what is complete stays.
     """
-    ledger, outcome = Ledger(plan.here.build), CampaignOutcome()
     with _alone(plan):
-        clock = _Clock(plan.steps, machine)
-        for number, step in enumerate(plan.steps, start=1):
-            title = f"[{number}/{len(plan.steps)}] {step.name}"
-            if reason := _needs_failed(step, outcome):
-                outcome.skipped.append(step.name)
-                tell(f"{title}: left out, {reason}")
-            elif kept := actions.kept(step, ledger):
-                tell(f"{title}: {kept}")
-            else:
-                tell(f"{title}{clock.left(number - 1)}")
-                _carry_out(step, title, actions, ledger, outcome, tell)
-                clock.ended(step)
-    return outcome
+        run = _Run(plan.steps, actions, Ledger(plan.here.build), _Clock(plan.steps, machine), tell)
+        for number, step in enumerate(plan.steps):
+            run.take(number, step)
+    return run.outcome
 
 
-def _carry_out(
-    step: PlannedStep,
-    title: str,
-    actions: Actions,
-    ledger: Ledger,
-    outcome: CampaignOutcome,
-    tell: Tell,
-) -> None:
-    try:
-        with ledger.step(step.name) as facts:
-            facts |= actions.carry_out(step)
-    except (DgunetError, OSError, MemoryError) as error:
-        outcome.failed[step.name] = str(error) or type(error).__name__
-        tell(f"{title}: failed: {error}")
-        return
-    shown = [f"{key} {value}" for key, value in facts.items() if key in actions.shown]
-    tell(f"{title}: done" + (f", {', '.join(shown)}" if shown else ""))
+@dataclass
+class _Run:
+    """The steps of one call of `run_campaign`."""
+
+    steps: tuple[PlannedStep, ...]
+    actions: Actions
+    ledger: Ledger
+    clock: _Clock
+    tell: Tell
+    outcome: CampaignOutcome = field(default_factory=CampaignOutcome)
+
+    def take(self, number: int, step: PlannedStep) -> None:
+        """Carry out a step, unless its result is there or it cannot be made."""
+        title = f"[{number + 1}/{len(self.steps)}] {step.name}"
+        if reason := _needs_failed(step, self.outcome):
+            self.outcome.skipped.append(step.name)
+            self.tell(f"{title}: left out, {reason}")
+        elif kept := self.actions.kept(step, self.ledger):
+            self.tell(f"{title}: {kept}")
+        else:
+            self._carry_out(step, title, self.clock.left(number))
+            self.clock.ended(step)
+
+    def _carry_out(self, step: PlannedStep, title: str, left: str) -> None:
+        try:
+            with self.ledger.step(step.name) as facts:
+                self.tell(f"{title}{left}")
+                facts |= self.actions.carry_out(step)
+        except (DgunetError, OSError, MemoryError) as error:
+            self.outcome.failed[step.name] = str(error) or type(error).__name__
+            self.tell(f"{title}: failed: {error}")
+            return
+        shown = [f"{key} {value}" for key, value in facts.items() if key in self.actions.shown]
+        self.tell(f"{title}: done" + (f", {', '.join(shown)}" if shown else ""))
 
 
 def _needs_failed(step: PlannedStep, outcome: CampaignOutcome) -> str:
@@ -117,8 +125,6 @@ class _Clock:
         # How long steps really took corrects the estimate once it has some weight.
         factor = self._took / self._expected if self._expected > 10 else 1.0
         total = factor * sum(map(self._seconds, rest))
-        from dgunet.costs.formats import duration
-
         return f": about {duration(total)} left in all, without downloads" if total >= 1 else ""
 
     def ended(self, step: PlannedStep) -> None:
