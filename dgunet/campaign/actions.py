@@ -101,7 +101,7 @@ class Actions:
                 self.root,
                 self._downloads,
                 consent=lambda plan: True,
-                observe=lambda done, total: bar(done, total or done),
+                observe=lambda done, total: bar(done, total or done + 1),
                 note=self.tell,
             )
         return {
@@ -128,7 +128,7 @@ class Actions:
                 target,
                 self._downloads,
                 consent=lambda plan: True,
-                observe=lambda done, total: bar(done, total or done),
+                observe=lambda done, total: bar(done, total or done + 1),
                 note=self.tell,
             )
         return {"sha256": sha256_file(target)}

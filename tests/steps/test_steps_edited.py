@@ -348,5 +348,6 @@ def test_the_text_of_the_mlflow_tag_decides_whether_code_is_reported_as_dirty(
         "an average over test sets has no single run"
     )
     assert ("with uncommitted changes" in page) is (tag == "true")
-    (fact,) = re.findall(r"^dirty +(.*)$", reporting.explain_text(here, *CELL[1:]), re.MULTILINE)
+    text = reporting.explain_text(here, load_params(here.params), *CELL[1:])
+    (fact,) = re.findall(r"^dirty +(.*)$", text, re.MULTILINE)
     assert fact == explained
