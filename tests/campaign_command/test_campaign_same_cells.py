@@ -11,7 +11,7 @@ import pytest
 import stand_in
 from data_internet import internet
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("reproduce")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("campaign")]
 
 SETS = ("Rain100L", "Set11")
 RATIOS = (1, 4, 10, 25, 50)

@@ -155,11 +155,16 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        """Say nothing about clients that are killed."""
+
+
 @contextmanager
 def internet():
     """Run the two servers until the block ends."""
     net = Internet()
-    servers = [ThreadingHTTPServer(("127.0.0.1", 0), _Handler) for _ in range(2)]
+    servers = [_Server(("127.0.0.1", 0), _Handler) for _ in range(2)]
     net.base = f"http://127.0.0.1:{servers[0].server_port}"
     net.cdn = f"http://localhost:{servers[1].server_port}"
     threads = []
