@@ -75,7 +75,8 @@ def _unfinished(home: Path) -> Iterator[Path]:
     A training has no lock, so a running one is listed as well.
     """
     build, downloads = home / "build", home / "build" / "downloads"
-    for work in sorted((build / "prepared").glob(".*.work")):
+    stores = (build / "prepared", *build.glob("campaigns/*/prepared"))
+    for work in sorted(path for folder in stores for path in folder.glob(".*.work")):
         if not is_locked(work.with_name(f"{work.name.removesuffix('.work')}.lock")):
             yield work
     for rows in sorted(build.glob(f"*/**/{ROWS}")):

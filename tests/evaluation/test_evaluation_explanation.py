@@ -175,7 +175,9 @@ def test_scores_of_8_bit_images_do_not_depend_on_their_storage(one, other):
     for name, score in stored.items():
         if isinstance(score, Measured) and isinstance(floats[name], Measured):
             assert floats[name].psnr == pytest.approx(score.psnr, abs=1e-4), name
-            assert floats[name].ssim == pytest.approx(score.ssim, abs=1e-4), name
+            # Luma that is half a level, once in a thousand pixels, is rounded either way.
+            slack = 1e-3 if name == "pyiqa" else 1e-4
+            assert floats[name].ssim == pytest.approx(score.ssim, abs=slack), name
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,11 @@ def test_a_second_repro_does_nothing(reproduced):
     assert "Data and pipelines are up to date." in reproduced.run("dvc", "repro")
 
 
-def test_the_dvc_status_of_the_fresh_clone_is_clean(reproduced):
-    assert "up to date" in reproduced.run("dvc", "status")
+def test_nothing_that_the_tables_need_is_out_of_date(reproduced):
+    """A plain `dvc status` also lists the stages of the weights that are not chosen."""
+    assert "up to date" in reproduced.run("dvc", "status", "--with-deps", "tables")
+    released = re.findall(r"^(\S+):$", reproduced.run("dvc", "status"), re.MULTILINE)
+    assert {name.partition(":")[0] for name in released} == {"pipelines/released/dvc.yaml"}
 
 
 def test_twelve_sets_and_five_ratios_were_scored(reproduced):

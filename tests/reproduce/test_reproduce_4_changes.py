@@ -14,6 +14,9 @@ pytestmark = [
 ]
 
 
+TRAINED = "pipelines/trained/dvc.yaml"
+
+
 def rerun(clone):
     return set(re.findall(r"Running stage '([^']+)'", clone.run("dvc", "repro")))
 
@@ -33,7 +36,7 @@ def test_a_changed_setting_reruns_only_its_task(reproduced):
     path = reproduced.home / "params.yaml"
     path.write_text(re.sub(r"(denoise: \{iterations: )\d+", r"\g<1>6", path.read_text(), count=1))
     assert rerun(reproduced) == {
-        "train-denoise@DGUNet",
+        f"{TRAINED}:train-denoise@DGUNet",
         "evaluate-denoise@SIDD-DGUNet",
         "evaluate-denoise@DND-DGUNet",
         "tables",
@@ -58,8 +61,9 @@ def test_a_dvc_experiment_runs_with_a_changed_setting(reproduced):
         for who in ("AUTHOR", "COMMITTER")
         for what, at in (("NAME", ""), ("EMAIL", "@example.org"))
     }
+    stage = f"{TRAINED}:train-denoise@DGUNet"
     output = reproduced.run(
-        *("dvc", "exp", "run", "-S", "sample.train.denoise.iterations=7", "train-denoise@DGUNet"),
+        *("dvc", "exp", "run", "-S", "sample.train.denoise.iterations=7", stage),
         **env,
     )
     assert "Ran experiment" in output
