@@ -54,6 +54,7 @@ class Actions:
     tell: Tell = lambda line: None
     shown: tuple[str, ...] = ("psnr", "ssim", "state", "pairs", "sha256", "verified")
     _reports: dict[str, DatasetReport] = field(default_factory=dict)
+    _checked: bool | None = None
 
     @property
     def here(self) -> ProjectFolders:
@@ -70,13 +71,18 @@ class Actions:
         if step.kind == "evaluate":
             return self._kept_evaluation(step, ledger)
         if step.kind == "check":
-            done = ledger.last(step.name)
-            same = done is not None and done.facts.get("code") == code_version()
-            return "done before by the same code" if same else ""
+            return "done before by the same code" if self._all_checked(ledger) else ""
         if step.kind == "train" and step.network is not None:
             path = self._weights(step.network)
             return f"{path} is there" if path.is_file() else ""
         return "is there" if step.present else ""
+
+    def _all_checked(self, ledger: Ledger) -> bool:
+        """Whether every set was checked before: sets are compared with each other in one go."""
+        if self._checked is None:
+            done = [ledger.last(step.name) for step in self.plan.steps if step.kind == "check"]
+            self._checked = all(e is not None and e.facts["code"] == code_version() for e in done)
+        return self._checked
 
     def carry_out(self, step: PlannedStep) -> dict[str, Any]:
         """Carry out one step; return the facts for the ledger.

@@ -8,6 +8,7 @@ from campaign_project import DRIVE, pairs_archive, plain_place
 from data_internet import QUOTA
 
 from dgunet.campaign.ledger import Ledger
+from dgunet.data.catalogue.overlaps import read_overlaps
 from dgunet.network import DGUNet, preset, save_network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("campaign")]
@@ -98,6 +99,8 @@ def test_ctrl_c_ends_with_the_ledger_and_the_same_command_goes_on(sample):
     assert process.wait() == 130, output
     assert ("train derain-DGUNet", "interrupted") in sample.ledger("trained-sample")
     sample.run(*TRAINED)
+    (compared,) = read_overlaps(sample.folder("trained-sample") / "overlaps.json")
+    assert (compared.train, compared.test) == ("Rain13K", "Rain100L")
     cell = sample.cells("trained-sample")["Rain100L", "PSNR"]
     assert (cell["state"], cell["weights"]) == ("sample", "trained")
     assert cell["verdict"] == "not comparable"
