@@ -10,7 +10,7 @@ from typing import Any
 
 from dgunet.campaign.description import WantedNetwork
 from dgunet.campaign.ledger import Ledger
-from dgunet.campaign.plan import WEIGHTS, CampaignPlan, PlannedStep
+from dgunet.campaign.plan import CampaignPlan, PlannedStep, weights_file
 from dgunet.data.acquisition.known_sources import fetch_known
 from dgunet.data.acquisition.released_weights import released_weights
 from dgunet.data.catalogue.overlaps import write_overlaps
@@ -35,7 +35,7 @@ from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.files import sha256_file
 from dgunet.system.package_digest import code_version
 from dgunet.terms import ABLATION_SET, ABLATION_TASK, TRAINING_SETS
-from dgunet.tracking.reports.progress import counting
+from dgunet.tracking.reports.progress import counting, counting_bytes
 
 Tell = Callable[[str], None]
 
@@ -101,13 +101,13 @@ class Actions:
         }[step.kind](step)
 
     def _fetch(self, step: PlannedStep) -> dict[str, Any]:
-        with counting(step.name, "B") as bar:
+        with counting_bytes(step.name) as observe:
             fetched = fetch_known(
                 step.dataset,
                 self.root,
                 self._downloads,
                 consent=lambda plan: True,
-                observe=lambda done, total: bar(done, total or done + 1),
+                observe=observe,
                 note=self.tell,
             )
         return {
@@ -126,7 +126,7 @@ class Actions:
             return self._import_file()
         target = self._weights(step.network)
         network = step.network
-        with counting(step.name, "B") as bar:
+        with counting_bytes(step.name) as observe:
             released_weights(
                 network.task,
                 network.variant,
@@ -134,7 +134,7 @@ class Actions:
                 target,
                 self._downloads,
                 consent=lambda plan: True,
-                observe=lambda done, total: bar(done, total or done + 1),
+                observe=observe,
                 note=self.tell,
             )
         return {"sha256": sha256_file(target)}
@@ -270,10 +270,7 @@ class Actions:
         return folder / f"r{network.ratio}" if network.ratio else folder
 
     def _weights(self, network: WantedNetwork) -> Path:
-        trained = self.plan.campaign.weights == "trained"
-        if network.ablation and trained:
-            return self.here.ablation(network.ablation) / WEIGHTS
-        return self.here.model(network.published_key) / WEIGHTS
+        return weights_file(self.plan.campaign, self.here, network)
 
     def _tables(self, step: PlannedStep) -> dict[str, Any]:
         # Also those of earlier commands for the same campaign.

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,11 @@ class WantedNetwork:
     def published_key(self) -> str:
         """Name of the network of Tables 1-4 that this is, or that the ablation changes."""
         return model_key(self.task, self.variant, self.ratio or None)
+
+    @property
+    def published(self) -> WantedNetwork:
+        """The network of Tables 1-4 behind it: the one released ablation is DGUNet+ itself."""
+        return replace(self, ablation="")
 
     @property
     def training_set(self) -> str:
@@ -132,6 +137,11 @@ class Campaign:
     weights: WeightsOrigin
     cells: tuple[WantedCell, ...]
     checkpoint: Path | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether its networks are trained."""
+        return self.weights == "trained" and self.checkpoint is None
 
     def evaluations(self) -> list[WantedEvaluation]:
         """The results to make, by the catalogue's order of the sets, each once."""

@@ -154,7 +154,7 @@ class _Planner:
         )
 
     def _training_sets(self) -> list[str]:
-        if self.campaign.weights != "trained" or self.campaign.checkpoint:
+        if not self.campaign.trains:
             return []
         return list(dict.fromkeys(n.training_set for n in self.campaign.networks()))
 
@@ -166,10 +166,10 @@ class _Planner:
     def _published(self) -> list[WantedNetwork]:
         """The networks of Tables 1-4 behind the evaluations whose set can be had, each once."""
         usable = [each for each in self.wanted if each.dataset not in self.missing]
-        return list(dict.fromkeys(_weights_of(each.network) for each in usable))
+        return list(dict.fromkeys(each.network.published for each in usable))
 
     def _weights(self, network: WantedNetwork) -> Path:
-        return self.here.model(network.key) / WEIGHTS
+        return weights_file(self.campaign, self.here, network)
 
     def _steps(self) -> Iterator[PlannedStep]:
         yield from self._fetch_steps()
@@ -220,7 +220,7 @@ class _Planner:
             )
 
     def _weights_steps(self) -> Iterator[PlannedStep]:
-        if self.campaign.weights == "trained" and not self.campaign.checkpoint:
+        if self.campaign.trains:
             return
         if self.campaign.checkpoint:
             yield PlannedStep("weights", str(self.campaign.checkpoint))
@@ -242,18 +242,17 @@ class _Planner:
             )
 
     def _training_steps(self) -> Iterator[PlannedStep]:
-        if self.campaign.weights != "trained" or self.campaign.checkpoint:
+        if not self.campaign.trains:
             return
         for network in self.campaign.networks():
             active, ablation = self.params.active, network.ablation
             settings = active.ablate if ablation else active.train[network.task]
             cost = training_cost(self.config(network), settings)
-            folder = self.here.ablation(ablation) if ablation else self.here.model(network.key)
             yield PlannedStep(
                 "train",
                 network.key,
                 network=network,
-                present=(folder / WEIGHTS).is_file(),
+                present=self._weights(network).is_file(),
                 operations=cost.operations,
                 memory=cost.memory(),
             )
@@ -274,7 +273,7 @@ class _Planner:
     def config(self, network: WantedNetwork) -> DGUNetConfig:
         """The network that a step runs: the published one, or that of the profile if trained."""
         changes = dict(ABLATIONS[network.ablation].changes) if network.ablation else {}
-        if self.campaign.weights == "trained" and not self.campaign.checkpoint:
+        if self.campaign.trains:
             changes = dict(self.params.active.network) | changes
         return preset(
             network.task,
@@ -288,7 +287,7 @@ class _Planner:
         if reason := self.campaign.without_weights(cell):
             return PlannedCell(cell, "not", reason)
         sets = list(cell.slot.datasets)
-        if self.campaign.weights == "trained" and not self.campaign.checkpoint:
+        if self.campaign.trains:
             sets.append(TRAINING_SETS[dataset(sets[0]).task])
         if absent := [name for name in sets if name in self.missing]:
             reason = f"{absent[0]} cannot be downloaded: {self.missing[absent[0]]}"
@@ -309,6 +308,8 @@ def _tree_sizes(name: str, root: Path) -> ImageSizes | None:
     return ImageSizes(tuple(shapes.most_common()), f"the files of {name}")
 
 
-def _weights_of(network: WantedNetwork) -> WantedNetwork:
-    """The published network behind ``network``: the only released ablation is DGUNet+ itself."""
-    return WantedNetwork(network.task, network.variant, network.ratio)
+def weights_file(campaign: Campaign, here: ProjectFolders, network: WantedNetwork) -> Path:
+    """The weights that ``campaign`` evaluates for ``network``."""
+    if network.ablation and campaign.trains:
+        return here.ablation(network.ablation) / WEIGHTS
+    return here.model(network.published_key) / WEIGHTS

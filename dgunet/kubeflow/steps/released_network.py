@@ -11,7 +11,7 @@ from dgunet.network import load_network
 from dgunet.system import environment, files
 from dgunet.system.errors import ConfigError
 from dgunet.terms import check_task, check_variant
-from dgunet.tracking.reports.progress import counting
+from dgunet.tracking.reports.progress import counting_bytes
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def fetch_released_network(task: str, variant: str, ratio: int | None, out: Path
     """
     weights = out / "network.safetensors"
     files.make_folder(out)
-    with files.partial_folder(weights) as scratch, counting(f"{task} {variant}", "B") as report:
+    with files.partial_folder(weights) as scratch, counting_bytes(f"{task} {variant}") as observe:
         released_weights(
             check_task(task),
             check_variant(variant),
@@ -44,8 +44,7 @@ def fetch_released_network(task: str, variant: str, ratio: int | None, out: Path
             weights,
             scratch,
             consent=accepted_in_environment,
-            # an unknown total is never reached, else every report would count as the last
-            observe=lambda received, total: report(received, total or received + 1),
+            observe=observe,
             note=_tell,
         )
     network, origin = load_network(weights)

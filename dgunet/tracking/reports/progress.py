@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -32,6 +32,14 @@ def counting(title: str, unit: str) -> Iterator[ReportProgress]:
     """Yield a function that is called after every ``unit`` of the work."""
     with _bar(title, unit) if sys.stderr.isatty() else _lines(title, unit) as report:
         yield report
+
+
+@contextmanager
+def counting_bytes(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Yield a function that is called with (bytes received, total bytes or None)."""
+    with counting(title, "B") as report:
+        # An unknown total is never reached, else every report would count as the last.
+        yield lambda received, total: report(received, total or received + 1)
 
 
 def show_verification() -> None:
