@@ -25,6 +25,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: "reproduce" not in item.path.parts)
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Name content by its argument: workers must find equal names, and logs must stay readable."""
+    too_long = isinstance(val, str) and (len(val) > 60 or not val.isprintable())
+    return argname if too_long or isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True)
 def _no_known_secrets():
     """Forget the secrets of earlier tests, which would be redacted in this one."""
