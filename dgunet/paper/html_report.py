@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dgunet.paper import verdict_lines
 from dgunet.paper.cells import Cell
 from dgunet.paper.generated_table import GeneratedTable, Heading, shown
+from dgunet.paper.report_images import Figure, figures_of
 from dgunet.paper.report_verdicts import (
     compared_lines,
     twins_section,
@@ -38,9 +39,13 @@ MEANINGS: dict[CellState, str] = {
 
 @dataclass(frozen=True)
 class PageCell:
-    """One position of a table on the page; ``facts`` is empty where there is no run."""
+    """One position of a table on the page; ``facts`` is empty where there is no run.
+
+    ``change`` is our value minus the paper's where the two are compared.
+    """
 
     text: str
+    change: str
     source: str
     state: str
     rank: str
@@ -74,6 +79,9 @@ def write_report(
     links: Mapping[str, RunLink],
     out: Path,
     twins: Sequence[Twin] = (),
+    *,
+    figures: Sequence[Figure] = (),
+    written: str = "",
 ) -> Path:
     """Write ``tables`` as one self-contained, accessible HTML file without scripts.
 
@@ -83,6 +91,8 @@ def write_report(
             that, its ``checkpoint_sha256``. May be empty.
         out: path of the HTML file.
         twins: as :func:`dgunet.paper.twins.build_twins` returns them.
+        figures: test images to show under the tables.
+        written: date and code of the page, for its head.
 
     Returns:
         ``out``.
@@ -98,7 +108,8 @@ def write_report(
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html.j2").render(
-        tables=[_section(table, links) for table in tables],
+        tables=[_section(table, links, figures) for table in tables],
+        written=written,
         profiles=sorted({table.profile for table in tables}),
         notice=next((table.notice for table in tables if table.notice), ""),
         states=_legend(tables),
@@ -110,7 +121,9 @@ def write_report(
     return out
 
 
-def _section(table: GeneratedTable, links: Mapping[str, RunLink]) -> dict[str, Any]:
+def _section(
+    table: GeneratedTable, links: Mapping[str, RunLink], figures: Sequence[Figure]
+) -> dict[str, Any]:
     headings = table.headings()
     return {
         "table": table,
@@ -118,6 +131,7 @@ def _section(table: GeneratedTable, links: Mapping[str, RunLink]) -> dict[str, A
         "groups": _groups(headings),
         "headline": verdict_lines.headline([table]),
         "compared": compared_lines(table),
+        "figures": figures_of(table.number, figures),
         "lines": [
             (row, [_page_cell(table, row, heading, links) for heading in headings])
             for row in table.rows
@@ -141,6 +155,7 @@ def _page_cell(
     url = link.run_url or ""
     return PageCell(
         text=shown(cells),
+        change="/".join(_change(cell) for cell in cells if cell.difference is not None),
         source=first.source,
         state=first.state,
         rank=first.rank,
@@ -152,6 +167,12 @@ def _page_cell(
         # Only web addresses become links; anything else stays text.
         run_url=url if url.startswith(("http://", "https://")) else "",
     )
+
+
+def _change(cell: Cell) -> str:
+    """Our value minus the paper's, with one digit more than the paper prints."""
+    digits = len((cell.published or "").partition(".")[2]) + 1
+    return verdict_lines.number(cell.difference, f"+.{digits}f")
 
 
 def _facts(cells: Sequence[Cell], link: RunLink) -> tuple[tuple[str, str], ...]:

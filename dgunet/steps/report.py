@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
 from dgunet.paper.written_tables import CELLS, check_tables, read_cells
 from dgunet.project import ProjectFolders, test_sets
+from dgunet.steps.report_figures import report_figures
 from dgunet.steps.tables import read_results_and_rows, with_server_scores
 from dgunet.system.errors import DataError
+from dgunet.system.package_digest import code_version
 from dgunet.system.reading import shorten
 from dgunet.terms import ABLATIONS, RELEASED_ABLATIONS
 from dgunet.tracking import RunInfo, TrackingFolders, lookup
@@ -53,17 +56,26 @@ def make_report(
         home: the project whose index lists the runs that made the results.
         records: folder of the scores that DND's server mailed.
         overlaps: file of ``dgunet data check --overlaps``.
-        project: its prepared sets, weights and runs are compared with the results.
+        project: its prepared sets, weights and runs are compared with the results, and its
+            prepared sets give the images to show.
 
     Raises:
         EvaluationError: if a result or a record was changed; see `read_results`.
     """
-    found, rows = read_results_and_rows(results, project)
+    folders = list(results)
+    found, rows = read_results_and_rows(folders, project)
     summaries = with_server_scores(found, records)
     made = build_tables(summaries, profile=profile, rows=rows)
     twins = build_twins(made, summaries, rows=rows, overlaps=known_overlaps(overlaps))
-    write_report(made, run_links(summaries, home), out, twins)
+    figures = report_figures(folders, project) if project else []
+    links = run_links(summaries, home)
+    write_report(made, links, out, twins, figures=figures, written=_written())
     return len(summaries)
+
+
+def _written() -> str:
+    """Date and code of a page that is written now."""
+    return f"Written on {datetime.now(UTC):%Y-%m-%d, %H:%M} UTC by dgunet, code {code_version()}"
 
 
 def write_project_report(here: ProjectFolders) -> str:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from dgunet.paper.explain import explain_cell
 from dgunet.paper.formats import cells_frame, latex_escape, write_tables
 from dgunet.paper.generated_table import SAMPLE_NOTICE
 from dgunet.paper.html_report import RunLink, write_report
+from dgunet.paper.report_images import Figure, Panel, centre_crop
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.written_tables import read_cells
 from dgunet.system.errors import DgunetError
@@ -206,4 +212,23 @@ def test_report_is_self_contained_and_links_each_number_to_its_run(
     for summary in summaries:
         assert summary["checkpoint_sha256"] in text
         assert summary["data_digest"] in text
+    assert f'<span class="change">{gopro["psnr"] - 32.71:+.3f}</span>' in text
     assert "32.71" in text and f"{gopro['psnr']:.6f} (the paper: 32.71)" in text
+
+
+def test_report_shows_its_date_and_crops_of_test_images(campaign: Campaign, tmp_path: Path) -> None:
+    ramp = np.linspace(0, 1, 300 * 300, dtype=np.float32).reshape(300, 300, 1)
+    figure = Figure(4, "Set11 10 %, image Barbara", (Panel("true", centre_crop(ramp)),))
+    tables = build_tables(campaign("paper"), profile="paper")
+    page = write_report(
+        tables, {}, tmp_path / "r.html", figures=[figure], written="Written on 2026-01-02"
+    ).read_text()
+    assert "Written on 2026-01-02." in page
+    before, _, after = page.partition('<h2 id="head4">')
+    assert "Barbara" not in before
+    assert "Barbara" in after.partition('<h2 id="head5">')[0]
+    png = base64.b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', page).group(1))
+    with Image.open(io.BytesIO(png)) as image:
+        crop = np.asarray(image)
+    assert crop.shape == (256, 256, 3)
+    assert crop[0, 0, 0] == round(float(ramp[22, 22, 0]) * 255)

@@ -130,6 +130,8 @@ def test_the_report_is_self_contained(reproduced):
     assert "SAMPLE PROFILE" in page
     for outside in ("<script", 'src="http', "@import"):
         assert outside not in page
+    for name in ("Test100", "GoPro", "SIDD", "Set11 10 %"):
+        assert f'alt="{name}, image ' in page
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
