@@ -10,6 +10,7 @@ from contextlib import suppress
 from dgunet.system import environment, files
 from dgunet.system.address import redact
 from dgunet.system.errors import DgunetError, exhausts_memory
+from dgunet.system.extras import missing_extra
 from dgunet.system.terminal import printable
 
 USERS = 1
@@ -41,6 +42,8 @@ def failure_line(error: Exception) -> tuple[str, int]:
             f"error: not enough memory{detail}. Use smaller settings, or a larger machine.",
             USERS,
         )
+    if missing := missing_extra(error):
+        return f"error: {missing}", USERS
     name = type(error).__name__
     return (
         f"error: {name}: {_one_line(error)}. This is a bug of dgunet: please report it with"

@@ -43,7 +43,9 @@ def _folder() -> Path:
     # Located without importing skimage.data, which would set up a downloader.
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:
-        raise DataError("scikit-image is not installed.", "Install requirements.lock.")
+        raise DataError(
+            "scikit-image is not installed.", "Install it with: pip install 'dgunet[sample]'"
+        )
     return Path(spec.origin).parent / "data"
 
 

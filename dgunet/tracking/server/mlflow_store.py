@@ -16,6 +16,7 @@ from filelock import FileLock
 from dgunet.system import environment, files
 from dgunet.system.address import Address, redact
 from dgunet.system.errors import DgunetError
+from dgunet.system.extras import missing_extra
 from dgunet.system.reading import read_mapping
 from dgunet.tracking.home import TrackingFolders, sqlite_path
 from dgunet.tracking.server.health import StoreUnavailable, ask
@@ -132,14 +133,19 @@ def answering(folders: TrackingFolders, hint: str = "Start it and try again.") -
             yield
     except StoreUnavailable as error:
         raise TrackingError(f"MLflow at {folders.uri} does not answer ({error}).", hint) from error
-    except (DgunetError, OSError):
+    except (DgunetError, OSError, ModuleNotFoundError):
         raise
     except Exception as error:  # database drivers have their own errors
         raise TrackingError(f"MLflow at {folders.uri}: {one_line(error)}.", hint) from error
 
 
 def one_line(error: BaseException) -> str:
-    """The type and the first line of an error, without secrets, at most 300 characters."""
+    """The type and the first line of an error, without secrets, at most 300 characters.
+
+    For a package that is not installed, how to install it.
+    """
+    if missing := missing_extra(error):
+        return missing
     text = redact(str(error).strip().partition("\n")[0])
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
 
