@@ -1,14 +1,22 @@
-"""The step `train`: from a prepared store to one trained network."""
+"""The step `train`: from a prepared store to one trained network of Tables 1-4, or of 5 and 6."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from dgunet import network
 from dgunet.config import Params
 from dgunet.project import EXPERIMENTS, model_key
 from dgunet.steps.tracked_training import train_in_run, training_inputs, training_run
-from dgunet.terms import TABLES, RunTags, check_task
+from dgunet.terms import (
+    ABLATION_TASK,
+    ABLATION_VARIANT,
+    TABLES,
+    RunTags,
+    ablation,
+    check_task,
+)
 from dgunet.tracking.reports.progress import show_verification
 from dgunet.training.preparation import prepare_training
 
@@ -60,4 +68,39 @@ def train_network(
         "train", params.profile, task, variant, ratio, row=variant, tables=(TABLES[task],)
     ).to_dict()
     with training_run(prepared, EXPERIMENTS[task], f"train {key}", tags=tags, params={}) as run:
+        return train_in_run(prepared, run)
+
+
+def train_ablation(params: Params, name: str, *, store: Path, out: Path) -> Path:
+    """Train one network of Tables 5 and 6 (Section 4.6); return the path of its weights.
+
+    Writes the same files as `train_network`, and can be resumed and distributed as it can.
+
+    Args:
+        params: the project's parameters.
+        name: key of the ablation.
+        store: the prepared training set of deraining.
+        out: folder of the result.
+
+    Raises:
+        ConfigError: for an unknown name; the message lists the nine.
+        DgunetError: as `train_network`.
+    """
+    show_verification()
+    variant, key = ablation(name), f"ablation-{name}"
+    changes: dict[str, Any] = dict(params.active.network) | dict(variant.changes)
+    config = network.preset(
+        ABLATION_TASK, ABLATION_VARIANT, architecture=params.architecture, **changes
+    )
+    inputs = training_inputs(params, params.active.ablate, config, key=key, store=store, out=out)
+    prepared = prepare_training(inputs)
+    tags = RunTags(
+        *("train", params.profile, ABLATION_TASK, ABLATION_VARIANT),
+        row=name,
+        tables=tuple(variant.columns),
+    ).to_dict()
+    given = {"ablation": name}
+    with training_run(
+        prepared, EXPERIMENTS["ablations"], f"train {name}", tags=tags, params=given
+    ) as run:
         return train_in_run(prepared, run)

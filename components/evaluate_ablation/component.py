@@ -1,4 +1,4 @@
-"""One network of Tables 5 and 6: trained for deraining, evaluated on Rain100H."""
+"""One network of Tables 5 and 6 on Rain100H: per-image metrics."""
 
 from kfp import dsl
 
@@ -6,18 +6,18 @@ from components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
-def ablate(
+def evaluate_ablation(
     params: str,
     name: str,
     code_version: str,
     image_digest: str,
     protocols: str,
-    train_store: dsl.Input[dsl.Dataset],
-    test_store: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    store: dsl.Input[dsl.Dataset],
     results: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Train and evaluate one variant of DGUNet+.
+    """Restore and score Rain100H with one variant of DGUNet+.
 
     Args:
         params: the text of params.yaml.
@@ -25,24 +25,24 @@ def ablate(
         code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         image_digest: digest of the image; the step refuses any other.
         protocols: every metric protocol with its version; the step refuses others.
-        train_store: the prepared Rain13K.
-        test_store: the prepared Rain100H.
-        results: weights, per-image metrics and their summary; digests are in the metadata.
+        model: output of the train_ablation step, or the authors' DGUNet+ for deraining.
+        store: the prepared Rain100H.
+        results: per-image metrics and their summary; digests are in the metadata.
         metrics: PSNR (dB) and SSIM of the restored and of the degraded images.
     """
     from pathlib import Path
 
     from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
-    from dgunet.steps.ablate import run_ablation
+    from dgunet.steps.evaluate import evaluate_ablation
     from dgunet.tracking.run_links import mlflow_run_facts
 
     check_pins(code=code_version, image=image_digest, protocols=protocols)
-    summary = run_ablation(
+    summary = evaluate_ablation(
         parse_params(params),
         name,
-        train_store=Path(train_store.path),
-        test_store=Path(test_store.path),
+        weights=Path(model.path) / "network.safetensors",
+        store=Path(store.path),
         out=Path(results.path),
     )
     facts = summary.to_dict() | mlflow_run_facts(summary.per_image_sha256)
