@@ -140,6 +140,10 @@ class ProjectFolders:
             )
         return self.model(model_key(ABLATION_TASK, ABLATION_VARIANT))
 
+    def committed(self, profile: str) -> Path:
+        """The folder of the small results that git tracks, of the origin ``weights``."""
+        return self.home / "results" / profile / self.weights
+
     @property
     def records(self) -> Path:
         """The folder of the scores received from DND's server."""

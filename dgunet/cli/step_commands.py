@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -87,16 +87,24 @@ def train(
 
     # A container has no project folder, so options name all files.
     params = load_params(params_file or ProjectFolders.here().params)
+    record = None if out else ProjectFolders.here().committed(params.profile)
     store = store or ProjectFolders.here().store(TRAINING_SETS[check_task(task)])
     if ablation is not None:
         _refuse_beside_ablation(task, variant, ratio=ratio, start=start)
         out = out or ProjectFolders.here().ablation_network(ablation)
-        weights = train_ablation(params, ablation, store=store, out=out)
+        weights = train_ablation(params, ablation, store=store, out=out, record=record)
     else:
         variant = variant or "DGUNet"
         out = out or ProjectFolders.here().model(model_key(task, variant, ratio))
         weights = train_network(
-            params, task, variant=variant, ratio=ratio, store=store, out=out, start=start
+            params,
+            task,
+            variant=variant,
+            ratio=ratio,
+            store=store,
+            out=out,
+            start=start,
+            record=record,
         )
     if environment.RANK.get() == "0":
         typer.echo(f"trained {ablation or model_key(task, variant or '', ratio)}: {weights}")
@@ -205,32 +213,31 @@ def evaluate(
         wanted = [plan_ablation(ablation, here, **places)]
     else:
         wanted = plan_evaluations(sets or "all", here, variant=variant, ratio=ratio, **places)
+    record = None if out else here.committed(params.profile)
     for each in wanted:
-        for summary in _evaluated(params, each, options):
+        for summary in _evaluated(params, each, options, record):
             typer.echo(summary.line())
     if ablation is not None:
         print_comparison_links(min(known_ablation(ablation).columns), "evaluate")
 
 
 def _evaluated(
-    params: Params, wanted: PlannedEvaluation, options: EvaluationOptions
+    params: Params, wanted: PlannedEvaluation, options: EvaluationOptions, record: Path | None
 ) -> list[EvaluationSummary]:
     """Carry out one planned evaluation."""
     from dgunet.steps.evaluate import evaluate_ablation, evaluate_test_set
 
-    places = {"store": wanted.store, "out": wanted.out}
+    given: dict[str, Any] = {
+        "store": wanted.store,
+        "out": wanted.out,
+        "options": options,
+        "record": record,
+    }
     if wanted.ablation:
         (weights,) = wanted.models.values()
-        return [
-            evaluate_ablation(params, wanted.ablation, weights=weights, options=options, **places)
-        ]
+        return [evaluate_ablation(params, wanted.ablation, weights=weights, **given)]
     return evaluate_test_set(
-        params,
-        wanted.dataset,
-        variant=wanted.variant,
-        models=wanted.models,
-        options=options,
-        **places,
+        params, wanted.dataset, variant=wanted.variant, models=wanted.models, **given
     )
 
 

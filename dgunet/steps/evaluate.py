@@ -23,6 +23,7 @@ from dgunet.evaluation.parity import published_networks
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.evaluation.unfinished import alone
 from dgunet.project import EXPERIMENTS
+from dgunet.steps.committed_scores import commit_scores
 from dgunet.terms import (
     ABLATION_SET,
     ABLATION_TASK,
@@ -56,6 +57,7 @@ def evaluate_test_set(
     store: Path,
     out: Path,
     options: EvaluationOptions = DEFAULTS,
+    record: Path | None = None,
 ) -> list[EvaluationSummary]:
     """Restore and score one test set with the networks of one variant, each as an MLflow run.
 
@@ -67,6 +69,7 @@ def evaluate_test_set(
         store: the prepared test set.
         out: folder of the results, with one folder ``r<ratio>`` for each ratio.
         options: tiles and processes; the other options are taken from ``params``.
+        record: folder for git that receives the scores, see `commit_scores`; None for none.
 
     Raises:
         DataError: if the prepared set is missing or of another dataset.
@@ -104,6 +107,8 @@ def evaluate_test_set(
             if ratio is not None:
                 run.log_params({"ratio": ratio})
             summaries.append(evaluate_and_report(request, run))
+        if record is not None:
+            commit_scores(record, summaries[-1])
     return summaries
 
 
@@ -115,6 +120,7 @@ def evaluate_ablation(
     store: Path,
     out: Path,
     options: EvaluationOptions = DEFAULTS,
+    record: Path | None = None,
 ) -> EvaluationSummary:
     """Restore and score Rain100H with one network of Tables 5 and 6, as an MLflow run.
 
@@ -125,6 +131,7 @@ def evaluate_ablation(
         store: the prepared Rain100H.
         out: folder of the results.
         options: tiles and processes; the other options are taken from ``params``.
+        record: as for `evaluate_test_set`.
 
     Raises:
         ConfigError: for an unknown name; the message lists the nine.
@@ -153,7 +160,10 @@ def evaluate_ablation(
     settings = {"dataset": ABLATION_SET, "ablation": name}
     title = f"evaluate {name}"
     with start_run(EXPERIMENTS["ablations"], title, tags=tags, params=settings) as run:
-        return evaluate_and_report(request, run)
+        summary = evaluate_and_report(request, run)
+    if record is not None:
+        commit_scores(record, summary)
+    return summary
 
 
 def unfinished_evaluations() -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 from dgunet import network
 from dgunet.config import Params
 from dgunet.project import EXPERIMENTS, model_key
+from dgunet.steps.committed_curves import commit_curve
 from dgunet.steps.tracked_training import train_in_run, training_inputs, training_run
 from dgunet.terms import (
     ABLATION_TASK,
@@ -18,7 +19,7 @@ from dgunet.terms import (
     check_task,
 )
 from dgunet.tracking.reports.progress import show_verification
-from dgunet.training.preparation import prepare_training
+from dgunet.training.preparation import TrainingInputs, prepare_training
 
 
 def train_network(
@@ -30,6 +31,7 @@ def train_network(
     store: Path,
     out: Path,
     start: Path | None = None,
+    record: Path | None = None,
 ) -> Path:
     """Train one network of Tables 1-4; return the path of its weights.
 
@@ -46,6 +48,7 @@ def train_network(
         out: folder of the result.
         start: initial weights, as in the second training step of compressive sensing; None for
             random ones.
+        record: folder for git that receives the loss curve, see `commit_curve`; None for none.
 
     Raises:
         ConfigError: for an unknown task or a missing ratio.
@@ -68,10 +71,14 @@ def train_network(
         "train", params.profile, task, variant, ratio, row=variant, tables=(TABLES[task],)
     ).to_dict()
     with training_run(prepared, EXPERIMENTS[task], f"train {key}", tags=tags, params={}) as run:
-        return train_in_run(prepared, run)
+        weights = train_in_run(prepared, run)
+    _record(inputs, record)
+    return weights
 
 
-def train_ablation(params: Params, name: str, *, store: Path, out: Path) -> Path:
+def train_ablation(
+    params: Params, name: str, *, store: Path, out: Path, record: Path | None = None
+) -> Path:
     """Train one network of Tables 5 and 6 (Section 4.6); return the path of its weights.
 
     Writes the same files as `train_network`, and can be resumed and distributed as it can.
@@ -81,6 +88,7 @@ def train_ablation(params: Params, name: str, *, store: Path, out: Path) -> Path
         name: key of the ablation.
         store: the prepared training set of deraining.
         out: folder of the result.
+        record: as for `train_network`.
 
     Raises:
         ConfigError: for an unknown name; the message lists the nine.
@@ -103,4 +111,11 @@ def train_ablation(params: Params, name: str, *, store: Path, out: Path) -> Path
     with training_run(
         prepared, EXPERIMENTS["ablations"], f"train {name}", tags=tags, params=given
     ) as run:
-        return train_in_run(prepared, run)
+        weights = train_in_run(prepared, run)
+    _record(inputs, record)
+    return weights
+
+
+def _record(inputs: TrainingInputs, folder: Path | None) -> None:
+    if folder is not None and inputs.process.leads:
+        commit_curve(folder, inputs.key, inputs.out / "loss.csv")

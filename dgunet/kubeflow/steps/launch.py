@@ -59,7 +59,8 @@ def train_on_machine(
         )
     if done.returncode:
         raise DgunetError(
-            f"{count} processes training {ablation or f'{task} {variant}'} ended with status {done.returncode}.",
+            f"{count} processes training {task} {ablation or variant} ended with status"
+            f" {done.returncode}.",
             "The log above has the cause; a retried step resumes from the last checkpoint.",
         )
     return out / "network.safetensors"
