@@ -140,9 +140,13 @@ class ProjectFolders:
             )
         return self.model(model_key(ABLATION_TASK, ABLATION_VARIANT))
 
-    def committed(self, profile: str) -> Path:
-        """The folder of the small results that git tracks, of the origin ``weights``."""
+    def committed_scores(self, profile: str) -> Path:
+        """The folder of the scores that git tracks, of the origin ``weights``."""
         return self.home / "results" / profile / self.weights
+
+    def committed_curves(self, profile: str) -> Path:
+        """The folder of the loss curves that git tracks, and of their drawings."""
+        return self.home / "results" / profile
 
     @property
     def records(self) -> Path:

@@ -87,7 +87,7 @@ def train(
 
     # A container has no project folder, so options name all files.
     params = load_params(params_file or ProjectFolders.here().params)
-    record = None if out else ProjectFolders.here().committed(params.profile)
+    record = None if out else ProjectFolders.here().committed_curves(params.profile)
     store = store or ProjectFolders.here().store(TRAINING_SETS[check_task(task)])
     if ablation is not None:
         _refuse_beside_ablation(task, variant, ratio=ratio, start=start)
@@ -213,7 +213,7 @@ def evaluate(
         wanted = [plan_ablation(ablation, here, **places)]
     else:
         wanted = plan_evaluations(sets or "all", here, variant=variant, ratio=ratio, **places)
-    record = None if out else here.committed(params.profile)
+    record = None if out else here.committed_scores(params.profile)
     for each in wanted:
         for summary in _evaluated(params, each, options, record):
             typer.echo(summary.line())

@@ -51,7 +51,7 @@ def comparison_lines(here: ProjectFolders, profile: str) -> list[str]:
         here: folders of the project, with the origin of the weights.
         profile: profile of the results.
     """
-    folder = here.committed(profile)
+    folder = here.committed_scores(profile)
     shown = folder.relative_to(here.home).as_posix()
     commit = git_output(here.home, "rev-parse", "--short", "HEAD")
     if commit is None:

@@ -1,4 +1,4 @@
-"""Loss curves in small files for git, in ``results/<profile>/trained``.
+"""Loss curves in small files for git, in ``results/<profile>``.
 
 They are outputs of the DVC stages that git tracks instead of DVC's cache, so that ``dvc plots
 diff`` compares with the commit in every clone. Equal runs write equal bytes.
@@ -26,8 +26,8 @@ def commit_curve(folder: Path, key: str, losses: Path) -> tuple[Path, Path]:
         key: name of the network.
         losses: the training's ``loss.csv``, with the columns ``step`` and ``loss``.
     """
-    curve = pd.read_csv(losses, usecols=["step", "loss"], float_precision="round_trip")
-    curve = curve.iloc[:: -(-len(curve) // CURVE_POINTS)]
+    curve = pd.read_csv(losses, usecols=["step", "loss"], dtype=str)  # the same digits
+    curve = curve.iloc[:: max(1, -(-len(curve) // CURVE_POINTS))]
     points, drawing = folder / "loss" / f"{key}.csv", folder / "charts" / f"{key}.svg"
     files.write_text(points, curve.to_csv(index=False, lineterminator="\n"))
     _draw(curve, drawing, f"training loss of {key}")
@@ -42,7 +42,7 @@ def _draw(curve: pd.DataFrame, path: Path, title: str) -> None:
     with style.context(["default", {"svg.hashsalt": "dgunet", "svg.fonttype": "none"}]):
         figure = Figure(figsize=(6, 3.2), layout="constrained")
         axes = figure.add_subplot()
-        axes.plot(curve["step"], curve["loss"], linewidth=1)
+        axes.plot(curve["step"].astype(int), curve["loss"].astype(float), linewidth=1)
         axes.set(xlabel="step", ylabel="loss", yscale="log", title=title)
         axes.grid(alpha=0.3)
         with files.atomic_path(path) as temporary:

@@ -12,7 +12,7 @@ from pathlib import Path
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.system import files
 
-SCORES = ("psnr", "ssim", "input_psnr", "input_ssim", "images")
+SCORES = ("psnr", "ssim", "input_psnr", "input_ssim")
 
 
 def commit_scores(folder: Path, summary: EvaluationSummary) -> Path:

@@ -78,10 +78,14 @@ def small_params():
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     head, paper = text.split("\npaper:\n")
     head = head.replace("threads: 1 ", "threads: 1\n    checkpoint_seconds: 0 ")
-    head = head.replace("iterations: 60,", "iterations: 3,").replace(
-        "interval: 30,", "interval: 2,"
-    )
-    head = head.replace("{iterations: 12,", "{iterations: 2,").replace("warmup: 5", "warmup: 1")
+    for old, new in (
+        ("iterations: 60\n", "iterations: 3\n"),
+        ("interval: 30,", "interval: 2,"),
+        ("iterations: 12\n", "iterations: 2\n"),
+        ("warmup: 5", "warmup: 1"),
+    ):
+        assert old in head, old
+        head = head.replace(old, new)
     return f"{head}\npaper:\n{paper}"
 
 
