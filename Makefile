@@ -31,7 +31,7 @@ data: env  ## restore the sample data in data/ (offline, from the committed DVC 
 	@$(ACTIVATE); dvc pull --quiet data
 
 .PHONY: reproduce
-reproduce: data  ## run all steps on the sample data: prepare, train, evaluate, ablate, tables
+reproduce: data  ## run all steps on the sample data: prepare, train, evaluate, tables
 	@$(ACTIVATE); dgunet tracking init
 	@# One background process sends the runs of all steps to MLflow, on the core that the steps leave free.
 	@$(ACTIVATE); dgunet tracking sync --follow & sender=$$!; failed=0; \

@@ -33,7 +33,6 @@ from dgunet.costs.probe import probe_machine
 from dgunet.data.catalogue.entries import dataset
 from dgunet.data.store.pair_store import PairStore
 from dgunet.data.store.prepare import prepare_dataset
-from dgunet.evaluation.folder_turns import alone
 from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.runner import score_shard
@@ -68,10 +67,8 @@ def measure(case: str, root: Path, seconds: float) -> dict[str, Any]:
         before = psutil.Process().memory_info().rss  # the weights are part of the prediction
         network = DGUNet(config).eval()
         wall, used = time.perf_counter(), time.process_time()
-        (work / "out").mkdir()
-        with alone(work / "out"):
-            rules, store = protocol(dataset(name).protocol), PairStore.open(work / "store")
-            score_shard(network, store, rules, work / "out", Settings(variant, variant, ratio))
+        rules, store = protocol(dataset(name).protocol), PairStore.open(work / "store")
+        score_shard(network, store, rules, work / "rows", Settings(variant, variant, ratio))
         wall, used = time.perf_counter() - wall, time.process_time() - used
     return {
         "case": case,

@@ -7,8 +7,14 @@ from pathlib import Path
 
 from dgunet.data.catalogue.entries import CATALOGUE
 from dgunet.system.errors import ConfigError, DataError
+from dgunet.terms import (
+    ABLATION_TASK,
+    ABLATION_VARIANT,
+    RELEASED_ABLATIONS,
+    WeightsOrigin,
+    ablation,
+)
 from dgunet.terms import TRAINING_SETS as TRAINING_SETS
-from dgunet.terms import Ablation, WeightsOrigin
 from dgunet.tracking import project_home
 
 EXPERIMENTS = {
@@ -17,19 +23,15 @@ EXPERIMENTS = {
     "deblur": "dgunet/table-2-deblurring",
     "denoise": "dgunet/table-3-denoising",
     "cs": "dgunet/table-4-compressive-sensing",
-    "stages-and-scales": "dgunet/table-5-stages-and-scales",
-    "components": "dgunet/table-6-components",
+    "ablations": "dgunet/ablations",
     "tables": "dgunet/tables",
     "scores": "dgunet/scores",
     "inspect": "dgunet/inspect",
     "campaigns": "dgunet/campaigns",
 }
-"""MLflow experiments: one per table, whose runs are compared with each other, and some others."""
+"""MLflow experiments of runs that are compared with each other, and some others.
 
-
-def ablation_experiment(ablation: Ablation) -> str:
-    """The MLflow experiment of an ablation's table."""
-    return EXPERIMENTS["stages-and-scales" if ablation.table == 5 else "components"]
+Tables 5 and 6 share one, because ``stages-7`` is in both."""
 
 
 def model_key(task: str, variant: str, ratio: int | None = None) -> str:
@@ -119,8 +121,32 @@ class ProjectFolders:
         return self.build / "evaluation" / f"{dataset}-{variant}"
 
     def ablation(self, name: str) -> Path:
-        """The folder of one ablation variant."""
+        """The folder of an ablation's results, of the origin ``weights``."""
         return self.build / "ablations" / self.weights / name
+
+    def ablation_network(self, name: str) -> Path:
+        """The folder of an ablation's network, of the origin ``weights``.
+
+        Raises:
+            ConfigError: for an unknown name, or if the authors published no weights of it.
+        """
+        ablation(name)
+        if self.weights == "trained":
+            return self.model(f"ablation-{name}")
+        if name not in RELEASED_ABLATIONS:
+            raise ConfigError(
+                f"the authors published no weights of {name}.",
+                "Set `weights: trained` in params.yaml to train it.",
+            )
+        return self.model(model_key(ABLATION_TASK, ABLATION_VARIANT))
+
+    def committed_scores(self, profile: str) -> Path:
+        """The folder of the scores that git tracks, of the origin ``weights``."""
+        return self.home / "results" / profile / self.weights
+
+    def committed_curves(self, profile: str) -> Path:
+        """The folder of the loss curves that git tracks, and of their drawings."""
+        return self.home / "results" / profile
 
     @property
     def records(self) -> Path:

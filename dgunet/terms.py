@@ -96,11 +96,6 @@ class Ablation:
     changes: Mapping[str, Any]
     columns: Mapping[int, str]
 
-    @property
-    def table(self) -> int:
-        """Number of the first table that contains it."""
-        return min(self.columns)
-
 
 ABLATION_TASK: Task = "derain"
 ABLATION_VARIANT: Variant = "DGUNet+"

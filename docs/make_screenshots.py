@@ -97,7 +97,7 @@ def shots(server: str) -> list[Shot]:
     def only(table: int | None = None, **facts: str) -> list[RunInfo]:
         return select_runs(runs, RunQuery(table, facts))
 
-    ablations = only(5, stage="ablate")
+    ablations = only(5, stage="evaluate")
     charts = page(charts_url(ablations[0]))
     campaign = page(run_url(only(stage="tables")[0]))
     images = page(run_url(only(stage="evaluate", dataset="SIDD")[0]))

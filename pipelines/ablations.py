@@ -34,7 +34,7 @@ def build_ablations(placement: TaskPlacement):
                 content.
             code_version: as `dgunet pipeline versions` prints it; steps refuse other code.
             protocols: all metric protocols with their versions; steps refuse others.
-            ablations: names, as listed by `dgunet ablate --help`.
+            ablations: names, as listed by `dgunet train --help`.
             image_digest: digest of the image; steps refuse any other.
         """
         common = {
@@ -46,7 +46,7 @@ def build_ablations(placement: TaskPlacement):
             "protocols": protocols,
         }
         with dsl.ExitHandler(placement("finish", finish())):
-            results = ablated(placement, common, ablations)
+            results = ablated(placement, common, ablations, train=True)
             end = {"params": params, "code_version": code_version, "dnd_records": "[]"}
             placement("tables", tables(ablations=dsl.Collected(results), **end))
             placement("report", report(ablations=dsl.Collected(results), **end))

@@ -11,19 +11,19 @@ from pathlib import Path
 import docstring_parser
 import yaml
 
-from components.ablate.component import ablate
 from components.evaluate.component import evaluate
+from components.evaluate_ablation.component import evaluate_ablation
 from components.fetch_weights.component import fetch_weights
 from components.finish.component import finish
 from components.gather.component import gather
 from components.load.component import load
 from components.prepare.component import prepare
 from components.report.component import report
-from components.score_ablation.component import score_ablation
 from components.submission.component import submission
 from components.survey.component import survey
 from components.tables.component import tables
 from components.train.component import train
+from components.train_ablation.component import train_ablation
 from components.train_nodes.component import train_nodes
 from dgunet.kubeflow.cluster.settings import Trainer, load_cluster
 from dgunet.kubeflow.pipeline.compiling import compile_pipeline, compile_to_yaml, documents
@@ -34,9 +34,8 @@ from pipelines import PIPELINES
 
 ROOT = Path(__file__).parents[1]
 COMPONENTS = (
-    *(ablate, evaluate, finish, gather, load, prepare),
-    *(report, submission, survey, tables, train, train_nodes),
-    *(fetch_weights, score_ablation),
+    *(evaluate, evaluate_ablation, fetch_weights, finish, gather, load, prepare),
+    *(report, submission, survey, tables, train, train_ablation, train_nodes),
 )
 NOTE = "<!-- Written by `python -m pipelines.generate`; edit component.py instead. -->"
 

@@ -2,14 +2,14 @@
 
 from kfp import dsl
 
-from components.ablate.component import ablate
 from components.evaluate.component import evaluate
+from components.evaluate_ablation.component import evaluate_ablation
 from components.fetch_weights.component import fetch_weights
 from components.prepare.component import prepare
-from components.score_ablation.component import score_ablation
 from components.submission.component import submission
 from components.survey.component import survey
 from components.train.component import train
+from components.train_ablation.component import train_ablation
 from components.train_nodes.component import train_nodes
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
 from dgunet.project import TRAINING_SETS
@@ -65,32 +65,34 @@ def scored(placement: TaskPlacement, common: dict, network: dict, sets, model) -
     return result.outputs["results"]
 
 
-def ablated(placement: TaskPlacement, common: dict, names) -> object:
-    """The results of the ablations ``names``, to be collected."""
-    train_store = placement("prepare", prepare(dataset=TRAINING_SETS["derain"], **_data(common)))
-    test_store = placement("prepare", prepare(dataset=ABLATION_SET, **_data(common)))
-    with dsl.ParallelFor(names, parallelism=placement.parallelism("ablations")) as name:
-        step = ablate(
-            name=name,
-            train_store=train_store.outputs["store"],
-            test_store=test_store.outputs["store"],
-            **_pick(common, "params", "code_version", "image_digest", "protocols"),
-        )
-        results = placement("ablate", step).outputs["results"]
-    return results
+def ablated(placement: TaskPlacement, common: dict, names, *, train: bool) -> object:
+    """The results of the ablations ``names``, to be collected.
 
-
-def scored_ablations(placement: TaskPlacement, common: dict, names) -> object:
-    """The results of the authors' weights of the ablations ``names``, to be collected."""
-    # All ablations with published weights are DGUNet+ itself.
-    plus = {"task": ABLATION_TASK, "variant": ABLATION_VARIANT, "ratio": 0}
-    model = fetched(placement, common, plus).outputs["model"]
-    test_store = placement("prepare", prepare(dataset=ABLATION_SET, **_data(common)))
+    Args:
+        common: arguments shared by the steps: params, data and pins.
+        names: of the ablations.
+        train: train the networks; else fetch the authors', which for all ablations that they
+            published is DGUNet+ itself.
+    """
+    if train:
+        prepared = placement("prepare", prepare(dataset=TRAINING_SETS["derain"], **_data(common)))
+    else:
+        plus = {"task": ABLATION_TASK, "variant": ABLATION_VARIANT, "ratio": 0}
+        model = fetched(placement, common, plus).outputs["model"]
+    tested = placement("prepare", prepare(dataset=ABLATION_SET, **_data(common)))
     with dsl.ParallelFor(names, parallelism=placement.parallelism("ablations")) as name:
-        step = score_ablation(
+        if train:
+            step = train_ablation(
+                name=name,
+                processes=0,
+                store=prepared.outputs["store"],
+                **_pick(common, "params", "code_version", "image_digest"),
+            )
+            model = placement("train_ablation", step).outputs["model"]
+        step = evaluate_ablation(
             name=name,
             model=model,
-            test_store=test_store.outputs["store"],
+            store=tested.outputs["store"],
             **_pick(common, "params", "code_version", "image_digest", "protocols"),
         )
         results = placement("evaluate", step).outputs["results"]

@@ -13,7 +13,7 @@ from components.gather.component import gather
 from components.report.component import report
 from components.tables.component import tables
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
-from pipelines.networks import ablated, fetched, scored, scored_ablations, trained
+from pipelines.networks import ablated, fetched, scored, trained
 
 
 def build_reproduce(placement: TaskPlacement):
@@ -47,7 +47,7 @@ def build_reproduce(placement: TaskPlacement):
                 cs) and training_set.
             test_sets: catalogue names; each network is evaluated on those of its task; missing
                 ones are skipped.
-            ablations: names, as listed by `dgunet ablate --help`; with the authors' weights only
+            ablations: names, as listed by `dgunet train --help`; with the authors' weights only
                 stages-7, which is DGUNet+ itself.
             weights: "trained" for a training of every network, "released" for the authors' weights,
                 which are downloaded.
@@ -91,8 +91,7 @@ def _filled(placement: TaskPlacement, common: dict, lists: dict, end: dict, *, t
             made = fetched(placement, common, network)
         results = scored(placement, common, network, lists["test_sets"], made.outputs["model"])
         one = placement("gather", gather(results=dsl.Collected(results)))
-    ablate = ablated if train else scored_ablations
-    variants = ablate(placement, common, lists["ablations"])
+    variants = ablated(placement, common, lists["ablations"], train=train)
     for name, step in (("tables", tables), ("report", report)):
         made = step(
             results=dsl.Collected(one.outputs["gathered"]),

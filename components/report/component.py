@@ -24,7 +24,7 @@ def report(
         code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         page: the six tables, each value with its provenance.
         results: outputs of evaluate or gather steps, for Tables 1-4.
-        ablations: outputs of ablate steps, for Tables 5 and 6.
+        ablations: outputs of evaluate_ablation steps, for Tables 5 and 6.
     """
     from pathlib import Path
     from tempfile import TemporaryDirectory

@@ -26,7 +26,7 @@ def tables(
         tables: CSV, Markdown, LaTeX and Parquet files.
         preview: all tables as one Markdown page.
         results: outputs of evaluate or gather steps, for Tables 1-4.
-        ablations: outputs of ablate steps, for Tables 5 and 6.
+        ablations: outputs of evaluate_ablation steps, for Tables 5 and 6.
     """
     from pathlib import Path
     from tempfile import TemporaryDirectory

@@ -18,23 +18,21 @@ from dgunet.data.check.dataset_check import check_dataset, find_overlaps, write_
 from dgunet.data.check.overlap_records import overlap_records
 from dgunet.data.check.reports import DatasetReport
 from dgunet.data.store.manifest import StoreManifest
-from dgunet.evaluation.network_evaluation import DEFAULTS
 from dgunet.evaluation.results import read_result
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.network import load_network, save_network
 from dgunet.network.official import import_official
 from dgunet.project import ProjectFolders
-from dgunet.steps.ablate import run_ablation, score_released_ablation
-from dgunet.steps.evaluate import evaluate_test_set
+from dgunet.steps.evaluate import evaluate_ablation, evaluate_test_set
 from dgunet.steps.prepare import prepare_store
 from dgunet.steps.report import make_report, result_folders
 from dgunet.steps.tables import make_tables
-from dgunet.steps.train import train_network
+from dgunet.steps.train import train_ablation, train_network
 from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.files import sha256_file
 from dgunet.system.package_digest import code_version
-from dgunet.terms import ABLATION_SET, ABLATION_TASK, TRAINING_SETS
+from dgunet.terms import ABLATION_TASK, TRAINING_SETS
 from dgunet.tracking.reports.progress import counting, counting_bytes
 
 Tell = Callable[[str], None]
@@ -189,15 +187,9 @@ class Actions:
     def _train(self, step: PlannedStep) -> dict[str, Any]:
         network = step.network
         assert network is not None
-        store = self.here.store(TRAINING_SETS[network.task])
+        store, out = self.here.store(TRAINING_SETS[network.task]), self._weights(network).parent
         if network.ablation:
-            run_ablation(
-                self.plan.params,
-                network.ablation,
-                train_store=store,
-                test_store=self.here.store(ABLATION_SET),
-                out=self.here.ablation(network.ablation),
-            )
+            train_ablation(self.plan.params, network.ablation, store=store, out=out)
         else:
             train_network(
                 self.plan.params,
@@ -205,34 +197,31 @@ class Actions:
                 variant=network.variant,
                 ratio=network.ratio or None,
                 store=store,
-                out=self.here.model(network.key),
+                out=out,
             )
         return {"sha256": sha256_file(self._weights(network))}
 
     def _evaluate(self, step: PlannedStep) -> dict[str, Any]:
         network = step.network
         assert network is not None
-        store, ratio = self.here.store(step.dataset), network.ratio or None
-        if not network.ablation:
+        store, weights = self.here.store(step.dataset), self._weights(network)
+        if network.ablation:
+            summary = evaluate_ablation(
+                self.plan.params,
+                network.ablation,
+                weights=weights,
+                store=store,
+                out=self._result(step),
+            )
+        else:
             (summary,) = evaluate_test_set(
                 self.plan.params,
                 step.dataset,
                 variant=network.variant,
-                models={ratio: self._weights(network)},
+                models={network.ratio or None: weights},
                 store=store,
                 out=self.here.evaluation(step.dataset, network.variant),
-                options=DEFAULTS,
             )
-        elif self.plan.campaign.weights == "released":
-            summary = score_released_ablation(
-                self.plan.params,
-                network.ablation,
-                weights=self._weights(network),
-                test_store=store,
-                out=self.here.ablation(network.ablation),
-            )
-        else:  # its training has scored it
-            summary = read_result(self._result(step))
         return self._facts(summary)
 
     def _facts(self, summary: EvaluationSummary) -> dict[str, Any]:

@@ -311,5 +311,5 @@ def _tree_sizes(name: str, root: Path) -> ImageSizes | None:
 def weights_file(campaign: Campaign, here: ProjectFolders, network: WantedNetwork) -> Path:
     """The weights that ``campaign`` evaluates for ``network``."""
     if network.ablation and campaign.trains:
-        return here.ablation(network.ablation) / WEIGHTS
+        return here.ablation_network(network.ablation) / WEIGHTS
     return here.model(network.published_key) / WEIGHTS

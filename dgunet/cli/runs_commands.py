@@ -66,7 +66,7 @@ def runs(
 
     Example: dgunet runs --table 1 --stage evaluate --show psnr --sort psnr
 
-    Example: dgunet runs --table 5 --stage ablate --compare
+    Example: dgunet runs --table 5 --stage evaluate --compare
 
     Example: dgunet runs --where dataset=Rain100H --where variant=DGUNet --server
     """

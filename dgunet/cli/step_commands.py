@@ -1,17 +1,22 @@
-"""Commands of the pipeline: train, evaluate, ablate, tables, report, explain."""
+"""Commands of the pipeline: train, evaluate, tables, report, explain."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from dgunet.config import Params
+    from dgunet.evaluation.network_evaluation import EvaluationOptions
     from dgunet.evaluation.summary import EvaluationSummary
+    from dgunet.steps.evaluation_plan import PlannedEvaluation
 
 Task = Annotated[str, typer.Argument(help="derain, deblur, denoise or cs")]
-VariantOption = Annotated[str, typer.Option(help="DGUNet (shared stages) or DGUNet+ (independent)")]
+AblationOption = Annotated[
+    str | None, typer.Option(help="a network of Tables 5 and 6, one of the names above")
+]
 RatioOption = Annotated[
     int | None,
     typer.Option(help="compressive sensing only: percent of measurements, 1 4 10 25 50"),
@@ -26,7 +31,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
     app.command()(train)
     app.command()(evaluate)
-    app.command()(ablate)
     app.command()(tables)
     app.command()(report)
     app.command()(explain)
@@ -34,8 +38,12 @@ def register(app: typer.Typer) -> None:
 
 def train(
     task: Task,
-    variant: VariantOption = "DGUNet",
+    variant: Annotated[
+        str | None,
+        typer.Option(help="DGUNet (shared stages) or DGUNet+ (independent)", show_default="DGUNet"),
+    ] = None,
     ratio: RatioOption = None,
+    ablation: AblationOption = None,
     params_file: ParamsOption = None,
     store: Annotated[
         Path | None,
@@ -54,47 +62,78 @@ def train(
         typer.Option(help="initial weights, e.g. of the first step for cs", show_default="random"),
     ] = None,
 ) -> None:
-    """Train one network of Tables 1-4 on its prepared training set.
+    """Train one network on its prepared training set.
 
     Writes network.safetensors, loss.csv and training.json. The settings are those of params.yaml.
 
     A killed training resumes from its newest checkpoint when the same command is run again.
 
+    Ablations, which modify DGUNet+ for deraining: stages-9 stages-7 stages-5 stages-3 scales-2
+    scales-1 without-fgdm without-sp without-isff. stages-7 is DGUNet+ itself.
+
     Example: dgunet train derain
 
     Example: dgunet train cs --ratio 10 --variant DGUNet+
+
+    Example: dgunet train derain --ablation stages-3
 
     Example: torchrun --no-python --nproc-per-node 2 dgunet train derain
     """
     from dgunet.config import load_params
     from dgunet.project import TRAINING_SETS, ProjectFolders, model_key
-    from dgunet.steps.train import train_network
+    from dgunet.steps.train import train_ablation, train_network
     from dgunet.system import environment
     from dgunet.terms import check_task
 
     # A container has no project folder, so options name all files.
     params = load_params(params_file or ProjectFolders.here().params)
-    weights = train_network(
-        params,
-        task,
-        variant=variant,
-        ratio=ratio,
-        store=store or ProjectFolders.here().store(TRAINING_SETS[check_task(task)]),
-        out=out or ProjectFolders.here().model(model_key(task, variant, ratio)),
-        start=start,
-    )
+    record = None if out else ProjectFolders.here().committed_curves(params.profile)
+    store = store or ProjectFolders.here().store(TRAINING_SETS[check_task(task)])
+    if ablation is not None:
+        _refuse_beside_ablation(task, variant, ratio=ratio, start=start)
+        out = out or ProjectFolders.here().ablation_network(ablation)
+        weights = train_ablation(params, ablation, store=store, out=out, record=record)
+    else:
+        variant = variant or "DGUNet"
+        out = out or ProjectFolders.here().model(model_key(task, variant, ratio))
+        weights = train_network(
+            params,
+            task,
+            variant=variant,
+            ratio=ratio,
+            store=store,
+            out=out,
+            start=start,
+            record=record,
+        )
     if environment.RANK.get() == "0":
-        typer.echo(f"trained {model_key(task, variant, ratio)}: {weights}")
+        typer.echo(f"trained {ablation or model_key(task, variant or '', ratio)}: {weights}")
+
+
+def _refuse_beside_ablation(task: str, variant: str | None, **given: object) -> None:
+    """Refuse options that contradict ``--ablation`` or that it does not know."""
+    from dgunet.system.errors import ConfigError
+    from dgunet.terms import ABLATION_TASK, ABLATION_VARIANT
+
+    if task != ABLATION_TASK or variant not in (None, ABLATION_VARIANT):
+        raise ConfigError(
+            f"--ablation with {task} {variant or ''}".rstrip() + ".",
+            f"The ablations modify {ABLATION_VARIANT} for {ABLATION_TASK}.",
+        )
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"--ablation together with --{name}.", "Leave one of them out.")
 
 
 def evaluate(
     sets: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--sets",
             help="test sets, separated by commas, or 'all' (with --checkpoint: all of its task)",
+            show_default="all; Rain100H with --ablation",
         ),
-    ] = "all",
+    ] = None,
     variant: Annotated[
         str | None,
         typer.Option(help="DGUNet or DGUNet+", show_default="the checkpoint's, or DGUNet"),
@@ -104,6 +143,7 @@ def evaluate(
         typer.Option(help="weights to score", show_default="the project's weights"),
     ] = None,
     ratio: RatioOption = None,
+    ablation: AblationOption = None,
     params_file: ParamsOption = None,
     stores: Annotated[
         Path | None,
@@ -139,16 +179,23 @@ def evaluate(
     A killed evaluation resumes where it stopped when the same command is run again. Missing
     test sets and weights are reported before the first image is restored.
 
+    Ablations: stages-9 stages-7 stages-5 stages-3 scales-2 scales-1 without-fgdm without-sp
+    without-isff. With `weights: released` in params.yaml only stages-7, the authors' DGUNet+.
+
     Example: dgunet evaluate --sets Rain100L,Rain100H
+
+    Example: dgunet evaluate --ablation stages-3
 
     Example: dgunet evaluate --checkpoint my.safetensors --out results
     """
+    from dgunet.cli.runs_commands import print_comparison_links
     from dgunet.config import load_params
     from dgunet.evaluation.network_evaluation import EvaluationOptions
     from dgunet.project import ProjectFolders
-    from dgunet.steps.evaluate import evaluate_test_set
-    from dgunet.steps.evaluation_plan import plan_evaluations
+    from dgunet.steps.evaluation_plan import plan_ablation, plan_evaluations
     from dgunet.system.errors import ConfigError
+    from dgunet.terms import ABLATION_SET, ABLATION_TASK
+    from dgunet.terms import ablation as known_ablation
 
     if 0 < fallback_tile < 64:
         raise ConfigError(f"--fallback-tile is {fallback_tile}.", "Give 64 or more, or 0.")
@@ -156,63 +203,42 @@ def evaluate(
     params = load_params(params_file or here.params)
     here = here.using(params.weights)
     options = EvaluationOptions(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
-    wanted = plan_evaluations(
-        sets, here, variant=variant, checkpoint=checkpoint, ratio=ratio, stores=stores, out=out
-    )
-    for each in wanted:
-        for summary in evaluate_test_set(
-            params,
-            each.dataset,
-            variant=each.variant,
-            models=each.models,
-            store=each.store,
-            out=each.out,
-            options=options,
-        ):
-            typer.echo(summary.line())
-
-
-def ablate(
-    name: Annotated[str, typer.Argument(help="one of the names above, e.g. stages-9")],
-    params_file: ParamsOption = None,
-) -> None:
-    """Train and score one variant of Tables 5 and 6 (Rain100H).
-
-    Names: stages-9 stages-7 stages-5 stages-3 scales-2 scales-1 without-fgdm without-sp
-    without-isff. stages-7 is the unmodified DGUNet+ of both tables. With `weights: released` in
-    params.yaml it is scored with the authors' DGUNet+; they published no weights of the others.
-
-    Example: dgunet ablate stages-3
-    """
-    from dgunet.cli.runs_commands import print_comparison_links
-    from dgunet.config import load_params
-    from dgunet.project import TRAINING_SETS, ProjectFolders
-    from dgunet.steps.ablate import released_plus, run_ablation, score_released_ablation
-    from dgunet.terms import ABLATION_SET, ablation
-
-    here = ProjectFolders.here()
-    params = load_params(params_file or here.params)
-    here = here.using(params.weights)
-    summary: EvaluationSummary | None
-    if params.weights == "released":
-        summary = score_released_ablation(
-            params,
-            name,
-            weights=released_plus(here),
-            test_store=here.store(ABLATION_SET),
-            out=here.ablation(name),
-        )
+    places = {"checkpoint": checkpoint, "stores": stores, "out": out}
+    if ablation is not None:
+        _refuse_beside_ablation(ABLATION_TASK, variant, ratio=ratio)
+        if sets not in (None, ABLATION_SET):
+            raise ConfigError(
+                f"--ablation with --sets {sets}.", f"The ablations are evaluated on {ABLATION_SET}."
+            )
+        wanted = [plan_ablation(ablation, here, **places)]
     else:
-        summary = run_ablation(
-            params,
-            name,
-            train_store=here.store(TRAINING_SETS["derain"]),
-            test_store=here.store(ABLATION_SET),
-            out=here.ablation(name),
-        )
-    if summary is not None:
-        typer.echo(summary.line())
-        print_comparison_links(ablation(name).table, "ablate")
+        wanted = plan_evaluations(sets or "all", here, variant=variant, ratio=ratio, **places)
+    record = None if out else here.committed_scores(params.profile)
+    for each in wanted:
+        for summary in _evaluated(params, each, options, record):
+            typer.echo(summary.line())
+    if ablation is not None:
+        print_comparison_links(min(known_ablation(ablation).columns), "evaluate")
+
+
+def _evaluated(
+    params: Params, wanted: PlannedEvaluation, options: EvaluationOptions, record: Path | None
+) -> list[EvaluationSummary]:
+    """Carry out one planned evaluation."""
+    from dgunet.steps.evaluate import evaluate_ablation, evaluate_test_set
+
+    given: dict[str, Any] = {
+        "store": wanted.store,
+        "out": wanted.out,
+        "options": options,
+        "record": record,
+    }
+    if wanted.ablation:
+        (weights,) = wanted.models.values()
+        return [evaluate_ablation(params, wanted.ablation, weights=weights, **given)]
+    return evaluate_test_set(
+        params, wanted.dataset, variant=wanted.variant, models=wanted.models, **given
+    )
 
 
 def tables(params_file: ParamsOption = None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -63,7 +62,7 @@ def box_is(folder: Path, record: str, sha256: str) -> bool:
 
 
 def bundle_boxes(boxes: Path, out: Path, records: Mapping[str, str]) -> None:
-    """Write the server's files, either all or none, and remove the boxes.
+    """Write the server's files, either all or none.
 
     Args:
         boxes: folder that `write_box` filled.
@@ -90,7 +89,6 @@ def bundle_boxes(boxes: Path, out: Path, records: Mapping[str, str]) -> None:
                 if array_sha256(cells[index]) != records[name]:
                     raise DataError(f"the restored box {path} was changed.", _AGAIN)
             (work / f"{int(image):04d}.mat").write_bytes(_matlab(cells))
-    shutil.rmtree(boxes, ignore_errors=True)
 
 
 def _image_of(record: str) -> str:

@@ -35,7 +35,7 @@ from dgunet.system.files import atomic_path
 from dgunet.system.safe_paths import safe_file_name
 from dgunet.terms import Weights
 
-BOXES = ".boxes"
+BOXES = "boxes"
 _AHEAD = 2
 
 
@@ -117,7 +117,7 @@ class ImageSteps:
     network: Network
     store: PreparedSet
     protocol: Protocol
-    out: Path
+    work: Path
     settings: Settings
 
     def read(self, index: int) -> ReadImage:
@@ -191,7 +191,7 @@ class ImageSteps:
             given = self._score(self.protocol.quantise(baseline), read)
         self._keep(read, restored)
         if not self.protocol.scores_locally:
-            write_box(self.out / BOXES, read.id, scored)
+            write_box(self.work / BOXES, read.id, scored)
         row = Row(
             id=read.id,
             psnr=quality.psnr if quality else None,
@@ -220,18 +220,18 @@ class ImageSteps:
         if read.index < self.settings.keep_images:
             image = round_to_uint8(restored)
             image = image[..., 0] if image.shape[2] == 1 else image
-            with atomic_path(kept_image_path(self.out, read.id)) as path:
+            with atomic_path(kept_image_path(self.work, read.id)) as path:
                 Image.fromarray(image).save(path)
 
 
-def kept_image_path(out: Path, record: str) -> Path:
-    """The path at which the restored image of ``record`` is kept.
+def kept_image_path(folder: Path, record: str) -> Path:
+    """The path in ``folder`` at which the restored image of ``record`` is kept.
 
     Raises:
         DataError: for a record whose name is not allowed as a file name.
     """
     name = f"{record.replace('/', '__')}.png"
-    return out / "restored" / safe_file_name(name, origin="the prepared set")
+    return folder / "restored" / safe_file_name(name, origin="the prepared set")
 
 
 def stream(steps: ImageSteps, indices: list[int]) -> Iterator[Entry]:

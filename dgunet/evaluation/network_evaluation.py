@@ -18,8 +18,9 @@ from dgunet.evaluation.processes import evaluate_in_processes
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.row_journal import Note
 from dgunet.evaluation.rows import Timing
-from dgunet.evaluation.runner import merge_rows, score_shard
+from dgunet.evaluation.runner import evaluation_key, merge_rows, score_shard
 from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection, weights_origin
+from dgunet.evaluation.unfinished import forget, place_of, work_folder
 from dgunet.network import DGUNet, DGUNetConfig, load_network
 from dgunet.network.devices import pick_device, thread_count
 from dgunet.system.errors import CheckpointError, DataError
@@ -66,6 +67,7 @@ class EvaluationRequest:
         weights: file of the weights.
         store: folder of the prepared set.
         out: folder of the results.
+        unfinished: folder of all unfinished evaluations, outside ``out``.
         options: tiles, processes, device.
     """
 
@@ -76,7 +78,13 @@ class EvaluationRequest:
     weights: Path
     store: Path
     out: Path
+    unfinished: Path
     options: EvaluationOptions = DEFAULTS
+
+    @property
+    def place(self) -> Path:
+        """Where evaluations into ``out`` are made; see `dgunet.evaluation.unfinished`."""
+        return place_of(self.unfinished, f"{self.dataset}-{self.row}", self.out)
 
 
 @dataclass(frozen=True)
@@ -150,7 +158,7 @@ def run_evaluation(
 ) -> EvaluationResult:
     """Score every image and write per-image table and summary into ``loaded.request.out``.
 
-    The caller has locked this folder with `dgunet.evaluation.folder_turns.alone`. A killed
+    The caller has locked the request's place with `dgunet.evaluation.unfinished.alone`. A killed
     evaluation resumes where it stopped when it is run again.
 
     Args:
@@ -162,13 +170,15 @@ def run_evaluation(
         DataError: for an empty set or a record without the image that the protocol needs.
         EvaluationError: when a result cannot be scored or an image does not fit into memory.
     """
-    out, options = loaded.request.out, loaded.request.options
+    request, options = loaded.request, loaded.request.options
+    key = evaluation_key(loaded.pairs, loaded.protocol, loaded.settings)
+    work = work_folder(request.place, key)
     with thread_count(options.threads):
         if options.processes > 1:
             evaluate_in_processes(
-                loaded.request.weights,
+                request.weights,
                 loaded.pairs,
-                out,
+                work,
                 loaded.settings,
                 processes=options.processes,
                 device=loaded.device,
@@ -180,12 +190,14 @@ def run_evaluation(
                 loaded.network.to(loaded.device),
                 loaded.pairs,
                 loaded.protocol,
-                out,
+                work,
                 loaded.settings,
                 on_row=lambda _, done, total: on_progress(done, total),
                 note=note,
             )
-        return EvaluationResult(*merge_rows(loaded.pairs, loaded.protocol, out, loaded.settings))
+        made = merge_rows(loaded.pairs, loaded.protocol, work, request.out, loaded.settings)
+        forget(request.place)
+    return EvaluationResult(*made)
 
 
 def _known_selection(metadata: Mapping[str, str], weights: Path) -> str:

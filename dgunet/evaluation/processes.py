@@ -28,7 +28,7 @@ _POLL_SECONDS = 2.0
 def evaluate_in_processes(
     weights: Path,
     store: PairStore,
-    out: Path,
+    work: Path,
     settings: Settings,
     *,
     processes: int,
@@ -36,15 +36,15 @@ def evaluate_in_processes(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     note: Note = lambda line: None,
 ) -> None:
-    """Score every image of ``store`` into journals in ``out``; merge them with `merge_rows`.
+    """Score every image of ``store`` into journals in ``work``; merge them with `merge_rows`.
 
-    The caller has locked ``out`` with `dgunet.evaluation.folder_turns.alone`. The processes end
-    with this one, however it ends.
+    The caller has locked the place of ``work`` with `dgunet.evaluation.unfinished.alone`. The
+    processes end with this one, however it ends.
 
     Args:
         weights: file of the weights, read by `dgunet.network.load_network`.
         store: the prepared set; the processes map its files without checking them again.
-        out: folder of the results.
+        work: folder of the unfinished evaluation.
         settings: settings of the evaluation.
         processes: number of processes. On ``cuda`` they are spread over the GPUs; on ``cpu`` each
             gets an equal share of the threads. Processes on one device share its memory.
@@ -61,20 +61,20 @@ def evaluate_in_processes(
         # Measured once before they start: later the free memory depends on the other processes.
         settings = replace(settings, budget=free_bytes(torch.device(device)) // processes)
     rules = protocol(store.manifest.protocol)
-    count_done(store, rules, out, settings, note)
+    count_done(store, rules, work, settings, note)
     # Spawned, because torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, end_with_parent, (os.getpid(),)) as pool:
         shards = {
             pool.submit(
-                _evaluate, weights, store, out, settings, (part, processes), device, threads
+                _evaluate, weights, store, work, settings, (part, processes), device, threads
             )
             for part in range(processes)
         }
         going = shards
         while going:
             _, going = wait(going, _POLL_SECONDS, FIRST_EXCEPTION)
-            on_progress(count_done(store, rules, out, settings), len(store))
+            on_progress(count_done(store, rules, work, settings), len(store))
         for shard in shards:
             _result(shard)
 
@@ -92,7 +92,7 @@ def _result(shard: Future[None]) -> None:
 def _evaluate(
     weights: Path,
     store: PairStore,
-    out: Path,
+    work: Path,
     settings: Settings,
     shard: tuple[int, int],
     device: str,
@@ -109,4 +109,4 @@ def _evaluate(
             settings = replace(settings, budget=whole // neighbours)
     network, _ = load_network(weights)
     rules = protocol(store.manifest.protocol)
-    score_shard(network.to(own_device), store, rules, out, settings, shard=shard)
+    score_shard(network.to(own_device), store, rules, work, settings, shard=shard)

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 from dgunet.evaluation.file_fields import check_fields
-from dgunet.evaluation.folder_turns import ROWS
 from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.evaluation.rows import AGAIN, PSNR_RANGE, SSIM_RANGE, Row, mean, parse_rows
 from dgunet.evaluation.summary import SELECTION, Digest, EvaluationSummary, Word, finite
@@ -65,12 +64,11 @@ def find_results(folder: Path) -> list[Path]:
     """Find the folders of finished evaluations in ``folder`` and below, itself included, in order.
 
     Raises:
-        EvaluationError: for a per-image table without a summary, unless its evaluation is running
-            or was killed.
+        EvaluationError: for a per-image table without a summary.
     """
     found = {path.parent for path in folder.rglob(SUMMARY)}
     for table in folder.rglob(TABLE):
-        if table.parent not in found and not (table.parent / ROWS).is_dir():
+        if table.parent not in found:
             raise EvaluationError(f"{table.parent / SUMMARY} is missing.", AGAIN)
     return sorted(found)
 

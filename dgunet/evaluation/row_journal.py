@@ -14,9 +14,6 @@ from dgunet.system import files, leftovers
 from dgunet.system.errors import DgunetError
 from dgunet.system.line_files import append_line, format_line, open_log, read_lines
 
-LOCK = "lock"
-"""Name of the lock file next to the journals; see `dgunet.evaluation.folder_turns`."""
-
 Note = Callable[[str], None]
 """Called with one line for each file or row that is ignored."""
 
@@ -58,12 +55,6 @@ class RowJournal:
     def append(self, handle: IO[bytes], entry: Entry) -> None:
         """Add one row; it is on disk when this returns."""
         append_line(handle, _content(entry))
-
-    def remove(self) -> None:
-        """Remove the journals of a finished evaluation; the lock file stays."""
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if path.name != LOCK:
-                leftovers.remove(path)
 
     def _read(self, path: Path, note: Note) -> Iterator[Entry]:
         try:

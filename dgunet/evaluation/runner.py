@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 from torch import nn
 
 from dgunet.evaluation.dnd import box_is, bundle_boxes
-from dgunet.evaluation.folder_turns import ROWS
 from dgunet.evaluation.image_steps import (
     BOXES,
     ImageSteps,
@@ -26,7 +26,14 @@ from dgunet.evaluation.rows import Entry, Row, Timing, mean, write_rows
 from dgunet.evaluation.summary import EvaluationSummary, finite
 from dgunet.system import leftovers
 from dgunet.system.errors import DataError, EvaluationError
-from dgunet.system.files import sha256_file, sha256_json, sha256_source, tree_digest, write_json
+from dgunet.system.files import (
+    atomic_folder,
+    sha256_file,
+    sha256_json,
+    sha256_source,
+    tree_digest,
+    write_json,
+)
 from dgunet.terms import EvaluationState
 
 CODE = ("evaluation", "network")
@@ -42,14 +49,14 @@ def score_shard(
     network: Network,
     store: PreparedSet,
     protocol: Protocol,
-    out: Path,
+    work: Path,
     settings: Settings,
     *,
     shard: tuple[int, int] = (0, 1),
     on_row: OnRow | None = None,
     note: Note = _ignore,
 ) -> None:
-    """Score a shard; the caller or its parent process has locked ``out`` (see `alone`).
+    """Score a shard; the caller or its parent process has locked the place of ``work``.
 
     Reading, restoring and scoring overlap; memory does not grow with the number of images. Rows
     of a killed run of the same evaluation are reused.
@@ -58,7 +65,8 @@ def score_shard(
         network: maps (1, C, H, W) in [0, 1] to the stage outputs, the result last.
         store: the prepared set.
         protocol: protocol of the set's column in the tables.
-        out: folder of the results; restored images are kept in ``out/restored``.
+        work: folder of the unfinished evaluation, see `dgunet.evaluation.unfinished`; it receives
+            the rows, the restored images to keep, and the boxes of DND.
         settings: settings of the evaluation; without a checkpoint's SHA-256 no row is reused.
         shard: ``(i, n)``: every n-th image from the i-th on.
         on_row: called as ``on_row(row, done, total)`` after each image, in order.
@@ -74,11 +82,11 @@ def score_shard(
         raise ValueError(f"shard {part} of {parts} does not exist")
     if not len(store):
         raise DataError(f"the prepared set {store.manifest.dataset} is empty.", "Prepare it again.")
-    journal = RowJournal(out / ROWS, _key(store, protocol, settings), f"{part}-of-{parts}")
+    journal = RowJournal(work, evaluation_key(store, protocol, settings), f"{part}-of-{parts}")
     if not settings.checkpoint_sha256:
         leftovers.remove(journal.path)
     mine = range(part, len(store), parts)
-    steps = ImageSteps(network, store, protocol, out, settings)
+    steps = ImageSteps(network, store, protocol, work, settings)
     done = journal.entries(note)
     todo = [index for index in mine if not (index in done and _usable(steps, done[index], note))]
     if isinstance(network, nn.Module):
@@ -95,35 +103,37 @@ def _usable(steps: ImageSteps, entry: Entry, note: Note) -> bool:
     index, row, _ = entry
     name = steps.store[index].id
     if row.id != name or row.protocol != steps.protocol.name:
-        note(f"{steps.out / ROWS}: the row of {name} is for another image; it is scored again.")
+        note(f"{steps.work}: the row of {name} is for another image; it is scored again.")
         return False
-    if index < steps.settings.keep_images and not kept_image_path(steps.out, name).is_file():
+    if index < steps.settings.keep_images and not kept_image_path(steps.work, name).is_file():
         return False
-    return steps.protocol.scores_locally or box_is(steps.out / BOXES, name, row.restored_sha256)
+    return steps.protocol.scores_locally or box_is(steps.work / BOXES, name, row.restored_sha256)
 
 
 def count_done(
     store: PreparedSet,
     protocol: Protocol,
-    out: Path,
+    work: Path,
     settings: Settings,
     note: Note = _ignore,
 ) -> int:
-    """Number of images that the shards of an evaluation in ``out`` have scored so far."""
-    done = RowJournal(out / ROWS, _key(store, protocol, settings), "").entries(note)
+    """Number of images that the shards of an evaluation in ``work`` have scored so far."""
+    done = RowJournal(work, evaluation_key(store, protocol, settings), "").entries(note)
     return sum(index < len(store) for index in done)
 
 
 def merge_rows(
     store: PreparedSet,
     protocol: Protocol,
+    work: Path,
     out: Path,
     settings: Settings,
 ) -> tuple[EvaluationSummary, list[Timing]]:
-    """Write the results from the journals of all shards; the caller has locked ``out``.
+    """Write the results from the journals of all shards; the caller has locked them.
 
-    Writes ``out/per_image.parquet`` and ``out/summary.json`` (for DND also ``out/bundled/*.mat``),
-    the same bytes for the same rows, and removes the journals.
+    Replaces ``out`` as a whole by ``per_image.parquet``, ``summary.json`` and the kept images in
+    ``restored`` (for DND also ``bundled/*.mat``), the same bytes for the same rows. Then removes
+    ``work``.
 
     Returns:
         The summary, and the seconds by image in the order of the set. The seconds differ from run
@@ -133,8 +143,7 @@ def merge_rows(
         EvaluationError: when images are missing, because a shard has not finished.
         DataError: if a restored box of DND was changed or is missing.
     """
-    journal = RowJournal(out / ROWS, _key(store, protocol, settings), "0-of-1")
-    entries = journal.entries()
+    entries = RowJournal(work, evaluation_key(store, protocol, settings), "").entries()
     missing = [index for index in range(len(store)) if index not in entries]
     if missing:
         raise EvaluationError(
@@ -144,18 +153,19 @@ def merge_rows(
         )
     ordered = [entries[index] for index in range(len(store))]
     rows = [row for _, row, _ in ordered]
-    table = out / "per_image.parquet"
-    write_rows(table, rows)
-    kept = {kept_image_path(out, row.id) for row in rows[: settings.keep_images]}
-    for stale in set((out / "restored").glob("*.png")) - kept:
-        stale.unlink()
-    if not protocol.scores_locally:
-        bundle_boxes(out / BOXES, out / "bundled", {row.id: row.restored_sha256 for row in rows})
-    summary = _summary(store.manifest, protocol, settings, rows, sha256_file(table))
-    write_json(out / "summary.json", summary.to_dict())
-    for folder in (out, out / "restored"):
-        leftovers.remove_dead(folder)
-    journal.remove()
+    with atomic_folder(out) as made:
+        table = made / "per_image.parquet"
+        write_rows(table, rows)
+        for row in rows[: settings.keep_images]:
+            image = kept_image_path(made, row.id)
+            image.parent.mkdir(exist_ok=True)
+            shutil.copyfile(kept_image_path(work, row.id), image)
+        if not protocol.scores_locally:
+            boxes = {row.id: row.restored_sha256 for row in rows}
+            bundle_boxes(work / BOXES, made / "bundled", boxes)
+        summary = _summary(store.manifest, protocol, settings, rows, sha256_file(table))
+        write_json(made / "summary.json", summary.to_dict())
+    leftovers.remove(work)
     return summary, [timing for _, _, timing in ordered]
 
 
@@ -168,7 +178,8 @@ def code_digest() -> str:
     )
 
 
-def _key(store: PreparedSet, protocol: Protocol, settings: Settings) -> str:
+def evaluation_key(store: PreparedSet, protocol: Protocol, settings: Settings) -> str:
+    """Digest of all that determines the rows; those of another evaluation are not reused."""
     return sha256_json(
         {
             "code": code_digest(),

@@ -11,7 +11,6 @@ import pandas as pd
 
 from dgunet.config import Params
 from dgunet.data.store.pair_store import PairStore
-from dgunet.evaluation.folder_turns import alone
 from dgunet.evaluation.network_evaluation import (
     DEFAULTS,
     EvaluationOptions,
@@ -22,8 +21,13 @@ from dgunet.evaluation.network_evaluation import (
 )
 from dgunet.evaluation.parity import published_networks
 from dgunet.evaluation.summary import EvaluationSummary
+from dgunet.evaluation.unfinished import alone
 from dgunet.project import EXPERIMENTS
+from dgunet.steps.committed_scores import commit_scores
 from dgunet.terms import (
+    ABLATION_SET,
+    ABLATION_TASK,
+    ABLATION_VARIANT,
     CHECKPOINT_TAG,
     DATA_TAG,
     PARITY_TAG,
@@ -33,9 +37,10 @@ from dgunet.terms import (
     TABLES,
     WEIGHTS_TAG,
     RunTags,
+    ablation,
     check_task,
 )
-from dgunet.tracking import Run, start_run
+from dgunet.tracking import Run, TrackingFolders, start_run
 from dgunet.tracking.reports.network_numbers import numeric_params
 from dgunet.tracking.reports.progress import counting, show_verification
 from dgunet.tracking.reports.strips import strips
@@ -52,6 +57,7 @@ def evaluate_test_set(
     store: Path,
     out: Path,
     options: EvaluationOptions = DEFAULTS,
+    record: Path | None = None,
 ) -> list[EvaluationSummary]:
     """Restore and score one test set with the networks of one variant, each as an MLflow run.
 
@@ -63,6 +69,7 @@ def evaluate_test_set(
         store: the prepared test set.
         out: folder of the results, with one folder ``r<ratio>`` for each ratio.
         options: tiles and processes; the other options are taken from ``params``.
+        record: folder for git that receives the scores, see `commit_scores`; None for none.
 
     Raises:
         DataError: if the prepared set is missing or of another dataset.
@@ -92,6 +99,7 @@ def evaluate_test_set(
             weights=weights,
             store=store,
             out=out if ratio is None else out / f"r{ratio}",
+            unfinished=unfinished_evaluations(),
             options=options_from(params, options),
         )
         settings = {"dataset": dataset, "variant": variant}
@@ -99,7 +107,68 @@ def evaluate_test_set(
             if ratio is not None:
                 run.log_params({"ratio": ratio})
             summaries.append(evaluate_and_report(request, run))
+        if record is not None:
+            commit_scores(record, summaries[-1])
     return summaries
+
+
+def evaluate_ablation(
+    params: Params,
+    name: str,
+    *,
+    weights: Path,
+    store: Path,
+    out: Path,
+    options: EvaluationOptions = DEFAULTS,
+    record: Path | None = None,
+) -> EvaluationSummary:
+    """Restore and score Rain100H with one network of Tables 5 and 6, as an MLflow run.
+
+    Args:
+        params: the validated ``params.yaml``.
+        name: key of the ablation.
+        weights: its network, trained here or the authors'.
+        store: the prepared Rain100H.
+        out: folder of the results.
+        options: tiles and processes; the other options are taken from ``params``.
+        record: as for `evaluate_test_set`.
+
+    Raises:
+        ConfigError: for an unknown name; the message lists the nine.
+        DgunetError: as `evaluate_test_set`.
+    """
+    show_verification()
+    variant = ablation(name)
+    tags = RunTags(
+        *("evaluate", params.profile, ABLATION_TASK, ABLATION_VARIANT),
+        dataset=ABLATION_SET,
+        column=ABLATION_SET,
+        row=name,
+        tables=tuple(variant.columns),
+    ).to_dict()
+    request = EvaluationRequest(
+        dataset=ABLATION_SET,
+        profile=params.profile,
+        row=name,
+        published=published_networks(ABLATION_TASK, ABLATION_VARIANT, **variant.changes),
+        weights=weights,
+        store=store,
+        out=out,
+        unfinished=unfinished_evaluations(),
+        options=options_from(params, options),
+    )
+    settings = {"dataset": ABLATION_SET, "ablation": name}
+    title = f"evaluate {name}"
+    with start_run(EXPERIMENTS["ablations"], title, tags=tags, params=settings) as run:
+        summary = evaluate_and_report(request, run)
+    if record is not None:
+        commit_scores(record, summary)
+    return summary
+
+
+def unfinished_evaluations() -> Path:
+    """Folder of the evaluations that are running or were killed, one folder for each."""
+    return TrackingFolders.at().state / "evaluations"
 
 
 def options_from(params: Params, options: EvaluationOptions = DEFAULTS) -> EvaluationOptions:
@@ -122,7 +191,7 @@ def evaluate_and_report(request: EvaluationRequest, run: Run) -> EvaluationSumma
     """
     loaded = load_evaluation(request)
     run.log_params(numeric_params(loaded.network.config, loaded.network))
-    with alone(request.out):
+    with alone(request.place, request.out):
         with counting(f"evaluate {request.dataset} {request.row}", "image") as report_progress:
             result = run_evaluation(loaded, on_progress=report_progress, note=logger.warning)
         _report(run, request, result)

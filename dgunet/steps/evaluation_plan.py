@@ -9,7 +9,7 @@ from dgunet.data.catalogue.entries import CATALOGUE
 from dgunet.network import load_network
 from dgunet.project import ProjectFolders, model_key, test_sets
 from dgunet.system.errors import CheckpointError, ConfigError, DataError
-from dgunet.terms import CS_RATIOS
+from dgunet.terms import ABLATION_SET, ABLATION_VARIANT, CS_RATIOS, ablation
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class PlannedEvaluation:
         models: weights by compressive-sensing ratio; other tasks have the one key ``None``.
         store: the prepared set.
         out: folder of the results.
+        ablation: key of the ablation, "" for a network of Tables 1-4.
     """
 
     dataset: str
@@ -29,6 +30,7 @@ class PlannedEvaluation:
     models: dict[int | None, Path]
     store: Path
     out: Path
+    ablation: str = ""
 
 
 def plan_evaluations(
@@ -82,6 +84,42 @@ def plan_evaluations(
     _refuse_missing_stores(wanted)
     _refuse_missing_weights(wanted)
     return wanted
+
+
+def plan_ablation(
+    name: str,
+    here: ProjectFolders,
+    *,
+    checkpoint: Path | None = None,
+    stores: Path | None = None,
+    out: Path | None = None,
+) -> PlannedEvaluation:
+    """Resolve ``--ablation`` to the evaluation of that network on Rain100H.
+
+    Args:
+        name: key of the ablation.
+        here: folders of the project.
+        checkpoint: weights to score; None for the project's own.
+        stores: folder of the prepared sets; None for the project's.
+        out: folder of the results, which get a folder of their own in it; None for the project's.
+
+    Raises:
+        ConfigError: for an unknown name, or without a checkpoint if the authors published none.
+        DataError: if Rain100H is not prepared.
+        CheckpointError: if the weights are missing.
+    """
+    ablation(name)
+    planned = PlannedEvaluation(
+        ABLATION_SET,
+        ABLATION_VARIANT,
+        {None: checkpoint or here.ablation_network(name) / "network.safetensors"},
+        stores / ABLATION_SET if stores else here.store(ABLATION_SET),
+        out / name if out else here.ablation(name),
+        name,
+    )
+    _refuse_missing_stores([planned])
+    _refuse_missing_weights([planned])
+    return planned
 
 
 def _planned(

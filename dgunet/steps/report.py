@@ -18,6 +18,7 @@ from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
 from dgunet.paper.written_tables import CELLS, check_tables, read_cells
 from dgunet.project import ProjectFolders, test_sets
+from dgunet.steps.commit_comparison import comparison_lines
 from dgunet.steps.report_figures import report_figures
 from dgunet.steps.tables import read_results_and_rows, with_server_scores
 from dgunet.system.errors import DataError
@@ -100,6 +101,7 @@ def write_project_report(here: ProjectFolders) -> str:
         f"report   {out}",
         f"runs     {store.uri}",
         "open the runs with: make mlflow",
+        *comparison_lines(here, params.profile),
     ]
     return "\n".join(lines)
 

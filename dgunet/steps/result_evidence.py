@@ -113,10 +113,11 @@ class Evidence:
             _compare(origin, f"{weights} has", checkpoint_sha256=found)
 
     def _weights(self, summary: EvaluationSummary) -> Path:
-        name = "network.safetensors"
-        if summary.row in ABLATIONS and self.project.weights == "trained":
-            return self.project.ablation(summary.row) / name
-        return self.project.model(model_key(summary.task, summary.variant, summary.ratio)) / name
+        if summary.row in ABLATIONS:
+            folder = self.project.ablation_network(summary.row)
+        else:
+            folder = self.project.model(model_key(summary.task, summary.variant, summary.ratio))
+        return folder / "network.safetensors"
 
     def _digest(self, path: Path) -> str:
         if path not in self._digests:

@@ -95,8 +95,6 @@ def make_tables(
 
     The verdicts on the cells and their leak-corrected twins are written next to them.
 
-    Also writes ``metrics.json``, the measured means by test set and row, for ``dvc metrics``.
-
     Args:
         profile: "sample" or "paper": the profile that the evaluations must have.
         results: folders of evaluations; see `read_results`.
@@ -123,7 +121,6 @@ def make_tables(
         made = build_tables(summaries, profile=profile, rows=rows)
         twins = build_twins(made, summaries, rows=rows, overlaps=known_overlaps(overlaps))
         write_tables(made, out, twins)
-        files.write_json(out / "metrics.json", metrics(summaries))
         run.set_tags({DATA_TAG: digest_of(made), "mlflow.note.content": describe(made)})
         run.log_metrics({"evaluations": len(summaries)})
         for table in made:
@@ -137,16 +134,3 @@ def make_tables(
 def digest_of(made: Iterable[GeneratedTable]) -> str:
     """One SHA-256 for the data of all tables."""
     return files.sha256_json({str(table.number): table.data_digest for table in made})
-
-
-def metrics(summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Means by test set, row and compressive-sensing ratio, as nested dictionaries."""
-    nested: dict[str, Any] = {}
-    for summary in summaries:
-        means = nested.setdefault(summary["dataset"], {}).setdefault(summary["row"], {})
-        if summary["ratio"] is not None:
-            means = means.setdefault(f"{summary['ratio']}%", {})
-        for key in ("psnr", "ssim", "input_psnr", "input_ssim"):
-            if summary[key] is not None:
-                means[key] = summary[key]
-    return nested

@@ -1,6 +1,6 @@
 """Training as a step of the pipeline: inputs from the environment, one run in MLflow.
 
-`dgunet.steps.train` and `dgunet.steps.ablate` call, in this order::
+`dgunet.steps.train` calls, in this order::
 
     inputs = training_inputs(...)            the only place that reads the environment
     prepared = prepare_training(inputs)      `dgunet.training.preparation`

@@ -1,16 +1,25 @@
-"""The step `train`: from a prepared store to one trained network."""
+"""The step `train`: from a prepared store to one trained network of Tables 1-4, or of 5 and 6."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from dgunet import network
 from dgunet.config import Params
 from dgunet.project import EXPERIMENTS, model_key
+from dgunet.steps.committed_curves import commit_curve
 from dgunet.steps.tracked_training import train_in_run, training_inputs, training_run
-from dgunet.terms import TABLES, RunTags, check_task
+from dgunet.terms import (
+    ABLATION_TASK,
+    ABLATION_VARIANT,
+    TABLES,
+    RunTags,
+    ablation,
+    check_task,
+)
 from dgunet.tracking.reports.progress import show_verification
-from dgunet.training.preparation import prepare_training
+from dgunet.training.preparation import TrainingInputs, prepare_training
 
 
 def train_network(
@@ -22,6 +31,7 @@ def train_network(
     store: Path,
     out: Path,
     start: Path | None = None,
+    record: Path | None = None,
 ) -> Path:
     """Train one network of Tables 1-4; return the path of its weights.
 
@@ -38,6 +48,7 @@ def train_network(
         out: folder of the result.
         start: initial weights, as in the second training step of compressive sensing; None for
             random ones.
+        record: folder for git that receives the loss curve, see `commit_curve`; None for none.
 
     Raises:
         ConfigError: for an unknown task or a missing ratio.
@@ -60,4 +71,51 @@ def train_network(
         "train", params.profile, task, variant, ratio, row=variant, tables=(TABLES[task],)
     ).to_dict()
     with training_run(prepared, EXPERIMENTS[task], f"train {key}", tags=tags, params={}) as run:
-        return train_in_run(prepared, run)
+        weights = train_in_run(prepared, run)
+    _record(inputs, record)
+    return weights
+
+
+def train_ablation(
+    params: Params, name: str, *, store: Path, out: Path, record: Path | None = None
+) -> Path:
+    """Train one network of Tables 5 and 6 (Section 4.6); return the path of its weights.
+
+    Writes the same files as `train_network`, and can be resumed and distributed as it can.
+
+    Args:
+        params: the project's parameters.
+        name: key of the ablation.
+        store: the prepared training set of deraining.
+        out: folder of the result.
+        record: as for `train_network`.
+
+    Raises:
+        ConfigError: for an unknown name; the message lists the nine.
+        DgunetError: as `train_network`.
+    """
+    show_verification()
+    variant, key = ablation(name), f"ablation-{name}"
+    changes: dict[str, Any] = dict(params.active.network) | dict(variant.changes)
+    config = network.preset(
+        ABLATION_TASK, ABLATION_VARIANT, architecture=params.architecture, **changes
+    )
+    inputs = training_inputs(params, params.active.ablate, config, key=key, store=store, out=out)
+    prepared = prepare_training(inputs)
+    tags = RunTags(
+        *("train", params.profile, ABLATION_TASK, ABLATION_VARIANT),
+        row=name,
+        tables=tuple(variant.columns),
+    ).to_dict()
+    given = {"ablation": name}
+    with training_run(
+        prepared, EXPERIMENTS["ablations"], f"train {name}", tags=tags, params=given
+    ) as run:
+        weights = train_in_run(prepared, run)
+    _record(inputs, record)
+    return weights
+
+
+def _record(inputs: TrainingInputs, folder: Path | None) -> None:
+    if folder is not None and inputs.process.leads:
+        commit_curve(folder, inputs.key, inputs.out / "loss.csv")

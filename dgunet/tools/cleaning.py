@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dgunet.evaluation.folder_turns import ROWS
-from dgunet.evaluation.row_journal import LOCK
+from dgunet.evaluation.unfinished import LOCK
 from dgunet.system.leftovers import extent, is_locked, leftovers_below, remove
 
 Kind = Literal["dead", "alive", "unfinished", "kept"]
@@ -79,9 +78,9 @@ def _unfinished(home: Path) -> Iterator[Path]:
     for work in sorted(path for folder in stores for path in folder.glob(".*.work")):
         if not is_locked(work.with_name(f"{work.name.removesuffix('.work')}.lock")):
             yield work
-    for rows in sorted(build.glob(f"*/**/{ROWS}")):
-        if not any(map(is_locked, rows.glob(f"{LOCK}*"))):
-            yield rows
+    for place in sorted((home / ".dgunet" / "evaluations").glob("*")):
+        if not is_locked(place / LOCK):
+            yield place
     busy = [lock.name[1 : -len("lock")] for lock in downloads.glob(".*.lock") if is_locked(lock)]
     for folder in (downloads, home / ".dgunet" / "checkpoints"):
         if folder.is_dir():

@@ -87,7 +87,10 @@ TARGETS = (
     ),
     Target(
         "summaries",
-        ("build/evaluation/Rain100L-DGUNet/summary.json", "build/ablations/stages-3/summary.json"),
+        (
+            "build/evaluation/Rain100L-DGUNet/summary.json",
+            "build/ablations/trained/stages-3/summary.json",
+        ),
         mutate_json,
         ("tables",),
         ("build/tables",),

@@ -55,9 +55,18 @@ STEPS = (
     Step("prepare", ("data", "prepare", "Rain100L"), ("build/prepared/Rain100L",)),
     Step("prepare-train", ("data", "prepare", "Rain13K"), ("build/prepared/Rain13K",)),
     Step("prepare-more", ("data", "prepare", "Rain100H"), ("build/prepared/Rain100H",)),
-    Step("train", ("train", "derain"), ("build/models/derain-DGUNet",)),
+    Step("train", ("train", "derain"), ("build/models/trained/derain-DGUNet",)),
     Step("evaluate", ("evaluate", "--sets", "Rain100L"), ("build/evaluation/Rain100L-DGUNet",)),
-    Step("ablate", ("ablate", "stages-3"), ("build/ablations/stages-3",)),
+    Step(
+        "train-ablation",
+        ("train", "derain", "--ablation", "stages-3"),
+        ("build/models/trained/ablation-stages-3",),
+    ),
+    Step(
+        "evaluate-ablation",
+        ("evaluate", "--ablation", "stages-3"),
+        ("build/ablations/trained/stages-3",),
+    ),
     Step("tables", ("tables",), ("build/tables",)),
     Step("report", ("report",), ("build/report.html",)),
     Step("sync", ("tracking", "sync"), ()),
@@ -69,10 +78,14 @@ def small_params():
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     head, paper = text.split("\npaper:\n")
     head = head.replace("threads: 1 ", "threads: 1\n    checkpoint_seconds: 0 ")
-    head = head.replace("iterations: 60,", "iterations: 3,").replace(
-        "interval: 30,", "interval: 2,"
-    )
-    head = head.replace("{iterations: 12,", "{iterations: 2,").replace("warmup: 5", "warmup: 1")
+    for old, new in (
+        ("iterations: 60\n", "iterations: 3\n"),
+        ("interval: 30,", "interval: 2,"),
+        ("iterations: 12\n", "iterations: 2\n"),
+        ("warmup: 5", "warmup: 1"),
+    ):
+        assert old in head, old
+        head = head.replace(old, new)
     return f"{head}\npaper:\n{paper}"
 
 

@@ -81,7 +81,7 @@ class CampaignProject:
     def wait_for_rows(self, process, count):
         """Wait until an evaluation has written ``count`` rows to its journal."""
         for _ in range(6000):
-            logs = list(self.folder().glob("evaluation/*/.rows/*.jsonl"))
+            logs = list(self.home.glob(".dgunet/evaluations/*/*/*.jsonl"))
             if sum(path.read_bytes().count(b"\n") for path in logs) >= count:
                 return
             assert process.poll() is None, process.stdout.read()

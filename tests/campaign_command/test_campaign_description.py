@@ -96,7 +96,7 @@ def dvc_results(params):
             ratios = (1, 4, 10, 25, 50) if name == "evaluate-cs" else (0,)
             found |= set(itertools.product(sets, params.variants, ratios))
     group = yaml.safe_load((ROOT / f"pipelines/{params.weights}/dvc.yaml").read_text())["stages"]
-    return found | {("Rain100H", row, 0) for row in group["ablate"]["foreach"]}
+    return found | {("Rain100H", row, 0) for row in group["evaluate-ablation"]["foreach"]}
 
 
 @pytest.mark.parametrize("weights", ["trained", "released"])

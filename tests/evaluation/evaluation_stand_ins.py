@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from dgunet.evaluation.folder_turns import alone
 from dgunet.evaluation.image_steps import Settings
-from dgunet.evaluation.runner import merge_rows, score_shard
+from dgunet.evaluation.runner import evaluation_key, merge_rows, score_shard
+from dgunet.evaluation.unfinished import alone, place_of, work_folder
 
 
 @dataclass
@@ -106,14 +106,25 @@ def box_store(images=2, boxes=20):
     return MemoryStore(made, dataset="DND", task="denoise")
 
 
+def place_for(out):
+    """Where evaluations into ``out`` are made: next to it."""
+    return place_of(out.parent / "unfinished", "Rain100L-DGUNet", out)
+
+
+def work_of(store, protocol, out, settings):
+    """The folder of an unfinished evaluation into ``out``."""
+    return work_folder(place_for(out), evaluation_key(store, protocol, settings))
+
+
 def evaluate_with_timings(
     network, store, protocol, out, *, on_row=None, note=lambda line: None, **settings
 ):
     """Score every image of ``store`` into ``out``; gives the summary and the timings."""
     settings = Settings(**{"row": settings.get("variant", "DGUNet")} | settings)
-    with alone(out):
-        score_shard(network, store, protocol, out, settings, on_row=on_row, note=note)
-        return merge_rows(store, protocol, out, settings)
+    work = work_of(store, protocol, out, settings)
+    with alone(place_for(out), out):
+        score_shard(network, store, protocol, work, settings, on_row=on_row, note=note)
+        return merge_rows(store, protocol, work, out, settings)
 
 
 def evaluate_store(*arguments, **settings):
@@ -123,11 +134,13 @@ def evaluate_store(*arguments, **settings):
 
 def score_rows(network, store, protocol, out, settings, shard=(0, 1)):
     """Score a shard without merging its rows, as an evaluation that is killed."""
-    with alone(out):
-        score_shard(network, store, protocol, out, settings, shard=shard)
+    with alone(place_for(out), out):
+        work = work_of(store, protocol, out, settings)
+        score_shard(network, store, protocol, work, settings, shard=shard)
 
 
 def merge(store, protocol, out, settings):
     """Merge the rows of all shards; gives the summary."""
-    with alone(out):
-        return merge_rows(store, protocol, out, settings)[0]
+    with alone(place_for(out), out):
+        work = work_of(store, protocol, out, settings)
+        return merge_rows(store, protocol, work, out, settings)[0]

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import scipy.io
-from evaluation_stand_ins import box_store, evaluate_store, merge, score_rows
+from evaluation_stand_ins import box_store, evaluate_store, merge, score_rows, work_of
 
 from dgunet.evaluation.dnd import (
     apply_score,
@@ -89,7 +89,7 @@ def test_a_changed_box_of_a_killed_evaluation_is_restored_again(tmp_path, damage
     evaluate_store(identity, store, rules, tmp_path / "whole", **known)
     settings = Settings(row="DGUNet", **known)
     score_rows(identity, store, rules, tmp_path / "killed", settings)
-    box = tmp_path / "killed" / ".boxes" / "0002_03.npy"
+    box = work_of(store, rules, tmp_path / "killed", settings) / "boxes" / "0002_03.npy"
     content = box.read_bytes()
     box.unlink()
     if damage != "gone":

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from evaluation_stand_ins import Smooth, evaluate_store, score_rows
+from evaluation_stand_ins import Smooth, evaluate_store, score_rows, work_of
 
 from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.protocols import protocol
@@ -18,8 +18,9 @@ KNOWN = {"checkpoint_sha256": "c" * 64, "keep_images": 1}
 @pytest.fixture
 def killed(rain_store, tmp_path):
     """The journal of an evaluation that scored five images and was killed before merging."""
-    score_rows(Smooth(), rain_store, RAIN, tmp_path / "killed", Settings(row="DGUNet", **KNOWN))
-    return tmp_path / "killed" / ".rows" / "0-of-1.jsonl"
+    settings = Settings(row="DGUNet", **KNOWN)
+    score_rows(Smooth(), rain_store, RAIN, tmp_path / "killed", settings)
+    return work_of(rain_store, RAIN, tmp_path / "killed", settings) / "0-of-1.jsonl"
 
 
 @pytest.fixture
@@ -139,8 +140,8 @@ def test_an_invalid_line_with_a_matching_checksum_is_not_used(killed, resume, ch
     assert "2" in seen and len(seen) <= 2
 
 
-def test_a_missing_kept_image_is_made_again(killed, resume, tmp_path):
-    (tmp_path / "killed" / "restored" / "1.png").unlink()
+def test_a_missing_kept_image_is_made_again(killed, resume):
+    (killed.parent / "restored" / "1.png").unlink()
     assert resume()[0] == ["1"]
 
 

@@ -235,10 +235,6 @@ def test_a_table_without_its_summary_is_reported(tmp_path):
     (tmp_path / "a" / "summary.json").unlink()
     with pytest.raises(EvaluationError, match=r"a/summary\.json is missing"):
         find_results(tmp_path)
-    (tmp_path / "a" / ".rows").mkdir()
-    assert find_results(tmp_path) == [tmp_path / "b/r10"], (
-        "a folder with .rows is an unfinished evaluation"
-    )
 
 
 JSON = st.recursive(

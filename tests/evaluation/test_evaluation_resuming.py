@@ -12,8 +12,10 @@ from evaluation_stand_ins import (
     Smooth,
     evaluate_store,
     merge,
+    place_for,
     records,
     score_rows,
+    work_of,
 )
 
 from dgunet.evaluation import processes
@@ -46,7 +48,7 @@ def test_a_killed_evaluation_resumes_where_it_stopped(rain_store, tmp_path):
     evaluate_store(Smooth(), rain_store, RAIN, tmp_path / "whole", **known)
     with pytest.raises(KeyboardInterrupt):
         evaluate_store(DiesAfter(4), rain_store, RAIN, tmp_path / "killed", **known)
-    journal = next((tmp_path / "killed" / ".rows").iterdir())
+    journal = next(place_for(tmp_path / "killed").glob("*/*.jsonl"))
     finished = len(journal.read_text().splitlines()) - 1
     assert 1 <= finished <= 4
     with journal.open("a") as handle:
@@ -94,7 +96,8 @@ def test_two_shards_give_the_results_of_one(rain_store, tmp_path):
     )
     for part in (1, 0):
         score_rows(Smooth(), rain_store, RAIN, tmp_path / "two", SHARED, shard=(part, 2))
-        done = count_done(rain_store, RAIN, tmp_path / "two", SHARED)
+        work = work_of(rain_store, RAIN, tmp_path / "two", SHARED)
+        done = count_done(rain_store, RAIN, work, SHARED)
         assert done == (2 if part else 5)
     merge(rain_store, RAIN, tmp_path / "two", SHARED)
     for name in ("per_image.parquet", "summary.json", "restored/2.png"):
@@ -119,8 +122,8 @@ def test_a_process_killed_by_sigkill_loses_no_finished_row(rain_store, tmp_path)
     process = multiprocessing.get_context("spawn").Process(target=run_slowly, args=(tmp_path,))
     process.start()
     deadline = time.monotonic() + 60
-    rows = tmp_path / ".rows" / "0-of-1.jsonl"
-    while not (rows.exists() and rows.read_text().count("\n") >= 3):
+    place = place_for(tmp_path)
+    while sum(path.read_text().count("\n") for path in place.glob("*/*.jsonl")) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.kill()

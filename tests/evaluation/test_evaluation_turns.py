@@ -1,17 +1,18 @@
-"""The lock on an output folder: one evaluation at a time, released with its process."""
+"""The lock on a folder of results: one evaluation at a time, released with its process."""
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
-from evaluation_stand_ins import Smooth, evaluate_store, merge, score_rows
+from evaluation_stand_ins import Smooth, evaluate_store, merge, place_for, score_rows
 
-from dgunet.evaluation.folder_turns import alone
 from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.protocols import protocol
+from dgunet.evaluation.unfinished import alone
 from dgunet.system.errors import EvaluationError
 from dgunet.system.leftovers import partial_name
 
@@ -79,26 +80,48 @@ def test_the_lock_of_a_killed_evaluation_is_released(evaluating, rain_store, tmp
 def test_rows_of_shards_stay_until_they_are_merged(rain_store, tmp_path):
     for part in (1, 0):
         score_rows(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(part, 2))
-        assert (tmp_path / ".rows").exists()
+        assert list(place_for(tmp_path).glob("*/*.jsonl"))
     merge(rain_store, RAIN, tmp_path, SETTINGS)
-    assert not (tmp_path / ".rows").exists()
+    assert not place_for(tmp_path).exists()
 
 
 def test_a_lock_leaves_no_files(tmp_path):
-    with alone(tmp_path / "new" / "out"):
-        assert (tmp_path / "new" / "out" / ".rows" / "lock").exists()
-    assert list((tmp_path / "new" / "out").iterdir()) == []
+    with alone(tmp_path / "new" / "place", tmp_path / "out"):
+        assert (tmp_path / "new" / "place" / "lock").exists()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "new"]
+
+
+def test_a_folder_with_other_content_is_refused_before_it_would_be_replaced(rain_store, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(EvaluationError, match=r"out contains notes\.txt, which is not a result"):
+        evaluate_store(Smooth(), rain_store, RAIN, out)
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
+
+
+def test_an_emptied_folder_of_results_loses_no_row_and_keeps_its_lock(rain_store, tmp_path):
+    """DVC removes the outputs of a stage before it runs the stage."""
+    out, seen = tmp_path / "out", []
+    score_rows(Smooth(), rain_store, RAIN, out, SETTINGS)
+    with alone(place_for(out), out):
+        shutil.rmtree(out, ignore_errors=True)
+        with pytest.raises(EvaluationError, match=f"process {os.getpid()}"):
+            evaluate_store(Smooth(), rain_store, RAIN, out, checkpoint_sha256="c" * 64)
+    known = {"checkpoint_sha256": "c" * 64}
+    evaluate_store(Smooth(), rain_store, RAIN, out, on_row=lambda *row: seen.append(row), **known)
+    assert seen == []
 
 
 TAKES = """
 import sys
 from pathlib import Path
 from dgunet.system.errors import EvaluationError
-from dgunet.evaluation.folder_turns import alone
-out, mark, had = Path(sys.argv[1]), Path(sys.argv[2]), 0
+from dgunet.evaluation.unfinished import alone
+place, mark, had = Path(sys.argv[1]), Path(sys.argv[2]), 0
 while had < 100:
     try:
-        with alone(out):
+        with alone(place, mark.parent / "out"):
             mark.open("x").close()  # fails if another process holds the lock
             mark.unlink()
             had += 1
@@ -108,7 +131,7 @@ while had < 100:
 
 
 def test_the_lock_is_exclusive_although_its_file_is_removed_each_time(tmp_path):
-    command = [sys.executable, "-c", TAKES, str(tmp_path / "out"), str(tmp_path / "mark")]
+    command = [sys.executable, "-c", TAKES, str(tmp_path / "place"), str(tmp_path / "mark")]
     racers = [subprocess.Popen(command) for _ in range(2)]
     assert [racer.wait(timeout=120) for racer in racers] == [0, 0]
 
@@ -123,4 +146,4 @@ def test_leftovers_of_killed_evaluations_are_removed_by_the_next(rain_store, tmp
         (folder / dead).touch()
     evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
     remaining = {path.name for path in tmp_path.rglob("*")}
-    assert remaining == {"per_image.parquet", "summary.json", "restored"}
+    assert remaining == {"per_image.parquet", "summary.json"}

@@ -73,7 +73,7 @@ def of_dvc(project, params):
     """Return the same of the stages of `dvc repro`."""
     stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
     networks = project / "pipelines" / params.weights / "dvc.yaml"
-    ablations = yaml.safe_load(networks.read_text())["stages"]["ablate"]["foreach"]
+    ablations = yaml.safe_load(networks.read_text())["stages"]["evaluate-ablation"]["foreach"]
     found = [(ABLATION_SET, name, 0) for name in ablations]
     for task in TASKS:
         stage = stages[f"evaluate-{task}"]

@@ -66,7 +66,10 @@ def test_the_graph_of_the_whole_paper(whole):
     assert {"networks", "ablations"} < set(loops)
     inner = [node.step for node in loops["networks"].inner]
     assert inner.index("prepare") < inner.index("train") < inner.index("gather")
-    assert [node.step for node in loops["ablations"].inner] == ["ablate"]
+    assert [node.step for node in loops["ablations"].inner] == [
+        "train-ablation",
+        "evaluate-ablation",
+    ]
     conditions = [node.about for node in root.walk() if node.kind == "condition"]
     assert conditions == ["weights == 'trained'", "evaluate == 'waiting for the server'"]
     assert root.inner[-1].last and root.inner[-1].name == "finish"
@@ -79,9 +82,9 @@ def test_the_graph_of_the_whole_paper_without_a_training(whole):
     assert conditions == ["weights != 'trained'", "evaluate-2 == 'waiting for the server'"]
     loops = {node.about: node for node in root.walk() if node.kind == "loop"}
     assert "fetch-weights" in [node.step for node in loops["networks"].inner]
-    assert [node.step for node in loops["ablations"].inner] == ["score-ablation"]
+    assert [node.step for node in loops["ablations"].inner] == ["evaluate-ablation"]
     steps = {node.step for node in root.walk() if node.kind == "step"}
-    assert not steps & {"train", "ablate"} and {"tables", "report", "finish"} <= steps
+    assert not steps & {"train", "train-ablation"} and {"tables", "report", "finish"} <= steps
     assert chosen_graph(both, {}) == both  # without the argument both branches stay
 
 

@@ -99,8 +99,8 @@ def test_a_run_fills_cells_with_the_authors_weights_without_a_training(
     lines = run_records.log_lines(run_records.folder(clone, record.run_id) / "log.txt")
     finished = [line.split()[1] for line in map(run_records.finished_step, lines) if line]
     steps = {unnumbered(name) for name in finished}
-    assert {"fetch-weights", "evaluate", "score-ablation", "tables", "report", "finish"} <= steps
-    assert not steps & {"train", "ablate"} and len(net.ranges) == 2
+    assert {"fetch-weights", "evaluate", "evaluate-ablation", "tables", "report", "finish"} <= steps
+    assert not steps & {"train", "train-ablation"} and len(net.ranges) == 2
 
     (out,) = clone.glob("build/pipelines/*/dgunet-reproduce-*")
     (loop,) = (path.parent for path in out.glob("*/fetch-weights*"))
@@ -113,7 +113,7 @@ def test_a_run_fills_cells_with_the_authors_weights_without_a_training(
     summary = read_result(next(loop.glob("*/evaluate*/results")))
     assert (summary.row, summary.weights, summary.parity) == ("DGUNet", "released", True)
     assert summary.checkpoint_sha256 == network
-    ablation = read_result(next(out.glob("*/score-ablation/results")))
+    ablation = read_result(next(out.glob("*/evaluate-ablation/results")))
     assert (ablation.row, ablation.weights) == ("stages-7", "released")
     assert ablation.checkpoint_sha256 == weights_at(plus)[1] != network
 

@@ -37,7 +37,6 @@ def records_of_pipelines(folder, sample):
 def results(folder, sample):
     from dgunet.data.store.pair_store import PairStore
     from dgunet.data.store.prepare import prepare_dataset
-    from dgunet.evaluation.folder_turns import alone
     from dgunet.evaluation.image_steps import Settings
     from dgunet.evaluation.protocols import protocol
     from dgunet.evaluation.restoration import identity
@@ -47,11 +46,10 @@ def results(folder, sample):
 
     prepare_dataset("Rain100L", sample, folder / "store", profile="sample", workers=1)
     store = PairStore.open(folder / "store")
-    rules, out = protocol("rain-y"), folder / "results"
+    rules, work = protocol("rain-y"), folder / "work"
     settings = Settings(row="DGUNet", checkpoint_sha256="0" * 64)
-    with alone(out):
-        score_shard(identity, store, rules, out, settings)
-        merge_rows(store, rules, out, settings)
+    score_shard(identity, store, rules, work, settings)
+    merge_rows(store, rules, work, folder / "results", settings)
 
     def read(f):
         build_tables(read_results([f / "results"]), profile="sample")

@@ -18,7 +18,6 @@ COMMANDS = (
     "data",
     "train",
     "evaluate",
-    "ablate",
     "tables",
     "restore",
     "report",
@@ -72,7 +71,7 @@ def test_help_lists_the_commands(dgunet):
         assert name in result.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "ablate", "explain"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "explain"])
 def test_help_of_a_command_has_an_example(dgunet, command):
     assert "Example" in dgunet(command, "--help").stdout
 
@@ -86,7 +85,11 @@ def test_help_of_a_command_has_an_example(dgunet, command):
         (("train", "derain"), "Rain13K"),
         (("train", "derain", "--variant", "DGUnet"), "DGUnet"),
         (("evaluate", "--sets", "Rain100X"), "'Rain100X' is not a test set"),
-        (("ablate", "stages-8"), "unknown ablation 'stages-8'"),
+        (("train", "derain", "--ablation", "stages-8"), "unknown ablation 'stages-8'"),
+        (("train", "deblur", "--ablation", "stages-9"), "modify DGUNet+ for derain"),
+        (("train", "derain", "--ablation", "stages-9", "--ratio", "1"), "together with --ratio"),
+        (("evaluate", "--ablation", "stages-8"), "unknown ablation 'stages-8'"),
+        (("evaluate", "--ablation", "stages-9", "--sets", "Set11"), "evaluated on Rain100H"),
         (("data", "prepare", "Rain100L"), "Rain100L"),
         (("explain", "1", "DGUNet", "Rain100L PSNR"), "no tables in"),
         (("train", "derain", "--params", "absent.yaml"), "no parameter file absent.yaml"),

@@ -80,6 +80,8 @@ def test_the_dvc_stages_use_the_folders_of_the_catalogue():
 def test_dvc_runs_the_nine_ablations():
     from dgunet.terms import ABLATIONS, RELEASED_ABLATIONS
 
-    assert dvc_stages("pipelines/trained/dvc.yaml")["ablate"]["foreach"] == list(ABLATIONS)
-    released = dvc_stages("pipelines/released/dvc.yaml")["ablate"]["foreach"]
+    trained = dvc_stages("pipelines/trained/dvc.yaml")
+    for stage in ("train-ablation", "evaluate-ablation"):
+        assert trained[stage]["foreach"] == list(ABLATIONS)
+    released = dvc_stages("pipelines/released/dvc.yaml")["evaluate-ablation"]["foreach"]
     assert released == list(RELEASED_ABLATIONS)

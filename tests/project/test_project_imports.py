@@ -51,8 +51,8 @@ STAGES = {
     "tables": "tables",
     f"{TRAINED}prepare": "prepare",
     **{f"{TRAINED}train-{task}": "train" for task in TASKS},
-    f"{TRAINED}ablate": "ablate",
-    f"{RELEASED}ablate": "ablate",
+    f"{TRAINED}train-ablation": "train",
+    **{f"{group}evaluate-ablation": "evaluate" for group in (TRAINED, RELEASED)},
 }
 """The stages of the ``dvc.yaml`` files, and the step of `dgunet.steps` that each runs."""
 
@@ -298,7 +298,7 @@ def test_every_stage_of_dvc_is_looked_at():
         ),
         ("evaluate-cs", "evaluation/runner.py", "import dgunet.paper.cells", "paper/cells.py"),
         (
-            f"{TRAINED}ablate",
+            f"{TRAINED}evaluate-ablation",
             "terms.py",
             "from dgunet.recipes import trainings",
             "recipes/trainings.py",

@@ -14,6 +14,9 @@ from dgunet.system.reading import parse_yaml, read_text, shorten
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
+NEXT = "\n      "
+"""Separates two settings of a training."""
+
 TRAIN = "sample.train.derain"
 
 
@@ -56,7 +59,11 @@ def test_iterations_must_be_a_plain_whole_number(value):
     [
         ("batch: 2", "batch: 1000000000", f"{TRAIN}.batch is 1000000000, allowed: a whole number"),
         ("patch: 32", "patch: 8000000", f"{TRAIN}.patch is 8000000, allowed: a multiple of 8 from"),
-        ("batch: 2, patch: 32", "batch: 65536, patch: 4096", "1,099,511,627,776 pixels per step"),
+        (
+            f"batch: 2{NEXT}patch: 32",
+            f"batch: 65536{NEXT}patch: 4096",
+            "1,099,511,627,776 pixels per step",
+        ),
         ("threads: 1 ", "threads: 1000000000 ", "threads is 1000000000, allowed: a whole number"),
         ("n_feat: 8", "n_feat: 1000000", "sample.network.n_feat is 1000000, allowed: a whole"),
         ("n_feat: 8", "stages: 10000000", "sample.network.stages is 10000000, allowed: a whole"),
@@ -76,18 +83,26 @@ def test_iterations_must_be_a_plain_whole_number(value):
         ),
         ("scale: 4", "scale: 3", "sample.network does not fit derain DGUNet: scale=3 is odd"),
         ("warmup: 5", "warmup: true", f"{TRAIN}.warmup is True"),
-        ("warmup: 5", "warmup: 5, clip: .inf", f"{TRAIN}.clip is inf, allowed: a number from 0"),
-        ("warmup: 5", "warmup: 5, clip: true", f"{TRAIN}.clip is True"),
-        ("warmup: 5", "warmup: 5, bfloat16: 1", f"{TRAIN}.bfloat16 is 1, allowed: true or false"),
-        ("warmup: 5", "warmup: 5, crops: 1000000000", f"{TRAIN}.crops is 1000000000"),
-        ("warmup: 5", "warmup: 0, halve_at: [true]", f"{TRAIN}.halve_at.0 is True"),
+        (
+            "warmup: 5",
+            f"warmup: 5{NEXT}clip: .inf",
+            f"{TRAIN}.clip is inf, allowed: a number from 0",
+        ),
+        ("warmup: 5", f"warmup: 5{NEXT}clip: true", f"{TRAIN}.clip is True"),
+        (
+            "warmup: 5",
+            f"warmup: 5{NEXT}bfloat16: 1",
+            f"{TRAIN}.bfloat16 is 1, allowed: true or false",
+        ),
+        ("warmup: 5", f"warmup: 5{NEXT}crops: 1000000000", f"{TRAIN}.crops is 1000000000"),
+        ("warmup: 5", f"warmup: 0{NEXT}halve_at: [true]", f"{TRAIN}.halve_at.0 is True"),
         ("learning_rate: 3.0e-3", "learning_rate: .nan", f"{TRAIN}.learning_rate is nan"),
         ("learning_rate: 3.0e-3", "learning_rate: '1'", f"{TRAIN}.learning_rate is '1'"),
         ("fraction: 0.1", "fraction: true", "validation.fraction is True, allowed: a number from"),
         ("device: cpu", "device: cude", "device is 'cude', allowed: 'auto', 'cpu' or 'cuda'"),
         ("variants: [DGUNet]", "variants: [DGUNet, DGUNet]", "allowed: each variant once"),
         ("seed: 1234", "seed: 1234\nseed: 5", "the key 'seed' occurs twice"),
-        ("batch: 2", "batch: 2, batch: 4", "the key 'batch' occurs twice"),
+        ("batch: 2", f"batch: 2{NEXT}batch: 4", "the key 'batch' occurs twice"),
         ("seed: 1234", "seed: !!timestamp x", "is not YAML"),
         ("seed: 1234", "seed: !!int ''", "is not YAML"),
         ("seed: 1234", "seed: !!python/object/apply:os.getpid []", "is not YAML"),
@@ -104,22 +119,24 @@ def test_a_dataset_name_is_never_used_as_a_path(name):
     quoted = '"' + name.replace("\\", "\\\\") + '"'
     chosen = refusal(changed("fraction: 0.1", f"test_set: {quoted}"))
     assert f"{TRAIN}.validation.test_set is " in chosen
-    further = refusal(changed("warmup: 5", f"warmup: 5, beside: [{quoted}]"))
+    further = refusal(changed("warmup: 5", f"warmup: 5{NEXT}beside: [{quoted}]"))
     assert f"{TRAIN}.beside.0 is " in further
 
 
 def test_a_dataset_must_be_in_the_catalogue_with_the_right_role():
     assert "did you mean Rain100L?" in refusal(changed("fraction: 0.1", "test_set: Rain100l"))
     assert "is not a test set" in refusal(changed("fraction: 0.1", "test_set: Rain13K"))
-    assert "is not a training set" in refusal(changed("warmup: 5", "warmup: 5, beside: [Rain100L]"))
+    assert "is not a training set" in refusal(
+        changed("warmup: 5", f"warmup: 5{NEXT}beside: [Rain100L]")
+    )
     taken = parse_params(changed("fraction: 0.1", "test_set: Rain100L"))
     assert taken.sample.train["derain"].validation.test_set == "Rain100L"
-    assert parse_params(changed("warmup: 5", "warmup: 5, beside: [DIV2K]"))
+    assert parse_params(changed("warmup: 5", f"warmup: 5{NEXT}beside: [DIV2K]"))
 
 
 def test_reasonable_settings_are_accepted():
     text = changed("n_feat: 8", "n_feat: 96\n    gradient: false\n    fusion: addition")
-    text = text.replace("batch: 2, patch: 32", "batch: 256, patch: 512", 1)
+    text = text.replace(f"batch: 2{NEXT}patch: 32", f"batch: 256{NEXT}patch: 512", 1)
     text = text.replace("seed: 1234", "seed: 4294967295").replace("threads: 1 ", "threads: 128 ")
     params = parse_params(text.replace("learning_rate: 3.0e-3", "learning_rate: 1"))
     assert params.sample.network["gradient"] is False

@@ -21,6 +21,29 @@ def rerun(clone):
     return set(re.findall(r"Running stage '([^']+)'", clone.run("dvc", "repro")))
 
 
+def would_rerun(clone, path, change):
+    """The stages that `dvc repro` would run at first after a change, which is taken back."""
+    before = path.read_text()
+    path.write_text(change(before))
+    found = set(re.findall(r"Running stage '([^']+)'", clone.run("dvc", "repro", "--dry")))
+    path.write_text(before)
+    return found
+
+
+def test_a_setting_of_the_evaluation_trains_nothing(reproduced):
+    params = reproduced.home / "params.yaml"
+    found = would_rerun(reproduced, params, lambda t: t.replace("keep_images: 2", "keep_images: 1"))
+    assert {f"{TRAINED}:evaluate-ablation@stages-9", "evaluate-cs@Set11-DGUNet"} < found
+    assert not [name for name in found if "train-" in name or "prepare" in name]
+
+
+def test_the_code_of_the_evaluation_trains_nothing(reproduced):
+    module = reproduced.home / "dgunet/evaluation/protocol_text.py"
+    found = would_rerun(reproduced, module, lambda t: f"{t}\n# a comment\n")
+    assert {f"{TRAINED}:evaluate-ablation@stages-9", "evaluate-cs@Set11-DGUNet"} < found
+    assert not [name for name in found if "train-" in name or "prepare" in name]
+
+
 def test_a_changed_image_reruns_only_its_test_set(reproduced):
     path = reproduced.home / "data/sample/test/Rain100L/input/1.png"
     with Image.open(path) as image:
@@ -34,7 +57,7 @@ def test_a_changed_image_reruns_only_its_test_set(reproduced):
 
 def test_a_changed_setting_reruns_only_its_task(reproduced):
     path = reproduced.home / "params.yaml"
-    path.write_text(re.sub(r"(denoise: \{iterations: )\d+", r"\g<1>6", path.read_text(), count=1))
+    path.write_text(re.sub(r"(denoise:\n +iterations: )\d+", r"\g<1>6", path.read_text(), count=1))
     assert rerun(reproduced) == {
         f"{TRAINED}:train-denoise@DGUNet",
         "evaluate-denoise@SIDD-DGUNet",
@@ -62,19 +85,23 @@ def test_a_dvc_experiment_runs_with_a_changed_setting(reproduced):
         for what, at in (("NAME", ""), ("EMAIL", "@example.org"))
     }
     stage = f"{TRAINED}:train-denoise@DGUNet"
+    before = reproduced.read("params.yaml").splitlines()
     output = reproduced.run(
         *("dvc", "exp", "run", "-S", "sample.train.denoise.iterations=7", stage),
         **env,
     )
     assert "Ran experiment" in output
     assert "7" in reproduced.run("dvc", "params", "diff")
+    after = reproduced.read("params.yaml").splitlines()
+    changed = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+    assert changed == [("      iterations: 6", "      iterations: 7")]
 
 
 def test_ctrl_c_leaves_no_outputs_and_a_killed_run(reproduced, tmp_path):
     out = tmp_path / "model"
     params = reproduced.home / "long.yaml"
     params.write_text(
-        re.sub(r"(derain: +\{iterations: )\d+", r"\g<1>100000", reproduced.read("params.yaml"))
+        re.sub(r"(derain:\n +iterations: )\d+", r"\g<1>100000", reproduced.read("params.yaml"))
     )
     command = ["dgunet", "train", "derain", "--params", str(params), "--out", str(out)]
     process = subprocess.Popen(

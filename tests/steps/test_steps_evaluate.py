@@ -97,6 +97,7 @@ def test_only_published_networks_are_at_parity(small, tmp_path, settings, parity
         weights=weights,
         store=small.store("Rain100L"),
         out=tmp_path / "out",
+        unfinished=tmp_path / "unfinished",
     )
     assert load_evaluation(request).settings.faithful is parity
 

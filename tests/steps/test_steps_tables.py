@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dgunet.steps.tables import metrics, with_server_scores
+from dgunet.steps.tables import with_server_scores
 
 SUMMARY = {
     "dataset": "DND",
@@ -49,11 +49,3 @@ def test_a_server_score_of_other_results_is_reported_and_not_shown(records, capl
 
 def test_without_records_nothing_changes():
     assert with_server_scores([SUMMARY], None) == [SUMMARY]
-
-
-def test_metrics_are_nested_by_dataset_row_and_ratio_without_missing_values():
-    sampled = SUMMARY | {"dataset": "Set11", "ratio": 10, "psnr": 20.0, "ssim": 0.5}
-    assert metrics([SUMMARY, sampled]) == {
-        "DND": {"DGUNet": {}},
-        "Set11": {"DGUNet": {"10%": {"psnr": 20.0, "ssim": 0.5}}},
-    }

@@ -76,12 +76,12 @@ def test_iterations_of_a_loop_are_kept_as_separate_runs(
 ) -> None:
     """Kubeflow gives all iterations of a loop the same name."""
     for name in ("stages-9", "stages-3"):
-        inject("ablate")
+        inject("evaluate")
         step(name)
     assert [info.name for info in latest_finished(in_mlflow(project))] == ["stages-9", "stages-3"]
 
 
-@pytest.mark.parametrize(("stage", "stays"), [("ablate", False), ("prepare", True)])
+@pytest.mark.parametrize(("stage", "stays"), [("evaluate", False), ("prepare", True)])
 def test_compared_runs_are_detached_from_the_pipeline_s_run(
     client: Any, inject: Any, stage: str, stays: bool
 ) -> None:

@@ -23,7 +23,7 @@ def ablations(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> Trac
     monkeypatch.setenv("DGUNET_TRACKING", "later")
     scores = ((9, 31.0), (7, 30.5), (3, 28.0), (3, 28.5))
     for stages, psnr in scores:
-        tags = {"stage": "ablate", "profile": "sample", "table": "5 6" if stages == 7 else "5"}
+        tags = {"stage": "evaluate", "profile": "sample", "table": "5 6" if stages == 7 else "5"}
         params = {"stages": stages}
         with start_run("dgunet/table-5-x", f"stages-{stages}", tags=tags, params=params) as run:
             run.log_metrics({"psnr": psnr, "system/cpu_utilization_percentage": 50.0})
@@ -79,7 +79,7 @@ def test_the_server_lists_the_same_runs_as_the_index(ablations: TrackingFolders)
 
 def test_run_frames_have_numeric_columns(ablations: TrackingFolders) -> None:
     CliRunner().invoke(command(), ["tracking", "sync"])
-    known = [info for info in delivered(ablations) if info.stage == "ablate"]
+    known = [info for info in delivered(ablations) if info.stage == "evaluate"]
     frame = runs_frame(known)
     assert frame["stages"].tolist() == [9, 7, 3, 3] and frame["psnr"].dtype == float
     assert frame["table"].tolist() == ["5", "5 6", "5", "5"], "not all values are numbers"
@@ -89,12 +89,12 @@ def test_run_frames_have_numeric_columns(ablations: TrackingFolders) -> None:
 
 def test_links_open_the_newest_run_of_each_name(ablations: TrackingFolders) -> None:
     CliRunner().invoke(command(), ["tracking", "sync"])
-    lines = runs("--table", "5", "--stage", "ablate", "--links").splitlines()
+    lines = runs("--table", "5", "--stage", "evaluate", "--links").splitlines()
     charts, compare = (line.split()[-1] for line in lines[-2:])
-    known = [info for info in delivered(ablations) if info.stage == "ablate"]
+    known = [info for info in delivered(ablations) if info.stage == "evaluate"]
     assert charts == charts_url(known[0])
     query = parse_qs(charts.partition("?")[2])
-    assert query["searchFilter"] == ["tags.campaign = 'sample-local' and tags.stage = 'ablate'"]
+    assert query["searchFilter"] == ["tags.campaign = 'sample-local' and tags.stage = 'evaluate'"]
     assert query["compareRunsMode"] == ["CHART"]
     ids = json.loads(parse_qs(unquote(compare).partition("?")[2])["runs"][0])
     assert ids == [known[i].run_id for i in (0, 1, 3)]

@@ -71,7 +71,7 @@ def test_runs_are_listed_and_filtered(
     bare: TrackingFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DGUNET_TRACKING", "later")
-    for table, stage in ((1, "train"), (1, "evaluate"), (5, "ablate")):
+    for table, stage in ((1, "train"), (1, "evaluate"), (5, "evaluate")):
         tags = {"stage": stage, "profile": "sample"}
         with start_run(f"dgunet/table-{table}-x", f"{stage} {table}", tags=tags, params={}):
             pass
@@ -81,7 +81,7 @@ def test_runs_are_listed_and_filtered(
         lines = cli.invoke(root, ["runs", *options]).output.splitlines()
         return [line.split("  ")[0] for line in lines[2:]]
 
-    assert names() == ["train 1", "evaluate 1", "ablate 5"]
+    assert names() == ["train 1", "evaluate 1", "evaluate 5"]
     assert names("--table", "1") == ["train 1", "evaluate 1"]
     assert names("--table", "1", "--stage", "train") == ["train 1"]
     assert names("--campaign", "paper-local") == []

@@ -85,8 +85,8 @@ class SmallProject:
         text = (ROOT / "params.yaml").read_text()
         training = f"{{iterations: {steps}, batch: {batch}, patch: 32, learning_rate: 3.0e-3, "
         text = re.sub(
-            r"derain: +\{iterations: \d+, batch: 2,[^}]*\}\}",
-            f"derain: {training}warmup: 3}}",
+            r"derain:\n      iterations: \d+\n      batch: 2\n(      .*\n)+",
+            f"derain: {training}warmup: 3}}\n",
             text,
         )
         lines = [f"    {k}: {v}\n" for k, v in ({"checkpoint_seconds": 0} | runtime).items()]

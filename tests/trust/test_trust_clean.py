@@ -6,8 +6,12 @@ import sys
 import pytest
 from filelock import FileLock
 
-from dgunet.evaluation.folder_turns import alone
+from dgunet.evaluation.unfinished import alone
 from dgunet.system import leftovers
+
+PLACE = ".dgunet/evaluations/Set11-DGUNet-0a1b2c3d"
+ROWS = f"{PLACE}/0123456789abcdef"
+"""Of a killed evaluation."""
 
 
 @pytest.fixture
@@ -16,7 +20,7 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text("")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DGUNET_HOME", raising=False)
-    for folder in ("build/prepared", "build/evaluation/Set11-DGUNet/.rows", ".dgunet/refused/one"):
+    for folder in ("build/prepared", "build/evaluation/Set11-DGUNet", ROWS, ".dgunet/refused/one"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "build/evaluation/Set11-DGUNet/summary.json").write_text("{}")
     return tmp_path
@@ -40,7 +44,7 @@ def test_only_leftovers_of_dead_processes_are_removed(home, dgunet, dead_name):
     assert result.stdout.endswith("removed 1\n")
     assert not dead.exists()
     assert ours.exists()
-    assert (home / "build/evaluation/Set11-DGUNet/.rows").is_dir()
+    assert (home / ROWS).is_dir()
     assert (home / ".dgunet/refused/one").is_dir()
     assert "nothing to remove" in dgunet("clean").stdout
 
@@ -48,7 +52,7 @@ def test_only_leftovers_of_dead_processes_are_removed(home, dgunet, dead_name):
 def test_unfinished_work_and_kept_journals_are_removed_on_request(home, dgunet):
     result = dgunet("clean", "--yes", "--unfinished", "--kept")
     assert result.stdout.endswith("removed 2\n")
-    assert not (home / "build/evaluation/Set11-DGUNet/.rows").exists()
+    assert not (home / PLACE).exists()
     assert not (home / ".dgunet/refused/one").exists()
     assert (home / "build/evaluation/Set11-DGUNet/summary.json").exists()
 
@@ -62,14 +66,10 @@ def test_work_of_a_running_process_is_not_unfinished(home, dgunet):
 
 
 def test_work_of_a_running_evaluation_is_not_unfinished(home, dgunet):
-    out = home / "build/evaluation/Set11-DGUNet"
-    with alone(out):
-        assert ".rows" not in dgunet("clean", "--yes", "--unfinished").stdout
-        assert (out / ".rows").is_dir()
-    (out / ".rows").mkdir()
-    with alone(out):
-        assert ".rows" not in dgunet("clean", "--yes", "--unfinished").stdout
-        assert (out / ".rows").is_dir()
+    with alone(home / PLACE, home / "build/evaluation/Set11-DGUNet"):
+        assert PLACE not in dgunet("clean", "--yes", "--unfinished").stdout
+        assert (home / ROWS).is_dir()
+    assert PLACE in dgunet("clean", "--unfinished").stdout
 
 
 def test_downloads_of_a_running_fetch_are_not_unfinished(home, dgunet):

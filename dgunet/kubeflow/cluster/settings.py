@@ -30,8 +30,8 @@ BY_DIGEST = re.compile(r"^\S+@(sha256:[0-9a-f]{64})$")
 SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "ACCESS_KEY", "CREDENTIAL")
 
 StepName = Literal[
-    "survey", "prepare", "train", "evaluate", "submission", "gather", "ablate", "tables", "report",
-    "finish", "load", "fetch_weights",
+    "survey", "prepare", "train", "train_ablation", "evaluate", "submission", "gather", "tables",
+    "report", "finish", "load", "fetch_weights",
 ]  # fmt: skip
 
 

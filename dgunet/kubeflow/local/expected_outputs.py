@@ -24,7 +24,7 @@ class OutputError(DgunetError):
     """A run succeeded without writing all of its outputs."""
 
 
-RESULTS = ("evaluate", "ablate", "score-ablation")
+RESULTS = ("evaluate", "evaluate-ablation")
 """Steps that write results."""
 
 Result = tuple[str, str, int]

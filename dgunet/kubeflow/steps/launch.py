@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dgunet.config import parse_params
-from dgunet.steps.train import train_network
+from dgunet.steps.train import train_ablation, train_network
 from dgunet.system import environment
 from dgunet.system.errors import DgunetError
 
@@ -20,18 +20,20 @@ def train_on_machine(
     task: str,
     *,
     variant: str,
-    ratio: int | None,
+    ratio: int | None = None,
+    ablation: str = "",
     store: Path,
     out: Path,
     processes: int = 0,
 ) -> Path:
-    """Train as `dgunet.steps.train.train_network`, in several processes.
+    """Train as `dgunet.steps.train` does, in several processes.
 
     Args:
         params: the text of ``params.yaml``.
         task: derain, deblur, denoise or cs.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements, for cs only.
+        ablation: key of an ablation, "" for a network of Tables 1-4.
         store: the prepared training set.
         out: folder of the result.
         processes: number of processes; 0: one for each GPU.
@@ -41,12 +43,15 @@ def train_on_machine(
     """
     parsed = parse_params(params)
     count = processes or gpus()
+    if count <= 1 and ablation:
+        return train_ablation(parsed, ablation, store=store, out=out)
     if count <= 1:
         return train_network(parsed, task, variant=variant, ratio=ratio, store=store, out=out)
     with TemporaryDirectory() as scratch:
         params_file = Path(scratch) / "params.yaml"
         params_file.write_text(params, encoding="utf-8")
         command = train_command(task, variant, ratio, params_file, store, out)
+        command += ["--ablation", ablation] if ablation else []
         done = subprocess.run(
             torchrun(count) + command,
             check=False,
@@ -54,7 +59,8 @@ def train_on_machine(
         )
     if done.returncode:
         raise DgunetError(
-            f"{count} processes training {task} {variant} ended with status {done.returncode}.",
+            f"{count} processes training {task} {ablation or variant} ended with status"
+            f" {done.returncode}.",
             "The log above has the cause; a retried step resumes from the last checkpoint.",
         )
     return out / "network.safetensors"

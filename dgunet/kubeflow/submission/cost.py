@@ -20,7 +20,7 @@ class PlannedTraining:
 
     name: str
     step: str
-    """The pipeline's step: train or ablate."""
+    """The pipeline's step: train or train-ablation."""
     cost: TrainingCost
 
 
@@ -34,7 +34,8 @@ def trainings(arguments: Mapping[str, Any], params: Params) -> list[PlannedTrain
         config = preset(
             ABLATION_TASK, ABLATION_VARIANT, architecture=params.architecture, **changed
         )
-        found.append(PlannedTraining(name, "ablate", training_cost(config, params.active.ablate)))
+        cost = training_cost(config, params.active.ablate)
+        found.append(PlannedTraining(name, "train-ablation", cost))
     return found
 
 

@@ -190,9 +190,9 @@ def _cost(
     if not found:
         return ["training: none"]
     gpus = {
-        node.step.partition("-")[0]: max(1, gpus_at_a_time(node, executors))
+        node.step.removesuffix("-nodes"): max(1, gpus_at_a_time(node, executors))
         for node in root.walk()
-        if node.step in ("train", "train-nodes", "ablate")
+        if node.step in ("train", "train-nodes", "train-ablation")
     }
     heads = ("network", "steps x batch x patch", "GPUs", "memory", *(m.name for m in machines))
     rows = [_training_row(each, gpus[each.step], machines) for each in found]

@@ -14,7 +14,7 @@ from dgunet.tracking.journal.events import JOURNAL_ID
 from dgunet.tracking.journal.reading import JournalReader
 from dgunet.tracking.server import mlflow_store
 
-COMPARED = ("train", "evaluate", "ablate")
+COMPARED = ("train", "evaluate")
 """Steps with top-level runs, because MLflow's charts omit children of a collapsed run."""
 
 PARENT = "mlflow.parentRunId"

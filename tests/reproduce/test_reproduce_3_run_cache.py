@@ -1,0 +1,64 @@
+"""A second clone that shares DVC's cache takes every result from it and executes nothing."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from conftest import Clone, environment
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("reproduce"),
+]
+
+LOCKS = ("dvc.lock", "pipelines/trained/dvc.lock")
+
+
+@pytest.fixture
+def second(reproduced, tmp_path):
+    """A fresh clone that shares the cache of the reproduced one."""
+    home = tmp_path / "second clone"
+    subprocess.run(["git", "clone", "--quiet", str(reproduced.home), str(home)], check=True)
+    clone = Clone(home, environment(home))
+    clone.run("dvc", "cache", "dir", "--local", str(reproduced.home / ".dvc" / "cache"))
+    clone.run("dvc", "checkout", "--quiet", "data.dvc")
+    return clone
+
+
+def files(home, *tops):
+    return {
+        path.relative_to(home): path.read_bytes()
+        for top in tops
+        for path in (home / top).rglob("*")
+        if path.is_file()
+    }
+
+
+def restored(clone):
+    """The stages that `dvc repro` restores; it must execute none."""
+    output = clone.run("dvc", "repro", DGUNET_TRACKING="off")
+    assert re.findall(r"Running stage '([^']+)'", output) == []
+    return set(re.findall(r"Stage '([^']+)' is cached", output))
+
+
+def test_without_lock_files_every_stage_comes_from_the_run_cache(reproduced, second):
+    """The way out if the committed lock files name outputs that this machine cannot make."""
+    for name in LOCKS:
+        (second.home / name).unlink()
+    found = restored(second)
+    assert {"tables", "evaluate-derain@Rain100L-DGUNet", "evaluate-cs@BSD68-DGUNet"} <= found
+    for kind in ("train-derain@DGUNet", "train-ablation@stages-9", "evaluate-ablation@stages-9"):
+        assert f"pipelines/trained/dvc.yaml:{kind}" in found
+    for top in ("build/models", "build/evaluation", "build/ablations", "build/tables", "results"):
+        assert files(second.home, top) == files(reproduced.home, top), top
+
+
+def test_the_lock_files_of_this_machine_restore_a_removed_tree(reproduced, second):
+    for name in LOCKS:
+        shutil.copy(reproduced.home / name, second.home / name)
+    restored(second)
+    shutil.rmtree(second.home / "build")
+    assert restored(second)
+    assert files(second.home, "build/tables") == files(reproduced.home, "build/tables")
