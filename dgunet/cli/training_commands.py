@@ -53,7 +53,7 @@ def recipe(
 ) -> None:
     """Print a training of the paper or of its released code: cost, published PSNR and settings.
 
-    The settings are printed as YAML to copy to params.yaml. Operations are counted in the network;
+    The settings are printed as YAML to copy to params.yaml. Operations follow from the network;
     each duration is followed by the rate that it assumes.
 
     Example: dgunet recipe released derain --variant DGUNet+ --gpu A100 --gpus 4
