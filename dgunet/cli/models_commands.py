@@ -17,6 +17,10 @@ models = typer.Typer(
     no_args_is_help=True,
 )
 
+_NO_MODELS = (
+    "no registered models; after `dgunet train derain`, `dgunet models register derain` makes one"
+)
+
 Task = Annotated[str, typer.Argument(help="derain, deblur, denoise or cs")]
 RatioOption = Annotated[
     int | None,
@@ -40,6 +44,11 @@ def list_models() -> None:
     """
     from tabulate import tabulate
 
+    from dgunet.tracking import TrackingFolders, has_store
+
+    if not has_store(TrackingFolders.at()):
+        typer.echo(_NO_MODELS)
+        return
     registry = _registry()
     rows = [
         [
@@ -53,7 +62,7 @@ def list_models() -> None:
         for version in registry.versions(name)
     ]
     headers = ["model", "version", "aliases", "variant", "weights"]
-    typer.echo(tabulate(rows, headers, disable_numparse=True) if rows else "no registered models")
+    typer.echo(tabulate(rows, headers, disable_numparse=True) if rows else _NO_MODELS)
 
 
 @models.command("register")
@@ -119,7 +128,9 @@ def official(
     Example: dgunet models official derain.safetensors
     """
     from dgunet.tools.model_promotion import add_official
+    from dgunet.tracking import ensure_store
 
+    ensure_store()
     typer.echo(f"{add_official(_registry(), weights).uri} @official")
 
 

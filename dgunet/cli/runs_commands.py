@@ -81,7 +81,9 @@ def runs(
     known = (in_mlflow(layout) if server else delivered(layout)) + pending(layout)
     chosen = select_runs(known, wanted, sort=sort)
     _refuse_unknown(chosen, [*([sort] if sort else []), *(show or [])])
-    if not chosen:
+    if not known:
+        typer.echo("no runs yet; `dgunet train`, `dgunet evaluate` and `dvc repro` record some")
+    elif not chosen:
         typer.echo("no runs")
     elif compare and len(chosen) == 1:
         typer.echo(f"only {chosen[0].name!r} matches; a comparison needs two runs")

@@ -29,6 +29,7 @@ __all__ = [
     "ask",
     "client",
     "ensure_store",
+    "has_store",
     "one_line",
     "quiet_mlflow",
     "short_reason",
@@ -185,6 +186,18 @@ class BackOff:
     def clear(self) -> None:
         """End the pause after the store answered."""
         self._path.unlink(missing_ok=True)
+
+
+def has_store(folders: TrackingFolders) -> bool:
+    """Return whether there is a store to read; nothing is created, and no server is asked.
+
+    A command that only reads calls this before `client`, which would create an SQLite file.
+
+    Raises:
+        TrackingError: if the file exists and is not a complete MLflow database.
+    """
+    path = sqlite_path(folders.uri)
+    return path is None or _is_made(path)
 
 
 def ensure_store(folders: TrackingFolders | None = None) -> Address:
