@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli import completion
 from dgunet.cli.score_command import score
 
 if TYPE_CHECKING:
@@ -49,14 +50,24 @@ def restore(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="derain, deblur, denoise or cs, instead of --checkpoint"),
+        typer.Option(
+            help="derain, deblur, denoise or cs, instead of --checkpoint",
+            autocompletion=completion.tasks,
+        ),
     ] = None,
-    variant: Annotated[str, typer.Option(help="with --task: DGUNet or DGUNet+")] = "DGUNet",
+    variant: Annotated[
+        str, typer.Option(help="with --task: DGUNet or DGUNet+", autocompletion=completion.variants)
+    ] = "DGUNet",
     ratio: Annotated[
         int | None,
-        typer.Option(help="with --task cs: percent of measurements, 1 4 10 25 50"),
+        typer.Option(
+            help="with --task cs: percent of measurements, 1 4 10 25 50",
+            autocompletion=completion.ratios,
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda", autocompletion=completion.devices)
+    ] = "auto",
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="average over flips and rotations; 8 times slower")
     ] = False,
@@ -172,7 +183,10 @@ def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
 
 def protocols(
     name: Annotated[
-        str | None, typer.Argument(help="name of one protocol", show_default="all")
+        str | None,
+        typer.Argument(
+            help="name of one protocol", show_default="all", autocompletion=completion.protocols
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="print Markdown")] = False,
@@ -196,7 +210,11 @@ def protocols(
 @selftest.command()
 def metrics(
     device: Annotated[
-        str, typer.Option(help="auto, cpu or cuda: the device on which tensors are scored, too")
+        str,
+        typer.Option(
+            help="auto, cpu or cuda: the device on which tensors are scored, too",
+            autocompletion=completion.devices,
+        ),
     ] = "auto",
 ) -> None:
     """Compare every protocol with values of slow references; exit status 1 if one differs.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli import completion
+
 if TYPE_CHECKING:
     from dgunet.tracking.registry import Registry
 
@@ -21,13 +23,23 @@ _NO_MODELS = (
     "no registered models; after `dgunet train derain`, `dgunet models register derain` makes one"
 )
 
-Task = Annotated[str, typer.Argument(help="derain, deblur, denoise or cs")]
+Task = Annotated[
+    str, typer.Argument(help="derain, deblur, denoise or cs", autocompletion=completion.tasks)
+]
 RatioOption = Annotated[
     int | None,
-    typer.Option(help="compressive sensing only: percent of measurements, 1 4 10 25 50"),
+    typer.Option(
+        help="compressive sensing only: percent of measurements, 1 4 10 25 50",
+        autocompletion=completion.ratios,
+    ),
 ]
 ProfileOption = Annotated[
-    str, typer.Option(help="sample or paper", show_default="that of params.yaml")
+    str,
+    typer.Option(
+        help="sample or paper",
+        show_default="that of params.yaml",
+        autocompletion=completion.profiles,
+    ),
 ]
 
 
@@ -68,7 +80,9 @@ def list_models() -> None:
 @models.command("register")
 def register_model(
     task: Task,
-    variant: Annotated[str, typer.Option(help="DGUNet or DGUNet+")] = "DGUNet",
+    variant: Annotated[
+        str, typer.Option(help="DGUNet or DGUNet+", autocompletion=completion.variants)
+    ] = "DGUNet",
     ratio: RatioOption = None,
     profile: ProfileOption = "",
 ) -> None:

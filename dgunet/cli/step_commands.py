@@ -7,14 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli import completion
+
 if TYPE_CHECKING:
     from dgunet.evaluation.summary import EvaluationSummary
 
-Task = Annotated[str, typer.Argument(help="derain, deblur, denoise or cs")]
-VariantOption = Annotated[str, typer.Option(help="DGUNet (shared stages) or DGUNet+ (independent)")]
+Task = Annotated[
+    str, typer.Argument(help="derain, deblur, denoise or cs", autocompletion=completion.tasks)
+]
+VariantOption = Annotated[
+    str,
+    typer.Option(
+        help="DGUNet (shared stages) or DGUNet+ (independent)", autocompletion=completion.variants
+    ),
+]
 RatioOption = Annotated[
     int | None,
-    typer.Option(help="compressive sensing only: percent of measurements, 1 4 10 25 50"),
+    typer.Option(
+        help="compressive sensing only: percent of measurements, 1 4 10 25 50",
+        autocompletion=completion.ratios,
+    ),
 ]
 ParamsOption = Annotated[
     Path | None,
@@ -93,11 +105,16 @@ def evaluate(
         typer.Option(
             "--sets",
             help="test sets, separated by commas, or 'all' (with --checkpoint: all of its task)",
+            autocompletion=completion.test_sets,
         ),
     ] = "all",
     variant: Annotated[
         str | None,
-        typer.Option(help="DGUNet or DGUNet+", show_default="the checkpoint's, or DGUNet"),
+        typer.Option(
+            help="DGUNet or DGUNet+",
+            show_default="the checkpoint's, or DGUNet",
+            autocompletion=completion.variants,
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -173,7 +190,12 @@ def evaluate(
 
 
 def ablate(
-    name: Annotated[str, typer.Argument(help="one of the names above, e.g. stages-9")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="one of the names above, e.g. stages-9", autocompletion=completion.ablations
+        ),
+    ],
     params_file: ParamsOption = None,
 ) -> None:
     """Train and score one variant of Tables 5 and 6 (Rain100H).
@@ -257,7 +279,12 @@ def report() -> None:
 
 
 def explain(
-    table: Annotated[int, typer.Argument(min=1, max=6, help="number of the table")],
+    table: Annotated[
+        int,
+        typer.Argument(
+            min=1, max=6, help="number of the table", autocompletion=completion.table_numbers
+        ),
+    ],
     row: Annotated[str, typer.Argument(help="label of the row, e.g. 'DGUNet (reproduced)'")],
     column: Annotated[
         str, typer.Argument(help="label of the column and metric, e.g. 'Rain100H PSNR'")
