@@ -3,6 +3,7 @@
 Usage: python docs/make_strip.py
 """
 
+import argparse
 import json
 from pathlib import Path
 
@@ -18,6 +19,7 @@ ZOOM = 2
 
 def main() -> None:
     """Write one row per task, enlarged without interpolation, which shows the scored pixels."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     rows = []
     for name in SETS:
         results = ROOT / "build" / "evaluation" / f"{name}-DGUNet"

@@ -31,7 +31,7 @@ def offered(dgunet, monkeypatch):
         ("dgunet evaluate --sets Rain100L,Rain100", ["Rain100L,Rain100H"]),
         ("dgunet ablate stages", [name for name in ABLATIONS if name.startswith("stages")]),
         ("dgunet models promote derain --profile ", ["sample", "paper"]),
-        ("dgunet data info Go", ["GoPro"]),
+        ("dgunet data info GoPro", ["GoPro", "GoPro-train"]),
         ("dgunet score a b --protocol rain", ["rain-y"]),
         ("dgunet campaign table", [f"table{number}" for number in range(1, 7)]),
         ("dgunet check", ["checkpoint"]),
