@@ -204,7 +204,7 @@ def export_checkpoint(
     """Convert a dgunet checkpoint to the authors' format, ONNX or torch.export.
 
     ONNX files and torch.export programs map images to restored images, for any batch size and any
-    side of 9 pixels or more (33 or more for cs).
+    side of 9 pixels or more (33 or more for cs). ONNX takes minutes; the steps are shown.
 
     Example: dgunet checkpoint export derain.safetensors --out DGUNet.pth
 
@@ -214,17 +214,20 @@ def export_checkpoint(
     from dgunet.network.export import export_onnx, save_program
     from dgunet.network.official import export_official
 
-    writers = {
-        ".pth": export_official,
-        ".pkl": export_official,
-        ".onnx": export_onnx,
-        ".pt2": save_program,
-    }
-    if out.suffix not in writers:
-        raise ConfigError(f"--out {out}: unknown suffix.", f"Use one of {', '.join(writers)}.")
+    observed = {".onnx": export_onnx, ".pt2": save_program}
+    suffixes = (".pth", ".pkl", *observed)
+    if out.suffix not in suffixes:
+        raise ConfigError(f"--out {out}: unknown suffix.", f"Use one of {', '.join(suffixes)}.")
     network, _ = load_network(file)
-    writers[out.suffix](network, out)
+    if write := observed.get(out.suffix):
+        write(network, out, _show_step)
+    else:
+        export_official(network, out)
     typer.echo(f"{file} -> {out}")
+
+
+def _show_step(number: int, count: int, step: str) -> None:
+    typer.echo(f"step {number} of {count}: {step} ...", err=True)
 
 
 @checkpoint.command("info")

@@ -296,9 +296,8 @@ def explain(
 ) -> None:
     """Show one table cell: value, verdict, tolerance, interval, run, commit, data, checkpoint.
 
-    An unknown label is refused with the list of the valid ones.
-
-    Example: dgunet explain 1 "DGUNet (reproduced)" "Rain100L PSNR"
+    An unknown label is refused with the list of the valid ones. The first example is for the tables
+    of `make reproduce`, the second for those of a campaign with the authors' weights.
 
     Example: dgunet explain 1 "DGUNet (sample, not comparable)" "Rain100L PSNR"
 

@@ -1,10 +1,8 @@
 """The shell offers the names of tasks, variants, test sets, ablations and profiles."""
 
 import pytest
-import typer
-from test_project_reading import leaves
+from help_examples import leaves_of_app
 
-from dgunet.cli import command
 from dgunet.terms import ABLATIONS
 
 
@@ -45,7 +43,7 @@ def test_every_option_of_a_known_kind_completes():
     """An option or argument of one of these names is completed wherever it occurs."""
     kinds = {"task", "variant", "ratio", "profile", "sets", "rows", "protocol", "gpu", "names"}
     left = []
-    for name, each in leaves(typer.main.get_command(command())):
+    for name, each in leaves_of_app():
         for parameter in each.params:
             if parameter.name in kinds and not parameter.shell_complete(None, ""):
                 left.append(f"{name} {parameter.name}")

@@ -5,9 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
-
-from dgunet.cli import command
+from help_examples import leaves_of_app
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,15 +72,6 @@ IMPORTS = {
 """The heavy packages that a command of `READING` may import."""
 
 
-def leaves(parent, path=()):
-    """(name, command) of every command that is not a group."""
-    children = getattr(parent, "commands", {})
-    if not children:
-        yield " ".join(path), parent
-    for name, child in children.items():
-        yield from leaves(child, (*path, name))
-
-
 @pytest.fixture
 def empty(tmp_path, monkeypatch):
     """An empty working directory, which is no project."""
@@ -95,7 +84,7 @@ def empty(tmp_path, monkeypatch):
 
 
 def test_every_command_is_known_to_read_or_to_write():
-    found = {name for name, _ in leaves(typer.main.get_command(command()))}
+    found = {name for name, _ in leaves_of_app()}
     assert found == set(READING) | WRITING
     assert not set(READING) & WRITING
 

@@ -6,6 +6,7 @@ import functools
 import logging
 import sqlite3
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -71,6 +72,8 @@ def quiet_mlflow() -> Iterator[None]:
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # In a notebook without ipywidgets, importing MLflow warns about bars that it does not show.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     # It warns about each attempt; the caller reports the reason of the last one.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
     with (
