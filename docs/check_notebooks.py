@@ -3,6 +3,7 @@
 python docs/check_notebooks.py FILE...   exit status 1 if a cell has outputs or a number
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -18,10 +19,12 @@ def cells_with_outputs(notebook: Path) -> list[int]:
     ]
 
 
-def main(paths: list[str]) -> int:
+def main() -> int:
     """Print the cells to clear; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("files", nargs="*", metavar="FILE", help="notebooks")
     status = 0
-    for path in paths:
+    for path in parser.parse_args().files:
         if found := cells_with_outputs(Path(path)):
             print(f"{path}: cells {', '.join(map(str, found))} have outputs; clear them")
             status = 1
@@ -29,4 +32,4 @@ def main(paths: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """Create docs/images/restored.png: what tiny networks restore after minutes on the sample images.
 
-`make reproduce` trains for seconds, which no picture shows. This script trains the same networks with
+`make reproduce` trains for seconds, which no picture shows. This script trains its networks with
 `STEPS`, about an hour on one CPU core, and restores larger crops of the sample's test photographs,
 which no training has seen. records/figure.json holds the settings, the PSNR of the crops and the
 digests of the weights. Networks that exist in the folder are not trained again.

@@ -7,13 +7,13 @@ deraining network is registered first, so that there is a registered model to sh
 Usage: python docs/make_screenshots.py [FILE.png ...]
 """
 
+import argparse
 import base64
 import contextlib
 import io
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -74,7 +74,9 @@ class Shot:
 
 def main() -> None:
     """Take all screenshots, or those named on the command line."""
-    wanted = set(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("files", nargs="*", metavar="FILE.png", help="only these; default: all")
+    wanted = set(parser.parse_args().files)
     with mlflow_ui() as server, Browser() as browser:
         for shot in shots(server):
             if not wanted or shot.file in wanted:

@@ -6,10 +6,10 @@ notebooks themselves are not changed.
 Usage: python docs/render_notebooks.py [NAME ...]
 """
 
+import argparse
 import base64
 import re
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -23,8 +23,10 @@ LONGEST_COMMAND_OUTPUT = 4000
 
 def main() -> None:
     """Render all notebooks, or those named on the command line."""
-    names = sys.argv[1:] or sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-    for name in names:
+    known = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: {', '.join(known)}")
+    for name in parser.parse_args().names or known:
         start = time.monotonic()
         notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
         NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()

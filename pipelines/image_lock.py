@@ -3,6 +3,7 @@
 Usage: python -m pipelines.image_lock
 """
 
+import argparse
 import json
 import re
 import subprocess
@@ -78,5 +79,6 @@ def _normal(name: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     for name, text in locks().items():
         write_text(ROOT / name, text)

@@ -76,7 +76,7 @@ def main() -> None:
     _prepare_output()
     log_to_stderr()
     try:
-        command()()
+        command()(prog_name="dgunet")  # also as `python -m dgunet`
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             _print_to_stderr("interrupted; nothing half-written was kept")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli import completion
 from dgunet.cli.consent import AcceptLicence
 
 if TYPE_CHECKING:
@@ -27,20 +28,32 @@ def register(app: typer.Typer) -> None:
 def campaign(
     tables: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TABLES]...", help="table1 to table6", show_default="all"),
+        typer.Argument(
+            metavar="[TABLES]...",
+            help="table1 to table6",
+            show_default="all",
+            autocompletion=completion.tables,
+        ),
     ] = None,
     weights: Annotated[
         str,
         typer.Option(help="released (the authors'), trained (here), or a file of weights"),
     ] = "released",
     rows: Annotated[
-        str, typer.Option(help="DGUNet, DGUNet+ or ablations such as stages-9, by commas")
+        str,
+        typer.Option(
+            help="DGUNet, DGUNet+ or ablations such as stages-9, by commas",
+            autocompletion=completion.rows,
+        ),
     ] = "",
     columns: Annotated[
         list[str] | None,
         typer.Option("--column", help="e.g. Rain100L, 'Set11 10%' or 'w/o SP'; can be repeated"),
     ] = None,
-    sets: Annotated[str, typer.Option(help="test sets, separated by commas")] = "",
+    sets: Annotated[
+        str,
+        typer.Option(help="test sets, separated by commas", autocompletion=completion.test_sets),
+    ] = "",
     plan_only: Annotated[
         bool, typer.Option("--plan", help="print steps, costs and cells, and do nothing")
     ] = False,
@@ -49,11 +62,18 @@ def campaign(
         typer.Option(help="folder of the campaign in build/campaigns", show_default="as --weights"),
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="paper, or sample for the embedded images")
+        str,
+        typer.Option(
+            help="paper, or sample for the embedded images", autocompletion=completion.profiles
+        ),
     ] = "paper",
     gpu: Annotated[
         str | None,
-        typer.Option(help="plan for this GPU: V100, A100 or H100", show_default="all three"),
+        typer.Option(
+            help="plan for this GPU: V100, A100 or H100",
+            show_default="all three",
+            autocompletion=completion.gpus,
+        ),
     ] = None,
     probe_seconds: Annotated[
         float, typer.Option(help="longest probe of this machine; 0: no probe", min=0, max=600)

@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli import completion
 from dgunet.cli.consent import AcceptLicence, fetch_stated, split_names
 from dgunet.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from dgunet.data.acquisition.fetching import FetchResult
 
-DatasetName = Annotated[str, typer.Argument(help="a dataset of `dgunet data list`, e.g. Rain100H")]
+DatasetName = Annotated[
+    str,
+    typer.Argument(
+        help="a dataset of `dgunet data list`, e.g. Rain100H", autocompletion=completion.datasets
+    ),
+]
 TreesRoot = Annotated[
     Path | None,
     typer.Option(help="folder of the official trees", show_default="data/paper"),
@@ -160,7 +166,12 @@ def _download(
 def sources_command(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="datasets or weights to show", show_default="all"),
+        typer.Argument(
+            metavar="[NAME...]",
+            help="datasets or weights to show",
+            show_default="all",
+            autocompletion=completion.datasets,
+        ),
     ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="print the page docs/sources.md instead")

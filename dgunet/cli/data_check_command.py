@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli import completion
+
 if TYPE_CHECKING:
     from dgunet.data.check.reports import DatasetReport, Overlap
 
@@ -20,7 +22,11 @@ RootOption = Annotated[
 def check(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="datasets to check", show_default="all under --root"),
+        typer.Argument(
+            help="datasets to check",
+            show_default="all under --root",
+            autocompletion=completion.datasets,
+        ),
     ] = None,
     root: RootOption = None,
     out: Annotated[

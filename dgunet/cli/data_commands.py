@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli import completion
 from dgunet.cli.data_acquisition_commands import (
     DatasetName,
     fetch,
@@ -188,7 +189,12 @@ def _print_manifest(manifest: StoreManifest) -> None:
 @data.command()
 def verify(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="prepared datasets, or folders of stores")
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="prepared datasets, or folders of stores",
+            autocompletion=completion.datasets,
+        ),
     ],
 ) -> None:
     """Verify prepared stores completely: every byte, every record, the digest of the pixels.

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli import completion
 from dgunet.cli.score_command import score
 
 if TYPE_CHECKING:
+    from dgunet.cli.progress_bar import PartsBar
     from dgunet.network import DGUNet
 
 selftest = typer.Typer(
@@ -48,14 +50,24 @@ def restore(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="derain, deblur, denoise or cs, instead of --checkpoint"),
+        typer.Option(
+            help="derain, deblur, denoise or cs, instead of --checkpoint",
+            autocompletion=completion.tasks,
+        ),
     ] = None,
-    variant: Annotated[str, typer.Option(help="with --task: DGUNet or DGUNet+")] = "DGUNet",
+    variant: Annotated[
+        str, typer.Option(help="with --task: DGUNet or DGUNet+", autocompletion=completion.variants)
+    ] = "DGUNet",
     ratio: Annotated[
         int | None,
-        typer.Option(help="with --task cs: percent of measurements, 1 4 10 25 50"),
+        typer.Option(
+            help="with --task cs: percent of measurements, 1 4 10 25 50",
+            autocompletion=completion.ratios,
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda", autocompletion=completion.devices)
+    ] = "auto",
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="average over flips and rotations; 8 times slower")
     ] = False,
@@ -74,6 +86,7 @@ def restore(
 ) -> None:
     """Restore your own images: any size, any common format, 8 or 16 bits.
 
+    Folders are restored with their subfolders, which the results keep.
     A restored image is upright and keeps format, descriptive metadata and transparency; a format
     that cannot be written becomes PNG. The content of a file decides how it is read, the suffix how
     it is written. Every conversion is reported, and every written file is read back. If an image
@@ -83,12 +96,13 @@ def restore(
 
     Example: dgunet restore "holiday/*.png" scans --checkpoint mine.safetensors --out restored
     """
+    from dgunet.cli.progress_bar import parts_bar
     from dgunet.evaluation.memory import settle_threads
     from dgunet.network import load_network
     from dgunet.network.devices import pick_device
     from dgunet.user_images.restoring import find_images, output_paths
 
-    sources = find_images(images, lambda line: typer.echo(shown(line)))
+    sources = find_images(images, lambda line: typer.echo(shown(line)), out)
     pairs = list(zip(sources, output_paths(sources, out, force=force or skip), strict=True))
     if skip:
         pairs = [(source, target) for source, target in pairs if not target.exists()]
@@ -97,14 +111,15 @@ def restore(
         typer.echo(f"note: {note}")
     network, _ = load_network(checkpoint or _own_weights(task, variant, ratio))
     network.to(pick_device(device)).eval()
-    failed = sum(not _restored(network, *pair, ensemble, tile) for pair in pairs)
+    with parts_bar(len(pairs)) as bar:
+        failed = sum(not _restored(network, *pair, ensemble, tile, bar) for pair in pairs)
     if failed:
         typer.echo(f"{failed} of {len(pairs)} images were not restored", err=True)
         raise typer.Exit(1)
 
 
 def _restored(
-    network: DGUNet, source: Path, target: Path, ensemble: bool, tile: int | None
+    network: DGUNet, source: Path, target: Path, ensemble: bool, tile: int | None, bar: PartsBar
 ) -> bool:
     """Restore one image and print one line; False if it failed."""
     import time
@@ -113,6 +128,7 @@ def _restored(
     from dgunet.user_images.restoring import restore_file
 
     start = time.perf_counter()
+    bar.begin(shown(source.name))
     try:
         restored = restore_file(
             network,
@@ -121,19 +137,20 @@ def _restored(
             channels=network.config.channels,
             self_ensemble=ensemble,
             tile=tile,
+            observe=bar.done,
         )
     except BrokenPipeError:
         raise
     except Exception as error:  # the other images are still restored
         line = failure_line(error)[0].removeprefix("error: ")
         named = "" if shown(source) in line else f"{shown(source)}: "
-        typer.echo(f"dgunet: error: {named}{line}", err=True)
+        bar.say(f"dgunet: error: {named}{line}", err=True)
         return False
     height, width = restored.pixels.shape[:2]
     took = time.perf_counter() - start
-    typer.echo(f"{shown(source)} -> {shown(target)} ({width}x{height}, {took:.1f} s)")
+    bar.say(f"{shown(source)} -> {shown(target)} ({width}x{height}, {took:.1f} s)")
     for note in restored.notes:
-        typer.echo(f"{shown(source)}: note: {note}")
+        bar.say(f"{shown(source)}: note: {note}")
     return True
 
 
@@ -166,7 +183,10 @@ def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
 
 def protocols(
     name: Annotated[
-        str | None, typer.Argument(help="name of one protocol", show_default="all")
+        str | None,
+        typer.Argument(
+            help="name of one protocol", show_default="all", autocompletion=completion.protocols
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="print Markdown")] = False,
@@ -190,7 +210,11 @@ def protocols(
 @selftest.command()
 def metrics(
     device: Annotated[
-        str, typer.Option(help="auto, cpu or cuda: the device on which tensors are scored, too")
+        str,
+        typer.Option(
+            help="auto, cpu or cuda: the device on which tensors are scored, too",
+            autocompletion=completion.devices,
+        ),
     ] = "auto",
 ) -> None:
     """Compare every protocol with values of slow references; exit status 1 if one differs.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli import completion
+
 if TYPE_CHECKING:
     from dgunet.tracking.registry import Registry
 
@@ -17,13 +19,27 @@ models = typer.Typer(
     no_args_is_help=True,
 )
 
-Task = Annotated[str, typer.Argument(help="derain, deblur, denoise or cs")]
+_NO_MODELS = (
+    "no registered models; after `dgunet train derain`, `dgunet models register derain` makes one"
+)
+
+Task = Annotated[
+    str, typer.Argument(help="derain, deblur, denoise or cs", autocompletion=completion.tasks)
+]
 RatioOption = Annotated[
     int | None,
-    typer.Option(help="compressive sensing only: percent of measurements, 1 4 10 25 50"),
+    typer.Option(
+        help="compressive sensing only: percent of measurements, 1 4 10 25 50",
+        autocompletion=completion.ratios,
+    ),
 ]
 ProfileOption = Annotated[
-    str, typer.Option(help="sample or paper", show_default="that of params.yaml")
+    str,
+    typer.Option(
+        help="sample or paper",
+        show_default="that of params.yaml",
+        autocompletion=completion.profiles,
+    ),
 ]
 
 
@@ -40,6 +56,11 @@ def list_models() -> None:
     """
     from tabulate import tabulate
 
+    from dgunet.tracking import TrackingFolders, has_store
+
+    if not has_store(TrackingFolders.at()):
+        typer.echo(_NO_MODELS)
+        return
     registry = _registry()
     rows = [
         [
@@ -53,13 +74,15 @@ def list_models() -> None:
         for version in registry.versions(name)
     ]
     headers = ["model", "version", "aliases", "variant", "weights"]
-    typer.echo(tabulate(rows, headers, disable_numparse=True) if rows else "no registered models")
+    typer.echo(tabulate(rows, headers, disable_numparse=True) if rows else _NO_MODELS)
 
 
 @models.command("register")
 def register_model(
     task: Task,
-    variant: Annotated[str, typer.Option(help="DGUNet or DGUNet+")] = "DGUNet",
+    variant: Annotated[
+        str, typer.Option(help="DGUNet or DGUNet+", autocompletion=completion.variants)
+    ] = "DGUNet",
     ratio: RatioOption = None,
     profile: ProfileOption = "",
 ) -> None:
@@ -119,7 +142,9 @@ def official(
     Example: dgunet models official derain.safetensors
     """
     from dgunet.tools.model_promotion import add_official
+    from dgunet.tracking import ensure_store
 
+    ensure_store()
     typer.echo(f"{add_official(_registry(), weights).uri} @official")
 
 

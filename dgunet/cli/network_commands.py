@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dgunet.cli import completion
 from dgunet.cli.consent import AcceptLicence
 from dgunet.system.errors import ConfigError
 
@@ -32,10 +33,19 @@ def register(app: typer.Typer) -> None:
 
 def describe(
     task: Annotated[
-        str | None, typer.Argument(help="derain, deblur, denoise or cs", show_default="all")
+        str | None,
+        typer.Argument(
+            help="derain, deblur, denoise or cs",
+            show_default="all",
+            autocompletion=completion.tasks,
+        ),
     ] = None,
     architecture: Annotated[
-        str, typer.Option(help="released (the authors' code) or paper (the text)")
+        str,
+        typer.Option(
+            help="released (the authors' code) or paper (the text)",
+            autocompletion=completion.architectures,
+        ),
     ] = "released",
     height: Annotated[int, typer.Option(help="image height in pixels", min=1, max=65_536)] = 256,
     width: Annotated[int, typer.Option(help="image width in pixels", min=1, max=65_536)] = 256,
@@ -92,11 +102,16 @@ def import_checkpoint(
     task: Annotated[
         str | None,
         typer.Option(
-            help="task of the network; required only for DGUNet for deblurring or denoising"
+            help="task of the network; required only for DGUNet for deblurring or denoising",
+            autocompletion=completion.tasks,
         ),
     ] = None,
     proximal_domain: Annotated[
-        str, typer.Option(help="for cs: image (second training step) or block (first step)")
+        str,
+        typer.Option(
+            help="for cs: image (second training step) or block (first step)",
+            autocompletion=completion.proximal_domains,
+        ),
     ] = "image",
 ) -> None:
     """Convert a checkpoint in the authors' format to a dgunet checkpoint.
@@ -125,9 +140,16 @@ def import_checkpoint(
 @checkpoint.command("fetch")
 def fetch_checkpoint(
     what: Annotated[str, typer.Argument(metavar="released", help="the authors' weights")],
-    task: Annotated[str, typer.Option(help="derain, deblur, denoise or cs")],
-    variant: Annotated[str, typer.Option(help="DGUNet or DGUNet+")] = "DGUNet",
-    ratio: Annotated[int | None, typer.Option(help="for cs: sampling ratio in percent")] = None,
+    task: Annotated[
+        str, typer.Option(help="derain, deblur, denoise or cs", autocompletion=completion.tasks)
+    ],
+    variant: Annotated[
+        str, typer.Option(help="DGUNet or DGUNet+", autocompletion=completion.variants)
+    ] = "DGUNet",
+    ratio: Annotated[
+        int | None,
+        typer.Option(help="for cs: sampling ratio in percent", autocompletion=completion.ratios),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -182,7 +204,7 @@ def export_checkpoint(
     """Convert a dgunet checkpoint to the authors' format, ONNX or torch.export.
 
     ONNX files and torch.export programs map images to restored images, for any batch size and any
-    side of 9 pixels or more (33 or more for cs).
+    side of 9 pixels or more (33 or more for cs). ONNX takes minutes; the steps are shown.
 
     Example: dgunet checkpoint export derain.safetensors --out DGUNet.pth
 
@@ -192,17 +214,20 @@ def export_checkpoint(
     from dgunet.network.export import export_onnx, save_program
     from dgunet.network.official import export_official
 
-    writers = {
-        ".pth": export_official,
-        ".pkl": export_official,
-        ".onnx": export_onnx,
-        ".pt2": save_program,
-    }
-    if out.suffix not in writers:
-        raise ConfigError(f"--out {out}: unknown suffix.", f"Use one of {', '.join(writers)}.")
+    observed = {".onnx": export_onnx, ".pt2": save_program}
+    suffixes = (".pth", ".pkl", *observed)
+    if out.suffix not in suffixes:
+        raise ConfigError(f"--out {out}: unknown suffix.", f"Use one of {', '.join(suffixes)}.")
     network, _ = load_network(file)
-    writers[out.suffix](network, out)
+    if write := observed.get(out.suffix):
+        write(network, out, _show_step)
+    else:
+        export_official(network, out)
     typer.echo(f"{file} -> {out}")
+
+
+def _show_step(number: int, count: int, step: str) -> None:
+    typer.echo(f"step {number} of {count}: {step} ...", err=True)
 
 
 @checkpoint.command("info")

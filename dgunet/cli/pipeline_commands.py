@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dgunet.cli import completion
 from dgunet.cli.clone_pipelines import pipelines_of_clone
 from dgunet.cli.consent import AcceptLicence, accept_for_steps
 from dgunet.cli.pipeline_run_commands import add_run_commands
@@ -24,7 +25,11 @@ pipeline = typer.Typer(
 )
 
 PipelineName = Annotated[
-    str, typer.Argument(help="reproduce, train_evaluate, evaluate_checkpoint or ablations")
+    str,
+    typer.Argument(
+        help="reproduce, train_evaluate, evaluate_checkpoint or ablations",
+        autocompletion=completion.pipelines,
+    ),
 ]
 ClusterOption = Annotated[
     Path | None,
@@ -170,6 +175,7 @@ def submit(  # one parameter for each option
         typer.Option(
             help="model of the GPUs, for the plan's hours: V100, A100 or H100",
             show_default="all three",
+            autocompletion=completion.gpus,
         ),
     ] = None,
     tflops: Annotated[

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli import completion
 from dgunet.system.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,14 +28,27 @@ def register(app: typer.Typer) -> None:
 def runs(
     table: Annotated[
         int | None,
-        typer.Option(min=1, max=6, help="only runs of this table of the paper"),
+        typer.Option(
+            min=1,
+            max=6,
+            help="only runs of this table of the paper",
+            autocompletion=completion.table_numbers,
+        ),
     ] = None,
     campaign: Annotated[Text, typer.Option(help="only runs of this campaign")] = None,
     stage: Annotated[
         Text, typer.Option(help="only runs of this step: train, evaluate, ...")
     ] = None,
-    task: Annotated[Text, typer.Option(help="only derain, deblur, denoise or cs")] = None,
-    status: Annotated[Text, typer.Option(help="only FINISHED, FAILED, KILLED or RUNNING")] = None,
+    task: Annotated[
+        Text,
+        typer.Option(help="only derain, deblur, denoise or cs", autocompletion=completion.tasks),
+    ] = None,
+    status: Annotated[
+        Text,
+        typer.Option(
+            help="only FINISHED, FAILED, KILLED or RUNNING", autocompletion=completion.statuses
+        ),
+    ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(help="only runs with this tag or parameter, KEY=VALUE; may be repeated"),
@@ -81,7 +95,9 @@ def runs(
     known = (in_mlflow(layout) if server else delivered(layout)) + pending(layout)
     chosen = select_runs(known, wanted, sort=sort)
     _refuse_unknown(chosen, [*([sort] if sort else []), *(show or [])])
-    if not chosen:
+    if not known:
+        typer.echo("no runs yet; `dgunet train`, `dgunet evaluate` and `dvc repro` record some")
+    elif not chosen:
         typer.echo("no runs")
     elif compare and len(chosen) == 1:
         typer.echo(f"only {chosen[0].name!r} matches; a comparison needs two runs")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli import completion
+
 if TYPE_CHECKING:
     from dgunet.evaluation.explanation import Expected, Explanation
     from dgunet.evaluation.result_pairs import Inputs
@@ -23,7 +25,8 @@ def score(
         str | None,
         typer.Option(
             help="a name of `dgunet protocols`, e.g. rain-y; with --explain the line from which the"
-            " differences are shown"
+            " differences are shown",
+            autocompletion=completion.protocols,
         ),
     ] = None,
     explain: Annotated[

@@ -7,19 +7,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dgunet.cli import completion
+
 if TYPE_CHECKING:
     from dgunet.config import Params
     from dgunet.evaluation.network_evaluation import EvaluationOptions
     from dgunet.evaluation.summary import EvaluationSummary
     from dgunet.steps.evaluation_plan import PlannedEvaluation
 
-Task = Annotated[str, typer.Argument(help="derain, deblur, denoise or cs")]
 AblationOption = Annotated[
-    str | None, typer.Option(help="a network of Tables 5 and 6, one of the names above")
+    str | None,
+    typer.Option(
+        help="a network of Tables 5 and 6, one of the names above",
+        autocompletion=completion.ablations,
+    ),
+]
+Task = Annotated[
+    str, typer.Argument(help="derain, deblur, denoise or cs", autocompletion=completion.tasks)
 ]
 RatioOption = Annotated[
     int | None,
-    typer.Option(help="compressive sensing only: percent of measurements, 1 4 10 25 50"),
+    typer.Option(
+        help="compressive sensing only: percent of measurements, 1 4 10 25 50",
+        autocompletion=completion.ratios,
+    ),
 ]
 ParamsOption = Annotated[
     Path | None,
@@ -40,7 +51,11 @@ def train(
     task: Task,
     variant: Annotated[
         str | None,
-        typer.Option(help="DGUNet (shared stages) or DGUNet+ (independent)", show_default="DGUNet"),
+        typer.Option(
+            help="DGUNet (shared stages) or DGUNet+ (independent)",
+            show_default="DGUNet",
+            autocompletion=completion.variants,
+        ),
     ] = None,
     ratio: RatioOption = None,
     ablation: AblationOption = None,
@@ -132,11 +147,16 @@ def evaluate(
             "--sets",
             help="test sets, separated by commas, or 'all' (with --checkpoint: all of its task)",
             show_default="all; Rain100H with --ablation",
+            autocompletion=completion.test_sets,
         ),
     ] = None,
     variant: Annotated[
         str | None,
-        typer.Option(help="DGUNet or DGUNet+", show_default="the checkpoint's, or DGUNet"),
+        typer.Option(
+            help="DGUNet or DGUNet+",
+            show_default="the checkpoint's, or DGUNet",
+            autocompletion=completion.variants,
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -283,7 +303,12 @@ def report() -> None:
 
 
 def explain(
-    table: Annotated[int, typer.Argument(min=1, max=6, help="number of the table")],
+    table: Annotated[
+        int,
+        typer.Argument(
+            min=1, max=6, help="number of the table", autocompletion=completion.table_numbers
+        ),
+    ],
     row: Annotated[str, typer.Argument(help="label of the row, e.g. 'DGUNet (reproduced)'")],
     column: Annotated[
         str, typer.Argument(help="label of the column and metric, e.g. 'Rain100H PSNR'")
@@ -295,9 +320,8 @@ def explain(
 ) -> None:
     """Show one table cell: value, verdict, tolerance, interval, run, commit, data, checkpoint.
 
-    An unknown label is refused with the list of the valid ones.
-
-    Example: dgunet explain 1 "DGUNet (reproduced)" "Rain100L PSNR"
+    An unknown label is refused with the list of the valid ones. The first example is for the tables
+    of `make reproduce`, the second for those of a campaign with the authors' weights.
 
     Example: dgunet explain 1 "DGUNet (sample, not comparable)" "Rain100L PSNR"
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgunet.cli import completion
+
 if TYPE_CHECKING:
     from dgunet.config import ValidationSettings
     from dgunet.costs.machines import Machine
@@ -28,10 +30,17 @@ def register(app: typer.Typer) -> None:
 
 def recipe(
     origin: Annotated[Origin, typer.Argument(help="the paper's text, or the authors' code")],
-    task: Annotated[str, typer.Argument(help="derain, deblur, denoise or cs")],
-    variant: Annotated[str, typer.Option(help="DGUNet or DGUNet+")] = "DGUNet",
+    task: Annotated[
+        str, typer.Argument(help="derain, deblur, denoise or cs", autocompletion=completion.tasks)
+    ],
+    variant: Annotated[
+        str, typer.Option(help="DGUNet or DGUNet+", autocompletion=completion.variants)
+    ] = "DGUNet",
     ratio: Annotated[
-        int | None, typer.Option(help="with cs: percent of measurements, 1 4 10 25 50")
+        int | None,
+        typer.Option(
+            help="with cs: percent of measurements, 1 4 10 25 50", autocompletion=completion.ratios
+        ),
     ] = None,
     step: Annotated[
         int, typer.Option(help="with released cs: 1 from scratch, 2 from the weights of step 1")
@@ -39,7 +48,11 @@ def recipe(
     gpus: Annotated[int, typer.Option(min=1, max=1_000_000, help="number of GPUs")] = 8,
     gpu: Annotated[
         str | None,
-        typer.Option(help="model of the GPUs: V100, A100 or H100", show_default="all three"),
+        typer.Option(
+            help="model of the GPUs: V100, A100 or H100",
+            show_default="all three",
+            autocompletion=completion.gpus,
+        ),
     ] = None,
     tflops: Annotated[
         float | None,
@@ -53,7 +66,7 @@ def recipe(
 ) -> None:
     """Print a training of the paper or of its released code: cost, published PSNR and settings.
 
-    The settings are printed as YAML to copy to params.yaml. Operations are counted in the network;
+    The settings are printed as YAML to copy to params.yaml. Operations follow from the network;
     each duration is followed by the rate that it assumes.
 
     Example: dgunet recipe released derain --variant DGUNet+ --gpu A100 --gpus 4

@@ -8,6 +8,7 @@ reading and scoring, which run beside the network and take far less.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,12 @@ import torch
 
 from dgunet.costs.image_sizes import ImageSizes, image_sizes
 from dgunet.costs.machines import Machine
-from dgunet.costs.operations import forward_operations
 from dgunet.data.catalogue.entries import dataset
 from dgunet.evaluation.memory import bytes_per_pixel
 from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.protocols import protocol
 from dgunet.network import DGUNet, DGUNetConfig
-from dgunet.network.size import count_parameters
+from dgunet.network.size import count_operations, count_parameters, padded_size
 from dgunet.system.errors import ConfigError
 
 ENSEMBLE = 8
@@ -102,9 +102,9 @@ def evaluation_cost(
     for (height, width), images in sizes.counts:
         count, (rows, columns) = image_passes(method, height, width)
         passes += count * images
-        operations += count * images * forward_operations(config, rows, columns)
+        operations += count * images * count_operations(config, rows, columns)
         together = min(count, TILES_TOGETHER) if method.tile else 1
-        largest = max(largest, together * _padded(config, rows, columns))
+        largest = max(largest, together * math.prod(padded_size(config, rows, columns)))
     return EvaluationCost(name, config, sizes, passes, operations, largest)
 
 
@@ -123,11 +123,6 @@ def image_passes(method: Protocol, height: int, width: int) -> tuple[int, tuple[
 def weight_bytes(config: DGUNetConfig) -> int:
     """Return the bytes of the network's weights in float32."""
     return FLOAT * count_parameters(config)
-
-
-def _padded(config: DGUNetConfig, height: int, width: int) -> int:
-    side = config.multiple
-    return -(-height // side) * -(-width // side) * side**2
 
 
 @functools.cache

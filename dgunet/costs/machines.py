@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dgunet.costs.operations import forward_operations
+from dgunet.network.size import count_operations
 from dgunet.recipes.trainings import released
 from dgunet.system.errors import ConfigError, DataError
 from dgunet.system.reading import shorten
@@ -134,7 +134,7 @@ def logged_rate() -> float:
     """Return the FLOP/s that one of the authors' GPUs sustained, from the epoch in their log."""
     recipe = released("derain", "DGUNet+")
     patch, batch = recipe.training.patch, recipe.training.batch
-    one = forward_operations(recipe.network, patch, patch)
+    one = count_operations(recipe.network, patch, patch)
     epoch = (1 + BACKWARD) * one * batch * recipe.steps_per_epoch
     return epoch / LOGGED_SECONDS / LOGGED_GPUS
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from dgunet.costs.machines import Machine, Probe
-from dgunet.costs.operations import forward_operations
 from dgunet.evaluation.memory import free_bytes
 from dgunet.network import DGUNet, DGUNetConfig, preset
 from dgunet.network.devices import pick_device, thread_count
+from dgunet.network.size import count_operations
 from dgunet.system.errors import ConfigError
 
 Observe = Callable[[float, float], None]
@@ -81,7 +81,7 @@ def probe_machine(
         spread=(max(times) - min(times)) / median,
         seconds=time.perf_counter() - begin,
     )
-    rate = forward_operations(config, side, side) / median
+    rate = count_operations(config, side, side) / median
     return Machine(_name(where), rate, free_bytes(where), _summary(probe, rate), probe)
 
 

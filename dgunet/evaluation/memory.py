@@ -190,6 +190,10 @@ class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._now = 0
         self._holders: dict[int, int] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, which takes a second
+
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],

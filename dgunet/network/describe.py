@@ -1,16 +1,12 @@
-"""Parameters and floating-point operations of networks, counted from the networks themselves."""
+"""Parameters and floating-point operations of networks, computed from their structure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
-
 from dgunet.network.config import DGUNetConfig, preset
-from dgunet.network.dgunet import DGUNet
+from dgunet.network.size import count_dormant, count_operations, count_parameters
 from dgunet.terms import CS_RATIOS, TASKS, VARIANTS
 
 
@@ -36,35 +32,23 @@ class Description:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations for one image; a multiplication with an addition counts as two.
-
-        Convolutions and matrix products are counted. Normalisations, activations and the 16 x 16
-        solves are not; together they are well below one percent.
-        """
+        """Floating-point operations for one image, see `dgunet.network.size.count_operations`."""
         return self.convolution_flops + self.matrix_flops
 
 
 def describe_network(config: DGUNetConfig, size: tuple[int, int] = (256, 256)) -> Description:
-    """Count the parameters and the operations for one image.
-
-    The network runs on tensors without data, so nothing is computed.
+    """Count the parameters and the operations for one image, without building the network.
 
     Args:
         config: the network.
         size: height and width of the image in pixels.
     """
-    with FakeTensorMode(), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network = DGUNet(config).eval()
-        network(torch.empty(1, config.channels, *size))
-    counts = counter.get_flop_counts()["Global"]
-    convolution = sum(n for op, n in counts.items() if "convolution" in str(op))
-    parameters = list(network.parameters())
     return Description(
         config=config,
-        parameters=sum(p.numel() for p in parameters),
-        dormant=sum(p.numel() for p in parameters if not p.requires_grad),
-        convolution_flops=convolution,
-        matrix_flops=sum(counts.values()) - convolution,
+        parameters=count_parameters(config),
+        dormant=count_dormant(config),
+        convolution_flops=count_operations(config, *size, "convolution"),
+        matrix_flops=count_operations(config, *size, "product"),
         size=size,
     )
 

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from dgunet.network.config import DGUNetConfig
 from dgunet.network.fusion import AdditiveFusion, fusions
 from dgunet.network.gradient import FlexibleGradientDescent, GradientBlock
+from dgunet.network.layers import SCALES
 from dgunet.network.operators import BlockSampling, LinearOperator
 from dgunet.network.proximal import (
     Concatenation,
@@ -30,7 +31,6 @@ from dgunet.network.proximal import (
     SupervisedAttention,
     conv3x3,
 )
-from dgunet.network.size import SCALES
 from dgunet.system.errors import ConfigError
 
 

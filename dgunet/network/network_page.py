@@ -1,4 +1,4 @@
-"""Generator of the page ``docs/network.md``, whose numbers are counted from the networks."""
+"""Generator of the page ``docs/network.md``, whose numbers are computed from the networks."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ from torch import Tensor
 from dgunet.network.checkpoint import compare_keys, shapes
 from dgunet.network.config import DGUNetConfig, preset
 from dgunet.network.dgunet import DGUNet
+from dgunet.network.layers import SCALES
 from dgunet.network.official_file import PREFIX, OfficialFile, read_official
 from dgunet.network.official_names import REPOSITORY
-from dgunet.network.size import SCALES
 from dgunet.network.structure import RATIOS
 from dgunet.system.errors import CheckpointError
 from dgunet.system.files import write_bytes

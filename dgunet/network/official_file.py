@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dgunet.network.checkpoint import DTYPES
-from dgunet.network.size import SCALES
+from dgunet.network.layers import SCALES
 from dgunet.system.errors import CheckpointError
 from dgunet.system.files import sha256_file
 from dgunet.system.reading import shorten, shorten_bare

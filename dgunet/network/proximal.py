@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dgunet.network.config import DGUNetConfig
-from dgunet.network.size import SCALES, SUBSPACE
+from dgunet.network.layers import SCALES, SUBSPACE
 
 
 def conv3x3(channels_in: int, channels_out: int, *, bias: bool = True) -> nn.Conv2d:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from dgunet.paper.cell_positions import Line
 from dgunet.paper.cells import Cell
 from dgunet.paper.generated_table import GeneratedTable, shown
 from dgunet.paper.verdict_lines import headline
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DESCRIPTION_CHARACTERS = 7800
 """Limit of the description; MLflow keeps 8000 characters of a run's description."""
@@ -79,6 +81,8 @@ def describe(tables: Sequence[GeneratedTable], limit: int = DESCRIPTION_CHARACTE
 
 def chart(table: GeneratedTable) -> Figure:
     """Chart of the first metric where we have a value, with the paper's value if comparable."""
+    from matplotlib.figure import Figure  # here, because few of the importers draw
+
     known = [pair for pair in compared_cells(table) if not pair.empty]
     figure = Figure(figsize=(8, 1.6 + 0.3 * max(len(known), 3)), layout="constrained")
     axes = figure.add_subplot()

@@ -133,7 +133,10 @@ def explain_text(here: ProjectFolders, params: Params, table: int, row: str, col
     """
     path = here.tables / CELLS
     if not path.is_file():
-        raise DataError(f"no tables in {here.tables}.", "Make them with: dgunet tables")
+        raise DataError(
+            f"no tables in {here.tables}.",
+            "`dvc repro` makes all results and tables, `dgunet tables` tables of existing results.",
+        )
     check_tables(here.tables)
     cell = explain_cell(read_cells(path), table, row, column)
     _refuse_difference(cell, _computed_again(here, params, cell), path)

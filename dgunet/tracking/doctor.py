@@ -61,10 +61,12 @@ def examine(folders: TrackingFolders, *, silent_hours: float = 24) -> Diagnosis:
         TrackingError: if the SQLite store is damaged.
     """
     diagnosis = Diagnosis(list(_local_problems(folders)))
+    if not mlflow_store.has_store(folders):
+        return diagnosis
     try:
         mlflow_store.ask(folders.uri)
         with mlflow_store.quiet_mlflow():
-            client = mlflow_store.client(mlflow_store.ensure_store(folders))
+            client = mlflow_store.client(folders.uri)
             check_is_mlflow(client, folders.uri)
             experiments = [found.experiment_id for found in client.search_experiments()]
             diagnosis.problems += _dead_runs(client, folders, experiments, silent_hours)

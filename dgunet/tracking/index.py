@@ -223,9 +223,11 @@ def in_mlflow(folders: TrackingFolders) -> list[RunInfo]:
     Raises:
         TrackingError: if the store does not answer.
     """
+    if not mlflow_store.has_store(folders):
+        return []
     with mlflow_store.answering(folders, "Without --server, the local index is read."):
         mlflow_store.ask(folders.uri)
-        client = mlflow_store.client(mlflow_store.ensure_store(folders))
+        client = mlflow_store.client(folders.uri)
         try:
             check_is_mlflow(client, folders.uri)
         except mlflow_store.StoreUnavailable as error:

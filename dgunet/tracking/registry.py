@@ -48,17 +48,22 @@ class Evaluation:
 
 
 class Registry:
-    """The model registry of the project's store.
+    """The model registry of the project's store, which must exist.
 
     Raises:
-        TrackingError: if the store does not answer, or is damaged.
+        TrackingError: if there is no store yet, it does not answer, or is damaged.
     """
 
     def __init__(self, folders: TrackingFolders) -> None:
         self.folders = folders
+        if not mlflow_store.has_store(folders):
+            raise mlflow_store.TrackingError(
+                f"there is no MLflow store at {folders.uri} yet.",
+                "Train a network (dgunet train derain) and send its run (dgunet tracking sync).",
+            )
         with mlflow_store.answering(folders):
             mlflow_store.ask(folders.uri)
-            self.client: Any = mlflow_store.client(mlflow_store.ensure_store(folders))
+            self.client: Any = mlflow_store.client(folders.uri)
 
     def names(self) -> list[str]:
         """Names of the registered models of dgunet."""

@@ -26,12 +26,15 @@ def history(folders: TrackingFolders, infos: Sequence[RunInfo], key: str) -> pd.
 
     Runs that MLflow does not have are omitted.
     """
+    columns = ["name", "step", key]
+    if not mlflow_store.has_store(folders):
+        return pd.DataFrame(columns=columns)
     with mlflow_store.quiet_mlflow():
-        client = mlflow_store.client(mlflow_store.ensure_store(folders))
+        client = mlflow_store.client(folders.uri)
         rows = [
             {"name": info.name, "step": point.step, key: point.value}
             for info in infos
             if info.run_id
             for point in client.get_metric_history(info.run_id, key)
         ]
-    return pd.DataFrame(rows, columns=["name", "step", key])
+    return pd.DataFrame(rows, columns=columns)

@@ -17,6 +17,7 @@ from dgunet.user_images.decoded import UserImage
 from dgunet.user_images.decoding import read_image
 from dgunet.user_images.encoding import fit_to_format, write_image
 from dgunet.user_images.folders import find_images, output_paths
+from dgunet.user_images.progress import Observe, count_passes, observed
 
 __all__ = [
     "UserImage",
@@ -39,11 +40,12 @@ def restore_file(
     channels: int = 3,
     self_ensemble: bool = False,
     tile: int | None = None,
+    observe: Observe | None = None,
 ) -> UserImage:
     """Read, restore and write one image; refuse early what the target format cannot hold.
 
     Args:
-        network, channels, self_ensemble, tile: as for `restore_user_image`.
+        network, channels, self_ensemble, tile, observe: as for `restore_user_image`.
         source: the image.
         target: path of the restored image; its suffix selects the format.
 
@@ -57,7 +59,13 @@ def restore_file(
     image = read_image(source)
     fit_to_format(image, target)  # refuses before the restoration
     restored = restore_user_image(
-        network, image, str(source), channels=channels, self_ensemble=self_ensemble, tile=tile
+        network,
+        image,
+        str(source),
+        channels=channels,
+        self_ensemble=self_ensemble,
+        tile=tile,
+        observe=observe,
     )
     return replace(restored, notes=write_image(target, restored))
 
@@ -70,6 +78,7 @@ def restore_user_image(
     channels: int = 3,
     self_ensemble: bool = False,
     tile: int | None = None,
+    observe: Observe | None = None,
 ) -> UserImage:
     """Restore an image of any size and keep its depth, alpha and metadata.
 
@@ -83,6 +92,7 @@ def restore_user_image(
         self_ensemble: average over the eight flips and rotations, at eight times the cost.
         tile: side in pixels of tiles for an image that does not fit into memory; the result
             differs, since the network then uses the statistics of a tile.
+        observe: called with the part of the work that is done, after every stage of the network.
 
     Raises:
         EvaluationError: when the image does not fit into memory, or the network fails.
@@ -92,7 +102,9 @@ def restore_user_image(
         network_input = _network_input(given, channels)
         if tile is None:
             require_memory(network, network_input.shape)
-        restored = restore_image(network, network_input, self_ensemble=self_ensemble, tile=tile)
+        passes = count_passes(*given.shape[:2], self_ensemble=self_ensemble, tile=tile)
+        with observed(network, passes, observe):
+            restored = restore_image(network, network_input, self_ensemble=self_ensemble, tile=tile)
         if channels == 3 and given.shape[2] == 1:
             restored = restored.mean(axis=2, keepdims=True, dtype=np.float64)
         top = float(np.iinfo(given.dtype).max)

@@ -3,13 +3,14 @@
 import json
 
 import pytest
+import torch
 
 from dgunet.config import TrainingSettings
 from dgunet.costs.evaluation_cost import weight_bytes
 from dgunet.costs.machines import given_machine, named_machine
 from dgunet.costs.text import logged_line, machine_line, training_lines
-from dgunet.costs.training_cost import ISSUE, forward_calls, kept_bytes, training_cost
-from dgunet.network import preset
+from dgunet.costs.training_cost import ISSUE, _Calls, forward_calls, kept_bytes, training_cost
+from dgunet.network import DGUNet, preset
 from dgunet.network.describe import describe_network
 from dgunet.recipes.trainings import paper, released
 
@@ -60,6 +61,15 @@ def test_steps_on_few_pixels_take_the_time_of_their_calls(small):
     halves = training_cost(small, settings(patch=32, batch=2, micro_batch=1))
     assert halves.seconds(machine) == pytest.approx(2 * tiny.seconds(machine))
     assert not training_cost(small, settings(compile=True)).bound_by_calls(machine)
+
+
+@pytest.mark.parametrize("task", ["derain", "cs"])
+def test_the_calls_of_a_network_do_not_depend_on_its_widths(task):
+    config = preset(task, ratio=10 if task == "cs" else None, stages=3)
+    network, image = DGUNet(config).eval(), torch.rand(1, config.channels, 64, 64)
+    with torch.inference_mode(), _Calls() as wide:
+        network(image)
+    assert forward_calls(config) == wide.made > 100
 
 
 def test_the_memory_of_a_training_grows_with_the_samples_of_a_gpu(derain, small):

@@ -87,7 +87,7 @@ def test_results_with_unusual_names_are_scored_or_refused(tmp_path):
 def test_user_images_that_are_no_regular_files_are_refused(tmp_path):
     os.mkfifo(tmp_path / "9.png")
     with pytest.raises(DataError, match=r"9\.png is not a regular file"):
-        read_image(find_images([str(tmp_path)])[0])
+        read_image(*find_images([str(tmp_path)]))
     odd = tmp_path / os.fsdecode(b"\xff.png")
     Image.new("RGB", (3, 2)).save(tmp_path / "good.png")
     (tmp_path / "good.png").rename(odd)

@@ -1,5 +1,7 @@
 """User images: formats, depth, orientation, transparency, names and invalid files."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image, ImageCms
 
 from dgunet.evaluation import memory
 from dgunet.evaluation.restoration import identity
+from dgunet.network import DGUNet, preset
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.user_images.restoring import (
     UserImage,
@@ -200,11 +203,47 @@ def test_files_folders_and_patterns_are_found_once(tmp_path):
     for name in ("b.png", "a.JPG", "note.txt"):
         (tmp_path / name).write_bytes(b"")
     folder = [tmp_path / "a.JPG", tmp_path / "b.png"]
-    assert find_images([str(tmp_path)]) == folder
-    assert find_images([str(tmp_path / "b*"), str(tmp_path)]) == folder[::-1]
+    assert list(find_images([str(tmp_path)])) == folder
+    assert list(find_images([str(tmp_path / "b*"), str(tmp_path)])) == folder[::-1]
     for nothing in (tmp_path / "*.gif", tmp_path / "c.png"):
         with pytest.raises(DataError, match="names no image"):
             find_images([str(nothing)])
+
+
+def test_folders_are_searched_with_their_subfolders(tmp_path):
+    album = tmp_path / "album"
+    names = ["a.png", "b/a.png", "b/c/a.png", ".hidden/a.png", "b/notes.txt", "out/b/a.png"]
+    for name in (*names, "../elsewhere/a.png"):
+        (album / name).parent.mkdir(parents=True, exist_ok=True)
+        (album / name).write_bytes(b"")
+    (album / "linked").symlink_to(tmp_path / "elsewhere")
+    notes = []
+    found = find_images([str(album)], notes.append, album / "out")
+    assert found == {album / name: Path(name) for name in names[:3]}
+    assert notes == [
+        f"{album}: 2 files ignored (1 hidden, 1 not images)",
+        f"{album / 'linked'}: a link to a folder, not searched; to restore its images, give it too",
+    ]
+    out = album / "out"
+    assert output_paths(found, out, force=True) == [out / name for name in names[:3]]
+    assert find_images([str(album / "b" / "a.png")]) == {album / "b" / "a.png": Path("a.png")}
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"), [({}, 3), ({"tile": 64}, 6), ({"self_ensemble": True}, 24)]
+)
+def test_the_part_that_is_done_is_told_after_every_stage(options, parts):
+    network = DGUNet(preset("derain", n_feat=8, scale=4, stages=3)).eval()
+    told = []
+    image = UserImage(np.zeros((40, 100, 3), np.uint8))
+    restore_user_image(network, image, "a.png", observe=told.append, **options)
+    assert told == pytest.approx([(1 + n) / parts for n in range(parts)])
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def named(*paths):
+    """Images that were given themselves, not found in a folder."""
+    return {path: Path(path.name) for path in paths}
 
 
 def test_outputs_never_overwrite_or_collide(tmp_path):
@@ -212,12 +251,12 @@ def test_outputs_never_overwrite_or_collide(tmp_path):
     out.mkdir()
     source = tmp_path / "a.gif"
     source.write_bytes(b"new")
-    assert output_paths([source], out, force=False) == [out / "a.png"]
+    assert output_paths(named(source), out, force=False) == [out / "a.png"]
     (out / "a.png").write_bytes(b"old")
     with pytest.raises(DataError, match="--force"):
-        output_paths([source], out, force=False)
-    assert output_paths([source], out, force=True) == [out / "a.png"]
+        output_paths(named(source), out, force=False)
+    assert output_paths(named(source), out, force=True) == [out / "a.png"]
     with pytest.raises(DataError, match="would both become"):
-        output_paths([source, tmp_path / "sub" / "a.png"], out, force=True)
+        output_paths(named(source, tmp_path / "sub" / "a.gif"), out, force=True)
     with pytest.raises(DataError, match="input image itself"):
-        output_paths([out / "a.png"], out, force=True)
+        output_paths(named(out / "a.png"), out, force=True)

@@ -1,16 +1,20 @@
 """The evaluation commands on the command line."""
 
+import io
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import typer
 from evaluation_stand_ins import pair
 from PIL import Image
+from tqdm import tqdm
 from typer.testing import CliRunner
 
 from dgunet.cli import evaluation_commands
+from dgunet.cli.progress_bar import _PARTS, PartsBar
 from dgunet.evaluation.protocols import PROTOCOLS, protocol
 from dgunet.network import DGUNet, preset, save_network
 from dgunet.system.errors import ConfigError, DataError
@@ -55,6 +59,35 @@ def test_restore_writes_one_output_for_each_image_of_a_folder(dgunet, weights, t
     output = dgunet("restore", tmp_path, "--checkpoint", weights, "--out", out, "--skip-existing")
     assert "1 of 2 images exist already" in output
     assert ((out / "a.png").stat().st_mtime_ns, (out / "b.jpg").exists()) == (before, True)
+
+
+def test_restore_keeps_the_subfolders_and_can_write_into_its_own_input(dgunet, weights, tmp_path):
+    for name in ("a.png", "b/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(pair(0, 20, 31)[0]).save(tmp_path / name)
+    out = tmp_path / "out"
+    for _ in range(2):  # the results of the first run are no input of the second
+        output = dgunet("restore", tmp_path, "--checkpoint", weights, "--out", out, "--force")
+        assert output.count("->") == 2
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == ["a.png", "b/a.png"]
+
+
+def test_the_bar_moves_within_a_piece_and_lines_do_not_disturb_it(monkeypatch, capsys):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with tqdm(total=2, bar_format=_PARTS, mininterval=0, miniters=0) as shown:
+        bar = PartsBar(shown)
+        for name in ("a.png", "b.png"):
+            bar.begin(name)
+            bar.done(0.5)
+            bar.say(f"{name} is half done")
+        bar.done(1.0)
+    drawn = terminal.getvalue().split("\r")
+    assert any(line.startswith("a.png (1 of 2):  25%|") for line in drawn)
+    assert any(line.startswith("b.png (2 of 2):  75%|") for line in drawn)
+    assert drawn[-1].startswith("b.png (2 of 2): 100%|") and "<00:00" in drawn[-1]
+    assert capsys.readouterr().out == "a.png is half done\nb.png is half done\n"
 
 
 def test_restore_continues_after_a_broken_image_and_fails_at_the_end(dgunet, weights, tmp_path):

@@ -24,6 +24,9 @@ def exported(network: DGUNet, path: Path) -> Path:
     arguments = ["checkpoint", "export", str(weights), "--out", str(path)]
     result = CliRunner().invoke(command(), arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
+    count = {".onnx": 4, ".pt2": 2}[path.suffix]
+    shown = [line.split(":")[0] for line in result.stderr.splitlines() if line.startswith("step")]
+    assert shown == [f"step {number} of {count}" for number in range(1, count + 1)]
     return path
 
 

@@ -52,7 +52,6 @@ def test_operation_counts_agree_with_a_calculation_by_hand() -> None:
     assert small.matrix_flops == 5 * 2 * 64 * 64 * (16 * 16 + 2 * 16 * 8)
 
 
-@pytest.mark.slow
 def test_the_network_page_is_current(project: Path) -> None:
     assert (project / "docs/network.md").read_text() == network_page()
 

@@ -70,7 +70,7 @@ def test_iterations_must_be_a_plain_whole_number(value):
         (
             "n_feat: 8",
             "n_feat: 4096\n    stages: 64",
-            "make a network of 12,106,182,022 parameters",
+            "make a network of 12,106,182,028 parameters",
         ),
         ("n_feat: 8", "n_feat: true", "sample.network.n_feat is True"),
         ("n_feat: 8", "n_feat: 8.0", "sample.network.n_feat is 8.0"),

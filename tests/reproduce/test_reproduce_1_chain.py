@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from help_examples import NEEDS_A_PROJECT
 from nbclient import NotebookClient
 
 pytestmark = [
@@ -175,6 +176,8 @@ def test_the_notebooks_run_and_are_committed_without_outputs(reproduced, name):
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
     here = {"metadata": {"path": str(reproduced.home)}}
     NotebookClient(notebook, timeout=120, resources=here).execute(env=reproduced.env)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert [o["text"] for o in outputs if o.get("name") == "stderr"] == []
 
 
 def readme_commands():
@@ -188,3 +191,9 @@ def readme_commands():
 @pytest.mark.parametrize("command", readme_commands(), ids=" ".join)
 def test_the_readme_s_commands_run(reproduced, command):
     reproduced.run(*command)
+
+
+@pytest.mark.parametrize("example", sorted(NEEDS_A_PROJECT))
+def test_the_examples_of_the_help_run(reproduced, example):
+    """Those that tests/project cannot run, because they need results."""
+    reproduced.run(*shlex.split(example), DGUNET_TRACKING="off")

@@ -1,9 +1,12 @@
 """Charts of runs and of the unfolded stages."""
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from dgunet import network
 from dgunet.network.introspect import inspect_network
@@ -23,7 +26,7 @@ def test_the_setting_chart_has_the_varied_setting_as_its_axis():
     runs = pd.DataFrame(
         {"name": ["a", "b", "c"], "stages": [9, 3, np.nan], "psnr": [31.0, 28.0, 5.0]}
     )
-    (axes,) = setting_chart(runs, "stages", "psnr").axes
+    (axes,) = setting_chart(runs, "stages", "psnr", series=True).axes
     assert axes.lines[0].get_xydata().tolist() == [[3, 28], [9, 31]]
     assert [text.get_text() for text in axes.texts] == ["b", "a"]
 
@@ -34,6 +37,47 @@ def test_the_curves_chart_has_one_curve_per_run():
     assert [line.get_label() for line in axes.lines] == ["a", "b"]
     assert axes.get_ylabel() == "loss"
     curves_chart(points.iloc[:0])
+
+
+NINE = pd.DataFrame(
+    {
+        "name": [f"without-something-{number}" for number in range(9)],
+        "parameters": [100, 200, 201, 202, 203, 300, 301, 500, 900],
+        "stages": [1, 2, 3, 4, 5, 6, 7, 8, 9],
+        "psnr": [30.0, 30.0, 30.0, 30.01, 30.0, 31.0, 30.9, 30.0, 30.0],
+    }
+)
+
+
+def test_runs_that_differ_in_more_than_the_setting_are_not_joined():
+    (axes,) = setting_chart(NINE, "parameters", "psnr").axes
+    assert [len(line.get_xdata()) for line in axes.lines] == [1] * 9
+    looks = {(line.get_color(), line.get_marker()) for line in axes.lines}
+    assert len(looks) == 9 and not axes.texts
+
+
+@pytest.mark.parametrize("kind", ["setting", "series", "curves"])
+def test_legends_and_labels_cover_nothing(kind):
+    if kind == "curves":
+        steps = pd.concat([NINE.assign(step=step) for step in range(3)])
+        figure = curves_chart(steps[["name", "step", "psnr"]])
+    elif kind == "series":
+        short = NINE.iloc[::2].assign(name=[f"stages-{n}" for n in range(1, 10, 2)])
+        figure = setting_chart(short, "stages", "psnr", series=True)
+    else:
+        figure = setting_chart(NINE, "parameters", "psnr")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (axes,) = figure.axes
+    drawn = canvas.get_renderer()
+    boxes = [text.get_window_extent(drawn) for text in axes.texts]
+    assert len(boxes) == (5 if kind == "series" else 0)
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    inside = axes.get_window_extent(drawn)
+    assert all(inside.contains(*box.min) and inside.contains(*box.max) for box in boxes)
+    for legend in figure.legends:
+        assert not legend.get_window_extent(drawn).overlaps(inside)
+    assert len(figure.legends) == (0 if kind == "series" else 1)
 
 
 def test_the_impulse_response_is_the_derivative_of_the_learned_operator(net):

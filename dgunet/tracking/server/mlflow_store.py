@@ -6,6 +6,7 @@ import functools
 import logging
 import sqlite3
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = [
     "ask",
     "client",
     "ensure_store",
+    "has_store",
     "one_line",
     "quiet_mlflow",
     "short_reason",
@@ -71,6 +73,8 @@ def quiet_mlflow() -> Iterator[None]:
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # In a notebook without ipywidgets, importing MLflow warns about bars that it does not show.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     # It warns about each attempt; the caller reports the reason of the last one.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
     with (
@@ -191,6 +195,18 @@ class BackOff:
     def clear(self) -> None:
         """End the pause after the store answered."""
         self._path.unlink(missing_ok=True)
+
+
+def has_store(folders: TrackingFolders) -> bool:
+    """Return whether there is a store to read; nothing is created, and no server is asked.
+
+    A command that only reads calls this before `client`, which would create an SQLite file.
+
+    Raises:
+        TrackingError: if the file exists and is not a complete MLflow database.
+    """
+    path = sqlite_path(folders.uri)
+    return path is None or _is_made(path)
 
 
 def ensure_store(folders: TrackingFolders | None = None) -> Address:
