@@ -37,7 +37,7 @@ READING = {
 """Commands that change nothing with these arguments."""
 
 WRITING = {
-    *("ablate", "evaluate", "report", "tables", "train"),
+    *("evaluate", "report", "tables", "train"),
     *("data check", "data fetch", "data import", "data prepare", "data sample"),
     *("checkpoint export", "checkpoint fetch", "checkpoint import"),
     *("dnd bundle", "dnd record", "inspect", "measure", "reconstruct", "restore"),
