@@ -127,6 +127,7 @@ ABLATIONS: Mapping[str, Ablation] = MappingProxyType(
 RELEASED_ABLATIONS = ("stages-7",)
 """The networks of Tables 5 and 6 whose weights the authors published: DGUNet+ itself."""
 
+TABLE_TAG = "table"
 CHECKPOINT_TAG = "checkpoint.sha256"
 DATA_TAG = "data.digest"
 PROTOCOL_TAG = "protocol"
@@ -134,7 +135,8 @@ PARITY_TAG = "parity"
 STATE_TAG = "state"
 SELECTION_TAG = "selection"
 WEIGHTS_TAG = "weights"
-"""Names of the tags that describe the results of a run."""
+"""Names of the tags that describe a run: its tables, numbers with spaces between them; what it used
+and what its results are."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ class RunTags:
             "column": self.column,
             "ratio": None if self.ratio is None else str(self.ratio),
             "row": self.row,
-            "table": " ".join(map(str, self.tables)) or None,
+            TABLE_TAG: " ".join(map(str, self.tables)) or None,
         }
         return {name: value for name, value in tags.items() if value is not None} | dict(self.more)
 

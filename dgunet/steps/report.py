@@ -23,7 +23,7 @@ from dgunet.system.reading import shorten
 from dgunet.terms import ABLATIONS, RELEASED_ABLATIONS
 from dgunet.tracking import RunInfo, TrackingFolders, lookup
 from dgunet.tracking.index import dirty_to_tag
-from dgunet.tracking.run_selection import run_url
+from dgunet.tracking.ui_links import experiments_url, run_url
 
 
 def result_folders(params: Params, here: ProjectFolders) -> list[Path]:
@@ -87,7 +87,8 @@ def write_project_report(here: ProjectFolders) -> str:
         f"tables   {here.tables}  (CSV, Markdown, LaTeX, Parquet)",
         f"report   {out}",
         f"runs     {store.uri}",
-        "open the runs with: make mlflow",
+        f"         {experiments_url(store)}"
+        + ("" if store.uri.scheme in ("http", "https") else "  (after: make mlflow)"),
     ]
     return "\n".join(lines)
 
@@ -98,13 +99,13 @@ def run_links(summaries: list[dict[str, Any]], home: Path) -> dict[str, RunLink]
     for summary in summaries:
         key = summary["per_image_sha256"]
         if key and (info := lookup(key, home)):
-            found[key] = _link(info)
+            found[key] = _link(info, TrackingFolders.at(home))
     return found
 
 
-def _link(info: RunInfo) -> RunLink:
+def _link(info: RunInfo, folders: TrackingFolders) -> RunLink:
     """The part of a run that the report shows."""
-    return RunLink(info.run_id, run_url(info), info.commit, info.dirty)
+    return RunLink(info.run_id, run_url(info, folders), info.commit, info.dirty)
 
 
 def explain_text(here: ProjectFolders, params: Params, table: int, row: str, column: str) -> str:
@@ -128,7 +129,7 @@ def explain_text(here: ProjectFolders, params: Params, table: int, row: str, col
     if DIGEST.fullmatch(key) and (info := lookup(key, here.home)):
         facts |= {
             "run_id": info.run_id,
-            "run_url": run_url(info),
+            "run_url": run_url(info, TrackingFolders.at(here.home)),
             "commit": info.commit,
             "dirty": dirty_to_tag(info.dirty),
         }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dgunet.tracking import lookup
-from dgunet.tracking.run_selection import run_url
+from dgunet.tracking.home import TrackingFolders
+from dgunet.tracking.ui_links import run_url
 
 
 def mlflow_run_facts(sha256: str, home: Path | None = None) -> dict[str, str]:
@@ -18,4 +19,7 @@ def mlflow_run_facts(sha256: str, home: Path | None = None) -> dict[str, str]:
     info = lookup(sha256, home)
     if info is None or info.run_id is None:
         return {}
-    return {"mlflow_run_id": info.run_id, "mlflow_run_url": run_url(info) or ""}
+    return {
+        "mlflow_run_id": info.run_id,
+        "mlflow_run_url": run_url(info, TrackingFolders.at(home)) or "",
+    }
