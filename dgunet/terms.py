@@ -149,8 +149,7 @@ class RunTags:
         task: task of the network.
         variant: variant of the network.
         ratio: sampling ratio in percent, for compressive sensing.
-        dataset: name of the training or test dataset.
-        column: column of the tables: the test dataset.
+        dataset: name of the dataset; for a test set also the column of the tables.
         row: row of the tables: the variant or the ablation.
         tables: numbers of the tables that contain the result.
         more: further tags by name.
@@ -162,7 +161,6 @@ class RunTags:
     variant: str | None = None
     ratio: int | None = None
     dataset: str | None = None
-    column: str | None = None
     row: str | None = None
     tables: tuple[int, ...] = ()
     more: Mapping[str, str] = field(default_factory=dict)
@@ -175,7 +173,6 @@ class RunTags:
             "task": self.task,
             "dataset": self.dataset,
             "variant": self.variant,
-            "column": self.column,
             "ratio": None if self.ratio is None else str(self.ratio),
             "row": self.row,
             TABLE_TAG: " ".join(map(str, self.tables)) or None,

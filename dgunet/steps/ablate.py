@@ -48,7 +48,7 @@ def run_ablation(
     )
     prepared = prepare_training(inputs)
     experiment, tags = ablation_experiment(variant), _tags(params, name)
-    with training_run(prepared, experiment, name, tags=tags, params={"ablation": name}) as run:
+    with training_run(prepared, experiment, name, tags=tags, params={}) as run:
         weights = train_in_run(prepared, run)
         if not inputs.process.leads:
             return None
@@ -78,8 +78,7 @@ def score_released_ablation(
         )
     show_verification()
     title = f"evaluate {name}, released"
-    experiment, settings = ablation_experiment(variant), {"ablation": name}
-    with start_run(experiment, title, tags=_tags(params, name), params=settings) as run:
+    with start_run(ablation_experiment(variant), title, tags=_tags(params, name), params={}) as run:
         return evaluate_and_report(_request(params, name, weights, test_store, out), run)
 
 
@@ -96,7 +95,6 @@ def _tags(params: Params, name: str) -> dict[str, str]:
         ABLATION_TASK,
         ABLATION_VARIANT,
         dataset=ABLATION_SET,
-        column=ABLATION_SET,
         row=name,
         tables=tuple(ablation(name).columns),
     ).to_dict()

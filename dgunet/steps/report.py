@@ -11,7 +11,7 @@ from dgunet.config import Params, load_params
 from dgunet.evaluation.rows import DIGEST
 from dgunet.paper.explain import explain_cell
 from dgunet.paper.formats import cells_frame
-from dgunet.paper.html_report import RunLink, write_report
+from dgunet.paper.html_report import write_report
 from dgunet.paper.overlaps import known_overlaps
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
@@ -21,8 +21,9 @@ from dgunet.steps.tables import read_results_and_rows, with_server_scores
 from dgunet.system.errors import DataError
 from dgunet.system.reading import shorten
 from dgunet.terms import ABLATIONS, RELEASED_ABLATIONS
-from dgunet.tracking import RunInfo, TrackingFolders, lookup
+from dgunet.tracking import TrackingFolders, lookup
 from dgunet.tracking.index import dirty_to_tag
+from dgunet.tracking.run_links import run_links
 from dgunet.tracking.ui_links import experiments_url, run_url
 
 
@@ -62,7 +63,8 @@ def make_report(
     summaries = with_server_scores(found, records)
     made = build_tables(summaries, profile=profile, rows=rows)
     twins = build_twins(made, summaries, rows=rows, overlaps=known_overlaps(overlaps))
-    write_report(made, run_links(summaries, home), out, twins)
+    links = run_links((summary["per_image_sha256"] for summary in summaries), home)
+    write_report(made, links, out, twins)
     return len(summaries)
 
 
@@ -91,21 +93,6 @@ def write_project_report(here: ProjectFolders) -> str:
         + ("" if store.uri.scheme in ("http", "https") else "  (after: make mlflow)"),
     ]
     return "\n".join(lines)
-
-
-def run_links(summaries: list[dict[str, Any]], home: Path) -> dict[str, RunLink]:
-    """The run that made each result, by the SHA-256 of its per-image table."""
-    found = {}
-    for summary in summaries:
-        key = summary["per_image_sha256"]
-        if key and (info := lookup(key, home)):
-            found[key] = _link(info, TrackingFolders.at(home))
-    return found
-
-
-def _link(info: RunInfo, folders: TrackingFolders) -> RunLink:
-    """The part of a run that the report shows."""
-    return RunLink(info.run_id, run_url(info, folders), info.commit, info.dirty)
 
 
 def explain_text(here: ProjectFolders, params: Params, table: int, row: str, column: str) -> str:

@@ -11,6 +11,7 @@ from dgunet.paper import published
 from dgunet.terms import TABLE_TAG
 from dgunet.tracking.delivery.answers import check_is_mlflow, is_refusal
 from dgunet.tracking.home import TrackingFolders
+from dgunet.tracking.run_notes import NOTE
 from dgunet.tracking.saved_views import (
     is_changed_by_hand,
     table_view,
@@ -20,9 +21,6 @@ from dgunet.tracking.saved_views import (
 )
 from dgunet.tracking.server import mlflow_store
 from dgunet.tracking.ui_links import CHARTS, view_page
-
-NOTE = "mlflow.note.content"
-"""Tag of a run or an experiment with its description in Markdown."""
 
 NOTE_DIGEST = "dgunet.note"
 """Tag with the digest of the note that `page_tags` wrote; a note edited by hand is kept."""
@@ -45,8 +43,8 @@ _OF_STAGES: Mapping[str, str] = {
     "prepare": _DATASETS,
     "check": _DATASETS,
     "tables": "Each run has the six tables as MLflow tables, charts and files, and the report"
-    " `report.html`. The newest run describes the present state; its metrics `cells_...` count the"
-    " cells of the paper by verdict.",
+    " `report.html`. The newest run describes the present state; its metrics `verdict/...`"
+    " and `state/...` count the cells of the paper.",
     "score": "Results of other people, scored with the metric protocols of this project.",
     "inspect": "What every stage of a network contributes to one image.",
     "campaign": "How the runs of a Kubeflow pipeline ended.",

@@ -13,9 +13,6 @@ DIFFERENT_IN_EVERY_RUN = (
     "name",
     "status",
     "mlflow.runName",
-    "host",
-    "pid",
-    "dvc.stage",
     "experiment",
 )
 """Facts that a comparison of runs omits."""
