@@ -169,5 +169,5 @@ def _report(run: Run, request: EvaluationRequest, result: EvaluationResult) -> N
     run.log_artifact(out / "per_image.parquet")
     run.log_artifact(out / "summary.json")
     for name, strip in strips(out, request.store):
-        run.log_image(strip, image_key(name))
+        run.log_image(strip, image_key(f"strips/{name}"))
     run.set_result(per_image=summary["per_image_sha256"])

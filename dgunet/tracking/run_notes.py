@@ -21,6 +21,12 @@ _WHAT = {
     "check": "A check of datasets against the catalogue",
     "campaign": "The end of a Kubeflow pipeline",
 }
+_TASKS = {
+    "derain": "deraining",
+    "deblur": "deblurring",
+    "denoise": "denoising",
+    "cs": "compressive sensing",
+}
 _PROFILES = {
     "sample": "Sample profile: tiny networks on a few crops, not comparable with the paper.",
     "paper": "Paper profile: the paper's settings and data.",
@@ -31,7 +37,8 @@ def describe_run(tags: Mapping[str, str]) -> str:
     """What a run with these tags is, in Markdown; "" for an unknown stage."""
     if (what := _WHAT.get(tags.get("stage", ""))) is None:
         return ""
-    facts = {name: tags.get(name, "?") for name in ("dataset", "variant", "task", "protocol")}
+    facts = {name: tags.get(name, "?") for name in ("dataset", "variant", "protocol")}
+    facts["task"] = _TASKS.get(tags.get("task", ""), "?")
     facts["row"] = tags.get("row") or tags.get("variant", "?")
     facts["ratio"] = f" at a ratio of {tags['ratio']} %" if "ratio" in tags else ""
     tables = tags.get(TABLE_TAG, "").split()

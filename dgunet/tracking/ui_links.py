@@ -26,9 +26,10 @@ def page(path: str, **query: str) -> str:
     """The part of an address behind the server: ``#``, the path, and the query.
 
     >>> page("experiments/3/runs", compareRunsMode="CHART")
-    '#/experiments/3/runs?workflowType=machine_learning&compareRunsMode=CHART'
+    '#/experiments/3/runs?compareRunsMode=CHART&workflowType=machine_learning'
     """
-    return f"#/{path}?{urlencode({'workflowType': 'machine_learning'} | query, quote_via=quote)}"
+    # MLflow's page for the comparison of runs finds ``runs`` only at the beginning.
+    return f"#/{path}?{urlencode(query | {'workflowType': 'machine_learning'}, quote_via=quote)}"
 
 
 def server_address(store: object, folders: TrackingFolders | None = None) -> str:

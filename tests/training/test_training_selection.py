@@ -143,8 +143,8 @@ def grid_steps(project):
 
 def test_example_images_and_numbers_reach_the_run(project):
     trained(project, steps=16)
-    shown = [2, 4, 6, 8, 10, 12, 14, 16]
-    assert grid_steps(project) == {"example 1": shown, "example 2": shown}
+    shown = [0, 2, 4, 6, 8, 10, 12, 14, 16]
+    assert grid_steps(project) == {"examples~1": shown, "examples~2": shown}
     points = [event["values"] for event in events_of(project, "metrics")]
     for name in ("loss", "gradient_norm", "images_per_second", "loss_stage_7"):
         assert sum(name in values for values in points) == 16
@@ -155,7 +155,7 @@ def test_example_images_and_numbers_reach_the_run(project):
 
 def test_validation_images_are_shown_at_validations(project):
     trained(project, steps=6, more=", validation: {fraction: 0.2, interval: 3, crop: 32}")
-    assert set(map(tuple, grid_steps(project).values())) == {(3, 6)}
+    assert set(map(tuple, grid_steps(project).values())) == {(0, 3, 6)}
 
 
 def test_parameters_are_those_that_a_person_reads(project):

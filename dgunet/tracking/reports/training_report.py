@@ -23,7 +23,7 @@ from dgunet.training.job import TrainingOutcome
 from dgunet.training.preparation import PreparedTraining
 
 IMAGE_REPORTS = 8
-"""How many times, at most, a training logs its example images; the last is after the last step."""
+"""How many times, at most, a training logs its example images after the untrained network's."""
 
 EXAMPLE_SIDE = 128
 """Largest side in pixels of the part of an example image that is logged."""
@@ -45,11 +45,7 @@ class TrainingReport:
         self._network: nn.Module | None = None
         self._ids: Callable[[int], list[str]] = lambda step: []
         self._images: Sequence[tuple[Tensor, Tensor]] = ()
-        self._shown = (
-            prepared.earlier["step"] * IMAGE_REPORTS // prepared.inputs.settings.iterations
-            if prepared.earlier
-            else 0
-        )
+        self._shown = -1
         self._params: dict[str, Any] = {}
         self._validation: dict[str, float] = {}
 
@@ -79,6 +75,8 @@ class TrainingReport:
             source_uri=inputs.store.as_posix(),
             context="training",
         )
+        if self._prepared.earlier is None:
+            self._show_progress(0)
 
     def on_step(self, report: StepReport, /) -> None:
         """Log the metrics of a step; without validation, also example images.
@@ -162,7 +160,7 @@ class TrainingReport:
                 restored = self._network(degraded[None].to(device))[-1][0].clamp(0, 1)
             images = (degraded, restored.cpu(), target)
             strip = side_by_side([image.permute(1, 2, 0).float().numpy() for image in images])
-            self._run.log_image(strip, f"example {number}", step=done)
+            self._run.log_image(strip, f"examples/{number}", step=done)
 
 
 def _middle(image: Tensor) -> Tensor:
