@@ -50,8 +50,8 @@ lint: env  ## run ruff, with automatic fixes, and mypy
 	@$(ACTIVATE); ruff check --fix . && ruff format . && mypy
 
 .PHONY: mlflow
-mlflow: env  ## open the MLflow UI on this project's store
-	@$(ACTIVATE); dgunet tracking ui
+mlflow: env  ## open the MLflow UI on this project's store (PORT=5001 for another port)
+	@$(ACTIVATE); dgunet tracking ui $(if $(PORT),--port $(PORT))
 
 .PHONY: pages
 pages: env  ## render the notebooks and take the screenshots in docs (after reproduce; needs Chromium)

@@ -122,6 +122,7 @@ ABLATIONS: Mapping[str, Ablation] = MappingProxyType(
 RELEASED_ABLATIONS = ("stages-7",)
 """The networks of Tables 5 and 6 whose weights the authors published: DGUNet+ itself."""
 
+TABLE_TAG = "table"
 CHECKPOINT_TAG = "checkpoint.sha256"
 DATA_TAG = "data.digest"
 PROTOCOL_TAG = "protocol"
@@ -129,7 +130,8 @@ PARITY_TAG = "parity"
 STATE_TAG = "state"
 SELECTION_TAG = "selection"
 WEIGHTS_TAG = "weights"
-"""Names of the tags that describe the results of a run."""
+"""Names of the tags that describe a run: its tables, numbers with spaces between them; what it used
+and what its results are."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,7 @@ class RunTags:
         task: task of the network.
         variant: variant of the network.
         ratio: sampling ratio in percent, for compressive sensing.
-        dataset: name of the training or test dataset.
-        column: column of the tables: the test dataset.
+        dataset: name of the dataset; for a test set also the column of the tables.
         row: row of the tables: the variant or the ablation.
         tables: numbers of the tables that contain the result.
         more: further tags by name.
@@ -155,7 +156,6 @@ class RunTags:
     variant: str | None = None
     ratio: int | None = None
     dataset: str | None = None
-    column: str | None = None
     row: str | None = None
     tables: tuple[int, ...] = ()
     more: Mapping[str, str] = field(default_factory=dict)
@@ -168,10 +168,9 @@ class RunTags:
             "task": self.task,
             "dataset": self.dataset,
             "variant": self.variant,
-            "column": self.column,
             "ratio": None if self.ratio is None else str(self.ratio),
             "row": self.row,
-            "table": " ".join(map(str, self.tables)) or None,
+            TABLE_TAG: " ".join(map(str, self.tables)) or None,
         }
         return {name: value for name, value in tags.items() if value is not None} | dict(self.more)
 

@@ -28,14 +28,10 @@ from dgunet.tools.model_promotion import register_trained
 from dgunet.tracking import RunInfo, TrackingFolders
 from dgunet.tracking.index import in_mlflow
 from dgunet.tracking.registry import Registry
-from dgunet.tracking.run_selection import (
-    RunQuery,
-    charts_url,
-    compare_url,
-    latest_finished,
-    run_url,
-    select_runs,
-)
+from dgunet.tracking.run_selection import RunQuery, latest_finished, select_runs
+from dgunet.tracking.saved_views import view_id
+from dgunet.tracking.ui_links import CHARTS, compare_url, page, run_url, view_page
+from dgunet.tracking.ui_port import remember_ui_port, ui_port
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -54,12 +50,6 @@ const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 for (let text; (text = texts.nextNode()); )
   text.textContent = text.textContent.replaceAll(FOLDER, 'file:///path/of/the/clone');
 """.replace("FOLDER", json.dumps(ROOT.as_uri()))
-SEARCH_CHARTS = """
-const box = document.querySelector('input[placeholder="Search metric charts"]');
-const type = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set;
-type.call(box, '^(psnr|ssim|loss|loss_last|input_psnr|learning_rate)$');
-box.dispatchEvent(new Event('input', {bubbles: true}));
-"""
 
 
 @dataclass(frozen=True)
@@ -93,37 +83,47 @@ def shots(server: str) -> list[Shot]:
         select_runs(in_mlflow(layout), RunQuery(facts={"campaign": "sample-local"}))
     )
 
-    def page(address: str) -> str:
-        return f"{server}/#{address.partition('/#')[2]}"
+    def on_server(address: str | None) -> str:
+        return f"{server}/#{str(address).partition('/#')[2]}"
 
     def only(table: int | None = None, **facts: str) -> list[RunInfo]:
         return select_runs(runs, RunQuery(table, facts))
 
-    ablations = only(5, stage="evaluate")
-    charts = page(charts_url(ablations[0]))
-    campaign = page(run_url(only(stage="tables")[0]))
-    images = page(run_url(only(stage="evaluate", dataset="SIDD")[0]))
+    ablations = [run for run in only(5) if "psnr" in run.metrics]
+    experiment = str(ablations[0].experiment_id)
+    campaign = on_server(run_url(only(stage="tables")[0]))
+    images = on_server(run_url(only(stage="evaluate", dataset="SIDD")[0]))
     report = (ROOT / "build" / "report.html").as_uri()
     return [
-        Shot("mlflow-runs.png", charts.replace("&compareRunsMode=CHART", ""), (1500, 700)),
-        Shot("mlflow-ablation.png", charts, (1500, 1000), (CLOSE_ASSISTANT, SEARCH_CHARTS)),
-        Shot("mlflow-parallel.png", page(compare_url(ablations)), (1400, 1000)),
+        Shot("mlflow-runs.png", f"{server}/{view_page(experiment, view_id(5))}", (1500, 700)),
+        Shot(
+            "mlflow-ablation.png",
+            f"{server}/{view_page(experiment, view_id(5), **CHARTS)}",
+            (1500, 1000),
+        ),
+        Shot("mlflow-parallel.png", on_server(compare_url(ablations)), (1400, 1000)),
         Shot("mlflow-campaign.png", campaign, (1300, 1500), (CLOSE_ASSISTANT, SHOW_MORE)),
         Shot(
             "mlflow-campaign-table.png",
-            f"{campaign}/artifacts/tables/table1.json",
+            artifact(campaign, "tables/table1.json"),
             (1700, 900),
             (CLOSE_ASSISTANT, HIDE_FOLDER),
         ),
         Shot(
             "mlflow-per-image.png",
-            f"{images}/artifacts/per_image.json",
+            artifact(images, "per_image.json"),
             (1700, 700),
             (CLOSE_ASSISTANT, HIDE_FOLDER),
         ),
-        Shot("mlflow-model.png", f"{server}/#/models/{version.name}", (1400, 700)),
+        Shot("mlflow-model.png", f"{server}/{page(f'models/{version.name}')}", (1400, 700)),
         Shot("report.png", report, (1500, 1250), ()),
     ]
+
+
+def artifact(run: str, path: str) -> str:
+    """The address of an artifact of the run with the address ``run``."""
+    place, _, query = run.partition("?")
+    return f"{place}/artifacts/{path}?{query}"
 
 
 @contextlib.contextmanager
@@ -134,12 +134,15 @@ def mlflow_ui() -> Iterator[str]:
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     address = f"http://127.0.0.1:{PORT}"
+    folders = TrackingFolders.at(ROOT)
+    before = ui_port(folders)
     try:
         answer(f"{address}/health", 120)
         yield address
     finally:
         process.terminate()
         process.wait()
+        remember_ui_port(folders, before)
 
 
 def answer(address: str, seconds: float, method: str = "GET") -> bytes:

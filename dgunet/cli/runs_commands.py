@@ -106,30 +106,33 @@ def runs(
     else:
         typer.echo(_list(chosen, show or []))
     if links:
-        for line in link_lines(chosen):
+        for line in link_lines(chosen, table):
             typer.echo(line)
 
 
-def link_lines(chosen: Sequence[RunInfo]) -> list[str]:
-    """Addresses of the charts and of the comparison of those runs that MLflow has."""
-    from dgunet.tracking.run_selection import charts_url, compare_url, latest_finished
+def link_lines(chosen: Sequence[RunInfo], table: int | None = None) -> list[str]:
+    """Addresses of the view of ``table``, the charts, and the comparison of the runs in MLflow."""
+    from dgunet.tracking.run_selection import latest_finished
+    from dgunet.tracking.saved_views import view_id
+    from dgunet.tracking.ui_links import charts_url, compare_url, view_url
 
     last = latest_finished(chosen)
+    views = [view_url(info, view_id(table)) for info in last] if table else []
+    lines = [f"runs by PSNR:         {url}" for url in dict.fromkeys(views) if url]
     charts = dict.fromkeys(url for info in last if (url := charts_url(info)))
-    lines = [f"charts:               {url}" for url in charts]
+    lines += [f"charts:               {url}" for url in charts]
     if together := compare_url(last):
         lines.append(f"parallel coordinates: {together}")
     return lines or ["MLflow has none of these runs yet; send them with: dgunet tracking sync"]
 
 
 def print_comparison_links(table: int, stage: str) -> None:
-    """Print the addresses of the charts and of the comparison of the runs of a table."""
+    """Print the addresses of the view of a table, its charts and the comparison of its runs."""
     from dgunet.tracking import TrackingFolders, delivered
     from dgunet.tracking.run_selection import RunQuery, select_runs
 
-    for line in link_lines(
-        select_runs(delivered(TrackingFolders.at()), RunQuery(table, {"stage": stage}))
-    ):
+    chosen = select_runs(delivered(TrackingFolders.at()), RunQuery(table, {"stage": stage}))
+    for line in link_lines(chosen, table):
         typer.echo(line)
 
 

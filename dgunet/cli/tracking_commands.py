@@ -29,13 +29,24 @@ def register(app: typer.Typer) -> None:
 def init() -> None:
     """Create the project's MLflow store before several processes write to it.
 
-    The store is that of MLFLOW_TRACKING_URI, or the file mlflow.db of the project.
+    The store is that of MLFLOW_TRACKING_URI, or the file mlflow.db of the project. Experiments of
+    earlier versions get their note and the saved views of their tables; new ones have them.
 
     Example: dgunet tracking init
     """
-    from dgunet.tracking import ensure_store
+    from dgunet.tracking import TrackingError, TrackingFolders, ensure_store
+    from dgunet.tracking.experiment_pages import describe_all
 
-    typer.echo(f"MLflow store: {ensure_store()}")
+    folders = TrackingFolders.at()
+    is_new = folders.uri == folders.own_uri and not (folders.home / "mlflow.db").exists()
+    typer.echo(f"MLflow store: {ensure_store(folders)}")
+    if is_new:
+        return
+    try:
+        if done := describe_all(folders):
+            typer.echo(f"notes and saved views of {done} experiments are up to date")
+    except TrackingError as error:  # the deliveries write them as well
+        typer.echo(f"notes and saved views were not written: {error}", err=True)
 
 
 @tracking.command()
@@ -120,8 +131,20 @@ def status() -> None:
 
 
 @tracking.command()
-def ui(port: int = typer.Option(5000, min=1, max=65_535, help="port on 127.0.0.1")) -> None:
+def ui(
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65_535,
+            help="port on 127.0.0.1",
+            show_default="the one used last in this project, at first 5000",
+        ),
+    ] = None,
+) -> None:
     """Serve MLflow's user interface for the project's store until Ctrl-C.
+
+    The links that other commands print lead to the port that was used last.
 
     Example: dgunet tracking ui --port 5001
     """
@@ -131,18 +154,23 @@ def ui(port: int = typer.Option(5000, min=1, max=65_535, help="port on 127.0.0.1
     from dgunet.system import environment
     from dgunet.system.errors import ConfigError
     from dgunet.tracking import TrackingFolders, ensure_store
+    from dgunet.tracking.ui_links import experiments_url
+    from dgunet.tracking.ui_port import remember_ui_port, ui_port
 
     folders = TrackingFolders.at()
     uri = ensure_store(folders)
     if uri.scheme in ("http", "https"):
-        typer.echo(f"MLFLOW_TRACKING_URI names a server; its user interface is at {uri}")
+        address = experiments_url(folders)
+        typer.echo(f"MLFLOW_TRACKING_URI names a server; its user interface is at {address}")
         return
+    port = port or ui_port(folders)
     if _taken(port):
         raise ConfigError(
             f"port {port} is already in use.",
             f"Another user interface may be running; else: dgunet tracking ui --port {port + 1}",
         )
-    typer.echo(f"MLflow user interface: http://127.0.0.1:{port} (stop with Ctrl-C)")
+    remember_ui_port(folders, port)
+    typer.echo(f"MLflow user interface: {experiments_url(folders)} (stop with Ctrl-C)")
     settings = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",

@@ -41,9 +41,10 @@ from dgunet.terms import (
     check_task,
 )
 from dgunet.tracking import Run, TrackingFolders, start_run
-from dgunet.tracking.reports.network_numbers import numeric_params
 from dgunet.tracking.reports.progress import counting, show_verification
+from dgunet.tracking.reports.settings import numeric_params
 from dgunet.tracking.reports.strips import strips
+from dgunet.tracking.run_files import image_key
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,6 @@ def evaluate_test_set(
             variant,
             ratio,
             dataset,
-            column=dataset,
             row=variant,
             tables=(TABLES[task],),
         ).to_dict()
@@ -102,10 +102,7 @@ def evaluate_test_set(
             unfinished=unfinished_evaluations(),
             options=options_from(params, options),
         )
-        settings = {"dataset": dataset, "variant": variant}
-        with start_run(EXPERIMENTS[task], name, tags=tags, params=settings) as run:
-            if ratio is not None:
-                run.log_params({"ratio": ratio})
+        with start_run(EXPERIMENTS[task], name, tags=tags, params={}) as run:
             summaries.append(evaluate_and_report(request, run))
         if record is not None:
             commit_scores(record, summaries[-1])
@@ -142,7 +139,6 @@ def evaluate_ablation(
     tags = RunTags(
         *("evaluate", params.profile, ABLATION_TASK, ABLATION_VARIANT),
         dataset=ABLATION_SET,
-        column=ABLATION_SET,
         row=name,
         tables=tuple(variant.columns),
     ).to_dict()
@@ -157,9 +153,8 @@ def evaluate_ablation(
         unfinished=unfinished_evaluations(),
         options=options_from(params, options),
     )
-    settings = {"dataset": ABLATION_SET, "ablation": name}
     title = f"evaluate {name}"
-    with start_run(EXPERIMENTS["ablations"], title, tags=tags, params=settings) as run:
+    with start_run(EXPERIMENTS["ablations"], title, tags=tags, params={}) as run:
         summary = evaluate_and_report(request, run)
     if record is not None:
         commit_scores(record, summary)
@@ -218,13 +213,18 @@ def _report(run: Run, request: EvaluationRequest, result: EvaluationResult) -> N
         source_uri=request.store.as_posix(),
         context="evaluation",
     )
-    scores = ("psnr", "ssim", "input_psnr", "input_ssim")
+    # The same for every network, so not metrics, each of which MLflow draws for all runs.
+    given = {key: summary[key] for key in ("input_psnr", "input_ssim") if summary[key] is not None}
+    run.log_params(
+        {key: f"{value:.4f}" for key, value in given.items()} | {"images": summary["images"]}
+    )
     run.log_scores(
-        {key: summary[key] for key in scores if summary[key] is not None}
-        | {"images": summary["images"], "seconds_restoring": float(seconds["restore"].sum())},
+        {key: summary[key] for key in ("psnr", "ssim") if summary[key] is not None}
+        | {"seconds_restoring": float(seconds["restore"].sum())},
         checkpoint=summary["checkpoint_sha256"],
         dataset=dataset,
     )
+    run.describe_result(f"`{result.summary.line()}`")
     # Seconds differ between equal runs, so they are in MLflow and in no output of DVC.
     rows = pd.read_parquet(out / "per_image.parquet")
     run.log_table(
@@ -236,5 +236,5 @@ def _report(run: Run, request: EvaluationRequest, result: EvaluationResult) -> N
     run.log_artifact(out / "per_image.parquet")
     run.log_artifact(out / "summary.json")
     for name, strip in strips(out, request.store):
-        run.log_image(strip, f"strips/{name}")
+        run.log_image(strip, image_key(f"strips/{name}"))
     run.set_result(per_image=summary["per_image_sha256"])

@@ -12,7 +12,7 @@ from dgunet.config import Params, load_params
 from dgunet.evaluation.rows import DIGEST
 from dgunet.paper.explain import explain_cell
 from dgunet.paper.formats import cells_frame
-from dgunet.paper.html_report import RunLink, write_report
+from dgunet.paper.html_report import write_report
 from dgunet.paper.overlaps import known_overlaps
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
@@ -25,9 +25,10 @@ from dgunet.system.errors import DataError
 from dgunet.system.package_digest import code_version
 from dgunet.system.reading import shorten
 from dgunet.terms import ABLATIONS, RELEASED_ABLATIONS
-from dgunet.tracking import RunInfo, TrackingFolders, lookup
+from dgunet.tracking import TrackingFolders, lookup
 from dgunet.tracking.index import dirty_to_tag
-from dgunet.tracking.run_selection import run_url
+from dgunet.tracking.run_links import run_links
+from dgunet.tracking.ui_links import experiments_url, run_url
 
 
 def result_folders(params: Params, here: ProjectFolders) -> list[Path]:
@@ -69,7 +70,7 @@ def make_report(
     made = build_tables(summaries, profile=profile, rows=rows)
     twins = build_twins(made, summaries, rows=rows, overlaps=known_overlaps(overlaps))
     figures = report_figures(folders, project) if project else []
-    links = run_links(summaries, home)
+    links = run_links((summary["per_image_sha256"] for summary in summaries), home)
     write_report(made, links, out, twins, figures=figures, written=_written())
     return len(summaries)
 
@@ -100,25 +101,11 @@ def write_project_report(here: ProjectFolders) -> str:
         f"tables   {here.tables}  (CSV, Markdown, LaTeX, Parquet)",
         f"report   {out}",
         f"runs     {store.uri}",
-        "open the runs with: make mlflow",
+        f"         {experiments_url(store)}"
+        + ("" if store.uri.scheme in ("http", "https") else "  (after: make mlflow)"),
         *comparison_lines(here, params.profile),
     ]
     return "\n".join(lines)
-
-
-def run_links(summaries: list[dict[str, Any]], home: Path) -> dict[str, RunLink]:
-    """The run that made each result, by the SHA-256 of its per-image table."""
-    found = {}
-    for summary in summaries:
-        key = summary["per_image_sha256"]
-        if key and (info := lookup(key, home)):
-            found[key] = _link(info)
-    return found
-
-
-def _link(info: RunInfo) -> RunLink:
-    """The part of a run that the report shows."""
-    return RunLink(info.run_id, run_url(info), info.commit, info.dirty)
 
 
 def explain_text(here: ProjectFolders, params: Params, table: int, row: str, column: str) -> str:
@@ -145,7 +132,7 @@ def explain_text(here: ProjectFolders, params: Params, table: int, row: str, col
     if DIGEST.fullmatch(key) and (info := lookup(key, here.home)):
         facts |= {
             "run_id": info.run_id,
-            "run_url": run_url(info),
+            "run_url": run_url(info, TrackingFolders.at(here.home)),
             "commit": info.commit,
             "dirty": dirty_to_tag(info.dirty),
         }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,18 @@ from dgunet.evaluation.rows import Row
 from dgunet.evaluation.server_scores import read_scores
 from dgunet.paper.formats import write_tables
 from dgunet.paper.generated_table import GeneratedTable
+from dgunet.paper.html_report import write_report
 from dgunet.paper.overlaps import known_overlaps
 from dgunet.paper.overview import chart, describe
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
+from dgunet.paper.verdict_lines import judged_cells
 from dgunet.project import EXPERIMENTS, ProjectFolders
 from dgunet.steps.result_evidence import Evidence
 from dgunet.system import files
 from dgunet.terms import DATA_TAG, RunTags
 from dgunet.tracking import start_run
+from dgunet.tracking.run_links import local_run_links
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +100,8 @@ def make_tables(
 
     The verdicts on the cells and their leak-corrected twins are written next to them.
 
+    The MLflow run has the tables, the report as a file, and the number of cells by verdict.
+
     Args:
         profile: "sample" or "paper": the profile that the evaluations must have.
         results: folders of evaluations; see `read_results`.
@@ -122,13 +129,27 @@ def make_tables(
         twins = build_twins(made, summaries, rows=rows, overlaps=known_overlaps(overlaps))
         write_tables(made, out, twins)
         run.set_tags({DATA_TAG: digest_of(made), "mlflow.note.content": describe(made)})
-        run.log_metrics({"evaluations": len(summaries)})
+        run.log_metrics(_counts(made) | {"evaluations": len(summaries)})
         for table in made:
             run.log_table(table.frame(), f"tables/table{table.number}.json")
             run.log_figure(chart(table), f"figures/table{table.number}.png")
         for path in sorted(out.glob("[!.]*")):
             run.log_artifact(path, "files")
+        digests = [summary["per_image_sha256"] for summary in summaries]
+        links = local_run_links(digests, project.home if project else None)
+        with tempfile.TemporaryDirectory() as folder:
+            write_report(made, links, Path(folder, "report.html"), twins)
+            run.log_artifact(Path(folder, "report.html"))
     return made
+
+
+def _counts(made: list[GeneratedTable]) -> dict[str, float]:
+    """The number of our cells, and of those with each verdict and in each state."""
+    cells = judged_cells(made)
+    verdicts = Counter(f"verdict/{cell.verdict}" for cell in cells)
+    states = Counter(f"state/{cell.state}" for cell in cells)
+    counts: dict[str, float] = {"cells": len(cells)}
+    return counts | {kind.replace(" ", "_"): n for kind, n in (verdicts + states).items()}
 
 
 def digest_of(made: Iterable[GeneratedTable]) -> str:

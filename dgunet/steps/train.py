@@ -107,10 +107,8 @@ def train_ablation(
         row=name,
         tables=tuple(variant.columns),
     ).to_dict()
-    given = {"ablation": name}
-    with training_run(
-        prepared, EXPERIMENTS["ablations"], f"train {name}", tags=tags, params=given
-    ) as run:
+    experiment = EXPERIMENTS["ablations"]
+    with training_run(prepared, experiment, f"train {name}", tags=tags, params={}) as run:
         weights = train_in_run(prepared, run)
     _record(inputs, record)
     return weights

@@ -88,7 +88,7 @@ def _track(
     with start_run(EXPERIMENTS["inspect"], name, tags=tags, params=settings) as run:
         for report in reports:
             run.log_metrics(_numbers(report), step=report.stage)
-            run.log_image(to_uint8(report.x), f"x_hat/stage-{report.stage}.png")
+            run.log_image(to_uint8(report.x), "stages/x_hat", step=report.stage)
         for file in (STRIP, NUMBERS):
             run.log_artifact(out / file)
 

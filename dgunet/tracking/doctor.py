@@ -16,6 +16,7 @@ from dgunet.tracking.delivery.replay import deliver
 from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.journal.damage import set_aside_journals
 from dgunet.tracking.journal.reading import readable_journals, scan_journals
+from dgunet.tracking.provenance import PROCESS
 from dgunet.tracking.server import mlflow_store
 
 HOUR_MS = 3_600_000
@@ -139,10 +140,11 @@ def _dead_runs(
         if tags.get("dgunet.journal", "") in ("", *here):
             continue  # not a run of dgunet, or its journal is here
         last = _last_metric(client, run)
-        if (host := tags.get("host")) == socket.gethostname() and tags.get("pid", "").isdecimal():
-            if _is_running(int(tags["pid"]), run.info.start_time):
+        host, _, pid = tags.get(PROCESS, "").rpartition(" ")
+        if host == socket.gethostname() and pid.isdecimal():
+            if _is_running(int(pid), run.info.start_time):
                 continue
-            why = f"its process {tags['pid']} on this machine is gone"
+            why = f"its process {pid} on this machine is gone"
         else:
             hours = (time.time() * 1000 - last) / HOUR_MS
             if hours < silent_hours:

@@ -76,6 +76,11 @@ class TrackingFolders:
         return self.state / "away.json"
 
     @property
+    def ui_port(self) -> Path:
+        """File with the port that ``dgunet tracking ui`` used last."""
+        return self.state / "ui-port"
+
+    @property
     def uri(self) -> Address:
         """The MLflow store: ``MLFLOW_TRACKING_URI``, or the project's own SQLite file."""
         named = environment.MLFLOW_TRACKING_URI.get()

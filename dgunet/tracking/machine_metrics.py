@@ -8,29 +8,46 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import psutil  # type: ignore[import-untyped]
 
 from dgunet.system import environment
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import shorten
+from dgunet.tracking.journal.writing import now_ms
 
 MEGABYTE = 1e6
-FIRST_SECONDS = 5.0
-"""Seconds until the first sample; shorter runs record none."""
+FIRST_SECONDS = 30.0
+"""Seconds until the first sample, unless an interval is set; shorter runs record none."""
+
+
+MOST_HELD = 1000
+"""Samples that are held; beyond, every second one is dropped."""
+
+Sample = tuple[int, dict[str, float]]
+"""Time in milliseconds since 1970, and the load."""
 
 
 class MetricsLog(Protocol):
     """Receiver of the samples."""
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record metrics at ``step``."""
+    @property
+    def has_metrics(self) -> bool:
+        """Whether metrics other than the samples were recorded."""
+
+    def log_metrics(
+        self, metrics: Mapping[str, float], step: int | None = None, *, at: int | None = None
+    ) -> None:
+        """Record metrics at ``step`` that were measured ``at``, in milliseconds since 1970."""
 
 
 @contextmanager
 def sampling_machine(run: MetricsLog) -> Iterator[None]:
-    """Within the block, sample the load of the machine after 5 s, then every 10 s.
+    """Within the block, sample the load of the machine after 30 s, then every 10 s.
+
+    The samples are held until the run has metrics of its own, or ends: MLflow's comparison of runs
+    draws the metric that was logged first.
 
     MLflow's environment variables apply: ``MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false`` turns
     sampling off, ``MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`` sets the interval in seconds.
@@ -53,28 +70,46 @@ def _sample_until(run: MetricsLog, every: float, stop: threading.Event) -> None:
     me = psutil.Process()
     psutil.cpu_percent()  # the first call starts the measurement
     network = psutil.net_io_counters()
-    step, wait = 0, min(FIRST_SECONDS, every)
+    wait = every if environment.SYSTEM_METRICS_INTERVAL.is_set() else FIRST_SECONDS
+    held: list[Sample] = []
+    step = 0
     while not stop.wait(wait):
-        values = sample_load(me)
-        now = psutil.net_io_counters()
-        if network and now:  # a container may have none
-            values["network_receive_megabytes"] = (now.bytes_recv - network.bytes_recv) / MEGABYTE
-            values["network_transmit_megabytes"] = (now.bytes_sent - network.bytes_sent) / MEGABYTE
-        run.log_metrics({f"system/{key}": value for key, value in values.items()}, step=step)
-        step, wait = step + 1, every
+        held.append((now_ms(), sample_load(me) | _traffic_since(network)))
+        if run.has_metrics:
+            step = _log(run, held, step)
+        elif len(held) > MOST_HELD:
+            del held[1::2]
+        wait = every
+    _log(run, held, step)
+
+
+def _log(run: MetricsLog, held: list[Sample], step: int) -> int:
+    """Record the held samples from ``step`` on; return the next step."""
+    for number, (time, values) in enumerate(held, start=step):
+        run.log_metrics({f"system/{key}": value for key, value in values.items()}, number, at=time)
+    step += len(held)
+    held.clear()
+    return step
+
+
+def _traffic_since(before: Any) -> dict[str, float]:
+    """Megabytes received and sent since the counters ``before``; {} in a container without any."""
+    now = psutil.net_io_counters()
+    if not (before and now):
+        return {}
+    return {
+        "network_receive_megabytes": (now.bytes_recv - before.bytes_recv) / MEGABYTE,
+        "network_transmit_megabytes": (now.bytes_sent - before.bytes_sent) / MEGABYTE,
+    }
 
 
 def sample_load(me: psutil.Process) -> dict[str, float]:
     """Load of processor, memory, disk and the GPUs that torch uses, in percent and megabytes."""
-    memory, disk = psutil.virtual_memory(), psutil.disk_usage(os.curdir)
     return {
         "cpu_utilization_percentage": psutil.cpu_percent(),
-        "system_memory_usage_megabytes": memory.used / MEGABYTE,
-        "system_memory_usage_percentage": memory.percent,
+        "system_memory_usage_percentage": psutil.virtual_memory().percent,
         "process_memory_usage_megabytes": me.memory_info().rss / MEGABYTE,
-        "disk_usage_megabytes": disk.used / MEGABYTE,
-        "disk_usage_percentage": disk.percent,
-        "disk_available_megabytes": disk.free / MEGABYTE,
+        "disk_available_megabytes": psutil.disk_usage(os.curdir).free / MEGABYTE,
     } | _gpus()
 
 

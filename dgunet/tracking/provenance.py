@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import logging
 import os
+import platform
 import re
 import shlex
 import socket
@@ -12,7 +13,9 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from dgunet.system import environment, files
 from dgunet.system.errors import DgunetError
@@ -23,13 +26,16 @@ UNKNOWN = "unknown"
 DAY_SECONDS = 24 * 3600
 
 _FROM_ENVIRONMENT = (
-    (environment.DVC_STAGE, "dvc.stage"),
     (environment.DVC_EXPERIMENT, "dvc.exp_name"),
-    (environment.DVC_BASELINE, "dvc.exp_baseline_rev"),
     (environment.KFP_RUN_ID, "kfp.run_id"),
     (environment.IMAGE_DIGEST, "image.digest"),
 )
 """Variables that become tags of every run."""
+
+PROCESS = "dgunet.process"
+"""Tag of a running run with host and process id; delivery removes it when the run has ended."""
+
+_PACKAGES = ("dgunet", "torch", "numpy", "mlflow", "dvc", "kfp")
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,17 +46,15 @@ def standard_tags(home: Path, given: Mapping[str, str]) -> dict[str, str]:
     commit, dirty = git_state(home)
     if commit == UNKNOWN:
         _warn_once(home)
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
     tags = {
         "profile": profile,
         "campaign": environment.CAMPAIGN.get() or f"{profile}-local",
         "data.digest": data_digest(home),
         "git.commit": commit,
         "git.dirty": dirty,
-        "host": socket.gethostname(),
-        "pid": str(os.getpid()),
+        PROCESS: f"{socket.gethostname()} {os.getpid()}",
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": command,
+        "mlflow.source.name": _command(),
         "mlflow.user": _user(),
     }
     if commit != UNKNOWN:
@@ -59,6 +63,33 @@ def standard_tags(home: Path, given: Mapping[str, str]) -> dict[str, str]:
         if value := variable.get():
             tags[tag] = value
     return tags | dict(given)
+
+
+def process_facts() -> dict[str, Any]:
+    """Machine, command and versions of this process, which nobody searches or compares."""
+    dvc = {"stage": environment.DVC_STAGE.get(), "baseline": environment.DVC_BASELINE.get()}
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "user": _user(),
+        "command": _command(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+    } | ({"dvc": dvc} if dvc["stage"] else {})
+
+
+def _command() -> str:
+    """The command and its subcommand; further arguments may contain secrets."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def git_state(home: Path) -> tuple[str, str]:

@@ -184,4 +184,4 @@ class Registry:
                 max_results=1,
                 order_by=["attributes.start_time DESC"],
             )
-        return str(runs[0].data.tags[CHECKPOINT_TAG]) if runs else None
+        return str(runs[0].data.tags["result.checkpoint"]) if runs else None

@@ -9,24 +9,19 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from dgunet.system import files
-from dgunet.system.errors import ConfigError, DgunetError
-from dgunet.system.reading import shorten
+from dgunet.system.errors import DgunetError
 from dgunet.tracking.dataset_inputs import DatasetRef, dataset_source
 from dgunet.tracking.delivery.replay import Delivery, deliver, since_last
 from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.index import RESULT_KEYS, delivered
 from dgunet.tracking.journal.writing import JournalReader, JournalWriter
+from dgunet.tracking.run_files import RunFiles
+from dgunet.tracking.run_notes import NOTE
 from dgunet.tracking.server.mlflow_store import short_reason
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+from dgunet.tracking.tracking_mode import Mode
 
 LIVE_SECONDS = 60.0
 """Minimum seconds between two deliveries while the run is running."""
@@ -34,45 +29,35 @@ LIVE_SECONDS = 60.0
 SHARE_SECONDS = 60.0
 """Seconds after a delivery in which runs wait for the next one: `import mlflow` takes seconds."""
 
-Mode = Literal["now", "later", "share", "off"]
-
-SEARCHED = ("stages", "scales", "recipe", "seed")
-"""Parameters that are also tags, so that one search in MLflow's UI can combine them with tags."""
+SYSTEM = "system/"
+"""Prefix of the metrics of the machine, by which MLflow shows them apart."""
 
 _LOG = logging.getLogger(__name__)
 
 _KEY = re.compile(r"[\w.\- :][/\w.\- :]{0,249}")
 
 
-def tracking_mode(name: str, default: Mode) -> Mode:
-    """The mode ``name``, a value of ``DGUNET_TRACKING``; ``default`` if it is empty.
-
-    Raises:
-        ConfigError: if ``name`` is not a mode.
-    """
-    named = name or default
-    modes: tuple[Mode, ...] = get_args(Mode)
-    for mode in modes:
-        if named == mode:
-            return mode
-    raise ConfigError(
-        f"DGUNET_TRACKING={shorten(named)} is not a tracking mode.",
-        f"Use one of {', '.join(modes)}.",
-    )
-
-
-class Run:
+class Run(RunFiles):
     """Records one run in its journal; each method returns when the data is on the local disk."""
 
-    def __init__(self, folders: TrackingFolders, writer: JournalWriter | None, mode: Mode) -> None:
+    def __init__(
+        self, folders: TrackingFolders, writer: JournalWriter | None, mode: Mode, about: str = ""
+    ) -> None:
+        super().__init__(writer)
+        self._about = about
         self._folders = folders
-        self._writer = writer
         self._mode = mode
         self._params: dict[str, str] = {}
         self._networks = 0
         self._flushed = time.monotonic()
         self._sending: threading.Thread | None = None
         self._run_id: str | None = None
+        self._measured = False
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether the run has metrics other than those of the machine."""
+        return self._measured
 
     @property
     def journal_id(self) -> str:
@@ -90,13 +75,22 @@ class Run:
                 self._run_id = known.get(self._writer.id)
         return self._run_id
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(
+        self, metrics: Mapping[str, float], step: int | None = None, *, at: int | None = None
+    ) -> None:
         """Record metrics at ``step`` (default 0); NaN and infinity are allowed.
+
+        Args:
+            metrics: values by name.
+            step: of the training, or another count.
+            at: time of the measurement in milliseconds since 1970; default: now.
 
         Raises:
             ValueError: for a name that MLflow would reject.
         """
-        self._append("metrics", values=_numbers(metrics), step=step or 0)
+        time_of = {} if at is None else {"time": at}
+        self._append("metrics", values=_numbers(metrics), step=step or 0, **time_of)
+        self._measured |= any(not key.startswith(SYSTEM) for key in metrics)
         if self._mode in ("now", "share") and time.monotonic() - self._flushed > LIVE_SECONDS:
             self._flush_in_thread()
 
@@ -116,6 +110,7 @@ class Run:
         """
         about = {"checkpoint": checkpoint, "dataset": [dataset.name, dataset.digest]}
         self._append("metrics", values=_numbers(metrics), step=0, **about)
+        self._measured = True
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record parameters; the value of a parameter must not change.
@@ -131,12 +126,14 @@ class Run:
                     f" it cannot become {value!r}"
                 )
         self._append("params", values=values)
-        if searched := {key: values[key] for key in SEARCHED if key in values}:
-            self._append("tags", values=searched)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; a later value replaces an earlier one."""
         self._append("tags", values={_key(key): str(value) for key, value in tags.items()})
+
+    def describe_result(self, text: str) -> None:
+        """Put the result, in Markdown, behind the run's description, above its metrics."""
+        self.set_tags({NOTE: f"{self._about}\n\n{text}".strip()})
 
     def set_result(self, **hashes: str) -> None:
         """Record the SHA-256 of the run's results, by which `lookup` finds the run.
@@ -147,45 +144,6 @@ class Run:
         if unknown := sorted(set(hashes) - set(RESULT_KEYS)):
             raise ValueError(f"unknown result {unknown[0]!r}; use one of {', '.join(RESULT_KEYS)}")
         self._append("result", values=hashes)
-
-    def log_artifact(self, path: Path, folder: str = "") -> None:
-        """Record a copy of the file or folder at ``path`` below ``folder`` of the artifacts."""
-        if self._writer:
-            kept = self._writer.settle(self._writer.keep(path))
-            self._append("artifact", **kept, folder=folder)
-
-    def log_table(self, table: pd.DataFrame, name: str) -> None:
-        """Record a table as ``name`` (with suffix .json), for MLflow's UI and ``load_table``.
-
-        Raises:
-            ValueError: if ``name`` does not end in ``.json``.
-        """
-        if not name.endswith(".json"):
-            raise ValueError(f"the table's name {name!r} does not end in .json")
-        if self._writer:
-            path = self._writer.new_path(name)
-            text = table.to_json(orient="split", index=False, date_format="iso")
-            path.write_text(text, encoding="utf-8")
-            self._append_file(path, name, table=True)
-
-    def log_figure(self, figure: Figure, name: str) -> None:
-        """Record a Matplotlib figure as ``name``; the suffix determines the format."""
-        if self._writer:
-            path = self._writer.new_path(name)
-            figure.savefig(path)
-            self._append_file(path, name)
-
-    def log_image(self, image: NDArray[Any], name: str) -> None:
-        """Record an image as ``name`` (PNG): (H, W) or (H, W, C), uint8 or float in [0, 1]."""
-        if self._writer:
-            from PIL import Image
-
-            if image.dtype != np.uint8:
-                image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-            image = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
-            path = self._writer.new_path(name)
-            Image.fromarray(image).save(path)
-            self._append_file(path, name)
 
     def log_dataset(
         self,
@@ -274,20 +232,6 @@ class Run:
             self._flushed = time.monotonic()
             self._sending = threading.Thread(target=self.flush, daemon=True)
             self._sending.start()
-
-    def _append(self, kind: str, **content: Any) -> None:
-        if self._writer:
-            self._writer.append(kind, **content)
-
-    def _append_file(self, path: Path, name: str, *, table: bool = False) -> None:
-        assert self._writer is not None
-        folder = Path(name).parent.as_posix()
-        self._append(
-            "artifact",
-            **self._writer.settle(path),
-            folder="" if folder == "." else folder,
-            table=table,
-        )
 
     def end(self, status: str, error: str | None = None, *, closing: bool = False) -> None:
         """Close the journal and deliver it, except in mode ``later``; `start_run` calls this.

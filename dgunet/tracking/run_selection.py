@@ -1,26 +1,18 @@
-"""Selecting, sorting and comparing runs, and the addresses of MLflow's UI for them."""
+"""Selecting, sorting and comparing runs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
-from dgunet.system.address import redact
+from dgunet.terms import TABLE_TAG
 from dgunet.tracking.index import RunInfo
-
-LOCAL_UI = "http://127.0.0.1:5000"
-"""Address at which ``make mlflow`` serves a local store."""
 
 DIFFERENT_IN_EVERY_RUN = (
     "name",
     "status",
     "mlflow.runName",
-    "host",
-    "pid",
-    "dvc.stage",
     "experiment",
 )
 """Facts that a comparison of runs omits."""
@@ -41,7 +33,7 @@ class RunQuery:
     def matches(self, info: RunInfo) -> bool:
         """Whether the run meets all criteria."""
         known = info.facts()
-        tables = info.tags.get("table", "").split()
+        tables = info.tags.get(TABLE_TAG, "").split()
         return (
             self.table is None
             or str(self.table) in tables
@@ -81,38 +73,3 @@ def differing_facts(infos: Sequence[RunInfo]) -> list[tuple[str, list[Any]]]:
         for name, values in lines
         if name not in DIFFERENT_IN_EVERY_RUN and len({str(value) for value in values}) > 1
     ]
-
-
-def run_url(info: RunInfo) -> str | None:
-    """Address of the page of a run; None if MLflow does not have it."""
-    if info.run_id is None:
-        return None
-    return f"{_ui(info)}/experiments/{info.experiment_id}/runs/{info.run_id}"
-
-
-def charts_url(info: RunInfo) -> str | None:
-    """Address of the charts of all runs with the same step, campaign and experiment."""
-    if info.experiment_id is None:
-        return None
-    search = f"tags.campaign = '{info.campaign}' and tags.stage = '{info.stage}'"
-    query = f"searchFilter={quote(search)}&compareRunsMode=CHART"
-    return f"{_ui(info)}/experiments/{info.experiment_id}/runs?{query}"
-
-
-def compare_url(infos: Sequence[RunInfo]) -> str | None:
-    """Address of MLflow's comparison of these runs; None for fewer than two runs."""
-    known = [info for info in infos if info.run_id is not None]
-    if len(known) < 2:
-        return None
-    experiments = sorted({str(info.experiment_id) for info in known})
-    runs = quote(json.dumps([info.run_id for info in known], separators=(",", ":")))
-    return (
-        f"{_ui(known[0])}/compare-runs?runs={runs}"
-        f"&experiments={quote(json.dumps(experiments, separators=(',', ':')))}"
-    )
-
-
-def _ui(info: RunInfo) -> str:
-    web = info.tracking_uri.startswith("http")
-    server = redact(info.tracking_uri) if web else LOCAL_UI  # an old index may contain secrets
-    return f"{server.rstrip('/')}/#"

@@ -11,10 +11,12 @@ from dgunet.system import environment
 from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.journal.writing import JournalWriter, now_ms
 from dgunet.tracking.machine_metrics import sampling_machine
-from dgunet.tracking.provenance import standard_tags
-from dgunet.tracking.run import Mode, Run, tracking_mode
+from dgunet.tracking.provenance import process_facts, standard_tags
+from dgunet.tracking.run import Run
 from dgunet.tracking.run_end import Terminated, end_status, terminable
+from dgunet.tracking.run_notes import NOTE, describe_run
 from dgunet.tracking.server.limited_client import short_time_limit
+from dgunet.tracking.tracking_mode import Mode, tracking_mode
 
 
 def default_mode() -> Mode:
@@ -67,17 +69,19 @@ def start_run(
     if mode == "off" or environment.RANK.get() != "0":
         yield Run(folders, None, "off")
         return
+    about = describe_run(tags)
     header = {
         "experiment": experiment,
         "name": name,
         "start": now_ms(),
-        "tags": standard_tags(folders.home, tags),
+        "tags": ({NOTE: about} if about else {}) | standard_tags(folders.home, tags),
         "adopt": environment.MLFLOW_RUN_ID.take() or adopt,
         "continues": tags.get("resumed.journal"),
     }
-    run = Run(folders, JournalWriter(folders.journals, header), mode)
+    run = Run(folders, JournalWriter(folders.journals, header), mode, about)
     with terminable():
         try:
+            run.log_json(process_facts(), "provenance.json")
             run.log_params(params)
             with sampling_machine(run):
                 yield run

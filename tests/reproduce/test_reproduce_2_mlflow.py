@@ -101,7 +101,7 @@ def test_metrics_are_linked_to_the_models(client, runs):
         assert trained[entry.model_id].data.tags["task"] == run.data.tags["task"]
     scored = client.get_logged_model(entry.model_id)
     ours = [metric for metric in scored.metrics if metric.run_id == run.info.run_id]
-    assert {metric.key for metric in ours} >= {"images", "seconds_restoring"}
+    assert "seconds_restoring" in {metric.key for metric in ours}
     assert {metric.dataset_digest for metric in ours} == {
         run.inputs.dataset_inputs[0].dataset.digest
     }

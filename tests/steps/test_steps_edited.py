@@ -18,6 +18,7 @@ from dgunet.steps.report import result_folders, write_project_report
 from dgunet.steps.tables import make_tables, read_results
 from dgunet.system.errors import EvaluationError
 from dgunet.system.files import sha256_file
+from dgunet.tracking import run_links
 from dgunet.tracking.index import from_mlflow
 
 CELL = ("explain", 1, "DGUNet (sample, not comparable)", "Rain100L PSNR")
@@ -339,8 +340,9 @@ def test_the_text_of_the_mlflow_tag_decides_whether_code_is_reported_as_dirty(
         ),
     )
     info = from_mlflow(run, "dgunet/derain", "sqlite:///x")
-    monkeypatch.setattr(reporting, "lookup", lambda key, home: info)
-    monkeypatch.setattr(reporting, "run_url", lambda info: None)
+    for module in (reporting, run_links):
+        monkeypatch.setattr(module, "lookup", lambda key, home: info)
+        monkeypatch.setattr(module, "run_url", lambda info, folders: None)
     write_project_report(here)
     page = (here.home / "build/report.html").read_text()
     commits = re.findall(r"Code commit</dt>\s*<dd>([^<]*)</dd>", page)

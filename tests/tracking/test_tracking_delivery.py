@@ -33,7 +33,7 @@ def log_everything(folders: TrackingFolders) -> Any:
         run.log_metrics({"psnr": math.inf, "ssim": math.nan})
         run.log_table(pd.DataFrame({"image": ["a", "b"], "psnr": [30.5, None]}), "per/image.json")
         run.log_table(pd.DataFrame({"x": [1]}), "other.json")
-        run.log_image(np.full((4, 6, 1), 0.5), "strips/grey.png")
+        run.log_image(np.full((4, 6, 1), 0.5), "strips/grey", step=3)
         run.log_artifact(folders.home / "params.yaml", "inputs")
         run.log_dataset("Rain100H (sample)", DIGEST, "build/prepared/Rain100H", "evaluation")
         run.set_tags({"parity": "false"})
@@ -66,9 +66,10 @@ def test_all_logged_data_reach_mlflow(project: TrackingFolders, client: Any) -> 
     assert math.isnan(client.get_run(run.run_id).data.metrics["ssim"])
     assert arrived["tags"]["dgunet.journal"] == run.journal_id
     assert arrived["tags"]["parity"] == "false"
+    assert "dgunet.process" not in arrived["tags"], "only a running run needs it"
     assert arrived["inputs"] == [("Rain100H (sample)", DIGEST[:36])]
     assert arrived["status"] == "FINISHED"
-    assert arrived["files"] == ["inputs", "other.json", "per", "strips"]
+    assert arrived["files"] == ["images", "inputs", "other.json", "per", "provenance.json"]
     folder = project.artifacts / "dgunet-table-1" / run.run_id / "artifacts"
     assert (folder / "inputs/params.yaml").read_text() == "profile: sample\n"
     assert not list(project.journals.iterdir()), "a delivered journal is removed"

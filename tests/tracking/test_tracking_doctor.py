@@ -38,7 +38,7 @@ def remote_run(client: Any, name: str, host: str, *, hours: float, pid: int = 1)
     then = int((time.time() - 3600 * hours) * 1000)
     known = client.get_experiment_by_name("dgunet/remote")
     experiment = known.experiment_id if known else client.create_experiment("dgunet/remote")
-    tags = {"dgunet.journal": name, "host": host, "pid": str(pid)}
+    tags = {"dgunet.journal": name, "dgunet.process": f"{host} {pid}"}
     run = client.create_run(experiment, start_time=then, run_name=name, tags=tags)
     client.log_metric(run.info.run_id, "loss", 1.0, timestamp=then)
     return str(run.info.run_id)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -40,7 +41,8 @@ def test_events_keep_their_order_and_their_files(bare: TrackingFolders, tmp_path
         report.write_text("second")
         run.log_artifact(report, "later")
     reader = only_journal(bare)
-    events = reader.events()
+    machine, *events = reader.events()
+    assert Path(machine["file"]).name == "provenance.json"
     assert [e["kind"] for e in events] == ["params", "metrics", "artifact", "artifact", "end"]
     assert events[0]["values"] == {"rho": "0.5"}
     assert events[1]["step"] == 3 and math.isnan(events[1]["values"]["odd"])
@@ -167,11 +169,14 @@ def test_standard_tags_identify_code_data_and_campaign(
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(bare.home.parent))
     monkeypatch.delenv("DGUNET_GIT_COMMIT")
 
+    machine: list[dict[str, Any]] = []
+
     def tags() -> dict[str, str]:
         with start_run("dgunet/x", "n", tags=TAGS, params={}) as run:
             pass
-        header = JournalReader(bare.journals / run.journal_id).header
-        return dict(header["tags"])
+        journal = JournalReader(bare.journals / run.journal_id)
+        machine.append(json.loads((journal.folder / journal.events()[0]["file"]).read_text()))
+        return dict(journal.header["tags"])
 
     outside = tags()
     assert outside["git.commit"] == outside["git.dirty"] == outside["data.digest"] == "unknown"
@@ -192,7 +197,10 @@ def test_standard_tags_identify_code_data_and_campaign(
     assert clean["git.commit"] == git(bare.home, "rev-parse", "HEAD")
     assert clean["git.dirty"] == "false", "dvc.lock is rewritten by the pipeline itself"
     assert clean["data.digest"] == "0123abcd.dir"
-    assert (clean["campaign"], clean["dvc.stage"]) == ("night", "train@derain")
+    assert clean["campaign"] == "night"
+    assert clean["dgunet.process"] == f"{machine[-1]['host']} {os.getpid()}"
+    assert machine[-1]["dvc"]["stage"] == "train@derain" and machine[-1]["packages"]["torch"]
+    assert not {"host", "pid", "dvc.stage"} & set(clean), "nobody searches for them"
     (bare.home / "params.yaml").write_text("profile: paper\n")
     assert tags()["git.dirty"] == "true"
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,10 +29,12 @@ from PIL import Image
 
 from dgunet import network
 from dgunet.system import files
-from dgunet.system.errors import DataError
+from dgunet.system.errors import ConfigError, DataError
 from dgunet.tracking import TrackingFolders, deliver, start_run
 from dgunet.tracking.journal.writing import JournalReader
+from dgunet.tracking.serving import RestorationModel
 
+ROOT = Path(__file__).parents[2]
 TAGS = {"stage": "train", "profile": "sample"}
 TINY: dict[str, Any] = {"n_feat": 8, "scale": 4, "stages": 3}
 
@@ -134,10 +140,57 @@ def test_the_model_accepts_arrays_and_paths(
         loaded.predict(np.array(["no such.png"], dtype=object))
 
 
+def test_encoded_images_are_restored_with_their_format(tmp_path: Path) -> None:
+    weights = tmp_path / "network.safetensors"
+    network.save_network(network.DGUNet(network.preset("derain", **TINY)), weights, {})
+    model = RestorationModel(weights)
+    deep = np.random.default_rng(3).integers(0, 65536, (20, 28), dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.fromarray(random_image(4, 24, 16, 3)).save(tmp_path / "small.jpg")
+    paths = [tmp_path / "deep.png", tmp_path / "small.jpg"]
+    given = np.empty(2, dtype=object)
+    given[:] = [str(path) for path in paths]
+    expected = model.predict(given)
+    texts = [base64.b64encode(path.read_bytes()).decode() for path in paths]
+    empty = np.zeros((1, 3, 1, 0), np.float32)
+    restored = model.predict(empty, {"images": texts})
+    for text, pixels in zip(restored, expected, strict=True):
+        content = base64.b64decode(text)
+        assert content.startswith(b"\x89PNG")
+        with Image.open(io.BytesIO(content)) as image:
+            np.testing.assert_array_equal(np.atleast_3d(np.asarray(image)), pixels)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("no text", r"images\[0\] is not base64 text"),
+        (base64.b64encode(b"GIF89a").decode(), r"images\[0\] is neither a PNG nor a JPEG"),
+        (base64.b64encode(b"\x89PNG\r\n\x1a\n").decode(), r"images\[0\] is (damaged|not)"),
+        ("/etc/passwd", r"images\[0\] is n"),
+    ],
+)
+def test_other_texts_are_refused(tmp_path: Path, text: str, expected: str) -> None:
+    weights = tmp_path / "network.safetensors"
+    network.save_network(network.DGUNet(network.preset("derain", **TINY)), weights, {})
+    model = RestorationModel(weights)
+    with pytest.raises(DataError, match=expected):
+        model.predict(np.zeros((1, 3, 1, 0), np.float32), {"images": [text]})
+    with pytest.raises(ConfigError, match="both `inputs` and the parameter `images`"):
+        model.predict(np.zeros((1, 3, 8, 8), np.float32), {"images": [text]})
+
+
+def example_on(page: Path) -> str:
+    """The client of a served model that the documentation prints."""
+    text = page.read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(import base64.*?)```", text, re.DOTALL)
+    return str(code)
+
+
 def test_mlflow_serves_the_model_over_http(
-    project: TrackingFolders, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: TrackingFolders, client: Any, tmp_path: Path
 ) -> None:
-    """``mlflow models serve`` answers a request with the restored image."""
+    """``mlflow models serve`` answers a request, and the documentation's example, with images."""
     weights = tmp_path / "network.safetensors"
     net = network.DGUNet(network.preset("derain", **TINY)).eval()
     network.save_network(net, weights, {})
@@ -168,6 +221,28 @@ def test_mlflow_serves_the_model_over_http(
         with torch.inference_mode():
             expected = net(torch.from_numpy(image))[-1].clamp(0, 1).numpy()
         np.testing.assert_allclose(restored, expected, atol=1e-6)
+        example = example_on(ROOT / "docs/mlflow.md")
+        (rainy,) = re.findall(r"data/sample/[^\"]+", example)
+        (tmp_path / rainy).parent.mkdir(parents=True)
+        if (ROOT / rainy).is_file():
+            shutil.copyfile(ROOT / rainy, tmp_path / rainy)
+        else:  # the sample is not pulled
+            Image.fromarray(random_image(5, 48, 64, 3)).save(tmp_path / rainy)
+        assert example.count("http://127.0.0.1:5001") == 1
+        subprocess.run(
+            [sys.executable, "-c", example.replace("http://127.0.0.1:5001", address)],
+            cwd=tmp_path,
+            check=True,
+            timeout=120,
+        )
+        with Image.open(tmp_path / "restored.png") as image, Image.open(tmp_path / rainy) as before:
+            assert (image.format, image.size) == ("PNG", before.size)
+            given = np.empty(1, dtype=object)
+            given[:] = [str(tmp_path / rainy)]
+            (expected_pixels,) = RestorationModel(weights).predict(given)
+            np.testing.assert_array_equal(np.asarray(image), expected_pixels)
+        bad = {"inputs": [[[[]], [[]], [[]]]], "params": {"images": ["/etc/passwd"]}}
+        assert post(f"{address}/invocations", bad)[0] == 400
         secret = tmp_path / "picture.png"
         Image.fromarray(random_image(1, 8, 8, 3)).save(secret)
         status, _ = post(f"{address}/invocations", {"inputs": [str(secret)]})

@@ -41,10 +41,9 @@ def train(folder: Path, seed: int, variant: str = "DGUNet") -> str:
     network.save_network(network.DGUNet(config), weights, {})
     checkpoint = files.sha256_file(weights)
     tags = {"stage": "train", "task": "derain", "profile": "sample", "variant": variant}
-    with start_run(
-        "dgunet/table-1", f"train {seed}", tags=tags | {"checkpoint.sha256": checkpoint}, params={}
-    ) as run:
+    with start_run("dgunet/table-1", f"train {seed}", tags=tags, params={}) as run:
         run.log_network(weights, f"derain-{seed}")
+        run.set_result(checkpoint=checkpoint)
     return checkpoint
 
 

@@ -14,7 +14,7 @@ from dgunet.system.errors import ConfigError
 from dgunet.tracking import RunInfo, TrackingFolders, delivered, start_run
 from dgunet.tracking.index import add_delivered_run, damaged_lines
 from dgunet.tracking.run_frames import history, runs_frame
-from dgunet.tracking.run_selection import charts_url, compare_url
+from dgunet.tracking.ui_links import charts_url, compare_url
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from dgunet.cli.tracking_commands import tracking
 from dgunet.system import address
 from dgunet.system.address import Address
 from dgunet.tracking import TrackingFolders, delivered, lookup, pending, start_run
-from dgunet.tracking.run_selection import charts_url, run_url
 from dgunet.tracking.server import mlflow_store
 from dgunet.tracking.server.health import StoreUnavailable, ask
+from dgunet.tracking.ui_links import charts_url, run_url
 
 USER, PASSWORD = "alice-of-the-lab", "p:w/d@9?#%&"
 TAGS = {"stage": "train", "profile": "sample"}

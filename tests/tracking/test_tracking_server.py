@@ -119,7 +119,7 @@ def test_killing_the_server_during_delivery_neither_loses_nor_duplicates_data(
         outcome = run.flush()
         killer.join()
         assert outcome.reason is not None, "the server died during the delivery"
-        run.log_image(np.zeros((2, 2), np.uint8), "last.png")
+        run.log_image(np.zeros((2, 2), np.uint8), "last")
     assert [info.status for info in pending(bare)] == ["FINISHED"]
     first = run.run_id
     with start_run("dgunet/x", "next", tags=TAGS, params={}):
@@ -143,7 +143,7 @@ def test_killing_the_server_during_delivery_neither_loses_nor_duplicates_data(
     assert [m.step for m in history] == [*range(30), *range(100, 140)]
     assert len(client.get_metric_history(first, "odd")) == 30
     names = {f.path for f in client.list_artifacts(first)}
-    assert names == {*files, "per_image.json", "last.png"}
+    assert names == {*files, "per_image.json", "provenance.json", "images"}
 
 
 @pytest.mark.skipif(

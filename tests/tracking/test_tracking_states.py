@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
 import pytest
 
-from dgunet.tracking import TrackingFolders, deliver, delivered, start_run
+from dgunet.tracking import TrackingFolders, deliver, delivered, machine_metrics, start_run
 from dgunet.tracking.journal.writing import readable_journals
+from dgunet.tracking.tracking_mode import Mode
 
 STAGE = """
 import sys, time
@@ -143,6 +145,29 @@ def test_a_resumed_training_continues_its_run(project: TrackingFolders, client: 
     assert [m.step for m in client.get_metric_history(second.run_id, "loss")] == [1, 2]
 
 
+@pytest.mark.parametrize("mode", ["now", "later"])
+def test_the_result_is_logged_before_the_load_of_the_machine(
+    project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    """MLflow's comparison draws the metric that the store lists first."""
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.02")
+    sampled, real = threading.Event(), machine_metrics.sample_load
+    sample = lambda me: (real(me), sampled.set())[0]  # noqa: E731
+    monkeypatch.setattr(machine_metrics, "sample_load", sample)
+    with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}, mode=mode) as run:
+        assert sampled.wait(30)
+        run.log_metrics({"psnr": 30.0, "ssim": 0.9})
+        sampled.clear()
+        assert sampled.wait(30)
+    deliver(project)
+    (info,) = delivered(project)
+    points = client.get_run(info.run_id).data.metrics
+    assert list(points)[:2] == ["psnr", "ssim"] and len(points) > 2
+    (point,) = client.get_metric_history(info.run_id, "psnr")
+    load = client.get_metric_history(info.run_id, "system/cpu_utilization_percentage")
+    assert min(m.timestamp for m in load) <= point.timestamp, "the time is that of the sample"
+
+
 def test_system_metrics_are_recorded_with_the_run(
     project: TrackingFolders, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,10 +178,10 @@ def test_system_metrics_are_recorded_with_the_run(
     load = arrived.data.metrics
     assert 0 <= load["system/cpu_utilization_percentage"] <= 100
     assert load["system/process_memory_usage_megabytes"] > 10
-    history = client.get_metric_history(run.run_id, "system/system_memory_usage_megabytes")
+    history = client.get_metric_history(run.run_id, "system/system_memory_usage_percentage")
     assert [m.step for m in history] == list(range(len(history))) and len(history) > 1
     assert delivered(project)[-1].metrics == {}, "the local list omits system metrics"
-    assert arrived.data.tags["seed"] == "3"
+    assert "seed" not in arrived.data.tags, "a parameter is no tag as well"
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
     with start_run("dgunet/x", "n", tags={"profile": "sample"}, params={}) as run:
         time.sleep(0.1)

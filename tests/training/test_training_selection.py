@@ -122,14 +122,58 @@ def test_skipped_steps_and_their_samples_are_recorded(project, monkeypatch, capl
     assert all(torch.isfinite(p).all() for p in load_network(weights)[0].parameters())
 
 
-def test_example_images_and_numbers_reach_the_run(project):
-    trained(project, steps=8)
+def events_of(project, kind):
     (journal,) = (project.home / ".dgunet").rglob("events.jsonl")
-    text = journal.read_text()
-    images = [f"step-{step:09d}.png" for step in (2, 4, 6, 8)]
-    assert all(name in text for name in images)
-    for name in ("gradient_norm", "images_per_second", "memory_gib", "loss_stage_7"):
-        assert name in text
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    return [event for event in events if event["kind"] == kind]
+
+
+def grid_steps(project):
+    """The steps of the images in MLflow's grid, by key; each has a small copy beside it."""
+    files = [
+        event["file"] for event in events_of(project, "artifact") if event["folder"] == "images"
+    ]
+    names = [file.rpartition("/")[2].split("+") for file in files]
+    steps = {}
+    for key, step, number, *rest in names:
+        assert step == "step" and rest[0] == "timestamp"
+        steps.setdefault(key, []).append(int(number))
+    return {key: both[::2] for key, both in steps.items() if both[::2] == both[1::2]}
+
+
+def test_example_images_and_numbers_reach_the_run(project):
+    trained(project, steps=16)
+    shown = [0, 2, 4, 6, 8, 10, 12, 14, 16]
+    assert grid_steps(project) == {"examples~1": shown, "examples~2": shown}
+    points = [event["values"] for event in events_of(project, "metrics")]
+    for name in ("loss", "gradient_norm", "images_per_second", "loss_stage_7"):
+        assert sum(name in values for values in points) == 16
+    assert sum("memory_gib" in values for values in points) == 1
+    assert not any("learning_rate" in values for values in points), "the same in every run"
+    assert next(iter(points[0])) == "loss"
+
+
+def test_validation_images_are_shown_at_validations(project):
+    trained(project, steps=6, more=", validation: {fraction: 0.2, interval: 3, crop: 32}")
+    assert set(map(tuple, grid_steps(project).values())) == {(0, 3, 6)}
+
+
+def test_parameters_are_those_that_a_person_reads(project):
+    trained(project)
+    params = {}
+    for event in events_of(project, "params"):
+        params |= event["values"]
+    assert {"stages", "scales", "parameters", "seed", "train.iterations", "train.patch"} < set(
+        params
+    )
+    assert len(params) <= 16 and not {"network.stages", "network.task", "train.clip"} & set(params)
+    tags = [key for event in events_of(project, "tags") for key in event["values"]]
+    assert not set(tags) & (set(params) | {"train.data.digest", "checkpoint.sha256"})
+    (network,) = events_of(project, "network")
+    assert network["params"] == params, "the Models tab shows them"
+    (settings,) = (project.home / ".dgunet").rglob("settings.json")
+    whole = json.loads(settings.read_text())
+    assert whole["train"]["clip"] == 0 and whole["network"]["stages"] == int(params["stages"])
 
 
 def test_without_a_terminal_progress_is_one_json_object_per_line(monkeypatch, capsys):

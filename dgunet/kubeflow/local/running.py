@@ -26,7 +26,7 @@ from dgunet.system import environment, files
 from dgunet.system.address import redact
 from dgunet.system.errors import DgunetError
 from dgunet.tracking import TrackingFolders, follow
-from dgunet.tracking.run import tracking_mode
+from dgunet.tracking.tracking_mode import tracking_mode
 
 TERMINATION_SECONDS = 20
 """Time for the steps to write their checkpoints after SIGTERM, seconds."""

@@ -19,6 +19,7 @@ from dgunet.tracking.journal.cursor import Cursor
 from dgunet.tracking.journal.damage import Damaged, LostFile, set_aside
 from dgunet.tracking.journal.events import Event
 from dgunet.tracking.journal.reading import JournalReader, check_artifact
+from dgunet.tracking.provenance import PROCESS
 from dgunet.tracking.server import mlflow_store
 
 BATCHED = ("metrics", "params", "tags", "result")
@@ -168,8 +169,10 @@ class JournalSender:
         """Check that MLflow has recorded the end of the run before the journal is removed."""
         found = self._check_run()
         checked_id(found.info.status, status, self.folders.uri)
-        if LOST in found.data.tags and not self.cursor.lost:
-            self.client.delete_tag(self.run_id, LOST)
+        old = [PROCESS] if self.cursor.lost else [PROCESS, LOST]
+        for tag in old:
+            if tag in found.data.tags:
+                self.client.delete_tag(self.run_id, tag)
         settle_artifacts(found.info.artifact_uri)
 
     def _kept(self, event: Event) -> Path:

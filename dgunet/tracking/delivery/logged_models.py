@@ -13,6 +13,7 @@ from dgunet.tracking.delivery.arrived_files import settle_artifacts
 from dgunet.tracking.journal.cursor import Cursor
 from dgunet.tracking.journal.events import Event
 from dgunet.tracking.journal.reading import JournalReader
+from dgunet.tracking.serving import ENCODED
 
 LOADER = "dgunet.tracking.serving"
 REQUIRED = ("torch", "numpy", "safetensors", "filelock")
@@ -103,9 +104,11 @@ def save_model(path: Path, weights: Path, channels: int, logged: Any) -> None:
     import numpy as np
     from mlflow.models import Model
     from mlflow.models.signature import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
     images = TensorSpec(np.dtype(np.float32), (-1, channels, -1, -1))
+    # Text is not a tensor, so images in files are a parameter of the request.
+    encoded = ParamSchema([ParamSpec(ENCODED, "string", [], shape=(-1,))])
     ramp = np.linspace(0, 1, EXAMPLE_SIDE, dtype=np.float32)
     example = np.broadcast_to(ramp, (1, channels, EXAMPLE_SIDE, EXAMPLE_SIDE)).round(3)
     with warnings.catch_warnings():
@@ -115,7 +118,7 @@ def save_model(path: Path, weights: Path, channels: int, logged: Any) -> None:
             loader_module=LOADER,
             data_path=str(weights),
             code_paths=[str(Path(__file__).resolve().parents[2])],
-            signature=ModelSignature(Schema([images]), Schema([images])),
+            signature=ModelSignature(Schema([images]), Schema([images]), encoded),
             input_example=np.ascontiguousarray(example),
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED + FOR_FILES],
             mlflow_model=Model(

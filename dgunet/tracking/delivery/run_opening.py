@@ -8,6 +8,7 @@ from typing import Any
 
 from dgunet.tracking import index
 from dgunet.tracking.delivery.answers import checked_id, is_refusal
+from dgunet.tracking.experiment_pages import describe_experiment
 from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.journal.cursor import Cursor
 from dgunet.tracking.journal.events import JOURNAL_ID
@@ -73,6 +74,7 @@ class _Opening:
             self.cursor.run_id, self.cursor.experiment_id = made, known.experiment_id
         elif given is None or not self._take_over(given):
             self._make_run(known, {"adopted.missing": given} if given else {})
+        self._describe(known)
 
     def _experiment(self) -> Any:
         """The experiment of the header in MLflow, or None."""
@@ -82,6 +84,12 @@ class _Opening:
             checked_id(known.name, name, self.folders.uri)
             checked_id(known.experiment_id, None, self.folders.uri)
         return known
+
+    def _describe(self, known: Any) -> None:
+        """Write the note and the views of the run's experiment, unless it is Kubeflow's."""
+        experiment = known or self.client.get_experiment_by_name(self.header["experiment"])
+        if experiment is not None and experiment.experiment_id == self.cursor.experiment_id:
+            describe_experiment(self.client, experiment, [self.header["tags"]])
 
     def _made_before(self, experiment: Any, journal: str) -> str | None:
         """The id of the run that was created for ``journal`` in ``experiment``, or None."""

@@ -18,7 +18,7 @@ GAP = 4
 
 
 def strips(results: Path, store: Path) -> Iterator[tuple[str, Array]]:
-    """Yield (file name, strip) for each restored image that an evaluation kept in ``results``.
+    """Yield (id, strip) for each restored image that an evaluation kept in ``results``.
 
     A strip is uint8 (H, W, 3): the degraded input if the set has one, the restored image, and
     the target if the set has one, with `GAP` white pixels between them.
@@ -31,4 +31,4 @@ def strips(results: Path, store: Path) -> Iterator[tuple[str, Array]]:
             with Image.open(path) as file:
                 restored = np.asarray(file)
             known = [each for each in (record.input, restored, record.target) if each is not None]
-            yield path.name, side_by_side([as_rgb8(image) for image in known], gap=GAP)
+            yield record.id, side_by_side([as_rgb8(image) for image in known], gap=GAP)

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import logging
+import resource
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import torch
 from torch import Tensor, nn
 
 from dgunet.imaging.strips import side_by_side
 from dgunet.network import DGUNet
 from dgunet.recipes.naming import recipe_name
-from dgunet.terms import CHECKPOINT_TAG, DATA_TAG
+from dgunet.terms import DATA_TAG
 from dgunet.tracking import Run
-from dgunet.tracking.reports.network_numbers import numeric_params
 from dgunet.tracking.reports.progress import ReportProgress
+from dgunet.tracking.reports.settings import all_settings, training_params
 from dgunet.training import StepReport, ValidationReport
 from dgunet.training.job import TrainingOutcome
-from dgunet.training.preparation import PreparedTraining, flat
+from dgunet.training.preparation import PreparedTraining
 
-IMAGE_REPORTS = 4
-"""How many times a training logs its example images; the last time is after the last step."""
+IMAGE_REPORTS = 8
+"""How many times, at most, a training logs its example images after the untrained network's."""
+
+EXAMPLE_SIDE = 128
+"""Largest side in pixels of the part of an example image that is logged."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +45,9 @@ class TrainingReport:
         self._network: nn.Module | None = None
         self._ids: Callable[[int], list[str]] = lambda step: []
         self._images: Sequence[tuple[Tensor, Tensor]] = ()
+        self._shown = -1
+        self._params: dict[str, Any] = {}
         self._validation: dict[str, float] = {}
-        self._process = psutil.Process()
 
     def facts(self) -> Mapping[str, str]:
         """Journal and id of the run, by which a resumed training continues it."""
@@ -55,18 +60,14 @@ class TrainingReport:
         images: Sequence[tuple[Tensor, Tensor]],
     ) -> None:
         """Log settings, structure and data before the first step."""
-        self._network, self._ids, self._images = network, ids, images
+        self._network, self._ids = network, ids
+        self._images = [(_middle(degraded), _middle(target)) for degraded, target in images]
         inputs, manifest = self._prepared.inputs, self._prepared.pairs.manifest
-        self._run.log_params(flat({"train": inputs.settings.model_dump(), "seed": inputs.seed}))
-        self._run.log_params(
-            flat({"network": inputs.network.to_dict()}) | numeric_params(inputs.network, network)
-        )
+        self._params = training_params(inputs, network)
+        self._run.log_params(self._params)
+        self._run.log_json(all_settings(inputs), "settings.json")
         self._run.set_tags(
-            {
-                DATA_TAG: manifest.digest,
-                "train.data.digest": manifest.digest,
-                "recipe": recipe_name(inputs.settings, inputs.network),
-            }
+            {DATA_TAG: manifest.digest, "recipe": recipe_name(inputs.settings, inputs.network)}
         )
         self._run.log_dataset(
             f"{manifest.dataset} ({manifest.profile})",
@@ -74,33 +75,37 @@ class TrainingReport:
             source_uri=inputs.store.as_posix(),
             context="training",
         )
+        if self._prepared.earlier is None:
+            self._show_progress(0)
 
     def on_step(self, report: StepReport, /) -> None:
-        """Log the metrics of a step, and example images at `IMAGE_REPORTS` of the steps."""
+        """Log the metrics of a step; without validation, also example images.
+
+        The learning rate is in ``loss.csv``: it follows from the settings.
+        """
         done, total = report.step + 1, report.iterations
         stages = {f"loss_stage_{k}": v for k, v in enumerate(report.stage_losses, start=1)}
         self._run.log_metrics(
             {
                 "loss": report.loss,
-                "learning_rate": report.learning_rate,
                 "gradient_norm": report.gradient_norm,
                 "images_per_second": self._prepared.inputs.settings.batch / report.seconds,
             }
-            | stages
-            | self._memory(),
+            | stages,
             step=report.step,
         )
         if report.skipped:
             self._log_skipped(report.step)
-        if done in {max(1, total * part // IMAGE_REPORTS) for part in range(1, IMAGE_REPORTS + 1)}:
-            self._log_images(done)
+        if self._prepared.validation is None:
+            self._show_progress(done)
         facts = {"loss": report.loss, "lr": report.learning_rate} | self._validation
         self._progress(done, total, facts=facts)
 
     def on_validation(self, report: ValidationReport, /) -> None:
-        """Log the PSNR of a validation."""
+        """Log the PSNR of a validation, and example images."""
         self._validation = {"validation_psnr": report.psnr}
         self._run.log_metrics(self._validation, step=report.steps - 1)
+        self._show_progress(report.steps)
 
     def diverged(self, samples: Path) -> None:
         """Log the file that names the samples of the divergent step."""
@@ -109,19 +114,25 @@ class TrainingReport:
     def finished(self, outcome: TrainingOutcome) -> None:
         """Log the result: mean losses, selection, files and network."""
         result, digest = outcome.result, outcome.checkpoint_sha256
-        self._run.log_metrics({"loss_first": result.first_loss, "loss_last": result.last_loss})
-        self._run.set_tags({CHECKPOINT_TAG: digest} | outcome.selection.facts())
+        self._run.log_metrics(
+            {"loss_first": result.first_loss, "loss_last": result.last_loss} | _memory()
+        )
+        self._run.set_tags({"selection": outcome.selection.how})
+        self._run.describe_result(
+            f"**Loss {result.first_loss:.4g} \u2192 {result.last_loss:.4g}** (means of the first"
+            f" and the last tenth of the steps). Weights of step {outcome.selection.step}"
+            f" ({outcome.selection.how})."
+        )
         for path in outcome.files:
             self._run.log_artifact(path)
-        self._run.log_network(outcome.weights, name=self._prepared.inputs.key)
+        self._run.log_network(
+            outcome.weights,
+            name=self._prepared.inputs.key,
+            step=outcome.selection.step,
+            tags=outcome.selection.facts(),
+            params=self._params,
+        )
         self._run.set_result(checkpoint=digest)
-
-    def _memory(self) -> dict[str, float]:
-        """Resident memory of this process and peak memory of tensors on the GPU, in GiB."""
-        used = {"memory_gib": self._process.memory_info().rss / 2**30}
-        if torch.cuda.is_available():
-            used["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        return used
 
     def _log_skipped(self, step: int) -> None:
         names = ", ".join(self._ids(step))
@@ -133,7 +144,15 @@ class TrainingReport:
         )
         self._run.set_tags({"skipped.step": str(step), "skipped.samples": names[:5000]})
 
+    def _show_progress(self, done: int) -> None:
+        """Log the example images if ``done`` steps complete another part of the training."""
+        part = done * IMAGE_REPORTS // self._prepared.inputs.settings.iterations
+        if part > self._shown:
+            self._shown = part
+            self._log_images(done)
+
     def _log_images(self, done: int) -> None:
+        """Log each example as a strip of degraded, restored and true pixels."""
         assert self._network is not None
         device = next(self._network.parameters()).device
         for number, (degraded, target) in enumerate(self._images, start=1):
@@ -141,4 +160,19 @@ class TrainingReport:
                 restored = self._network(degraded[None].to(device))[-1][0].clamp(0, 1)
             images = (degraded, restored.cpu(), target)
             strip = side_by_side([image.permute(1, 2, 0).float().numpy() for image in images])
-            self._run.log_image(strip, f"samples/{number}/step-{done:09d}.png")
+            self._run.log_image(strip, f"examples/{number}", step=done)
+
+
+def _middle(image: Tensor) -> Tensor:
+    """The middle of an image (C, H, W), at most `EXAMPLE_SIDE` large."""
+    top, left = (max(0, side - EXAMPLE_SIDE) // 2 for side in image.shape[-2:])
+    return image[:, top : top + EXAMPLE_SIDE, left : left + EXAMPLE_SIDE]
+
+
+def _memory() -> dict[str, float]:
+    """Peak resident memory of this process and peak memory of tensors on the GPU, in GiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # KiB on Linux
+    used = {"memory_gib": peak / 2**30}
+    if torch.cuda.is_available():
+        used["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    return used
