@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -194,8 +195,7 @@ def evaluate_and_report(request: EvaluationRequest, run: Run) -> EvaluationSumma
 
 
 def _report(run: Run, request: EvaluationRequest, result: EvaluationResult) -> None:
-    summary, out = result.summary.to_dict(), request.out
-    seconds = pd.DataFrame([asdict(timing) for timing in result.timings])
+    summary = result.summary.to_dict()
     run.set_tags(
         {
             DATA_TAG: summary["data_digest"],
@@ -207,34 +207,49 @@ def _report(run: Run, request: EvaluationRequest, result: EvaluationResult) -> N
             STATE_TAG: summary["state"],
         }
     )
+    seconds = pd.DataFrame([asdict(timing) for timing in result.timings])
+    _log_scores(run, request, summary, float(seconds["restore"].sum()))
+    run.describe_result(f"`{result.summary.line()}`")
+    _log_files(run, request, seconds)
+    run.set_result(per_image=summary["per_image_sha256"])
+
+
+def _log_scores(
+    run: Run, request: EvaluationRequest, summary: dict[str, Any], seconds: float
+) -> None:
+    """Log the scores with their dataset and model; those of the degraded images as parameters.
+
+    The latter are the same for every network, and MLflow draws a chart for each metric.
+    """
     dataset = run.log_dataset(
         f"{summary['dataset']} ({summary['profile']})",
         summary["data_digest"],
         source_uri=request.store.as_posix(),
         context="evaluation",
     )
-    # The same for every network, so not metrics, each of which MLflow draws for all runs.
     given = {key: summary[key] for key in ("input_psnr", "input_ssim") if summary[key] is not None}
     run.log_params(
         {key: f"{value:.4f}" for key, value in given.items()} | {"images": summary["images"]}
     )
+    scores = {key: summary[key] for key in ("psnr", "ssim") if summary[key] is not None}
     run.log_scores(
-        {key: summary[key] for key in ("psnr", "ssim") if summary[key] is not None}
-        | {"seconds_restoring": float(seconds["restore"].sum())},
+        scores | {"seconds_restoring": seconds},
         checkpoint=summary["checkpoint_sha256"],
         dataset=dataset,
     )
-    run.describe_result(f"`{result.summary.line()}`")
+
+
+def _log_files(run: Run, request: EvaluationRequest, seconds: pd.DataFrame) -> None:
+    """Log the per-image table with its seconds, the files of the result, and strips of images."""
     # Seconds differ between equal runs, so they are in MLflow and in no output of DVC.
-    rows = pd.read_parquet(out / "per_image.parquet")
+    rows = pd.read_parquet(request.out / "per_image.parquet")
     run.log_table(
         rows.merge(seconds.add_prefix("seconds_"), left_on="id", right_on="seconds_id").drop(
             columns="seconds_id"
         ),
         "per_image.json",
     )
-    run.log_artifact(out / "per_image.parquet")
-    run.log_artifact(out / "summary.json")
-    for name, strip in strips(out, request.store):
+    run.log_artifact(request.out / "per_image.parquet")
+    run.log_artifact(request.out / "summary.json")
+    for name, strip in strips(request.out, request.store):
         run.log_image(strip, image_key(f"strips/{name}"))
-    run.set_result(per_image=summary["per_image_sha256"])

@@ -76,14 +76,15 @@ def test_a_missing_or_changed_file_delays_only_its_own_run(
     assert run_command("sync")[0] == 0, "it is not retried"
     (aside,) = project.damaged.iterdir()
     back = aside.rename(folders[3])
-    (file,) = back.glob("artifacts/*")
+    file = back / kept.parent.relative_to(folders[3])
     (file / "true.yaml").unlink(missing_ok=True)
     (file / "params.yaml").unlink(missing_ok=True)
     (file / "params.yaml").write_bytes(content)
     assert deliver(project, persist=True).sent == ["run 3"]
     mended = client.get_run(info.run_id)
     assert "dgunet.lost" not in mended.data.tags
-    assert [f.path for f in client.list_artifacts(info.run_id)] == ["params.yaml"]
+    arrived_files = [f.path for f in client.list_artifacts(info.run_id)]
+    assert arrived_files == ["params.yaml", "provenance.json"]
     assert len(client.get_metric_history(info.run_id, "loss")) == 3
     assert len(client.search_runs([arrived.info.experiment_id])) == 7
 
@@ -104,7 +105,8 @@ def test_a_journal_of_an_earlier_version_is_delivered(
     assert reader.cursor().sent == 0
     assert deliver(project).sent == ["old"]
     (info,) = delivered(project)
-    assert [f.path for f in client.list_artifacts(info.run_id)] == ["params.yaml"]
+    arrived_files = [f.path for f in client.list_artifacts(info.run_id)]
+    assert arrived_files == ["params.yaml", "provenance.json"]
 
 
 def test_damaged_lines_of_the_index_are_skipped_and_reported(project: TrackingFolders) -> None:

@@ -113,6 +113,7 @@ def assert_once(folders: TrackingFolders, models: int = 1) -> None:
     assert [one.model_id for one in outputs] == [model.model_id for model in made]
     assert sorted(f.path for f in client.list_artifacts(info.run_id)) == [
         "network.safetensors",
+        "provenance.json",
         "tables",
     ]
     assert not list(folders.journals.iterdir()), "including hidden files"

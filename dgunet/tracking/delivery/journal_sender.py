@@ -46,6 +46,7 @@ class JournalSender:
         self.lost: list[str] = []
         """Reasons why it was set aside."""
         self._models: dict[str, str | None] = {}
+        self._found = False
 
     @property
     def run_id(self) -> str:
@@ -229,6 +230,9 @@ class JournalSender:
 
     def _log_artifact(self, event: Event) -> None:
         path, folder = self._kept(event), event["folder"]
+        if not self._found:  # MLflow's client keeps the run's folder of artifacts from any answer
+            self._check_run()
+            self._found = True
         if path.is_dir():
             with mlflow_store.time_for(file for file in path.rglob("*") if file.is_file()):
                 self.client.log_artifacts(self.run_id, str(path), _join(folder, path.name))
