@@ -83,6 +83,25 @@ def examples():
             yield words, name
 
 
+def parse(words):
+    """Parse ``dgunet ...`` as the command line does, without running it; return its name.
+
+    Raises what the command line raises for unknown commands, unknown options and wrong values.
+    """
+    each, path, words = typer.main.get_command(command()), [], list(words[1:])
+    while hasattr(each, "commands") and words:
+        word = words.pop(0)
+        if not word.startswith("-"):
+            path.append(word)
+            each = each.commands[word]
+        elif word in ("--help", "-h", "--version", "--install-completion"):
+            return " ".join(path)
+    if not {"--help", "-h"} & set(words):
+        with each.make_context("dgunet", words):
+            pass
+    return " ".join(path)
+
+
 def leaves_of_app():
     """The commands of the application."""
     return leaves(typer.main.get_command(command()))
