@@ -32,6 +32,7 @@ NOT_RUN = {
     "torchrun": "trains; tests/training trains in several processes",
     "dgunet ablate": "trains; tests/reproduce trains every ablation of the sample",
     "dgunet evaluate --checkpoint": "evaluates all sets of a task; see the other examples",
+    "dgunet explain --campaign": "needs the campaign of the authors' weights",
     "dgunet explain 4": "needs the campaign of the authors' weights",
     "dgunet score restored.mat": "needs results of all images of Set11",
     "dgunet score Idenoised.mat": "needs the ground truth of SIDD",
@@ -58,10 +59,12 @@ NOT_RUN = {
     "dgunet pipeline submit": "needs a cluster file; --dry-run is run by tests/pipelines",
     "dgunet pipeline compile": "needs a cluster file; tests/pipelines compiles with one",
     "dgunet pipeline status 0b1c2d3e": "needs a cluster",
+    "dgunet pipeline status RUN_ID": "needs a cluster",
+    "dgunet pipeline status local-": "needs the run of this name",
     "dgunet pipeline logs": "needs a cluster",
     "dgunet pipeline cancel": "needs a cluster",
 }
-"""Examples that are only parsed, by how they begin, with the reason."""
+"""Examples and printed commands that are only parsed, by how they begin, with the reason."""
 
 
 def leaves(parent, path=()):

@@ -15,6 +15,7 @@ from help_examples import (
     without_setting,
 )
 from PIL import Image
+from printed_commands import PRINTED
 
 from dgunet.network import DGUNet, preset, save_network
 from dgunet.network.official import export_official
@@ -42,7 +43,8 @@ def test_an_example_is_parsed(words):
 def test_the_lists_name_existing_examples():
     texts = {shlex.join(words) for words in EXAMPLES}
     assert texts >= NEEDS_A_PROJECT
-    reasons = {reason_not_run(words) for words in EXAMPLES}
+    printed = [words for found in PRINTED.values() for words in found]
+    reasons = {reason_not_run(words) for words in [*EXAMPLES, *printed]}
     assert reasons >= set(NOT_RUN.values())
 
 
