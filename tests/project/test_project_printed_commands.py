@@ -1,8 +1,7 @@
 """Commands that the README and the documentation print exist, with their options and values.
 
-`tests/reproduce` runs those of README and docs in a reproduced clone, but for those with a reason in
-`help_examples.NOT_RUN`; the worked examples of
-CONTRIBUTING.md are followed by `test_project_contributing.py`.
+`tests/reproduce` runs those of README and docs in a reproduced clone, but for those with a reason
+in `help_examples.NOT_RUN`; `test_project_contributing.py` follows the worked examples.
 """
 
 import re
