@@ -32,6 +32,7 @@ NOT_RUN = {
     "dgunet train": "trains; tests/reproduce trains every network of the sample",
     "torchrun": "trains; tests/training trains in several processes",
     "dgunet evaluate --checkpoint": "evaluates all sets of a task; see the other examples",
+    "dgunet explain --campaign": "needs the campaign of the authors' weights",
     "dgunet explain 4": "needs the campaign of the authors' weights",
     "dgunet score restored.mat": "needs results of all images of Set11",
     "dgunet score Idenoised.mat": "needs the ground truth of SIDD",
@@ -58,10 +59,12 @@ NOT_RUN = {
     "dgunet pipeline submit": "needs a cluster file; --dry-run is run by tests/pipelines",
     "dgunet pipeline compile": "needs a cluster file; tests/pipelines compiles with one",
     "dgunet pipeline status 0b1c2d3e": "needs a cluster",
+    "dgunet pipeline status RUN_ID": "needs a cluster",
+    "dgunet pipeline status local-": "needs the run of this name",
     "dgunet pipeline logs": "needs a cluster",
     "dgunet pipeline cancel": "needs a cluster",
 }
-"""Examples that are only parsed, by how they begin, with the reason."""
+"""Examples and printed commands that are only parsed, by how they begin, with the reason."""
 
 
 def leaves(parent, path=()):
@@ -81,6 +84,25 @@ def examples():
             if ">" in words:
                 words = words[: words.index(">")]
             yield words, name
+
+
+def parse(words):
+    """Parse ``dgunet ...`` as the command line does, without running it; return its name.
+
+    Raises what the command line raises for unknown commands, unknown options and wrong values.
+    """
+    each, path, words = typer.main.get_command(command()), [], list(words[1:])
+    while hasattr(each, "commands") and words:
+        word = words.pop(0)
+        if not word.startswith("-"):
+            path.append(word)
+            each = each.commands[word]
+        elif word in ("--help", "-h", "--version", "--install-completion"):
+            return " ".join(path)
+    if not {"--help", "-h"} & set(words):
+        with each.make_context("dgunet", words):
+            pass
+    return " ".join(path)
 
 
 def leaves_of_app():

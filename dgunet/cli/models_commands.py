@@ -56,12 +56,9 @@ def list_models() -> None:
     """
     from tabulate import tabulate
 
-    from dgunet.tracking import TrackingFolders, has_store
+    from dgunet.tracking import TrackingFolders
+    from dgunet.tracking.registered_versions import registered_versions
 
-    if not has_store(TrackingFolders.at()):
-        typer.echo(_NO_MODELS)
-        return
-    registry = _registry()
     rows = [
         [
             version.name,
@@ -70,8 +67,7 @@ def list_models() -> None:
             version.tags.get("variant", ""),
             version.checkpoint[:12],
         ]
-        for name in registry.names()
-        for version in registry.versions(name)
+        for version in registered_versions(TrackingFolders.at())
     ]
     headers = ["model", "version", "aliases", "variant", "weights"]
     typer.echo(tabulate(rows, headers, disable_numparse=True) if rows else _NO_MODELS)

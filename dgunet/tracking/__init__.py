@@ -11,7 +11,7 @@ from dgunet.tracking.home import TrackingFolders, project_home
 from dgunet.tracking.index import RunInfo, delivered, lookup, pending
 from dgunet.tracking.run import Run
 from dgunet.tracking.run_start import start_run
-from dgunet.tracking.server.mlflow_store import TrackingError, ensure_store, has_store
+from dgunet.tracking.server.mlflow_store import TrackingError, ensure_store
 
 __all__ = [
     "Delivery",
@@ -23,7 +23,6 @@ __all__ = [
     "delivered",
     "ensure_store",
     "follow",
-    "has_store",
     "lookup",
     "pending",
     "project_home",

