@@ -54,7 +54,7 @@ def test_reproduce_covers_the_whole_paper_by_default(given):
 
 def test_the_variants_of_the_parameter_file_decide_the_networks(given, project):
     text = (project / "params.yaml").read_text()
-    both = given("reproduce", params=text.replace("[DGUNet]", "[DGUNet, DGUNet+]"))
+    both = given("reproduce", params=text.replace("- DGUNet\n", "- DGUNet\n- DGUNet+\n"))
     assert len(both["networks"]) == 16
 
 
@@ -83,11 +83,11 @@ def of_dvc(project, params):
     return sorted(found)
 
 
-@pytest.mark.parametrize("variants", ["[DGUNet]", "[DGUNet, DGUNet+]"])
+@pytest.mark.parametrize("variants", ["- DGUNet\n", "- DGUNet\n- DGUNet+\n"])
 @pytest.mark.parametrize("origin", ["trained", "released"])
 def test_pipeline_dvc_and_campaign_make_the_same_results(given, project, variants, origin):
     text = (project / "params.yaml").read_text()
-    text = text.replace("weights: trained", f"weights: {origin}").replace("[DGUNet]", variants)
+    text = text.replace("weights: trained", f"weights: {origin}").replace("- DGUNet\n", variants)
     params = parse_params(text)
     campaign = campaign_of(params).evaluations()
     wanted = sorted((each.dataset, each.row, each.network.ratio) for each in campaign)

@@ -1,6 +1,7 @@
 """``params.yaml`` is checked before anything runs, and errors name the key."""
 
 import copy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,26 @@ def test_a_missing_or_broken_file_is_refused(tmp_path):
 def test_an_unknown_task_lists_the_tasks():
     with pytest.raises(ConfigError, match="derain, deblur, denoise, cs"):
         check_task("dehaze")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("seed=5", "weights=released", "sample.train.denoise.iterations=41"),
+        *("sample.train.cs.validation.interval=500", "sample.runtime.threads=16"),
+        *("paper.train.derain.learning_rate=0.002", "sample.ablate.iterations=100000"),
+        "paper.evaluate.keep_images=50",
+    ],
+)
+def test_a_setting_of_a_dvc_experiment_changes_one_line(project, tmp_path, change):
+    """Comments and layout of the other lines stay; `dvc exp run -S` calls this function."""
+    from dvc.utils.hydra import apply_overrides
+
+    path = tmp_path / "params.yaml"
+    shutil.copy(project / "params.yaml", path)
+    before = path.read_text().splitlines()
+    apply_overrides(path, [change])
+    after = path.read_text().splitlines()
+    key, _, value = change.partition("=")
+    (changed,) = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert f"{key.rpartition('.')[2]}: {value}" in changed

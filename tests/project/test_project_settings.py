@@ -100,7 +100,7 @@ def test_iterations_must_be_a_plain_whole_number(value):
         ("learning_rate: 3.0e-3", "learning_rate: '1'", f"{TRAIN}.learning_rate is '1'"),
         ("fraction: 0.1", "fraction: true", "validation.fraction is True, allowed: a number from"),
         ("device: cpu", "device: cude", "device is 'cude', allowed: 'auto', 'cpu' or 'cuda'"),
-        ("variants: [DGUNet]", "variants: [DGUNet, DGUNet]", "allowed: each variant once"),
+        ("- DGUNet\n", "- DGUNet\n- DGUNet\n", "allowed: each variant once"),
         ("seed: 1234", "seed: 1234\nseed: 5", "the key 'seed' occurs twice"),
         ("batch: 2", f"batch: 2{NEXT}batch: 4", "the key 'batch' occurs twice"),
         ("seed: 1234", "seed: !!timestamp x", "is not YAML"),

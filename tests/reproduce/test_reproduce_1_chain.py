@@ -138,7 +138,7 @@ def test_dvc_shows_curves_also_without_a_network(reproduced):
     assert len(charts) == 3 + 5 + 9
     for chart in charts:
         assert "training loss of" in reproduced.read(f"plots/{chart}")
-    assert page.count("vegaEmbed(") == 3 + 5 + 9
+    assert page.count("vegaEmbed(") == 3 + 5 + 9 + 2, "each curve, and two charts of all"
 
 
 def test_results_are_compared_with_those_of_the_commit(reproduced):
