@@ -149,7 +149,7 @@ def test_results_are_compared_with_those_of_the_commit(reproduced):
     assert ("CPU" in report) is (found[0] != found[1])
     assert "bit for bit" in report.splitlines()[-1]
     diff = json.loads(reproduced.run("dvc", "metrics", "diff", "--all", "--json"))
-    values = diff["diff"]["results/sample/trained/Rain100L-DGUNet.json"]["psnr"]
+    values = diff["results/sample/trained/Rain100L-DGUNet.json"]["psnr"]
     assert values["old"] > 0 and values["new"] > 0
     reproduced.run("dvc", "plots", "diff", "HEAD", "--out", "plots-diff")
     assert 'src="static/HEAD_' in reproduced.read("plots-diff/index.html")
