@@ -19,7 +19,6 @@ from dgunet.paper.twins import build_twins
 from dgunet.paper.written_tables import CELLS, check_tables, read_cells
 from dgunet.project import ProjectFolders, test_sets
 from dgunet.steps.commit_comparison import comparison_lines
-from dgunet.steps.report_figures import report_figures
 from dgunet.steps.tables import read_results_and_rows, with_server_scores
 from dgunet.system.errors import DataError
 from dgunet.system.package_digest import code_version
@@ -64,6 +63,8 @@ def make_report(
     Raises:
         EvaluationError: if a result or a record was changed; see `read_results`.
     """
+    from dgunet.steps.report_figures import report_figures  # here, because it imports torch
+
     folders = list(results)
     found, rows = read_results_and_rows(folders, project)
     summaries = with_server_scores(found, records)

@@ -118,7 +118,7 @@ def test_mlflow_dvc_and_kfp_are_absent(absent):
 
 @pytest.mark.parametrize(
     "command",
-    ["--help", "errata", "recipe paper derain", "data list", "describe derain", "campaign --help"],
+    ["--help", "errata", "recipe paper derain", "data list", "describe derain", "models list"],
 )
 def test_commands_that_need_no_extra(without_extras, command):
     result = without_extras(*command.split())
@@ -129,7 +129,6 @@ def test_commands_that_need_no_extra(without_extras, command):
     ("command", "extra"),
     [
         ("tracking init", "tracking"),
-        ("models list", "tracking"),
         ("data sample --out made", "sample"),
         ("pipeline run reproduce", "pipeline"),
         ("data fetch Set11 s3://bucket/set11.zip", "s3"),
