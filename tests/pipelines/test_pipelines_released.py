@@ -113,7 +113,7 @@ def test_a_run_fills_cells_with_the_authors_weights_without_a_training(
     summary = read_result(next(loop.glob("*/evaluate*/results")))
     assert (summary.row, summary.weights, summary.parity) == ("DGUNet", "released", True)
     assert summary.checkpoint_sha256 == network
-    ablation = read_result(next(out.glob("*/evaluate-ablation/results")))
+    ablation = read_result(next(out.glob("*/evaluate-ablation*/results")))
     assert (ablation.row, ablation.weights) == ("stages-7", "released")
     assert ablation.checkpoint_sha256 == weights_at(plus)[1] != network
 
