@@ -64,7 +64,7 @@ def test_errors_of_the_package_contain_no_secret():
 
 
 def test_a_debug_traceback_contains_no_secret(monkeypatch, capsys):
-    def fail():
+    def fail(**_):
         raise ValueError(f"https://me:{TOKEN}@h broke")
 
     monkeypatch.setattr("dgunet.cli.command", lambda: fail)

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
+from dgunet.terms import ABLATIONS
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1500),
@@ -67,7 +69,8 @@ def test_runs_are_top_level_and_have_their_provenance(runs, reproduced):
 
 def test_ablations_have_comparable_metrics_and_parameters(runs):
     for stage, metrics in (("train", {"loss", "loss_last"}), ("evaluate", {"psnr", "ssim"})):
-        ablations = [r for r in of_stage(runs, stage) if "ablation" in r.data.params]
+        ablations = [r for r in of_stage(runs, stage) if r.data.tags.get("row") in ABLATIONS]
+        assert len(ablations) == len(ABLATIONS)
         assert metrics <= set.intersection(*({*run.data.metrics} for run in ablations))
     settings = {(int(r.data.params["stages"]), int(r.data.params["scales"])) for r in ablations}
     assert {(9, 3), (7, 3), (5, 3), (3, 3), (7, 2), (7, 1)} <= settings
