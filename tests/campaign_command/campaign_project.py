@@ -51,10 +51,14 @@ class CampaignProject:
             text=True,
         )
 
-    def run(self, *arguments, status=0, **places):
+    def run(self, *arguments, status=0, seconds=900, **places):
         """Run `dgunet campaign` to its end; returns its output."""
         process = self.start(*arguments, **places)
-        output, _ = process.communicate(timeout=900)
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
         assert process.returncode == status, output[-4000:]
         return output
 

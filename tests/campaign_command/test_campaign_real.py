@@ -37,7 +37,7 @@ def test_an_empty_project_ends_in_complete_cells_of_the_real_sets(empty, net, tm
         empty.wait_for_rows(process, rows)
         process.send_signal(number)
         process.communicate()
-    empty.run(*command)
+    empty.run(*command, seconds=5 * 3600)
     cells = empty.cells() | empty.cells_of_table_4()
     for column, images in zip(COLUMNS, (100, 100, 11, 68), strict=True):
         for metric in ("PSNR", "SSIM"):
