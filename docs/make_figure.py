@@ -2,8 +2,8 @@
 
 `make reproduce` trains for seconds, which no picture shows. This script trains its networks with
 `STEPS`, about an hour on one CPU core, and restores larger crops of the sample's test photographs,
-which no training has seen. records/figure.json holds the settings, the PSNR of the crops and the
-digests of the weights. Networks that exist in the folder are not trained again.
+which no training has seen. docs/images/restored.json holds the settings, the PSNR of the crops and
+the digests of the weights. Networks that exist in the folder are not trained again.
 
 Usage: python docs/make_figure.py [--networks FOLDER]
 """
@@ -38,7 +38,7 @@ from dgunet.system.files import sha256_file, write_json
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "images" / "restored.png"
-RECORD = ROOT / "records" / "figure.json"
+RECORD = PICTURE.with_suffix(".json")
 STEPS = {"iterations": 1500, "batch": 4, "patch": 48, "learning_rate": 2e-3, "warmup": 50}
 SENSING = {"batch": 16, "patch": 32, "learning_rate": 1e-3}
 BLOCKS = 32
