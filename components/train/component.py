@@ -36,7 +36,7 @@ def train(
 
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.launch import train_on_machine
-    from dgunet.kubeflow.steps.model_facts import describe_model
+    from dgunet.kubeflow.steps.model_facts import record_model
 
     check_pins(code=code_version, image=image_digest)
     weights = train_on_machine(
@@ -48,7 +48,4 @@ def train(
         out=Path(model.path),
         processes=processes,
     )
-    facts, numbers = describe_model(weights)
-    model.metadata.update(facts, code_version=code_version, store_digest=store.metadata["digest"])
-    for name, value in numbers.items():
-        metrics.log_metric(name, value)
+    record_model(weights, model, metrics, code_version=code_version, store=store)

@@ -32,7 +32,7 @@ def train_ablation(
 
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.launch import train_on_machine
-    from dgunet.kubeflow.steps.model_facts import describe_model
+    from dgunet.kubeflow.steps.model_facts import record_model
     from dgunet.terms import ABLATION_TASK, ABLATION_VARIANT
 
     check_pins(code=code_version, image=image_digest)
@@ -45,7 +45,4 @@ def train_ablation(
         out=Path(model.path),
         processes=processes,
     )
-    facts, numbers = describe_model(weights)
-    model.metadata.update(facts, code_version=code_version, store_digest=store.metadata["digest"])
-    for key, value in numbers.items():
-        metrics.log_metric(key, value)
+    record_model(weights, model, metrics, code_version=code_version, store=store)

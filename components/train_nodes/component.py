@@ -74,7 +74,7 @@ def train_nodes(
     from pathlib import Path
 
     from dgunet.kubeflow.steps.code_pins import check_pins
-    from dgunet.kubeflow.steps.model_facts import describe_model
+    from dgunet.kubeflow.steps.model_facts import record_model
     from dgunet.kubeflow.trainer.multi_node import (
         NodeSettings,
         NodeTraining,
@@ -94,7 +94,11 @@ def train_nodes(
         processes=processes,
     )
     weights = train_on_nodes(training, settings, task_config)
-    facts, numbers = describe_model(weights, nodes_home(training, settings, task_config))
-    model.metadata.update(facts, code_version=code_version, store_digest=store.metadata["digest"])
-    for name, value in numbers.items():
-        metrics.log_metric(name, value)
+    record_model(
+        weights,
+        model,
+        metrics,
+        code_version=code_version,
+        store=store,
+        home=nodes_home(training, settings, task_config),
+    )

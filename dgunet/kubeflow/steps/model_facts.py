@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from dgunet.system import files
 from dgunet.tracking.run_links import mlflow_run_facts
@@ -23,3 +24,27 @@ def describe_model(
     numbers = {key: value for key, value in content.items() if isinstance(value, int | float)}
     checkpoint = files.sha256_file(weights)
     return {"checkpoint_sha256": checkpoint, **facts, **mlflow_run_facts(checkpoint, home)}, numbers
+
+
+def record_model(
+    weights: Path,
+    model: Any,
+    metrics: Any,
+    *,
+    code_version: str,
+    store: Any,
+    home: Path | None = None,
+) -> None:
+    """Write what `describe_model` knows of ``weights`` to the outputs of a training step.
+
+    Args:
+        weights, home: as for `describe_model`.
+        model: the step's ``dsl.Model``; its metadata also gets the two digests below.
+        metrics: the step's ``dsl.Metrics``.
+        code_version: of the code that trained.
+        store: the step's ``dsl.Dataset`` with the prepared training set.
+    """
+    facts, numbers = describe_model(weights, home)
+    model.metadata.update(facts, code_version=code_version, store_digest=store.metadata["digest"])
+    for name, value in numbers.items():
+        metrics.log_metric(name, value)
