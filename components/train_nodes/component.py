@@ -94,11 +94,5 @@ def train_nodes(
         processes=processes,
     )
     weights = train_on_nodes(training, settings, task_config)
-    record_model(
-        weights,
-        model,
-        metrics,
-        code_version=code_version,
-        store=store,
-        home=nodes_home(training, settings, task_config),
-    )
+    home = nodes_home(training, settings, task_config)
+    record_model(weights, model, metrics, code_version=code_version, store=store, home=home)
