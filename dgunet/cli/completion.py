@@ -7,6 +7,9 @@ from typing import get_args
 
 from dgunet.terms import ABLATIONS, ARCHITECTURES, CS_RATIOS, TASKS, VARIANTS, Profile
 
+STATES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
+"""The states of runs that `dgunet runs --status` takes."""
+
 
 def tasks(incomplete: str) -> list[str]:
     """Complete a task."""
@@ -97,7 +100,7 @@ def pipelines(incomplete: str) -> list[str]:
 
 def statuses(incomplete: str) -> list[str]:
     """Complete a status of a run."""
-    return _starting(("FINISHED", "FAILED", "KILLED", "RUNNING"), incomplete)
+    return _starting(STATES, incomplete)
 
 
 def _starting(values: Iterable[str], incomplete: str) -> list[str]:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from dgunet.tracking import RunInfo
 
-STATES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 
 Text = str | None
 
@@ -137,9 +136,10 @@ def print_comparison_links(table: int, stage: str) -> None:
 
 
 def _state(status: str | None) -> str | None:
-    if status is not None and status.upper() not in STATES:
+    if status is not None and status.upper() not in completion.STATES:
         raise ConfigError(
-            f"--status {status!r} is not a status of MLflow.", f"Use one of {', '.join(STATES)}."
+            f"--status {status!r} is not a status of MLflow.",
+            f"Use one of {', '.join(completion.STATES)}.",
         )
     return status and status.upper()
 
