@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dgunet.paper import verdict_lines
 from dgunet.paper.cells import Cell
 from dgunet.paper.generated_table import GeneratedTable, Heading, shown
-from dgunet.paper.report_images import Figure, figures_of
+from dgunet.paper.report_images import Figure
 from dgunet.paper.report_verdicts import (
     compared_lines,
     twins_section,
@@ -131,7 +131,7 @@ def _section(
         "groups": _groups(headings),
         "headline": verdict_lines.headline([table]),
         "compared": compared_lines(table),
-        "figures": figures_of(table.number, figures),
+        "figures": [figure for figure in figures if figure.table == table.number],
         "lines": [
             (row, [_page_cell(table, row, heading, links) for heading in headings])
             for row in table.rows
@@ -154,7 +154,7 @@ def _page_cell(
     link = next((links[key] for key in keys if key and key in links), RunLink())
     url = link.run_url or ""
     return PageCell(
-        text=shown(cells),
+        text=shown(cells).replace("/", "/\u200b"),  # a pair may be broken there
         change="/".join(_change(cell) for cell in cells if cell.difference is not None),
         source=first.source,
         state=first.state,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -63,8 +62,3 @@ def centre_crop(image: Array) -> Array:
     """
     top, left = (max(0, (side - CROP) // 2) for side in image.shape[:2])
     return as_rgb8(image[top : top + CROP, left : left + CROP])
-
-
-def figures_of(table: int, figures: Sequence[Figure]) -> list[Figure]:
-    """The figures that belong under one table."""
-    return [figure for figure in figures if figure.table == table]

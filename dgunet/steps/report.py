@@ -19,7 +19,12 @@ from dgunet.paper.twins import build_twins
 from dgunet.paper.written_tables import CELLS, check_tables, read_cells
 from dgunet.project import ProjectFolders, test_sets
 from dgunet.steps.commit_comparison import comparison_lines
-from dgunet.steps.tables import read_results_and_rows, with_server_scores
+from dgunet.steps.tables import (
+    checked_results,
+    read_results_and_rows,
+    summaries_and_rows,
+    with_server_scores,
+)
 from dgunet.system.errors import DataError
 from dgunet.system.package_digest import code_version
 from dgunet.system.reading import shorten
@@ -65,12 +70,12 @@ def make_report(
     """
     from dgunet.steps.report_figures import report_figures  # here, because it imports torch
 
-    folders = list(results)
-    found, rows = read_results_and_rows(folders, project)
+    checked = list(checked_results(results, project))
+    found, rows = summaries_and_rows(checked)
     summaries = with_server_scores(found, records)
     made = build_tables(summaries, profile=profile, rows=rows)
     twins = build_twins(made, summaries, rows=rows, overlaps=known_overlaps(overlaps))
-    figures = report_figures(folders, project) if project else []
+    figures = report_figures(checked, project) if project else []
     links = run_links((summary["per_image_sha256"] for summary in summaries), home)
     write_report(made, links, out, twins, figures=figures, written=_written())
     return len(summaries)

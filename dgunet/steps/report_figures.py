@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -10,25 +11,24 @@ from PIL import Image
 
 from dgunet.data.store.pair_store import PairStore
 from dgunet.evaluation.image_steps import kept_image_path
-from dgunet.evaluation.results import find_results, read_result_and_rows
 from dgunet.evaluation.rows import Row
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.paper.report_images import Figure, Panel, centre_crop
 from dgunet.project import ProjectFolders
+from dgunet.steps.tables import CheckedResult
 from dgunet.terms import ABLATIONS, TABLES, check_task
 
 
-def report_figures(folders: Iterable[Path], project: ProjectFolders) -> list[Figure]:
-    """The first kept image of each evaluation of Tables 1 to 4, as crops.
+def report_figures(results: Iterable[CheckedResult], project: ProjectFolders) -> list[Figure]:
+    """The first kept image of each evaluation of Tables 1 to 4, as crops; ratios in order.
 
     An evaluation without kept images, or whose prepared set is not in ``project``, has no figure.
     """
     figures: list[Figure] = []
-    for folder in folders:
-        known = [(result, *read_result_and_rows(result)) for result in find_results(folder)]
-        for result, summary, rows in sorted(known, key=lambda each: each[1].ratio or 0):
+    for _, same_set in groupby(results, key=lambda each: (each[1].dataset, each[1].row)):
+        for folder, summary, rows in sorted(same_set, key=lambda each: each[1].ratio or 0):
             if summary.row not in ABLATIONS:
-                figures += _figure(result, summary, rows, project.store(summary.dataset))
+                figures += _figure(folder, summary, rows, project.store(summary.dataset))
     return figures
 
 

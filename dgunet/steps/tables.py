@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from dgunet.evaluation.dnd import apply_score
 from dgunet.evaluation.results import find_results, read_result_and_rows
 from dgunet.evaluation.rows import Row
 from dgunet.evaluation.server_scores import read_scores
+from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.paper.formats import write_tables
 from dgunet.paper.generated_table import GeneratedTable
 from dgunet.paper.html_report import write_report
@@ -28,6 +29,9 @@ from dgunet.terms import DATA_TAG, RunTags
 from dgunet.tracking import start_run
 from dgunet.tracking.run_links import local_run_links
 
+CheckedResult = tuple[Path, EvaluationSummary, list[Row]]
+"""Folder, summary and rows of one evaluation."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -41,25 +45,39 @@ def read_results(
 def read_results_and_rows(
     folders: Iterable[Path], project: ProjectFolders | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, list[Row]]]:
-    """The checked summary of every evaluation in ``folders``; missing folders are skipped.
+    """The summaries that `checked_results` finds, and the rows by their ``per_image_sha256``."""
+    return summaries_and_rows(checked_results(folders, project))
 
-    Also returns the rows of each evaluation by its ``per_image_sha256``. Each summary is compared
-    with its per-image table and, if they are in ``project``, with the prepared set, the weights
-    and the record of the run that made it.
+
+def summaries_and_rows(
+    results: Iterable[CheckedResult],
+) -> tuple[list[dict[str, Any]], dict[str, list[Row]]]:
+    """The summaries of ``results``, and their rows by the ``per_image_sha256``."""
+    summaries, by_digest = [], {}
+    for _, summary, rows in results:
+        summaries.append(summary.to_dict())
+        by_digest[summary.per_image_sha256] = rows
+    return summaries, by_digest
+
+
+def checked_results(
+    folders: Iterable[Path], project: ProjectFolders | None = None
+) -> Iterator[CheckedResult]:
+    """Yield folder, summary and rows of every evaluation in ``folders``; missing ones are skipped.
+
+    Each summary is compared with its per-image table and, if they are in ``project``, with the
+    prepared set, the weights and the record of the run that made it.
 
     Raises:
         EvaluationError: if a result was changed; with the file, the field and both values.
     """
     evidence = Evidence(project) if project else None
-    summaries, by_digest = [], {}
     for folder in folders:
         for result in find_results(folder):
             summary, rows = read_result_and_rows(result)
             if evidence is not None:
                 evidence.check(summary, result)
-            summaries.append(summary.to_dict())
-            by_digest[summary.per_image_sha256] = rows
-    return summaries, by_digest
+            yield result, summary, rows
 
 
 def with_server_scores(
