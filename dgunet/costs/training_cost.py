@@ -20,6 +20,7 @@ from dgunet.config import TrainingSettings
 from dgunet.costs.evaluation_cost import weight_bytes
 from dgunet.costs.machines import BACKWARD, Machine
 from dgunet.network import DGUNet, DGUNetConfig
+from dgunet.network.devices import thread_count
 from dgunet.network.size import count_operations
 
 ISSUE = 10e-6
@@ -123,7 +124,8 @@ def kept_bytes(config: DGUNetConfig) -> float:
         network = DGUNet(config).train()
         patch = torch.rand(1, config.channels, side, side)
     own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    one_thread = thread_count(1)  # for so few pixels, starting threads takes longer than computing
+    with one_thread, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         images = network(patch)
     held = sum(each.untyped_storage().nbytes() for key, each in kept.items() if key not in own)
     del images  # until here, so that no storage was freed and its address used again
@@ -141,7 +143,7 @@ def forward_calls(config: DGUNetConfig) -> int:
         narrow = replace(config, n_feat=4, scale=2, last_width=4, gradient_width=4)
         network = DGUNet(narrow).eval()
         patch = torch.rand(1, config.channels, 2 * config.multiple, 2 * config.multiple)
-    with torch.inference_mode(), _Calls() as calls:
+    with thread_count(1), torch.inference_mode(), _Calls() as calls:
         network(patch)
     return int(calls.made)
 
