@@ -27,7 +27,7 @@ RUN version="$(sed -n 's/^torch==//p' requirements.lock)" \
 
 # 2. The dgunet package, in a separate tree that is copied over the packages.
 FROM packages AS code
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY dgunet ./dgunet
 RUN /opt/venv/bin/python -m pip install --quiet --no-deps --prefix /opt/code .
 
