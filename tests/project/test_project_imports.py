@@ -32,6 +32,7 @@ LAYERS = (
     "project",
     "steps",
     "tools",
+    "demo",
     "campaign",
     "kubeflow",
     "cli",
