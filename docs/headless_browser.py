@@ -86,7 +86,7 @@ class Browser:
         return self.call("Runtime.evaluate", asked)["result"].get("value")
 
     def until(self, condition: str, seconds: float = 60) -> object:
-        """Wait until a JavaScript expression has a true value, and return it.
+        """Wait until a JavaScript expression has a true value, no element, and return it.
 
         Raises:
             TimeoutError: if it has none after ``seconds``.

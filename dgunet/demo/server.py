@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import tempfile
@@ -128,6 +129,8 @@ def serve(
     config = uvicorn.Config(
         Alone(app), log_level="error", timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on"
     )
+    # Streams of pages that are still open are cut off at the end, which uvicorn logs as errors.
+    logging.getLogger("uvicorn.error").addFilter(lambda _: not end.is_set())
     # uvicorn raises the signal again when it has ended; nothing is left to do then.
     before = {
         name: signal.signal(name, lambda *_: None) for name in (signal.SIGINT, signal.SIGTERM)

@@ -4,21 +4,16 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
-import time
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-import tifffile
-from demo_server import running
+from demo_server import RAIN, events, payload, save, send, upload
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
 
-RAIN = "Remove rain (derain-DGUNet, trained here, sample, seconds of training)"
 pytestmark = pytest.mark.xdist_group("demo")
 
 
@@ -40,13 +35,6 @@ def refusal(client, *arguments, **options):
     with pytest.raises(AppError) as refused:
         ask(client, *arguments, **options)
     return str(refused.value)
-
-
-def save(photo, path):
-    if path.suffix == ".tif":
-        tifffile.imwrite(path, photo.astype(np.uint16) * 257, photometric="rgb")
-    else:
-        Image.fromarray(photo).save(path)
 
 
 @pytest.mark.parametrize("name", ["a.png", "b.jpg", "16 bits.tif", "grün.webp", "d.gif"])
@@ -75,13 +63,13 @@ def test_an_image_over_the_budget_is_refused_or_restored_in_tiles(
     client, dgunet, weights, photo, tmp_path
 ):
     source = tmp_path / "a.png"
-    save(np.tile(photo, (9, 8, 1)), source)
-    message = refusal(client, source, memory=0.06)
-    assert re.search(r"a\.png: an image of 768x648 needs about 0\.\d\d GB", message), message
-    assert "0.06 GB are allowed" in message and "Tick the box" in message
-    restored, notes = ask(client, source, memory=0.06, tiles=True)
+    save(np.tile(photo, (2, 2, 1)), source)
+    message = refusal(client, source, memory=0.02)
+    assert re.search(r"a\.png: an image of 192x144 needs about 0\.03 GB", message), message
+    assert "0.02 GB are allowed" in message and "Tick the box" in message
+    restored, notes = ask(client, source, memory=0.02, tiles=True)
     side = re.search(r"in tiles of (\d+) pixels", notes)[1]
-    assert int(side) < 512
+    assert int(side) < 144
     options = ("--checkpoint", weights, "--tile", side, "--out", tmp_path / "out")
     assert dgunet("restore", source, *options).returncode == 0
     assert restored.read_bytes() == (tmp_path / "out" / "a.png").read_bytes()
@@ -104,44 +92,27 @@ def test_a_task_without_weights_is_refused(client, photo, tmp_path):
     assert "not in the list of choices" in refusal(client, tmp_path / "a.png", task="../../etc")
 
 
-def send(demo, payload):
-    """Press the button with ``payload`` as the file; gives the last event of the answer."""
-    config = httpx.get(f"{demo.address}config").json()
-    (number,) = [one["id"] for one in config["dependencies"] if one["api_name"] == "restore"]
-    body = {"data": [payload, RAIN, 1, False], "fn_index": number, "session_hash": "hostile"}
-    httpx.post(f"{demo.address}gradio_api/queue/join", json=body).raise_for_status()
-    address = f"{demo.address}gradio_api/queue/data?session_hash=hostile"
-    with httpx.stream("GET", address, timeout=60) as stream:
-        for line in stream.iter_lines():
-            event = json.loads(line.removeprefix("data: ")) if line else {}
-            if event.get("msg") in ("process_completed", "close_stream"):
-                return event
-    raise AssertionError("the stream ended without an answer")
-
-
 @pytest.mark.parametrize(
     "name", ["../../../escape.png", "/escape.png", "<img src=x onerror=alert(1)>.png", "a\n.png"]
 )
 def test_the_name_of_an_upload_leads_nowhere_else(demo, photo, tmp_path, name):
     save(photo, tmp_path / "a.png")
-    before = {path for path in demo.temporary.parent.iterdir()}
+    before = set(demo.temporary.parent.iterdir())
     content = (tmp_path / "a.png").read_bytes()
-    answer = httpx.post(f"{demo.address}gradio_api/upload", files={"files": (name, content)})
-    if answer.status_code == 200:
-        (path,) = answer.json()
+    if path := upload(demo, name, content):
         (folder,) = demo.temporary.iterdir()
         assert Path(path).resolve().is_relative_to(folder / "uploads")
-        event = send(demo, {"path": path, "meta": {"_type": "gradio.FileData"}})
+        event = send(demo, path)
         assert event["success"], event
         assert "<" not in json.dumps(event["output"]["data"])
-    assert {path for path in demo.temporary.parent.iterdir()} == before
+    assert set(demo.temporary.parent.iterdir()) == before
     assert not Path("/escape.png").exists()
 
 
 @pytest.mark.parametrize("path", ["/etc/hostname", "PARAMS", "../../params.yaml", ""])
 def test_files_of_the_machine_are_neither_read_nor_served(demo, path):
     path = str(demo.home / "params.yaml") if path == "PARAMS" else path
-    event = send(demo, {"path": path, "meta": {"_type": "gradio.FileData"}})
+    event = send(demo, path)
     assert not event["success"]
     assert "profile" not in json.dumps(event)
     assert httpx.get(f"{demo.address}gradio_api/file={path}").status_code in (403, 404)
@@ -152,7 +123,7 @@ def test_no_file_of_another_machine_is_fetched(demo):
         other.settimeout(0)
         address = f"http://127.0.0.1:{other.getsockname()[1]}/a.png"
         assert httpx.get(f"{demo.address}gradio_api/file={address}").status_code == 403
-        event = send(demo, {"path": address, "meta": {"_type": "gradio.FileData"}})
+        event = send(demo, address)
         assert not event["success"]
         with pytest.raises(BlockingIOError):
             other.accept()
@@ -165,17 +136,27 @@ def test_every_answer_forbids_the_browser_other_machines(demo, path):
     assert "default-src 'self';" in policy and "http" not in policy
 
 
-def test_one_image_is_restored_at_a_time(demo):
-    config = httpx.get(f"{demo.address}config").json()
-    buttons = [one for one in config["dependencies"] if one["api_name"] == "restore"]
-    assert len(buttons) == 1 and buttons[0]["queue"] is not False
-    from dgunet.demo.networks import Choice
-    from dgunet.demo.page import Settings, build_page
-    from dgunet.demo.uploads import Restorer
+def test_one_image_is_restored_at_a_time(demo, photo, tmp_path):
+    save(np.tile(photo, (2, 2, 1)), tmp_path / "a.png")
+    path = upload(demo, "a.png", (tmp_path / "a.png").read_bytes())
+    order = [
+        one
+        for one in events(demo, payload(path), payload(path))
+        if one["msg"].startswith("process_")
+    ]
+    assert [one["msg"] for one in order] == ["process_starts", "process_completed"] * 2
+    assert all(one["success"] for one in order[1::2])
 
-    chosen = Choice("a", "derain", Path("a"))
-    page = build_page(Settings([chosen], chosen, 10**9, str, bool), Restorer(Path("b"), "cpu"))
-    assert [one.concurrency_limit for one in page.fns.values()] == [1]
+
+def test_the_progress_has_the_time_left(demo, photo, tmp_path):
+    save(np.tile(photo, (2, 2, 1)), tmp_path / "a.png")
+    path = upload(demo, "a.png", (tmp_path / "a.png").read_bytes())
+    told = [
+        one["progress_data"][0] for one in events(demo, payload(path)) if one["msg"] == "progress"
+    ]
+    parts = [one["progress"] for one in told]
+    assert parts == sorted(parts) and 0 < parts[0] <= 1
+    assert all(one["desc"].endswith(" left") for one in told)
 
 
 def test_uploads_are_private_and_earlier_results_are_removed(demo, client, photo, tmp_path):
@@ -185,26 +166,6 @@ def test_uploads_are_private_and_earlier_results_are_removed(demo, client, photo
         save(photo, tmp_path / name)
         ask(client, tmp_path / name)
     assert [path.name for path in (folder / "results" / "restored").iterdir()] == ["b.png"]
-
-
-@pytest.mark.parametrize("busy", [True, False])
-def test_ctrl_c_ends_it_and_leaves_nothing(home, photo, tmp_path, busy):
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    with running(home, temporary, "--memory", "8GB") as demo:
-        if busy:
-            save(np.tile(photo, (14, 14, 1)), tmp_path / "large.png")
-            client = Client(demo.address, verbose=False, analytics_enabled=False)
-            job = client.submit(
-                handle_file(str(tmp_path / "large.png")), RAIN, 8, False, api_name="/restore"
-            )
-            while not (job.status().progress_data or job.done()):
-                time.sleep(0.02)
-            assert not job.done(), "the image is too small to interrupt its restoration"
-        code, out, err = demo.stop(signal.SIGINT)
-    assert (code, err) == (0, "")
-    assert out == "stopped; the uploaded and the restored images were removed\n"
-    assert list(temporary.iterdir()) == []
 
 
 def test_problems_before_the_start_are_said_in_one_line(
