@@ -55,7 +55,7 @@ def demo(
         str, typer.Option(help="auto, cpu or cuda", autocompletion=completion.devices)
     ] = "auto",
     host: Annotated[
-        str, typer.Option(help="address to listen at; others than this machine's need it")
+        str, typer.Option(help="address to listen at; 0.0.0.0 lets other machines in")
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="port", show_default="0, any free one")
@@ -65,9 +65,9 @@ def demo(
     """Serve a page on this machine that restores an uploaded image, until Ctrl-C.
 
     The page shows the image before and after with a slider, and gives the file that `dgunet
-    restore` writes. It offers the tasks whose weights the project has. It needs no
-    internet, and is not shared: others can open it only with --host, and then without a password.
-    Uploads are in a temporary folder that is removed at the end.
+    restore` writes. It offers the tasks whose weights the project has. It needs no internet.
+    Other machines can open it with --host only, and then without a password. Uploads are in a
+    temporary folder that is removed at the end.
 
     Example: dgunet demo
 
@@ -99,6 +99,8 @@ def demo(
         settings = Settings(choices, chosen, most, lambda e: failure_line(e)[0], end.is_set)
         page = build_page(settings, Restorer(folder / "results", where))
         address = address_of(listener)
+        if not listener.getsockname()[0].startswith(("127.", "::1")):
+            typer.echo("note: there is no password; everybody who reaches this machine can use it")
         serve(page, listener, lambda: _announce(address, browser), end)
     typer.echo("stopped; the uploaded and the restored images were removed")
 

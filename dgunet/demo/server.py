@@ -98,9 +98,7 @@ def serve(
         ready: called when the page can be opened.
         end: tells a restoration in progress to stop.
     """
-    import gradio as gr
     import uvicorn
-    from fastapi import FastAPI
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -110,6 +108,33 @@ def serve(
         def handle_exit(self, sig: int, frame: Any) -> None:
             end.set()
             super().handle_exit(sig, frame)
+
+    config = uvicorn.Config(
+        _application(page),
+        log_level="error",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        lifespan="on",
+    )
+    # Streams of pages that are still open are cut off at the end, which uvicorn logs as errors.
+    logging.getLogger("uvicorn.error").addFilter(lambda _: not end.is_set())
+    # uvicorn raises the signal again when it has ended; nothing is left to do then.
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = {name: signal.signal(name, lambda *_: None) for name in names}
+    try:
+        Server(config).run(sockets=[listener])
+    finally:
+        end.set()
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def _application(page: Any) -> Alone:
+    """The web application of ``page``.
+
+    Every choice that Gradio would take from its environment variables is made here.
+    """
+    import gradio as gr
+    from fastapi import FastAPI
 
     app = gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
@@ -126,21 +151,7 @@ def serve(
         enable_monitoring=False,
         theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
     )
-    config = uvicorn.Config(
-        Alone(app), log_level="error", timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on"
-    )
-    # Streams of pages that are still open are cut off at the end, which uvicorn logs as errors.
-    logging.getLogger("uvicorn.error").addFilter(lambda _: not end.is_set())
-    # uvicorn raises the signal again when it has ended; nothing is left to do then.
-    before = {
-        name: signal.signal(name, lambda *_: None) for name in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        Server(config).run(sockets=[listener])
-    finally:
-        end.set()
-        for name, handler in before.items():
-            signal.signal(name, handler)
+    return Alone(app)
 
 
 class Alone:
