@@ -99,13 +99,16 @@ class Browser:
         raise TimeoutError(f"not after {seconds} s: {condition}; {self.evaluate(TEXT)}")
 
     def choose_file(self, selector: str, path: Path) -> None:
-        """Give ``path`` to the input for files that the CSS ``selector`` names."""
+        """Give ``path`` to the input for files that the CSS ``selector`` names, when it is there."""
         wanted = {"expression": f"document.querySelector({json.dumps(selector)})"}
+        self.until(f"{wanted['expression']} !== null")
         element = self.call("Runtime.evaluate", wanted)["result"]["objectId"]
         self.call("DOM.setFileInputFiles", {"files": [str(path)], "objectId": element})
 
     def click(self, selector: str) -> None:
         """Click at the middle of the element that the CSS ``selector`` names."""
+        found = f"document.querySelector({json.dumps(selector)})"
+        self.evaluate(f"{found}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
         place = self.box(selector)
         middle = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
         self.drag(middle, middle)

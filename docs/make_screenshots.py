@@ -159,13 +159,14 @@ def demo() -> Iterator[str]:
 
 def restore_in(browser: Browser, address: str) -> None:
     """Restore an image of the sample in the demo, and wait for the result."""
-    browser.open(address, (1100, 760))
+    browser.open(address, (1100, 1010))
     image = sorted((ROOT / "data/sample/test/Rain100L/input").glob("*.png"))[0]
     browser.choose_file("#upload input[type=file]", image)
     browser.until("document.querySelector('#upload').innerText.includes('.png')")
     browser.rest(1)  # the name of the file moves the button
     browser.click("#restore")
     browser.until("document.querySelector('#notes textarea').value")
+    browser.evaluate("window.scrollTo(0, 0)")
     browser.rest()
 
 

@@ -51,7 +51,7 @@ def choices_here(checkpoint: Path | None) -> list[Choice]:
     """
     if checkpoint is not None:
         config = load_network(checkpoint)[0].config
-        label = _label(config.task, config.ratio, [checkpoint.name], checkpoint)
+        label = _label(config.task, config.ratio, checkpoint.name, "", checkpoint)
         return [Choice(label, config.task, checkpoint)]
     here = ProjectFolders.here()
     found = all_weights(here)
@@ -59,7 +59,7 @@ def choices_here(checkpoint: Path | None) -> list[Choice]:
         raise no_weights(here.build / "models")
     return [
         Choice(
-            _label(one.task, one.ratio, [one.key, ORIGIN_NAMES[one.origin]], one.path),
+            _label(one.task, one.ratio, one.variant, ORIGIN_NAMES[one.origin], one.path),
             one.task,
             one.path,
         )
@@ -82,13 +82,14 @@ def preselected(choices: Sequence[Choice], task: str | None) -> Choice:
     )
 
 
-def _label(task: str, ratio: int | None, facts: Sequence[str], weights: Path) -> str:
-    name = TASK_NAMES.get(task, task) + ("" if ratio is None else f", {ratio} %")
+def _label(task: str, ratio: int | None, name: str, origin: str, weights: Path) -> str:
     try:
         sample = weights_metadata(weights)["extra"].get("profile") == "sample"
     except DgunetError:  # the page reports it when this entry is used
-        return f"{name} ({', '.join([*facts, 'unreadable'])})"
-    return f"{name} ({', '.join([*facts, *([SAMPLE] if sample else [])])})"
+        sample, origin = False, "unreadable"
+    facts = [name, SAMPLE if sample else origin]
+    task_name = TASK_NAMES.get(task, task) + ("" if ratio is None else f", {ratio} %")
+    return f"{task_name} ({', '.join(filter(None, facts))})"
 
 
 class LoadedNetwork:

@@ -47,7 +47,7 @@ def build_page(settings: Settings, restorer: Restorer) -> Any:
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(f"# {TITLE}\n{ABOUT}")
         with gr.Row():
-            with gr.Column(scale=1):
+            with gr.Column(scale=2):
                 upload = gr.File(label="Image", elem_id="upload", height=120)
                 task = gr.Radio(
                     [choice.label for choice in settings.choices],
@@ -62,7 +62,7 @@ def build_page(settings: Settings, restorer: Restorer) -> Any:
                     label="In tiles if it does not fit", info="which changes the result"
                 )
                 button = gr.Button("Restore", variant="primary", elem_id="restore")
-            with gr.Column(scale=2):
+            with gr.Column(scale=3):
                 compared = gr.ImageSlider(
                     label="Before and after",
                     type="filepath",

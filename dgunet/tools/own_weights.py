@@ -7,7 +7,16 @@ from pathlib import Path
 
 from dgunet.project import ProjectFolders, model_key
 from dgunet.system.errors import ConfigError
-from dgunet.terms import CS_RATIOS, ORIGINS, TASKS, VARIANTS, Task, WeightsOrigin, check_task
+from dgunet.terms import (
+    CS_RATIOS,
+    ORIGINS,
+    TASKS,
+    VARIANTS,
+    Task,
+    Variant,
+    WeightsOrigin,
+    check_task,
+)
 
 
 @dataclass(frozen=True)
@@ -16,15 +25,15 @@ class OwnWeights:
 
     Attributes:
         path: the file.
-        key: name of the network, e.g. ``cs-r10-DGUNet``.
-        task: its task.
+        task: the task of the network.
+        variant: its variant.
         ratio: for compressive sensing, the sampling ratio in percent.
         origin: a training of this project, or the authors' file.
     """
 
     path: Path
-    key: str
     task: Task
+    variant: Variant
     ratio: int | None
     origin: WeightsOrigin
 
@@ -38,9 +47,10 @@ def all_weights(project: ProjectFolders) -> list[OwnWeights]:
         for ratio in (CS_RATIOS if task == "cs" else (None,))
     ]
     wanted = [
-        OwnWeights(_place(project, origin, key), key, task, ratio, origin)
+        OwnWeights(
+            _place(project, origin, model_key(task, variant, ratio)), task, variant, ratio, origin
+        )
         for task, variant, ratio in networks
-        for key in (model_key(task, variant, ratio),)
         for origin in ORIGINS
     ]
     return [one for one in wanted if one.path.is_file()]

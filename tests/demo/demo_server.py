@@ -15,8 +15,8 @@ import tifffile
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-RAIN = "Remove rain (derain-DGUNet, trained here, sample, seconds of training)"
-BLUR = "Remove blur (deblur-DGUNet, trained here, sample, seconds of training)"
+RAIN = "Remove rain (DGUNet, sample, seconds of training)"
+BLUR = "Remove blur (DGUNet, sample, seconds of training)"
 
 
 class Demo:

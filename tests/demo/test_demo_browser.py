@@ -27,7 +27,6 @@ def browser(demo):
 
 def give(browser, path):
     browser.evaluate("document.querySelector('#upload button[aria-label=Clear]')?.click()")
-    browser.until("document.querySelector('#upload input[type=file]') !== null")
     browser.choose_file("#upload input[type=file]", path)
     name = json.dumps(path.stem)
     browser.until(f"document.querySelector('#upload').innerText.includes({name})")
