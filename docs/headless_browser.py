@@ -99,7 +99,7 @@ class Browser:
         raise TimeoutError(f"not after {seconds} s: {condition}; {self.evaluate(TEXT)}")
 
     def choose_file(self, selector: str, path: Path) -> None:
-        """Give ``path`` to the input for files that the CSS ``selector`` names, when it is there."""
+        """Give ``path`` to the input that the CSS ``selector`` names, once it is there."""
         wanted = {"expression": f"document.querySelector({json.dumps(selector)})"}
         self.until(f"{wanted['expression']} !== null")
         element = self.call("Runtime.evaluate", wanted)["result"]["objectId"]

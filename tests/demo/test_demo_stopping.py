@@ -10,7 +10,7 @@ pytestmark = pytest.mark.xdist_group("demo")
 
 
 def test_ctrl_c_ends_a_restoration_and_leaves_nothing(demo, photo, tmp_path):
-    save(np.tile(photo, (7, 7, 1)), tmp_path / "large.png")
+    save(np.tile(photo, (5, 5, 1)), tmp_path / "large.png")
     path = upload(demo, "large.png", (tmp_path / "large.png").read_bytes())
     for event in events(demo, payload(path)):
         assert event["msg"] != "process_completed", "too small to be interrupted"
