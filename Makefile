@@ -15,11 +15,12 @@ help:  ## list all targets
 
 .PHONY: env
 env: $(BIN)/.installed  ## create .venv and install the locked requirements
-$(BIN)/.installed: requirements.lock pyproject.toml
+$(BIN)/.installed: requirements.lock demo.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=26"
 	@echo "installing the locked environment (a few minutes, about 2.5 GB)"
 	@$(BIN)/python -m pip install --quiet -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps -r demo.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
@@ -64,11 +65,14 @@ site: env  ## build the documentation site into build/site
 	@echo "the site is build/site/index.html"
 
 .PHONY: lock
-lock: env  ## write requirements.lock from the packages in .venv, and the image's lock from it
+lock: env  ## write requirements.lock and demo.lock from the packages in .venv, and the image's locks
 	@$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' \
 	  | LC_ALL=C sort --ignore-case > requirements.lock.new
-	@(sed -n '/^#/p' requirements.lock; cat requirements.lock.new) > requirements.lock.made
-	@mv requirements.lock.made requirements.lock; rm requirements.lock.new
+	@# The packages that demo.lock names stay there; a new one that only the demo needs is added by hand.
+	@for lock in demo requirements; do \
+	  (sed -n '/^#/p' $$lock.lock; awk -F== -v own=$$lock 'NR == FNR { demo[$$1] = !/^#/; next } \
+	    (own == "demo") == ($$1 in demo)' demo.lock requirements.lock.new) > $$lock.lock.made; done
+	@for lock in demo requirements; do mv $$lock.lock.made $$lock.lock; done; rm requirements.lock.new
 	@$(ACTIVATE); python -m pipelines.image_lock
 
 # The label dgunet.dirty records whether the tree differs from the commit.

@@ -1,27 +1,21 @@
 """Take the screenshots of docs/images from the results of `make reproduce` in a headless Chromium.
 
-Requires Chromium (Debian: apt-get install chromium). It is controlled with the DevTools protocol
-to close MLflow's assistant and to expand long texts before a screenshot is taken. The sample's
+Requires Chromium (Debian: apt-get install chromium). It is controlled to close MLflow's assistant,
+to expand long texts and to restore an image in the demo before a screenshot is taken. The sample's
 deraining network is registered first, so that there is a registered model to show.
 
 Usage: python docs/make_screenshots.py [FILE.png ...]
 """
 
 import argparse
-import base64
 import contextlib
-import io
 import json
-import shutil
 import subprocess
-import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import websocket
+from headless_browser import Browser, answer
 from PIL import Image
 
 from dgunet.tools.model_promotion import register_trained
@@ -36,6 +30,7 @@ from dgunet.tracking.ui_port import remember_ui_port, ui_port
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 PORT = 5055
+DEMO = "demo.png"
 CLOSE_ASSISTANT = """
 for (const button of document.querySelectorAll('button'))
   if (/^close/i.test(button.getAttribute('aria-label') || '')) button.click();
@@ -67,11 +62,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="*", metavar="FILE.png", help="only these; default: all")
     wanted = set(parser.parse_args().files)
-    with mlflow_ui() as server, Browser() as browser:
-        for shot in shots(server):
-            if not wanted or shot.file in wanted:
-                browser.take(shot)
-                print(IMAGES / shot.file)
+    with Browser() as browser:
+        if wanted != {DEMO}:
+            with mlflow_ui() as server:
+                for shot in shots(server):
+                    if not wanted or shot.file in wanted:
+                        take(browser, shot)
+        if not wanted or DEMO in wanted:
+            with demo() as address:
+                restore_in(browser, address)
+                save(browser, DEMO)
 
 
 def shots(server: str) -> list[Shot]:
@@ -145,86 +145,46 @@ def mlflow_ui() -> Iterator[str]:
         remember_ui_port(folders, before)
 
 
-def answer(address: str, seconds: float, method: str = "GET") -> bytes:
-    """Return the response of ``address``, retrying for ``seconds`` until it responds."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            request = urllib.request.Request(address, method=method)
-            with urllib.request.urlopen(request, timeout=10) as response:
-                return response.read()
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.3)
+@contextlib.contextmanager
+def demo() -> Iterator[str]:
+    """Start `dgunet demo` with the sample's deraining network, and yield its address."""
+    command = ["dgunet", "demo", "--task", "derain", "--memory", "2GB"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8")
+    try:
+        yield process.stdout.readline().split()[0]
+    finally:
+        process.terminate()
+        process.wait()
 
 
-class Browser:
-    """A headless Chromium."""
+def restore_in(browser: Browser, address: str) -> None:
+    """Restore an image of the sample in the demo, and wait for the result."""
+    browser.open(address, (1100, 1010))
+    image = sorted((ROOT / "data/sample/test/Rain100L/input").glob("*.png"))[0]
+    browser.choose_file("#upload input[type=file]", image)
+    browser.until("document.querySelector('#upload').innerText.includes('.png')")
+    browser.rest(1)  # the name of the file moves the button
+    browser.click("#restore")
+    browser.until("document.querySelector('#notes textarea').value")
+    browser.evaluate("window.scrollTo(0, 0)")
+    browser.rest()
 
-    def __enter__(self) -> "Browser":
-        self.profile = Path(tempfile.mkdtemp())
-        quiet = ("gpu", "quic", "background-networking", "component-update", "sync")
-        command = ["chromium", "--headless", "--no-sandbox", "--no-first-run", "--hide-scrollbars"]
-        command += [f"--disable-{name}" for name in quiet]
-        command += [f"--user-data-dir={self.profile}", "--remote-debugging-port=0", "about:blank"]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        port_file = self.profile / "DevToolsActivePort"
-        while not port_file.exists() or not port_file.read_text(encoding="utf-8"):
-            time.sleep(0.2)
-        tools = f"http://127.0.0.1:{port_file.read_text(encoding='utf-8').splitlines()[0]}"
-        tab = json.loads(answer(f"{tools}/json/new", 60, "PUT"))
-        self.tab = websocket.create_connection(
-            tab["webSocketDebuggerUrl"], timeout=120, suppress_origin=True
-        )
-        self.calls = 0
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.tab.close()
-        self.process.terminate()
-        self.process.wait()
-        shutil.rmtree(self.profile, ignore_errors=True)
+def take(browser: Browser, shot: Shot) -> None:
+    """Open the page, run its scripts, and write its screenshot."""
+    browser.open(shot.address, shot.size)
+    for script in shot.scripts:
+        browser.evaluate(script)
+        browser.rest()
+    save(browser, shot.file)
 
-    def take(self, shot: Shot) -> None:
-        """Open the page, wait until it is stable, and write its screenshot."""
-        width, height = shot.size
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.call("Emulation.setDeviceMetricsOverride", size)
-        self.call("Page.navigate", {"url": "about:blank"})
-        self.call("Page.navigate", {"url": shot.address})
-        self.rest()
-        for script in shot.scripts:
-            self.call("Runtime.evaluate", {"expression": script})
-            self.rest()
-        screenshot = self.call("Page.captureScreenshot", {"format": "png"})["data"]
-        IMAGES.mkdir(parents=True, exist_ok=True)
-        with Image.open(io.BytesIO(base64.b64decode(screenshot))) as image:
-            # 256 colours are enough for a user interface, and a third of the bytes.
-            image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(IMAGES / shot.file)
 
-    def rest(self, quiet: float = 4, longest: float = 40) -> None:
-        """Wait until the page is unchanged for ``quiet`` seconds, at most ``longest`` seconds."""
-        measure = "document.body.innerText.length + document.querySelectorAll('*').length"
-        end, before, since = time.monotonic() + longest, None, time.monotonic()
-        while time.monotonic() < end:
-            time.sleep(0.5)
-            now = self.call("Runtime.evaluate", {"expression": measure})["result"].get("value")
-            if now != before:
-                before, since = now, time.monotonic()
-            elif time.monotonic() - since > quiet:
-                return
-
-    def call(self, method: str, params: dict) -> dict:
-        """Execute a command of the DevTools protocol and return its result."""
-        self.calls += 1
-        self.tab.send(json.dumps({"id": self.calls, "method": method, "params": params}))
-        while True:
-            message = json.loads(self.tab.recv())
-            if message.get("id") == self.calls:
-                return message["result"]
+def save(browser: Browser, file: str) -> None:
+    """Write a screenshot of what the browser shows to the folder of the images."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    # 256 colours are enough for a user interface, and a third of the bytes.
+    browser.screenshot().quantize(256, dither=Image.Dither.NONE).save(IMAGES / file)
+    print(IMAGES / file)
 
 
 if __name__ == "__main__":

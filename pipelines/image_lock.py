@@ -14,7 +14,7 @@ from dgunet.system.errors import DgunetError
 from dgunet.system.files import write_text
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ".[export]"  # without the extras for tests, notebooks and checks
+PACKAGE = ".[tracking,dvc,s3,pipeline,sample,export]"  # not for the demo, tests and notebooks
 MADE = "Made by `make lock` for CPython 3.11 on Linux x86-64."
 HEAD = f"""\
 # Packages of the image except torch: the part of requirements.lock that dgunet needs to run.

@@ -46,6 +46,7 @@ NOT_RUN = {
     "dgunet data check GoPro": "needs the paper's data",
     "dgunet data check Rain13K": "needs the paper's data",
     "dgunet data check --mlflow": "as the example without --mlflow",
+    "dgunet demo": "runs until Ctrl-C; tests/demo runs it",
     "dgunet dnd": "needs an evaluation of DND's photographs",
     "dgunet checkpoint fetch": "downloads",
     "dgunet checkpoint export derain.safetensors --out derain.onnx": "takes minutes;"

@@ -100,6 +100,7 @@ def restore(
     from dgunet.evaluation.memory import settle_threads
     from dgunet.network import load_network
     from dgunet.network.devices import pick_device
+    from dgunet.tools.own_weights import weights_for
     from dgunet.user_images.restoring import find_images, output_paths
 
     sources = find_images(images, lambda line: typer.echo(shown(line)), out)
@@ -109,7 +110,7 @@ def restore(
         typer.echo(f"{len(sources) - len(pairs)} of {len(sources)} images exist already")
     if note := settle_threads():
         typer.echo(f"note: {note}")
-    network, _ = load_network(checkpoint or _own_weights(task, variant, ratio))
+    network, _ = load_network(checkpoint or weights_for(task, variant, ratio))
     network.to(pick_device(device)).eval()
     with parts_bar(len(pairs)) as bar:
         failed = sum(not _restored(network, *pair, ensemble, tile, bar) for pair in pairs)
@@ -159,26 +160,6 @@ def shown(text: object) -> str:
     from dgunet.system.terminal import printable
 
     return printable(str(text))
-
-
-def _own_weights(task: str | None, variant: str, ratio: int | None) -> Path:
-    from dgunet.project import ProjectFolders, model_key
-    from dgunet.system.errors import ConfigError
-    from dgunet.terms import ORIGINS, check_task
-
-    if task is None:
-        raise ConfigError("no weights are given.", "Give --checkpoint FILE or --task NAME.")
-    if (check_task(task) == "cs") != (ratio is not None):
-        raise ConfigError(f"task {task!r} with ratio {ratio}.", "--ratio goes with --task cs.")
-    here, key = ProjectFolders.here(), model_key(task, variant, ratio)
-    places = [here.using(origin).model(key) / "network.safetensors" for origin in ORIGINS]
-    found = [path for path in places if path.is_file()]
-    if not found:
-        raise ConfigError(
-            f"there are no weights at {places[0]}.",
-            "Train them, fetch the authors' with `dgunet checkpoint fetch`, or give --checkpoint.",
-        )
-    return found[0]
 
 
 def protocols(

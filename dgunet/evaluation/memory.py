@@ -53,7 +53,7 @@ def require_memory(network: Network, shape: tuple[int, ...], budget: int | None 
         about = f"more than {free / 1e9:.2f}" if needed is None else f"about {needed / 1e9:.2f}"
         raise TooLargeError(
             f"an image of {shape[1]}x{shape[0]} needs {about} GB to be restored whole; "
-            f"{free / 1e9:.2f} GB are free."
+            f"{free / 1e9:.2f} GB are {'free' if budget is None else 'allowed'}."
         )
 
 

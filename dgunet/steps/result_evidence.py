@@ -84,7 +84,7 @@ class Evidence:
         weights = self._weights(summary)
         present = weights.is_file()
         if present and self._digest(weights) == summary.checkpoint_sha256:
-            metadata = _metadata(weights)
+            metadata = weights_metadata(weights)
             parity = summary.parity and _is_published(metadata["config"], summary)
             kind, training_digest = weights_origin(metadata["extra"])
             _compare(
@@ -134,7 +134,7 @@ class Evidence:
         return found
 
 
-def _metadata(weights: Path) -> dict[str, Any]:
+def weights_metadata(weights: Path) -> dict[str, Any]:
     """Configuration and further metadata of a weights file; reads no tensor and needs no torch.
 
     Raises:

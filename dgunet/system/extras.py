@@ -20,6 +20,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "onnx": "export",
         "onnxscript": "export",
         "onnxruntime": "export",
+        "gradio": "demo",
     }
 )
 """The extra by the name that is imported."""

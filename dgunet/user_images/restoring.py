@@ -41,11 +41,12 @@ def restore_file(
     self_ensemble: bool = False,
     tile: int | None = None,
     observe: Observe | None = None,
+    budget: int | None = None,
 ) -> UserImage:
     """Read, restore and write one image; refuse early what the target format cannot hold.
 
     Args:
-        network, channels, self_ensemble, tile, observe: as for `restore_user_image`.
+        network, channels, self_ensemble, tile, observe, budget: as for `restore_user_image`.
         source: the image.
         target: path of the restored image; its suffix selects the format.
 
@@ -66,6 +67,7 @@ def restore_file(
         self_ensemble=self_ensemble,
         tile=tile,
         observe=observe,
+        budget=budget,
     )
     return replace(restored, notes=write_image(target, restored))
 
@@ -79,6 +81,7 @@ def restore_user_image(
     self_ensemble: bool = False,
     tile: int | None = None,
     observe: Observe | None = None,
+    budget: int | None = None,
 ) -> UserImage:
     """Restore an image of any size and keep its depth, alpha and metadata.
 
@@ -93,6 +96,7 @@ def restore_user_image(
         tile: side in pixels of tiles for an image that does not fit into memory; the result
             differs, since the network then uses the statistics of a tile.
         observe: called with the part of the work that is done, after every stage of the network.
+        budget: bytes that restoring the image whole may take; None for the memory that is free.
 
     Raises:
         EvaluationError: when the image does not fit into memory, or the network fails.
@@ -101,7 +105,7 @@ def restore_user_image(
     with _errors_with(name, network, (*given.shape[:2], channels)):
         network_input = _network_input(given, channels)
         if tile is None:
-            require_memory(network, network_input.shape)
+            require_memory(network, network_input.shape, budget)
         passes = count_passes(*given.shape[:2], self_ensemble=self_ensemble, tile=tile)
         with observed(network, passes, observe):
             restored = restore_image(network, network_input, self_ensemble=self_ensemble, tile=tile)

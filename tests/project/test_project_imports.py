@@ -32,6 +32,7 @@ LAYERS = (
     "project",
     "steps",
     "tools",
+    "demo",
     "campaign",
     "kubeflow",
     "cli",
@@ -239,7 +240,7 @@ def test_nothing_is_imported_by_a_computed_name():
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("dgunet.cli", {"torch", "mlflow", "pandas", "cv2"}),
+        ("dgunet.cli", {"torch", "mlflow", "pandas", "cv2", "gradio"}),
         ("dgunet.steps.prepare", {"torch", "mlflow"}),
         ("dgunet.steps.tables", {"torch", "mlflow"}),
         ("dgunet.config", {"torch", "mlflow", "pandas"}),

@@ -2,10 +2,13 @@
 
 import re
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+from pipelines.image_lock import PACKAGE
 
 ROOT = Path(__file__).parents[2]
 MAJORS = {"mlflow": 3, "kfp": 2, "dvc": 3, "pandas": 3, "torch": 2, "pydantic": 2, "numpy": 2}
@@ -22,8 +25,8 @@ def declared():
     return [*project["dependencies"], *named]
 
 
-def locked():
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+def locked(name="requirements.lock"):
+    lines = (ROOT / name).read_text().splitlines()
     return dict(
         line.lower().replace("_", "-").split("==")
         for line in lines
@@ -42,7 +45,7 @@ def test_every_dependency_has_a_lower_bound_and_a_pin(requirement):
     if name in UNLOCKED:
         assert name not in locked()
         return
-    pin = locked()[name.lower().replace("_", "-")]
+    pin = (locked() | locked("demo.lock"))[name.lower().replace("_", "-")]
     assert tuple(map(int, pin.split(".")[:2])) >= tuple(map(int, (bound + ".0").split(".")[:2]))
 
 
@@ -72,7 +75,36 @@ def test_the_image_installs_the_lock():
     assert not set(cuda) & set(pins) - {"torch"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    in_image = [e for name in ("tracking", "dvc", "s3", "pipeline", "export") for e in extras[name]]
+    chosen = re.findall(r"\w+", PACKAGE)
+    assert {"tracking", "dvc", "s3", "pipeline", "export"} <= set(chosen)
+    in_image = [entry for name in chosen for entry in extras[name]]
     for entry in [*project["dependencies"], *in_image]:
         name = re.match(r"[A-Za-z0-9._-]+", entry)[0].lower()
         assert name in image or name == "torch"
+    assert not set(image) & set(locked("demo.lock"))
+
+
+def test_the_demo_has_a_lock_of_its_own_while_it_would_bring_an_older_pillow():
+    """When this fails, Gradio allows our Pillow: add `demo` to `all`, and to requirements.lock."""
+    bounds = [Requirement(line) for line in requires("gradio")]
+    (pillow,) = [bound for bound in bounds if bound.name == "pillow"]
+    assert version("pillow") == locked()["pillow"]
+    assert not pillow.specifier.contains(version("pillow"))
+
+
+def test_the_lock_of_the_demo_adds_packages_and_changes_none():
+    pins, demo = locked(), locked("demo.lock")
+    assert not set(pins) & set(demo)
+    assert {name: version(name) for name in demo} == demo
+    left, seen = ["gradio"], set()
+    while left:
+        name = left.pop().lower().replace("_", "-")
+        if name in seen:
+            continue
+        seen.add(name)
+        assert name in pins or name in demo, f"{name} of the demo is in no lock"
+        needed = [Requirement(line) for line in requires(name) or []] if name in demo else []
+        left += [
+            one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})
+        ]
+    assert set(demo) <= seen

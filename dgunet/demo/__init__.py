@@ -1,0 +1,1 @@
+"""A local page that restores an uploaded image, as `dgunet restore` does."""
