@@ -163,6 +163,10 @@ class RuntimeSettings(StrictModel):
     threads: Annotated[int, whole(0, 1_024)] = Field(
         description="CPU threads, fixed because the last bits of sums depend on them; 0: all",
     )
+    kernels: Literal["fastest", "portable"] = Field(
+        default="fastest",
+        description="CPU kernels: the fastest of the machine, or the same bits on every machine",
+    )
     checkpoint_seconds: Annotated[float, real(0, 31_536_000, unit="seconds")] = Field(
         default=300, description="seconds between two training checkpoints; 0: every step"
     )

@@ -16,6 +16,7 @@ from dgunet.evaluation.scoring import as_scored
 from dgunet.evaluation.ssim import SsimDefinition, ssim
 from dgunet.imaging.arrays import Array
 from dgunet.imaging.colour import STUDIO_SWING, matlab_luma, opencv_luma
+from dgunet.imaging.opencv import leave_out_ipp
 from dgunet.imaging.psnr import squared_error
 from dgunet.system.errors import EvaluationError
 
@@ -71,6 +72,7 @@ class PairScores:
 
     def measure(self, conventions: Iterable[Convention]) -> dict[str, Measured | str]:
         """Score the pair; a convention that does not apply has the reason instead of a score."""
+        leave_out_ipp()
         found: dict[str, Measured | str] = {}
         for each in conventions:
             try:

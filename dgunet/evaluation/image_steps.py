@@ -30,6 +30,7 @@ from dgunet.evaluation.restoration import (
 from dgunet.evaluation.rows import Entry, Row, Timing, array_sha256
 from dgunet.imaging.arrays import Array
 from dgunet.imaging.colour import opencv_luma
+from dgunet.network.kernels import KernelChoice
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import atomic_path
 from dgunet.system.safe_paths import safe_file_name
@@ -67,6 +68,7 @@ class Settings:
             (``parity`` becomes False).
         fallback_tile: side of the tiles of an image that does not fit into memory whole; None
             refuses such an image instead.
+        kernels: CPU kernels of the network; rows of others are not resumed.
         faithful: whether the network is the paper's; a result of another one has no parity.
         selection: how the weights were selected; see `EvaluationSummary`.
         weights: origin of the weights; see `EvaluationSummary`.
@@ -82,6 +84,7 @@ class Settings:
     keep_images: int = 0
     tile: int | None = None
     fallback_tile: int | None = None
+    kernels: KernelChoice = "fastest"
     faithful: bool = True
     selection: str = "unknown"
     weights: Weights = "other"

@@ -8,6 +8,7 @@ from typing import Any
 
 from dgunet.evaluation.ssim import SsimDefinition
 from dgunet.imaging.arrays import Array, require_finite
+from dgunet.imaging.opencv import leave_out_ipp
 from dgunet.system.errors import EvaluationError
 from dgunet.system.files import sha256_json
 
@@ -104,6 +105,7 @@ class Protocol:
                 "Bundle the results (dgunet dnd bundle), send them to the benchmark's server, and "
                 "enter the mailed score with dgunet dnd record.",
             )
+        leave_out_ipp()
         return self._score(restored, target)
 
     def describe(self) -> dict[str, Any]:

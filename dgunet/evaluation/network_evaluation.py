@@ -23,6 +23,7 @@ from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection, w
 from dgunet.evaluation.unfinished import forget, place_of, work_folder
 from dgunet.network import DGUNet, DGUNetConfig, load_network
 from dgunet.network.devices import pick_device, thread_count
+from dgunet.network.kernels import KernelChoice
 from dgunet.system.errors import CheckpointError, DataError
 from dgunet.system.files import sha256_file
 from dgunet.system.reading import shorten
@@ -40,6 +41,7 @@ class EvaluationOptions:
         keep_images: number of restored images kept as PNG, from the start of the set.
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; 0 leaves the number unchanged.
+        kernels: CPU kernels; see `dgunet.network.kernels`.
     """
 
     tile: int | None = None
@@ -48,6 +50,7 @@ class EvaluationOptions:
     keep_images: int = 0
     device: str = "auto"
     threads: int = 0
+    kernels: KernelChoice = "fastest"
 
 
 DEFAULTS = EvaluationOptions()
@@ -139,6 +142,7 @@ def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
         ratio=wanted.ratio,
         checkpoint_sha256=sha256_file(request.weights),
         keep_images=request.options.keep_images,
+        kernels=request.options.kernels,
         tile=request.options.tile,
         fallback_tile=request.options.fallback_tile,
         faithful=is_published(network.config, request.published),

@@ -24,6 +24,7 @@ from dgunet.evaluation.restoration import Network
 from dgunet.evaluation.row_journal import Note, RowJournal
 from dgunet.evaluation.rows import Entry, Row, Timing, mean, write_rows
 from dgunet.evaluation.summary import EvaluationSummary, finite
+from dgunet.network.kernels import kernels
 from dgunet.system import leftovers
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import (
@@ -91,7 +92,7 @@ def score_shard(
     todo = [index for index in mine if not (index in done and _usable(steps, done[index], note))]
     if isinstance(network, nn.Module):
         network.eval()
-    with journal.appending() as handle:
+    with kernels(settings.kernels), journal.appending() as handle:
         for count, entry in enumerate(stream(steps, todo), start=len(mine) - len(todo) + 1):
             journal.append(handle, entry)
             if on_row is not None:
@@ -189,6 +190,7 @@ def evaluation_key(store: PreparedSet, protocol: Protocol, settings: Settings) -
             "ratio": settings.ratio,
             "tile": [settings.tile, settings.fallback_tile],
             "keep": settings.keep_images,
+            "kernels": settings.kernels,
         }
     )
 

@@ -17,8 +17,8 @@ from dgunet.system.reading import read_mapping
 COMPARED = ("psnr", "ssim")
 
 OTHER_BITS = (
-    "Another kind of CPU or another build of torch changes the last bits of a training; a larger"
-    " difference has a cause in code, data or settings."
+    "Another build of torch, a CPU without AVX2 and `runtime.kernels: fastest` change the last bits"
+    " of a training; a larger difference has a cause in code, data or settings."
 )
 
 

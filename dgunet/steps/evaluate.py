@@ -175,6 +175,7 @@ def options_from(params: Params, options: EvaluationOptions = DEFAULTS) -> Evalu
         keep_images=active.evaluate.keep_images,
         device=active.runtime.device,
         threads=active.runtime.threads,
+        kernels=active.runtime.kernels,
     )
 
 

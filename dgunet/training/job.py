@@ -32,6 +32,7 @@ from dgunet.data.batches.augment import augmentation
 from dgunet.data.batches.training_batches import TrainingBatches
 from dgunet.network import DGUNet, load_network, save_network
 from dgunet.network.devices import pick_device
+from dgunet.network.kernels import kernels
 from dgunet.system import files
 from dgunet.system.errors import CheckpointError
 from dgunet.training.batches import Batches
@@ -105,6 +106,11 @@ def run_training(prepared: PreparedTraining, reporter: TrainingReporter) -> Path
             step.
         InterruptedTrainingError: after SIGTERM or Ctrl-C, once the checkpoint is on disk.
     """
+    with kernels(prepared.inputs.runtime.kernels):
+        return _train_and_write(prepared, reporter)
+
+
+def _train_and_write(prepared: PreparedTraining, reporter: TrainingReporter) -> Path:
     inputs = prepared.inputs
     model = initial_network(inputs)
     samples = training_batches(prepared)

@@ -126,6 +126,7 @@ def settings_digest(settings: TrainingSettings, runtime: RuntimeSettings, seed: 
     Network files are outputs of the DVC pipeline, so the same settings must keep their digest.
     """
     machine = {"seed": seed, "device": runtime.device, "threads": runtime.threads}
+    machine |= _other_kernels(runtime)
     return files.sha256_json(settings.model_dump() | machine)
 
 
@@ -175,5 +176,10 @@ def _identity(
             "validation": validation.digest if validation else "",
         },
         "start": files.sha256_file(inputs.start) if inputs.start else "",
-    }
+    } | _other_kernels(inputs.runtime)
     return {name: str(value) for name, value in flat(identity).items()}
+
+
+def _other_kernels(runtime: RuntimeSettings) -> dict[str, Any]:
+    """The kernels unless they are the default, with which earlier trainings keep their identity."""
+    return {} if runtime.kernels == "fastest" else {"kernels": runtime.kernels}

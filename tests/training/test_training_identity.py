@@ -10,11 +10,11 @@ from dgunet.training.preparation import TrainingInputs, prepare_training, settin
 
 DIGESTS = {
     "sample": {
-        "derain": "378fbd3ffec02691dbc38d731f20a58cc8be3fed5a4e06d0293c216cb3b62854",
-        "deblur": "5a43a70b2144bea551ab2188a162de27db317a949c8ca3933813e2d813fc92e9",
-        "denoise": "6b3b4b28e83d76315c4c233e9d88165a68fc6bede38dd7516ee2452ee9727c9d",
-        "cs": "fec2610b461115523dc21f046cd7eb3c10f06b82599bc2dfa34b872e6cb65416",
-        "ablate": "e2f1c08ea786b7ef72c48880b9441295fa4423b64a75a3af5d26453e24b58fe6",
+        "derain": "231f583ee406cb076501220d25b4a703967f91c1cc8af9050fa9ba848be4b8b5",
+        "deblur": "003b15e39385419ac716f31de07f6c491b4d061258bc1d83054c002ec85e7105",
+        "denoise": "68caebcced4755a7fe7920066ada0e2c4e9ebc0b9c46c44c3a28c24a2a28d77b",
+        "cs": "265f040c98bc47722787daa2cb0fcd95fbfbdd618229a2a483abfe7b6e5afaeb",
+        "ablate": "4f73bfaf85b4ff9c3a570c1a53eab912f7e238599f19db14d8683eb6594550e8",
     },
     "paper": {
         "derain": "6407921789e48cf6393ab3565358462dad0b2e2dcead3a70e353086c9cf48902",
@@ -88,6 +88,7 @@ def test_the_identity_of_a_checkpoint_is_unchanged(small):
     expected = {f"train.{name}": text for name, text in TEXTS.items()}
     expected |= {f"network.{name}": str(v) for name, v in inputs.network.to_dict().items()}
     expected |= {"seed": "1234", "threads": "1", "device": "cpu", "start": ""}
+    expected |= {"kernels": "portable"}
     digest = prepared.pairs.manifest.digest
     expected |= {"data.set": "Rain13K", "data.digest": digest, "data.validation": ""}
     assert prepared.checkpoints.identity == expected

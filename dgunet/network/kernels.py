@@ -1,0 +1,53 @@
+"""The CPU kernels of a network: the fastest of this machine, or ones that give everywhere the same.
+
+torch chooses its kernels by the machine: vector kernels and MKL by the instruction set and the
+maker, oneDNN and NNPACK also by the sizes of the caches. They add in different orders, so the last
+bits of a training depend on the machine. The portable choice caps the first two at AVX2 and at the
+branch of MKL that is the same for all makers, and leaves the other two out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+KernelChoice = Literal["fastest", "portable"]
+"""Allowed values of ``runtime.kernels``."""
+
+CAPS = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE"}
+"""Environment variables that torch reads when it computes for the first time."""
+
+
+@contextmanager
+def kernels(choice: KernelChoice) -> Iterator[None]:
+    """Run the block with the chosen kernels on a CPU; GPUs are not affected.
+
+    Portable kernels give the same bits on every x86-64 machine with AVX2, for the same number of
+    threads and the same torch. A process that has computed before keeps its caps; the log says so.
+    The caps stay after the block, since torch reads them only once.
+    """
+    if choice == "fastest":
+        yield
+        return
+    os.environ.update(CAPS)
+    if (found := torch.backends.cpu.get_cpu_capability()) != "AVX2":
+        logger.warning(
+            "the portable kernels need AVX2, set before the first computation; this process has %s:"
+            " the last digits of its numbers may differ from those of another machine",
+            found,
+        )
+    onednn = torch.backends.mkldnn.enabled
+    # Not by flags(), which also sets TF32 and warns of it.
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    try:
+        with torch.backends.nnpack.flags(enabled=False):
+            yield
+    finally:
+        torch.backends.mkldnn.enabled = onednn

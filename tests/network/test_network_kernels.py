@@ -1,0 +1,76 @@
+"""Portable kernels compute the same bits whatever the machine offers."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dgunet.network import kernels as module
+from dgunet.network.kernels import CAPS, kernels
+
+SCRIPT = Path(__file__).with_name("kernels_digest.py")
+EMULATED = ("Haswell", "Skylake-Server", "EPYC")
+"""Intel with AVX2, Intel with AVX-512 (as far as the emulator has it), AMD; other caches."""
+OTHER_MACHINE = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+    "MKL_CBWR": "SSE4_2",
+    "OMP_NUM_THREADS": "2",
+}
+
+
+def digest(choice, settings=(), before=()):
+    """The digest of a training and a restoration in a new process."""
+    kept = {k: v for k, v in os.environ.items() if k not in OTHER_MACHINE}
+    done = subprocess.run(
+        [*before, sys.executable, str(SCRIPT), choice],
+        env=kept | dict(settings) | {"PYTHONPATH": str(SCRIPT.parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert not done.returncode, done.stderr
+    return done.stdout.strip()
+
+
+def test_portable_kernels_do_not_depend_on_what_the_machine_offers():
+    assert digest("portable", OTHER_MACHINE) == digest("portable")
+    assert digest("fastest", OTHER_MACHINE) != digest("fastest")  # else this test shows nothing
+
+
+@pytest.mark.skipif(
+    os.environ.get("DGUNET_TEST_EMULATED") != "1" or not shutil.which("qemu-x86_64"),
+    reason="opt-in, many minutes: DGUNET_TEST_EMULATED=1 and qemu-x86_64 (qemu-user)",
+)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("cpu", EMULATED)
+def test_portable_kernels_give_the_same_on_an_emulated_processor(cpu):
+    assert digest("portable", before=("qemu-x86_64", "-cpu", cpu)) == digest("portable")
+
+
+def test_other_libraries_are_left_out_within_the_block_only(monkeypatch):
+    for name in CAPS:
+        monkeypatch.delenv(name, raising=False)
+    before = torch.backends.mkldnn.enabled, torch._C._get_nnpack_enabled()
+    with kernels("fastest"):
+        assert (torch.backends.mkldnn.enabled, torch._C._get_nnpack_enabled()) == before
+        assert not set(CAPS) & set(os.environ)
+    with kernels("portable"):
+        assert not torch.backends.mkldnn.enabled
+        assert not torch._C._get_nnpack_enabled()
+        assert {name: os.environ[name] for name in CAPS} == CAPS
+    assert (torch.backends.mkldnn.enabled, torch._C._get_nnpack_enabled()) == before
+
+
+@pytest.mark.parametrize(("found", "warned"), [("AVX2", False), ("AVX512", True)])
+def test_a_process_that_has_computed_before_is_warned_of(found, warned, monkeypatch, caplog):
+    monkeypatch.setattr(module.torch.backends.cpu, "get_cpu_capability", lambda: found)
+    for name in CAPS:
+        monkeypatch.setenv(name, CAPS[name])
+    with caplog.at_level(logging.WARNING), kernels("portable"):
+        pass
+    assert (f"this process has {found}" in caplog.text) == warned
