@@ -38,7 +38,7 @@ reproduce: data  ## run all steps on the sample data: prepare, train, evaluate, 
 	@$(ACTIVATE); dgunet tracking sync --follow & sender=$$!; failed=0; \
 	DGUNET_TRACKING=$${DGUNET_TRACKING:-later} dvc repro || failed=$$?; \
 	kill -TERM $$sender; wait $$sender || true; exit $$failed
-	@$(ACTIVATE); dgunet report
+	@$(ACTIVATE); dgunet report --verify
 
 .PHONY: test
 test: data  ## run linter, type checker and all tests

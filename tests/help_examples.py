@@ -11,6 +11,7 @@ NEEDS_A_PROJECT = {
     "dgunet tables",
     "dgunet report",
     "dgunet clean",
+    "dgunet drift results/sample/trained results/sample/trained",
     "dgunet --debug evaluate --sets Rain100L",
     "dgunet evaluate --sets Rain100L,Rain100H",
     "dgunet evaluate --ablation stages-3",

@@ -289,8 +289,12 @@ def tables(params_file: ParamsOption = None) -> None:
     typer.echo(f"tables in {here.tables}")
 
 
-def report() -> None:
-    """Write the HTML report; print where the tables, the report and the runs are.
+def report(
+    verify: Annotated[
+        bool, typer.Option("--verify", help="exit with 1 if a cell really differs from the commit")
+    ] = False,
+) -> None:
+    """Write the HTML report; print where all results are, and compare them with the commit.
 
     The report, build/report.html, shows the tables with links from each cell to its run.
 
@@ -299,7 +303,10 @@ def report() -> None:
     from dgunet.project import ProjectFolders
     from dgunet.steps.report import write_project_report
 
-    typer.echo(write_project_report(ProjectFolders.here()))
+    made = write_project_report(ProjectFolders.here())
+    typer.echo(made.text)
+    if verify and made.unexplained:
+        raise typer.Exit(1)
 
 
 def explain(

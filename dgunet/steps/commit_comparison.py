@@ -6,46 +6,41 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from dgunet.project import ProjectFolders
+from dgunet.steps.drift import TOLERANCES, CellPair, paired
 from dgunet.system.git import git_output, run_git
 from dgunet.system.reading import read_mapping
-
-COMPARED = ("psnr", "ssim")
 
 OTHER_BITS = (
     "Another build of torch, a CPU without AVX2 and `runtime.kernels: fastest` change the last bits"
     " of a training; a larger difference has a cause in code, data or settings."
 )
+DECIDES = ("dgunet", "params.yaml", "data.dvc", "dvc.yaml", "pipelines")
+"""What decides the results; a tree that differs from the commit here may have other ones."""
+
+
+_NO_LOCKS = ":(exclude)pipelines/*/dvc.lock"  # written by `dvc repro` itself
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A cell whose value differs from the commit's.
+class Comparison:
+    """Results of the working tree beside those of the commit.
 
     Attributes:
-        cell: evaluation and score, e.g. ``Rain100L-DGUNet psnr``.
-        committed: value of the commit; None if it has none.
-        found: value of the working tree; None if it has none.
+        lines: for people: cells and output files that equal the commit's.
+        unexplained: whether a cell differs although the tree decides what the commit decides.
     """
 
-    cell: str
-    committed: float | None
-    found: float | None
-
-    @property
-    def size(self) -> float:
-        """Absolute difference; infinite if one of the values is missing."""
-        if self.committed is None or self.found is None:
-            return float("inf")
-        return abs(self.committed - self.found)
+    lines: list[str]
+    unexplained: bool = False
 
 
-def comparison_lines(here: ProjectFolders, profile: str) -> list[str]:
-    """The closing lines of a reproduction: cells and output files that equal the commit's.
+def compare_with_commit(here: ProjectFolders, profile: str) -> Comparison:
+    """Compare the results with those of ``HEAD``: the end of a reproduction.
 
     Args:
         here: folders of the project, with the origin of the weights.
@@ -55,33 +50,40 @@ def comparison_lines(here: ProjectFolders, profile: str) -> list[str]:
     shown = folder.relative_to(here.home).as_posix()
     commit = git_output(here.home, "rev-parse", "--short", "HEAD")
     if commit is None:
-        return [f"not compared with a commit: {here.home} has none (a clone of the project has)"]
+        return Comparison(
+            [f"not compared with a commit: {here.home} has none (a clone of the project has)"]
+        )
     committed = _committed_scores(here.home, shown)
     if not committed:
-        return [f"not compared with commit {commit}: it has no {shown}"]
+        return Comparison([f"not compared with commit {commit}: it has no {shown}"])
     found = {
         path.stem: read_mapping(path) for path in sorted(folder.glob("*.json")) if path.is_file()
     }
-    before, now = _cells(committed), _cells(found)
-    names = dict.fromkeys((*before, *now))
-    differing = [
-        Difference(name, before.get(name), now.get(name))
-        for name in names
-        if before.get(name) != now.get(name)
-    ]
-    head = (
-        f"{len(names) - len(differing)} of {len(names)} cells equal the committed values"
-        f" ({shown}, commit {commit})"
-    )
-    return [head, *_difference_lines(differing), *_output_lines(here)]
+    pairs = paired(committed, found)
+    equal = sum(pair.same for pair in pairs)
+    head = f"{equal} of {len(pairs)} cells equal the committed values ({shown}, commit {commit})"
+    changed = git_output(here.home, "status", "--porcelain", "--", *DECIDES, _NO_LOCKS) != ""
+    real = [pair for pair in pairs if pair.differs]
+    lines = [head, *_difference_lines(pairs, real, changed), *_output_lines(here)]
+    return Comparison(lines, bool(real) and not changed)
 
 
-def _difference_lines(differing: list[Difference]) -> list[str]:
-    if not differing:
+def _difference_lines(pairs: list[CellPair], real: list[CellPair], changed: bool) -> list[str]:
+    other = [pair for pair in pairs if not pair.same]
+    if not other:
         return []
-    worst = max(differing, key=lambda each: each.size)
-    text = f"the largest difference: {worst.cell} is {worst.found}, committed {worst.committed}"
-    return [text, OTHER_BITS]
+    worst = max(other, key=lambda pair: (pair.differs, pair.size))
+    lines = [f"the largest difference: {worst.name} is {worst.second}, committed {worst.first}"]
+    if close := [pair.digits or 0 for pair in other if not pair.differs]:
+        lines.append(f"cells that are the same to {min(close)} digits or more: {len(close)}")
+    if not real:
+        return [*lines, OTHER_BITS]
+    limits = ", ".join(f"{name} {limit:g}" for name, limit in TOLERANCES.items())
+    lines.append(f"cells that differ by more than the last bits explain ({limits}): {len(real)}")
+    if changed:
+        names = ", ".join(DECIDES)
+        return [*lines, f"as may be expected: the working tree differs from the commit in {names}"]
+    return [*lines, OTHER_BITS]
 
 
 def _committed_scores(home: Path, folder: str) -> dict[str, Mapping[str, Any]]:
@@ -99,43 +101,55 @@ def _committed_scores(home: Path, folder: str) -> dict[str, Mapping[str, Any]]:
     return scores
 
 
-def _cells(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    return {
-        f"{name} {score}": content[score]
-        for name, content in scores.items()
-        for score in COMPARED
-        if score in content
-    }
-
-
 def _output_lines(here: ProjectFolders) -> list[str]:
     """The verdict on the bits of all outputs of the DVC stages that both lock files name."""
-    committed: dict[str, str] = {}
-    found: dict[str, str] = {}
+    committed: dict[str, _Stage] = {}
+    found: dict[str, _Stage] = {}
     for name in ("dvc.lock", f"pipelines/{here.weights}/dvc.lock"):
         done = run_git(here.home, "show", f"HEAD:{name}")
         path = here.home / name
         if done is None or done.returncode or not path.is_file():
             continue
-        committed |= _outputs(done.stdout)
-        found |= _outputs(path.read_text(encoding="utf-8"))
-    common = [path for path in committed if path in found]
-    other = [path for path in common if committed[path] != found[path]]
+        committed |= _stages(done.stdout)
+        found |= _stages(path.read_text(encoding="utf-8"))
+    before, now = _outputs(committed), _outputs(found)
+    common = [path for path in before if path in now]
+    other = {path for path in common if before[path] != now[path]}
     if not common:
         return []
     if not other:
         return [f"bit for bit: all {len(common)} outputs in dvc.lock are those of the commit"]
+    # The causes: stages with other outputs although none of their inputs is such an output.
+    causes = [
+        stage
+        for stage, files in found.items()
+        if other & set(files.outs) and not other & set(files.deps)
+    ]
     return [
-        f"not bit for bit: {len(other)} of {len(common)} outputs in dvc.lock differ: {other[0]}"
+        f"not bit for bit: {len(other)} of {len(common)} outputs in dvc.lock differ;"
+        f" the differences begin in {', '.join(causes[:3])}"
+        + (f" and {len(causes) - 3} more stages" if len(causes) > 3 else "")
     ]
 
 
-def _outputs(lock: str) -> dict[str, str]:
-    """The MD5 of each output that a lock file names."""
+class _Stage(NamedTuple):
+    """Paths of a stage's dependencies, and MD5 of its outputs by path."""
+
+    deps: list[str]
+    outs: dict[str, str]
+
+
+def _stages(lock: str) -> dict[str, _Stage]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     content = yaml.load(lock, Loader=loader)  # noqa: S506 - one of the safe loaders
     return {
-        out["path"]: out["md5"]
-        for stage in content["stages"].values()
-        for out in stage.get("outs", ())
+        name: _Stage(
+            [each["path"] for each in stage.get("deps", ())],
+            {each["path"]: each["md5"] for each in stage.get("outs", ())},
+        )
+        for name, stage in content["stages"].items()
     }
+
+
+def _outputs(stages: Mapping[str, _Stage]) -> dict[str, str]:
+    return {path: md5 for stage in stages.values() for path, md5 in stage.outs.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
 from dgunet.paper.written_tables import CELLS, check_tables, read_cells
 from dgunet.project import ProjectFolders, test_sets
-from dgunet.steps.commit_comparison import comparison_lines
+from dgunet.steps.commit_comparison import compare_with_commit
 from dgunet.steps.tables import (
     checked_results,
     read_results_and_rows,
@@ -86,8 +87,21 @@ def _written() -> str:
     return f"Written on {datetime.now(UTC):%Y-%m-%d, %H:%M} UTC by dgunet, code {code_version()}"
 
 
-def write_project_report(here: ProjectFolders) -> str:
-    """Write ``build/report.html`` from the existing results; return the text to print."""
+@dataclass(frozen=True)
+class ProjectReport:
+    """What was written, for people, and whether the results differ from the commit's.
+
+    Attributes:
+        text: where everything is, and the comparison with the commit.
+        unexplained: see `dgunet.steps.commit_comparison.Comparison`.
+    """
+
+    text: str
+    unexplained: bool
+
+
+def write_project_report(here: ProjectFolders) -> ProjectReport:
+    """Write ``build/report.html`` from the existing results."""
     params = load_params(here.params)
     here, out = here.using(params.weights), here.report
     count = make_report(
@@ -101,6 +115,7 @@ def write_project_report(here: ProjectFolders) -> str:
     )
     store = TrackingFolders.at(here.home)
     sample = params.profile == "sample"
+    compared = compare_with_commit(here, params.profile)
     lines = [
         f"{count} evaluations, profile {params.profile}"
         + (": SAMPLE numbers, not comparable with the paper" if sample else ""),
@@ -109,9 +124,9 @@ def write_project_report(here: ProjectFolders) -> str:
         f"runs     {store.uri}",
         f"         {experiments_url(store)}"
         + ("" if store.uri.scheme in ("http", "https") else "  (after: make mlflow)"),
-        *comparison_lines(here, params.profile),
+        *compared.lines,
     ]
-    return "\n".join(lines)
+    return ProjectReport("\n".join(lines), compared.unexplained)
 
 
 def explain_text(here: ProjectFolders, params: Params, table: int, row: str, column: str) -> str:

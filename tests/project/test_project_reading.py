@@ -20,6 +20,7 @@ READING = {
     "data verify": ("Rain100H",),
     "describe": ("derain",),
     "errata": (),
+    "drift": ("a", "b"),
     "explain": ("1", "DGUNet (reproduced)", "Rain100L PSNR"),
     "models list": (),
     "models promote": ("derain", "--dry-run"),
@@ -66,6 +67,7 @@ IMPORTS = {
     "tracking doctor": set(),
     "tracking status": set(),
     "runs": set(),
+    "drift": set(),
     "explain": {"cv2", "pandas", "scipy"},
     "recipe": {"cv2", "torch"},
 }

@@ -11,12 +11,20 @@ import pandas as pd
 import pytest
 
 from dgunet.project import ProjectFolders
-from dgunet.steps.commit_comparison import comparison_lines
+from dgunet.steps.commit_comparison import compare_with_commit
 from dgunet.steps.committed_curves import CURVE_POINTS, commit_curve
 from dgunet.steps.committed_scores import commit_scores
 
 SCORES = {"psnr": 17.353335374112344, "ssim": 0.4427, "input_psnr": 15.1, "input_ssim": 0.43}
-LOCK = "stages:\n  a:\n    cmd: x\n    outs:\n    - path: build/a\n      md5: {}\n"
+LOCK = """stages:
+  a:
+    cmd: x
+    outs: [{{path: build/a, md5: "{0}"}}]
+  b:
+    cmd: y
+    deps: [{{path: build/a, md5: "{0}"}}]
+    outs: [{{path: build/b, md5: "{0}"}}]
+"""
 
 
 def summary(dataset="Rain100L", row="DGUNet", ratio=None, **changes):
@@ -80,38 +88,70 @@ def here(tmp_path, monkeypatch):
 
 
 def test_equal_results_are_counted(here):
-    first, second = comparison_lines(here, "sample")
+    made = compare_with_commit(here, "sample")
+    first, second = made.lines
     assert first.startswith("4 of 4 cells equal the committed values (results/sample/trained,")
-    assert second == "bit for bit: all 1 outputs in dvc.lock are those of the commit"
+    assert second == "bit for bit: all 2 outputs in dvc.lock are those of the commit"
+    assert not made.unexplained
 
 
-def test_the_largest_difference_is_named_with_its_likely_cause(here):
+def test_other_bits_are_counted_in_digits_and_fail_nothing(here):
+    commit_scores(here.committed_scores("sample"), summary(psnr=SCORES["psnr"] + 1e-9))
+    made = compare_with_commit(here, "sample")
+    count, worst, close, remark, _ = made.lines
+    assert count.startswith("3 of 4 cells equal")
+    assert worst.startswith("the largest difference: Rain100L-DGUNet psnr is 17.3533353751")
+    assert close == "cells that are the same to 10 digits or more: 1"
+    assert "AVX2" in remark and "torch" in remark
+    assert not made.unexplained
+
+
+def test_a_real_difference_is_named_with_the_stage_in_which_it_begins(here):
     folder = here.committed_scores("sample")
     commit_scores(folder, summary(psnr=SCORES["psnr"] + 1e-9))
     commit_scores(folder, summary("Set11", ratio=10, psnr=SCORES["psnr"] - 0.5))
     (here.home / "dvc.lock").write_text(LOCK.format("1" * 32))
-    count, worst, remark, bits = comparison_lines(here, "sample")
+    made = compare_with_commit(here, "sample")
+    count, worst, close, real, _, bits = made.lines
     assert count.startswith("2 of 4 cells equal")
     assert worst == (
         "the largest difference: Set11-DGUNet-r10 psnr is 16.853335374112344, committed"
         " 17.353335374112344"
     )
-    assert "CPU" in remark and "torch" in remark
-    assert bits == ("not bit for bit: 1 of 1 outputs in dvc.lock differ: build/a")
+    assert close.startswith("cells that are the same to 10 digits")
+    assert real == "cells that differ by more than the last bits explain (psnr 0.05, ssim 0.001): 1"
+    assert bits == (
+        "not bit for bit: 2 of 2 outputs in dvc.lock differ; the differences begin in a"
+    )
+    assert made.unexplained
+
+
+def test_changed_settings_explain_a_difference(here):
+    commit_scores(here.committed_scores("sample"), summary(ssim=0.1))
+    (here.home / "pipelines" / "trained").mkdir(parents=True)
+    (here.home / "pipelines" / "trained" / "dvc.lock").write_text(LOCK.format("1" * 32))
+    assert compare_with_commit(here, "sample").unexplained, "a lock file is a result"
+    (here.home / "params.yaml").write_text("seed: 2\n")
+    made = compare_with_commit(here, "sample")
+    assert not made.unexplained
+    assert "the working tree differs from the commit in" in made.lines[3]
 
 
 def test_a_result_that_is_missing_or_new_differs(here):
     folder = here.committed_scores("sample")
     (folder / "Rain100L-DGUNet.json").unlink()
     commit_scores(folder, summary("HIDE"))
-    lines = comparison_lines(here, "sample")
-    assert lines[0].startswith("2 of 6 cells equal")
-    assert "Rain100L-DGUNet psnr is None, committed 17.35" in lines[1]
+    made = compare_with_commit(here, "sample")
+    assert made.lines[0].startswith("2 of 6 cells equal")
+    assert "Rain100L-DGUNet psnr is None, committed 17.35" in made.lines[1]
+    assert made.unexplained
 
 
 def test_without_a_commit_or_committed_results_it_says_so(here):
-    assert comparison_lines(here, "paper")[0].endswith("it has no results/paper/trained")
-    assert comparison_lines(here.using("released"), "sample")[0].endswith("results/sample/released")
+    def first(*given):
+        return compare_with_commit(*given).lines[0]
+
+    assert first(here, "paper").endswith("it has no results/paper/trained")
+    assert first(here.using("released"), "sample").endswith("results/sample/released")
     shutil.rmtree(here.home / ".git")
-    (line,) = comparison_lines(here, "sample")
-    assert line.startswith("not compared with a commit")
+    assert first(here, "sample").startswith("not compared with a commit")
