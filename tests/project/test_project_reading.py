@@ -38,6 +38,7 @@ READING = {
 """Commands that change nothing with these arguments."""
 
 WRITING = {
+    "demo",
     *("evaluate", "report", "tables", "train"),
     *("data check", "data fetch", "data import", "data prepare", "data sample"),
     *("checkpoint export", "checkpoint fetch", "checkpoint import"),
