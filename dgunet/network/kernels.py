@@ -3,7 +3,8 @@
 torch chooses its kernels by the machine: vector kernels and MKL by the instruction set and the
 maker, oneDNN and NNPACK also by the sizes of the caches. They add in different orders, so the last
 bits of a training depend on the machine. The portable choice caps the first two at AVX2 and at the
-branch of MKL that is the same for all makers, and leaves the other two out.
+branch of MKL that is the same for all makers, and leaves the other two out. MKL's vector functions
+have no such branch, and ``torch.sqrt`` is one of them: the training avoids it (loss, optimiser).
 """
 
 from __future__ import annotations

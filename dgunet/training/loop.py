@@ -113,7 +113,8 @@ def train(
     positions = world.positions(batches.batch)
     device = torch.device(pick_device(runtime.device))
     network.to(device, memory_format=memory_format(settings)).train()  # type: ignore[call-overload]
-    state = TrainingState(network, settings)
+    # Adam's single operations take a square root that differs between kinds of CPU.
+    state = TrainingState(network, settings, fused=runtime.kernels == "portable")
     if (snapshot := world.share(earlier)) is not None:
         state.restore(snapshot, world)
     model = world.wrap(network, device)

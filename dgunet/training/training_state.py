@@ -34,16 +34,23 @@ class TrainingState:
 
     Samples, crops, augmentation and MixUp are drawn from generators seeded by (seed, step,
     position), so the step alone determines the state of the sampler in every process.
+
+    Args:
+        network: the network that is trained.
+        settings: the hyperparameters.
+        fused: run Adam's update as one kernel, also if the settings do not ask for it.
     """
 
-    def __init__(self, network: nn.Module, settings: TrainingSettings) -> None:
+    def __init__(
+        self, network: nn.Module, settings: TrainingSettings, *, fused: bool = False
+    ) -> None:
         self.network = network
         self.settings = settings
         self.optimizer = torch.optim.Adam(
             [p for p in network.parameters() if p.requires_grad],
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
-            fused=settings.fused_adam or None,
+            fused=settings.fused_adam or fused or None,
         )
         self.schedule = rate_schedule(self.optimizer, settings)
         self.average = (
