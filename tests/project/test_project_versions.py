@@ -2,10 +2,11 @@
 
 import re
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[2]
 MAJORS = {"mlflow": 3, "kfp": 2, "dvc": 3, "pandas": 3, "torch": 2, "pydantic": 2, "numpy": 2}
@@ -76,3 +77,19 @@ def test_the_image_installs_the_lock():
     for entry in [*project["dependencies"], *in_image]:
         name = re.match(r"[A-Za-z0-9._-]+", entry)[0].lower()
         assert name in image or name == "torch"
+
+
+def test_the_lock_installs_on_the_oldest_python():
+    """On every Python of `requires-python`: Debian 12 has 3.11.2, and some packages need 3.11.5."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    too_new = {}
+    for name, pin in locked().items():
+        try:
+            facts = metadata(name)
+        except PackageNotFoundError:  # an environment with fewer extras
+            continue
+        needed = facts["Requires-Python"] or ""
+        if facts["Version"].partition("+")[0] == pin and oldest not in SpecifierSet(needed):
+            too_new[name] = needed
+    assert not too_new
