@@ -163,6 +163,13 @@ def test_hosts_and_origins_are_checked(services, headers, status):
     assert found == status
 
 
+def test_clients_are_not_sent_to_the_store(services):
+    """Neither for downloads nor, from 500 MB on, for uploads: they could not reach it."""
+    with urllib.request.urlopen(services.uri + "/api/3.0/mlflow/server-info") as answer:
+        facts = json.load(answer)
+    assert facts["multipart_downloads_enabled"] is facts["multipart_uploads_enabled"] is False
+
+
 def test_containers_of_its_network_reach_it_by_name(services):
     code = ASK.format(f"http://mlflow:5000{SEARCH}?max_results=1")
     network = f"{services.project}_default"
