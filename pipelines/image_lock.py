@@ -24,6 +24,10 @@ HEAD_CUDA = f"""\
 # torch and its CUDA libraries, from the public index: for the GPU image.
 # {MADE}
 """
+HEAD_SERVER = f"""\
+# What the MLflow server of compose.yaml needs besides the image of the project.
+# {MADE}
+"""
 
 
 def locks() -> dict[str, str]:
@@ -43,6 +47,7 @@ def locks() -> dict[str, str]:
         "requirements.image.lock": HEAD + _text(common),
         "requirements.cuda.lock": HEAD_CUDA
         + _text({name: line for name, line in cuda.items() if name not in common}),
+        "deploy/mlflow-server/requirements.lock": HEAD_SERVER + _text(_resolved("psycopg2-binary")),
     }
 
 

@@ -2,11 +2,12 @@
 
 import re
 import tomllib
-from importlib.metadata import requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from pipelines.image_lock import PACKAGE
 
@@ -108,3 +109,19 @@ def test_the_lock_of_the_demo_adds_packages_and_changes_none():
             one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})
         ]
     assert set(demo) <= seen
+
+
+def test_the_lock_installs_on_the_oldest_python():
+    """On every Python of `requires-python`: Debian 12 has 3.11.2, and some packages need 3.11.5."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    too_new = {}
+    for name, pin in locked().items():
+        try:
+            facts = metadata(name)
+        except PackageNotFoundError:  # an environment with fewer extras
+            continue
+        needed = facts.get("Requires-Python") or ""
+        if facts["Version"].partition("+")[0] == pin and oldest not in SpecifierSet(needed):
+            too_new[name] = needed
+    assert not too_new

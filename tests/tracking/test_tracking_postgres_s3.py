@@ -149,7 +149,8 @@ def test_killing_the_server_during_delivery_neither_loses_nor_duplicates_data(
     assert client.get_run(run.run_id).info.status == "FINISHED"
     steps = [m.step for m in client.get_metric_history(run.run_id, "loss")]
     assert steps == list(range(len(parts)))
-    assert sorted(f.path for f in client.list_artifacts(run.run_id)) == sorted(parts)
+    names = sorted(f.path for f in client.list_artifacts(run.run_id))
+    assert names == sorted([*parts, "provenance.json"])
     assert len(arrived()) == len(parts)
 
 
