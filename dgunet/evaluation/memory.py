@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from dgunet.evaluation.restoration import Network, TooLargeError, device_of
+from dgunet.evaluation.networks import Network, TooLargeError, device_of
 from dgunet.system.errors import exhausts_memory
 
 _PROBE = 64

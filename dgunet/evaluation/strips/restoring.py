@@ -1,0 +1,208 @@
+"""Restoration of one image in strips: how high they are, what that takes, and the result."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dgunet.evaluation.memory import bytes_per_pixel
+from dgunet.evaluation.networks import TooLargeError
+from dgunet.evaluation.strips import functions as _functions  # noqa: F401  # what torch calls
+from dgunet.evaluation.strips.engine import Engine
+from dgunet.evaluation.strips.image import StripImage, UnsupportedError
+from dgunet.evaluation.strips.schedule import Node
+from dgunet.evaluation.strips.shelf import Shape, Shelf
+from dgunet.network import DGUNet
+from dgunet.system.errors import EvaluationError
+
+Observe = Callable[[float], None]
+"""Called with the part of the work that is done, from 0 to 1."""
+
+MOST_ROWS = 256
+"""Rows of the highest strips: higher ones save little work and take memory."""
+
+_WHOLE = 1 << 30
+"""Rows of a strip that no image exceeds, a multiple of every step."""
+
+
+@dataclass(frozen=True)
+class StripPlan:
+    """How an image is restored in strips, and what that takes.
+
+    Attributes:
+        rows: rows of the padded image in a strip.
+        reach: bound for the further rows that are computed on each side of a strip.
+        strips: number of strips.
+        budget: bytes of memory for the restoration.
+        memory: bytes that the work on one strip takes; the rest of ``budget`` keeps images.
+        disk: bytes of temporary files.
+        operations: floating-point operations, with those that are done for two strips.
+        folder: place of the temporary files.
+    """
+
+    rows: int
+    reach: int
+    strips: int
+    budget: int
+    memory: int
+    disk: int
+    operations: int
+    folder: Path
+
+
+def plan_strips(
+    network: nn.Module, shape: tuple[int, int, int], budget: int, folder: Path | None = None
+) -> StripPlan:
+    """Choose the height of the strips of an image; nothing is computed.
+
+    Args:
+        network: restores the image.
+        shape: (H, W, C) of the image.
+        budget: bytes that the restoration may take, without the image itself.
+        folder: place of temporary files; None for that of the system (``TMPDIR``).
+
+    Raises:
+        TooLargeError: if the smallest strips exceed the budget; it names the least that suffices.
+        EvaluationError: if the network uses an operation that is not defined for strips, or the
+            folder has too little space.
+    """
+    place = Path(folder or tempfile.gettempdir())
+    if _independent_blocks(network):
+        return _plan_blocks(network, shape, budget, place)
+    try:
+        rows = unit = _tried(network, shape, _WHOLE, budget, place)[0]
+    except UnsupportedError as error:
+        raise EvaluationError(
+            f"the network cannot be run in strips: {error}.", "Use a machine with more memory."
+        ) from error
+    while 2 * rows <= max(unit, MOST_ROWS):
+        rows *= 2
+    plan = _tried(network, shape, rows, budget, place)[1]
+    while plan.memory > budget // 2 and plan.rows > unit:
+        plan = _tried(network, shape, plan.rows // 2, budget, place)[1]
+    return _checked(plan, shape)
+
+
+def _tried(
+    network: nn.Module, shape: tuple[int, int, int], rows: int, budget: int, place: Path
+) -> tuple[int, StripPlan]:
+    """Go through a restoration without pixels; return the smallest strip and the plan."""
+    h, w, c = shape
+    shelf = Shelf(budget, dry=True)
+    parameter = next(network.parameters())
+    engine = Engine(rows, rows // 8, shelf, parameter.device)
+    source = Node((1, c, h, w), parameter.dtype, step=1)
+    with torch.inference_mode():
+        outcome = network(StripImage(engine, source))[-1]
+        engine.keep(outcome.node)
+    result = c * h * w * parameter.dtype.itemsize
+    plan = StripPlan(
+        rows=rows,
+        reach=rows // 8,
+        strips=-(-engine.height // rows),
+        budget=budget,
+        memory=max(engine.peak, result),
+        disk=shelf.most_on_disk,
+        operations=engine.work,
+        folder=place,
+    )
+    return engine.step, plan
+
+
+def _checked(plan: StripPlan, shape: tuple[int, int, int]) -> StripPlan:
+    if plan.memory > plan.budget:
+        least = -(-plan.memory // 10_000_000) / 100
+        raise TooLargeError(
+            f"an image of {shape[1]}x{shape[0]} needs {least:.2f} GB of memory even in strips of"
+            f" {plan.rows} rows; {plan.budget / 1e9:.2f} GB are given.",
+            f"Allow {least:.2f} GB more than the program itself takes (--memory).",
+        )
+    free = shutil.disk_usage(plan.folder).free
+    if plan.disk > free:
+        raise EvaluationError(
+            f"parts of an image of {shape[1]}x{shape[0]} need {plan.disk / 1e9:.2f} GB in"
+            f" {plan.folder}; {free / 1e9:.2f} GB are free.",
+            "Give a folder with more space (--scratch), or more --memory.",
+        )
+    return plan
+
+
+def restore_exactly(
+    network: nn.Module, y: Tensor, plan: StripPlan, observe: Observe | None = None
+) -> Tensor:
+    """Restore an image in strips; the result is that of the whole image up to rounding.
+
+    Sums over the image are taken over all strips and in float64, and strips are computed from the
+    rows of the image around them, so no part of the result depends on where strips end.
+
+    Args:
+        network: restores the image.
+        y: one image (1, C, H, W) on the device of the network.
+        plan: as `plan_strips` gives it for this network and this size.
+        observe: called with the part of the work that is done, after every strip.
+
+    Returns:
+        The output of the last stage, (1, C, H, W).
+
+    Raises:
+        EvaluationError: if the folder for temporary files is full.
+    """
+    tell = observe or (lambda part: None)
+    with torch.inference_mode():
+        if _independent_blocks(network):
+            return _restore_blocks(network, y, plan, tell)
+        shelf = Shelf(plan.budget, plan.folder)
+        engine = Engine(
+            *(plan.rows, plan.reach, shelf, y.device),
+            observe=lambda work: tell(min(1.0, work / plan.operations)),
+        )
+        b, c, h, w = y.shape
+        source = Node((b, c, h, w), y.dtype, step=1, kept=shelf.given(y))
+        outcome = network(StripImage(engine, source))[-1]
+        return engine.keep(outcome.node).read(0, h)
+
+
+def _independent_blocks(network: nn.Module) -> bool:
+    """Whether the network restores every block of an image by itself."""
+    return isinstance(network, DGUNet) and network.config.proximal_domain == "block"
+
+
+def _plan_blocks(
+    network: nn.Module, shape: tuple[int, int, int], budget: int, place: Path
+) -> StripPlan:
+    assert isinstance(network, DGUNet)
+    unit = network.config.block
+    row = bytes_per_pixel(network, shape[2]) * -(-shape[1] // unit) * unit
+    result = shape[0] * shape[1] * shape[2] * next(network.parameters()).dtype.itemsize
+    rows = max(1, int((budget - result) // (row * unit))) * unit
+    return _checked(
+        StripPlan(
+            rows=rows,
+            reach=0,
+            strips=-(-shape[0] // rows),
+            budget=budget,
+            memory=int(rows * row) + result,
+            disk=0,
+            operations=1,
+            folder=place,
+        ),
+        shape,
+    )
+
+
+def _restore_blocks(network: nn.Module, y: Tensor, plan: StripPlan, tell: Observe) -> Tensor:
+    """Restore rows of whole blocks one after the other."""
+    result = torch.empty_like(y)
+    for top in range(0, y.shape[2], plan.rows):
+        strip = slice(top, top + plan.rows)
+        result[:, :, strip] = network(y[:, :, strip])[-1]
+        tell(min(1.0, (top + plan.rows) / y.shape[2]))
+    return result
+
+
