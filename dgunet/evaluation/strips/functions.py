@@ -28,7 +28,7 @@ def _matmul(left: Any, right: Any) -> StripImage:
     work = 2 * left.numel() * right.node.shape[3]
 
     def product(x: Tensor) -> Tensor:
-        return (left @ x.flatten(2)).unflatten(2, x.shape[2:])
+        return (x.permute(0, 2, 3, 1) @ left.mT).permute(0, 3, 1, 2)
 
     return pointwise(product, right, work=work, heavy=True, channels=left.shape[-2])
 

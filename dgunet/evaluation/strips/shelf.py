@@ -20,6 +20,9 @@ from dgunet.system.errors import EvaluationError
 
 Shape = tuple[int, int, int, int]
 
+LAYOUT = torch.channels_last
+"""In memory and in files the channels of a pixel are next to each other, and so are rows."""
+
 
 class Shelf:
     """Keeps the images of one restoration; those used longest ago move to files first.
@@ -114,7 +117,8 @@ class KeptImage:
             folder = self._shelf.folder
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0, prefix="dgunet-strips-")
         else:
-            self._tensor = torch.empty(self.shape, dtype=self.dtype, device=self.device)
+            form = {"dtype": self.dtype, "device": self.device}
+            self._tensor = torch.empty(self.shape, memory_format=LAYOUT, **form)
 
     def hold(self, pixels: Tensor) -> None:
         """Take ``pixels`` as they are."""
@@ -132,10 +136,9 @@ class KeptImage:
         """Return the rows ``top`` to ``bottom`` (exclusive); a view where it is in memory."""
         self._shelf.used(self)
         if self._tensor is not None:
-            return self._tensor[:, :, top:bottom]
-        rows = torch.empty(
-            (1, self.shape[1], bottom - top, self.shape[3]), dtype=self.dtype, device="cpu"
-        )
+            return self._tensor[:, :, top:bottom].contiguous(memory_format=LAYOUT)
+        shape = (1, self.shape[1], bottom - top, self.shape[3])
+        rows = torch.empty(shape, dtype=self.dtype, memory_format=LAYOUT)
         self._transfer(os.preadv, rows, top)
         return rows.to(self.device)
 
@@ -149,9 +152,7 @@ class KeptImage:
 
     def _write(self, top: int, rows: Tensor) -> None:
         try:
-            for channel in range(rows.shape[1]):
-                plane = rows[:, channel : channel + 1].cpu().contiguous()
-                self._transfer(os.pwritev, plane, top, channel)
+            self._transfer(os.pwritev, rows.cpu().contiguous(memory_format=LAYOUT), top)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
@@ -161,20 +162,17 @@ class KeptImage:
                 "Give a folder with more space (--scratch), or more --memory.",
             ) from error
 
-    def _transfer(
-        self, call: Callable[..., int], rows: Tensor, top: int, channel: int = 0
-    ) -> None:
-        """Read or write contiguous ``rows`` (1, c, rows, W) on the CPU from ``channel`` on."""
+    def _transfer(self, call: Callable[..., int], rows: Tensor, top: int) -> None:
+        """Read or write ``rows`` on the CPU in `LAYOUT`."""
         assert self._file is not None
-        row = self.shape[3] * self.dtype.itemsize
-        planes = rows.view(torch.uint8).flatten(2).numpy()[0] if rows.numel() else []
-        for number, plane in enumerate(planes, channel):
-            offset, left = (number * self.shape[2] + top) * row, memoryview(plane)
-            while left:
-                done = call(self._file.fileno(), [left], offset)
-                if not done:
-                    raise OSError(errno.EIO, "a file of image parts is shorter than written")
-                left, offset = left[done:], offset + done
+        offset = top * self.shape[1] * self.shape[3] * self.dtype.itemsize
+        pixels = rows.permute(0, 2, 3, 1).flatten()
+        left = memoryview(pixels.view(torch.uint8).numpy())
+        while left:
+            done = call(self._file.fileno(), [left], offset)
+            if not done:
+                raise OSError(errno.EIO, "a file of image parts is shorter than written")
+            left, offset = left[done:], offset + done
 
     def __del__(self) -> None:
         if self.in_file is None:

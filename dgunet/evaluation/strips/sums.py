@@ -30,11 +30,12 @@ class Sum(ABC):
 
 
 def _parts(strips: list[Tensor]) -> Iterator[list[Tensor]]:
-    """Yield groups of rows of all images as float64 (C, pixels)."""
+    """Yield groups of rows of all images as float64 (pixels, C)."""
     widest = max(strip.shape[1] * strip.shape[3] for strip in strips)
     rows = max(1, _TOGETHER // widest)
-    for parts in zip(*(strip[0].split(rows, dim=1) for strip in strips), strict=True):
-        yield [part.double().flatten(1) for part in parts]
+    ordered = [strip[0].permute(1, 2, 0) for strip in strips]
+    for parts in zip(*(pixels.split(rows) for pixels in ordered), strict=True):
+        yield [part.double().flatten(0, 1) for part in parts]
 
 
 class Total(Sum):
@@ -45,7 +46,7 @@ class Total(Sum):
 
     def add(self, strips: list[Tensor]) -> None:
         for (part,) in _parts(strips):
-            self._sum = self._sum + part.sum(1)
+            self._sum = self._sum + part.sum(0)
 
     def total(self) -> Tensor:
         assert isinstance(self._sum, Tensor)
@@ -67,8 +68,8 @@ class Moments(Sum):
 
     def add(self, strips: list[Tensor]) -> None:
         for (part,) in _parts(strips):
-            variance, mean = torch.var_mean(part, dim=1, correction=0)
-            self._join(part.shape[1], mean, variance * part.shape[1])
+            variance, mean = torch.var_mean(part, dim=0, correction=0)
+            self._join(len(part), mean, variance * len(part))
 
     def _join(self, pixels: int, mean: Tensor, squares: Tensor) -> None:
         both = self._pixels + pixels
@@ -93,7 +94,7 @@ class Products(Sum):
 
     def add(self, strips: list[Tensor]) -> None:
         for first, second in _parts(strips):
-            self._sum = self._sum + first @ second.mT
+            self._sum = self._sum + first.mT @ second
 
     def total(self) -> Tensor:
         assert isinstance(self._sum, Tensor)
