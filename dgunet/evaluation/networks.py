@@ -1,4 +1,4 @@
-"""What every restoration takes: a network or a function, its device, and the error of its limits."""
+"""What a restoration is given: a network or a function, its device; the error of its limits."""
 
 from __future__ import annotations
 
@@ -14,9 +14,18 @@ Network = Callable[[Tensor], Sequence[Tensor]]
 
 
 class TooLargeError(EvaluationError):
-    """There is not enough memory to restore an image."""
+    """There is not enough memory to restore an image.
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    Args:
+        message: what is too large.
+        hint: how to fix it.
+        least: bytes that are missing at least; 0 if unknown.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, least: int = 0) -> None:
+        self.least = least
+        if not hint and least:
+            hint = f"Allow at least {least / 1e9:.3f} GB more memory (--memory)."
         super().__init__(message, hint or "Use a machine with more memory.")
 
 

@@ -14,8 +14,8 @@ from dgunet.evaluation.network_evaluation import (
     EvaluationRequest,
     load_evaluation,
 )
+from dgunet.evaluation.networks import TooLargeError
 from dgunet.evaluation.parity import published_networks
-from dgunet.evaluation.restoration import TooLargeError
 from dgunet.evaluation.results import read_result
 from dgunet.network.official import export_official, import_official
 from dgunet.steps.evaluate import evaluate_test_set

@@ -174,23 +174,25 @@ def _leaky_relu(x: StripImage, negative_slope: float, inplace: bool) -> StripIma
     return pointwise(lambda rows: F.leaky_relu(rows, negative_slope), x)
 
 
-FUNCTIONS.update({
-    "add": lambda left, right: arithmetic(torch.add, left, right),
-    "cat": _cat,
-    "conv2d": _conv2d,
-    "conv_transpose2d": _conv_transpose2d,
-    "instance_norm": _instance_norm,
-    "interpolate": _interpolate,
-    "leaky_relu": _leaky_relu,
-    "matmul": _matmul,
-    "max_pool2d": _max_pool2d,
-    "mul": lambda left, right: arithmetic(torch.mul, left, right),
-    "pad": _pad,
-    "pixel_shuffle": _pixel_shuffle,
-    "pixel_unshuffle": _pixel_unshuffle,
-    "prelu": lambda x, weight: pointwise(lambda rows: F.prelu(rows, weight), x),
-    "relu": lambda x, inplace: pointwise(F.relu, x),
-    "sigmoid": lambda x: pointwise(torch.sigmoid, x),
-    "sub": lambda left, right: arithmetic(torch.sub, left, right),
-    "unflatten": lambda x, dim, sizes: x.unflatten(dim, sizes),
-})
+FUNCTIONS.update(
+    {
+        "add": lambda left, right: arithmetic(torch.add, left, right),
+        "cat": _cat,
+        "conv2d": _conv2d,
+        "conv_transpose2d": _conv_transpose2d,
+        "instance_norm": _instance_norm,
+        "interpolate": _interpolate,
+        "leaky_relu": _leaky_relu,
+        "matmul": _matmul,
+        "max_pool2d": _max_pool2d,
+        "mul": lambda left, right: arithmetic(torch.mul, left, right),
+        "pad": _pad,
+        "pixel_shuffle": _pixel_shuffle,
+        "pixel_unshuffle": _pixel_unshuffle,
+        "prelu": lambda x, weight: pointwise(lambda rows: F.prelu(rows, weight), x),
+        "relu": lambda x, inplace: pointwise(F.relu, x),
+        "sigmoid": lambda x: pointwise(torch.sigmoid, x),
+        "sub": lambda left, right: arithmetic(torch.sub, left, right),
+        "unflatten": lambda x, dim, sizes: x.unflatten(dim, sizes),
+    }
+)

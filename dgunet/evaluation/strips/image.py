@@ -131,7 +131,7 @@ class StripImage(Handle):
         return self._total(Total()).to(self.dtype).view(1, -1, 1)
 
     @property
-    def mT(self) -> _Transposed:  # noqa: N802
+    def mT(self) -> _Transposed:
         return _Transposed(self)
 
     def __matmul__(self, other: Any) -> Tensor:

@@ -17,7 +17,7 @@ from dgunet.evaluation.strips import functions as _functions  # noqa: F401  # wh
 from dgunet.evaluation.strips.engine import Engine
 from dgunet.evaluation.strips.image import StripImage, UnsupportedError
 from dgunet.evaluation.strips.schedule import Node
-from dgunet.evaluation.strips.shelf import Shape, Shelf
+from dgunet.evaluation.strips.shelf import Shelf
 from dgunet.network import DGUNet
 from dgunet.system.errors import EvaluationError
 
@@ -36,6 +36,7 @@ class StripPlan:
     """How an image is restored in strips, and what that takes.
 
     Attributes:
+        shape: (H, W, C) of the image.
         rows: rows of the padded image in a strip.
         reach: bound for the further rows that are computed on each side of a strip.
         strips: number of strips.
@@ -46,6 +47,7 @@ class StripPlan:
         folder: place of the temporary files.
     """
 
+    shape: tuple[int, int, int]
     rows: int
     reach: int
     strips: int
@@ -68,7 +70,7 @@ def plan_strips(
         folder: place of temporary files; None for that of the system (``TMPDIR``).
 
     Raises:
-        TooLargeError: if the smallest strips exceed the budget; it names the least that suffices.
+        TooLargeError: if the smallest strips exceed the budget; it says how much is missing.
         EvaluationError: if the network uses an operation that is not defined for strips, or the
             folder has too little space.
     """
@@ -86,7 +88,7 @@ def plan_strips(
     plan = _tried(network, shape, rows, budget, place)[1]
     while plan.memory > budget // 2 and plan.rows > unit:
         plan = _tried(network, shape, plan.rows // 2, budget, place)[1]
-    return _checked(plan, shape)
+    return _checked(plan)
 
 
 def _tried(
@@ -103,6 +105,7 @@ def _tried(
         engine.keep(outcome.node)
     result = c * h * w * parameter.dtype.itemsize
     plan = StripPlan(
+        shape=shape,
         rows=rows,
         reach=rows // 8,
         strips=-(-engine.height // rows),
@@ -115,18 +118,18 @@ def _tried(
     return engine.step, plan
 
 
-def _checked(plan: StripPlan, shape: tuple[int, int, int]) -> StripPlan:
+def _checked(plan: StripPlan) -> StripPlan:
+    height, width, _ = plan.shape
     if plan.memory > plan.budget:
-        least = -(-plan.memory // 10_000_000) / 100
         raise TooLargeError(
-            f"an image of {shape[1]}x{shape[0]} needs {least:.2f} GB of memory even in strips of"
-            f" {plan.rows} rows; {plan.budget / 1e9:.2f} GB are given.",
-            f"Allow {least:.2f} GB more than the program itself takes (--memory).",
+            f"an image of {width}x{height} needs {plan.memory / 1e9:.3f} GB even in strips of"
+            f" {plan.rows} rows; {max(0, plan.budget) / 1e9:.3f} GB are left for it.",
+            least=plan.memory - plan.budget,
         )
     free = shutil.disk_usage(plan.folder).free
     if plan.disk > free:
         raise EvaluationError(
-            f"parts of an image of {shape[1]}x{shape[0]} need {plan.disk / 1e9:.2f} GB in"
+            f"parts of an image of {width}x{height} need {plan.disk / 1e9:.2f} GB in"
             f" {plan.folder}; {free / 1e9:.2f} GB are free.",
             "Give a folder with more space (--scratch), or more --memory.",
         )
@@ -183,6 +186,7 @@ def _plan_blocks(
     rows = max(1, int((budget - result) // (row * unit))) * unit
     return _checked(
         StripPlan(
+            shape=shape,
             rows=rows,
             reach=0,
             strips=-(-shape[0] // rows),
@@ -191,8 +195,7 @@ def _plan_blocks(
             disk=0,
             operations=1,
             folder=place,
-        ),
-        shape,
+        )
     )
 
 
@@ -204,5 +207,3 @@ def _restore_blocks(network: nn.Module, y: Tensor, plan: StripPlan, tell: Observ
         result[:, :, strip] = network(y[:, :, strip])[-1]
         tell(min(1.0, (top + plan.rows) / y.shape[2]))
     return result
-
-

@@ -115,10 +115,13 @@ class KeptImage:
             return
         if in_file:
             folder = self._shelf.folder
-            self._file = tempfile.TemporaryFile(dir=folder, buffering=0, prefix="dgunet-strips-")
+            self._file = tempfile.TemporaryFile(  # noqa: SIM115  # closed with the image
+                dir=folder, buffering=0, prefix="dgunet-strips-"
+            )
         else:
-            form = {"dtype": self.dtype, "device": self.device}
-            self._tensor = torch.empty(self.shape, memory_format=LAYOUT, **form)
+            self._tensor = torch.empty(
+                self.shape, dtype=self.dtype, device=self.device, memory_format=LAYOUT
+            )
 
     def hold(self, pixels: Tensor) -> None:
         """Take ``pixels`` as they are."""
@@ -167,7 +170,7 @@ class KeptImage:
         assert self._file is not None
         offset = top * self.shape[1] * self.shape[3] * self.dtype.itemsize
         pixels = rows.permute(0, 2, 3, 1).flatten()
-        left = memoryview(pixels.view(torch.uint8).numpy())
+        left = memoryview(pixels.view(torch.uint8).numpy().data)
         while left:
             done = call(self._file.fileno(), [left], offset)
             if not done:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 _TOGETHER = 1 << 18
-"""Values of an image that are converted to float64 at once, or those of one row if these are more."""
+"""Values that are converted to float64 at once, or those of one row if these are more."""
 
 
 def sum_bytes(shapes: Sequence[tuple[int, int, int]]) -> int:
@@ -34,8 +34,8 @@ def _parts(strips: list[Tensor]) -> Iterator[list[Tensor]]:
     widest = max(strip.shape[1] * strip.shape[3] for strip in strips)
     rows = max(1, _TOGETHER // widest)
     ordered = [strip[0].permute(1, 2, 0) for strip in strips]
-    for parts in zip(*(pixels.split(rows) for pixels in ordered), strict=True):
-        yield [part.double().flatten(0, 1) for part in parts]
+    for top in range(0, len(ordered[0]), rows):
+        yield [pixels[top : top + rows].double().flatten(0, 1) for pixels in ordered]
 
 
 class Total(Sum):
