@@ -184,14 +184,15 @@ def _left_of(group: Path) -> int | None:
 def bytes_per_pixel(network: nn.Module, channels: int) -> float:
     """Peak activation memory of one forward pass per image pixel, measured on a small probe."""
     if network not in _measured:
-        probe = torch.rand(1, channels, _PROBE, _PROBE, device=device_of(network))
-        with torch.inference_mode(), _LiveTensors() as live:
+        kind = next(network.parameters(), torch.empty(0))
+        probe = torch.rand(1, channels, _PROBE, _PROBE, dtype=kind.dtype, device=kind.device)
+        with torch.inference_mode(), LiveTensors() as live:
             network(probe)
         _measured[network] = _WORKSPACE * live.peak / _PROBE**2
     return _measured[network]
 
 
-class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Tracks the bytes of live storages and their peak."""
 
     def __init__(self) -> None:

@@ -78,27 +78,39 @@ def plan_strips(
     if _independent_blocks(network):
         return _plan_blocks(network, shape, budget, place)
     try:
-        rows = unit = _tried(network, shape, _WHOLE, budget, place)[0]
+        rows = unit = tried(network, shape, _WHOLE, budget, place)[0]
     except UnsupportedError as error:
         raise EvaluationError(
             f"the network cannot be run in strips: {error}.", "Use a machine with more memory."
         ) from error
     while 2 * rows <= max(unit, MOST_ROWS):
         rows *= 2
-    plan = _tried(network, shape, rows, budget, place)[1]
+    plan = tried(network, shape, rows, budget, place)[1]
     while plan.memory > budget // 2 and plan.rows > unit:
-        plan = _tried(network, shape, plan.rows // 2, budget, place)[1]
+        plan = tried(network, shape, plan.rows // 2, budget, place)[1]
     return _checked(plan)
 
 
-def _tried(
-    network: nn.Module, shape: tuple[int, int, int], rows: int, budget: int, place: Path
+def tried(
+    network: nn.Module,
+    shape: tuple[int, int, int],
+    rows: int,
+    budget: int,
+    place: Path,
+    reach: int | None = None,
 ) -> tuple[int, StripPlan]:
-    """Go through a restoration without pixels; return the smallest strip and the plan."""
+    """Go through a restoration without pixels; return the rows of the smallest strip and the plan.
+
+    Args:
+        network, shape, budget, place: as for `plan_strips`.
+        rows: rows of a strip.
+        reach: bound for the further rows on each side; by default an eighth of ``rows``.
+    """
+    reach = rows // 8 if reach is None else reach
     h, w, c = shape
     shelf = Shelf(budget, dry=True)
     parameter = next(network.parameters())
-    engine = Engine(rows, rows // 8, shelf, parameter.device)
+    engine = Engine(rows, reach, shelf, parameter.device)
     source = Node((1, c, h, w), parameter.dtype, step=1)
     with torch.inference_mode():
         outcome = network(StripImage(engine, source))[-1]
@@ -107,7 +119,7 @@ def _tried(
     plan = StripPlan(
         shape=shape,
         rows=rows,
-        reach=rows // 8,
+        reach=reach,
         strips=-(-engine.height // rows),
         budget=budget,
         memory=max(engine.peak, result),
