@@ -25,7 +25,7 @@ class TooLargeError(EvaluationError):
     def __init__(self, message: str, hint: str = "", *, least: int = 0) -> None:
         self.least = least
         if not hint and least:
-            hint = f"Allow at least {least / 1e9:.3f} GB more memory (--memory)."
+            hint = f"Allow at least {least / 1e6:,.1f} MB more (--memory)."
         super().__init__(message, hint or "Use a machine with more memory.")
 
 

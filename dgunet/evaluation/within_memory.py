@@ -57,6 +57,8 @@ def restore_within(
         budget = int(_OF_FREE * free_bytes(device_of(network)))
     height, width, channels = image.shape
     plan = plan_strips(network, (height, width, channels), budget, scratch)
+    if self_ensemble:  # which turns it: refused now rather than after the first pass
+        plan_strips(network, (width, height, channels), budget, scratch)
     restored = restore_image(
         network, image, self_ensemble=self_ensemble, plan=plan, observe=observe
     )

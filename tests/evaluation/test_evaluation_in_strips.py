@@ -1,11 +1,11 @@
-"""Exact restoration in strips: the result of the whole image, within the memory, for any network."""
+"""Exact restoration in strips: the result of the whole image within the memory."""
 
 import gc
 import random
-import resource
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -157,7 +157,7 @@ def test_images_in_files_give_the_same_bits_as_in_memory(task):
     assert torch.equal(restore_exactly(network, y, tight), restore_exactly(network, y, roomy))
 
 
-@pytest.mark.parametrize("budget", [5 * 10**5, 10**6, 5 * 10**6])
+@pytest.mark.parametrize("budget", [8 * 10**5, 10**6, 5 * 10**6])
 def test_the_tensors_that_live_at_a_time_stay_within_the_budget(budget):
     network = network_with(stages=4)
     shape = (160, 100, 3)
@@ -166,8 +166,7 @@ def test_the_tensors_that_live_at_a_time_stay_within_the_budget(budget):
     y = torch.rand(1, 3, 160, 100)
     with LiveTensors() as live:
         restore_exactly(network, y, plan)
-    assert live.peak <= budget
-    assert live.peak > 0.3 * min(budget, plan.memory)
+    assert plan.memory / 4 < live.peak <= budget + y.nbytes
     gc.collect()
     with LiveTensors() as live:
         at_once(network, y)
@@ -175,22 +174,28 @@ def test_the_tensors_that_live_at_a_time_stay_within_the_budget(budget):
 
 
 PEAK = """
-import resource, sys, torch
+import re, sys, torch
+from pathlib import Path
 from dgunet.evaluation.strips.restoring import plan_strips, restore_exactly
 from dgunet.network import DGUNet, preset
 torch.set_num_threads(1)
+
+def peak():
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\\s*(\\d+)", status)[1]) * 1024
+
 network = DGUNet(preset("derain", n_feat=8, scale=4, last_width=4, gradient_width=8, stages=3))
 side = int(sys.argv[1])
 y = torch.rand(1, 3, side, side)
 with torch.inference_mode():
     network(y[:, :, :32, :32])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 if sys.argv[2] == "whole":
     with torch.inference_mode():
         network(y)
 else:
     restore_exactly(network, y, plan_strips(network, (side, side, 3), int(sys.argv[2])))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(peak() - before)
 """
 
 
@@ -202,8 +207,8 @@ def test_the_resident_memory_of_a_process_stays_near_the_budget():
         return int(done.stdout)
 
     whole, strips = peak("whole"), peak(str(10_000_000))
-    assert whole > 80_000_000
-    assert strips < whole / 2
+    assert whole > 100_000_000
+    assert strips < 60_000_000
 
 
 def test_a_budget_below_the_smallest_strip_is_refused_with_what_is_missing():
@@ -250,7 +255,7 @@ def test_an_interruption_leaves_no_file(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(shelf.tempfile, "TemporaryFile", noted)
     network = Stops()
-    plan = plan_strips(network, (200, 100, 3), 3 * 10**5, tmp_path)
+    plan = plan_strips(network, (200, 100, 3), 10**6, tmp_path)
     assert plan.disk > 0
     network.error = error
     with pytest.raises(type(error)):
@@ -279,7 +284,7 @@ def test_progress_follows_the_work_up_to_the_end():
     assert told == sorted(told)
     assert told[-1] == 1.0
     assert len(told) > 100
-    assert max(b - a for a, b in zip(told, told[1:], strict=False)) < 0.05
+    assert max(b - a for a, b in pairwise(told)) < 0.05
 
 
 def test_an_image_is_restored_whole_if_it_fits_and_else_in_strips(monkeypatch):
@@ -288,13 +293,17 @@ def test_an_image_is_restored_whole_if_it_fits_and_else_in_strips(monkeypatch):
     whole, none = restore_within(network, image)
     assert none is None
     parts = []
-    strips, count = restore_within(network, image, budget=200_000, observe=parts.append)
+    strips, count = restore_within(network, image, budget=400_000, observe=parts.append)
     assert count is not None and count > 1
     np.testing.assert_allclose(strips, whole, atol=1e-5)
     assert parts[-1] == 1.0
     monkeypatch.setattr(within_memory, "free_bytes", lambda device: 0)
     with pytest.raises(TooLargeError, match="--memory"):
         restore_within(network, image, budget=1000)
+    lying = image[:64]  # its strips fit, those of the turned image do not
+    restore_within(network, lying, budget=400_000)
+    with pytest.raises(TooLargeError, match="64x40 needs"):
+        restore_within(network, lying, self_ensemble=True, budget=400_000)
 
 
 def test_the_self_ensemble_in_strips_is_that_of_whole_images():
@@ -302,7 +311,7 @@ def test_the_self_ensemble_in_strips_is_that_of_whole_images():
     image = np.random.default_rng(0).random((64, 40, 3), np.float32)
     whole = restore_image(network, image, self_ensemble=True)
     parts = []
-    plan = plan_strips(network, (64, 40, 3), 200_000)
+    plan = plan_strips(network, (64, 40, 3), 500_000)
     strips = restore_image(network, image, self_ensemble=True, plan=plan, observe=parts.append)
     np.testing.assert_allclose(strips, whole, atol=1e-5)
     assert parts == sorted(parts)

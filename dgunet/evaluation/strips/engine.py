@@ -109,9 +109,10 @@ class Engine:
         else:
             for strip in self._strips():
                 todo = tasks(strip)
-                pieces = schedule.carry_out(todo, keep, strip)
+                pieces = schedule.carry_out(todo, keep, summed, strip)
                 if total is not None:
                     total.add([pieces[node] for node in summed])
+                del pieces  # before those of the next strip
                 self.work += schedule.count_operations(todo)
                 self._observe(self.work)
         for node, kept in keep.items():

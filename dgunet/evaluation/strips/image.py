@@ -106,7 +106,7 @@ class StripImage(Handle):
     def _channels(self, first: int, count: int) -> StripImage:
         count = min(count, self.shape[1] - first)
         return pointwise(
-            lambda x: x.narrow(1, first, count), self, channels=count, work=0, joins=True
+            lambda x: x.narrow(1, first, count), self, channels=count, work=0, joins=True, view=True
         )
 
     def flatten(self, start_dim: int) -> StripImage:
@@ -158,7 +158,8 @@ class StripImage(Handle):
         if key[0] is not ... or rows[::2] != (0, 1) or columns[::2] != (0, 1):
             raise UnsupportedError("only the upper left part of an image can be cut")
         right = columns[1]
-        return pointwise(lambda x: x[..., :right], self, rows=rows[1], columns=right, work=0)
+        form = {"rows": rows[1], "columns": right}
+        return pointwise(lambda x: x[..., :right], self, work=0, view=True, **form)
 
 
 class _Transposed:
@@ -186,6 +187,7 @@ def pointwise(
     work: int | None = None,
     joins: bool = False,
     heavy: bool = False,
+    view: bool = False,
     **changes: Any,
 ) -> StripImage:
     """Return ``function`` of the same rows of images; by default one operation for each value."""
@@ -194,7 +196,7 @@ def pointwise(
     shape = images[0].node.shape
     values = changes.get("channels", shape[1]) * changes.get("columns", shape[3])
     work = values if work is None else work
-    operation = Pointwise(function=function, work=work, joins=joins, heavy=heavy)
+    operation = Pointwise(function=function, work=work, joins=joins, heavy=heavy, view=view)
     return apply(operation, *images, **changes)
 
 

@@ -37,12 +37,14 @@ class Operation:
         work: floating-point operations for one output row.
         heavy: whether repeating it costs more than keeping its result.
         joins: whether the output only arranges channels of the inputs, which are kept instead.
+        view: whether the output takes no memory, but holds that of its input.
         reach: input rows beyond the own ones that an output needs, on each side.
     """
 
     work: int = 0
     heavy: bool = False
     joins: bool = False
+    view: bool = False
     reach: int = 0
 
     def needs(self, top: int, bottom: int, height: int) -> tuple[int, int]:
@@ -134,10 +136,12 @@ class Enlargement(Operation):
     def compute(self, top: int, bottom: int, height: int, pieces: Sequence[Piece]) -> Tensor:
         first, last = self.needs(top, bottom, height)
         enlarged = self.function(pieces[0].cut(first, last))
-        return enlarged[:, :, top - first * self.factor : bottom - first * self.factor]
+        start, end = top - first * self.factor, bottom - first * self.factor
+        # A copy, because a part of a tensor holds the memory of all of it.
+        return enlarged if end - start == enlarged.shape[2] else enlarged[:, :, start:end].clone()
 
     def workspace(self, inputs: int, output: int) -> int:
-        return inputs + output
+        return inputs * (1 + self.factor**2) + output
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

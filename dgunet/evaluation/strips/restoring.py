@@ -134,8 +134,8 @@ def _checked(plan: StripPlan) -> StripPlan:
     height, width, _ = plan.shape
     if plan.memory > plan.budget:
         raise TooLargeError(
-            f"an image of {width}x{height} needs {plan.memory / 1e9:.3f} GB even in strips of"
-            f" {plan.rows} rows; {max(0, plan.budget) / 1e9:.3f} GB are left for it.",
+            f"an image of {width}x{height} needs {plan.memory / 1e6:,.1f} MB even in strips of"
+            f" {plan.rows} rows; {max(0, plan.budget) / 1e6:,.1f} MB are left for it.",
             least=plan.memory - plan.budget,
         )
     free = shutil.disk_usage(plan.folder).free

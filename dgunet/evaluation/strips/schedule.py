@@ -124,25 +124,39 @@ def tasks(order: Sequence[Node], wanted: Mapping[Node, Span], held: Collection[N
                 top, bottom = node.operation.needs(*spans[node], parent.shape[2])
                 known = spans.get(parent, (top, bottom))
                 spans[parent] = min(top, known[0]), max(bottom, known[1])
-    uses = Counter(parent for node in order for parent in node.parents)
+    uses = Counter(user for node in order for user in _used(node))
+    for node in held:
+        uses.update([node, *_used(node)])
     listed = []
     for node in order:
-        uses.subtract(node.parents)
-        done = [each for each in {*node.parents, node} if not uses[each] and each not in held]
+        used = _used(node)
+        uses.subtract(used)
+        done = [each for each in {*used, node} if not uses[each]]
         listed.append(Task(node, spans[node], done))
     return listed
+
+
+def _used(node: Node) -> list[Node]:
+    """The inputs of ``node``, and those whose memory these hold."""
+    used = list(node.parents)
+    for parent in node.parents:
+        if parent.operation is not None and parent.operation.view:
+            used += _used(parent)
+    return used
 
 
 def peak_bytes(todo: Sequence[Task]) -> int:
     """Return the most bytes that the tasks of a strip take at the same time."""
     live: dict[Node, int] = {}
+    spans = {task.node: task.span for task in todo}
     peak = 0
     for task in todo:
-        live[task.node] = size = task.node.bytes_of(task.span)
+        operation, size = task.node.operation, task.node.bytes_of(task.span)
+        live[task.node] = 0 if operation is not None and operation.view else size
         extra = 0
-        if task.node.operation is not None:
-            inputs = sum(live[parent] for parent in {*task.node.parents})
-            extra = task.node.operation.workspace(inputs, size)
+        if operation is not None:
+            inputs = sum(parent.bytes_of(spans[parent]) for parent in {*task.node.parents})
+            extra = operation.workspace(inputs, size)
         peak = max(peak, sum(live.values()) + extra)
         for node in task.done:
             del live[node]
@@ -159,12 +173,12 @@ def count_operations(todo: Sequence[Task]) -> int:
 
 
 def carry_out(
-    todo: Sequence[Task], keep: Mapping[Node, KeptImage], strip: Span
+    todo: Sequence[Task], keep: Mapping[Node, KeptImage], held: Collection[Node], strip: Span
 ) -> dict[Node, Tensor]:
-    """Compute the tasks of a strip and write the rows of the images to keep.
+    """Compute the tasks of a strip, write the rows of the images in ``keep``, return the held ones.
 
     Returns:
-        The rows in the strip of the images that were held.
+        The rows in the strip of the images in ``held``, which is the same as for `tasks`.
     """
     pieces: dict[Node, Piece] = {}
     for task in todo:
@@ -183,4 +197,4 @@ def carry_out(
         piece = inputs = None  # type: ignore[assignment]  # no rows live longer than counted
         for finished in task.done:
             del pieces[finished]
-    return {node: piece.cut(*node.rows_in(strip)) for node, piece in pieces.items()}
+    return {node: pieces[node].cut(*node.rows_in(strip)) for node in held}
