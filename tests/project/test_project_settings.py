@@ -245,8 +245,6 @@ def test_the_command_line_refuses_bad_input_in_one_line(dgunet, monkeypatch, arg
     "arguments",
     [
         ("evaluate", "--processes", "1000000000"),
-        ("evaluate", "--scratch", "no-such-folder"),
-        ("evaluate", "--tile", "64"),
         ("describe", "derain", "--height", "1000000000"),
         ("recipe", "released", "derain", "--tflops", "nan"),
         ("recipe", "released", "derain", "--gpus", "0"),
