@@ -1,11 +1,13 @@
 """Exact restoration in strips: the result of the whole image within the memory."""
 
 import gc
+import os
 import random
 import subprocess
 import sys
 import tempfile
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -142,6 +144,43 @@ def test_pooled_variances_alone_are_not_exact(monkeypatch):
     assert (in_strips(network, y, 8, 1) - whole).abs().max() < 1e-10
     monkeypatch.setattr("dgunet.evaluation.strips.functions.Moments", PooledVariances)
     assert (in_strips(network, y, 8, 1) - whole).abs().max() > 1e-3
+
+
+TOGETHER = """
+import sys, torch, torch.distributed as dist
+from test_evaluation_in_strips import at_once, halves, network_with
+from dgunet.evaluation.strips import restoring
+rank, size = int(sys.argv[1]), 2
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=size)
+for architecture in ("released", "paper"):
+    torch.manual_seed(0)
+    network = network_with(architecture=architecture).double()
+    y = torch.cat([halves(3), torch.rand(1, 3, 70, 40, dtype=torch.float64)], 2)
+    place = restoring.Path(sys.argv[2]).parent
+    plan = restoring.tried(network, (166, 40, 3), 8, 10**6, place, reach=4)[1]
+    told, alone = [], []
+    result = restoring.restore_exactly(network, y, plan, told.append, dist.group.WORLD)
+    difference = (result - at_once(network, y)).abs().max().item()
+    assert difference < 1e-10, difference
+    restoring.restore_exactly(network, y, plan, alone.append)
+    assert len(told) < 0.6 * len(alone), (len(told), len(alone))
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_restore_one_image_as_one_does(tmp_path):
+    """Each computes half of the strips; the statistics are those of both halves."""
+    folders = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    command = [sys.executable, "-c", TOGETHER]
+    processes = [
+        subprocess.Popen(
+            [*command, str(rank), str(tmp_path / "meet")],
+            env=os.environ | {"PYTHONPATH": folders},
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait(120) for process in processes] == [0, 0]
 
 
 @pytest.mark.parametrize("task", ["derain", "cs"])

@@ -12,8 +12,12 @@ from torch import Tensor
 from dgunet.evaluation.strips import schedule
 from dgunet.evaluation.strips.operations import Operation
 from dgunet.evaluation.strips.schedule import Node, Span
-from dgunet.evaluation.strips.shelf import KeptImage, Shelf
+from dgunet.evaluation.strips.sharing import Alone, Sharing
+from dgunet.evaluation.strips.shelf import Shelf
 from dgunet.evaluation.strips.sums import Sum, sum_bytes
+
+_ROUNDING = 32
+"""Bound for further rows of the padded input by rounding to rows of smaller images."""
 
 Observe = Callable[[int], None]
 """Called with the floating-point operations that were done so far."""
@@ -43,6 +47,7 @@ class Engine:
         shelf: keeps the images.
         device: of all images.
         observe: told about the progress.
+        sharing: the processes that compute the image together; by default this one alone.
 
     Attributes:
         handles: the handles that exist.
@@ -59,6 +64,7 @@ class Engine:
         shelf: Shelf,
         device: torch.device,
         observe: Observe | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self.rows, self.reach, self.shelf = rows, reach, shelf
         self.device = device
@@ -66,6 +72,7 @@ class Engine:
         self.work = self.peak = self.height = 0
         self.step = 1
         self._observe = observe or (lambda work: None)
+        self._sharing = sharing or Alone()
 
     def node(self, operation: Operation, parents: Sequence[Node], **form: Any) -> Node:
         """Return the image that ``operation`` gives; ``form`` is its shape, dtype and step."""
@@ -77,14 +84,18 @@ class Engine:
     def sum(self, total: Sum, nodes: Sequence[Node]) -> Tensor:
         """Return the statistic ``total`` of one image or two, in float64."""
         self._pass([], nodes, total)
-        return total.total()
+        return self._sharing.joined(total).total()
 
-    def keep(self, node: Node) -> KeptImage:
+    def keep(self, node: Node) -> None:
         """Compute all pixels of an image."""
         if node.kept is None:
             self._pass([node], [], None)
+
+    def whole(self, node: Node) -> Tensor:
+        """Return all pixels of an image, (1, C, H, W)."""
+        self.keep(node)
         assert node.kept is not None
-        return node.kept
+        return self._sharing.complete(node, node.kept, self._band())
 
     def _pass(self, wanted: Sequence[Node], summed: Sequence[Node], total: Sum | None) -> None:
         order = schedule.in_order([*wanted, *summed])
@@ -107,7 +118,7 @@ class Engine:
                 if node.kept is not None:
                     self.shelf.used(node.kept)
         else:
-            for strip in self._strips():
+            for strip in self._own():
                 todo = tasks(strip)
                 pieces = schedule.carry_out(todo, keep, summed, strip)
                 if total is not None:
@@ -115,8 +126,22 @@ class Engine:
                 del pieces  # before those of the next strip
                 self.work += schedule.count_operations(todo)
                 self._observe(self.work)
+            for node, kept in keep.items():
+                self._sharing.exchange(node, kept, self._band(), self._margin())
         for node, kept in keep.items():
             node.keep(kept)
+
+    def _own(self) -> list[Span]:
+        """The strips of this process."""
+        return self._sharing.mine(self._strips(), self._margin())
+
+    def _band(self) -> Span:
+        own = self._own()
+        return own[0][0], own[-1][1]
+
+    def _margin(self) -> int:
+        """Bound for the rows beyond a band that its rows depend on, rounding included."""
+        return 2 * self.reach + _ROUNDING
 
     def _strips(self) -> list[Span]:
         tops = range(0, self.height, self.rows)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from dgunet.evaluation.memory import bytes_per_pixel
 from dgunet.evaluation.networks import TooLargeError
@@ -17,6 +18,7 @@ from dgunet.evaluation.strips import functions as _functions  # noqa: F401  # wh
 from dgunet.evaluation.strips.engine import Engine
 from dgunet.evaluation.strips.image import StripImage, UnsupportedError
 from dgunet.evaluation.strips.schedule import Node
+from dgunet.evaluation.strips.sharing import Together
 from dgunet.evaluation.strips.shelf import Shelf
 from dgunet.network import DGUNet
 from dgunet.system.errors import EvaluationError
@@ -149,7 +151,11 @@ def _checked(plan: StripPlan) -> StripPlan:
 
 
 def restore_exactly(
-    network: nn.Module, y: Tensor, plan: StripPlan, observe: Observe | None = None
+    network: nn.Module,
+    y: Tensor,
+    plan: StripPlan,
+    observe: Observe | None = None,
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     """Restore an image in strips; the result is that of the whole image up to rounding.
 
@@ -161,6 +167,9 @@ def restore_exactly(
         y: one image (1, C, H, W) on the device of the network.
         plan: as `plan_strips` gives it for this network and this size.
         observe: called with the part of the work that is done, after every strip.
+        group: processes that compute the image together, each with the same arguments; sums are
+            taken over all of them. The budget of a process counts whole images, although it fills
+            its own rows only.
 
     Returns:
         The output of the last stage, (1, C, H, W).
@@ -173,14 +182,16 @@ def restore_exactly(
         if _independent_blocks(network):
             return _restore_blocks(network, y, plan, tell)
         shelf = Shelf(plan.budget, plan.folder)
+        parts = 1 if group is None else group.size()
         engine = Engine(
             *(plan.rows, plan.reach, shelf, y.device),
-            observe=lambda work: tell(min(1.0, work / plan.operations)),
+            observe=lambda work: tell(min(1.0, parts * work / plan.operations)),
+            sharing=None if group is None else Together(group),
         )
         b, c, h, w = y.shape
         source = Node((b, c, h, w), y.dtype, step=1, kept=shelf.given(y))
         outcome = network(StripImage(engine, source))[-1]
-        return engine.keep(outcome.node).read(0, h)
+        return engine.whole(outcome.node)
 
 
 def _independent_blocks(network: nn.Module) -> bool:

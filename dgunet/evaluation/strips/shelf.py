@@ -103,6 +103,8 @@ class KeptImage:
         self.shape, self.dtype, self.device = shape, dtype, device
         self.bytes = shape[1] * shape[2] * shape[3] * dtype.itemsize
         self.in_file: bool | None = None
+        self.filled = (0, shape[2])
+        """The rows that were written; all, unless other processes have the others."""
         self._shelf = shelf
         self._tensor: Tensor | None = None
         self._file: IO[bytes] | None = None
@@ -137,6 +139,7 @@ class KeptImage:
 
     def read(self, top: int, bottom: int) -> Tensor:
         """Return the rows ``top`` to ``bottom`` (exclusive); a view where it is in memory."""
+        assert self.filled[0] <= top <= bottom <= self.filled[1], "rows were never written"
         self._shelf.used(self)
         if self._tensor is not None:
             return self._tensor[:, :, top:bottom].contiguous(memory_format=LAYOUT)

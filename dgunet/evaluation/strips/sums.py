@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -23,6 +24,10 @@ class Sum(ABC):
     @abstractmethod
     def add(self, strips: list[Tensor]) -> None:
         """Add the rows (1, C, rows, W) of each image."""
+
+    @abstractmethod
+    def join(self, other: Self) -> None:
+        """Add what ``other`` has summed over other rows."""
 
     @abstractmethod
     def total(self) -> Tensor:
@@ -48,6 +53,9 @@ class Total(Sum):
         for (part,) in _parts(strips):
             self._sum = self._sum + part.sum(0)
 
+    def join(self, other: Self) -> None:
+        self._sum = self._sum + other._sum
+
     def total(self) -> Tensor:
         assert isinstance(self._sum, Tensor)
         return self._sum
@@ -70,6 +78,10 @@ class Moments(Sum):
         for (part,) in _parts(strips):
             variance, mean = torch.var_mean(part, dim=0, correction=0)
             self._join(len(part), mean, variance * len(part))
+
+    def join(self, other: Self) -> None:
+        assert isinstance(other._mean, Tensor) and isinstance(other._squares, Tensor)
+        self._join(other._pixels, other._mean, other._squares)
 
     def _join(self, pixels: int, mean: Tensor, squares: Tensor) -> None:
         both = self._pixels + pixels
@@ -95,6 +107,9 @@ class Products(Sum):
     def add(self, strips: list[Tensor]) -> None:
         for first, second in _parts(strips):
             self._sum = self._sum + first.mT @ second
+
+    def join(self, other: Self) -> None:
+        self._sum = self._sum + other._sum
 
     def total(self) -> Tensor:
         assert isinstance(self._sum, Tensor)
