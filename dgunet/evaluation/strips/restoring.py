@@ -27,7 +27,11 @@ Observe = Callable[[float], None]
 """Called with the part of the work that is done, from 0 to 1."""
 
 MOST_ROWS = 256
-"""Rows of the highest strips: higher ones save little work and take memory."""
+"""Rows of the highest strips: higher ones save little work."""
+
+_FEW_ROWS, _SWIFT = 16, 64_000_000
+"""Strips are halved down to the former while they take more bytes than the latter: a C library
+returns larger tensors to the system and takes them again, which took half of the time."""
 
 _WHOLE = 1 << 30
 """Rows of a strip that no image exceeds, a multiple of every step."""
@@ -88,7 +92,9 @@ def plan_strips(
     while 2 * rows <= max(unit, MOST_ROWS):
         rows *= 2
     plan = tried(network, shape, rows, budget, place)[1]
-    while plan.memory > budget // 2 and plan.rows > unit:
+    while plan.rows > unit and (
+        plan.memory > budget // 2 or (plan.memory > _SWIFT and plan.rows > _FEW_ROWS)
+    ):
         plan = tried(network, shape, plan.rows // 2, budget, place)[1]
     return _checked(plan)
 
