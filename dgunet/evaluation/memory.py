@@ -89,11 +89,14 @@ def free_bytes(device: torch.device) -> int:
     return min([int(psutil.virtual_memory().available), *container_bytes(), *process_bytes()])
 
 
-def bytes_left(limit: int) -> int:
+def bytes_left(limit: int, device: torch.device) -> int:
     """Bytes for the restoration of an image in a process that may take ``limit`` bytes in all.
 
-    What the process takes now is subtracted, and what libraries take in addition to tensors.
+    What the process takes now is subtracted, and what libraries take in addition to tensors. On a
+    GPU the limit is one of its memory.
     """
+    if device.type == "cuda":
+        return limit - int(torch.cuda.memory_allocated(device))
     return limit - int(psutil.Process().memory_info().rss) - _LIBRARIES
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from dgunet.data.store.pair_store import PairStore
 from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.memory import bytes_left
@@ -134,26 +136,29 @@ def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
     wanted = request.published[0]
     weights, training_digest = weights_origin(metadata)
     refuse_another_row(network.config, wanted, request.weights)
+    device = pick_device(request.options.device)
     settings = Settings(
         row=request.row,
         variant=wanted.variant,
         ratio=wanted.ratio,
         checkpoint_sha256=sha256_file(request.weights),
         keep_images=request.options.keep_images,
-        budget=_budget(request.options),
+        budget=_budget(request.options, device),
         scratch=request.options.scratch,
         faithful=is_published(network.config, request.published),
         selection=_known_selection(metadata, request.weights),
         weights=weights,
         training_digest=training_digest,
     )
-    rules, device = protocol(manifest.protocol), pick_device(request.options.device)
+    rules = protocol(manifest.protocol)
     return LoadedEvaluation(request, network, pairs, rules, settings, device)
 
 
-def _budget(options: EvaluationOptions) -> int | None:
+def _budget(options: EvaluationOptions, device: str) -> int | None:
     """Bytes that one process may take for the restoration of an image."""
-    return None if options.memory is None else bytes_left(options.memory // options.processes)
+    if options.memory is None:
+        return None
+    return bytes_left(options.memory // options.processes, torch.device(device))
 
 
 def run_evaluation(

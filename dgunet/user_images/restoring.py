@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgunet.evaluation.memory import bytes_left, estimate
-from dgunet.evaluation.networks import Network, TooLargeError
+from dgunet.evaluation.networks import Network, TooLargeError, device_of
 from dgunet.evaluation.restoration import Observe
 from dgunet.evaluation.within_memory import restore_within
 from dgunet.imaging.arrays import Array
@@ -109,7 +109,7 @@ def restore_user_image(
         network_input = _network_input(given, channels)
         if budget is not None:
             # The image as the network takes it, and the result, twice for a moment each.
-            budget = bytes_left(budget) - 3 * 4 * network_input.size
+            budget = bytes_left(budget, device_of(network)) - 3 * 4 * network_input.size
         restored, strips = restore_within(
             network,
             network_input,

@@ -194,7 +194,7 @@ def test_an_image_too_large_for_memory_is_restored_in_strips_or_refused(monkeypa
     image = UserImage(photo(200, 23))
     whole = restore_user_image(network, image, "a.png")
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
-    monkeypatch.setattr(restoring, "bytes_left", lambda limit: limit)
+    monkeypatch.setattr(restoring, "bytes_left", lambda limit, device: limit)
     strips = restore_user_image(network, image, "a.png", budget=10**6)
     assert np.abs(strips.pixels.astype(int) - whole.pixels).max() <= 1
     assert strips.notes == ("restored in 13 strips: exact, for less memory",)

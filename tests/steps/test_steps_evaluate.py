@@ -50,7 +50,7 @@ def test_two_processes_give_the_results_of_one(run, tmp_path):
 
 def test_a_budget_gives_strips_with_the_scores_of_whole_images(run, tmp_path, monkeypatch):
     whole = run(tmp_path / "whole", DEFAULTS)
-    monkeypatch.setattr(network_evaluation, "bytes_left", lambda limit: limit)
+    monkeypatch.setattr(network_evaluation, "bytes_left", lambda limit, device: limit)
     summary = run(tmp_path / "strips", EvaluationOptions(memory=3 * 10**6))
     assert summary.psnr == pytest.approx(whole.psnr, abs=1e-4)
     assert (pd.read_parquet(tmp_path / "strips" / "per_image.parquet")["strips"] > 1).all()

@@ -29,7 +29,7 @@ Observe = Callable[[float], None]
 MOST_ROWS = 256
 """Rows of the highest strips: higher ones save little work."""
 
-_FEW_ROWS, _SWIFT = 16, 64_000_000
+_FEW_ROWS, _SWIFT = 16, 128_000_000
 """Strips are halved down to the former while they take more bytes than the latter: a C library
 returns larger tensors to the system and takes them again, which took half of the time."""
 
@@ -47,7 +47,8 @@ class StripPlan:
         reach: bound for the further rows that are computed on each side of a strip.
         strips: number of strips.
         budget: bytes of memory for the restoration.
-        memory: bytes that the work on one strip takes; the rest of ``budget`` keeps images.
+        work: bytes that the work on one strip takes; the rest of ``budget`` keeps images.
+        memory: least budget: ``work``, or the result if it is larger.
         disk: bytes of temporary files.
         operations: floating-point operations, with those that are done for two strips.
         folder: place of the temporary files.
@@ -58,6 +59,7 @@ class StripPlan:
     reach: int
     strips: int
     budget: int
+    work: int
     memory: int
     disk: int
     operations: int
@@ -93,7 +95,7 @@ def plan_strips(
         rows *= 2
     plan = tried(network, shape, rows, budget, place)[1]
     while plan.rows > unit and (
-        plan.memory > budget // 2 or (plan.memory > _SWIFT and plan.rows > _FEW_ROWS)
+        plan.work > budget // 2 or (plan.work > _SWIFT and plan.rows > _FEW_ROWS)
     ):
         plan = tried(network, shape, plan.rows // 2, budget, place)[1]
     return _checked(plan)
@@ -130,6 +132,7 @@ def tried(
         reach=reach,
         strips=-(-engine.height // rows),
         budget=budget,
+        work=engine.peak,
         memory=max(engine.peak, result),
         disk=shelf.most_on_disk,
         operations=engine.work,
@@ -220,6 +223,7 @@ def _plan_blocks(
             reach=0,
             strips=-(-shape[0] // rows),
             budget=budget,
+            work=int(rows * row),
             memory=int(rows * row) + result,
             disk=0,
             operations=1,
