@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,25 +10,12 @@ from typing import Annotated
 import typer
 
 from dgunet.cli import completion
-
-UNITS = {"": 1, "MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+from dgunet.cli.memory_options import MemoryOption, memory_bytes
 
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
     app.command()(demo)
-
-
-def memory_size(text: str) -> int:
-    """The bytes of a size such as ``2GiB``.
-
-    Raises:
-        typer.BadParameter: for any other text.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)", text.strip())
-    if found is None or found[2] not in UNITS or float(found[1]) == 0:
-        raise typer.BadParameter(f"{text!r} is not a size such as 2GiB or 500MB")
-    return int(float(found[1]) * UNITS[found[2]])
 
 
 def demo(
@@ -43,14 +29,7 @@ def demo(
             autocompletion=completion.tasks,
         ),
     ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="most memory that a restoration may take, such as 2GiB",
-            show_default="what is free",
-        ),
-    ] = None,
+    memory: MemoryOption = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu or cuda", autocompletion=completion.devices)
     ] = "auto",
@@ -73,7 +52,7 @@ def demo(
 
     Example: dgunet demo --checkpoint mine.safetensors --memory 2GiB --port 7860
     """
-    most = None if memory is None else memory_size(memory)
+    most = memory_bytes(memory)
     if find_spec("gradio") is None:  # said before anything else is looked at
         raise ModuleNotFoundError("No module named 'gradio'", name="gradio")
     from dgunet.cli.boundary import failure_line
@@ -88,14 +67,14 @@ def demo(
 
         from dgunet.demo.page import Settings, build_page
         from dgunet.demo.uploads import Restorer
-        from dgunet.evaluation.memory import free_bytes, settle_threads
+        from dgunet.evaluation.memory import limit_now, settle_threads
         from dgunet.network.devices import pick_device
 
         where = pick_device(device)
         listener = bound(Place(host, port))
         if note := settle_threads():
             typer.echo(f"note: {note}")
-        most = most or free_bytes(torch.device(where))
+        most = most or limit_now(torch.device(where))
         settings = Settings(choices, chosen, most, lambda e: failure_line(e)[0], end.is_set)
         page = build_page(settings, Restorer(folder / "results", where))
         address = address_of(listener)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dgunet.cli import completion
+from dgunet.cli.memory_options import MemoryOption, ScratchOption, memory_bytes
 from dgunet.cli.score_command import score
 
 if TYPE_CHECKING:
@@ -71,14 +72,8 @@ def restore(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="average over flips and rotations; 8 times slower")
     ] = False,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            min=64,
-            max=65_536,
-            help="side of tiles in pixels, for images too large for the memory; changes the result",
-        ),
-    ] = None,
+    memory: MemoryOption = None,
+    scratch: ScratchOption = None,
     force: Annotated[bool, typer.Option("--force", help="overwrite existing images")] = False,
     skip: Annotated[
         bool, typer.Option("--skip-existing", help="skip images that were already restored")
@@ -103,6 +98,7 @@ def restore(
     from dgunet.tools.own_weights import weights_for
     from dgunet.user_images.restoring import find_images, output_paths
 
+    most = memory_bytes(memory)
     sources = find_images(images, lambda line: typer.echo(shown(line)), out)
     pairs = list(zip(sources, output_paths(sources, out, force=force or skip), strict=True))
     if skip:
@@ -113,15 +109,16 @@ def restore(
     network, _ = load_network(checkpoint or weights_for(task, variant, ratio))
     network.to(pick_device(device)).eval()
     with parts_bar(len(pairs)) as bar:
-        failed = sum(not _restored(network, *pair, ensemble, tile, bar) for pair in pairs)
+        failed = sum(
+            not _restored(network, *pair, bar, self_ensemble=ensemble, budget=most, scratch=scratch)
+            for pair in pairs
+        )
     if failed:
         typer.echo(f"{failed} of {len(pairs)} images were not restored", err=True)
         raise typer.Exit(1)
 
 
-def _restored(
-    network: DGUNet, source: Path, target: Path, ensemble: bool, tile: int | None, bar: PartsBar
-) -> bool:
+def _restored(network: DGUNet, source: Path, target: Path, bar: PartsBar, **options: Any) -> bool:
     """Restore one image and print one line; False if it failed."""
     import time
 
@@ -136,9 +133,8 @@ def _restored(
             source,
             target,
             channels=network.config.channels,
-            self_ensemble=ensemble,
-            tile=tile,
             observe=bar.done,
+            **options,
         )
     except BrokenPipeError:
         raise

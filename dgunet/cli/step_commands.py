@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dgunet.cli import completion
+from dgunet.cli.memory_options import MemoryOption, ScratchOption, memory_bytes
 
 if TYPE_CHECKING:
     from dgunet.config import Params
@@ -173,23 +174,8 @@ def evaluate(
         Path | None,
         typer.Option(help="folder of the results", show_default="build/evaluation"),
     ] = None,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            min=64,
-            max=65_536,
-            help="restore in tiles of this side; the results then fill no cell of a table",
-        ),
-    ] = None,
-    fallback_tile: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=65_536,
-            help="tile side (64 or more) for an image that does not fit into memory whole;"
-            " 0: refuse it",
-        ),
-    ] = 512,
+    memory: MemoryOption = None,
+    scratch: ScratchOption = None,
     processes: Annotated[
         int, typer.Option(min=1, max=256, help="processes that share the images")
     ] = 1,
@@ -217,12 +203,10 @@ def evaluate(
     from dgunet.terms import ABLATION_SET, ABLATION_TASK
     from dgunet.terms import ablation as known_ablation
 
-    if 0 < fallback_tile < 64:
-        raise ConfigError(f"--fallback-tile is {fallback_tile}.", "Give 64 or more, or 0.")
     here = ProjectFolders.here()
     params = load_params(params_file or here.params)
     here = here.using(params.weights)
-    options = EvaluationOptions(tile=tile, fallback_tile=fallback_tile or None, processes=processes)
+    options = EvaluationOptions(memory_bytes(memory), scratch, processes)
     places = {"checkpoint": checkpoint, "stores": stores, "out": out}
     if ablation is not None:
         _refuse_beside_ablation(ABLATION_TASK, variant, ratio=ratio)

@@ -56,10 +56,12 @@ def build_page(settings: Settings, restorer: Restorer) -> Any:
                     elem_id="task",
                 )
                 memory = gr.Slider(
-                    0.01, round(most, 2), round(most, 2), step=0.01, label="Memory, GB"
-                )
-                tiles = gr.Checkbox(
-                    label="In tiles if it does not fit", info="which changes the result"
+                    0.01,
+                    round(most, 2),
+                    round(most, 2),
+                    step=0.01,
+                    label="Memory, GB",
+                    info="an image that needs more is restored in strips",
                 )
                 button = gr.Button("Restore", variant="primary", elem_id="restore")
             with gr.Column(scale=3):
@@ -75,7 +77,7 @@ def build_page(settings: Settings, restorer: Restorer) -> Any:
                 notes = gr.Textbox(label="Notes", lines=5, interactive=False, elem_id="notes")
         button.click(
             _answering(settings, restorer),
-            [upload, task, memory, tiles],
+            [upload, task, memory],
             [compared, restored, notes],
             api_name="restore",
             concurrency_limit=1,
@@ -92,14 +94,13 @@ def _answering(settings: Settings, restorer: Restorer) -> Callable[..., Any]:
         upload: str | None,
         task: str,
         memory: float,
-        tiles: bool,
         progress: Any = gr.Progress(),  # noqa: B008 - Gradio finds it as a default
     ) -> tuple[Any, ...]:
         if upload is None:
             raise gr.Error("Choose an image first.", print_exception=False)
         source = Path(upload)
         budget = min(int(memory * GIGABYTE), settings.most_bytes)
-        wish = Wish(weights[task], budget, tiles)
+        wish = Wish(weights[task], budget)
         observe = told(lambda part, left: progress(part, desc=left), settings.stopped)
         try:
             made = restorer.restore(source, wish, observe)

@@ -1,4 +1,4 @@
-"""Restoration of one uploaded image, whole or in the tiles that the memory budget allows."""
+"""Restoration of one uploaded image within a memory budget."""
 
 from __future__ import annotations
 
@@ -12,20 +12,12 @@ import numpy as np
 from PIL import Image
 
 from dgunet.demo.networks import LoadedNetwork, provenance
-from dgunet.evaluation.memory import estimate, free_bytes
-from dgunet.evaluation.restoration import TILE_MARGIN, TooLargeError, device_of
-from dgunet.network import DGUNet
+from dgunet.evaluation.restoration import Observe
 from dgunet.user_images.decoded import UserImage, narrowed
-from dgunet.user_images.progress import Observe
 from dgunet.user_images.restoring import output_paths, read_image, restore_file
-
-TILES = range(512, 0, -64)
-"""Sides of tiles in pixels, from the one that `dgunet restore` recommends to its smallest."""
 
 PREVIEW = 1600
 """Longest side of the pictures that the page compares, in pixels."""
-
-TICK = "Tick the box for tiles, whose result differs, or allow more memory."
 
 
 @dataclass(frozen=True)
@@ -34,13 +26,11 @@ class Wish:
 
     Attributes:
         weights: the weights file.
-        budget: bytes that the restoration may take; the memory that is free is a limit, too.
-        tiles: whether an image that does not fit may be restored in tiles.
+        budget: bytes that this process may take; an image that needs more is restored in strips.
     """
 
     weights: Path
     budget: int
-    tiles: bool
 
 
 @dataclass(frozen=True)
@@ -83,62 +73,23 @@ class Restorer:
         start = time.perf_counter()
         (target,) = output_paths({upload: Path(upload.name)}, restored_in, force=True)
         network = self.networks.of(wish.weights)
-        done, tile = _whole_or_tiled(network, (upload, target), wish, observe)
+        done = restore_file(
+            network,
+            upload,
+            target,
+            channels=network.config.channels,
+            budget=wish.budget,
+            scratch=self.folder,
+            observe=observe,
+        )
         height, width = done.pixels.shape[:2]
         took = time.perf_counter() - start
         lines = [f"{upload.name} -> {target.name} ({width}x{height}, {took:.1f} s)"]
         lines += [f"note: {note}" for note in done.notes]
-        if tile is not None:
-            lines += [
-                f"note: restored in tiles of {tile} pixels, as by `dgunet restore --tile {tile}`; "
-                "the result differs from that of the whole image"
-            ]
         before, after = shown_in / "before.png", shown_in / "after.png"
         lines += _write_preview(read_image(upload), before) + provenance(wish.weights)
         _write_preview(done, after)
         return Answer(before, after, target, tuple(lines))
-
-
-def _whole_or_tiled(
-    network: DGUNet, paths: tuple[Path, Path], wish: Wish, observe: Observe
-) -> tuple[UserImage, int | None]:
-    """The restored image, and the side of its tiles; None if it was restored whole."""
-    free = free_bytes(device_of(network))
-    budget = wish.budget if wish.budget < free else None  # then the message names what is free
-    channels = network.config.channels
-
-    def restored(tile: int | None) -> UserImage:
-        return restore_file(
-            network, *paths, channels=channels, tile=tile, observe=observe, budget=budget
-        )
-
-    try:
-        return restored(None), None
-    except TooLargeError as error:
-        if not wish.tiles:
-            raise TooLargeError(error.message, TICK) from error
-    # Outside the handler: the error's frames keep tensors alive.
-    tile = largest_tile(network, min(wish.budget, free))
-    return restored(tile), tile
-
-
-def largest_tile(network: DGUNet, budget: int) -> int:
-    """The largest side of `TILES` whose restoration takes at most ``budget`` bytes.
-
-    Raises:
-        TooLargeError: if the smallest takes more.
-    """
-    needed = 0.0
-    for side in TILES:
-        edge = side + 2 * TILE_MARGIN
-        needed = estimate(network, (edge, edge, network.config.channels)) or 0.0
-        if needed <= budget:
-            return side
-    raise TooLargeError(
-        f"even tiles of {TILES[-1]} pixels need about {needed / 1e9:.2f} GB; "
-        f"{budget / 1e9:.2f} GB are allowed.",
-        "Allow more memory.",
-    )
 
 
 def _write_preview(image: UserImage, path: Path) -> list[str]:

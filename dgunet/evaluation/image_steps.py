@@ -16,18 +16,12 @@ import torch
 from PIL import Image
 
 from dgunet.evaluation.dnd import write_box
-from dgunet.evaluation.memory import require_memory
 from dgunet.evaluation.metric_protocol import Protocol, Score
+from dgunet.evaluation.networks import Network, device_of
 from dgunet.evaluation.protocols import round_to_uint8
-from dgunet.evaluation.restoration import (
-    Network,
-    TooLargeError,
-    device_of,
-    in_blocks,
-    restore_image,
-    to_tensor,
-)
+from dgunet.evaluation.restoration import in_blocks, restore_image, to_tensor
 from dgunet.evaluation.rows import Entry, Row, Timing, array_sha256
+from dgunet.evaluation.within_memory import restore_within
 from dgunet.imaging.arrays import Array
 from dgunet.imaging.colour import opencv_luma
 from dgunet.network.kernels import KernelChoice
@@ -64,17 +58,14 @@ class Settings:
         ratio: compressive-sensing ratio in percent, or None.
         checkpoint_sha256: SHA-256 of the weights; rows of other weights are not resumed.
         keep_images: restored images kept as PNG, from the start of the set.
-        tile: side of overlapping tiles, or None for whole images. Tiles change the result
-            (``parity`` becomes False).
-        fallback_tile: side of the tiles of an image that does not fit into memory whole; None
-            refuses such an image instead.
         kernels: CPU kernels of the network; rows of others are not resumed.
         faithful: whether the network is the paper's; a result of another one has no parity.
         selection: how the weights were selected; see `EvaluationSummary`.
         weights: origin of the weights; see `EvaluationSummary`.
         training_digest: of "trained" weights; see `EvaluationSummary`.
         budget: bytes that the restoration of one image may take; None for the memory that is free
-            when the image is restored.
+            when the image is restored. An image that needs more is restored in strips.
+        scratch: folder for temporary files of the strips; None for that of the system.
     """
 
     row: str
@@ -82,14 +73,13 @@ class Settings:
     ratio: int | None = None
     checkpoint_sha256: str = ""
     keep_images: int = 0
-    tile: int | None = None
-    fallback_tile: int | None = None
     kernels: KernelChoice = "fastest"
     faithful: bool = True
     selection: str = "unknown"
     weights: Weights = "other"
     training_digest: str = ""
     budget: int | None = None
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +88,7 @@ class RestoredImage:
 
     image: Array
     baseline: Array | None
-    tile: int | None
+    strips: int | None
     seconds: float
 
 
@@ -141,34 +131,28 @@ class ImageSteps:
         return ReadImage(index, record.id, degraded, target, time.perf_counter() - start)
 
     def restore(self, read: ReadImage) -> RestoredImage:
-        """Restore whole, or in tiles if requested or if the image does not fit into memory."""
+        """Restore by the protocol; in strips if the image does not fit into memory whole."""
         start = time.perf_counter()
         try:
-            restored, tile = self._whole_or_tiled(read)
+            restored, strips = self._restored(read)
         except EvaluationError as error:
             raise EvaluationError(f"{read.id}: {error.message}", error.hint) from error
-        return RestoredImage(restored, self._baseline(read), tile, time.perf_counter() - start)
+        return RestoredImage(restored, self._baseline(read), strips, time.perf_counter() - start)
 
-    def _whole_or_tiled(self, read: ReadImage) -> tuple[Array, int | None]:
-        asked, fallback = self.settings.tile, self.settings.fallback_tile
-        if asked is None and self.protocol.tile is None:
-            try:
-                require_memory(self.network, read.degraded.shape, self.settings.budget)
-                return self._restored(read, None), None
-            except TooLargeError:
-                if fallback is None:
-                    raise
-            asked = fallback  # outside the handler: its error keeps tensors alive
-        return self._restored(read, asked), asked
-
-    def _restored(self, read: ReadImage, tile: int | None) -> Array:
-        return restore_image(
+    def _restored(self, read: ReadImage) -> tuple[Array, int | None]:
+        if self.protocol.tile is not None:
+            return self._in_tiles(read, self.protocol.tile), None
+        return restore_within(
             self.network,
             read.degraded,
             self_ensemble=self.protocol.self_ensemble,
-            blocks=self.protocol.tile,
-            tile=tile,
+            budget=self.settings.budget,
+            scratch=self.settings.scratch,
         )
+
+    def _in_tiles(self, read: ReadImage, side: int) -> Array:
+        ensemble = self.protocol.self_ensemble
+        return restore_image(self.network, read.degraded, self_ensemble=ensemble, blocks=side)
 
     def _baseline(self, read: ReadImage) -> Array | None:
         """The degraded input in the form that is scored; Phi^T y for compressive sensing."""
@@ -206,7 +190,7 @@ class ImageSteps:
             height=restored.shape[0],
             width=restored.shape[1],
             restored_sha256=array_sha256(scored),
-            tile=result.tile,
+            strips=result.strips,
         )
         took = time.perf_counter() - start
         return read.index, row, Timing(read.id, read.seconds, result.seconds, took)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from dgunet.evaluation.restoration import Network, TooLargeError, device_of
+from dgunet.evaluation.networks import Network, TooLargeError, device_of
 from dgunet.system.errors import exhausts_memory
 
 _PROBE = 64
@@ -25,6 +25,8 @@ _PROBE = 64
 _WORKSPACE = 1.6
 # No variant of the paper exceeds this; images that fit by this bound need no measurement.
 _MOST_BYTES_PER_PIXEL = 30_000
+# Resident bytes beyond the counted tensors while strips were restored: 120 to 190 MB, measured.
+_LIBRARIES = 256 * 2**20
 # Address space that a new thread reserves for its stack and heap.
 _THREAD = 136 * 2**20
 _measured: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
@@ -40,7 +42,7 @@ def require_memory(network: Network, shape: tuple[int, ...], budget: int | None 
         budget: bytes that the restoration may take; None for the memory that is free now.
 
     Raises:
-        TooLargeError: naming the estimate, the free memory and the option for tiles.
+        TooLargeError: naming the estimate and the free memory.
     """
     if not isinstance(network, nn.Module):
         return
@@ -85,6 +87,22 @@ def free_bytes(device: torch.device) -> int:
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + kept
     return min([int(psutil.virtual_memory().available), *container_bytes(), *process_bytes()])
+
+
+def bytes_left(limit: int, device: torch.device) -> int:
+    """Bytes for the restoration of an image in a process that may take ``limit`` bytes in all.
+
+    What the process takes now is subtracted, and what libraries take in addition to tensors. On a
+    GPU the limit is one of its memory.
+    """
+    if device.type == "cuda":
+        return limit - int(torch.cuda.memory_allocated(device))
+    return limit - int(psutil.Process().memory_info().rss) - _LIBRARIES
+
+
+def limit_now(device: torch.device) -> int:
+    """The limit of this process under which `bytes_left` is the memory that is free now."""
+    return free_bytes(device) + max(0, -bytes_left(0, device))
 
 
 def process_bytes() -> Iterator[int]:
@@ -174,14 +192,15 @@ def _left_of(group: Path) -> int | None:
 def bytes_per_pixel(network: nn.Module, channels: int) -> float:
     """Peak activation memory of one forward pass per image pixel, measured on a small probe."""
     if network not in _measured:
-        probe = torch.rand(1, channels, _PROBE, _PROBE, device=device_of(network))
-        with torch.inference_mode(), _LiveTensors() as live:
+        kind = next(network.parameters(), torch.empty(0))
+        probe = torch.rand(1, channels, _PROBE, _PROBE, dtype=kind.dtype, device=kind.device)
+        with torch.inference_mode(), LiveTensors() as live:
             network(probe)
         _measured[network] = _WORKSPACE * live.peak / _PROBE**2
     return _measured[network]
 
 
-class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Tracks the bytes of live storages and their peak."""
 
     def __init__(self) -> None:

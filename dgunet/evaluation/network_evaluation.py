@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from dgunet.data.store.pair_store import PairStore
 from dgunet.evaluation.image_steps import Settings
+from dgunet.evaluation.memory import bytes_left
 from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.parity import is_published, refuse_another_row
 from dgunet.evaluation.processes import evaluate_in_processes
@@ -31,12 +34,12 @@ from dgunet.system.reading import shorten
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How an evaluation is carried out; only tiles affect the parity of its result.
+    """How an evaluation is carried out; nothing here changes its result by more than rounding.
 
     Attributes:
-        tile: side in pixels of the tiles that every image is cut into; None restores whole images.
-        fallback_tile: side in pixels of the tiles for an image that does not fit into memory
-            whole; None refuses such an image.
+        memory: bytes that all processes may take together; None for the memory that is free. An
+            image that needs more is restored in strips.
+        scratch: folder for temporary files of the strips; None for that of the system.
         processes: number of processes that share the images.
         keep_images: number of restored images kept as PNG, from the start of the set.
         device: "auto", "cpu" or "cuda".
@@ -44,8 +47,8 @@ class EvaluationOptions:
         kernels: CPU kernels; see `dgunet.network.kernels`.
     """
 
-    tile: int | None = None
-    fallback_tile: int | None = 512
+    memory: int | None = None
+    scratch: Path | None = None
     processes: int = 1
     keep_images: int = 0
     device: str = "auto"
@@ -54,7 +57,7 @@ class EvaluationOptions:
 
 
 DEFAULTS = EvaluationOptions()
-"""Whole images, tiles of 512 pixels where one does not fit, one process."""
+"""The memory that is free, one process."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class EvaluationRequest:
         store: folder of the prepared set.
         out: folder of the results.
         unfinished: folder of all unfinished evaluations, outside ``out``.
-        options: tiles, processes, device.
+        options: memory, processes, device.
     """
 
     dataset: str
@@ -136,6 +139,7 @@ def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
     wanted = request.published[0]
     weights, training_digest = weights_origin(metadata)
     refuse_another_row(network.config, wanted, request.weights)
+    device = pick_device(request.options.device)
     settings = Settings(
         row=request.row,
         variant=wanted.variant,
@@ -143,15 +147,22 @@ def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
         checkpoint_sha256=sha256_file(request.weights),
         keep_images=request.options.keep_images,
         kernels=request.options.kernels,
-        tile=request.options.tile,
-        fallback_tile=request.options.fallback_tile,
+        budget=_budget(request.options, device),
+        scratch=request.options.scratch,
         faithful=is_published(network.config, request.published),
         selection=_known_selection(metadata, request.weights),
         weights=weights,
         training_digest=training_digest,
     )
-    rules, device = protocol(manifest.protocol), pick_device(request.options.device)
+    rules = protocol(manifest.protocol)
     return LoadedEvaluation(request, network, pairs, rules, settings, device)
+
+
+def _budget(options: EvaluationOptions, device: str) -> int | None:
+    """Bytes that one process may take for the restoration of an image."""
+    if options.memory is None:
+        return None
+    return bytes_left(options.memory // options.processes, torch.device(device))
 
 
 def run_evaluation(

@@ -57,7 +57,7 @@ def evaluate_in_processes(
             resumes from them.
     """
     threads = max(1, torch.get_num_threads() // processes)
-    if device == "cpu":
+    if device == "cpu" and settings.budget is None:
         # Measured once before they start: later the free memory depends on the other processes.
         settings = replace(settings, budget=free_bytes(torch.device(device)) // processes)
     rules = protocol(store.manifest.protocol)
@@ -104,7 +104,7 @@ def _evaluate(
         part, parts = shard
         gpus = torch.cuda.device_count()
         own_device = f"cuda:{part % gpus}"
-        if (neighbours := -(-parts // gpus)) > 1:
+        if settings.budget is None and (neighbours := -(-parts // gpus)) > 1:
             whole = torch.cuda.get_device_properties(own_device).total_memory
             settings = replace(settings, budget=whole // neighbours)
     network, _ = load_network(weights)

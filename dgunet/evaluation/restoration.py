@@ -2,26 +2,32 @@
 
 The network's instance norms, channel attention and subspace projection use statistics of the
 whole image, so cutting an image changes the result. Tiles are used only where the published
-values were made with them (compressive sensing), or on request or for lack of memory, and such a
-result is marked.
+values were made with them (compressive sensing). An image that does not fit into memory is restored
+in strips, which keep these statistics; see `dgunet.evaluation.strips`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dgunet.evaluation.networks import Network, TooLargeError, device_of
+from dgunet.evaluation.strips.restoring import StripPlan, plan_strips, restore_exactly
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import EvaluationError, exhausts_memory
 
-Network = Callable[[Tensor], Sequence[Tensor]]
 Restore = Callable[[Tensor], Tensor]
+Observe = Callable[[float], None]
+"""Called with the part of the work that is done, from 0 to 1."""
 
-TILE_MARGIN = 32
+ENSEMBLE = 8
+"""Passes of the self-ensemble, see `eightfold`."""
+
+_ROWS_AT_ONCE = 64
 _TILES_AT_ONCE = 16
 # (quarter turns counter-clockwise, then rows flipped) of the eight self-ensemble modes.
 _MODES = (
@@ -36,18 +42,6 @@ _MODES = (
 )
 
 
-class TooLargeError(EvaluationError):
-    """There is not enough memory to restore an image whole."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(
-            message,
-            hint
-            or "Use a machine with more memory, or tiles (--tile 512), whose result differs and is "
-            "marked as not comparable.",
-        )
-
-
 def identity(y: Tensor) -> list[Tensor]:
     """A network that returns its input, used to score the degraded images themselves."""
     return [y]
@@ -59,7 +53,8 @@ def restore_image(
     *,
     self_ensemble: bool = False,
     blocks: int | None = None,
-    tile: int | None = None,
+    plan: StripPlan | None = None,
+    observe: Observe | None = None,
 ) -> NDArray[np.float32]:
     """Restore one image.
 
@@ -69,21 +64,26 @@ def restore_image(
         self_ensemble: average the results of the eight flips and rotations (x8).
         blocks: side of the zero-padded tiles of the released compressive-sensing test; see
             `in_blocks`.
-        tile: side of overlapping tiles, for an image that does not fit into memory whole; the
-            result is not the published one. See `in_tiles`.
+        plan: how to restore it in strips, as `plan_strips` gives it for ``image``; the result is
+            the same up to rounding. None restores it whole.
+        observe: called with the part of the strips that is done.
 
     Returns:
         The last stage's output, float32, shape (H, W, C), not clipped.
 
     Raises:
-        EvaluationError: when the network changes the size or returns NaN.
+        EvaluationError: when the network changes the size or returns NaN, or there is no space
+            for the files of the strips.
         TooLargeError: when the memory of the GPU or of this process is exhausted.
     """
     y = to_tensor(image).to(device_of(network))
 
+    passes = _Passes(ENSEMBLE if self_ensemble else 1, observe)
+
     def once(part: Tensor) -> Tensor:
-        if tile is not None:
-            return in_tiles(lambda piece: network(piece)[-1], part, tile)
+        if plan is not None:
+            assert isinstance(network, nn.Module)
+            return restore_exactly(network, part, _turned(plan, network, part), passes.next())
         if blocks is not None:
             return in_blocks(lambda piece: network(piece)[-1], part, blocks)
         return network(part)[-1]
@@ -114,20 +114,41 @@ def restore_image(
     return np.ascontiguousarray(x_hat[0].float().permute(1, 2, 0).cpu().numpy())
 
 
+class _Passes:
+    """Tells how far all passes are, from how far each one is."""
+
+    def __init__(self, count: int, observe: Observe | None) -> None:
+        self._count, self._observe, self._begun = count, observe, 0
+
+    def next(self) -> Observe:
+        """Return what the next pass tells its progress to."""
+        before, self._begun = self._begun, self._begun + 1
+
+        def tell(part: float) -> None:
+            if self._observe is not None:
+                self._observe((before + part) / self._count)
+
+        return tell
+
+
+def _turned(plan: StripPlan, network: nn.Module, part: Tensor) -> StripPlan:
+    """Return the plan for ``part``, which the self-ensemble may have turned."""
+    shape = (part.shape[2], part.shape[3], part.shape[1])
+    if shape == plan.shape:
+        return plan
+    return plan_strips(network, shape, plan.budget, plan.folder)
+
+
 def to_tensor(image: Array) -> Tensor:
     """Convert (H, W, C) uint8, uint16 or unit float to float32 (1, C, H, W) in [0, 1]."""
-    if np.issubdtype(image.dtype, np.integer):
-        image = image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
-    chw = np.ascontiguousarray(np.moveaxis(image, 2, 0), np.float32)
+    height, width, channels = image.shape
+    chw = np.empty((channels, height, width), np.float32)
+    for top in range(0, height, _ROWS_AT_ONCE):  # few rows: a large image has no second copy
+        rows = image[top : top + _ROWS_AT_ONCE]
+        if np.issubdtype(image.dtype, np.integer):
+            rows = rows.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+        chw[:, top : top + _ROWS_AT_ONCE] = np.moveaxis(rows, 2, 0)
     return torch.from_numpy(chw)[None]
-
-
-def device_of(network: object) -> torch.device:
-    """Device of ``network``; the CPU for plain functions."""
-    if isinstance(network, nn.Module):
-        for parameter in network.parameters():
-            return parameter.device
-    return torch.device("cpu")
 
 
 def transform(image: Tensor, mode: int) -> Tensor:
@@ -176,29 +197,3 @@ def in_blocks(restore: Restore, y: Tensor, side: int) -> Tensor:
     done = torch.cat([restore(part.contiguous()) for part in batches])
     whole = done.view(rows, columns, channels, side, side).permute(2, 0, 3, 1, 4)
     return whole.reshape(1, channels, height, width)[..., : y.shape[-2], : y.shape[-1]]
-
-
-def in_tiles(restore: Restore, y: Tensor, side: int, margin: int = TILE_MARGIN) -> Tensor:
-    """Restore overlapping tiles and keep their centres; for images too large for the memory.
-
-    At the default margin the result differs from the whole image's by about 49 dB PSNR, so it is
-    never the published one.
-
-    Args:
-        restore: maps (1, C, h, w) to the same shape.
-        y: one image, (1, C, H, W).
-        side: side in pixels of the part of a tile that is kept.
-        margin: pixels of context around it.
-    """
-    result = torch.empty_like(y)
-    height, width = y.shape[-2:]
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            bottom, right = min(top + side, height), min(left + side, width)
-            above, before = max(top - margin, 0), max(left - margin, 0)
-            below, after = min(bottom + margin, height), min(right + margin, width)
-            done = restore(y[..., above:below, before:after].contiguous())
-            result[..., top:bottom, left:right] = done[
-                ..., top - above : bottom - above, left - before : right - before
-            ]
-    return result

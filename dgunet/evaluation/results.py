@@ -99,8 +99,8 @@ def read_result_and_rows(folder: Path) -> tuple[EvaluationSummary, list[Row]]:
         raise EvaluationError(
             f"{path}: per_image_sha256 is {summary.per_image_sha256}; {table} has {digest}.", AGAIN
         )
-    rows = parse_rows(content, str(table))
-    for field, wanted, reason in _expected(summary, rows):
+    rows, tiled = parse_rows(content, str(table))
+    for field, wanted, reason in _expected(summary, rows, tiled):
         if (stated := getattr(summary, field)) != wanted:
             raise EvaluationError(
                 f"{path}: {field} is {shorten(stated)}; {reason.format(shorten(wanted))}.", AGAIN
@@ -126,7 +126,9 @@ def check_summary(content: dict[str, Any], origin: str) -> EvaluationSummary:
     return EvaluationSummary(**form.model_dump())
 
 
-def _expected(summary: EvaluationSummary, rows: list[Row]) -> Iterator[tuple[str, Any, str]]:
+def _expected(
+    summary: EvaluationSummary, rows: list[Row], tiled: bool
+) -> Iterator[tuple[str, Any, str]]:
     """Name, expected value and reason (``{}``: the value) of each field that can be recomputed."""
     info = (CATALOGUE | FURTHER).get(summary.dataset)
     yield "dataset", info.name if info else None, "it is not in the catalogue"
@@ -162,7 +164,6 @@ def _expected(summary: EvaluationSummary, rows: list[Row]) -> Iterator[tuple[str
     yield "state", state, "its other fields give {}"
     trained = summary.weights == "trained"
     yield "training_digest", summary.training_digest if trained else "", "its weights give {}"
-    tiled = any(row.tile is not None for row in rows)
     yield "parity", summary.parity and not tiled, f"with tiles in {TABLE} it must be {{}}"
     chosen = summary.selection.removeprefix("test-set ")
     known = chosen in CATALOGUE or not summary.selection.startswith("test-set ")

@@ -54,7 +54,8 @@ class Row:
         height: in pixels.
         width: in pixels.
         restored_sha256: `array_sha256` of the scored array.
-        tile: side in pixels of the tiles it was restored in, or None if it was restored whole.
+        strips: number of strips it was restored in, or None if it was restored at once. Strips
+            give the result of the whole image up to rounding.
     """
 
     id: str
@@ -67,7 +68,7 @@ class Row:
     height: int
     width: int
     restored_sha256: str
-    tile: int | None = None
+    strips: int | None = None
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,12 @@ _SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("restored_sha256", pa.string()),
-        ("tile", pa.int32()),
+        ("strips", pa.int32()),
     ]
 )
+
+_WITH_TILES = pa.schema([*list(_SCHEMA)[:-1], ("tile", pa.int32())])
+"""Columns of tables from before this project restored in strips."""
 
 
 def array_sha256(array: Array) -> str:
@@ -173,12 +177,17 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "height": _whole,
     "width": _whole,
     "restored_sha256": lambda value: isinstance(value, str) and bool(DIGEST.fullmatch(value)),
-    "tile": lambda value: value is None or _whole(value),
+    "strips": lambda value: value is None or _whole(value),
 }
 
 
-def parse_rows(content: bytes, origin: str) -> list[Row]:
+def parse_rows(content: bytes, origin: str) -> tuple[list[Row], bool]:
     """Parse a per-image table that `write_rows` wrote.
+
+    Returns:
+        The rows, and whether an image was restored in tiles with statistics of their own. Only
+        tables from before this project restored in strips can have such images; they name the side
+        of the tiles in a column ``tile``.
 
     Raises:
         EvaluationError: naming ``origin`` and the row, if it is not such a table, an id occurs
@@ -186,16 +195,18 @@ def parse_rows(content: bytes, origin: str) -> list[Row]:
     """
     try:
         file = pq.ParquetFile(io.BytesIO(content))
-        if not file.schema_arrow.equals(_SCHEMA) or file.metadata.num_rows > MOST_ROWS:
+        known = any(file.schema_arrow.equals(schema) for schema in (_SCHEMA, _WITH_TILES))
+        if not known or file.metadata.num_rows > MOST_ROWS:
             raise ValueError("it has other columns or more rows than a per-image table")
         lines = file.read().to_pylist()
     except Exception as error:  # pyarrow's parsers raise errors of any type
         raise EvaluationError(f"{origin} is damaged ({shorten(str(error))}).", AGAIN) from error
+    tiled = [line.pop("tile", None) is not None for line in lines]
     rows: list[Row] = []
     seen: set[str] = set()
     for number, line in enumerate(lines, start=1):
         try:
-            row = parse_row(line)
+            row = parse_row({"strips": None} | line)
         except ValueError as error:
             raise EvaluationError(f"{origin}, row {number}: {error}.", AGAIN) from error
         if row.id in seen:
@@ -204,7 +215,7 @@ def parse_rows(content: bytes, origin: str) -> list[Row]:
             )
         seen.add(row.id)
         rows.append(row)
-    return rows
+    return rows, any(tiled)
 
 
 def mean(values: Iterable[float | None]) -> float | None:

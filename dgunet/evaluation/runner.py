@@ -20,7 +20,7 @@ from dgunet.evaluation.image_steps import (
     stream,
 )
 from dgunet.evaluation.metric_protocol import Protocol
-from dgunet.evaluation.restoration import Network
+from dgunet.evaluation.networks import Network
 from dgunet.evaluation.row_journal import Note, RowJournal
 from dgunet.evaluation.rows import Entry, Row, Timing, mean, write_rows
 from dgunet.evaluation.summary import EvaluationSummary, finite
@@ -188,7 +188,6 @@ def evaluation_key(store: PreparedSet, protocol: Protocol, settings: Settings) -
             "protocol": protocol.digest,
             "checkpoint": settings.checkpoint_sha256,
             "ratio": settings.ratio,
-            "tile": [settings.tile, settings.fallback_tile],
             "keep": settings.keep_images,
             "kernels": settings.kernels,
         }
@@ -220,7 +219,7 @@ def _summary(
         selection=settings.selection,
         weights=settings.weights,
         training_digest=settings.training_digest,
-        parity=settings.faithful and all(row.tile is None for row in rows),
+        parity=settings.faithful,
         psnr=finite(mean(row.psnr for row in rows)),
         ssim=finite(mean(row.ssim for row in rows)),
         input_psnr=finite(mean(row.input_psnr for row in rows)),

@@ -48,8 +48,8 @@ class EvaluationSummary:
             by this project, or "other".
         training_digest: SHA-256 of the only training set of "trained" weights; "" for others,
             and where the training started from other weights.
-        parity: False when the restoration was not the published one: in tiles, or by a network
-            that is not the paper's.
+        parity: False when the restoration was not the published one: by a network that is not
+            the paper's, or, in old results, in tiles with statistics of their own.
         psnr: mean in dB; None when not measured or infinite.
         ssim: mean, or None.
         input_psnr: mean of the degraded inputs, or None.

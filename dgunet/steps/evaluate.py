@@ -70,7 +70,7 @@ def evaluate_test_set(
         models: weights by compressive-sensing ratio; other tasks have the one key ``None``.
         store: the prepared test set.
         out: folder of the results, with one folder ``r<ratio>`` for each ratio.
-        options: tiles and processes; the other options are taken from ``params``.
+        options: memory and processes; the other options are taken from ``params``.
         record: folder for git that receives the scores, see `commit_scores`; None for none.
 
     Raises:
@@ -128,7 +128,7 @@ def evaluate_ablation(
         weights: its network, trained here or the authors'.
         store: the prepared Rain100H.
         out: folder of the results.
-        options: tiles and processes; the other options are taken from ``params``.
+        options: memory and processes; the other options are taken from ``params``.
         record: as for `evaluate_test_set`.
 
     Raises:

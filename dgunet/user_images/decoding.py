@@ -13,7 +13,7 @@ from PIL import Image
 
 from dgunet.data.readers.images import open_image
 from dgunet.data.readers.limits import PIXELS
-from dgunet.evaluation.restoration import TooLargeError
+from dgunet.evaluation.networks import TooLargeError
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import DataError, DgunetError, exhausts_memory
 from dgunet.system.reading import open_regular

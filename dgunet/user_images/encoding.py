@@ -13,7 +13,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from dgunet.evaluation.restoration import TooLargeError
+from dgunet.evaluation.networks import TooLargeError
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import DataError, DgunetError, exhausts_memory
 from dgunet.system.files import atomic_path

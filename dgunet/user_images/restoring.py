@@ -8,16 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dgunet.evaluation.memory import estimate, require_memory
-from dgunet.evaluation.restoration import Network, TooLargeError, restore_image
+from dgunet.evaluation.memory import bytes_left, estimate
+from dgunet.evaluation.networks import Network, TooLargeError, device_of
+from dgunet.evaluation.restoration import Observe
+from dgunet.evaluation.within_memory import restore_within
 from dgunet.imaging.arrays import Array
 from dgunet.system.errors import EvaluationError, exhausts_memory
 from dgunet.user_images.decoded import UserImage
 from dgunet.user_images.decoding import read_image
 from dgunet.user_images.encoding import fit_to_format, write_image
 from dgunet.user_images.folders import find_images, output_paths
-from dgunet.user_images.progress import Observe, count_passes, observed
 
 __all__ = [
     "UserImage",
@@ -29,6 +31,7 @@ __all__ = [
     "write_image",
 ]
 
+_ROWS_AT_ONCE = 256
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -39,14 +42,14 @@ def restore_file(
     *,
     channels: int = 3,
     self_ensemble: bool = False,
-    tile: int | None = None,
-    observe: Observe | None = None,
     budget: int | None = None,
+    scratch: Path | None = None,
+    observe: Observe | None = None,
 ) -> UserImage:
     """Read, restore and write one image; refuse early what the target format cannot hold.
 
     Args:
-        network, channels, self_ensemble, tile, observe, budget: as for `restore_user_image`.
+        network, channels, self_ensemble, budget, scratch, observe: as for `restore_user_image`.
         source: the image.
         target: path of the restored image; its suffix selects the format.
 
@@ -65,9 +68,9 @@ def restore_file(
         str(source),
         channels=channels,
         self_ensemble=self_ensemble,
-        tile=tile,
-        observe=observe,
         budget=budget,
+        scratch=scratch,
+        observe=observe,
     )
     return replace(restored, notes=write_image(target, restored))
 
@@ -79,9 +82,9 @@ def restore_user_image(
     *,
     channels: int = 3,
     self_ensemble: bool = False,
-    tile: int | None = None,
-    observe: Observe | None = None,
     budget: int | None = None,
+    scratch: Path | None = None,
+    observe: Observe | None = None,
 ) -> UserImage:
     """Restore an image of any size and keep its depth, alpha and metadata.
 
@@ -93,10 +96,10 @@ def restore_user_image(
             channels, and the result is their mean; for a grey network a colour image becomes its
             luma, and the result is grey.
         self_ensemble: average over the eight flips and rotations, at eight times the cost.
-        tile: side in pixels of tiles for an image that does not fit into memory; the result
-            differs, since the network then uses the statistics of a tile.
-        observe: called with the part of the work that is done, after every stage of the network.
-        budget: bytes that restoring the image whole may take; None for the memory that is free.
+        budget: bytes of memory that this process may take; None for what is free. An image that
+            needs more is restored in strips, with the same result up to rounding.
+        scratch: folder for temporary files of the strips; None for that of the system.
+        observe: called with the part of the work that is done, after every stage or strip.
 
     Raises:
         EvaluationError: when the image does not fit into memory, or the network fails.
@@ -104,21 +107,39 @@ def restore_user_image(
     given = image.pixels
     with _errors_with(name, network, (*given.shape[:2], channels)):
         network_input = _network_input(given, channels)
-        if tile is None:
-            require_memory(network, network_input.shape, budget)
-        passes = count_passes(*given.shape[:2], self_ensemble=self_ensemble, tile=tile)
-        with observed(network, passes, observe):
-            restored = restore_image(network, network_input, self_ensemble=self_ensemble, tile=tile)
-        if channels == 3 and given.shape[2] == 1:
-            restored = restored.mean(axis=2, keepdims=True, dtype=np.float64)
-        top = float(np.iinfo(given.dtype).max)
-        whole = np.rint(np.clip(restored, 0.0, 1.0).astype(np.float64) * top).astype(given.dtype)
+        if budget is not None:
+            # The image as the network takes it, and the result, twice for a moment each.
+            budget = bytes_left(budget, device_of(network)) - 3 * 4 * network_input.size
+        restored, strips = restore_within(
+            network,
+            network_input,
+            self_ensemble=self_ensemble,
+            budget=budget,
+            scratch=scratch,
+            observe=observe,
+        )
+        whole = _in_levels(restored, given)
+    if strips is not None:
+        image = image.noted(f"restored in {strips} strips: exact, for less memory")
     if whole.shape == given.shape:
         return replace(image, pixels=whole)
     # The profile of a colour image does not apply to grey.
     return image.noted(
         "colour became grey: the network restores grey images", pixels=whole, icc=None
     )
+
+
+def _in_levels(restored: NDArray[np.float32], given: Array) -> Array:
+    """Round to the levels of ``given``, and average to grey if it is grey; few rows at a time."""
+    top = float(np.iinfo(given.dtype).max)
+    channels = 1 if given.shape[2] == 1 else restored.shape[2]
+    whole = np.empty((*restored.shape[:2], channels), given.dtype)
+    for first in range(0, len(restored), _ROWS_AT_ONCE):
+        rows = restored[first : first + _ROWS_AT_ONCE].astype(np.float64)
+        if channels < rows.shape[2]:
+            rows = rows.mean(axis=2, keepdims=True)
+        whole[first : first + len(rows)] = np.rint(np.clip(rows, 0.0, 1.0) * top)
+    return whole
 
 
 def _network_input(given: Array, channels: int) -> Array:

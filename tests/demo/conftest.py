@@ -38,7 +38,7 @@ def weights(home):
 @pytest.fixture(scope="session")
 def demo(home, tmp_path_factory):
     """One demo for all tests; that of stopping comes last."""
-    with running(home, tmp_path_factory.mktemp("temporary"), "--memory", "1GB") as demo:
+    with running(home, tmp_path_factory.mktemp("temporary"), "--memory", "8GB") as demo:
         yield demo
 
 

@@ -71,7 +71,7 @@ def events(demo, *payloads, task=RAIN):
     (number,) = [one["id"] for one in config["dependencies"] if one["api_name"] == "restore"]
     session = f"{random.getrandbits(64)}"
     for one in payloads:
-        body = {"data": [one, task, 1, False], "fn_index": number, "session_hash": session}
+        body = {"data": [one, task, 8], "fn_index": number, "session_hash": session}
         httpx.post(f"{demo.address}gradio_api/queue/join", json=body).raise_for_status()
     address = f"{demo.address}gradio_api/queue/data?session_hash={session}"
     with httpx.stream("GET", address, timeout=60) as stream:

@@ -127,7 +127,7 @@ def test_a_damaged_header_causes_all_its_images_to_be_scored_again(killed, resum
         {"protocol_version": True},
         {"height": 0},
         {"restored_sha256": "x"},
-        {"tile": 2.5},
+        {"strips": 2.5},
         {"more": 1},
         {"timing": None},
         {"timing": {"id": "2", "read": "a", "restore": 0.0, "score": 0.0}},

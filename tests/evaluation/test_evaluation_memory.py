@@ -12,7 +12,8 @@ from evaluation_stand_ins import Smooth, photo
 from PIL import Image
 
 from dgunet.evaluation import memory
-from dgunet.evaluation.restoration import TooLargeError, restore_image
+from dgunet.evaluation.networks import TooLargeError
+from dgunet.evaluation.restoration import restore_image
 from dgunet.system.errors import EvaluationError, exhausts_memory
 from dgunet.user_images.restoring import read_image
 

@@ -1,21 +1,19 @@
-"""Restoration of whole images, tiles and blocks, the eightfold ensemble, and memory limits."""
+"""Restoration of whole images and of blocks, the eightfold ensemble, and memory limits."""
 
 import json
 
 import numpy as np
 import pytest
 import torch
-from evaluation_stand_ins import Smooth, pair
+from evaluation_stand_ins import pair
 from torch import nn
 
 from dgunet.evaluation import memory
+from dgunet.evaluation.networks import TooLargeError
 from dgunet.evaluation.restoration import (
-    TILE_MARGIN,
-    TooLargeError,
     eightfold,
     identity,
     in_blocks,
-    in_tiles,
     pad_to_blocks,
     restore_image,
     to_tensor,
@@ -90,18 +88,6 @@ def test_blocks_are_restored_separately_in_row_order():
             torch.testing.assert_close(part, expected)
 
 
-def test_tiles_equal_the_whole_image_for_a_receptive_field_within_the_margin():
-    image = to_tensor(pair(0, height=70, width=90)[0])
-    network = Smooth()
-    with torch.no_grad():
-        whole = network(image)[-1]
-        tiled = in_tiles(lambda y: network(y)[-1], image, 24)
-        assert torch.allclose(tiled, whole, atol=1e-6)
-        far = in_tiles(lambda y: y - y.mean(), image, 24)
-        assert not torch.allclose(far, image - image.mean(), atol=1e-3)
-    assert TILE_MARGIN >= 2
-
-
 def test_integers_of_any_depth_are_scaled_to_the_unit_range():
     assert to_tensor(np.full((1, 1, 1), 255, np.uint8)).item() == 1.0
     assert to_tensor(np.full((1, 1, 1), 65535, np.uint16)).item() == 1.0
@@ -152,7 +138,7 @@ def test_an_image_that_exceeds_the_memory_is_refused_with_a_hint(monkeypatch):
     network = Wide()
     monkeypatch.setattr(memory, "free_bytes", lambda device: 10_000_000)
     memory.require_memory(network, (16, 16, 3))
-    with pytest.raises(TooLargeError, match=r"4000x3000 needs about .* GB.*--tile"):
+    with pytest.raises(TooLargeError, match=r"4000x3000 needs about .* GB.*more memory"):
         memory.require_memory(network, (3000, 4000, 3))
     memory.require_memory(network, (3000, 4000, 3), budget=10**12)
 

@@ -127,12 +127,26 @@ def test_a_sample_is_never_complete(tmp_path):
         read_result(tmp_path)
 
 
-def test_a_tiled_result_cannot_be_at_parity(tmp_path):
+@pytest.mark.parametrize("tile", [None, 64])
+def test_an_old_result_is_read_and_has_no_parity_with_tiles(tmp_path, tile):
+    """Tables were written with a column of tiles before images were restored in strips."""
+    write_result(tmp_path, "Rain100L", rows=made_rows("Rain100L", 3), parity=True)
+    path = tmp_path / "per_image.parquet"
+    table = pq.read_table(path).drop_columns(["strips"])
+    pq.write_table(table.append_column("tile", pa.array([None, tile, None], pa.int32())), path)
+    seal(tmp_path)
+    if tile is None:
+        assert read_result(tmp_path).parity
+    else:
+        with pytest.raises(EvaluationError, match=r"parity is True; with tiles .* must be False"):
+            read_result(tmp_path)
+
+
+def test_a_result_in_strips_can_be_at_parity(tmp_path):
     rows = made_rows("Rain100L", 3)
-    rows[1] = dataclasses.replace(rows[1], tile=64)
+    rows[1] = dataclasses.replace(rows[1], strips=7)
     write_result(tmp_path, "Rain100L", rows=rows, parity=True)
-    with pytest.raises(EvaluationError, match="parity is True"):
-        read_result(tmp_path)
+    assert read_result(tmp_path).parity
 
 
 @pytest.mark.parametrize(
@@ -193,7 +207,7 @@ def seal(folder):
         ({"protocol_version": 2}, "protocol_version is 1"),
         ({"restored_sha256": "0"}, "row 3: restored_sha256 is"),
         ({"height": 0}, "row 3: height is 0"),
-        ({"tile": 64}, "parity is True"),
+        ({"strips": 0}, "row 3: strips is 0"),
     ],
 )
 def test_an_edited_row_with_an_updated_digest_is_reported(tmp_path, changes, message):
@@ -216,7 +230,7 @@ def test_an_invalid_table_with_an_updated_digest_is_reported(result, defect):
         table.write_bytes(b"PAR1" + b"x" * 100 + b"PAR1")
     else:
         made = {
-            "other columns": known.drop_columns(["tile"]),
+            "other columns": known.drop_columns(["strips"]),
             "a text for a number": known.set_column(1, "psnr", pa.array(["9"] * len(known))),
             "no rows": known.slice(0, 0),
         }[defect]

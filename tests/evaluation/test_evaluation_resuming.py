@@ -67,12 +67,12 @@ def test_a_killed_evaluation_resumes_where_it_stopped(rain_store, tmp_path):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-@pytest.mark.parametrize("changed", ["checkpoint", "tile", "no checkpoint"])
+@pytest.mark.parametrize("changed", ["checkpoint", "keep", "no checkpoint"])
 def test_rows_of_another_evaluation_are_not_reused(rain_store, tmp_path, changed):
     first = {"checkpoint_sha256": "" if changed == "no checkpoint" else "c" * 64}
     with pytest.raises(KeyboardInterrupt):
         evaluate_store(DiesAfter(4), rain_store, RAIN, tmp_path, **first)
-    again = first | {"checkpoint": {"checkpoint_sha256": "e" * 64}, "tile": {"tile": 16}}.get(
+    again = first | {"checkpoint": {"checkpoint_sha256": "e" * 64}, "keep": {"keep_images": 1}}.get(
         changed, {}
     )
     seen = []

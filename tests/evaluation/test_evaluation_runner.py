@@ -168,26 +168,30 @@ def test_reading_restoring_and_scoring_overlap(tmp_path):
     evaluate_store(network, store, replace(RAIN, _score=score), tmp_path)
 
 
-class Exhausted(Smooth):
-    """Has too little memory for images of more than 120 columns."""
+class Exhausted(torch.nn.Module):
+    """Has too little memory for whole images of more than 120 columns."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 3, 3, padding=1)
 
     def forward(self, y):
-        if y.shape[-1] > 120:
+        if y.shape[-1] > 120 and isinstance(y, torch.Tensor):
             raise torch.OutOfMemoryError
-        return super().forward(y)
+        return [self.convolution(y)]
 
 
-def test_exhausted_memory_gives_flagged_tiles_or_is_refused(tmp_path):
+def test_exhausted_memory_gives_strips_at_parity_or_is_refused(tmp_path):
     store = MemoryStore([*records(1), *records(2, width=160)[1:]])
-    summary = evaluate_store(Exhausted(), store, RAIN, tmp_path / "tiled", fallback_tile=24)
-    assert summary.parity is False
-    assert [row["tile"] for row in table(tmp_path / "tiled")] == [None, 24]
-    with pytest.raises(EvaluationError, match=r"^2: restoring 160x24 pixels exhausts .*--tile"):
-        evaluate_store(Exhausted(), store, RAIN, tmp_path / "refused")
+    summary = evaluate_store(Exhausted(), store, RAIN, tmp_path / "strips")
+    assert summary.parity is True
+    assert [row["strips"] for row in table(tmp_path / "strips")] == [None, 1]
+    with pytest.raises(EvaluationError, match=r"^2: .*160x24 needs .* MB.*--memory"):
+        evaluate_store(Exhausted(), store, RAIN, tmp_path / "refused", budget=10_000)
 
 
-def test_tiled_evaluations_are_marked_as_not_at_parity(rain_store, tmp_path):
-    summary = evaluate_store(Smooth(), rain_store, RAIN, tmp_path, tile=16)
+def test_a_network_that_is_not_the_papers_is_marked_as_not_at_parity(rain_store, tmp_path):
+    summary = evaluate_store(Smooth(), rain_store, RAIN, tmp_path, faithful=False)
     assert summary.parity is False
     assert "no parity" in summary.line()
 

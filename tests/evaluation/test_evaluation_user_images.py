@@ -12,6 +12,7 @@ from dgunet.evaluation import memory
 from dgunet.evaluation.restoration import identity
 from dgunet.network import DGUNet, preset
 from dgunet.system.errors import DataError, EvaluationError
+from dgunet.user_images import restoring
 from dgunet.user_images.restoring import (
     UserImage,
     find_images,
@@ -188,15 +189,19 @@ def test_damaged_floating_point_and_animated_images_are_refused(tmp_path):
             read_image(tmp_path / name)
 
 
-def test_an_image_too_large_for_memory_is_refused_with_a_hint(monkeypatch):
+def test_an_image_too_large_for_memory_is_restored_in_strips_or_refused(monkeypatch):
+    network = DGUNet(preset("derain", n_feat=8, scale=4, stages=3)).eval()
+    image = UserImage(photo(200, 23))
+    whole = restore_user_image(network, image, "a.png")
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
-    with pytest.raises(EvaluationError, match=r"a\.png: .*--tile"):
-        restore_user_image(Smooth(), UserImage(photo()), "a.png")
-    assert restore_user_image(Smooth(), UserImage(photo()), "a.png", tile=64).pixels.shape == (
-        17,
-        23,
-        3,
-    )
+    monkeypatch.setattr(restoring, "bytes_left", lambda limit, device: limit)
+    strips = restore_user_image(network, image, "a.png", budget=10**6)
+    assert np.abs(strips.pixels.astype(int) - whole.pixels).max() <= 1
+    assert strips.notes == ("restored in 13 strips: exact, for less memory",)
+    with pytest.raises(EvaluationError, match=r"a\.png: .*--memory"):
+        restore_user_image(network, image, "a.png", budget=10**5)
+    with pytest.raises(EvaluationError, match=r"a\.png: .*cannot be run in strips: "):
+        restore_user_image(Smooth(), image, "a.png", budget=10**5)
 
 
 def test_files_folders_and_patterns_are_found_once(tmp_path):
@@ -229,9 +234,7 @@ def test_folders_are_searched_with_their_subfolders(tmp_path):
     assert find_images([str(album / "b" / "a.png")]) == {album / "b" / "a.png": Path("a.png")}
 
 
-@pytest.mark.parametrize(
-    ("options", "parts"), [({}, 3), ({"tile": 64}, 6), ({"self_ensemble": True}, 24)]
-)
+@pytest.mark.parametrize(("options", "parts"), [({}, 3), ({"self_ensemble": True}, 24)])
 def test_the_part_that_is_done_is_told_after_every_stage(options, parts):
     network = DGUNet(preset("derain", n_feat=8, scale=4, stages=3)).eval()
     told = []

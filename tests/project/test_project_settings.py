@@ -227,7 +227,7 @@ def test_a_misspelt_device_is_refused_with_the_choices(name):
     ("arguments", "expected"),
     [
         (("selftest", "metrics", "--device", "cude"), "'cude' is unknown. Use one of auto, cpu"),
-        (("evaluate", "--fallback-tile", "5"), "--fallback-tile is 5. Give 64 or more, or 0."),
+        (("evaluate", "--memory", "lots"), "--memory 'lots' is not a size. Give one such as 8GiB."),
         (("checkpoint", "info", "/dev/zero"), "/dev/zero is not a regular file"),
         (("checkpoint", "info", "."), ". is not a regular file"),
         (("pipeline", "status", "local-../../x"), "no local run local-../../x"),
@@ -245,8 +245,6 @@ def test_the_command_line_refuses_bad_input_in_one_line(dgunet, monkeypatch, arg
     "arguments",
     [
         ("evaluate", "--processes", "1000000000"),
-        ("evaluate", "--tile", "10000000"),
-        ("evaluate", "--fallback-tile", "-1"),
         ("describe", "derain", "--height", "1000000000"),
         ("recipe", "released", "derain", "--tflops", "nan"),
         ("recipe", "released", "derain", "--gpus", "0"),

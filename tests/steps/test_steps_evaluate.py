@@ -1,4 +1,4 @@
-"""The evaluation step: several processes, tiles, parity, and mismatched weights or data."""
+"""The evaluation step: several processes, strips, parity, and mismatched weights or data."""
 
 import json
 
@@ -7,15 +7,15 @@ import pytest
 
 from dgunet import network
 from dgunet.data.store.manifest import StoreManifest
-from dgunet.evaluation import image_steps
+from dgunet.evaluation import network_evaluation, within_memory
 from dgunet.evaluation.network_evaluation import (
     DEFAULTS,
     EvaluationOptions,
     EvaluationRequest,
     load_evaluation,
 )
+from dgunet.evaluation.networks import TooLargeError
 from dgunet.evaluation.parity import published_networks
-from dgunet.evaluation.restoration import TooLargeError
 from dgunet.evaluation.results import read_result
 from dgunet.network.official import export_official, import_official
 from dgunet.steps.evaluate import evaluate_test_set
@@ -48,23 +48,24 @@ def test_two_processes_give_the_results_of_one(run, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_tiles_are_recorded_for_each_image(run, tmp_path):
-    summary = run(tmp_path, EvaluationOptions(tile=64))
-    assert not summary.parity
-    assert set(pd.read_parquet(tmp_path / "per_image.parquet")["tile"]) == {64}
+def test_a_budget_gives_strips_with_the_scores_of_whole_images(run, tmp_path, monkeypatch):
+    whole = run(tmp_path / "whole", DEFAULTS)
+    monkeypatch.setattr(network_evaluation, "bytes_left", lambda limit, device: limit)
+    summary = run(tmp_path / "strips", EvaluationOptions(memory=3 * 10**6))
+    assert summary.psnr == pytest.approx(whole.psnr, abs=1e-4)
+    assert (pd.read_parquet(tmp_path / "strips" / "per_image.parquet")["strips"] > 1).all()
 
 
-def test_an_image_that_exceeds_the_memory_is_tiled_and_flagged(run, tmp_path, monkeypatch):
+def test_an_image_that_exceeds_the_memory_is_restored_in_strips(run, tmp_path, monkeypatch):
     def refuse(network, shape, budget):
         if shape[1] > 96:
             raise TooLargeError("too wide")
 
-    monkeypatch.setattr(image_steps, "require_memory", refuse)
-    summary = run(tmp_path, EvaluationOptions(fallback_tile=64))
+    monkeypatch.setattr(within_memory, "require_memory", refuse)
+    run(tmp_path, DEFAULTS)
     rows = pd.read_parquet(tmp_path / "per_image.parquet")
-    assert (rows.loc[rows["width"] > 96, "tile"] == 64).all()
-    assert rows.loc[rows["width"] <= 96, "tile"].isna().all()
-    assert not summary.parity
+    assert (rows.loc[rows["width"] > 96, "strips"] >= 1).all()
+    assert rows.loc[rows["width"] <= 96, "strips"].isna().all()
 
 
 def test_a_tiny_network_is_never_at_parity(run, tmp_path):

@@ -1,26 +1,15 @@
-"""How far the restoration of one image is, counted in stages of the network."""
+"""How far the restoration of a whole image is, counted in stages of the network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
 
-from dgunet.evaluation.restoration import Network
+from dgunet.evaluation.networks import Network
+from dgunet.evaluation.restoration import Observe
 from dgunet.network import DGUNet
-
-Observe = Callable[[float], None]
-"""Called with the part of the work that is done, from 0 to 1."""
-
-ENSEMBLE = 8
-"""Passes of the self-ensemble, see `dgunet.evaluation.restoration.eightfold`."""
-
-
-def count_passes(height: int, width: int, *, self_ensemble: bool, tile: int | None) -> int:
-    """Return the number of forward passes for an image of ``height`` x ``width`` pixels."""
-    tiles = 1 if tile is None else -(-height // tile) * -(-width // tile)
-    return tiles * (ENSEMBLE if self_ensemble else 1)
 
 
 @contextmanager
