@@ -43,7 +43,6 @@ class Settings:
 
 def build_page(settings: Settings, restorer: Restorer) -> Any:
     """The page as Gradio's ``Blocks``; one image is restored at a time, the others wait."""
-    most = max(0.01, settings.most_bytes / GIGABYTE)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(f"# {TITLE}\n{ABOUT}")
         with gr.Row():
@@ -55,14 +54,7 @@ def build_page(settings: Settings, restorer: Restorer) -> Any:
                     label="Task",
                     elem_id="task",
                 )
-                memory = gr.Slider(
-                    0.01,
-                    round(most, 2),
-                    round(most, 2),
-                    step=0.01,
-                    label="Memory, GB",
-                    info="an image that needs more is restored in strips",
-                )
+                memory = _memory_slider(settings.most_bytes)
                 button = gr.Button("Restore", variant="primary", elem_id="restore")
             with gr.Column(scale=3):
                 compared = gr.ImageSlider(
@@ -84,6 +76,18 @@ def build_page(settings: Settings, restorer: Restorer) -> Any:
         )
     page.queue(default_concurrency_limit=1, max_size=16)
     return page
+
+
+def _memory_slider(most_bytes: int) -> Any:
+    most = round(max(0.01, most_bytes / GIGABYTE), 2)
+    return gr.Slider(
+        0.01,
+        most,
+        most,
+        step=0.01,
+        label="Memory, GB",
+        info="an image that needs more is restored in strips",
+    )
 
 
 def _answering(settings: Settings, restorer: Restorer) -> Callable[..., Any]:

@@ -10,12 +10,13 @@ have no such branch, and ``torch.sqrt`` is one of them: the training avoids it (
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 import torch
+
+from dgunet.system import environment
 
 logger = logging.getLogger(__name__)
 
@@ -31,24 +32,35 @@ def kernels(choice: KernelChoice) -> Iterator[None]:
     """Run the block with the chosen kernels on a CPU; GPUs are not affected.
 
     Portable kernels give the same bits on every x86-64 machine with AVX2, for the same number of
-    threads and the same torch. A process that has computed before keeps its caps; the log says so.
-    The caps stay after the block, since torch reads them only once.
+    threads and the same torch. torch reads the caps once: they stay after the block, and a process
+    that has computed before keeps those that it had, which the log says.
     """
     if choice == "fastest":
         yield
         return
-    os.environ.update(CAPS)
+    with ExitStack() as caps:
+        for name, value in CAPS.items():
+            caps.enter_context(environment.with_value(name, value))
+        _tell_if_late()
+        with _without_onednn(), torch.backends.nnpack.flags(enabled=False):
+            yield
+
+
+def _tell_if_late() -> None:
     if (found := torch.backends.cpu.get_cpu_capability()) != "AVX2":
         logger.warning(
             "the portable kernels need AVX2, set before the first computation; this process has %s:"
             " the last digits of its numbers may differ from those of another machine",
             found,
         )
-    onednn = torch.backends.mkldnn.enabled
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    before = torch.backends.mkldnn.enabled
     # Not by flags(), which also sets TF32 and warns of it.
     torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
     try:
-        with torch.backends.nnpack.flags(enabled=False):
-            yield
+        yield
     finally:
-        torch.backends.mkldnn.enabled = onednn
+        torch.backends.mkldnn.enabled = before
