@@ -100,19 +100,21 @@ def campaign(
     from dgunet.campaign.plan import plan_campaign
     from dgunet.campaign.plan_text import plan_text
     from dgunet.costs.machines import chosen_machines
+    from dgunet.network.kernels import kernels
 
     chosen = choose_cells(tables or [], rows=_split(rows), columns=columns or [], sets=_split(sets))
     here, wanted = _wanted(chosen, weights, name, profile)
     params = campaign_params(here, wanted.profile, wanted.weights)
-    machine = _machine(here, probe_seconds) if probe_seconds else None
-    plan = plan_campaign(wanted, here, params)
-    compared = chosen_machines(gpu)
-    typer.echo(plan_text(plan, [machine, *compared] if machine else compared))
-    if plan_only:
-        return
-    if plan.consents:
-        _ask(plan, accept=accept_licence)
-    _run(plan, machine)
+    with kernels(params.active.runtime.kernels):  # before the probe and the first weights
+        machine = _machine(here, probe_seconds) if probe_seconds else None
+        plan = plan_campaign(wanted, here, params)
+        compared = chosen_machines(gpu)
+        typer.echo(plan_text(plan, [machine, *compared] if machine else compared))
+        if plan_only:
+            return
+        if plan.consents:
+            _ask(plan, accept=accept_licence)
+        _run(plan, machine)
 
 
 def _wanted(

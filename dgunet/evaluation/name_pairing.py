@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dgunet.system.errors import EvaluationError
 from dgunet.system.reading import read_text, shorten
@@ -57,9 +58,13 @@ def pair_names(
     if not complete:
         raise _unpaired(restored, targets, partial)
     rule, match = complete[0]
-    return Pairing(
-        rule, tuple(sorted(match.items(), key=lambda pair: (natural(pair[1]), natural(pair[0]))))
-    )
+    return Pairing(rule, tuple(sorted(match.items(), key=_order)))
+
+
+def _order(pair: tuple[str, str]) -> tuple[Any, ...]:
+    """By target, numbers by value; the names themselves decide between 0 and 00."""
+    restored, target = pair
+    return natural(target), target, natural(restored), restored
 
 
 def read_pairs_file(path: Path, restored: Sequence[str], targets: Sequence[str]) -> Pairing:

@@ -26,7 +26,7 @@ from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection, w
 from dgunet.evaluation.unfinished import forget, place_of, work_folder
 from dgunet.network import DGUNet, DGUNetConfig, load_network
 from dgunet.network.devices import pick_device, thread_count
-from dgunet.network.kernels import KernelChoice
+from dgunet.network.kernels import KernelChoice, kernels
 from dgunet.system.errors import CheckpointError, DataError
 from dgunet.system.files import sha256_file
 from dgunet.system.reading import shorten
@@ -135,7 +135,8 @@ def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
             f"{request.profile!r}.",
             "Prepare the dataset under this profile, or change `profile` in params.yaml.",
         )
-    network, metadata = load_network(request.weights)
+    with kernels(request.options.kernels):  # reading weights computes, after which no cap works
+        network, metadata = load_network(request.weights)
     wanted = request.published[0]
     weights, training_digest = weights_origin(metadata)
     refuse_another_row(network.config, wanted, request.weights)

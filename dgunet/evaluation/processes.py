@@ -19,6 +19,7 @@ from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.row_journal import Note
 from dgunet.evaluation.runner import count_done, score_shard
 from dgunet.network import load_network
+from dgunet.network.kernels import kernels
 from dgunet.system.errors import EvaluationError
 from dgunet.system.parent_process import end_with_parent
 
@@ -107,6 +108,7 @@ def _evaluate(
         if settings.budget is None and (neighbours := -(-parts // gpus)) > 1:
             whole = torch.cuda.get_device_properties(own_device).total_memory
             settings = replace(settings, budget=whole // neighbours)
-    network, _ = load_network(weights)
     rules = protocol(store.manifest.protocol)
-    score_shard(network.to(own_device), store, rules, work, settings, shard=shard)
+    with kernels(settings.kernels):
+        network, _ = load_network(weights)
+        score_shard(network.to(own_device), store, rules, work, settings, shard=shard)

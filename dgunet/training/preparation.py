@@ -16,6 +16,7 @@ from dgunet.data.batches.joined_store import JoinedStore, Store
 from dgunet.data.store.pair_store import PairStore
 from dgunet.network import DGUNetConfig
 from dgunet.network.devices import pick_device
+from dgunet.network.kernels import kernels
 from dgunet.system import files
 from dgunet.system.errors import DataError
 from dgunet.training.checkpoint_mirror import CheckpointMirror
@@ -98,7 +99,8 @@ def prepare_training(inputs: TrainingInputs) -> PreparedTraining:
     pairs = JoinedStore.open(stores)
     records, validation = _split(inputs, pairs)
     checkpoints = _checkpoints(inputs, _identity(inputs, pairs, validation))
-    earlier = checkpoints.newest() if inputs.process.leads else None
+    with kernels(inputs.runtime.kernels):  # reading weights computes, after which no cap works
+        earlier = checkpoints.newest() if inputs.process.leads else None
     return PreparedTraining(inputs, pairs, records, validation, checkpoints, earlier)
 
 

@@ -11,6 +11,8 @@ import pytest
 import stand_in
 from data_internet import internet
 
+from dgunet.network.kernels import CAPS
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("campaign")]
 
 SETS = ("Rain100L", "Set11")
@@ -31,7 +33,9 @@ def clone(project, tmp_path_factory):
         net.drive[stand_in.RGB] = stand_in.rgb_archive(folder, *networks)
         net.drive[stand_in.CS] = stand_in.cs_archive(folder, *RATIOS)
         kept = {
-            k: v for k, v in os.environ.items() if not k.startswith(("DGUNET_", "GIT_", "DVC_"))
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("DGUNET_", "GIT_", "DVC_")) and k not in CAPS
         }
         commands = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
         env = kept | {

@@ -65,6 +65,11 @@ names = st.lists(
 )
 
 
+def test_the_order_does_not_depend_on_that_of_the_folder():
+    """0 and 00 are the same number."""
+    assert paired(["00", "0"], ["00", "0"]).pairs == paired(["0", "00"], ["0", "00"]).pairs
+
+
 @given(names, st.randoms())
 def test_a_matching_is_one_to_one_and_equal_names_stay_together(targets, random):
     restored = list(targets)

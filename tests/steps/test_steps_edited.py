@@ -278,9 +278,9 @@ def weights_of(here):
 
 
 def evidence_of(here):
-    from dgunet.steps.result_evidence import _metadata
+    from dgunet.steps.result_evidence import weights_metadata
 
-    extra = _metadata(weights_of(here))["extra"]
+    extra = weights_metadata(weights_of(here))["extra"]
     return {
         "checkpoint_sha256": sha256_file(weights_of(here)),
         "selection": extra["selection"],
