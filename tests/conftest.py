@@ -15,7 +15,7 @@ if str(ROOT) not in sys.path:
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
-# Tests compute with the sample's settings in this process and in others, whose results they compare;
+# Tests compare results of this process with those of others, under the sample's portable kernels;
 # the caps of `dgunet.network.kernels` work only before torch computes for the first time.
 os.environ |= {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE"}
 if "DGUNET_CACHE" not in os.environ:  # else every store of a test leaves a note in the user's cache
