@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from dgunet.project import ProjectFolders
-from dgunet.steps.drift import TOLERANCES, CellPair, paired
+from dgunet.steps.drift import TOLERANCES, CellPair, paired, scores_in
 from dgunet.system.git import git_output, run_git
-from dgunet.system.reading import read_mapping
 
 OTHER_BITS = (
     "Another build of torch, a CPU without AVX2 and `runtime.kernels: fastest` change the last bits"
@@ -56,10 +55,7 @@ def compare_with_commit(here: ProjectFolders, profile: str) -> Comparison:
     committed = _committed_scores(here.home, shown)
     if not committed:
         return Comparison([f"not compared with commit {commit}: it has no {shown}"])
-    found = {
-        path.stem: read_mapping(path) for path in sorted(folder.glob("*.json")) if path.is_file()
-    }
-    pairs = paired(committed, found)
+    pairs = paired(committed, scores_in(folder))
     equal = sum(pair.same for pair in pairs)
     head = f"{equal} of {len(pairs)} cells equal the committed values ({shown}, commit {commit})"
     changed = git_output(here.home, "status", "--porcelain", "--", *DECIDES, _NO_LOCKS) != ""

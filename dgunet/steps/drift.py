@@ -11,8 +11,6 @@ from typing import Any
 from dgunet.system.errors import DataError
 from dgunet.system.reading import read_mapping
 
-COMPARED = ("psnr", "ssim")
-
 TOLERANCES = {"psnr": 0.05, "ssim": 0.001}
 """Absolute difference of a score (PSNR in dB) up to which only the digits differ. Larger ones are
 not explained by other kernels; docs/dvc.md has the measurement behind these numbers."""
@@ -82,20 +80,29 @@ def paired(
         CellPair(name, score, a.get(score), b.get(score))
         for name in dict.fromkeys((*first, *second))
         for a, b in [(first.get(name, {}), second.get(name, {}))]
-        for score in COMPARED
+        for score in TOLERANCES
         if score in a or score in b
     ]
 
 
+def scores_in(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """The scores in a folder such as ``results/sample/trained``, by evaluation; none if absent.
+
+    Raises:
+        DataError: if a file cannot be read.
+    """
+    return {
+        path.stem: read_mapping(path) for path in sorted(folder.glob("*.json")) if path.is_file()
+    }
+
+
 def read_scores(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """The scores in a folder such as ``results/sample/trained``, by evaluation.
+    """The scores in a folder, as `scores_in`, which must have some.
 
     Raises:
         DataError: if the folder does not exist or has no scores, or a file cannot be read.
     """
-    found: dict[str, Mapping[str, Any]] = {
-        path.stem: read_mapping(path) for path in sorted(folder.glob("*.json")) if path.is_file()
-    }
+    found = scores_in(folder)
     if not found:
         raise DataError(
             f"{folder} has no scores (*.json).",

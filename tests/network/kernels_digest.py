@@ -8,6 +8,7 @@ import json
 import sys
 
 import torch
+from one_batch import OneBatch
 
 from dgunet.config import RuntimeSettings, TrainingSettings
 from dgunet.network import DGUNet, preset
@@ -28,18 +29,6 @@ CASES = {
 }
 """Task, settings of the network and of the training, shape of a batch."""
 SMALL = {"n_feat": 8, "scale": 4, "last_width": 4, "gradient_width": 8, "stages": 3}
-
-
-class OneBatch:
-    """The same batch at every step."""
-
-    def __init__(self, degraded, target):
-        self.batch = len(target)
-        self._pair = degraded, target
-
-    def part(self, step, positions):
-        degraded, target = self._pair
-        return degraded[list(positions)], target[list(positions)]
 
 
 def digest(*tensors):

@@ -30,7 +30,9 @@ def digests(choice, settings=(), before=()):
     kept = {k: v for k, v in os.environ.items() if k not in OTHER_MACHINE}
     done = subprocess.run(
         [*before, sys.executable, str(SCRIPT), choice],
-        env=kept | dict(settings) | {"PYTHONPATH": str(SCRIPT.parents[2])},
+        env=kept
+        | dict(settings)
+        | {"PYTHONPATH": f"{SCRIPT.parents[2]}{os.pathsep}{SCRIPT.parents[1]}"},
         capture_output=True,
         text=True,
     )

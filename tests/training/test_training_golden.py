@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from one_batch import OneBatch
 
 from dgunet.config import RuntimeSettings, TrainingSettings
 from dgunet.network.official import official_keys
@@ -41,18 +42,6 @@ def golden():
     if not folder.is_dir():
         pytest.skip("needs ../reference/golden next to DGUNET_BENCHMARKS")
     return folder
-
-
-class OneBatch:
-    """The same batch at every step."""
-
-    def __init__(self, degraded, target):
-        self.batch = len(target)
-        self._pair = degraded, target
-
-    def part(self, step, positions):
-        degraded, target = self._pair
-        return degraded[list(positions)], target[list(positions)]
 
 
 def setting(golden, case):
