@@ -19,6 +19,9 @@ Task = Literal["derain", "deblur", "denoise", "cs"]
 Variant = Literal["DGUNet", "DGUNet+"]
 """``DGUNet`` shares the parameters of its middle stages, ``DGUNet+`` does not (Section 3.4)."""
 
+Backend = Literal["eager", "channels-last", "compile", "onnxruntime", "openvino", "ncnn"]
+"""What computes a network's inference; "eager" is plain torch. See `dgunet.backends`."""
+
 Architecture = Literal["released", "paper"]
 """The network as the authors' code builds it, or as the paper's text describes it."""
 
@@ -34,6 +37,7 @@ Role = Literal["train", "test"]
 TASKS: tuple[Task, ...] = get_args(Task)
 ORIGINS: tuple[WeightsOrigin, ...] = get_args(WeightsOrigin)
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 CS_RATIOS: tuple[int, ...] = (1, 4, 10, 25, 50)

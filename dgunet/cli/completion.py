@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import get_args
 
-from dgunet.terms import ABLATIONS, ARCHITECTURES, CS_RATIOS, TASKS, VARIANTS, Profile
+from dgunet.terms import ABLATIONS, ARCHITECTURES, BACKENDS, CS_RATIOS, TASKS, VARIANTS, Profile
 
 STATES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 """The states of runs that `dgunet runs --status` takes."""
@@ -49,6 +49,11 @@ def proximal_domains(incomplete: str) -> list[str]:
 def devices(incomplete: str) -> list[str]:
     """Complete a device."""
     return _starting(("auto", "cpu", "cuda"), incomplete)
+
+
+def backends(incomplete: str) -> list[str]:
+    """Complete a backend."""
+    return _starting(("auto", *BACKENDS), incomplete)
 
 
 def rows(incomplete: str) -> list[str]:

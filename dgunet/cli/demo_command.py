@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dgunet.cli import completion
-from dgunet.cli.memory_options import MemoryOption, memory_bytes
+from dgunet.cli.restoration_options import MemoryOption, memory_bytes
 
 
 def register(app: typer.Typer) -> None:

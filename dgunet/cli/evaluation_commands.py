@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dgunet.cli import completion
-from dgunet.cli.memory_options import MemoryOption, ScratchOption, memory_bytes
+from dgunet.cli.restoration_options import BackendOption, MemoryOption, ScratchOption, memory_bytes
 from dgunet.cli.score_command import score
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def restore(
     ] = False,
     memory: MemoryOption = None,
     scratch: ScratchOption = None,
+    backend: BackendOption = "eager",
     force: Annotated[bool, typer.Option("--force", help="overwrite existing images")] = False,
     skip: Annotated[
         bool, typer.Option("--skip-existing", help="skip images that were already restored")
@@ -91,6 +92,7 @@ def restore(
 
     Example: dgunet restore "holiday/*.png" scans --checkpoint mine.safetensors --out restored
     """
+    from dgunet.backends import choose_backend, on_backend
     from dgunet.cli.progress_bar import parts_bar
     from dgunet.evaluation.memory import settle_threads
     from dgunet.network import load_network
@@ -108,6 +110,9 @@ def restore(
         typer.echo(f"note: {note}")
     network, _ = load_network(checkpoint or weights_for(task, variant, ratio))
     network.to(pick_device(device)).eval()
+    if backend == "auto":
+        backend = choose_backend(network, typer.echo)
+    network = on_backend(network, backend)
     with parts_bar(len(pairs)) as bar:
         failed = sum(
             not _restored(network, *pair, bar, self_ensemble=ensemble, budget=most, scratch=scratch)

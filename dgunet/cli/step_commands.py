@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dgunet.cli import completion
-from dgunet.cli.memory_options import MemoryOption, ScratchOption, memory_bytes
+from dgunet.cli.restoration_options import BackendOption, MemoryOption, ScratchOption, memory_bytes
 
 if TYPE_CHECKING:
     from dgunet.config import Params
@@ -176,6 +176,7 @@ def evaluate(
     ] = None,
     memory: MemoryOption = None,
     scratch: ScratchOption = None,
+    backend: BackendOption = "eager",
     processes: Annotated[
         int, typer.Option(min=1, max=256, help="processes that share the images")
     ] = 1,
@@ -206,7 +207,7 @@ def evaluate(
     here = ProjectFolders.here()
     params = load_params(params_file or here.params)
     here = here.using(params.weights)
-    options = EvaluationOptions(memory_bytes(memory), scratch, processes)
+    options = EvaluationOptions(memory_bytes(memory), scratch, processes, backend=backend)
     places = {"checkpoint": checkpoint, "stores": stores, "out": out}
     if ablation is not None:
         _refuse_beside_ablation(ABLATION_TASK, variant, ratio=ratio)

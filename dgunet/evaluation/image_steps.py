@@ -21,6 +21,7 @@ from dgunet.evaluation.networks import Network, device_of
 from dgunet.evaluation.protocols import round_to_uint8
 from dgunet.evaluation.restoration import in_blocks, restore_image, to_tensor
 from dgunet.evaluation.rows import Entry, Row, Timing, array_sha256
+from dgunet.evaluation.summary import EAGER
 from dgunet.evaluation.within_memory import restore_within
 from dgunet.imaging.arrays import Array
 from dgunet.imaging.colour import opencv_luma
@@ -59,6 +60,7 @@ class Settings:
         checkpoint_sha256: SHA-256 of the weights; rows of other weights are not resumed.
         keep_images: restored images kept as PNG, from the start of the set.
         kernels: CPU kernels of the network; rows of others are not resumed.
+        backend: what computes the network, see `dgunet.backends`; rows of others are not resumed.
         faithful: whether the network is the paper's; a result of another one has no parity.
         selection: how the weights were selected; see `EvaluationSummary`.
         weights: origin of the weights; see `EvaluationSummary`.
@@ -74,6 +76,7 @@ class Settings:
     checkpoint_sha256: str = ""
     keep_images: int = 0
     kernels: KernelChoice = "fastest"
+    backend: str = EAGER
     faithful: bool = True
     selection: str = "unknown"
     weights: Weights = "other"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from dgunet.backends import choose_backend, known_backend, on_backend
 from dgunet.data.store.pair_store import PairStore
 from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.memory import bytes_left
@@ -22,12 +23,12 @@ from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.row_journal import Note
 from dgunet.evaluation.rows import Timing
 from dgunet.evaluation.runner import evaluation_key, merge_rows, score_shard
-from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection, weights_origin
+from dgunet.evaluation.summary import EAGER, SELECTION, EvaluationSummary, selection, weights_origin
 from dgunet.evaluation.unfinished import forget, place_of, work_folder
 from dgunet.network import DGUNet, DGUNetConfig, load_network
 from dgunet.network.devices import pick_device, thread_count
 from dgunet.network.kernels import KernelChoice, kernels
-from dgunet.system.errors import CheckpointError, DataError
+from dgunet.system.errors import CheckpointError, ConfigError, DataError
 from dgunet.system.files import sha256_file
 from dgunet.system.reading import shorten
 
@@ -45,6 +46,8 @@ class EvaluationOptions:
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; 0 leaves the number unchanged.
         kernels: CPU kernels; see `dgunet.network.kernels`.
+        backend: what computes the network, one of `dgunet.terms.BACKENDS`, or "auto" for the one
+            that a probe finds fastest; a result of another one than "eager" has no parity.
     """
 
     memory: int | None = None
@@ -54,6 +57,7 @@ class EvaluationOptions:
     device: str = "auto"
     threads: int = 0
     kernels: KernelChoice = "fastest"
+    backend: str = EAGER
 
 
 DEFAULTS = EvaluationOptions()
@@ -141,6 +145,7 @@ def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
     weights, training_digest = weights_origin(metadata)
     refuse_another_row(network.config, wanted, request.weights)
     device = pick_device(request.options.device)
+    backend = _backend(network.to(device), request.options)
     settings = Settings(
         row=request.row,
         variant=wanted.variant,
@@ -148,6 +153,7 @@ def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
         checkpoint_sha256=sha256_file(request.weights),
         keep_images=request.options.keep_images,
         kernels=request.options.kernels,
+        backend=backend,
         budget=_budget(request.options, device),
         scratch=request.options.scratch,
         faithful=is_published(network.config, request.published),
@@ -157,6 +163,20 @@ def load_evaluation(request: EvaluationRequest) -> LoadedEvaluation:
     )
     rules = protocol(manifest.protocol)
     return LoadedEvaluation(request, network, pairs, rules, settings, device)
+
+
+def _backend(network: DGUNet, options: EvaluationOptions) -> str:
+    """The backend of an evaluation, probed if the options leave it open."""
+    if options.backend != EAGER and options.kernels == "portable":
+        raise ConfigError(
+            f"backend {shorten(options.backend)} with `runtime.kernels: portable`.",
+            "Portable kernels are those of eager torch; set `runtime.kernels: fastest` in"
+            " params.yaml, or use --backend eager.",
+        )
+    if options.backend == "auto":
+        with thread_count(options.threads):
+            return choose_backend(network)
+    return known_backend(options.backend)
 
 
 def _budget(options: EvaluationOptions, device: str) -> int | None:
@@ -203,7 +223,7 @@ def run_evaluation(
             )
         else:
             score_shard(
-                loaded.network.to(loaded.device),
+                on_backend(loaded.network.to(loaded.device), loaded.settings.backend),
                 loaded.pairs,
                 loaded.protocol,
                 work,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from dgunet.backends import on_backend
 from dgunet.data.store.pair_store import PairStore
 from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.memory import free_bytes
@@ -111,4 +112,5 @@ def _evaluate(
     rules = protocol(store.manifest.protocol)
     with kernels(settings.kernels):
         network, _ = load_network(weights)
-        score_shard(network.to(own_device), store, rules, work, settings, shard=shard)
+        network = on_backend(network.to(own_device), settings.backend)
+        score_shard(network, store, rules, work, settings, shard=shard)

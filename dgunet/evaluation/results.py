@@ -16,7 +16,7 @@ from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 from dgunet.evaluation.file_fields import check_fields
 from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.evaluation.rows import AGAIN, PSNR_RANGE, SSIM_RANGE, Row, mean, parse_rows
-from dgunet.evaluation.summary import SELECTION, Digest, EvaluationSummary, Word, finite
+from dgunet.evaluation.summary import EAGER, SELECTION, Digest, EvaluationSummary, Word, finite
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import sha256_bytes
 from dgunet.system.reading import read_bytes, read_mapping, shorten
@@ -58,6 +58,7 @@ class _SummaryFields(BaseModel):
     input_psnr: Psnr
     input_ssim: Ssim
     per_image_sha256: Digest
+    backend: Word = EAGER
 
 
 def find_results(folder: Path) -> list[Path]:
@@ -165,6 +166,8 @@ def _expected(
     trained = summary.weights == "trained"
     yield "training_digest", summary.training_digest if trained else "", "its weights give {}"
     yield "parity", summary.parity and not tiled, f"with tiles in {TABLE} it must be {{}}"
+    eager = summary.backend == EAGER
+    yield "parity", summary.parity and eager, f"for the backend {summary.backend} it must be {{}}"
     chosen = summary.selection.removeprefix("test-set ")
     known = chosen in CATALOGUE or not summary.selection.startswith("test-set ")
     yield "selection", summary.selection if known else None, "the catalogue has no such test set"

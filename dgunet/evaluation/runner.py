@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from dgunet.backends import backend_version
 from dgunet.evaluation.dnd import box_is, bundle_boxes
 from dgunet.evaluation.image_steps import (
     BOXES,
@@ -23,7 +24,7 @@ from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.networks import Network
 from dgunet.evaluation.row_journal import Note, RowJournal
 from dgunet.evaluation.rows import Entry, Row, Timing, mean, write_rows
-from dgunet.evaluation.summary import EvaluationSummary, finite
+from dgunet.evaluation.summary import EAGER, EvaluationSummary, finite
 from dgunet.network.kernels import kernels
 from dgunet.system import leftovers
 from dgunet.system.errors import DataError, EvaluationError
@@ -37,7 +38,7 @@ from dgunet.system.files import (
 )
 from dgunet.terms import EvaluationState
 
-CODE = ("evaluation", "network")
+CODE = ("evaluation", "network", "backends")
 
 OnRow = Callable[[Row, int, int], None]
 
@@ -190,6 +191,7 @@ def evaluation_key(store: PreparedSet, protocol: Protocol, settings: Settings) -
             "ratio": settings.ratio,
             "keep": settings.keep_images,
             "kernels": settings.kernels,
+            "backend": backend_version(settings.backend),
         }
     )
 
@@ -219,10 +221,11 @@ def _summary(
         selection=settings.selection,
         weights=settings.weights,
         training_digest=settings.training_digest,
-        parity=settings.faithful,
+        parity=settings.faithful and settings.backend == EAGER,
         psnr=finite(mean(row.psnr for row in rows)),
         ssim=finite(mean(row.ssim for row in rows)),
         input_psnr=finite(mean(row.input_psnr for row in rows)),
         input_ssim=finite(mean(row.input_ssim for row in rows)),
         per_image_sha256=table_sha256,
+        backend=backend_version(settings.backend),
     )

@@ -19,6 +19,9 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9+.-]{1,64}$")]
 """A name in these files, without characters that LaTeX, HTML or file systems interpret."""
 
+EAGER = "eager"
+"""The backend whose results have parity: torch itself."""
+
 SELECTION = r"^(unknown|last|held-out|test-set [A-Za-z0-9+.-]{1,64})$"
 """The ways of model selection; `EvaluationSummary.selection` is one of them."""
 
@@ -55,6 +58,8 @@ class EvaluationSummary:
         input_psnr: mean of the degraded inputs, or None.
         input_ssim: mean of the degraded inputs, or None.
         per_image_sha256: SHA-256 of ``per_image.parquet``.
+        backend: what computed the network: "eager", or another backend of `dgunet.backends` with
+            its version. Only results of "eager" have parity.
     """
 
     profile: str
@@ -80,10 +85,18 @@ class EvaluationSummary:
     input_psnr: float | None
     input_ssim: float | None
     per_image_sha256: str
+    backend: str = EAGER
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of ``summary.json``, keys in the order of the attributes."""
-        return asdict(self)
+        """The content of ``summary.json``, keys in the order of the attributes.
+
+        The backend is left out for "eager", so that results keep the bytes from before there were
+        backends.
+        """
+        content = asdict(self)
+        if self.backend == EAGER:
+            del content["backend"]
+        return content
 
     def line(self) -> str:
         """One line for the terminal."""
@@ -94,6 +107,7 @@ class EvaluationSummary:
         return (
             f"{self.dataset} {name}: {score} (input {given}), {images}, {self.profile}, "
             f"{self.protocol}/{self.protocol_version}, {self.state}"
+            f"{'' if self.backend == EAGER else f', by {self.backend}'}"
             f"{'' if self.parity else ', no parity'}"
         )
 

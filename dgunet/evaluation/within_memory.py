@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from dgunet.backends.stages import eager_network
 from dgunet.evaluation.memory import free_bytes, require_memory
 from dgunet.evaluation.networks import Network, TooLargeError, device_of
 from dgunet.evaluation.progress import observed
@@ -32,6 +33,7 @@ def restore_within(
 
     Args:
         network, image, self_ensemble: as for `dgunet.evaluation.restoration.restore_image`.
+            Strips are restored by eager torch, whatever the backend of the network.
         budget: bytes that the restoration may take, without the image and the result; None for
             the memory that is free.
         scratch: folder for temporary files of the strips; None for that of the system.
@@ -53,6 +55,7 @@ def restore_within(
         if not isinstance(network, nn.Module):
             raise
     # Outside the handler, whose error keeps tensors alive.
+    network = eager_network(network)
     if budget is None:
         budget = int(_OF_FREE * free_bytes(device_of(network)))
     height, width, channels = image.shape

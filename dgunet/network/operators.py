@@ -53,5 +53,5 @@ class BlockSampling(LinearOperator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Apply Phi^T to every measurement: (B, M, h, w) -> (B, 1, h * block, w * block)."""
-        blocks = torch.unflatten(self.phi.mT @ y.flatten(2), 2, y.shape[2:])
+        blocks = torch.unflatten(self.phi.t() @ y.flatten(2), 2, y.shape[2:])
         return F.pixel_shuffle(blocks, self.block)

@@ -254,15 +254,16 @@ class SubspaceProjection(nn.Module):
         wide = torch.promote_types(s.dtype, torch.float32)
         s = s.to(wide)
         s = s / (1e-6 + s.abs().sum(dim=2, keepdim=True))
-        gram = s @ s.mT
+        gram = s @ s.transpose(1, 2)
         # Machine epsilon on the diagonal is below the error of the Gram matrix itself, and keeps
         # the system solvable when the rows of S are equal (constant feature maps).
         ulp, tiny = torch.finfo(wide).eps, torch.finfo(wide).tiny
-        ridge = ulp * gram.diagonal(dim1=1, dim2=2).mean(dim=1) + tiny
-        gram = gram + torch.diag_embed(ridge.unsqueeze(1).expand(-1, SUBSPACE))
-        right = s @ b.to(wide).flatten(2).mT
+        one = torch.eye(SUBSPACE, dtype=wide, device=s.device)
+        ridge = ulp * (gram * one).sum(dim=(1, 2), keepdim=True) / SUBSPACE + tiny
+        gram = gram + ridge * one
+        right = s @ b.to(wide).flatten(2).transpose(1, 2)
         solved = _eliminate(gram, right) if self.unrolled else torch.linalg.solve(gram, right)
-        projected: Tensor = (solved.mT @ s).unflatten(2, b.shape[2:])
+        projected: Tensor = (solved.transpose(1, 2) @ s).unflatten(2, b.shape[2:])
         return projected
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from dgunet.backends import backend_version
 from dgunet.config import Params
 from dgunet.data.store.pair_store import PairStore
 from dgunet.evaluation.network_evaluation import (
@@ -21,7 +22,7 @@ from dgunet.evaluation.network_evaluation import (
     run_evaluation,
 )
 from dgunet.evaluation.parity import published_networks
-from dgunet.evaluation.summary import EvaluationSummary
+from dgunet.evaluation.summary import EAGER, EvaluationSummary
 from dgunet.evaluation.unfinished import alone
 from dgunet.project import EXPERIMENTS
 from dgunet.steps.committed_scores import commit_scores
@@ -188,6 +189,8 @@ def evaluate_and_report(request: EvaluationRequest, run: Run) -> EvaluationSumma
     """
     loaded = load_evaluation(request)
     run.log_params(numeric_params(loaded.network.config, loaded.network))
+    if loaded.settings.backend != EAGER:
+        run.log_params({"backend": backend_version(loaded.settings.backend)})
     with alone(request.place, request.out):
         with counting(f"evaluate {request.dataset} {request.row}", "image") as report_progress:
             result = run_evaluation(loaded, on_progress=report_progress, note=logger.warning)

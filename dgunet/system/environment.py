@@ -119,7 +119,8 @@ DEBUG = EnvironmentVariable(
 )
 CACHE = EnvironmentVariable(
     "DGUNET_CACHE",
-    "Folder of the notes on verified prepared stores. Default: `dgunet` in the user's cache.",
+    "Folder of the notes on verified prepared stores and on the fastest backend. Default:"
+    " `dgunet` in the user's cache.",
     _path,
 )
 USER_CACHE = EnvironmentVariable(
@@ -356,6 +357,20 @@ def for_child(changes: Mapping[str, str]) -> dict[str, str]:
 def value_in_pod(name: str) -> str:
     """Return the value of a variable named in the specification of this step's pod; "" if unset."""
     return os.environ.get(name, "")
+
+
+def cache_folder() -> Path:
+    """Return the folder of notes that save repeated work: ``DGUNET_CACHE`` or in the user's cache.
+
+    Raises:
+        FileNotFoundError: for a user without a home directory.
+    """
+    if named := CACHE.get():
+        return named
+    base = Path(USER_CACHE.get() or os.path.expanduser("~/.cache"))  # noqa: PTH111
+    if not base.is_absolute():
+        raise FileNotFoundError(f"{base} is not absolute")
+    return base / "dgunet"
 
 
 @contextmanager

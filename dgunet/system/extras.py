@@ -20,6 +20,8 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "onnx": "export",
         "onnxscript": "export",
         "onnxruntime": "export",
+        "openvino": "openvino",
+        "ncnn": "ncnn",
         "gradio": "demo",
     }
 )

@@ -20,6 +20,7 @@ LAYERS = (
     "terms",
     "imaging",
     "network",
+    "backends",
     "data",
     "config",
     "training",
@@ -40,7 +41,17 @@ LAYERS = (
 )
 """Packages and modules of `dgunet`, from the bottom to the top."""
 
-CORE = ("system", "terms", "imaging", "network", "data", "config", "training", "evaluation")
+CORE = (
+    "system",
+    "terms",
+    "imaging",
+    "network",
+    "backends",
+    "data",
+    "config",
+    "training",
+    "evaluation",
+)
 CORE += ("user_images", "recipes", "paper", "costs")
 PLATFORMS = {"kfp", "dvc", "mlflow", "kubernetes"}
 

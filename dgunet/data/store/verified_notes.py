@@ -38,12 +38,7 @@ def notes_folder() -> Path:
     Raises:
         FileNotFoundError: for a user without a home directory.
     """
-    if named := environment.CACHE.get():
-        return named / "verified"
-    base = Path(environment.USER_CACHE.get() or os.path.expanduser("~/.cache"))  # noqa: PTH111
-    if not base.is_absolute():
-        raise FileNotFoundError(f"{base} is not absolute")
-    return base / "dgunet" / "verified"
+    return environment.cache_folder() / "verified"
 
 
 def state_of(store: Path, names: Sequence[str]) -> State:

@@ -1,4 +1,4 @@
-"""The options for images that do not fit into the memory: `--memory` and `--scratch`."""
+"""Options of commands that restore images: `--memory`, `--scratch` and `--backend`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from dgunet.cli import completion
 
 MemoryOption = Annotated[
     str | None,
@@ -26,6 +28,17 @@ ScratchOption = Annotated[
         writable=True,
         help="folder for temporary files of strips",
         show_default="TMPDIR",
+    ),
+]
+
+
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        help="what computes the network: eager, channels-last, compile, onnxruntime, openvino,"
+        " ncnn, or auto for the fastest on this machine; cells of the paper need eager",
+        autocompletion=completion.backends,
     ),
 ]
 
