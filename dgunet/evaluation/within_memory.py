@@ -55,14 +55,12 @@ def restore_within(
         if not isinstance(network, nn.Module):
             raise
     # Outside the handler, whose error keeps tensors alive.
-    network = eager_network(network)
+    eager: nn.Module = eager_network(network)
     if budget is None:
         budget = int(_OF_FREE * free_bytes(device_of(network)))
     height, width, channels = image.shape
-    plan = plan_strips(network, (height, width, channels), budget, scratch)
+    plan = plan_strips(eager, (height, width, channels), budget, scratch)
     if self_ensemble:  # which turns it: refused now rather than after the first pass
-        plan_strips(network, (width, height, channels), budget, scratch)
-    restored = restore_image(
-        network, image, self_ensemble=self_ensemble, plan=plan, observe=observe
-    )
+        plan_strips(eager, (width, height, channels), budget, scratch)
+    restored = restore_image(eager, image, self_ensemble=self_ensemble, plan=plan, observe=observe)
     return restored, plan.strips

@@ -1,6 +1,7 @@
 """The evaluation step: several processes, strips, parity, and mismatched weights or data."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -12,14 +13,16 @@ from dgunet.evaluation.network_evaluation import (
     DEFAULTS,
     EvaluationOptions,
     EvaluationRequest,
+    _backend,
     load_evaluation,
+    run_evaluation,
 )
 from dgunet.evaluation.networks import TooLargeError
 from dgunet.evaluation.parity import published_networks
 from dgunet.evaluation.results import read_result
 from dgunet.network.official import export_official, import_official
 from dgunet.steps.evaluate import evaluate_test_set
-from dgunet.system.errors import CheckpointError, DataError
+from dgunet.system.errors import CheckpointError, ConfigError, DataError, EvaluationError
 
 pytestmark = pytest.mark.usefixtures("silent")
 
@@ -151,3 +154,37 @@ def test_a_store_of_another_dataset_is_refused(params, small, weights, tmp_path)
             store=small.store("Rain100L"),
             out=tmp_path,
         )
+
+
+def test_another_backend_is_named_and_has_no_parity(small, weights, tmp_path):
+    """Its scores are those of eager torch to 1e-4 dB, but only eager makes cells of the paper."""
+    request = EvaluationRequest(
+        dataset="Rain100L",
+        profile="sample",
+        row="DGUNet",
+        published=[network.load_network(weights)[0].config],
+        weights=weights,
+        store=small.store("Rain100L"),
+        out=tmp_path / "eager",
+        unfinished=tmp_path / "unfinished",
+    )
+    eager = run_evaluation(load_evaluation(request)).summary
+    other = replace(request, out=tmp_path / "other", options=EvaluationOptions(backend="openvino"))
+    made = run_evaluation(load_evaluation(other)).summary
+    assert eager.parity
+    assert "backend" not in json.loads((tmp_path / "eager" / "summary.json").read_text())
+    assert not made.parity
+    assert made.backend.startswith("openvino-20")
+    assert f", by {made.backend}, no parity" in made.line()
+    assert read_result(tmp_path / "other") == made
+    tables = [pd.read_parquet(tmp_path / name / "per_image.parquet") for name in ("eager", "other")]
+    assert (tables[0]["psnr"] - tables[1]["psnr"]).abs().max() <= 1e-4
+    (tmp_path / "other" / "summary.json").write_text(json.dumps(made.to_dict() | {"parity": True}))
+    with pytest.raises(EvaluationError, match="for the backend openvino"):
+        read_result(tmp_path / "other")
+
+
+def test_portable_kernels_are_those_of_eager_torch():
+    options = EvaluationOptions(backend="openvino", kernels="portable")
+    with pytest.raises(ConfigError, match="backend 'openvino' with .runtime.kernels: portable"):
+        _backend(network.DGUNet(network.preset("derain", n_feat=8, scale=4)), options)

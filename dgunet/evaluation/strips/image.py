@@ -130,8 +130,9 @@ class StripImage(Handle):
             raise UnsupportedError("only sums over all pixels are defined")
         return self._total(Total()).to(self.dtype).view(1, -1, 1)
 
-    @property
-    def mT(self) -> _Transposed:
+    def transpose(self, first: int, second: int) -> _Transposed:
+        if not self.flat or (first, second) != (1, 2):
+            raise UnsupportedError("only pixels and channels can be exchanged")
         return _Transposed(self)
 
     def __matmul__(self, other: Any) -> Tensor:
