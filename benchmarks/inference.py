@@ -69,9 +69,10 @@ def _on_backend(network: Any, name: str) -> Call:
 
 def _switches() -> Iterator[tuple[str, Factory]]:
     """What a GPU offers beside plain float32."""
-    import torch
 
     def switched(network: Any, *, last: bool, half: bool, mode: str | None) -> Call:
+        import torch
+
         network = network.to(memory_format=torch.channels_last) if last else network
         run = torch.compile(network, mode=mode) if mode else network
 

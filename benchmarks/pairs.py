@@ -210,17 +210,20 @@ def _fill(row: Row, pair: Pair, workers: list[Worker], limits: Limits, tick: Tic
         if len(row["rounds"]) >= ENOUGH and time.monotonic() - begin > limits.seconds:
             break
         both = [worker.ask("time") for worker in workers]
-        units = (pair.baseline.units, pair.candidate.units)
-        row["rounds"].append(
-            {
-                clock: [float(f"{one[clock] / n:.4g}") for one, n in zip(both, units, strict=True)]
-                for clock in ("cpu", "wall")
-            }
-        )
+        peaks = [one | worker.ask("peaks") for one, worker in zip(started, workers, strict=True)]
+        row["rounds"].append(_one_round(both, pair))
         row["load"] = [row["load"][0], load()]
+        row["memory"] = dict(zip(sides, peaks, strict=True))
         tick(1 / (limits.rounds + 1))
-    answers = [start | worker.ask("peaks") for start, worker in zip(started, workers, strict=True)]
-    row["memory"] = dict(zip(sides, answers, strict=True))
+
+
+def _one_round(both: list[dict[str, Any]], pair: Pair) -> dict[str, list[float]]:
+    """Seconds of baseline and candidate for one piece of work, by clock."""
+    units = (pair.baseline.units, pair.candidate.units)
+    return {
+        clock: [float(f"{one[clock] / n:.4g}") for one, n in zip(both, units, strict=True)]
+        for clock in ("cpu", "wall")
+    }
 
 
 def differences(baseline: Path, candidate: Path) -> dict[str, dict[str, float]]:
