@@ -131,15 +131,28 @@ def details(rows: Sequence[Content], machine: Content) -> str:
     counted = any(row["flops"] for row in rows)
     unit, key = _rate_of(machine)
     head = ["Case", "Baseline", "Candidate", "Times faster (rounds)", "On the clock"]
-    head += [
-        "CPU ms",
-        "Clock ms",
-        *([unit, "of peak"] if counted else []),
-        "Peak MiB",
-        "Difference",
-    ]
-    peak = machine["peak_gflops"]["convolution"][key]
-    return table(head, [_detail(row, device, peak if counted else None) for row in rows])
+    head += ["CPU ms", "Clock ms", *([unit, "of peak"] if counted else []), "Peak MiB"]
+    facts = list(dict.fromkeys(name for row in rows for name in _facts(row, "candidate")))
+    peak = machine["peak_gflops"]["convolution"][key] if counted else None
+    lines = (
+        [*_detail(row, device, peak), *(_fact(row, name) for name in facts), _difference(row)]
+        for row in rows
+    )
+    return table([*head, *facts, "Difference"], lines)
+
+
+def _facts(row: Content, side: str) -> dict[str, float]:
+    found: dict[str, float] = row["memory"][side].get("facts", {})
+    return found
+
+
+def _fact(row: Content, name: str) -> str:
+    values = (_facts(row, side).get(name) for side in ("baseline", "candidate"))
+    return arrow(NOTHING if value is None else f"{value:g}" for value in values)
+
+
+def _difference(row: Content) -> str:
+    return "; ".join(f"{name} {one['relative']:.1g}" for name, one in row["differences"].items())
 
 
 def _detail(row: Content, device: str, peak: float | None) -> list[str]:
@@ -161,7 +174,6 @@ def _detail(row: Content, device: str, peak: float | None) -> list[str]:
         arrow(f"{1e3 * one:.3g}" if one < 1 else f"{1e3 * one:,.0f}" for one in wall),
         *rate,
         memory(row["memory"], device),
-        "; ".join(f"{name} {one['relative']:.1g}" for name, one in row["differences"].items()),
     ]
 
 

@@ -94,7 +94,21 @@ def crops(source: str, way: str, root: str) -> Work:
         for position in mine:
             read(*position)
 
-    return Work(run, lambda _: {"patches": np.stack([read(*map(int, p)) for p in positions[:3]])})
+    return Work(
+        run,
+        lambda _: {"patches": np.stack([read(*map(int, p)) for p in positions[:3]])},
+        {"MB a pair": round(_bytes(way, Path(root)) / count / 1e6, 2)},
+    )
+
+
+def _bytes(way: str, root: Path) -> int:
+    """Bytes of all pairs in a store, or of the PNG files."""
+    from dgunet.data.store.pair_store import PairStore
+
+    if not way.endswith("store"):
+        return sum(path.stat().st_size for path in (root / "Rain13K").rglob("*.png"))
+    manifest = PairStore.open(root / way.partition(" ")[0]).manifest
+    return sum(shard.bytes for shard in manifest.shards)
 
 
 def _reader(way: str, root: Path) -> Callable[[int, int, int], Any]:

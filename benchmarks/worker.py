@@ -27,10 +27,12 @@ class Work(NamedTuple):
     Attributes:
         run: does the work once.
         arrays: gives from the result of ``run`` what must agree with the baseline, by name.
+        facts: numbers beside time and memory, by the heading of their column.
     """
 
     run: Callable[[], Any]
     arrays: Callable[[Any], dict[str, Any]]
+    facts: dict[str, float] = {}  # noqa: RUF012
 
 
 def build(factory: str, arguments: dict[str, Any]) -> Work:
@@ -87,7 +89,7 @@ def serve(lines: Any, answer: Callable[[dict[str, Any]], None]) -> None:
     """Build the candidate of the first line; then ``check FILE``, ``time`` or ``peaks``."""
     order = json.loads(next(lines))
     work = build(order["factory"], order["arguments"])
-    answer({"start_mib": resident("VmRSS")})
+    answer({"start_mib": resident("VmRSS"), "facts": work.facts})
     for line in lines:
         command, _, path = line.strip().partition(" ")
         if command == "check":

@@ -169,6 +169,22 @@ def test_rows_of_earlier_runs_stay_and_unknown_ones_go(tmp_path, monkeypatch):
     )
 
 
+def test_ctrl_c_leaves_a_file_and_a_status(tmp_path, monkeypatch, capsys):
+    def interrupted(pair, limits, tick):
+        yield {"case": pair.case, "candidate": pair.candidate.name, "baseline": "b", "not_run": "x"}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmarks.__main__.RESULTS", tmp_path)
+    monkeypatch.setattr("benchmarks.__main__.machine_facts", lambda device, threads: MACHINE)
+    monkeypatch.setattr("benchmarks.__main__.measure", interrupted)
+    monkeypatch.setattr("sys.argv", ["benchmarks", "sampling"])
+    assert main() == 130
+    (path,) = tmp_path.iterdir()
+    (row,) = json.loads(path.read_text())["rows"]
+    assert row["case"] == "1 %, 256x256" and len(row["code"]) == 16
+    assert capsys.readouterr().err.splitlines()[-1].startswith("interrupted; the rows measured")
+
+
 def test_a_gpu_names_the_file():
     gpu = MACHINE | {"device": "cuda", "gpu": "NVIDIA H100 80GB HBM3"}
     assert slug(gpu) == "nvidia-h100-80gb-hbm3-torch2.13.0"
