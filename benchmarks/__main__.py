@@ -10,12 +10,13 @@ docs is generated from the files: python -m benchmarks.page > docs/performance.m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,17 @@ class Progress:
         self._bar = tqdm(total=total, bar_format=form, disable=quiet)
         self._total, self._done, self._began = total, 0.0, time.monotonic()
 
-    def advance(self, weight: float) -> None:
+    def advance(self, seconds: float) -> None:
         """Count work that is done."""
-        self._done += weight
-        self._bar.update(weight)
+        self._done += seconds
+        self._bar.update(seconds)
+
+    @contextlib.contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Leave the time of the block out of the estimate."""
+        begin = time.monotonic()
+        yield
+        self._began += time.monotonic() - begin
 
     def begin(self, text: str) -> None:
         """Name the pair that is being measured."""
@@ -99,13 +107,15 @@ def run(
     """Measure the pairs of every suite; each row is in its file at once."""
     chosen = list(chosen)
     code = code_version()
-    progress = Progress(sum(pair.weight for _, pairs in chosen for pair in pairs))
+    progress = Progress(sum(pair.seconds for _, pairs in chosen for pair in pairs))
     try:
         for suite, pairs in chosen:
             settings = {"rounds": limits.rounds, "seconds": limits.seconds}
             file = ResultFile(suite, machine, settings)
             with tempfile.TemporaryDirectory() as folder:
-                for pair in suite.prepared(pairs, Path(folder)):
+                with progress.preparing():
+                    ready = suite.prepared(pairs, Path(folder))
+                for pair in ready:
                     _measure(pair, file, progress, limits, machine["device"], code)
     finally:
         progress.close()
@@ -120,11 +130,11 @@ def _measure(
     def tick(part: float) -> None:
         nonlocal done
         done += part
-        progress.advance(part * pair.weight)
+        progress.advance(part * pair.seconds)
 
     for row in measure(pair, limits, tick):
         file.add(row | {"code": code})
-        progress.advance((1 - done) * pair.weight)
+        progress.advance((1 - done) * pair.seconds)
         done = 1.0
         progress.line(summary(row, device))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.pairs import Candidate, Pair
+from benchmarks.pairs import Candidate, Pair, expected
 from benchmarks.worker import Work
 from dgunet.network.config import DGUNetConfig, preset
 from dgunet.network.describe import describe_network
@@ -161,7 +161,7 @@ def _pair(task: str, variant: str, size: tuple[int, int], name: str, device: str
         case,
         *sides,
         flops=flops,
-        weight=flops,
+        seconds=expected(flops),
         memory=memory if device == "cpu" else 0,
         tolerance=None if device == "cuda" else TOLERANCE,
     )

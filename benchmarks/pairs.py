@@ -54,7 +54,7 @@ class Pair:
     Attributes:
         case: the work that both do.
         flops: operations of one piece of work, where they are counted.
-        weight: expected duration relative to other pairs, for the progress.
+        seconds: expected duration of both calls, for the time left; see `expected`.
         memory: bytes that both processes need together, as far as known.
         tolerance: largest difference from the baseline, relative to its largest value; None where
             a difference is only stated.
@@ -64,7 +64,7 @@ class Pair:
     baseline: Candidate
     candidate: Candidate
     flops: int | None = None
-    weight: float = 1.0
+    seconds: float = 1.0
     memory: int = 0
     tolerance: float | None = None
 
@@ -72,6 +72,11 @@ class Pair:
     def key(self) -> tuple[str, str]:
         """What identifies its row in a file of results."""
         return self.case, self.candidate.name
+
+
+def expected(operations: float) -> float:
+    """Seconds of both calls of a pair on a slow core, with a share of starting the processes."""
+    return 1 + 2 * operations / 5e10
 
 
 @dataclass(frozen=True)

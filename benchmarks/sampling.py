@@ -60,7 +60,6 @@ def pairs(device: str, *, quick: bool) -> list[Pair]:
                 )
                 for way in ("literal", "BlockSampling")
             ),
-            weight=1e9,
         )
         for ratio in (CS_RATIOS[:1] if quick else CS_RATIOS)
     ]

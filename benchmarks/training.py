@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.pairs import Candidate, Pair
+from benchmarks.pairs import Candidate, Pair, expected
 from benchmarks.worker import Work
 from dgunet.network.config import preset
 from dgunet.network.describe import describe_network
@@ -212,4 +212,4 @@ def _pair(task: str, variant: str, patch: int, batch: int, way: str, device: str
     flops = PASSES * batch * describe_network(preset(task, variant), (patch, patch)).flops
     case = f"{task} {variant}, {batch} x {patch}x{patch}"
     tolerance = None if device == "cuda" else TOLERANCE
-    return Pair(case, *sides, flops=flops, weight=flops, tolerance=tolerance)
+    return Pair(case, *sides, flops=flops, seconds=expected(flops), tolerance=tolerance)
