@@ -32,10 +32,11 @@ PLUS = 3.1
 def candidates(device: str) -> Iterator[tuple[str, Factory]]:
     """Yield name and factory of every way to run a network on ``device``, the baseline first."""
     yield BASELINE, _literal
-    for name in _backends():
+    backends = _backends()
+    for name in backends:
         yield name, lambda network, name=name: _on_backend(network, name)
     if device == "cuda":
-        yield from _switches()
+        yield from (switch for switch in _switches() if switch[0] not in backends)
 
 
 def _literal(network: Any) -> Call:
