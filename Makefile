@@ -59,6 +59,11 @@ pages: env  ## render the notebooks and take the screenshots in docs (after repr
 	@$(ACTIVATE); python docs/render_notebooks.py
 	@$(ACTIVATE); python docs/make_screenshots.py
 
+.PHONY: bench
+bench: env  ## time pairs in turn, write docs/performance.md (hours; BENCH="--quick": minutes)
+	@$(ACTIVATE); python -m benchmarks $(BENCH)
+	@$(ACTIVATE); python -m benchmarks.page > docs/performance.md.new && mv docs/performance.md.new docs/performance.md
+
 .PHONY: site
 site: env  ## build the documentation site into build/site
 	@$(ACTIVATE); NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet

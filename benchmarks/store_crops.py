@@ -1,48 +1,50 @@
 """Random 256x256 crops of a pair: from the prepared store, and from PNG files the usual way.
 
-    python benchmarks/store_crops.py [--out benchmarks/results/store_crops.json]
-
 The usual way decodes both photographs and crops them. The raw store maps the pixels and copies the
-crop; the compact store decodes the tiles that the crop touches. All give uint8 patches and are
-checked to give the same ones. Rates are pairs per second of process CPU time on one core, the best
-of several alternating rounds with all files in the page cache. Sources are photographs enlarged to
-the sizes of GoPro and SIDD with sensor noise (0.5 % of white in the clean image, 5 % in the other),
-so that they compress no better than a camera's; the noise of the colours is independent, the worst
-case of the compact layout. Memory is what 2,000 crops add to the process beyond shared, mapped
-pages. Training samples are measured too: pairs that one worker crops, augments and converts to
-float tensors.
+crop; the compact store decodes the tiles that the crop touches. All give the same uint8 patches.
+Training samples are measured too: pairs that are cropped, augmented and converted to float tensors,
+by `dgunet.data.batches` from the store, and as the released code does from PNG files.
+
+Sources are photographs enlarged to the sizes of GoPro and SIDD with sensor noise (0.5 % of white in
+the clean image, 5 % in the other), so that they compress no better than a camera's. All files are
+in the page cache.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import tempfile
-import time
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
-import psutil
-import torch
-from PIL import Image
 
-from dgunet.data.batches.training_batches import TrainingBatches
-from dgunet.data.sample.degrade import add_sensor_noise
-from dgunet.data.sample.photographs import photographs
-from dgunet.data.store.pair_store import PairStore
-from dgunet.data.store.prepare import prepare_dataset
+from benchmarks.pairs import Candidate, Pair
+from benchmarks.worker import Work
 
 PATCH = 256
-SOURCES = {"GoPro, 1280x720": ((720, 1280), 6), "SIDD, 5328x3000": ((3000, 5328), 2)}
+SOURCES = {"1280x720": ((720, 1280), 6), "5328x3000": ((3000, 5328), 2)}
 """Sizes as (rows, columns), and the number of pairs."""
+
+CROPS = {
+    "raw store": 500,
+    "compact store": 50,
+    "OpenCV, whole PNG": 2,
+    "Pillow, whole PNG": 2,
+}
+"""Crops of one call: enough to time."""
+SAMPLES = {"raw store": 16, "compact store": 16, "Pillow, whole PNG": 2}
+"""Training samples of one call."""
 
 
 def make_pairs(folder: Path, size: tuple[int, int], count: int) -> None:
     """Write ``count`` PNG pairs in the tree of Rain13K."""
+    import cv2
+    from PIL import Image
+
+    from dgunet.data.sample.degrade import add_sensor_noise
+    from dgunet.data.sample.photographs import photographs
+
     rng = np.random.default_rng(0)
     names = ["coffee", "rocket", "hubble", "retina", "astronaut", "chelsea"]
     for number, photograph in enumerate(photographs(*names[:count]), start=1):
@@ -55,139 +57,160 @@ def make_pairs(folder: Path, size: tuple[int, int], count: int) -> None:
             Image.fromarray(np.rint(noisy * 255).astype(np.uint8)).save(path)
 
 
-def decode_with_pillow(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image)
+def prepared(pairs: Sequence[Pair], folder: Path) -> list[Pair]:
+    """Write the photographs and both stores of the sizes that ``pairs`` read."""
+    from dgunet.data.store.prepare import prepare_dataset
+
+    ready = []
+    for title in dict.fromkeys(pair.candidate.arguments["source"] for pair in pairs):
+        root = folder / title
+        make_pairs(root, *SOURCES[title])
+        for layout in ("raw", "compact"):
+            prepare_dataset(
+                "Rain13K", root, root / layout, profile="paper", layout=layout, workers=1
+            )
+        for pair in (one for one in pairs if one.candidate.arguments["source"] == title):
+            sides = (
+                dataclasses.replace(side, arguments=side.arguments | {"root": str(root)})
+                for side in (pair.baseline, pair.candidate)
+            )
+            ready.append(dataclasses.replace(pair, **dict(zip(_SIDES, sides, strict=True))))
+    return ready
 
 
-def decode_with_opencv(path: Path) -> np.ndarray:
-    return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+_SIDES = ("baseline", "candidate")
 
 
-def readers(
-    root: Path, store: PairStore, compact: PairStore
-) -> dict[str, Callable[[int, int, int], list[np.ndarray]]]:
-    """Ways to read a pair of patches: functions of (pair, top, left)."""
+def crops(source: str, way: str, root: str) -> Work:
+    """Pairs of patches at fixed random positions, read one ``way``."""
+    read = _reader(way, Path(root))
+    (height, width), count = SOURCES[source]
+    rng = np.random.default_rng(1)
+    limits = (count, height - PATCH, width - PATCH)
+    positions = np.stack([rng.integers(0, limit, max(CROPS.values())) for limit in limits], 1)
+    mine = [tuple(map(int, position)) for position in positions[: CROPS[way]]]
 
-    def stored(store: PairStore) -> Callable[..., list[np.ndarray]]:
-        def cut(index: int, top: int, left: int) -> list[np.ndarray]:
+    def run() -> None:
+        for position in mine:
+            read(*position)
+
+    return Work(
+        run,
+        lambda _: {"patches": np.stack([read(*map(int, p)) for p in positions[:3]])},
+        {"MB a pair": round(_bytes(way, Path(root)) / count / 1e6, 2)},
+    )
+
+
+def _bytes(way: str, root: Path) -> int:
+    """Bytes of all pairs in a store, or of the PNG files."""
+    from dgunet.data.store.pair_store import PairStore
+
+    if not way.endswith("store"):
+        return sum(path.stat().st_size for path in (root / "Rain13K").rglob("*.png"))
+    manifest = PairStore.open(root / way.partition(" ")[0]).manifest
+    return sum(shard.bytes for shard in manifest.shards)
+
+
+def _reader(way: str, root: Path) -> Callable[[int, int, int], Any]:
+    """A function of (pair, top, left) that gives both patches."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    from dgunet.data.store.pair_store import PairStore
+
+    if way.endswith("store"):
+        store = PairStore.open(root / way.partition(" ")[0])
+
+        def cut(index: int, top: int, left: int) -> Any:
             pair = store[index].crop(top, left, PATCH, PATCH)
             return [np.ascontiguousarray(pair.input), np.ascontiguousarray(pair.target)]
 
         return cut
+    decode = _with_opencv if way.startswith("OpenCV") else _with_pillow
+    records = PairStore.open(root / "raw")
 
-    def decoding(decode: Callable[[Path], np.ndarray]) -> Callable[..., list[np.ndarray]]:
-        def cut(index: int, top: int, left: int) -> list[np.ndarray]:
-            record = store[index]
-            sources = (record.input_source, record.target_source)
-            images = [decode(root / source.file) for source in sources]
-            return [image[top : top + PATCH, left : left + PATCH].copy() for image in images]
+    def decoded(index: int, top: int, left: int) -> Any:
+        record = records[index]
+        images = [
+            decode(root / side.file)
+            for side in (record.input_source, record.target_source)
+            if side is not None
+        ]
+        return [image[top : top + PATCH, left : left + PATCH].copy() for image in images]
 
-        return cut
-
-    return {
-        "store": stored(store),
-        "compact": stored(compact),
-        "Pillow": decoding(decode_with_pillow),
-        "OpenCV": decoding(decode_with_opencv),
-    }
+    return decoded
 
 
-def rate(read: Callable[..., list[np.ndarray]], positions: np.ndarray) -> float:
-    """Pairs per second of process CPU time."""
-    start = time.process_time()
-    for position in positions:
-        read(*position)
-    return len(positions) / (time.process_time() - start)
+def _with_opencv(path: Path) -> Any:
+    import cv2
+
+    return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
 
 
-def training_rate(store: PairStore, steps: int) -> float:
-    """Augmented pairs per second of process CPU time, as tensors; the best of three rounds."""
-    batches = TrainingBatches(store, patch=PATCH, batch=16, seed=1, workers=0)
-    batches(0)
-    rates = []
-    for _ in range(3):
-        start = time.process_time()
-        for step in range(steps):
-            batches(step)
-        rates.append(16 * steps / (time.process_time() - start))
-    return max(rates)
+def _with_pillow(path: Path) -> Any:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
-def measure(title: str, size: tuple[int, int], count: int) -> dict[str, object]:
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        make_pairs(root, size, count)
-        prepare_dataset("Rain13K", root, root / "store", profile="paper", workers=1)
-        store = PairStore.open(root / "store")
-        start = time.process_time()
-        prepare_dataset(
-            "Rain13K", root, root / "compact", profile="paper", layout="compact", workers=1
+def samples(source: str, way: str, root: str) -> Work:
+    """Augmented training samples as float tensors, read one ``way``."""
+    import torch
+
+    count = SAMPLES[way]
+    if way.endswith("store"):
+        from dgunet.data.batches.training_batches import TrainingBatches
+        from dgunet.data.store.pair_store import PairStore
+
+        store = PairStore.open(Path(root) / way.partition(" ")[0])
+        batches = TrainingBatches(store, patch=PATCH, batch=count, seed=1, workers=0)
+        steps = iter(range(10**9))
+        return Work(lambda: batches(next(steps)), lambda pair: _shape(pair[0][:1]))
+    read, rng = _reader(way, Path(root)), np.random.default_rng(1)
+    (height, width), photographs = SOURCES[source]
+
+    def run() -> Any:
+        made = []
+        for _ in range(count):
+            position = [int(rng.integers(n)) for n in (photographs, height - PATCH, width - PATCH)]
+            turn = int(rng.integers(8))
+            both = [
+                torch.from_numpy(patch).permute(2, 0, 1).float().div(255)
+                for patch in read(*position)
+            ]
+            both = [torch.rot90(patch, turn % 4, (1, 2)) for patch in both]
+            made.append([patch.flip(1) if turn > 3 else patch for patch in both])
+        return torch.stack([pair[0] for pair in made]), torch.stack([pair[1] for pair in made])
+
+    return Work(run, lambda pair: _shape(pair[0][:1]))
+
+
+def _shape(tensor: Any) -> dict[str, Any]:
+    """The draws differ, so only the form of a sample is compared."""
+    return {"shape": np.array([*tensor.shape, float(tensor.max() <= 1)])}
+
+
+def pairs(device: str, *, quick: bool) -> list[Pair]:
+    """Both sizes of photographs; ``quick``: the small one. The device does not matter."""
+    made = []
+    for source in [*SOURCES][: 1 if quick else None]:
+        for kind, units in (("crops", CROPS), ("samples", SAMPLES)):
+            for baseline in [way for way in units if way.endswith("PNG")]:
+                for way in [way for way in units if way.endswith("store")]:
+                    made.append(_pair(source, kind, baseline, way, units))
+    return made
+
+
+def _pair(source: str, kind: str, baseline: str, way: str, units: dict[str, int]) -> Pair:
+    sides = (
+        Candidate(
+            side, f"benchmarks.store_crops:{kind}", {"source": source, "way": side}, units[side]
         )
-        seconds = time.process_time() - start
-        compact = PairStore.open(root / "compact")
-        assert compact.manifest.digest == store.manifest.digest
-        rng = np.random.default_rng(1)
-        positions = np.stack(
-            [rng.integers(0, limit, 2000) for limit in (count, size[0] - PATCH, size[1] - PATCH)], 1
-        )
-        ways = readers(root, store, compact)
-        for position in positions[:4]:
-            patches = [read(*position) for read in ways.values()]
-            assert all(np.array_equal(other, patches[0]) for other in patches)
-        process = psutil.Process()
-        before = process.memory_info()
-        rate(ways["store"], positions)
-        after = process.memory_info()
-        rates = dict.fromkeys(ways, 0.0)
-        for _ in range(3):
-            for way, read in ways.items():
-                few = {"store": 2000, "compact": 200}.get(way, 12 if size[0] < 1000 else 3)
-                some = positions[:few]
-                rates[way] = max(rates[way], rate(read, some))
-        png = sum(path.stat().st_size for path in (root / "Rain13K").rglob("*.png"))
-        arrow, tiles = (
-            sum(shard.bytes for shard in opened.manifest.shards) for opened in (store, compact)
-        )
-        return {
-            "source": title,
-            "pairs_per_cpu_second": {way: round(value, 1) for way, value in rates.items()},
-            "fed_pairs_per_cpu_second": {
-                "store": round(training_rate(store, 20), 1),
-                "compact": round(training_rate(compact, 4), 1),
-            },
-            "times_opencv": round(rates["store"] / rates["OpenCV"]),
-            "times_pillow": round(rates["store"] / rates["Pillow"]),
-            "compact_times_opencv": round(rates["compact"] / rates["OpenCV"], 1),
-            "bytes_of_a_pair_png": png // count,
-            "bytes_of_a_pair_store": arrow // count,
-            "bytes_of_a_pair_compact": tiles // count,
-            "store_to_png": round(arrow / png, 2),
-            "compact_to_png": round(tiles / png, 2),
-            "cpu_seconds_to_prepare_a_compact_pair": round(seconds / count, 1),
-            "private_memory_of_2000_crops_mb": round(
-                ((after.rss - after.shared) - (before.rss - before.shared)) / 1e6, 1
-            ),
-        }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
-    out = parser.parse_args().out
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    results = []
-    for title, (size, count) in SOURCES.items():
-        results.append(measure(title, size, count))
-        print(json.dumps(results[-1], indent=2), flush=True)
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        machine = f"{platform.machine()}, {os.cpu_count()} CPU cores, one used, shared with others"
-        out.write_text(
-            json.dumps({"machine": machine, "results": results}, indent=2) + "\n", encoding="utf-8"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        for side in (baseline, way)
+    )
+    against = baseline.partition(",")[0]
+    label = "crops" if kind == "crops" else "training samples"
+    size = SOURCES[source][0]
+    duration = 1 + 3e-7 * size[0] * size[1]
+    return Pair(f"{label} of {source}, {against}", *sides, seconds=duration, tolerance=0.0)
