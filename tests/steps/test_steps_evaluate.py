@@ -186,5 +186,5 @@ def test_another_backend_is_named_and_has_no_parity(small, weights, tmp_path):
 
 def test_portable_kernels_are_those_of_eager_torch():
     options = EvaluationOptions(backend="openvino", kernels="portable")
-    with pytest.raises(ConfigError, match="backend 'openvino' with .runtime.kernels: portable"):
+    with pytest.raises(ConfigError, match=r"backend 'openvino' with .runtime.kernels: portable"):
         _backend(network.DGUNet(network.preset("derain", n_feat=8, scale=4)), options)
