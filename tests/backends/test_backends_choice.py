@@ -115,9 +115,7 @@ def test_a_damaged_note_is_probed_again(network, cache, stand_in):
         assert "probing" in lines[0]
 
 
-def test_a_cache_that_cannot_be_written_only_costs_a_probe(
-    network, tmp_path, stand_in, monkeypatch
-):
+def test_a_probe_without_a_cache_is_not_remembered(network, tmp_path, stand_in, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DGUNET_CACHE", str(tmp_path / "file"))
     stand_in(lambda stage: fails)

@@ -163,3 +163,29 @@ def test_dnd_is_bundled_and_its_score_recorded(dgunet, evaluated, tmp_path):
     assert json.loads((tmp_path / "dnd.json").read_text())["ssim"] == 0.96
     with pytest.raises(DataError, match=r"summary\.json"):
         dgunet("dnd", "record", tmp_path, *arguments)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "auto"])
+def test_restore_on_another_backend_gives_the_same_image(
+    dgunet, weights, tmp_path, monkeypatch, backend
+):
+    monkeypatch.setenv("DGUNET_CACHE", str(tmp_path / "cache"))
+    Image.fromarray(pair(0, 40, 33)[0]).save(tmp_path / "a.png")
+    restored = []
+    for name in ("eager", backend):
+        output = dgunet(
+            *("restore", tmp_path / "a.png", "--checkpoint", weights),
+            *("--out", tmp_path / name, "--backend", name),
+        )
+        restored.append(np.asarray(Image.open(tmp_path / name / "a.png")).astype(int))
+    assert np.abs(restored[0] - restored[1]).max() <= 1
+    assert (backend == "auto") == ("backend" in output)
+
+
+def test_restore_refuses_an_unknown_backend(dgunet, weights, tmp_path):
+    Image.fromarray(pair(0, 40, 33)[0]).save(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match="backend 'tensorrt' is unknown"):
+        dgunet(
+            *("restore", tmp_path / "a.png", "--checkpoint", weights),
+            *("--out", tmp_path / "out", "--backend", "tensorrt"),
+        )
