@@ -25,6 +25,12 @@ from dgunet.training.preparation import PreparedTraining
 IMAGE_REPORTS = 8
 """How many times, at most, a training logs its example images after the untrained network's."""
 
+STEPS_BETWEEN_IMAGES = 50
+"""Training steps, at least, between two reports of example images, each of which costs some steps.
+
+The first and the last weights are shown in every training.
+"""
+
 EXAMPLE_SIDE = 128
 """Largest side in pixels of the part of an example image that is logged."""
 
@@ -146,13 +152,17 @@ class TrainingReport:
 
     def _show_progress(self, done: int) -> None:
         """Log the example images if ``done`` steps complete another part of the training."""
-        part = done * IMAGE_REPORTS // self._prepared.inputs.settings.iterations
+        iterations = self._prepared.inputs.settings.iterations
+        reports = max(1, min(IMAGE_REPORTS, iterations // STEPS_BETWEEN_IMAGES))
+        part = done * reports // iterations
         if part > self._shown:
             self._shown = part
             self._log_images(done)
 
     def _log_images(self, done: int) -> None:
         """Log each example as a strip of degraded, restored and true pixels."""
+        if not self._run.journal_id:
+            return
         assert self._network is not None
         device = next(self._network.parameters()).device
         for number, (degraded, target) in enumerate(self._images, start=1):
