@@ -1,13 +1,15 @@
 """The side of the caller: hands its command to the process that ``DGUNET_WARM`` names.
 
 The command runs there with the arguments, working directory, environment and open streams of this
-process, which forwards signals to it, waits, and ends as it ended.
+process, which forwards signals to it, waits, and ends as it ended. ``python -m
+dgunet.cli.warm_client MODULE`` does the same for ``python -m MODULE``.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import socket
 import sys
@@ -24,15 +26,19 @@ NUMBER = 4
 """Bytes of a number on the socket."""
 
 
-def run_in_warm_process() -> None:
-    """Run the command in the warm process and exit like it; return if there is none to run it."""
+def run_in_warm_process(module: str = "") -> None:
+    """Run the command in the warm process and exit like it; return if there is none to run it.
+
+    Args:
+        module: a module to run as ``python -m`` does; by default the command line of dgunet.
+    """
     address = environment.WARM.get()
     if not address or not hasattr(socket, "send_fds"):
         return
     with socket.socket(socket.AF_UNIX) as server:
         try:
             server.connect(address)
-            _send_command(server)
+            _send_command(server, module)
             pid = _number(server)
         except OSError:  # it has ended, or it never began
             return
@@ -48,8 +54,9 @@ def run_in_warm_process() -> None:
     _end_as(status)
 
 
-def _send_command(server: socket.socket) -> None:
+def _send_command(server: socket.socket, module: str) -> None:
     command = {
+        "module": module,
         "arguments": sys.argv,
         "folder": str(Path.cwd()),
         "path": sys.path,
@@ -83,3 +90,14 @@ def _end_as(status: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def main() -> None:
+    """Run the module that ``sys.argv`` names, with the arguments after it."""
+    module = sys.argv.pop(1)
+    run_in_warm_process(module)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import selectors
 import shutil
 import signal
@@ -39,6 +40,11 @@ READ_AT_IMPORT = (
 )
 """Beginnings of the names of variables that the interpreter and libraries read only once."""
 
+NOT_COMPARED = {"PYTHONPATH", "PYTHONUNBUFFERED", "MKL_CBWR", "LD_LIBRARY_PATH"}
+"""Exceptions: a fork takes over the first two, MKL reads its variable when it first computes, and
+cv2 changes the last one when it is imported.
+"""
+
 
 @dataclass
 class _Running:
@@ -49,9 +55,13 @@ class _Running:
 
 
 class WarmProcess:
-    """Serves commands on a socket in a private folder while its own command runs."""
+    """Serves commands on a socket in a private folder while its own command runs.
 
-    def __init__(self) -> None:
+    Args:
+        variables: the environment before the libraries were imported.
+    """
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="dgunet-warm-"))
         self.address = str(self._folder / "socket")
         self._listener = socket.socket(socket.AF_UNIX)
@@ -61,7 +71,7 @@ class WarmProcess:
         self._waiting.register(self._listener, selectors.EVENT_READ, self._accept)
         self._commands: dict[int, _Running] = {}
         self._callers: dict[int, _Running] = {}
-        self._same = _fixed(sys.prefix, environment.variables())
+        self._same = _fixed(sys.prefix, variables)
 
     def serve_while(self, process: subprocess.Popen[bytes]) -> dict[str, Any] | None:
         """Fork for every command until ``process`` has ended.
@@ -167,7 +177,11 @@ def _receive(caller: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 def _fixed(prefix: str, variables: Mapping[str, str]) -> dict[str, str]:
     """What cannot be changed in a fork: the installation, and variables that are read once."""
-    once = {n: v for n, v in variables.items() if n.startswith(READ_AT_IMPORT)}
+    once = {
+        name: value
+        for name, value in variables.items()
+        if name.startswith(READ_AT_IMPORT) and name not in NOT_COMPARED
+    }
     return once | {"prefix": prefix}
 
 
@@ -194,10 +208,14 @@ def _import_libraries() -> None:
         import mlflow.pyfunc  # noqa: F401
 
 
-def _open_streams() -> None:
-    """Open the streams anew: the former objects know the files of the warm process."""
+def _open_streams(*, lines: bool) -> None:
+    """Open the streams anew: the former objects know the files of the warm process.
+
+    Args:
+        lines: write every line of the output at once, also to a file or pipe.
+    """
     sys.stdin = _reopened(sys.stdin, "r")
-    sys.stdout = _reopened(sys.stdout, "w")
+    sys.stdout = _reopened(sys.stdout, "w", buffering=1 if lines else -1)
     sys.stderr = _reopened(sys.stderr, "w", buffering=1)
 
 
@@ -207,12 +225,15 @@ def _reopened(stream: TextIO, mode: str, buffering: int = -1) -> TextIO:
     )
 
 
-def _run() -> None:
+def _run(command: Mapping[str, Any]) -> None:
     """Run the command in this fork, with modules of dgunet as they are on the disk."""
     for name in [n for n in sys.modules if n.partition(".")[0] == "dgunet"]:
         del sys.modules[name]
     importlib.invalidate_caches()
-    _open_streams()
+    _open_streams(lines="PYTHONUNBUFFERED" in command["variables"])
+    if module := command["module"]:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        return
     from dgunet import cli
 
     cli.run_here()
@@ -222,19 +243,18 @@ def main() -> None:
     """Run the command of ``sys.argv`` with a warm process, and exit with its status."""
     if not sys.argv[1:]:
         sys.exit("usage: python -m dgunet.cli.warm_process COMMAND [ARGUMENTS]...")
-    _import_libraries()
+    variables = environment.variables()
+    _import_libraries()  # which changes some variables
     gc.collect()
     gc.freeze()  # else the collector of a fork writes to, and so copies, all pages
-    warm = WarmProcess()
-    process = subprocess.Popen(
-        sys.argv[1:], env=environment.for_child({environment.WARM.name: warm.address})
-    )
+    warm = WarmProcess(variables)
+    process = subprocess.Popen(sys.argv[1:], env=variables | {environment.WARM.name: warm.address})
     # A signal of the terminal reaches the command itself; this process ends after it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
     command = warm.serve_while(process)
     if command is not None:
-        _run()
+        _run(command)
         return
     warm.close()
     sys.exit(process.returncode if process.returncode >= 0 else 128 - process.returncode)
