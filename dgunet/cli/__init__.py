@@ -17,11 +17,11 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as in a shell."""
 
 
-def command() -> typer.Typer:
-    """The application with all its commands."""
+def command(word: str = "") -> typer.Typer:
+    """The application with all its commands; with ``word``, that of this name and maybe others."""
     from dgunet.cli.application import application
 
-    return application()
+    return application(word)
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def run_here() -> None:
     _prepare_output()
     log_to_stderr()
     try:
-        command()(prog_name="dgunet")  # also as `python -m dgunet`
+        command(*sys.argv[1:2])(prog_name="dgunet")  # also as `python -m dgunet`
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             _print_to_stderr("interrupted; nothing half-written was kept")

@@ -42,8 +42,12 @@ def _root(
         environment.DEBUG.set("1")  # also for child processes
 
 
-def application() -> typer.Typer:
-    """The application with all its commands."""
+def application(word: str = "") -> typer.Typer:
+    """The application with all its commands.
+
+    Args:
+        word: the first word of the command line; if it is a command, others may be left out.
+    """
     app = typer.Typer(
         name="dgunet",
         help=_HELP,
@@ -52,5 +56,5 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    register_all.register(app)
+    register_all.register(app, word)
     return app

@@ -128,7 +128,7 @@ def test_sigint_prints_one_line(tmp_path):
         "def wait():\n"
         "    print('here', flush=True)\n"
         "    time.sleep(60)\n"
-        "cli.command = lambda: app\n"
+        "cli.command = lambda *_: app\n"
         "sys.argv = ['dgunet']\n"
         "cli.main()\n"
     )
