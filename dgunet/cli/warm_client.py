@@ -2,7 +2,7 @@
 
 The command runs there with the arguments, working directory, environment and open streams of this
 process, which forwards signals to it, waits, and ends as it ended. ``python -m
-dgunet.cli.warm_client MODULE`` does the same for ``python -m MODULE``.
+dgunet.cli.warm_client`` acts as ``python`` and does the same for ``-m MODULE``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from dgunet.system import environment
 
@@ -35,7 +36,7 @@ def run_in_warm_process(module: str = "") -> None:
     address = environment.WARM.get()
     if not address or not hasattr(socket, "send_fds"):
         return
-    with socket.socket(socket.AF_UNIX) as server:
+    with socket.socket(socket.AF_UNIX) as server, _Forwarding() as forwarding:
         try:
             server.connect(address)
             _send_command(server, module)
@@ -44,14 +45,48 @@ def run_in_warm_process(module: str = "") -> None:
             return
         if not pid:
             return
-        for number in FORWARDED:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, _forward_to(pid))
+        forwarding.begin(pid)
         status = _number(server)
     if status is None:  # the warm process was killed; its commands must not outlive it
         os.kill(pid, signal.SIGKILL)
         status = signal.SIGKILL
     _end_as(status)
+
+
+class _Forwarding:
+    """Within the block, signals are kept, and sent to the command as soon as it has begun."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._kept: list[int] = []
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Forwarding:
+        for number in FORWARDED:
+            if (handler := signal.getsignal(number)) is not signal.SIG_IGN:
+                self._before[number] = handler
+                signal.signal(number, self._forward)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if not self._pid:  # no command has begun: the signals are for this process
+            for number in self._kept:
+                os.kill(os.getpid(), number)
+
+    def begin(self, pid: int) -> None:
+        """Send the signals to the process ``pid``, those that came before as well."""
+        self._pid = pid
+        while self._kept:
+            self._forward(self._kept.pop(0), None)
+
+    def _forward(self, number: int, _: FrameType | None) -> None:
+        if not self._pid:
+            self._kept.append(number)
+            return
+        with suppress(ProcessLookupError):  # it ended meanwhile, and its status is on the way
+            os.kill(self._pid, number)
 
 
 def _send_command(server: socket.socket, module: str) -> None:
@@ -75,14 +110,6 @@ def _number(server: socket.socket) -> int | None:
     return int.from_bytes(content) if len(content) == NUMBER else None
 
 
-def _forward_to(pid: int) -> signal._HANDLER:
-    def forward(number: int, frame: FrameType | None) -> None:
-        with suppress(ProcessLookupError):  # it ended meanwhile, and its status is on the way
-            os.kill(pid, number)
-
-    return forward
-
-
 def _end_as(status: int) -> None:
     """End with the status of ``os.waitpid``: the same code, or by the same signal."""
     if os.WIFSIGNALED(status):
@@ -93,8 +120,11 @@ def _end_as(status: int) -> None:
 
 
 def main() -> None:
-    """Run the module that ``sys.argv`` names, with the arguments after it."""
-    module = sys.argv.pop(1)
+    """Act as ``python`` with the arguments of ``sys.argv``; ``-m MODULE`` in the warm process."""
+    if sys.argv[1:2] != ["-m"] or not sys.argv[2:]:
+        os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+    module = sys.argv[2]
+    del sys.argv[1:3]
     run_in_warm_process(module)
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

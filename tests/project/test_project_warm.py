@@ -43,7 +43,7 @@ def shown(tmp_path):
         "print(json.dumps([*facts, sys.argv[1:], os.environ.get('MINE'), sys.stdin.read()]))\n"
         "sys.exit(7)\n"
     )
-    return [sys.executable, "-m", "dgunet.cli.warm_client", "shown"]
+    return [sys.executable, "-m", "dgunet.cli.warm_client", "-m", "shown"]
 
 
 def facts(process, given=""):
@@ -80,6 +80,11 @@ def test_a_command_with_other_variables_of_the_libraries_runs_in_its_own_process
     assert (parent, torch, status) == (os.getpid(), False, 7)
 
 
+def test_other_arguments_of_python_start_python(started):
+    process = started(sys.executable, "-m", "dgunet.cli.warm_client", "-c", "print(2 + 2)")
+    assert process.communicate()[0] == "4\n"
+
+
 def test_without_the_warm_process_a_command_runs_in_its_own(started, shown, tmp_path):
     (parent, *_), _ = facts(started(*shown, DGUNET_WARM=str(tmp_path / "nobody")))
     assert parent == os.getpid()
@@ -91,7 +96,7 @@ def test_a_signal_reaches_the_command(started, tmp_path, number):
         "import time\nprint('ready', flush=True)\n"
         "try:\n    time.sleep(60)\nfinally:\n    print('over')\n"
     )
-    process = started(sys.executable, "-m", "dgunet.cli.warm_client", "waiting")
+    process = started(sys.executable, "-m", "dgunet.cli.warm_client", "-m", "waiting")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     output, errors = process.communicate()
@@ -107,7 +112,7 @@ def test_the_command_of_a_killed_caller_is_killed(started, tmp_path):
     (tmp_path / "waiting.py").write_text(
         "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n"
     )
-    process = started(sys.executable, "-m", "dgunet.cli.warm_client", "waiting")
+    process = started(sys.executable, "-m", "dgunet.cli.warm_client", "-m", "waiting")
     command = psutil.Process(int(process.stdout.readline()))
     process.kill()
     process.communicate()

@@ -32,7 +32,7 @@ The first and the last weights are shown in every training.
 """
 
 EXAMPLE_SIDE = 128
-"""Largest side in pixels of the part of an example image that is logged."""
+"""Largest side in pixels of the part of an example image that is logged; at most two patches."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +67,9 @@ class TrainingReport:
     ) -> None:
         """Log settings, structure and data before the first step."""
         self._network, self._ids = network, ids
-        self._images = [(_middle(degraded), _middle(target)) for degraded, target in images]
         inputs, manifest = self._prepared.inputs, self._prepared.pairs.manifest
+        side = min(EXAMPLE_SIDE, 2 * inputs.settings.patch)
+        self._images = [(_middle(degraded, side), _middle(true, side)) for degraded, true in images]
         self._params = training_params(inputs, network)
         self._run.log_params(self._params)
         self._run.log_json(all_settings(inputs), "settings.json")
@@ -173,10 +174,10 @@ class TrainingReport:
             self._run.log_image(strip, f"examples/{number}", step=done)
 
 
-def _middle(image: Tensor) -> Tensor:
-    """The middle of an image (C, H, W), at most `EXAMPLE_SIDE` large."""
-    top, left = (max(0, side - EXAMPLE_SIDE) // 2 for side in image.shape[-2:])
-    return image[:, top : top + EXAMPLE_SIDE, left : left + EXAMPLE_SIDE]
+def _middle(image: Tensor, side: int) -> Tensor:
+    """The middle of an image (C, H, W), at most ``side`` pixels large."""
+    top, left = (max(0, length - side) // 2 for length in image.shape[-2:])
+    return image[:, top : top + side, left : left + side]
 
 
 def _memory() -> dict[str, float]:
