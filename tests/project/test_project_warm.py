@@ -93,8 +93,8 @@ def test_without_the_warm_process_a_command_runs_in_its_own(started, shown, tmp_
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_command(started, tmp_path, number):
     (tmp_path / "waiting.py").write_text(
-        "import time\nprint('ready', flush=True)\n"
-        "try:\n    time.sleep(60)\nfinally:\n    print('over')\n"
+        "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\n"
+        "finally:\n    print('over')\n"
     )
     process = started(sys.executable, "-m", "dgunet.cli.warm_client", "-m", "waiting")
     assert process.stdout.readline() == "ready\n"
