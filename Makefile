@@ -33,12 +33,13 @@ data: env  ## restore the sample data in data/ (offline, from the committed DVC 
 
 .PHONY: reproduce
 reproduce: data  ## run all steps on the sample data: prepare, train, evaluate, tables
-	@$(ACTIVATE); dgunet tracking init
+	@# All commands run in forks of one process that has imported torch, MLflow and the other libraries.
 	@# One background process sends the runs of all steps to MLflow, on the core that the steps leave free.
-	@$(ACTIVATE); dgunet tracking sync --follow & sender=$$!; failed=0; \
+	@$(ACTIVATE); python -m dgunet.cli.warm_process $(SHELL) $(.SHELLFLAGS) 'dgunet tracking init; \
+	dgunet tracking sync --follow & sender=$$!; failed=0; \
 	DGUNET_TRACKING=$${DGUNET_TRACKING:-later} dvc repro || failed=$$?; \
-	kill -TERM $$sender; wait $$sender || true; exit $$failed
-	@$(ACTIVATE); dgunet report --verify
+	kill -TERM $$sender; wait $$sender || true; test $$failed = 0 || exit $$failed; \
+	dgunet report --verify'
 
 .PHONY: test
 test: data  ## run linter, type checker and all tests

@@ -69,6 +69,26 @@ def sample_root(project, tmp_path_factory):
     return made
 
 
+@pytest.fixture(scope="session")
+def warm():
+    """Variables by which `dgunet` as a process runs in a fork of one that has imported torch etc.
+
+    It is the command itself, with its exit status, output and signals; only the imports are saved.
+    """
+    shell = 'echo "$DGUNET_WARM"; exec cat'
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dgunet.cli.warm_process", "sh", "-c", shell],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    yield {"DGUNET_WARM": process.stdout.readline().strip()}
+    process.stdin.close()
+    assert process.wait() == 0
+
+
 @pytest.fixture
 def dgunet(monkeypatch, capfd):
     """Run ``dgunet``; gives its output and exit status.

@@ -7,7 +7,7 @@ import sys
 import traceback
 from contextlib import suppress
 
-from dgunet.system import environment, files
+from dgunet.system import environment
 from dgunet.system.address import redact
 from dgunet.system.errors import DgunetError, exhausts_memory
 from dgunet.system.extras import missing_extra
@@ -64,6 +64,8 @@ def redacted_traceback(error: BaseException) -> str:
 
 def _system_error(error: OSError) -> str:
     """Line for an error of the operating system that was not translated where it occurred."""
+    from dgunet.system import files
+
     known = files.explain(error)
     what, fix = known or (error.strerror or str(error) or type(error).__name__, "")
     names = [

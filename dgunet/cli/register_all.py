@@ -1,43 +1,117 @@
-"""Adds the commands of all sibling modules to the application."""
+"""Adds the commands of all sibling modules to the application, or of the one that is called."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
-from dgunet.cli import (
-    campaign_commands,
-    cleaning_commands,
-    data_commands,
-    demo_command,
-    drift_command,
-    evaluation_commands,
-    models_commands,
-    network_commands,
-    pipeline_commands,
-    runs_commands,
-    step_commands,
-    tracking_commands,
-    training_commands,
+Register = Callable[[typer.Typer], None]
+
+
+def register(app: typer.Typer, word: str = "") -> None:
+    """Add the commands of every module to ``app``, in the order that ``--help`` shows.
+
+    Args:
+        app: the application.
+        word: the first word of a command line; if it is a command, only its module is imported.
+    """
+    chosen = [group for group in GROUPS if word in group[0]] or GROUPS
+    for _, add in chosen:
+        add(app)
+
+
+def _campaign(app: typer.Typer) -> None:
+    from dgunet.cli import campaign_commands
+
+    campaign_commands.register(app)
+
+
+def _data(app: typer.Typer) -> None:
+    from dgunet.cli import data_commands
+
+    data_commands.register(app)
+
+
+def _steps(app: typer.Typer) -> None:
+    from dgunet.cli import step_commands
+
+    step_commands.register(app)
+
+
+def _training(app: typer.Typer) -> None:
+    from dgunet.cli import training_commands
+
+    training_commands.register(app)
+
+
+def _evaluation(app: typer.Typer) -> None:
+    from dgunet.cli import evaluation_commands
+
+    evaluation_commands.register(app)
+
+
+def _drift(app: typer.Typer) -> None:
+    from dgunet.cli import drift_command
+
+    drift_command.register(app)
+
+
+def _demo(app: typer.Typer) -> None:
+    from dgunet.cli import demo_command
+
+    demo_command.register(app)
+
+
+def _network(app: typer.Typer) -> None:
+    from dgunet.cli import network_commands
+
+    network_commands.register(app)
+
+
+def _tracking(app: typer.Typer) -> None:
+    from dgunet.cli import tracking_commands
+
+    tracking_commands.register(app)
+
+
+def _runs(app: typer.Typer) -> None:
+    from dgunet.cli import runs_commands
+
+    runs_commands.register(app)
+
+
+def _models(app: typer.Typer) -> None:
+    from dgunet.cli import models_commands
+
+    models_commands.register(app)
+
+
+def _pipeline(app: typer.Typer) -> None:
+    from dgunet.cli import pipeline_commands
+
+    pipeline_commands.register(app)
+
+
+def _cleaning(app: typer.Typer) -> None:
+    from dgunet.cli import cleaning_commands
+
+    cleaning_commands.register(app)
+
+
+GROUPS: tuple[tuple[tuple[str, ...], Register], ...] = (
+    (("campaign",), _campaign),
+    (("data",), _data),
+    (("train", "evaluate", "tables", "report", "explain"), _steps),
+    (("recipe",), _training),
+    (("restore", "score", "protocols", "selftest", "dnd"), _evaluation),
+    (("drift",), _drift),
+    (("demo",), _demo),
+    (("describe", "errata", "inspect", "measure", "reconstruct", "checkpoint"), _network),
+    (("tracking",), _tracking),
+    (("runs",), _runs),
+    (("models",), _models),
+    (("pipeline",), _pipeline),
+    (("clean",), _cleaning),
 )
-
-MODULES = (
-    campaign_commands,
-    data_commands,
-    step_commands,
-    training_commands,
-    evaluation_commands,
-    drift_command,
-    demo_command,
-    network_commands,
-    tracking_commands,
-    runs_commands,
-    models_commands,
-    pipeline_commands,
-    cleaning_commands,
-)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of every module to ``app``, in the order that ``--help`` shows."""
-    for module in MODULES:
-        module.register(app)
+"""The commands of each module, and the function that adds them."""

@@ -168,6 +168,13 @@ IMAGE_DIGEST = EnvironmentVariable(
     str,
     set_by=CLUSTER,
 )
+WARM = EnvironmentVariable(
+    "DGUNET_WARM",
+    "Socket of a process that has imported the libraries, in which `dgunet` runs its command"
+    " (`python -m dgunet.cli.warm_process COMMAND` sets it for COMMAND).",
+    str,
+    set_by="dgunet, for `make reproduce`",
+)
 PARENT = EnvironmentVariable(
     "DGUNET_PARENT",
     "Id of a process; the process that reads this variable ends when that one ends.",
@@ -352,6 +359,17 @@ def torchrun_variables() -> dict[str, str]:
 def for_child(changes: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for a child process: that of this process with ``changes``."""
     return os.environ | changes
+
+
+def variables() -> dict[str, str]:
+    """Return all variables of this process, for a process that acts in its place."""
+    return dict(os.environ)
+
+
+def replace_variables(values: Mapping[str, str]) -> None:
+    """Replace all variables of this process."""
+    os.environ.clear()
+    os.environ.update(values)
 
 
 def value_in_pod(name: str) -> str:

@@ -21,11 +21,12 @@ DRIVE = "1P_-RAvltEoEhfT-9GrWRdpEi6NSswTs8"
 
 @dataclass
 class CampaignProject:
-    """The project's folder, the code under test, and the servers."""
+    """The project's folder, the code under test, the servers, and variables of a warm process."""
 
     home: Path
     code: Path
     net: object
+    warm: dict
 
     def environment(self, **places):
         """The environment of a command; ``places`` replace those of ``sources.yaml``."""
@@ -40,11 +41,14 @@ class CampaignProject:
         }
 
     def start(self, *arguments, **places):
-        """Start `dgunet campaign`; returns the process."""
+        """Start `dgunet campaign` in a process of its own, to be killed; returns the process."""
+        return self._start(arguments, self.environment(**places))
+
+    def _start(self, arguments, variables):
         return subprocess.Popen(
             [sys.executable, "-m", "dgunet", "campaign", "--probe-seconds", "0", *arguments],
             cwd=self.home,
-            env=self.environment(**places),
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -53,7 +57,7 @@ class CampaignProject:
 
     def run(self, *arguments, status=0, seconds=900, **places):
         """Run `dgunet campaign` to its end; returns its output."""
-        process = self.start(*arguments, **places)
+        process = self._start(arguments, self.environment(**places) | self.warm)
         try:
             output, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:

@@ -18,10 +18,10 @@ def net():
 
 
 @pytest.fixture
-def empty(tmp_path, project, net):
+def empty(tmp_path, project, net, warm):
     """A project folder with the shipped parameters and nothing else."""
     home = tmp_path / "a project"
     home.mkdir()
     (home / "params.yaml").write_text((project / "params.yaml").read_text())
     (home / "records").mkdir()
-    return CampaignProject(home, project, net)
+    return CampaignProject(home, project, net, warm)

@@ -21,7 +21,7 @@ STAGES = ("evaluate-derain@Rain100L-DGUNet", "evaluate-cs@Set11-DGUNet")
 
 
 @pytest.fixture(scope="module")
-def clone(project, tmp_path_factory):
+def clone(project, tmp_path_factory, warm):
     """A clone with the sample data, `weights: released`, and servers with the authors' archives."""
     folder = tmp_path_factory.mktemp("same")
     home = folder / "a clone"
@@ -45,6 +45,7 @@ def clone(project, tmp_path_factory):
             "DGUNET_ACCEPT_LICENCE": "all",
             "DGUNET_TRACKING": "off",
             "DVC_NO_ANALYTICS": "1",
+            **warm,
         }
 
         def run(*command):

@@ -67,7 +67,7 @@ def test_a_debug_traceback_contains_no_secret(monkeypatch, capsys):
     def fail(**_):
         raise ValueError(f"https://me:{TOKEN}@h broke")
 
-    monkeypatch.setattr("dgunet.cli.command", lambda: fail)
+    monkeypatch.setattr("dgunet.cli.command", lambda *_: fail)
     monkeypatch.setenv("DGUNET_DEBUG", "1")
     with pytest.raises(SystemExit):
         main()

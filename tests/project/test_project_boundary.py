@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from dgunet import cli
+from dgunet.cli import application
 from dgunet.cli.boundary import PIPE, USERS, debugging, failure_line
 from dgunet.system.errors import ConfigError, DgunetError
 
@@ -25,13 +26,13 @@ def failing(dgunet, monkeypatch):
 
     def run(error, *arguments):
         app = typer.Typer()
-        app.callback()(cli._root)
+        app.callback()(application._root)
 
         @app.command()
         def fail():
             raise error
 
-        monkeypatch.setattr(cli, "command", lambda: app)
+        monkeypatch.setattr(cli, "command", lambda *_: app)
         done = dgunet(*arguments, "fail")
         return done.returncode, done.stderr.splitlines()
 
@@ -128,7 +129,7 @@ def test_sigint_prints_one_line(tmp_path):
         "def wait():\n"
         "    print('here', flush=True)\n"
         "    time.sleep(60)\n"
-        "cli.command = lambda: app\n"
+        "cli.command = lambda *_: app\n"
         "sys.argv = ['dgunet']\n"
         "cli.main()\n"
     )

@@ -64,11 +64,11 @@ def environment(home):
 
 
 @pytest.fixture(scope="session")
-def clone(project, tmp_path_factory):
+def clone(project, tmp_path_factory, warm):
     """A clone of the project at a path with a space, with the sample data."""
     home = tmp_path_factory.mktemp("fresh") / "a clone"
     subprocess.run(["git", "clone", "--quiet", str(project), str(home)], check=True)
-    made = Clone(home, environment(home))
+    made = Clone(home, environment(home) | warm)
     made.run("dvc", "pull", "--quiet", "data")
     return made
 

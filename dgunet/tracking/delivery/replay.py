@@ -96,7 +96,7 @@ def deliver(
     return done
 
 
-def follow(folders: TrackingFolders, stop: threading.Event, *, every: float = 2) -> Delivery:
+def follow(folders: TrackingFolders, stop: threading.Event, *, every: float = 5) -> Delivery:
     """Deliver the journals of other processes until ``stop`` is set, then once more.
 
     One such process serves all steps of a pipeline, because MLflow's client takes seconds to start,

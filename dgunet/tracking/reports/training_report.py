@@ -25,8 +25,14 @@ from dgunet.training.preparation import PreparedTraining
 IMAGE_REPORTS = 8
 """How many times, at most, a training logs its example images after the untrained network's."""
 
+STEPS_BETWEEN_IMAGES = 50
+"""Training steps, at least, between two reports of example images, each of which costs some steps.
+
+The first and the last weights are shown in every training.
+"""
+
 EXAMPLE_SIDE = 128
-"""Largest side in pixels of the part of an example image that is logged."""
+"""Largest side in pixels of the part of an example image that is logged; at most two patches."""
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +67,9 @@ class TrainingReport:
     ) -> None:
         """Log settings, structure and data before the first step."""
         self._network, self._ids = network, ids
-        self._images = [(_middle(degraded), _middle(target)) for degraded, target in images]
         inputs, manifest = self._prepared.inputs, self._prepared.pairs.manifest
+        side = min(EXAMPLE_SIDE, 2 * inputs.settings.patch)
+        self._images = [(_middle(degraded, side), _middle(true, side)) for degraded, true in images]
         self._params = training_params(inputs, network)
         self._run.log_params(self._params)
         self._run.log_json(all_settings(inputs), "settings.json")
@@ -146,13 +153,17 @@ class TrainingReport:
 
     def _show_progress(self, done: int) -> None:
         """Log the example images if ``done`` steps complete another part of the training."""
-        part = done * IMAGE_REPORTS // self._prepared.inputs.settings.iterations
+        iterations = self._prepared.inputs.settings.iterations
+        reports = max(1, min(IMAGE_REPORTS, iterations // STEPS_BETWEEN_IMAGES))
+        part = done * reports // iterations
         if part > self._shown:
             self._shown = part
             self._log_images(done)
 
     def _log_images(self, done: int) -> None:
         """Log each example as a strip of degraded, restored and true pixels."""
+        if not self._run.journal_id:
+            return
         assert self._network is not None
         device = next(self._network.parameters()).device
         for number, (degraded, target) in enumerate(self._images, start=1):
@@ -163,10 +174,10 @@ class TrainingReport:
             self._run.log_image(strip, f"examples/{number}", step=done)
 
 
-def _middle(image: Tensor) -> Tensor:
-    """The middle of an image (C, H, W), at most `EXAMPLE_SIDE` large."""
-    top, left = (max(0, side - EXAMPLE_SIDE) // 2 for side in image.shape[-2:])
-    return image[:, top : top + EXAMPLE_SIDE, left : left + EXAMPLE_SIDE]
+def _middle(image: Tensor, side: int) -> Tensor:
+    """The middle of an image (C, H, W), at most ``side`` pixels large."""
+    top, left = (max(0, length - side) // 2 for length in image.shape[-2:])
+    return image[:, top : top + side, left : left + side]
 
 
 def _memory() -> dict[str, float]:
