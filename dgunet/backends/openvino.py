@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,17 +16,27 @@ from dgunet.backends.stages import Run, StageTensors
 PACKAGE = "openvino"
 
 
+@cache
+def _core() -> Any:
+    """OpenVINO's runtime, which has to live as long as the process.
+
+    On CPUs with AMX it gives the process a stack for signal handlers, and frees it when it is
+    destroyed: the next signal would then be a segmentation fault.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def convert(stage: StageTensors) -> Run:
     """Convert a stage, computed in float32 by as many threads as torch uses.
 
     Raises:
         ModuleNotFoundError: if OpenVINO or ONNX is not installed.
     """
-    import openvino
-
     # Through ONNX: OpenVINO's own converter of torch sends usage statistics.
     exported = onnx_stage(stage)
-    core = openvino.Core()
+    core = _core()
     compiled = core.compile_model(
         core.read_model(exported.model),
         "CPU",
