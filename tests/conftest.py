@@ -18,6 +18,9 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 # Tests compare results of this process with those of others, under the sample's portable kernels;
 # the caps of `dgunet.network.kernels` work only before torch computes for the first time.
 os.environ |= {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE"}
+AT_THE_START = dict(os.environ)
+"""The environment before a test imports libraries, some of which change it."""
+
 if "DGUNET_CACHE" not in os.environ:  # else every store of a test leaves a note in the user's cache
     _cache = tempfile.TemporaryDirectory(prefix="dgunet-cache-")
     os.environ["DGUNET_CACHE"] = _cache.name
@@ -79,7 +82,7 @@ def warm():
     process = subprocess.Popen(
         [sys.executable, "-m", "dgunet.cli.warm_process", "sh", "-c", shell],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=AT_THE_START | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -87,6 +90,12 @@ def warm():
     yield {"DGUNET_WARM": process.stdout.readline().strip()}
     process.stdin.close()
     assert process.wait() == 0
+
+
+@pytest.fixture(scope="session")
+def at_the_start():
+    """The environment before a test imports libraries, some of which change it."""
+    return AT_THE_START
 
 
 @pytest.fixture

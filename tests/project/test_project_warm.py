@@ -17,14 +17,14 @@ DGUNET = [sys.executable, "-m", "dgunet"]
 
 
 @pytest.fixture
-def started(project, tmp_path, warm):
+def started(project, tmp_path, warm, at_the_start):
     """Start a command in the warm process, in an empty folder."""
 
     def start(*command, **variables):
         return subprocess.Popen(
             command,
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(project)} | warm | variables,
+            env=at_the_start | {"PYTHONPATH": str(project)} | warm | variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -17,10 +17,9 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def client(reproduced):
     uri = f"sqlite:///{reproduced.home / 'mlflow.db'}"
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     yield MlflowClient(uri)
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)  # any other value would stay before that of the environment
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tomllib
 from importlib.metadata import EntryPoint
@@ -28,6 +29,9 @@ def dvc_project(project: TrackingFolders, monkeypatch: pytest.MonkeyPatch) -> Tr
     """A DVC repository with one data folder and one stage that has run."""
 
     from dvc.repo import Repo
+
+    # Its handlers write to the streams of the test that imported it first.
+    monkeypatch.setattr(logging.getLogger("dvc"), "handlers", [])
 
     (project.home / "data/sample").mkdir(parents=True)
     (project.home / "data/sample/a.txt").write_text("rain")

@@ -81,7 +81,11 @@ def project(
 
 
 def test_runs_models_and_files_can_be_stored_and_loaded(
-    project: TrackingFolders, server: Server, bucket: str, tmp_path: Path
+    project: TrackingFolders,
+    server: Server,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     weights = tmp_path / "network.safetensors"
     network.save_network(network.DGUNet(network.preset("derain", **TINY)), weights, {})
@@ -104,7 +108,7 @@ def test_runs_models_and_files_can_be_stored_and_loaded(
     (metric,) = client.get_logged_model(output.model_id).metrics
     assert (metric.key, metric.value) == ("psnr", 31.5)
     experiment = client.get_run(run.run_id).info.experiment_id
-    mlflow.set_tracking_uri(server.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     mlflow.set_experiment(experiment_id=experiment)
     table = mlflow.load_table("per_image.json", run_ids=[run.run_id])
     assert table["psnr"].tolist() == [31.5]

@@ -13,7 +13,7 @@ from dgunet.data.store.pair_store import PairStore
 from dgunet.network import load_network
 from dgunet.steps.train import train_network
 from dgunet.system.errors import CheckpointError, ConfigError, DataError
-from dgunet.tracking.reports import progress
+from dgunet.tracking.reports import progress, training_report
 
 
 @pytest.fixture
@@ -141,6 +141,18 @@ def grid_steps(project):
     return {key: both[::2] for key, both in steps.items() if both[::2] == both[1::2]}
 
 
+@pytest.fixture
+def shown_often(monkeypatch):
+    """Allow reports of example images at every step."""
+    monkeypatch.setattr(training_report, "STEPS_BETWEEN_IMAGES", 1)
+
+
+def test_a_short_training_shows_its_first_and_last_weights(project):
+    trained(project, steps=16)
+    assert grid_steps(project) == {"examples~1": [0, 16], "examples~2": [0, 16]}
+
+
+@pytest.mark.usefixtures("shown_often")
 def test_example_images_and_numbers_reach_the_run(project):
     trained(project, steps=16)
     shown = [0, 2, 4, 6, 8, 10, 12, 14, 16]
@@ -153,6 +165,7 @@ def test_example_images_and_numbers_reach_the_run(project):
     assert next(iter(points[0])) == "loss"
 
 
+@pytest.mark.usefixtures("shown_often")
 def test_validation_images_are_shown_at_validations(project):
     trained(project, steps=6, more=", validation: {fraction: 0.2, interval: 3, crop: 32}")
     assert set(map(tuple, grid_steps(project).values())) == {(0, 3, 6)}
