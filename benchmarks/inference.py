@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.pairs import Candidate, Pair, expected
+from benchmarks.pairs import Pair, expected, in_ways
 from benchmarks.worker import Work
 from dgunet.network.config import DGUNetConfig, preset
 from dgunet.network.describe import describe_network
-from dgunet.terms import VARIANTS
+from dgunet.terms import BACKENDS, VARIANTS
 
 Call = Callable[[Any], Any]
 """Maps images (B, C, H, W) to the images of the stages, the last stage last."""
@@ -32,11 +32,10 @@ PLUS = 3.1
 def candidates(device: str) -> Iterator[tuple[str, Factory]]:
     """Yield name and factory of every way to run a network on ``device``, the baseline first."""
     yield BASELINE, _literal
-    backends = _backends()
-    for name in backends:
+    for name in BACKENDS:
         yield name, lambda network, name=name: _on_backend(network, name)
     if device == "cuda":
-        yield from (switch for switch in _switches() if switch[0] not in backends)
+        yield from _switches()
 
 
 def _literal(network: Any) -> Call:
@@ -50,26 +49,14 @@ def _literal(network: Any) -> Call:
     return literal
 
 
-def _backends() -> tuple[str, ...]:
-    try:
-        from dgunet.backends import BACKENDS
-    except ImportError:
-        return ("eager",)
-    return tuple(BACKENDS)
-
-
 def _on_backend(network: Any, name: str) -> Call:
-    if name == "eager":
-        call: Call = network
-    else:
-        from dgunet.backends import on_backend
+    from dgunet.backends import on_backend
 
-        call = on_backend(network, name)
-    return call
+    return on_backend(network, name)
 
 
 def _switches() -> Iterator[tuple[str, Factory]]:
-    """What a GPU offers beside plain float32."""
+    """What a GPU offers beside the backends."""
 
     def switched(network: Any, *, last: bool, half: bool, mode: str | None) -> Call:
         import torch
@@ -85,7 +72,6 @@ def _switches() -> Iterator[tuple[str, Factory]]:
         return call
 
     for name, last, half, mode in (
-        ("channels-last", True, False, None),
         ("compile with CUDA graphs", False, False, "reduce-overhead"),
         ("bfloat16", False, True, None),
         ("bfloat16, channels-last", True, True, None),
@@ -99,7 +85,7 @@ def _switches() -> Iterator[tuple[str, Factory]]:
 
 
 def work(
-    task: str, variant: str, size: tuple[int, int], candidate: str, device: str, **small: int
+    task: str, variant: str, size: tuple[int, int], way: str, device: str, **small: int
 ) -> Work:
     """One image of ``size`` through a network; ``small`` are fields of its configuration."""
     import torch
@@ -109,7 +95,7 @@ def work(
 
     config = _config(task, variant, **small)
     network = DGUNet(config).eval().requires_grad_(False).to(device)
-    call = dict(candidates(device))[candidate](network)
+    call = dict(candidates(device))[way](network)
     del network
     y = smooth_noise(config.channels, *size).to(device)
 
@@ -148,10 +134,7 @@ def pairs(device: str, *, quick: bool) -> list[Pair]:
 def _pair(task: str, variant: str, size: tuple[int, int], name: str, device: str) -> Pair:
     height, width = size
     arguments = {"task": task, "variant": variant, "size": size, "device": device}
-    sides = [
-        Candidate(side, "benchmarks.inference:work", arguments | {"candidate": side})
-        for side in (BASELINE, name)
-    ]
+    sides = in_ways("benchmarks.inference:work", arguments, BASELINE, name)
     config = _config(task, variant)
     flops = describe_network(config, size).flops
     wide = PLUS if (task, variant) == ("deblur", "DGUNet+") else 1

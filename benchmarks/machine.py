@@ -15,7 +15,6 @@ import os
 import platform
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from benchmarks.worker import timed
@@ -27,19 +26,12 @@ WIDTHS = (32, 48, 64, 96, 128, 192, 256)
 """Channels of the 3x3 convolutions that are tried."""
 
 
-def cpu_model() -> str:
-    """The model of the CPU as Linux names it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def describe(device: str) -> dict[str, Any]:
     """Hardware and software, without measuring."""
     import psutil
     import torch
+
+    from dgunet.network.devices import processor_name
 
     gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     software = {"python": platform.python_version(), "torch": torch.__version__}
@@ -48,7 +40,7 @@ def describe(device: str) -> dict[str, Any]:
             software[library] = importlib.metadata.version(library)
     return {
         "device": "cuda" if gpu else "cpu",
-        "cpu": cpu_model(),
+        "cpu": processor_name(),
         "kernels": torch.backends.cpu.get_cpu_capability().lower().replace(" ", "-"),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")

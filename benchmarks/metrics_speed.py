@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.pairs import Candidate, Pair
+from benchmarks.pairs import Pair, in_ways
 from benchmarks.worker import Work
 
 SIZES = ((384, 512), (2000, 3000))
@@ -125,13 +125,10 @@ def pairs(device: str, *, quick: bool) -> list[Pair]:
     return [
         Pair(
             f"{name}, {width}x{height}",
-            *(
-                Candidate(
-                    side,
-                    "benchmarks.metrics_speed:work",
-                    {"name": name, "size": (height, width), "way": side},
-                )
-                for side in (baseline, OURS)
+            *in_ways(
+                "benchmarks.metrics_speed:work",
+                {"name": name, "size": (height, width)},
+                *(baseline, OURS),
             ),
             seconds=1 + 1e-6 * height * width,
             tolerance=1e-5,

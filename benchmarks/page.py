@@ -45,11 +45,12 @@ def page(folder: Path = RESULTS) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    files = result_files(folder)
     sections = {
         SUITES[name].title: [section(content) for content in contents]
-        for name, contents in result_files(folder).items()
+        for name, contents in files.items()
     }
-    gpu = any(c["machine"]["gpu"] for found in result_files(folder).values() for c in found)
+    gpu = any(c["machine"]["gpu"] for found in files.values() for c in found)
     return environment.get_template("page.md.j2").render(sections=sections, gpu=gpu)
 
 

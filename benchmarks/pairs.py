@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-Row = dict[str, Any]
+from benchmarks.rows import Row
+
 Tick = Callable[[float], None]
 """Called with the part of a pair, from 0 to 1, that has been done since the last call."""
 
@@ -45,6 +46,11 @@ class Candidate:
     factory: str
     arguments: dict[str, Any] = field(default_factory=dict)
     units: int = 1
+
+
+def in_ways(factory: str, arguments: dict[str, Any], *ways: str) -> list[Candidate]:
+    """Return candidates of one factory that differ in its argument ``way``, their name."""
+    return [Candidate(way, factory, arguments | {"way": way}) for way in ways]
 
 
 @dataclass(frozen=True)

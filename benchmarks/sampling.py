@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.pairs import Candidate, Pair
+from benchmarks.pairs import Pair, in_ways
 from benchmarks.worker import Work
 from dgunet.network.config import preset
 from dgunet.terms import CS_RATIOS
@@ -54,11 +54,10 @@ def pairs(device: str, *, quick: bool) -> list[Pair]:
     return [
         Pair(
             f"{ratio} %, {SIDE}x{SIDE}",
-            *(
-                Candidate(
-                    way, "benchmarks.sampling:work", {"ratio": ratio, "way": way, "device": device}
-                )
-                for way in ("literal", "BlockSampling")
+            *in_ways(
+                "benchmarks.sampling:work",
+                {"ratio": ratio, "device": device},
+                *("literal", "BlockSampling"),
             ),
         )
         for ratio in (CS_RATIOS[:1] if quick else CS_RATIOS)

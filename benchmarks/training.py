@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.pairs import Candidate, Pair, expected
+from benchmarks.pairs import Pair, expected, in_ways
 from benchmarks.worker import Work
 from dgunet.network.config import preset
 from dgunet.network.describe import describe_network
@@ -205,10 +205,7 @@ def pairs(device: str, *, quick: bool) -> list[Pair]:
 
 def _pair(task: str, variant: str, patch: int, batch: int, way: str, device: str) -> Pair:
     arguments = {"task": task, "variant": variant, "patch": patch, "batch": batch, "device": device}
-    sides = [
-        Candidate(side, "benchmarks.training:work", arguments | {"way": side})
-        for side in (BASELINE, way)
-    ]
+    sides = in_ways("benchmarks.training:work", arguments, BASELINE, way)
     flops = PASSES * batch * describe_network(preset(task, variant), (patch, patch)).flops
     case = f"{task} {variant}, {batch} x {patch}x{patch}"
     tolerance = None if device == "cuda" else TOLERANCE

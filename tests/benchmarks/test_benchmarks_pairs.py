@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.__main__ import RESULTS, ResultFile, main, summary
 from benchmarks.machine import slug
-from benchmarks.pairs import Candidate, Limits, Pair, differences, measure
+from benchmarks.pairs import Candidate, Limits, Pair, differences, in_ways, measure
 from benchmarks.rows import ratios
 from benchmarks.suites import SUITES
 
@@ -126,20 +126,16 @@ def test_differences_name_a_missing_result(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("factory", "arguments", "ways", "names"),
+    ("factory", "arguments", "other", "names"),
     [
-        ("inference:work", {"size": (32, 48)}, "candidate", {"image"}),
-        ("training:work", {"patch": 32, "batch": 2}, "way", {"loss", "gradients"}),
+        ("inference:work", {"size": (32, 48)}, "eager", {"image"}),
+        ("training:work", {"patch": 32, "batch": 2}, "recompute", {"loss", "gradients"}),
     ],
     ids=["inference", "training"],
 )
-def test_real_pairs_do_the_same_work(factory, arguments, ways, names):
+def test_real_pairs_do_the_same_work(factory, arguments, other, names):
     arguments = arguments | {"task": "derain", "variant": "DGUNet", "device": "cpu"} | SMALL
-    other = "eager" if ways == "candidate" else "recompute"
-    sides = (
-        Candidate(side, f"benchmarks.{factory}", arguments | {ways: side})
-        for side in ("literal", other)
-    )
+    sides = in_ways(f"benchmarks.{factory}", arguments, "literal", other)
     row = measured(Pair("small", *sides, tolerance=2e-5), Limits(rounds=1, threads=1))
     assert "not_run" not in row, row["not_run"]
     assert set(row["differences"]) == names
