@@ -22,6 +22,9 @@ Variant = Literal["DGUNet", "DGUNet+"]
 Backend = Literal["eager", "channels-last", "compile", "onnxruntime", "openvino", "ncnn"]
 """What computes a network's inference; "eager" is plain torch. See `dgunet.backends`."""
 
+EAGER: Backend = "eager"
+"""The default backend, the only one whose results have parity."""
+
 Architecture = Literal["released", "paper"]
 """The network as the authors' code builds it, or as the paper's text describes it."""
 

@@ -5,8 +5,8 @@ each stage is converted as a whole, once. Every backend computes in float32 and 
 float64 network to 2e-5, which the tests check.
 """
 
-from dgunet.backends.conversion import backend_version, known_backend, on_backend
-from dgunet.backends.probing import choose_backend
+from dgunet.backends.conversion import backend_version, on_backend
+from dgunet.backends.probing import choose_backend, resolve_backend
 from dgunet.backends.stages import BackendNetwork, eager_network
 from dgunet.terms import BACKENDS
 
@@ -16,6 +16,6 @@ __all__ = [
     "backend_version",
     "choose_backend",
     "eager_network",
-    "known_backend",
     "on_backend",
+    "resolve_backend",
 ]

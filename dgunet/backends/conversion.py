@@ -12,7 +12,7 @@ from dgunet.backends.stages import BackendNetwork, Convert
 from dgunet.network import DGUNet
 from dgunet.system.errors import ConfigError, DgunetError, exhausts_memory
 from dgunet.system.reading import shorten
-from dgunet.terms import BACKENDS
+from dgunet.terms import BACKENDS, EAGER
 
 _CONVERT: dict[str, tuple[Convert, tuple[str, ...]]] = {
     "channels-last": (torch_forms.channels_last, ("torch",)),
@@ -23,7 +23,8 @@ _CONVERT: dict[str, tuple[Convert, tuple[str, ...]]] = {
 }
 """How each backend but eager converts a stage, and its packages, the deciding one first."""
 
-_EXTRA = {"onnxruntime": "onnxruntime", "openvino": "openvino", "ncnn": "ncnn"}
+_OUTSIDE_TORCH = ("onnxruntime", "openvino", "ncnn")
+"""Backends for the CPU alone; each has an extra of its name."""
 
 
 def on_backend(network: DGUNet, backend: str) -> DGUNet:
@@ -41,10 +42,10 @@ def on_backend(network: DGUNet, backend: str) -> DGUNet:
             float32 or, for a backend outside torch, not on the CPU.
         DgunetError: if the conversion fails.
     """
-    if known_backend(backend) == "eager":
+    if known_backend(backend) == EAGER:
         return network
     kind = next(network.parameters())
-    if kind.dtype != torch.float32 or (kind.device.type != "cpu" and backend in _EXTRA):
+    if kind.dtype != torch.float32 or (kind.device.type != "cpu" and backend in _OUTSIDE_TORCH):
         raise ConfigError(
             f"backend {backend} computes in float32 on a CPU; the network is in "
             f"{str(kind.dtype).removeprefix('torch.')} on {kind.device}.",
@@ -76,7 +77,7 @@ def known_backend(backend: str) -> str:
     if lacking := missing_packages(backend):
         raise ConfigError(
             f"backend {backend} needs the package {lacking[0]}.",
-            f"Run: pip install 'dgunet[{_EXTRA[backend]}]'",
+            f"Run: pip install 'dgunet[{backend}]'",
         )
     return backend
 
@@ -89,7 +90,7 @@ def missing_packages(backend: str) -> list[str]:
 
 def backend_version(backend: str) -> str:
     """Return name and version of what computes, such as "openvino-2026.4.1"; "eager" as it is."""
-    if backend == "eager":
+    if backend == EAGER:
         return backend
     package = _CONVERT[backend][1][0]
     return f"{backend}-{metadata.version(package).partition('+')[0]}"

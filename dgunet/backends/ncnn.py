@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 
 from dgunet.backends.stages import Run, StageTensors
 
-PACKAGE = "ncnn"
 _FEWEST = 16  # channels; narrower convolutions are slower in ncnn
 
 
@@ -25,11 +23,7 @@ def convert(stage: StageTensors) -> Run:
     import ncnn  # noqa: F401
 
     replace_convolutions(stage)
-
-    def run(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        return stage(*tensors)  # type: ignore[no-any-return]
-
-    return run
+    return stage
 
 
 def replace_convolutions(module: nn.Module) -> None:

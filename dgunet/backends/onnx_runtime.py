@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import Tensor
 
 from dgunet.backends.onnx_stage import onnx_stage
 from dgunet.backends.stages import Run, StageTensors
-
-PACKAGE = "onnxruntime"
 
 
 def convert(stage: StageTensors) -> Run:
@@ -30,10 +25,8 @@ def convert(stage: StageTensors) -> Run:
     )
     used = {each.name for each in session.get_inputs()}
 
-    def run(tensors: Sequence[Tensor]) -> list[Tensor]:
-        arrays = (np.ascontiguousarray(each.numpy()) for each in tensors)
-        given = dict(zip(exported.given, arrays, strict=True))
-        made = session.run(exported.made, {name: given[name] for name in used})
+    def run(*tensors: Tensor) -> list[Tensor]:
+        made = session.run(exported.made, exported.feed(tensors, used))
         return [torch.from_numpy(array) for array in made]
 
     return run

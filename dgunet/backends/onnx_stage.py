@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from dgunet.backends.stages import StageTensors
 
@@ -23,6 +27,11 @@ class OnnxStage:
     model: bytes
     given: list[str]
     made: list[str]
+
+    def feed(self, tensors: Iterable[Tensor], used: Collection[str]) -> dict[str, Any]:
+        """Return the arrays of ``tensors`` by the names of the inputs that are ``used``."""
+        named = zip(self.given, tensors, strict=True)
+        return {name: np.ascontiguousarray(each.numpy()) for name, each in named if name in used}
 
 
 def onnx_stage(stage: StageTensors) -> OnnxStage:

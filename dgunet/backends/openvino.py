@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from dgunet.backends.onnx_stage import onnx_stage
 from dgunet.backends.stages import Run, StageTensors
-
-PACKAGE = "openvino"
 
 
 @cache
@@ -45,14 +41,11 @@ def convert(stage: StageTensors) -> Run:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         },
     )
-    names = {name for port in compiled.inputs for name in port.get_names()}
-    used = names.intersection(exported.given)
+    used = {name for port in compiled.inputs for name in port.get_names()}
     request = compiled.create_infer_request()
 
-    def run(tensors: Sequence[Tensor]) -> list[Tensor]:
-        arrays = (np.ascontiguousarray(each.numpy()) for each in tensors)
-        given = dict(zip(exported.given, arrays, strict=True))
-        made = request.infer({name: given[name] for name in used}, share_inputs=True)
+    def run(*tensors: Tensor) -> list[Tensor]:
+        made = request.infer(exported.feed(tensors, used), share_inputs=True)
         return [torch.from_numpy(made[name]) for name in exported.made]
 
     return run

@@ -7,20 +7,20 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dgunet.backends.conversion import backend_version, missing_packages, on_backend
+from dgunet.backends.conversion import backend_version, known_backend, missing_packages, on_backend
 from dgunet.network import DGUNet
+from dgunet.network.devices import processor_name
 from dgunet.system import environment
 from dgunet.system.errors import DgunetError
 from dgunet.system.files import sha256_json, write_json
 from dgunet.system.reading import read_mapping
-from dgunet.terms import BACKENDS
+from dgunet.terms import BACKENDS, EAGER
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,15 @@ _GAIN = 1.1
 _TOLERANCE = 2e-5
 
 Tell = Callable[[str], None]
+
+
+def resolve_backend(network: DGUNet, wanted: str, tell: Tell = logger.info) -> str:
+    """Return the backend ``wanted``, or for "auto" that of `choose_backend`.
+
+    Raises:
+        ConfigError: if there is no such backend or its packages are not installed.
+    """
+    return choose_backend(network, tell) if wanted == "auto" else known_backend(wanted)
 
 
 def choose_backend(network: DGUNet, tell: Tell = logger.info) -> str:
@@ -50,28 +59,22 @@ def choose_backend(network: DGUNet, tell: Tell = logger.info) -> str:
     """
     kind = next(network.parameters())
     if kind.device.type != "cpu" or kind.dtype != torch.float32:
-        return "eager"
+        return EAGER
     candidates: list[str] = [
-        name for name in BACKENDS if name not in ("eager", *LEFT_OUT) and not missing_packages(name)
+        name for name in BACKENDS if name not in (EAGER, *LEFT_OUT) and not missing_packages(name)
     ]
     note = _note(network, candidates)
     if (known := _remembered(note)) is not None:
         tell(f"backend {known}: the fastest here in an earlier probe ({note})")
         return known
-    tell(f"probing the backends {', '.join(['eager', *candidates])} once for this machine")
-    with _inference():
+    tell(f"probing the backends {', '.join([EAGER, *candidates])} once for this machine")
+    with torch.inference_mode():
         gains = {name: _gain(network, name, tell) for name in candidates}
-    best = max(gains, key=lambda name: gains[name], default="eager")
-    chosen = best if gains.get(best, 0.0) >= _GAIN else "eager"
+    best = max(gains, key=lambda name: gains[name], default=EAGER)
+    chosen = best if gains.get(best, 0.0) >= _GAIN else EAGER
     remembered = _remember(note, chosen, gains)
     tell(f"backend {chosen}" + (f"; remembered in {note}" if remembered else ""))
     return chosen
-
-
-@contextmanager
-def _inference() -> Iterator[None]:
-    with torch.inference_mode():
-        yield
 
 
 def _gain(network: DGUNet, backend: str, tell: Tell) -> float:
@@ -104,7 +107,7 @@ def _seconds(network: DGUNet, image: Tensor) -> float:
 def _note(network: DGUNet, candidates: list[str]) -> Path:
     """The file in the cache that remembers the choice."""
     state = {
-        "machine": [_processor(), platform.machine(), torch.backends.cpu.get_cpu_capability()],
+        "machine": [processor_name(), platform.machine(), torch.backends.cpu.get_cpu_capability()],
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -112,15 +115,6 @@ def _note(network: DGUNet, candidates: list[str]) -> Path:
         "network": network.config.to_dict(),
     }
     return environment.cache_folder() / "backends" / f"{sha256_json(state)[:16]}.json"
-
-
-def _processor() -> str:
-    """Name of the CPU, as the system states it."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def _remembered(note: Path) -> str | None:

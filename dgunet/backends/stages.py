@@ -15,8 +15,8 @@ from dgunet.network.layers import SCALES
 from dgunet.network.operators import LinearOperator
 from dgunet.network.proximal import SubspaceProjection
 
-Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
-"""A converted stage: maps the tensors of `StageTensors.forward` to its results."""
+Run = Callable[..., Sequence[Tensor]]
+"""A converted stage: a function or module with the arguments and results of `StageTensors`."""
 
 Convert = Callable[["StageTensors"], Run]
 """A backend: converts one stage."""
@@ -119,7 +119,7 @@ class ConvertedStage(nn.Module):
         given = [x, y]
         if memory is not None:
             given += [*memory.encoder, *memory.decoder, memory.sam]
-        v, x_hat, *made = self.run([*given, *start])
+        v, x_hat, *made = self.run(*given, *start)
         images = StageImages(v, x_hat)
         return (images, features(made)) if made else images
 

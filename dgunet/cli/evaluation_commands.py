@@ -10,6 +10,7 @@ import typer
 from dgunet.cli import completion
 from dgunet.cli.restoration_options import BackendOption, MemoryOption, ScratchOption, memory_bytes
 from dgunet.cli.score_command import score
+from dgunet.terms import EAGER
 
 if TYPE_CHECKING:
     from dgunet.cli.progress_bar import PartsBar
@@ -74,7 +75,7 @@ def restore(
     ] = False,
     memory: MemoryOption = None,
     scratch: ScratchOption = None,
-    backend: BackendOption = "eager",
+    backend: BackendOption = EAGER,
     force: Annotated[bool, typer.Option("--force", help="overwrite existing images")] = False,
     skip: Annotated[
         bool, typer.Option("--skip-existing", help="skip images that were already restored")
@@ -92,7 +93,7 @@ def restore(
 
     Example: dgunet restore "holiday/*.png" scans --checkpoint mine.safetensors --out restored
     """
-    from dgunet.backends import choose_backend, on_backend
+    from dgunet.backends import on_backend, resolve_backend
     from dgunet.cli.progress_bar import parts_bar
     from dgunet.evaluation.memory import settle_threads
     from dgunet.network import load_network
@@ -110,9 +111,7 @@ def restore(
         typer.echo(f"note: {note}")
     network, _ = load_network(checkpoint or weights_for(task, variant, ratio))
     network.to(pick_device(device)).eval()
-    if backend == "auto":
-        backend = choose_backend(network, typer.echo)
-    network = on_backend(network, backend)
+    network = on_backend(network, resolve_backend(network, backend, typer.echo))
     with parts_bar(len(pairs)) as bar:
         failed = sum(
             not _restored(network, *pair, bar, self_ensemble=ensemble, budget=most, scratch=scratch)

@@ -9,6 +9,7 @@ import typer
 
 from dgunet.cli import completion
 from dgunet.cli.restoration_options import BackendOption, MemoryOption, ScratchOption, memory_bytes
+from dgunet.terms import EAGER
 
 if TYPE_CHECKING:
     from dgunet.config import Params
@@ -176,7 +177,7 @@ def evaluate(
     ] = None,
     memory: MemoryOption = None,
     scratch: ScratchOption = None,
-    backend: BackendOption = "eager",
+    backend: BackendOption = EAGER,
     processes: Annotated[
         int, typer.Option(min=1, max=256, help="processes that share the images")
     ] = 1,

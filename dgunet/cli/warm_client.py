@@ -96,7 +96,7 @@ def _send_command(server: socket.socket, module: str) -> None:
         "folder": str(Path.cwd()),
         "path": sys.path,
         "prefix": sys.prefix,
-        "variables": environment.variables(),
+        "variables": environment.for_child(),
         "ignored": [n for n in FORWARDED if signal.getsignal(n) is signal.SIG_IGN],
     }
     content = json.dumps(command).encode()

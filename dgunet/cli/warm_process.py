@@ -243,7 +243,7 @@ def main() -> None:
     """Run the command of ``sys.argv`` with a warm process, and exit with its status."""
     if not sys.argv[1:]:
         sys.exit("usage: python -m dgunet.cli.warm_process COMMAND [ARGUMENTS]...")
-    variables = environment.variables()
+    variables = environment.for_child()
     _import_libraries()  # which changes some variables
     gc.collect()
     gc.freeze()  # else the collector of a fork writes to, and so copies, all pages

@@ -21,7 +21,6 @@ from dgunet.evaluation.networks import Network, device_of
 from dgunet.evaluation.protocols import round_to_uint8
 from dgunet.evaluation.restoration import in_blocks, restore_image, to_tensor
 from dgunet.evaluation.rows import Entry, Row, Timing, array_sha256
-from dgunet.evaluation.summary import EAGER
 from dgunet.evaluation.within_memory import restore_within
 from dgunet.imaging.arrays import Array
 from dgunet.imaging.colour import opencv_luma
@@ -29,7 +28,7 @@ from dgunet.network.kernels import KernelChoice
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import atomic_path
 from dgunet.system.safe_paths import safe_file_name
-from dgunet.terms import Weights
+from dgunet.terms import EAGER, Weights
 
 BOXES = "boxes"
 _AHEAD = 2

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from dgunet.backends import choose_backend, known_backend, on_backend
+from dgunet.backends import on_backend, resolve_backend
 from dgunet.data.store.pair_store import PairStore
 from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.memory import bytes_left
@@ -23,7 +23,7 @@ from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.row_journal import Note
 from dgunet.evaluation.rows import Timing
 from dgunet.evaluation.runner import evaluation_key, merge_rows, score_shard
-from dgunet.evaluation.summary import EAGER, SELECTION, EvaluationSummary, selection, weights_origin
+from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection, weights_origin
 from dgunet.evaluation.unfinished import forget, place_of, work_folder
 from dgunet.network import DGUNet, DGUNetConfig, load_network
 from dgunet.network.devices import pick_device, thread_count
@@ -31,6 +31,7 @@ from dgunet.network.kernels import KernelChoice, kernels
 from dgunet.system.errors import CheckpointError, ConfigError, DataError
 from dgunet.system.files import sha256_file
 from dgunet.system.reading import shorten
+from dgunet.terms import EAGER
 
 
 @dataclass(frozen=True)
@@ -173,10 +174,8 @@ def _backend(network: DGUNet, options: EvaluationOptions) -> str:
             "Portable kernels are those of eager torch; set `runtime.kernels: fastest` in"
             " params.yaml, or use --backend eager.",
         )
-    if options.backend == "auto":
-        with thread_count(options.threads):
-            return choose_backend(network)
-    return known_backend(options.backend)
+    with thread_count(options.threads):
+        return resolve_backend(network, options.backend)
 
 
 def _budget(options: EvaluationOptions, device: str) -> int | None:

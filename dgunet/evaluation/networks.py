@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from dgunet.backends.stages import eager_network
 from dgunet.system.errors import EvaluationError
 
 Network = Callable[[Tensor], Sequence[Tensor]]
@@ -32,7 +31,6 @@ class TooLargeError(EvaluationError):
 
 def device_of(network: object) -> torch.device:
     """Device of ``network``; the CPU for plain functions."""
-    network = eager_network(network)
     if isinstance(network, nn.Module):
         for parameter in network.parameters():
             return parameter.device

@@ -16,11 +16,11 @@ from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 from dgunet.evaluation.file_fields import check_fields
 from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.evaluation.rows import AGAIN, PSNR_RANGE, SSIM_RANGE, Row, mean, parse_rows
-from dgunet.evaluation.summary import EAGER, SELECTION, Digest, EvaluationSummary, Word, finite
+from dgunet.evaluation.summary import SELECTION, Digest, EvaluationSummary, Word, finite
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import sha256_bytes
 from dgunet.system.reading import read_bytes, read_mapping, shorten
-from dgunet.terms import EvaluationState, Profile, Task, Variant, Weights
+from dgunet.terms import EAGER, EvaluationState, Profile, Task, Variant, Weights
 
 SUMMARY, TABLE = "summary.json", "per_image.parquet"
 

@@ -24,7 +24,7 @@ from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.networks import Network
 from dgunet.evaluation.row_journal import Note, RowJournal
 from dgunet.evaluation.rows import Entry, Row, Timing, mean, write_rows
-from dgunet.evaluation.summary import EAGER, EvaluationSummary, finite
+from dgunet.evaluation.summary import EvaluationSummary, finite
 from dgunet.network.kernels import kernels
 from dgunet.system import leftovers
 from dgunet.system.errors import DataError, EvaluationError
@@ -36,7 +36,7 @@ from dgunet.system.files import (
     tree_digest,
     write_json,
 )
-from dgunet.terms import EvaluationState
+from dgunet.terms import EAGER, EvaluationState
 
 CODE = ("evaluation", "network", "backends")
 

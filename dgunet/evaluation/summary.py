@@ -11,16 +11,13 @@ from pydantic import Field
 
 from dgunet.data.catalogue.entries import counted
 from dgunet.network.official_names import REPOSITORY
-from dgunet.terms import EvaluationState, Weights
+from dgunet.terms import EAGER, EvaluationState, Weights
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """A SHA-256 in the files of results."""
 
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9+.-]{1,64}$")]
 """A name in these files, without characters that LaTeX, HTML or file systems interpret."""
-
-EAGER = "eager"
-"""The backend whose results have parity: torch itself."""
 
 SELECTION = r"^(unknown|last|held-out|test-set [A-Za-z0-9+.-]{1,64})$"
 """The ways of model selection; `EvaluationSummary.selection` is one of them."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 
@@ -33,6 +35,15 @@ def pick_device(wanted: str) -> str:
             "Use auto or cpu (in params.yaml: runtime.device).",
         )
     return "cuda" if available and wanted in ("auto", "cuda") else "cpu"
+
+
+def processor_name() -> str:
+    """Return the model of the CPU as Linux names it, elsewhere what Python knows of it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 @contextmanager

@@ -258,6 +258,7 @@ class SubspaceProjection(nn.Module):
         # Machine epsilon on the diagonal is below the error of the Gram matrix itself, and keeps
         # the system solvable when the rows of S are equal (constant feature maps).
         ulp, tiny = torch.finfo(wide).eps, torch.finfo(wide).tiny
+        # Without `diagonal` and `mT`, which some converters lack.
         one = torch.eye(SUBSPACE, dtype=wide, device=s.device)
         ridge = ulp * (gram * one).sum(dim=(1, 2), keepdim=True) / SUBSPACE + tiny
         gram = gram + ridge * one

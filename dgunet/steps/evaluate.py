@@ -22,7 +22,7 @@ from dgunet.evaluation.network_evaluation import (
     run_evaluation,
 )
 from dgunet.evaluation.parity import published_networks
-from dgunet.evaluation.summary import EAGER, EvaluationSummary
+from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.evaluation.unfinished import alone
 from dgunet.project import EXPERIMENTS
 from dgunet.steps.committed_scores import commit_scores
@@ -32,6 +32,7 @@ from dgunet.terms import (
     ABLATION_VARIANT,
     CHECKPOINT_TAG,
     DATA_TAG,
+    EAGER,
     PARITY_TAG,
     PROTOCOL_TAG,
     SELECTION_TAG,

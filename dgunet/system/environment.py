@@ -356,14 +356,9 @@ def torchrun_variables() -> dict[str, str]:
     return {variable.name: variable.get() for variable in (RANK, WORLD_SIZE, LOCAL_RANK)}
 
 
-def for_child(changes: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for a child process: that of this process with ``changes``."""
-    return os.environ | changes
-
-
-def variables() -> dict[str, str]:
-    """Return all variables of this process, for a process that acts in its place."""
-    return dict(os.environ)
+def for_child(changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for another process: that of this process with ``changes``."""
+    return os.environ | (changes or {})
 
 
 def replace_variables(values: Mapping[str, str]) -> None:

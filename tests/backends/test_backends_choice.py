@@ -74,7 +74,7 @@ def test_the_real_backends_are_probed_once(network, cache):
     assert str(note) in again[0]
 
 
-def fails(tensors):
+def fails(*tensors):
     raise RuntimeError("an illegal instruction")
 
 
@@ -82,8 +82,8 @@ def fails(tensors):
     ("convert", "reason"),
     [
         (lambda stage: fails, "an illegal instruction"),
-        (lambda stage: lambda given: [each + 1e-3 for each in stage(*given)], "differs by"),
-        (lambda stage: lambda given: [each * torch.nan for each in stage(*given)], "nan"),
+        (lambda stage: lambda *given: [each + 1e-3 for each in stage(*given)], "differs by"),
+        (lambda stage: lambda *given: [each * torch.nan for each in stage(*given)], "nan"),
     ],
     ids=["fails", "differs", "nan"],
 )
@@ -98,7 +98,7 @@ def test_a_backend_that_fails_or_differs_is_left_out(network, cache, stand_in, c
 def test_a_small_gain_is_not_worth_a_conversion(
     network, cache, stand_in, monkeypatch, gain, chosen
 ):
-    stand_in(lambda stage: lambda given: stage(*given))
+    stand_in(lambda stage: stage)
     seconds = {True: gain, False: 1.0}
     monkeypatch.setattr(probing, "_seconds", lambda each, image: seconds[each is network])
     assert choose_backend(network) == chosen

@@ -182,9 +182,12 @@ def import_once():
     """Import the modules that all forks need."""
     import torch
 
-    modules = ("cli.register_all", "steps.evaluate", "steps.tracked_training", "steps.tables")
-    for name in ("mlflow", *(f"dgunet.{module}" for module in modules)):
-        importlib.import_module(name)
+    from dgunet.cli import command
+
+    command()  # the modules of all commands
+    for name in ("evaluate", "tracked_training", "tables"):
+        importlib.import_module(f"dgunet.steps.{name}")
+    importlib.import_module("mlflow")
     torch.set_num_threads(1)
 
 

@@ -41,18 +41,7 @@ LAYERS = (
 )
 """Packages and modules of `dgunet`, from the bottom to the top."""
 
-CORE = (
-    "system",
-    "terms",
-    "imaging",
-    "network",
-    "backends",
-    "data",
-    "config",
-    "training",
-    "evaluation",
-)
-CORE += ("user_images", "recipes", "paper", "costs")
+CORE = LAYERS[: LAYERS.index("tracking")]
 PLATFORMS = {"kfp", "dvc", "mlflow", "kubernetes"}
 
 TASKS = ("derain", "deblur", "denoise", "cs")
