@@ -28,7 +28,8 @@ class AdditiveFusion(nn.Module):
 
     def embed(self, encoder: Tensor, decoder: Tensor) -> Tensor:
         """Compute H_n^{k-1}, the first line of Eq. (8), from F_enc^{k-1} and F_dec^{k-1}."""
-        embedded: Tensor = self.from_encoder(encoder) + self.from_decoder(decoder)
+        embedded: Tensor = self.from_encoder(encoder)
+        embedded += self.from_decoder(decoder)
         return embedded
 
     def forward(self, features: Tensor, encoder: Tensor, decoder: Tensor) -> Tensor:
@@ -55,11 +56,12 @@ class SpatialAdaptiveFusion(AdditiveFusion):
         """Compute the modulated features, of the shape of ``features`` (F_hat)."""
         h = self.embed(encoder, decoder)
         if self.leaky:
-            h = F.leaky_relu(h, 0.1)
+            h = F.leaky_relu_(h, 0.1)
         gain = self.alpha(h)
         if self.bounded:
             gain = 1 + torch.sigmoid(gain)
-        modulated: Tensor = features * gain + self.beta(h)
+        modulated: Tensor = features * gain
+        modulated += self.beta(h)
         return modulated
 
 

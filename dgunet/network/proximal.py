@@ -43,7 +43,9 @@ class ChannelAttentionBlock(nn.Module):
         """Map features (B, width, H, W) to features of the same shape."""
         u: Tensor = self.reduce(self.activation(self.expand(z)))
         attention = self.excite(F.relu(self.squeeze(u.mean((2, 3), keepdim=True))))
-        return z + u * torch.sigmoid(attention)
+        u = u * torch.sigmoid(attention)
+        u += z
+        return u
 
 
 class ShallowFeatures(nn.Module):
@@ -98,10 +100,11 @@ class ResidualBlock(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Map features (B, channels_in, H, W) to (B, channels_out, H, W)."""
         hidden = self.norm(self.first(z))
-        hidden = F.leaky_relu(hidden, 0.2) if self.leaky else F.relu(hidden)
+        # In place: the pre-activations are kept neither by inference nor for the backward pass.
+        hidden = F.leaky_relu_(hidden, 0.2) if self.leaky else F.relu_(hidden)
         hidden = self.second(hidden)
         if self.leaky:
-            hidden = F.leaky_relu(hidden, 0.2)
+            hidden = F.leaky_relu_(hidden, 0.2)
         output: Tensor = hidden + self.identity(z)
         return output
 
@@ -246,7 +249,8 @@ class SubspaceProjection(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             projected = self.project(x.to(self.subspace.weight.dtype), b)
         merged: Tensor = self.merge(torch.cat([x, projected.to(x.dtype)], dim=1))
-        return x + merged
+        merged += x
+        return merged
 
     def project(self, x: Tensor, b: Tensor) -> Tensor:
         """Compute P b (B, width, H, W) in float32, or in float64 for a float64 network."""

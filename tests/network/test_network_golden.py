@@ -189,7 +189,8 @@ def test_module_outputs_agree_with_the_reference_traces(name: str, reference: Pa
 
     def record(key: str) -> Any:
         calls = itertools.count()
-        return lambda _, __, output: found.update({(key, next(calls)): output})
+        # A copy: activations work in place.
+        return lambda _, __, output: found.update({(key, next(calls)): output.clone()})
 
     for theirs, ours in official_keys(network.config):
         if theirs.endswith(".weight") and theirs not in shared:
