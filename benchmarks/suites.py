@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks import inference, metrics_speed, sampling, store_crops, training
+from benchmarks import convolutions, inference, metrics_speed, sampling, store_crops, training
 from benchmarks.pairs import Pair
 
 
@@ -42,6 +42,7 @@ SUITES = {
     suite.name: suite
     for suite in (
         Suite("inference", "Restoring images", inference.pairs),
+        Suite("convolutions", "Chains of 3x3 convolutions", convolutions.pairs),
         Suite("training", "Training steps", training.pairs),
         Suite("sampling", "Sampling steps", sampling.pairs),
         Suite("metrics", "Metric protocols", metrics_speed.pairs),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def replace_convolutions(module: nn.Module) -> None:
     """Replace, at any depth, the convolutions that ncnn computes."""
     for name, child in module.named_children():
         if isinstance(child, nn.Conv2d) and _suitable(child):
-            setattr(module, name, NcnnConvolution(child))
+            setattr(module, name, NcnnChain([child]))
         else:
             replace_convolutions(child)
 
@@ -40,24 +41,28 @@ def _suitable(layer: nn.Conv2d) -> bool:
     return plain and min(layer.in_channels, layer.out_channels) >= _FEWEST
 
 
-class NcnnConvolution(nn.Module):
-    """A 3x3 convolution with zero padding, computed by ncnn in float32."""
+class NcnnChain(nn.Module):
+    """3x3 convolutions with zero padding, one after the other, computed by ncnn in float32.
 
-    def __init__(self, layer: nn.Conv2d) -> None:
+    Args:
+        layers: the convolutions; between them the features stay in ncnn's memory order.
+    """
+
+    def __init__(self, layers: Sequence[nn.Conv2d]) -> None:
         super().__init__()
         import ncnn
 
-        self.weight = layer.weight  # some modules ask for its type
-        self._matrix = ncnn.Mat
+        self.weight = layers[0].weight  # some modules ask for its type
+        self._matrix, self._last = ncnn.Mat, f"z{len(layers)}"
         self._net = ncnn.Net()
         options = self._net.opt
         options.num_threads = torch.get_num_threads()
         for half in ("fp16_storage", "fp16_arithmetic", "fp16_packed", "bf16_storage"):
             setattr(options, f"use_{half}", False)
         with tempfile.TemporaryDirectory() as folder:
-            structure, weights = Path(folder, "layer.param"), Path(folder, "layer.bin")
-            structure.write_text(_structure(layer), encoding="ascii")
-            weights.write_bytes(_weights(layer))
+            structure, weights = Path(folder, "chain.param"), Path(folder, "chain.bin")
+            structure.write_text(_structure(layers), encoding="ascii")
+            weights.write_bytes(b"".join(_weights(layer) for layer in layers))
             if self._net.load_param(str(structure)) or self._net.load_model(str(weights)):
                 raise RuntimeError("ncnn refused a convolution")
 
@@ -66,25 +71,28 @@ class NcnnConvolution(nn.Module):
         made = []
         for image in z:
             run = self._net.create_extractor()
-            run.input("z", self._matrix(image.contiguous().numpy()))
-            status, output = run.extract("made")
+            run.input("z0", self._matrix(image.contiguous().numpy()))
+            status, output = run.extract(self._last)
             if status:
                 raise RuntimeError(f"ncnn failed with status {status}")
             made.append(torch.from_numpy(np.array(output)))
         return torch.stack(made) if len(made) > 1 else made[0][None]
 
 
-def _structure(layer: nn.Conv2d) -> str:
-    """The layer in ncnn's text format: numbered parameters of ``Convolution``."""
-    values = {
-        0: layer.out_channels,
-        1: 3,  # kernel size
-        4: 1,  # padding
-        5: int(layer.bias is not None),
-        6: layer.weight.numel(),
-    }
-    words = " ".join(f"{key}={value}" for key, value in values.items())
-    return f"7767517\n2 2\nInput z 0 1 z\nConvolution made 1 1 z made {words}\n"
+def _structure(layers: Sequence[nn.Conv2d]) -> str:
+    """The layers in ncnn's text format: numbered parameters of ``Convolution``."""
+    lines = ["Input z0 0 1 z0"]
+    for number, layer in enumerate(layers):
+        values = {
+            0: layer.out_channels,
+            1: 3,  # kernel size
+            4: 1,  # padding
+            5: int(layer.bias is not None),
+            6: layer.weight.numel(),
+        }
+        words = " ".join(f"{key}={value}" for key, value in values.items())
+        lines.append(f"Convolution layer{number} 1 1 z{number} z{number + 1} {words}")
+    return "\n".join(["7767517", f"{len(lines)} {len(lines)}", *lines]) + "\n"
 
 
 def _weights(layer: nn.Conv2d) -> bytes:

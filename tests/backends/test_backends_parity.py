@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dgunet.backends import BACKENDS, backend_version, on_backend
-from dgunet.backends.ncnn import NcnnConvolution
+from dgunet.backends.ncnn import NcnnChain
 from dgunet.network import DGUNet, preset
 
 TOLERANCE = 2e-5
@@ -73,7 +73,7 @@ def test_ncnn_computes_the_wide_convolutions():
     """Else the comparison with float64 would compare torch with itself."""
     made = on_backend(network_of("derain", "DGUNet", {}), "ncnn")
     stage = made.middle[0].run
-    assert sum(isinstance(each, NcnnConvolution) for each in stage.modules()) > 20
+    assert sum(isinstance(each, NcnnChain) for each in stage.modules()) > 20
 
 
 def test_versions_name_what_computed():
