@@ -142,14 +142,17 @@ def details(rows: Sequence[Content], machine: Content) -> str:
     return table([*head, *facts, "Difference"], lines)
 
 
-def _facts(row: Content, side: str) -> dict[str, float]:
-    found: dict[str, float] = row["memory"][side].get("facts", {})
+def _facts(row: Content, side: str) -> dict[str, float | str]:
+    found: dict[str, float | str] = row["memory"][side].get("facts", {})
     return found
 
 
 def _fact(row: Content, name: str) -> str:
     values = (_facts(row, side).get(name) for side in ("baseline", "candidate"))
-    return arrow(NOTHING if value is None else f"{value:g}" for value in values)
+    return arrow(
+        NOTHING if value is None else value if isinstance(value, str) else f"{value:g}"
+        for value in values
+    )
 
 
 def _difference(row: Content) -> str:
