@@ -47,22 +47,24 @@ def page(folder: Path = RESULTS) -> str:
     )
     files = result_files(folder)
     sections = {
-        SUITES[name].title: [section(content) for content in contents]
+        SUITES[name].title: [section(content, name) for content in contents]
         for name, contents in files.items()
     }
     gpu = any(c["machine"]["gpu"] for found in files.values() for c in found)
     return environment.get_template("page.md.j2").render(sections=sections, gpu=gpu)
 
 
-def section(content: Content) -> Content:
-    """Title, description and tables of one file."""
+def section(content: Content, name: str) -> Content:
+    """Title, description and tables of one file of the benchmark ``name``."""
     rows, device = content["rows"], content["machine"]["device"]
     measured = [row for row in rows if "not_run" not in row]
+    derived = SUITES[name].derived(measured, device)
     return {
         "title": machine_title(content["machine"]),
         "about": about(content),
         "overview": overview(rows, device) if len({row["candidate"] for row in rows}) > 1 else None,
         "details": details(measured, content["machine"]) if measured else None,
+        "derived": derived and (derived[0], table(derived[1][0], derived[1][1:])),
         "not_run": [
             f"{row['case']}, {row['candidate']}: {row['not_run']}"
             for row in rows
@@ -142,14 +144,17 @@ def details(rows: Sequence[Content], machine: Content) -> str:
     return table([*head, *facts, "Difference"], lines)
 
 
-def _facts(row: Content, side: str) -> dict[str, float]:
-    found: dict[str, float] = row["memory"][side].get("facts", {})
+def _facts(row: Content, side: str) -> dict[str, float | str]:
+    found: dict[str, float | str] = row["memory"][side].get("facts", {})
     return found
 
 
 def _fact(row: Content, name: str) -> str:
     values = (_facts(row, side).get(name) for side in ("baseline", "candidate"))
-    return arrow(NOTHING if value is None else f"{value:g}" for value in values)
+    return arrow(
+        NOTHING if value is None else value if isinstance(value, str) else f"{value:g}"
+        for value in values
+    )
 
 
 def _difference(row: Content) -> str:
@@ -197,7 +202,7 @@ def arrow(values: Iterable[str]) -> str:
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
-    words = ("Case", "Baseline", "Candidate", "Difference")
+    words = ("Case", "Baseline", "Candidate", "Difference", "Training")
     rows = [head, ["---" if name in words else "---:" for name in head], *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

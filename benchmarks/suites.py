@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks import convolutions, inference, metrics_speed, sampling, store_crops, training
+from benchmarks import (
+    convolutions,
+    inference,
+    metrics_speed,
+    sampling,
+    store_crops,
+    training,
+    upkeep,
+)
 from benchmarks.pairs import Pair
+from benchmarks.rows import Row
 
 
 class Pairs(Protocol):
@@ -21,6 +30,10 @@ def _as_they_are(pairs: Sequence[Pair], folder: Path) -> Sequence[Pair]:
     return pairs
 
 
+def _nothing(rows: Sequence[Row], device: str) -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Suite:
     """One benchmark.
@@ -30,12 +43,15 @@ class Suite:
         title: heading of its tables.
         pairs: what is measured.
         prepared: writes what the pairs read into a folder; returns the pairs that read it.
+        derived: from rows and device a text and the lines of a table, the first its head; None for
+            none.
     """
 
     name: str
     title: str
     pairs: Pairs
     prepared: Callable[[Sequence[Pair], Path], Sequence[Pair]] = _as_they_are
+    derived: Callable[[Sequence[Row], str], tuple[str, list[list[str]]] | None] = _nothing
 
 
 SUITES = {
@@ -44,6 +60,13 @@ SUITES = {
         Suite("inference", "Restoring images", inference.pairs),
         Suite("convolutions", "Chains of 3x3 convolutions", convolutions.pairs),
         Suite("training", "Training steps", training.pairs),
+        Suite(
+            "upkeep",
+            "Validation, checkpoints and records beside training steps",
+            upkeep.pairs,
+            upkeep.prepared,
+            upkeep.derived,
+        ),
         Suite("sampling", "Sampling steps", sampling.pairs),
         Suite("metrics", "Metric protocols", metrics_speed.pairs),
         Suite("store", "Reading training crops", store_crops.pairs, store_crops.prepared),

@@ -22,18 +22,15 @@ WAYS: dict[str, dict[str, bool]] = {
     "channels_last": {"channels_last": True},
     "recompute": {"recompute": True},
     "fused_adam": {"fused_adam": True},
+    "fast": {"fast": True},
 }
 GPU_WAYS: dict[str, dict[str, bool]] = {
     "bfloat16": {"bfloat16": True},
     "compile": {"compile": True},
-    "bfloat16, channels_last, compile, fused_adam": {
-        "bfloat16": True,
-        "channels_last": True,
-        "compile": True,
-        "fused_adam": True,
-    },
 }
-"""Fields of `dgunet.config.TrainingSettings`; the second group is measured on a GPU only."""
+"""Fields of `dgunet.config.TrainingSettings`; the second group is measured on a GPU only.
+
+``fast`` is what `dgunet.training.fast` decides on the machine; its column says what."""
 
 LEARNING_RATE = 1e-5
 TOLERANCE = 1e-4
@@ -172,6 +169,7 @@ def work(
 
     from dgunet.config import RuntimeSettings, TrainingSettings
     from dgunet.network import DGUNet
+    from dgunet.training.fast import decide
 
     torch.manual_seed(0)
     network = DGUNet(preset(task, variant, **small)).to(device)
@@ -187,9 +185,14 @@ def work(
         loss="charbonnier-edge",
         **(WAYS | GPU_WAYS)[way],  # type: ignore[arg-type]
     )
+    runtime = RuntimeSettings(device=device, threads=torch.get_num_threads())
+    facts: dict[str, float | str] = {}
+    if settings.fast:
+        settings, _ = decide(settings, runtime, network.config)
+        facts["fast"] = ", ".join(settings.switches) or "plain"
     turns = Turns(network, tensors)
-    turns.start(settings, RuntimeSettings(device=device, threads=torch.get_num_threads()))
-    return Work(turns, lambda loss: {"loss": loss, "gradients": turns.gradients})
+    turns.start(settings, runtime)
+    return Work(turns, lambda loss: {"loss": loss, "gradients": turns.gradients}, facts)
 
 
 def pairs(device: str, *, quick: bool) -> list[Pair]:

@@ -27,12 +27,12 @@ class Work(NamedTuple):
     Attributes:
         run: does the work once.
         arrays: gives from the result of ``run`` what must agree with the baseline, by name.
-        facts: numbers beside time and memory, by the heading of their column.
+        facts: what is shown beside time and memory, by the heading of its column.
     """
 
     run: Callable[[], Any]
     arrays: Callable[[Any], dict[str, Any]]
-    facts: dict[str, float] = {}  # noqa: RUF012
+    facts: dict[str, float | str] = {}  # noqa: RUF012
 
 
 def build(factory: str, arguments: dict[str, Any]) -> Work:

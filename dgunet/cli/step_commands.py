@@ -81,7 +81,8 @@ def train(
 ) -> None:
     """Train one network on its prepared training set.
 
-    Writes network.safetensors, loss.csv and training.json. The settings are those of params.yaml.
+    Writes network.safetensors, loss.csv and training.json. The settings are those of params.yaml;
+    with `fast: true` there, the step is the fastest of the machine.
 
     A killed training resumes from its newest checkpoint when the same command is run again.
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -15,6 +16,9 @@ from dgunet.config.ranges import StrictModel, flag, real, set_name, setting_erro
 
 Loss = Literal["l2", "l2-clamped", "charbonnier-edge", "charbonnier-clamped"]
 Augment = Literal["none", "symmetries", "released"]
+
+FAST_SWITCHES = ("bfloat16", "channels_last", "compile", "fused_adam")
+"""The settings that ``fast`` decides."""
 
 STEP_PIXELS = 1 << 28
 """Largest number of pixels in the patches of one step: 256 times that of the paper."""
@@ -130,9 +134,30 @@ class TrainingSettings(StrictModel):
         description="store no activations within a stage; recompute them in the backward pass",
     )
     fused_adam: Flag = Field(default=False, description="run Adam's update as one fused kernel")
+    fast: Flag = Field(
+        default=False,
+        description="decide those of bfloat16, channels_last, compile and fused_adam that are not"
+        " written: all that a GPU has; on a CPU what a probe finds faster at equal results",
+    )
     validation: ValidationSettings | None = Field(
         default=None, description="validation and model selection; none: keep the last weights"
     )
+
+    @property
+    def left_to_fast(self) -> tuple[str, ...]:
+        """The switches that ``fast`` has to decide: those that are not written."""
+        written = self.model_fields_set
+        return tuple(name for name in FAST_SWITCHES if self.fast and name not in written)
+
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """The switches of ``fast`` that are on, written or decided."""
+        return tuple(name for name in FAST_SWITCHES if getattr(self, name))
+
+    def decided(self, on: Collection[str]) -> TrainingSettings:
+        """Return the settings in which ``fast`` has turned ``on`` these switches, and is done."""
+        values = {name: name in on for name in self.left_to_fast}
+        return self.model_copy(update=values | {"fast": False})
 
     @model_validator(mode="after")
     def _one_schedule(self) -> TrainingSettings:

@@ -68,9 +68,10 @@ class TrainingCost:
 
         Activations kept for the backward pass, counted on a small patch; weights, gradients and
         Adam's two moments in float32. Workspace of the convolutions is not included. Not estimated
-        (None) under settings that keep other activations: recompute, bfloat16, compile.
+        (None) under settings that keep other activations: recompute, bfloat16, compile, fast.
         """
-        if self.settings.recompute or self.settings.bfloat16 or self.settings.compile:
+        settings = self.settings
+        if settings.recompute or settings.bfloat16 or settings.compile or settings.fast:
             return None
         pixels = self.samples_together(count) * self.settings.patch**2
         copies = 4 + int(self.settings.average > 0)
@@ -86,7 +87,7 @@ class TrainingCost:
 
     def _issuing(self, machine: Machine, count: int) -> float:
         on_cpu = machine.probe is not None and machine.probe.device == "cpu"
-        if on_cpu or self.settings.compile:
+        if on_cpu or self.settings.compile or "compile" in self.settings.left_to_fast:
             return 0.0
         passes = -(-self._share(count) // self.samples_together(count))
         calls = (1 + BACKWARD) * forward_calls(self.config) * passes

@@ -119,8 +119,8 @@ DEBUG = EnvironmentVariable(
 )
 CACHE = EnvironmentVariable(
     "DGUNET_CACHE",
-    "Folder of the notes on verified prepared stores and on the fastest backend. Default:"
-    " `dgunet` in the user's cache.",
+    "Folder of the notes on verified prepared stores and on the fastest backend and training step."
+    " Default: `dgunet` in the user's cache.",
     _path,
 )
 USER_CACHE = EnvironmentVariable(

@@ -8,10 +8,11 @@ from dgunet.training.batches import Batches
 from dgunet.training.checkpoints import Checkpoints, Snapshot
 from dgunet.training.curve import StepReport, TrainingResult
 from dgunet.training.distributed import LaunchedProcess, World, joined_processes
-from dgunet.training.loop import DivergedError, LoopReporter, train
+from dgunet.training.loop import LoopReporter, train
 from dgunet.training.loss import LOSSES, stage_losses
 from dgunet.training.mixup import MixUp
 from dgunet.training.schedule import warmup_cosine
+from dgunet.training.step import DivergedError
 from dgunet.training.stopping import RESUME, InterruptedTrainingError
 from dgunet.training.validation import Validation, ValidationReport
 

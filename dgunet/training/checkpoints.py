@@ -6,7 +6,7 @@ import io
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Checkpoints:
     Args:
         folder: the folder; created with the first checkpoint.
         identity: settings and data of the training run, as strings by name. A checkpoint with
-            another identity is rejected.
+            another identity is rejected. May be completed before the first checkpoint.
         seconds: time between two checkpoints; 0 writes one after every step.
         facts: called for each checkpoint; returns further strings to store, such as the id of the
             MLflow run. May be replaced before the first checkpoint.
@@ -114,10 +114,13 @@ class Checkpoints:
         if self._uploads is not None:
             self._uploads.finish()
 
-    def newest(self) -> Snapshot | None:
+    def newest(self, open_entries: Collection[str] = ()) -> Snapshot | None:
         """Return the newest intact checkpoint, or None; damaged ones are logged and skipped.
 
         If the mirror has a newer checkpoint, it is downloaded first.
+
+        Args:
+            open_entries: names of the identity that the checkpoint may decide.
 
         Raises:
             CheckpointError: if it belongs to other settings or other data; the message lists each
@@ -137,12 +140,14 @@ class Checkpoints:
                     "Using the previous one." if index else "None is left; starting from step 0.",
                 )
                 continue
-            self._check_identity(path, snapshot["identity"])
+            self._check_identity(path, snapshot["identity"], open_entries)
             return snapshot
         return None
 
-    def _check_identity(self, path: Path, found: dict[str, str]) -> None:
-        names = sorted(found.keys() | self.identity.keys())
+    def _check_identity(
+        self, path: Path, found: dict[str, str], open_entries: Collection[str]
+    ) -> None:
+        names = sorted((found.keys() | self.identity.keys()).difference(open_entries))
         changes = [
             f"{name} was {found.get(name, 'absent')}, is {self.identity.get(name, 'absent')}"
             for name in names

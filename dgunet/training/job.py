@@ -38,7 +38,7 @@ from dgunet.system.errors import CheckpointError
 from dgunet.training.batches import Batches
 from dgunet.training.curve import TrainingResult
 from dgunet.training.distributed import World, joined_processes
-from dgunet.training.loop import DivergedError, LoopReporter, train
+from dgunet.training.loop import LoopReporter, train
 from dgunet.training.mixup import MixUp
 from dgunet.training.outcome import Selection, write_outcome
 from dgunet.training.preparation import (
@@ -46,6 +46,7 @@ from dgunet.training.preparation import (
     TrainingInputs,
     settings_digest,
 )
+from dgunet.training.step import DivergedError
 from dgunet.training.stopping import InterruptedTrainingError
 from dgunet.training.validation import Validation
 
@@ -204,8 +205,8 @@ def _optimise(
     world: World,
 ) -> TrainingResult:
     """Run the training loop; report the samples of a diverged step and where to resume."""
-    inputs, settings = prepared.inputs, prepared.inputs.settings
-    checkpoints = prepared.checkpoints
+    inputs, checkpoints = prepared.inputs, prepared.checkpoints
+    settings = world.share(inputs.settings)  # the leading process has decided ``fast``
     batches: Batches = samples
     if settings.mixup_after is not None:
         batches = MixUp(samples, after=settings.mixup_after, seed=inputs.seed)
@@ -263,4 +264,5 @@ def _provenance(prepared: PreparedTraining) -> dict[str, str]:
         "train.dataset": manifest.dataset,
         "train.config": settings_digest(inputs.settings, inputs.runtime, inputs.seed),
     }
+    entries |= {"train.switches": on} if (on := ", ".join(inputs.settings.switches)) else {}
     return entries | ({"train.start": files.sha256_file(inputs.start)} if inputs.start else {})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from dgunet.system.errors import DataError
 from dgunet.training.checkpoint_mirror import CheckpointMirror
 from dgunet.training.checkpoints import Checkpoints, Snapshot
 from dgunet.training.distributed import LaunchedProcess
+from dgunet.training.fast import PLAIN, decide
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class TrainingInputs:
     """Address of the checkpoint mirror, ``s3://BUCKET/PREFIX``; None: no mirror."""
     process: LaunchedProcess
     commit: str
+    fast: str = ""
+    """The switches that are on since ``fast`` was decided, or "plain"; empty without ``fast``."""
 
     @property
     def weights(self) -> Path:
@@ -99,20 +105,38 @@ def prepare_training(inputs: TrainingInputs) -> PreparedTraining:
     pairs = JoinedStore.open(stores)
     records, validation = _split(inputs, pairs)
     checkpoints = _checkpoints(inputs, _identity(inputs, pairs, validation))
-    with kernels(inputs.runtime.kernels):  # reading weights computes, after which no cap works
-        earlier = checkpoints.newest() if inputs.process.leads else None
+    earlier = None
+    if inputs.process.leads:
+        open_entries = [f"train.{name}" for name in inputs.settings.left_to_fast]
+        with kernels(inputs.runtime.kernels):  # reading weights computes, after which no cap works
+            earlier = checkpoints.newest(open_entries)
+        inputs = _with_fast_decided(inputs, earlier)
+        checkpoints.identity |= _trained_with(inputs.settings)
     return PreparedTraining(inputs, pairs, records, validation, checkpoints, earlier)
+
+
+def _with_fast_decided(inputs: TrainingInputs, earlier: Snapshot | None) -> TrainingInputs:
+    """Decide ``fast``: as in the checkpoint if there is one, else for this machine."""
+    if not inputs.settings.fast:
+        return inputs
+    kept = earlier["identity"] if earlier is not None else None
+    settings, reason = decide(inputs.settings, inputs.runtime, inputs.network, kept)
+    on = ", ".join(settings.switches) or PLAIN
+    logger.info("%s: fast is %s: %s", inputs.key, on, reason)
+    return replace(inputs, settings=settings, fast=on)
 
 
 def _checkpoints(inputs: TrainingInputs, identity: dict[str, str]) -> Checkpoints:
     """Return the checkpoints of the training run; each ``key`` and ``out`` has its own folder.
 
-    The name in the mirror depends only on the identity, so that another machine finds it.
+    The name in the mirror depends only on the identity, before ``fast`` is decided, so that another
+    machine finds it.
     """
     suffix = files.sha256_bytes(str(inputs.out.resolve()).encode())[:8]
     mirror = None
     if inputs.mirror:
-        name = f"{inputs.key}-{files.sha256_json(identity)[:12]}"
+        wanted = identity | ({"train.fast": "True"} if inputs.settings.fast else {})
+        name = f"{inputs.key}-{files.sha256_json(wanted)[:12]}"
         mirror = CheckpointMirror(inputs.mirror, name)
     return Checkpoints(
         inputs.checkpoint_root / f"{inputs.key}-{suffix}",
@@ -126,10 +150,11 @@ def settings_digest(settings: TrainingSettings, runtime: RuntimeSettings, seed: 
     """Return the SHA-256 of the settings, for the entry ``train.config`` of the network's metadata.
 
     Network files are outputs of the DVC pipeline, so the same settings must keep their digest.
+    ``fast`` is decided and left out: the switches say what was trained.
     """
     machine = {"seed": seed, "device": runtime.device, "threads": runtime.threads}
     machine |= _other_kernels(runtime)
-    return files.sha256_json(settings.model_dump() | machine)
+    return files.sha256_json(settings.model_dump(exclude={"fast"}) | machine)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -167,7 +192,6 @@ def _identity(
 ) -> dict[str, str]:
     """Return settings and data as strings by name; a checkpoint must agree in all of them."""
     identity = {
-        "train": inputs.settings.model_dump(),
         "network": inputs.network.to_dict(),
         "seed": inputs.seed,
         "threads": inputs.runtime.threads,
@@ -179,7 +203,14 @@ def _identity(
         },
         "start": files.sha256_file(inputs.start) if inputs.start else "",
     } | _other_kernels(inputs.runtime)
-    return {name: str(value) for name, value in flat(identity).items()}
+    named = {name: str(value) for name, value in flat(identity).items()}
+    return _trained_with(inputs.settings) | named
+
+
+def _trained_with(settings: TrainingSettings) -> dict[str, str]:
+    """The part of the identity that the settings are; ``fast`` is in what it has decided."""
+    values = {"train": settings.model_dump(exclude={"fast"})}
+    return {name: str(value) for name, value in flat(values).items()}
 
 
 def _other_kernels(runtime: RuntimeSettings) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from dgunet.training.checkpoints import read_checkpoint
 TINY = {"n_feat": 8, "scale": 4, "last_width": 4, "gradient_width": 4}
 
 
-def torchrun(small, out, processes=2):
+def torchrun(small, out, processes=2, **env):
     """Start the training under ``torchrun``."""
     whole = small.command(out)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
@@ -32,7 +32,7 @@ def torchrun(small, out, processes=2):
     return subprocess.Popen(
         [sys.executable, *launcher, str(script), *whole[3:]],
         cwd=small.home,
-        env=small.env,
+        env=small.env | env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -105,6 +105,19 @@ def test_two_processes_match_one_and_resume_bit_for_bit(small):
     assert "resuming from step" in output
     assert (killed / "loss.csv").read_bytes() == (two / "loss.csv").read_bytes()
     assert all(torch.equal(t, weights(killed)[k]) for k, t in weights(two).items())
+
+
+def test_processes_train_with_what_the_leading_one_has_decided(small, tmp_path, monkeypatch):
+    path = small.write_params(steps=4)
+    text = path.read_text().replace("warmup: 3}", "warmup: 3, fast: true}")
+    path.write_text(text.replace("kernels: portable", "kernels: fastest"))
+    process = torchrun(small, small.home / "two", DGUNET_CACHE=str(tmp_path / "cache"))
+    output = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, output
+    assert output.count("derain-DGUNet: fast is ") == 1
+    monkeypatch.setenv("DGUNET_CACHE", str(tmp_path / "cache"))
+    small.train(small.home / "one")
+    same_within_rounding(small.home / "one", small.home / "two")
 
 
 @pytest.mark.parametrize("variant", ["DGUNet", "DGUNet+"])

@@ -10,7 +10,7 @@ from dgunet.config import RuntimeSettings
 from dgunet.network.devices import pick_device
 from dgunet.system.errors import DgunetError
 from dgunet.training import stage_losses, train
-from dgunet.training.loop import DivergedError
+from dgunet.training.step import DivergedError
 
 SETTINGS = settings(iterations=40, warmup=4)
 

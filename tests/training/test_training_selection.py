@@ -13,7 +13,7 @@ from dgunet.data.store.pair_store import PairStore
 from dgunet.network import load_network
 from dgunet.steps.train import train_network
 from dgunet.system.errors import CheckpointError, ConfigError, DataError
-from dgunet.tracking.reports import progress, training_report
+from dgunet.tracking.reports import example_images, progress
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def grid_steps(project):
 @pytest.fixture
 def shown_often(monkeypatch):
     """Allow reports of example images at every step."""
-    monkeypatch.setattr(training_report, "STEPS_BETWEEN_IMAGES", 1)
+    monkeypatch.setattr(example_images, "STEPS_BETWEEN_IMAGES", 1)
 
 
 def test_a_short_training_shows_its_first_and_last_weights(project):

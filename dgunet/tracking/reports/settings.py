@@ -24,9 +24,10 @@ def training_params(inputs: TrainingInputs, model: network.DGUNet) -> dict[str, 
     """The settings of a training: required ones, and those that differ from the usual value.
 
     The usual value of a training setting is its default; that of a network's field is the one of
-    the authors' network for the task and variant.
+    the authors' network for the task and variant. ``train.fast`` names what it has turned on.
     """
     settings = inputs.settings.model_dump(exclude_defaults=True)
+    settings |= {"fast": inputs.fast} if inputs.fast else {}
     return (
         numeric_params(inputs.network, model)
         | {"seed": inputs.seed}

@@ -9,30 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dgunet.imaging.strips import side_by_side
 from dgunet.network import DGUNet
 from dgunet.recipes.naming import recipe_name
 from dgunet.terms import DATA_TAG
 from dgunet.tracking import Run
+from dgunet.tracking.reports.example_images import ExampleImages
 from dgunet.tracking.reports.progress import ReportProgress
 from dgunet.tracking.reports.settings import all_settings, training_params
 from dgunet.training import StepReport, ValidationReport
 from dgunet.training.job import TrainingOutcome
 from dgunet.training.preparation import PreparedTraining
-
-IMAGE_REPORTS = 8
-"""How many times, at most, a training logs its example images after the untrained network's."""
-
-STEPS_BETWEEN_IMAGES = 50
-"""Training steps, at least, between two reports of example images, each of which costs some steps.
-
-The first and the last weights are shown in every training.
-"""
-
-EXAMPLE_SIDE = 128
-"""Largest side in pixels of the part of an example image that is logged; at most two patches."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +36,8 @@ class TrainingReport:
 
     def __init__(self, run: Run, progress: ReportProgress, prepared: PreparedTraining) -> None:
         self._run, self._progress, self._prepared = run, progress, prepared
-        self._network: nn.Module | None = None
         self._ids: Callable[[int], list[str]] = lambda step: []
-        self._images: Sequence[tuple[Tensor, Tensor]] = ()
-        self._shown = -1
+        self._show: Callable[[int], None] = lambda done: None
         self._params: dict[str, Any] = {}
         self._validation: dict[str, float] = {}
 
@@ -66,10 +52,9 @@ class TrainingReport:
         images: Sequence[tuple[Tensor, Tensor]],
     ) -> None:
         """Log settings, structure and data before the first step."""
-        self._network, self._ids = network, ids
+        self._ids = ids
         inputs, manifest = self._prepared.inputs, self._prepared.pairs.manifest
-        side = min(EXAMPLE_SIDE, 2 * inputs.settings.patch)
-        self._images = [(_middle(degraded, side), _middle(true, side)) for degraded, true in images]
+        self._show = ExampleImages(self._run, network, images, inputs.settings).show
         self._params = training_params(inputs, network)
         self._run.log_params(self._params)
         self._run.log_json(all_settings(inputs), "settings.json")
@@ -83,7 +68,7 @@ class TrainingReport:
             context="training",
         )
         if self._prepared.earlier is None:
-            self._show_progress(0)
+            self._show(0)
 
     def on_step(self, report: StepReport, /) -> None:
         """Log the metrics of a step; without validation, also example images.
@@ -104,7 +89,7 @@ class TrainingReport:
         if report.skipped:
             self._log_skipped(report.step)
         if self._prepared.validation is None:
-            self._show_progress(done)
+            self._show(done)
         facts = {"loss": report.loss, "lr": report.learning_rate} | self._validation
         self._progress(done, total, facts=facts)
 
@@ -112,7 +97,7 @@ class TrainingReport:
         """Log the PSNR of a validation, and example images."""
         self._validation = {"validation_psnr": report.psnr}
         self._run.log_metrics(self._validation, step=report.steps - 1)
-        self._show_progress(report.steps)
+        self._show(report.steps)
 
     def diverged(self, samples: Path) -> None:
         """Log the file that names the samples of the divergent step."""
@@ -150,34 +135,6 @@ class TrainingReport:
             names,
         )
         self._run.set_tags({"skipped.step": str(step), "skipped.samples": names[:5000]})
-
-    def _show_progress(self, done: int) -> None:
-        """Log the example images if ``done`` steps complete another part of the training."""
-        iterations = self._prepared.inputs.settings.iterations
-        reports = max(1, min(IMAGE_REPORTS, iterations // STEPS_BETWEEN_IMAGES))
-        part = done * reports // iterations
-        if part > self._shown:
-            self._shown = part
-            self._log_images(done)
-
-    def _log_images(self, done: int) -> None:
-        """Log each example as a strip of degraded, restored and true pixels."""
-        if not self._run.journal_id:
-            return
-        assert self._network is not None
-        device = next(self._network.parameters()).device
-        for number, (degraded, target) in enumerate(self._images, start=1):
-            with torch.no_grad():
-                restored = self._network(degraded[None].to(device))[-1][0].clamp(0, 1)
-            images = (degraded, restored.cpu(), target)
-            strip = side_by_side([image.permute(1, 2, 0).float().numpy() for image in images])
-            self._run.log_image(strip, f"examples/{number}", step=done)
-
-
-def _middle(image: Tensor, side: int) -> Tensor:
-    """The middle of an image (C, H, W), at most ``side`` pixels large."""
-    top, left = (max(0, length - side) // 2 for length in image.shape[-2:])
-    return image[:, top : top + side, left : left + side]
 
 
 def _memory() -> dict[str, float]:
