@@ -40,9 +40,13 @@ READ_AT_IMPORT = (
 )
 """Beginnings of the names of variables that the interpreter and libraries read only once."""
 
-NOT_COMPARED = {"PYTHONPATH", "PYTHONUNBUFFERED", "MKL_CBWR", "LD_LIBRARY_PATH"}
+NOT_COMPARED = {
+    *("PYTHONPATH", "PYTHONUNBUFFERED"),
+    *("MKL_CBWR", "LD_LIBRARY_PATH", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"),
+}
 """Exceptions: a fork takes over the first two, MKL reads its variable when it first computes, and
-cv2 changes the last one when it is imported.
+cv2 (one) and scikit-learn or threadpoolctl (two) set the last three when they are imported, so that
+a command whose parent has imported them, such as a step of a local pipeline run, has them as well.
 """
 
 

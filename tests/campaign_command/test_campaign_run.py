@@ -22,7 +22,9 @@ TRAINED += ("--rows", "DGUNet")
 
 @pytest.fixture
 def sample(empty, sample_root):
-    """The project with the sample data."""
+    """The project with the sample data, and a training of 24 steps."""
+    params = empty.home / "params.yaml"
+    params.write_text(params.read_text().replace("iterations: 60\n", "iterations: 24\n", 1))
     (empty.home / "data").mkdir()
     (empty.home / "data" / "sample").symlink_to(sample_root)
     return empty

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import stand_in
 from data_internet import internet
+from small_images import crop_images
 
 from dgunet.network.kernels import CAPS
 
@@ -22,7 +23,7 @@ STAGES = ("evaluate-derain@Rain100L-DGUNet", "evaluate-cs@Set11-DGUNet")
 
 @pytest.fixture(scope="module")
 def clone(project, tmp_path_factory, warm):
-    """A clone with the sample data, `weights: released`, and servers with the authors' archives."""
+    """A clone with sample data, `weights: released`, and servers with the authors' archives."""
     folder = tmp_path_factory.mktemp("same")
     home = folder / "a clone"
     subprocess.run(["git", "clone", "--quiet", str(project), str(home)], check=True)
@@ -63,6 +64,7 @@ def clone(project, tmp_path_factory, warm):
             return done.stdout
 
         run("dvc", "pull", "--quiet", "data")
+        crop_images(home / "data" / "sample", *SETS, "Rain100H")
         yield home, run
 
 

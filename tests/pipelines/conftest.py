@@ -1,11 +1,32 @@
 """Fixtures of the pipeline tests: a project folder and stand-ins for servers."""
 
+import inspect
 import shutil
 
 import pytest
+from kfp.dsl import pipeline_task
 from pipelines_server import StandIn
 
 DIGEST = "sha256:" + "7" * 64
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _stacks_without_sources():
+    """Every setting of a task asks kfp for the name of its caller, by ``inspect.stack()``.
+
+    That searches all modules of the process for the source lines of all frames: seconds for each
+    pipeline in a process as large as that of the tests. The names are the same without the lines.
+    """
+
+    class Quick:
+        stack = staticmethod(lambda: inspect.stack(context=0))
+
+        def __getattr__(self, name):
+            return getattr(inspect, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline_task, "inspect", Quick())
+        yield
 
 
 @pytest.fixture(autouse=True)

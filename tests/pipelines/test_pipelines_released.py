@@ -3,11 +3,13 @@
 import importlib.util
 import io
 import json
+import shutil
 import zipfile
 
 import pandas as pd
 import pytest
 import torch
+from small_images import crop_images
 
 from dgunet.evaluation.results import read_result
 from dgunet.kubeflow import run_records
@@ -65,15 +67,20 @@ def clone(project, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def reproduce(dgunet, clone, sample_root):
-    """A function that runs `reproduce` on one set of the sample."""
+def reproduce(dgunet, clone, sample_root, tmp_path, warm, monkeypatch):
+    """A function that runs `reproduce` on one set of the sample, its steps in a warm process."""
+    monkeypatch.setenv("DGUNET_WARM", warm["DGUNET_WARM"])
+    data, sets = tmp_path / "sample", ("Rain100L", "Rain100H")
+    for name in sets:
+        shutil.copytree(sample_root / "test" / name, data / "test" / name)
+    crop_images(data, *sets)
 
     def run(*options, **given):
         asked = {
             "weights": "released",
             "networks": json.dumps(DERAIN),
             "test_sets": "Rain100L",
-            "data_source": sample_root,
+            "data_source": data,
             "data_version": "the sample",
         } | given
         parameters = [part for name, value in asked.items() for part in ("-p", f"{name}={value}")]

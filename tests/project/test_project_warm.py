@@ -80,6 +80,21 @@ def test_a_command_with_other_variables_of_the_libraries_runs_in_its_own_process
     assert (parent, torch, status) == (os.getpid(), False, 7)
 
 
+def test_a_command_whose_parent_has_imported_the_libraries_runs_in_the_warm_process(
+    started, shown, tmp_path
+):
+    """Libraries set variables, which a child has from its beginning."""
+    (tmp_path / "parent.py").write_text(
+        "import os, subprocess, sys\n"
+        "import sklearn\n"
+        "assert 'KMP_DUPLICATE_LIB_OK' in os.environ\n"
+        "print(subprocess.run(sys.argv[1:], input='', text=True, stdout=-1).stdout)\n"
+    )
+    client = shown[:3]
+    (parent, *_), _ = facts(started(*client, "-m", "parent", *shown))
+    assert psutil.Process(parent).cmdline()[1:3] == ["-m", "dgunet.cli.warm_process"]
+
+
 def test_other_arguments_of_python_start_python(started):
     process = started(sys.executable, "-m", "dgunet.cli.warm_client", "-c", "print(2 + 2)")
     assert process.communicate()[0] == "4\n"

@@ -16,10 +16,10 @@ pytestmark = [
 LOCKS = ("dvc.lock", "pipelines/trained/dvc.lock")
 
 
-@pytest.fixture
-def second(reproduced, tmp_path):
-    """A fresh clone that shares the cache of the reproduced one."""
-    home = tmp_path / "second clone"
+@pytest.fixture(scope="module")
+def second(reproduced, tmp_path_factory):
+    """A clone that shares the cache of the reproduced one; both tests restore its tree."""
+    home = tmp_path_factory.mktemp("second") / "second clone"
     subprocess.run(["git", "clone", "--quiet", str(reproduced.home), str(home)], check=True)
     clone = replace(reproduced, home=home, env=reproduced.env | {"PYTHONPATH": str(home)})
     clone.run("dvc", "cache", "dir", "--local", str(reproduced.home / ".dvc" / "cache"))
