@@ -168,8 +168,8 @@ def test_a_server_error_is_one_line_and_not_retried(submit, stand_in):
 
 
 def test_a_request_that_timed_out_is_not_repeated(submit, stand_in):
-    stand_in.slow["/runs"] = 1.5
-    one_line(submit("--timeout", 1), "within 1 s", "check before you try again")
+    stand_in.slow["/runs"] = 5
+    one_line(submit("--timeout", 3), "within 3 s", "check before you try again")
     assert stand_in.asked.count(("POST", "/runs")) == 1
 
 
