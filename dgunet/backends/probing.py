@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import statistics
 import time
@@ -19,6 +18,7 @@ from dgunet.network.devices import processor_name
 from dgunet.system import environment
 from dgunet.system.errors import DgunetError
 from dgunet.system.files import sha256_json, write_json
+from dgunet.system.machine_limits import processors
 from dgunet.system.reading import read_mapping
 from dgunet.terms import BACKENDS, EAGER
 
@@ -108,7 +108,7 @@ def _note(network: DGUNet, candidates: list[str]) -> Path:
     """The file in the cache that remembers the choice."""
     state = {
         "machine": [processor_name(), platform.machine(), torch.backends.cpu.get_cpu_capability()],
-        "cores": os.cpu_count(),
+        "cores": processors(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "backends": [backend_version(name) for name in candidates],
