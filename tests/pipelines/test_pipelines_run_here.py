@@ -122,13 +122,21 @@ def test_an_interpreter_path_with_a_space_works(job, tmp_path, monkeypatch):
     venv.parent.mkdir()
     venv.symlink_to(sys.prefix)
     monkeypatch.setattr(sys, "executable", str(venv / "bin" / "python"))
-    with pytest.raises(
-        OutputError, match="contains 0 outputs tables/tables"
-    ):  # the step itself succeeded
-        running.run_locally(job("nothing"), progress=lambda line: None)
-    (record,) = run_records.last(job("nothing").home, 1)
-    log = run_records.folder(job("nothing").home, record.run_id) / "log.txt"
-    assert "asked to nothing" in log.read_text()
+    assert "asked to nothing" in log_of_success(job("nothing"))
+
+
+def log_of_success(asked):
+    """The log of a run whose step succeeded."""
+    with pytest.raises(OutputError, match="contains 0 outputs tables/tables"):
+        running.run_locally(asked, progress=lambda line: None)
+    (record,) = run_records.last(asked.home, 1)
+    return (run_records.folder(asked.home, record.run_id) / "log.txt").read_text()
+
+
+def test_the_name_of_the_interpreter_in_an_argument_stays(job, tmp_path):
+    """A clone in ~/python3 or a setting may contain it: only the shell script names a program."""
+    asked = job("look at ~/python3 -m projects")
+    assert "asked to look at ~/python3 -m projects" in log_of_success(asked)
 
 
 def test_the_error_of_a_step_is_reported_as_the_cause(tmp_path):

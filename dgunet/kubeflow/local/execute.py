@@ -6,6 +6,7 @@ and because a signal to the process group also ends the steps.
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import warnings
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp import components, local
+from kfp.local import subprocess_task_handler
 
 from dgunet.system import environment
 from dgunet.system.errors import DgunetError
@@ -23,7 +25,7 @@ from dgunet.system.reading import read_mapping
 def main(folder: Path) -> None:
     """Run ``pipeline.yaml`` of ``folder`` with ``arguments.json`` and the settings ``how.json``."""
     settings = read_mapping(folder / "how.json")
-    sys.executable = _python()
+    subprocess_task_handler.replace_python_executable = _with_interpreter
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # about image names without "python"
     local.init(
         runner=_runner(settings["docker"]),
@@ -38,13 +40,22 @@ def main(folder: Path) -> None:
         sys.exit(str(error))
 
 
-def _python() -> str:
-    """What the runner writes into shell scripts for ``python3``; it adds no quotes.
+def _with_interpreter(command: list[str], interpreter: str) -> list[str]:
+    """Replace ``python3`` in the shell script of a step, and nowhere else.
 
-    With a warm process, which has imported the libraries, ``python3 -m MODULE`` runs in that.
+    kfp's own function puts the path in without quotes, and also replaces ``python3`` in the step's
+    arguments, where it is a part of paths and parameters. With a warm process, which has imported
+    the libraries, ``python3 -m MODULE`` runs in that.
+
+    Args:
+        command: a shell, its option, the script, the program and the arguments.
+        interpreter: path of the Python interpreter.
     """
-    python = shlex.quote(sys.executable)
-    return f"{python} -m dgunet.cli.warm_client" if environment.WARM.is_given() else python
+    python = shlex.quote(interpreter)
+    if environment.WARM.is_given():
+        python += " -m dgunet.cli.warm_client"
+    shell, option, script, *rest = command
+    return [shell, option, re.sub(r"\bpython3 -m ", lambda _: f"{python} -m ", script), *rest]
 
 
 def _runner(docker: dict[str, Any] | None) -> Any:
