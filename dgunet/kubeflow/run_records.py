@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +30,8 @@ DAMAGED = "DAMAGED"
 
 ID = re.compile(r"local-[0-9A-Za-z-]{1,64}")
 RECORD_BYTES = 1 << 20
+CANCEL_SECONDS = 60.0
+"""Longer than a run takes to end: its steps get SIGTERM, and SIGKILL 20 s later."""
 
 STEP = re.compile(r"(\d\d:\d\d:\d\d)\.\d+ - \w+ - Task '([\w-]+)' finished with status (\w+)")
 """The line that kfp's local runner prints after a step."""
@@ -197,19 +200,53 @@ def log_lines(log: Path) -> Iterator[str]:
                 yield each.rstrip("\n")
 
 
-def cancel_run(home: Path, run_id: str) -> str:
-    """End a run of another process of this machine, as Ctrl-C in its terminal does.
+def cancel_run(home: Path, run_id: str, *, wait: float = CANCEL_SECONDS) -> str:
+    """End a run of another process of this machine, wait for its end, and tell how it ended.
+
+    SIGTERM and not SIGINT: a run that a script started with ``&`` ignores SIGINT.
+
+    Args:
+        wait: seconds to wait for its end.
 
     Raises:
-        DgunetError: if it has already ended.
+        DgunetError: if it has already ended, belongs to another user, or still runs after ``wait``.
     """
     record = read(home, run_id)
     if not record.lives:
         raise DgunetError(
             f"{run_id} has already ended: {record.shown_state}.", "There is nothing to cancel."
         )
-    os.kill(record.pid, signal.SIGINT)
-    return f"{run_id} is being stopped; see: dgunet pipeline status {run_id}"
+    try:
+        os.kill(record.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass  # it ended meanwhile
+    except PermissionError as error:
+        raise DgunetError(
+            f"{run_id} belongs to another user (process {record.pid}).",
+            "Its owner or an administrator can cancel it.",
+        ) from error
+    limit = time.monotonic() + wait
+    while (record := read(home, run_id)).lives:
+        if time.monotonic() > limit:
+            raise DgunetError(
+                f"{run_id} still runs {wait:.0f} s after SIGTERM.",
+                f"Wait, and see: dgunet pipeline status {run_id}. To end it and its steps at once, "
+                f"without a checkpoint: {_kill_command(record.pid)}",
+            )
+        time.sleep(0.1)
+    if record.state == RUNNING:
+        return f"{run_id} has ended without recording how: {record.shown_state}"
+    if record.state == CANCELED:
+        return f"{run_id} has ended: {CANCELED}"
+    return f"{run_id} had ended before it could be cancelled: {record.state}"
+
+
+def _kill_command(pid: int) -> str:
+    """The command that ends a run and the process groups of its steps."""
+    groups: list[str] = []
+    with suppress(psutil.Error):
+        groups = [f" -{child.pid}" for child in psutil.Process(pid).children()]
+    return f"kill -KILL -- {pid}{''.join(groups)}"
 
 
 def summary_line(record: Record) -> str:

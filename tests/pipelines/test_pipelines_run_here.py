@@ -2,7 +2,9 @@
 
 import json
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -203,6 +205,68 @@ def test_cancel_leaves_no_process(job, tmp_path):
     sign.unlink()
     time.sleep(0.3)
     assert not sign.exists()
+
+
+IN_THE_BACKGROUND = """
+import pathlib, sys
+from dgunet.kubeflow.local import running
+text, sign, home = sys.argv[1:]
+arguments = {"how": "wait", "sign": sign}
+job = running.LocalRun("small", open(text).read(), arguments, set(), pathlib.Path(home))
+running.run_locally(job, progress=lambda line: None)
+"""
+
+
+def test_cancel_ends_a_run_that_ignores_ctrl_c(job, tmp_path):
+    """A shell script starts what it runs with & with SIGINT ignored."""
+    asked, sign = job("wait"), tmp_path / "sign"
+    (tmp_path / "small.yaml").write_text(asked.text)
+    python = [sys.executable, "-c", IN_THE_BACKGROUND, "small.yaml", str(sign), str(asked.home)]
+    command = f"{shlex.join(python)} & wait $!"
+    started = subprocess.Popen(["sh", "-c", command], cwd=tmp_path)
+    try:
+        while not sign.exists():
+            assert started.poll() is None
+            time.sleep(0.05)
+        (record,) = run_records.last(asked.home, 1)
+        os.kill(record.pid, signal.SIGINT)
+        told = run_records.cancel_run(asked.home, record.run_id)
+    finally:
+        started.kill()
+        started.wait()
+    assert "has ended: CANCELED" in told
+    assert run_records.last(asked.home, 1)[0].shown_state == "CANCELED"
+
+
+def process_of_a_run(home, on_sigterm):
+    """A process with the record of a run that does ``on_sigterm``; returns both."""
+    code = f"import os, signal, sys, time\nsignal.signal(signal.SIGTERM, {on_sigterm})\n"
+    code += "print(flush=True)\nwhile True: time.sleep(0.05)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    record = run_records.Record("local-1", "small", "subprocess", "", time.time(), process.pid)
+    return process, run_records.save(home, record)
+
+
+def test_cancel_says_that_a_run_has_not_ended_and_how_to_end_it(home):
+    process, record = process_of_a_run(home, "signal.SIG_IGN")
+    try:
+        with pytest.raises(DgunetError, match=f"still runs 0 s .* kill -KILL -- {process.pid}$"):
+            run_records.cancel_run(home, record.run_id, wait=0.2)
+        assert run_records.read(home, record.run_id).lives
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_cancel_says_how_a_run_ended(home):
+    process, record = process_of_a_run(home, "lambda *_: os._exit(0)")
+    run_records.finish(home, record, run_records.SUCCEEDED)
+    with pytest.raises(DgunetError, match="already ended: SUCCEEDED"):
+        run_records.cancel_run(home, record.run_id)
+    run_records.save(home, record)  # as a run whose end is recorded after it was asked to stop
+    threading.Thread(target=process.wait, daemon=True).start()
+    assert "without recording how: KILLED" in run_records.cancel_run(home, record.run_id)
 
 
 def test_a_run_whose_process_was_killed_has_the_state_killed(home):
