@@ -33,8 +33,54 @@ RECORD_BYTES = 1 << 20
 CANCEL_SECONDS = 60.0
 """Longer than a run takes to end: its steps get SIGTERM, and SIGKILL 20 s later."""
 
-STEP = re.compile(r"(\d\d:\d\d:\d\d)\.\d+ - \w+ - Task '([\w-]+)' finished with status (\w+)")
-"""The line that kfp's local runner prints after a step."""
+SUCCESS, FAILURE = "SUCCESS", "FAILURE"
+"""States of a step, with kfp's names."""
+
+STEP = re.compile(
+    r"\s*\[dgunet (\d\d:\d\d:\d\d)\] ([\w-]+) (SUCCESS|FAILURE)(?: of \[(.*?)\])?(?:: (.*))?"
+)
+"""The line that a local run adds to its log after a step; see `StepEnd.to_log`."""
+
+
+@dataclass(frozen=True)
+class StepEnd:
+    """How a step of a local run ended.
+
+    Attributes:
+        time: of the clock, e.g. ``12:30:00``.
+        name: of the component, e.g. ``evaluate``.
+        state: `SUCCESS` or `FAILURE`.
+        about: what it worked on, e.g. ``Rain100L, DGUNet``; may be empty.
+        cause: of a failure, else empty.
+    """
+
+    time: str
+    name: str
+    state: str
+    about: str = ""
+    cause: str = ""
+
+    @classmethod
+    def from_log(cls, line: str) -> StepEnd | None:
+        """The end of a step that a line of the log reports; None for other lines."""
+        found = STEP.fullmatch(line.rstrip())
+        return cls(*(each or "" for each in found.groups())) if found else None
+
+    def to_log(self) -> str:
+        """The line for the log."""
+        of = f" of [{self.about}]" if self.about else ""
+        return f"[dgunet {self.time}] {self.name} {self.state}{of}" + (
+            f": {self.cause}" if self.cause else ""
+        )
+
+    def to_screen(self) -> str:
+        """The line for a user, in columns."""
+        shown = f"  {self.time}  {self.name:17} {self.state}  {self.about}".rstrip()
+        return shown + (f": {self.cause}" if self.cause else "")
+
+    def to_sentence(self) -> str:
+        """What failed and why, e.g. ``evaluate of Rain100L, DGUNet: no such file``."""
+        return f"{self.name}{f' of {self.about}' if self.about else ''}: {self.cause}"
 
 
 @dataclass(frozen=True)
@@ -168,12 +214,6 @@ def finish(home: Path, record: Record, state: str, error: str = "", **found: str
     return save(home, ended)
 
 
-def finished_step(line: str) -> str | None:
-    """Time, name and state of the finished step that a log line reports; None for others."""
-    found = STEP.search(line)
-    return f"  {found[1]}  {found[2]:14} {found[3]}" if found else None
-
-
 def status_text(home: Path, run_id: str) -> str:
     """A run with its finished steps and the paths of its files.
 
@@ -181,11 +221,11 @@ def status_text(home: Path, run_id: str) -> str:
         ConfigError: for an unknown id.
     """
     record, log = read(home, run_id), folder(home, run_id) / "log.txt"
-    steps = [finished_step(each) for each in log_lines(log)]
+    steps = [StepEnd.from_log(each) for each in log_lines(log)]
     paths = {"artifacts": record.out, "log": str(log), **record.found}
     lines = [
         summary_line(record),
-        *(step for step in steps if step),
+        *(step.to_screen() for step in steps if step),
         *(f"  {what:10} {path}" for what, path in paths.items()),
         *([f"  error      {record.error}"] if record.error else []),
     ]

@@ -20,6 +20,7 @@ from dgunet.kubeflow import run_records
 from dgunet.kubeflow.local import containers, running
 from dgunet.kubeflow.local.expected_outputs import OutputError, check_outputs
 from dgunet.kubeflow.pipeline.compiling import compile_to_yaml
+from dgunet.kubeflow.run_records import StepEnd
 from dgunet.paper.formats import write_tables
 from dgunet.paper.table_building import build_tables
 from dgunet.system.errors import DgunetError
@@ -85,7 +86,7 @@ def test_a_real_pipeline_writes_tables_and_a_report(dgunet, project, tmp_path, m
     )
     assert result.returncode == 0, result.stdout + result.stderr
     for step in ("survey", "load", "prepare", "evaluate", "tables", "report", "finish"):
-        assert f"{step:14} SUCCESS" in result.stdout
+        assert f"{step:17} SUCCESS" in result.stdout
     (record,) = run_records.last(home, 1)
     assert f"{record.run_id}: SUCCEEDED" in result.stdout
     cells = pd.read_parquet(f"{record.found['tables']}/cells.parquet")
@@ -106,7 +107,7 @@ def test_a_failed_step_is_reported_with_its_error_and_log(job):
         running.run_locally(job("fail"), progress=lines.append)
     (record,) = run_records.last(job("fail").home, 1)
     assert (record.shown_state, record.lives) == ("FAILED", False)
-    assert "work           FAILURE" in lines[-1]
+    assert "work              FAILURE: ValueError: no such thing" in lines[-1]
     log = run_records.folder(job("fail").home, record.run_id) / "log.txt"
     assert str(log) in str(failure.value)
     assert "asked to fail" in log.read_text()
@@ -143,9 +144,16 @@ def test_the_name_of_the_interpreter_in_an_argument_stays(job, tmp_path):
 
 def test_the_error_of_a_step_is_reported_as_the_cause(tmp_path):
     error = "dgunet.system.errors.DataError: no folder /data. Mount the data"
-    lines = [error, "Task 'prepare' finished with status FAILURE", "the run ended"]
-    (tmp_path / "log.txt").write_text("\n".join(lines))
-    assert running._cause_of_failure(tmp_path / "log.txt") == error
+    first = StepEnd("12:00:00", "prepare", "FAILURE", "Rain100L", error)
+    other = StepEnd("12:00:01", "survey", "FAILURE", "derain", "another one")
+    well = StepEnd("12:00:02", "finish", "SUCCESS")
+    lines = [f"    {end.to_log()}" for end in (first, other, well)]
+    (tmp_path / "log.txt").write_text("\n".join([*lines, "the run ended"]))
+    assert running._cause_of_failure(tmp_path / "log.txt") == (
+        f"prepare of Rain100L: {error}; 1 further step failed"
+    )
+    (tmp_path / "log.txt").write_text("the runner failed.")
+    assert running._cause_of_failure(tmp_path / "log.txt") == "the runner failed"
 
 
 def test_a_shell_error_is_reported_as_the_cause(job, monkeypatch):
@@ -158,7 +166,7 @@ def test_a_shell_error_is_reported_as_the_cause(job, monkeypatch):
         return real(asked, record, log, receive)
 
     monkeypatch.setattr(running, "_execute", without_interpreter)
-    with pytest.raises(running.RunFailedError, match=r"the run failed: absent: not found\."):
+    with pytest.raises(running.RunFailedError, match=r"the run failed: work: absent: not found\."):
         running.run_locally(job("nothing"), progress=lambda line: None)
 
 

@@ -6,16 +6,14 @@ and because a signal to the process group also ends the steps.
 
 from __future__ import annotations
 
-import re
-import shlex
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 from kfp import components, local
-from kfp.local import subprocess_task_handler
 
+from dgunet.kubeflow.local.told_steps import tell_steps
 from dgunet.system import environment
 from dgunet.system.errors import DgunetError
 from dgunet.system.logs import log_to_stderr
@@ -25,7 +23,7 @@ from dgunet.system.reading import read_mapping
 def main(folder: Path) -> None:
     """Run ``pipeline.yaml`` of ``folder`` with ``arguments.json`` and the settings ``how.json``."""
     settings = read_mapping(folder / "how.json")
-    subprocess_task_handler.replace_python_executable = _with_interpreter
+    tell_steps(warm=environment.WARM.is_given())
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # about image names without "python"
     local.init(
         runner=_runner(settings["docker"]),
@@ -38,24 +36,6 @@ def main(folder: Path) -> None:
         pipeline(**read_mapping(folder / "arguments.json"))
     except RuntimeError as error:  # raised by the runner when a step failed; the log has the cause
         sys.exit(str(error))
-
-
-def _with_interpreter(command: list[str], interpreter: str) -> list[str]:
-    """Replace ``python3`` in the shell script of a step, and nowhere else.
-
-    kfp's own function puts the path in without quotes, and also replaces ``python3`` in the step's
-    arguments, where it is a part of paths and parameters. With a warm process, which has imported
-    the libraries, ``python3 -m MODULE`` runs in that.
-
-    Args:
-        command: a shell, its option, the script, the program and the arguments.
-        interpreter: path of the Python interpreter.
-    """
-    python = shlex.quote(interpreter)
-    if environment.WARM.is_given():
-        python += " -m dgunet.cli.warm_client"
-    shell, option, script, *rest = command
-    return [shell, option, re.sub(r"\bpython3 -m ", lambda _: f"{python} -m ", script), *rest]
 
 
 def _runner(docker: dict[str, Any] | None) -> Any:
