@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import importlib.metadata
 import json
-import os
 import platform
 import re
 from collections.abc import Callable
@@ -32,6 +31,7 @@ def describe(device: str) -> dict[str, Any]:
     import torch
 
     from dgunet.network.devices import processor_name
+    from dgunet.system.machine_limits import processors
 
     gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     software = {"python": platform.python_version(), "torch": torch.__version__}
@@ -42,9 +42,7 @@ def describe(device: str) -> dict[str, Any]:
         "device": "cuda" if gpu else "cpu",
         "cpu": processor_name(),
         "kernels": torch.backends.cpu.get_cpu_capability().lower().replace(" ", "-"),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": processors(),
         "threads": torch.get_num_threads(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "gpu": torch.cuda.get_device_name() if gpu else None,

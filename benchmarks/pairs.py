@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from benchmarks.rows import Row
+from dgunet.system.machine_limits import free_memory
 
 Tick = Callable[[float], None]
 """Called with the part of a pair, from 0 to 1, that has been done since the last call."""
@@ -185,7 +185,7 @@ def measure(pair: Pair, limits: Limits, tick: Tick = lambda part: None) -> Itera
     row: Row = {"case": pair.case, "baseline": pair.baseline.name, "candidate": pair.candidate.name}
     row["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
     try:
-        free = psutil.virtual_memory().available
+        free = free_memory()
         if pair.memory > free:
             need, have = (f"{count / 2**30:.1f} GiB" for count in (pair.memory, free))
             raise NotRunError(f"needs about {need} for both processes, {have} were free")

@@ -13,7 +13,7 @@ from dgunet.system.errors import DgunetError, exhausts_memory
 from dgunet.system.extras import missing_extra
 from dgunet.system.terminal import printable
 
-USERS = 1
+USERS = DgunetError.status
 """Exit status of a failure that the user or an administrator can fix."""
 
 OURS = 70
@@ -33,7 +33,7 @@ def failure_line(error: Exception) -> tuple[str, int]:
             sys.stdout.close()  # otherwise the interpreter reports an error when it exits
         return "", PIPE
     if isinstance(error, DgunetError):
-        return f"error: {_one_line(error)}", USERS
+        return f"error: {_one_line(error)}", error.status
     if isinstance(error, OSError):
         return f"error: {_system_error(error)}", USERS
     if exhausts_memory(error):

@@ -95,7 +95,7 @@ def logs(
 
 @with_connection
 def cancel(run_id: RunId, connection: Connection) -> None:
-    """Cancel a run on a cluster or on this machine.
+    """Cancel a run on a cluster or on this machine, and tell whether that one has ended.
 
     Example: dgunet pipeline cancel 0b1c2d3e-... --host https://kubeflow.example.org/pipeline
     """

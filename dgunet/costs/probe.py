@@ -53,7 +53,7 @@ def probe_machine(
         seconds: most seconds that the probe may take; two passes on the smallest image always run.
         config: the network; DGUNet for deraining by default.
         device: "auto", "cpu" or "cuda".
-        threads: CPU threads; 0 leaves the number unchanged.
+        threads: CPU threads; 0 means as many as torch chooses and this process may use.
         observe: receives the progress.
 
     Raises:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -19,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from dgunet.backends.stages import BackendNetwork, eager_network
 from dgunet.evaluation.networks import Network, TooLargeError, device_of
 from dgunet.system.errors import exhausts_memory
+from dgunet.system.machine_limits import free_memory, process_bytes, processors
 
 _PROBE = 64
 # Convolution libraries allocate workspace outside of tensors. The total was 1.46 and 1.51 times the
@@ -90,14 +88,13 @@ def _of_eager(network: nn.Module) -> float:
 def free_bytes(device: torch.device) -> int:
     """Free bytes for new tensors on ``device``.
 
-    On a CPU, the limits of a container and of this process (``ulimit -v``, ``ulimit -d``) count
-    too.
+    On a CPU, see `dgunet.system.machine_limits.free_memory`.
     """
     if device.type == "cuda":
         # Memory that torch caches from earlier images is available to the next one.
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + kept
-    return min([int(psutil.virtual_memory().available), *container_bytes(), *process_bytes()])
+    return free_memory()
 
 
 def bytes_left(limit: int, device: torch.device) -> int:
@@ -116,88 +113,28 @@ def limit_now(device: torch.device) -> int:
     return free_bytes(device) + max(0, -bytes_left(0, device))
 
 
-def process_bytes() -> Iterator[int]:
-    """Bytes left within the limits of this process on its address space and its data."""
-    try:
-        import resource
-    except ImportError:  # not available on Windows
-        return
-    # In pages: the first number is the address space, the sixth the data.
-    used: list[int] = []
-    with suppress(OSError, ValueError):
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()
-        used = [int(count) * os.sysconf("SC_PAGE_SIZE") for count in (pages[0], pages[5])]
-    for limit, taken in zip((resource.RLIMIT_AS, resource.RLIMIT_DATA), used, strict=False):
-        most, _ = resource.getrlimit(limit)
-        if most != resource.RLIM_INFINITY:
-            yield max(0, most - taken)
-
-
 def settle_threads() -> str:
-    """Start the CPU threads while this process has the memory for them, or use only one.
+    """Start as many CPU threads as this process has processors and memory for.
 
-    The thread library aborts a process that reaches its limit (``ulimit -v``) while a thread
-    starts, without an error that could be caught.
+    torch does not see the time quota of a container. The thread library aborts a process that
+    reaches its limit (``ulimit -v``) while a thread starts, without an error that could be caught.
 
     Returns:
-        A note if one thread is used instead of several, else "".
+        A note if fewer threads are used than torch chose, else "".
     """
-    threads = torch.get_num_threads()
+    chosen = torch.get_num_threads()
+    threads, limited = min(chosen, processors()), "number of processors"
     left = min(process_bytes(), default=None)
-    if left is None or threads == 1:
+    if left is not None and threads > 1 and left < 2 * threads * _THREAD:
+        threads, limited = 1, "memory"
+    if threads < chosen:
+        torch.set_num_threads(threads)
+    if left is not None and threads > 1:
+        torch.ones(threads * 2**16).add_(1)  # large enough that every thread gets a part
+    if threads == chosen:
         return ""
-    if left < 2 * threads * _THREAD:
-        torch.set_num_threads(1)
-        return f"1 thread instead of {threads}: the memory of this process is limited"
-    torch.ones(threads * 2**16).add_(1)  # large enough that every thread gets a part
-    return ""
-
-
-def container_bytes(
-    groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")
-) -> Iterator[int]:
-    """Bytes left within the memory limits of this process's control groups, one number per limit.
-
-    A container is killed at its own limit, however much memory the machine has. Both versions of
-    control groups are read, and limits of parent groups count. Inactive file pages count as free,
-    since the kernel drops them first.
-    """
-    try:
-        lines = groups.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        number, kinds, path = line.split(":", 2)
-        if number != "0" and "memory" not in kinds.split(","):
-            continue
-        root = mount if number == "0" else mount / "memory"
-        group = root / path.lstrip("/")
-        # Inside a container the path may be the host's; then only the root exists.
-        for folder in (group, *group.parents):
-            if (left := _left_of(folder)) is not None:
-                yield left
-            if folder == root:
-                break
-
-
-def _left_of(group: Path) -> int | None:
-    """Bytes left within the limit of one control group; None without a limit."""
-    for limit, used, cache in (
-        ("memory.max", "memory.current", "inactive_file"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    ):
-        try:
-            most = (group / limit).read_text(encoding="utf-8").strip()
-            taken = int((group / used).read_text(encoding="utf-8"))
-            facts = dict(
-                line.split()
-                for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines()
-            )
-        except (OSError, ValueError):
-            continue
-        if most != "max":
-            return max(0, int(most) - taken + int(facts.get(cache, 0)))
-    return None
+    used = f"{threads} thread{'s' if threads > 1 else ''} instead of {chosen}"
+    return f"{used}: the {limited} of this process is limited"
 
 
 def bytes_per_pixel(network: nn.Module, channels: int) -> float:

@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,9 +30,57 @@ DAMAGED = "DAMAGED"
 
 ID = re.compile(r"local-[0-9A-Za-z-]{1,64}")
 RECORD_BYTES = 1 << 20
+CANCEL_SECONDS = 60.0
+"""Longer than a run takes to end: its steps get SIGTERM, and SIGKILL 20 s later."""
 
-STEP = re.compile(r"(\d\d:\d\d:\d\d)\.\d+ - \w+ - Task '([\w-]+)' finished with status (\w+)")
-"""The line that kfp's local runner prints after a step."""
+SUCCESS, FAILURE = "SUCCESS", "FAILURE"
+"""States of a step, with kfp's names."""
+
+STEP = re.compile(
+    r"\s*\[dgunet (\d\d:\d\d:\d\d)\] ([\w-]+) (SUCCESS|FAILURE)(?: of \[(.*?)\])?(?:: (.*))?"
+)
+"""The line that a local run adds to its log after a step; see `StepEnd.to_log`."""
+
+
+@dataclass(frozen=True)
+class StepEnd:
+    """How a step of a local run ended.
+
+    Attributes:
+        time: of the clock, e.g. ``12:30:00``.
+        name: of the component, e.g. ``evaluate``.
+        state: `SUCCESS` or `FAILURE`.
+        about: what it worked on, e.g. ``Rain100L, DGUNet``; may be empty.
+        cause: of a failure, else empty.
+    """
+
+    time: str
+    name: str
+    state: str
+    about: str = ""
+    cause: str = ""
+
+    @classmethod
+    def from_log(cls, line: str) -> StepEnd | None:
+        """The end of a step that a line of the log reports; None for other lines."""
+        found = STEP.fullmatch(line.rstrip())
+        return cls(*(each or "" for each in found.groups())) if found else None
+
+    def to_log(self) -> str:
+        """The line for the log."""
+        of = f" of [{self.about}]" if self.about else ""
+        return f"[dgunet {self.time}] {self.name} {self.state}{of}" + (
+            f": {self.cause}" if self.cause else ""
+        )
+
+    def to_screen(self) -> str:
+        """The line for a user, in columns."""
+        shown = f"  {self.time}  {self.name:17} {self.state}  {self.about}".rstrip()
+        return shown + (f": {self.cause}" if self.cause else "")
+
+    def to_sentence(self) -> str:
+        """What failed and why, e.g. ``evaluate of Rain100L, DGUNet: no such file``."""
+        return f"{self.name}{f' of {self.about}' if self.about else ''}: {self.cause}"
 
 
 @dataclass(frozen=True)
@@ -165,12 +214,6 @@ def finish(home: Path, record: Record, state: str, error: str = "", **found: str
     return save(home, ended)
 
 
-def finished_step(line: str) -> str | None:
-    """Time, name and state of the finished step that a log line reports; None for others."""
-    found = STEP.search(line)
-    return f"  {found[1]}  {found[2]:14} {found[3]}" if found else None
-
-
 def status_text(home: Path, run_id: str) -> str:
     """A run with its finished steps and the paths of its files.
 
@@ -178,11 +221,11 @@ def status_text(home: Path, run_id: str) -> str:
         ConfigError: for an unknown id.
     """
     record, log = read(home, run_id), folder(home, run_id) / "log.txt"
-    steps = [finished_step(each) for each in log_lines(log)]
+    steps = [StepEnd.from_log(each) for each in log_lines(log)]
     paths = {"artifacts": record.out, "log": str(log), **record.found}
     lines = [
         summary_line(record),
-        *(step for step in steps if step),
+        *(step.to_screen() for step in steps if step),
         *(f"  {what:10} {path}" for what, path in paths.items()),
         *([f"  error      {record.error}"] if record.error else []),
     ]
@@ -197,19 +240,53 @@ def log_lines(log: Path) -> Iterator[str]:
                 yield each.rstrip("\n")
 
 
-def cancel_run(home: Path, run_id: str) -> str:
-    """End a run of another process of this machine, as Ctrl-C in its terminal does.
+def cancel_run(home: Path, run_id: str, *, wait: float = CANCEL_SECONDS) -> str:
+    """End a run of another process of this machine, wait for its end, and tell how it ended.
+
+    SIGTERM and not SIGINT: a run that a script started with ``&`` ignores SIGINT.
+
+    Args:
+        wait: seconds to wait for its end.
 
     Raises:
-        DgunetError: if it has already ended.
+        DgunetError: if it has already ended, belongs to another user, or still runs after ``wait``.
     """
     record = read(home, run_id)
     if not record.lives:
         raise DgunetError(
             f"{run_id} has already ended: {record.shown_state}.", "There is nothing to cancel."
         )
-    os.kill(record.pid, signal.SIGINT)
-    return f"{run_id} is being stopped; see: dgunet pipeline status {run_id}"
+    try:
+        os.kill(record.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass  # it ended meanwhile
+    except PermissionError as error:
+        raise DgunetError(
+            f"{run_id} belongs to another user (process {record.pid}).",
+            "Its owner or an administrator can cancel it.",
+        ) from error
+    limit = time.monotonic() + wait
+    while (record := read(home, run_id)).lives:
+        if time.monotonic() > limit:
+            raise DgunetError(
+                f"{run_id} still runs {wait:.0f} s after SIGTERM.",
+                f"Wait, and see: dgunet pipeline status {run_id}. To end it and its steps at once, "
+                f"without a checkpoint: {_kill_command(record.pid)}",
+            )
+        time.sleep(0.1)
+    if record.state == RUNNING:
+        return f"{run_id} has ended without recording how: {record.shown_state}"
+    if record.state == CANCELED:
+        return f"{run_id} has ended: {CANCELED}"
+    return f"{run_id} had ended before it could be cancelled: {record.state}"
+
+
+def _kill_command(pid: int) -> str:
+    """The command that ends a run and the process groups of its steps."""
+    groups: list[str] = []
+    with suppress(psutil.Error):
+        groups = [f" -{child.pid}" for child in psutil.Process(pid).children()]
+    return f"kill -KILL -- {pid}{''.join(groups)}"
 
 
 def summary_line(record: Record) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from dgunet.system.errors import ConfigError, DgunetError
+from dgunet.system.machine_limits import processors
 from dgunet.system.reading import shorten
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -48,13 +49,16 @@ def processor_name() -> str:
 
 @contextmanager
 def thread_count(threads: int) -> Iterator[None]:
-    """Run the block with ``threads`` CPU threads (0: unchanged), then restore the previous number.
+    """Run the block with ``threads`` CPU threads, then restore the previous number.
 
-    Sums are split over threads, so the last bits of a result depend on the number of threads.
+    With 0 the number is unchanged, unless this process may use fewer processors: torch does not see
+    the time quota of a container. Sums are split over threads, so the last bits of a result depend
+    on the number of threads.
     """
     before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
+    wanted = threads or min(before, processors())
+    if wanted != before:
+        torch.set_num_threads(wanted)
     try:
         yield
     finally:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from dgunet.network.devices import processor_name
 from dgunet.system import environment
 from dgunet.system.errors import DgunetError
 from dgunet.system.files import sha256_json, write_json
+from dgunet.system.machine_limits import processors
 from dgunet.system.reading import read_mapping
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def _machine() -> dict[str, Any]:
     """What every choice depends on."""
     return {
         "machine": [processor_name(), platform.machine(), torch.backends.cpu.get_cpu_capability()],
-        "cores": os.cpu_count(),
+        "cores": processors(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }

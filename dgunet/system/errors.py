@@ -17,7 +17,12 @@ class DgunetError(Exception):
     Args:
         message: what is wrong, including the file or key and the value.
         hint: how to fix it, as one sentence.
+
+    Attributes:
+        status: exit status of a command that ends with this error.
     """
+
+    status = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
         self.message = redact(message)

@@ -20,6 +20,7 @@ from typing import Any
 from dgunet.system import environment, files
 from dgunet.system.errors import DgunetError
 from dgunet.system.git import git_output, run_git
+from dgunet.system.machine_limits import processors
 
 UNKNOWN = "unknown"
 
@@ -75,6 +76,7 @@ def process_facts() -> dict[str, Any]:
         "command": _command(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),
+        "processors_allowed": processors(),
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
     } | ({"dvc": dvc} if dvc["stage"] else {})

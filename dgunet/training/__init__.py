@@ -13,11 +13,12 @@ from dgunet.training.loss import LOSSES, stage_losses
 from dgunet.training.mixup import MixUp
 from dgunet.training.schedule import warmup_cosine
 from dgunet.training.step import DivergedError
-from dgunet.training.stopping import RESUME, InterruptedTrainingError
+from dgunet.training.stopping import LOST, RESUME, InterruptedTrainingError
 from dgunet.training.validation import Validation, ValidationReport
 
 __all__ = [
     "LOSSES",
+    "LOST",
     "RESUME",
     "Batches",
     "Checkpoints",

@@ -16,8 +16,28 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dgunet.system.errors import ConfigError
+from dgunet.system.errors import ConfigError, DgunetError
 from dgunet.system.reading import shorten
+from dgunet.training.stopping import LOST
+
+
+class LostProcessError(DgunetError):
+    """Another process of the training ended, so that this one cannot continue."""
+
+    status = LOST
+
+    def __init__(self, rank: int, size: int, when: str) -> None:
+        super().__init__(
+            f"process {rank} of {size} lost its connection to the others {when}, because one of "
+            "them ended.",
+            "Look for the reason in that process's last log lines, or in the kernel log if it was "
+            "killed; the same command resumes from the newest checkpoint.",
+        )
+
+
+def is_loss(error: RuntimeError) -> bool:
+    """Return whether another process ended; for gloo, only the text of ``error`` shows it."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 @dataclass(frozen=True)
@@ -126,17 +146,27 @@ def joined_processes(device: str, process: LaunchedProcess) -> Iterator[World]:
     Args:
         device: ``cuda`` or ``cpu``; each process uses the GPU of its local rank.
         process: this process.
+
+    Raises:
+        LostProcessError: if another process ends before or within the block.
     """
     if process.size == 1:
         yield World()
         return
     if device == "cuda":
         torch.cuda.set_device(process.local_rank)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    when = "before the training began"
     try:
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+        when = "outside of a step"
         yield World(dist.get_rank(), process.size)
+    except RuntimeError as error:
+        if is_loss(error):
+            raise LostProcessError(process.rank, process.size, when) from error
+        raise
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def _number(variables: Mapping[str, str], name: str, default: str) -> int:

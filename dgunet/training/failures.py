@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-import torch.distributed as dist
 
 from dgunet.config import TrainingSettings
 from dgunet.system.errors import DgunetError
-from dgunet.training.distributed import World
+from dgunet.training.distributed import LostProcessError, World, is_loss
 from dgunet.training.training_state import TrainingState
 
 
@@ -22,7 +21,8 @@ def explained_failures(
 
     Raises:
         DgunetError: if the memory of the GPU or the machine is full (the hint names settings that
-            reduce its use), if another process ended, or if the network cannot be compiled.
+            reduce its use), or if the network cannot be compiled.
+        LostProcessError: if another process ended.
     """
     try:
         yield
@@ -34,13 +34,8 @@ def explained_failures(
                 f"the memory is full at step {state.step}, with {at_once} samples at a time.",
                 _memory_hint(settings, at_once),
             ) from error
-        if world.size > 1 and _lost_process(error):
-            raise DgunetError(
-                f"process {world.rank} of {world.size} lost its connection to the others at step "
-                f"{state.step}, because one of them ended.",
-                "Look for the reason in that process's last log lines, or in the kernel log if it "
-                "was killed; the same command resumes from the newest checkpoint.",
-            ) from error
+        if world.size > 1 and is_loss(error):
+            raise LostProcessError(world.rank, world.size, f"at step {state.step}") from error
         if settings.compile and _compilation_failed(error):
             raise DgunetError(
                 f"the network cannot be compiled: {str(error).partition(chr(10))[0]}",
@@ -63,11 +58,6 @@ def _memory_hint(settings: TrainingSettings, at_once: int) -> str:
 def _out_of_memory(error: RuntimeError) -> bool:
     """Whether memory ran out; for CPU memory, only torch's message shows it."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _lost_process(error: RuntimeError) -> bool:
-    """Whether another process ended; for gloo, only the message shows it."""
-    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 def _compilation_failed(error: RuntimeError) -> bool:

@@ -13,6 +13,12 @@ RESUME = 75
 
 The number is EX_TEMPFAIL of sysexits.h; some schedulers retry automatically on it."""
 
+LOST = 76
+"""Exit status of a process that lost the other processes of its training: a consequence of their
+end, whose own status has the cause. The same command resumes from the newest checkpoint.
+
+The number is EX_PROTOCOL of sysexits.h."""
+
 
 class InterruptedTrainingError(Exception):
     """Training stopped between two steps after a signal; its checkpoint is on disk.

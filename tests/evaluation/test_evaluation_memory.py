@@ -77,6 +77,7 @@ def test_a_thread_is_started_only_if_its_memory_is_free(monkeypatch):
     chosen = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    monkeypatch.setattr(memory, "processors", lambda: 4)
     for free, threads in (((), []), ((8 * 2**30,), []), ((8 * 2**30, 2**29), [1])):
         chosen.clear()
         monkeypatch.setattr(memory, "process_bytes", lambda free=free: iter(free))

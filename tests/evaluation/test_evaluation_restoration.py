@@ -143,45 +143,6 @@ def test_an_image_that_exceeds_the_memory_is_refused_with_a_hint(monkeypatch):
     memory.require_memory(network, (3000, 4000, 3), budget=10**12)
 
 
-def groups(folder, line, files):
-    """Write the kernel's files of control groups to ``folder``; gives the free bytes found."""
-    (folder / "proc").write_text(f"7:cpu:/elsewhere\n{line}\n")
-    for path, text in files.items():
-        (folder / "mount" / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "mount" / path).write_text(text)
-    return list(memory.container_bytes(folder / "proc", folder / "mount"))
-
-
-def test_a_container_limit_bounds_the_free_memory(tmp_path, monkeypatch):
-    inner = {
-        "pod/box/memory.max": "1000\n",
-        "pod/box/memory.current": "700\n",
-        "pod/box/memory.stat": "anon 600\ninactive_file 50\n",
-        "pod/memory.max": "max\n",
-        "pod/memory.current": "900\n",
-        "pod/memory.stat": "",
-    }
-    assert groups(tmp_path, "0::/pod/box", inner) == [350]
-    monkeypatch.setattr(memory, "container_bytes", lambda: [350])
-    assert memory.free_bytes(torch.device("cpu")) == 350
-
-
-def test_limits_of_control_groups_version_1_are_found(tmp_path):
-    root = {
-        "memory/memory.limit_in_bytes": "1000",
-        "memory/memory.usage_in_bytes": "1200",
-        "memory/memory.stat": "total_inactive_file 500",
-    }
-    assert groups(tmp_path, "4:memory:/docker/abc", root) == [300]
-
-
-def test_without_container_limits_none_is_found(tmp_path, monkeypatch):
-    assert groups(tmp_path, "0::/", {}) == []
-    assert list(memory.container_bytes(tmp_path / "no kernel", tmp_path)) == []
-    monkeypatch.setattr(memory, "container_bytes", list)
-    assert memory.free_bytes(torch.device("cpu")) > 0
-
-
 def test_exhausted_gpu_memory_gives_a_one_line_error():
     def exhausted(y):
         raise torch.OutOfMemoryError

@@ -11,6 +11,7 @@ EVICTED = {
     "conditions": [condition("DisruptionTarget", "node is drained", "EvictionByEvictionAPI")]
 }
 LOST = "collective failed: connection closed by peer"
+LATER = "2026-01-01T00:05:00Z"
 
 
 @pytest.mark.parametrize(
@@ -20,8 +21,16 @@ LOST = "collective failed: connection closed by peer"
         [ended(0, 1, message=LOST), ended(1, 143, **EVICTED)],
         [ended(0, 75), ended(1, 75)],
         [ended(0, 1, at="2026-01-01T00:00:09Z", message=LOST), ended(1, 75)],
+        [ended(0, 76, message=LOST), pod(1)],
+        [ended(0, 76, message=LOST), pod(1, "Unknown")],
+        [ended(0, 76, message=LOST), pod(1, "Failed", containerStatuses=[])],
+        [ended(0, 76, message=LOST), ended(1, 137, "ContainerStatusUnknown", at=LATER)],
+        [ended(0, 1, message=LOST), ended(1, 255, "Unknown", at=LATER)],
     ],
-    ids=["evicted", "drained", "stopped", "stopped-first"],
+    ids=[
+        *("evicted", "drained", "stopped", "stopped-first"),
+        *("silent", "unreachable", "without status", "not found", "restarted"),
+    ],
 )
 def test_standin_an_interrupted_node_restarts_the_job_from_its_checkpoint(step, capfd, pods):
     def goes(job):
@@ -44,12 +53,13 @@ def test_standin_an_interrupted_node_restarts_the_job_from_its_checkpoint(step, 
     assert "continuing from the last checkpoint" in output
 
 
-def test_standin_a_deleted_pod_counts_as_an_interruption(step):
+@pytest.mark.parametrize("peers", [[], [ended(0, 76, message=LOST)]], ids=["all", "one"])
+def test_standin_a_deleted_pod_counts_as_an_interruption(step, peers):
     def runs(job):
         step.cluster.pods = [pod(0), pod(1)]
 
     def goes(job):
-        step.cluster.pods = []
+        step.cluster.pods = peers
         becomes("Failed", "jobset failed")(job)
 
     step.cluster.moments = [runs, goes, lambda job: (step.trains(job), becomes("Complete")(job))]
@@ -93,11 +103,22 @@ def waiting(reason, message):
             "node 1 ended with status 2: no such option",
         ),
         (
+            [
+                ended(0, 76, message=LOST),
+                ended(1, 1, at=LATER, message="dgunet: error: loss is nan."),
+            ],
+            "node 1 ended with status 1: dgunet: error: loss is nan",
+        ),
+        (
+            [ended(0, 76, message=LOST), ended(1, 137, at=LATER)],
+            r"node 1 was killed \(137\), most likely out of memory",
+        ),
+        (
             [waiting("ImagePullBackOff", "no basic auth")],
             "cannot get the image i@sha256:0: ImagePullBackOff: no basic auth. Push the image",
         ),
     ],
-    ids=["memory", "first-error", "error-stops-the-other", "image"],
+    ids=["memory", "first-error", "error-stops-the-other", "lost", "lost-memory", "image"],
 )
 def test_standin_a_failed_job_raises_a_one_line_reason(step, pods, expected):
     def goes(job):

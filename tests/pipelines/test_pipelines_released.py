@@ -13,7 +13,6 @@ from small_images import crop_images
 
 from dgunet.evaluation.results import read_result
 from dgunet.kubeflow import run_records
-from dgunet.kubeflow.pipeline.graph import unnumbered
 from dgunet.kubeflow.steps.released_network import fetch_released_network
 from dgunet.network import load_network
 from dgunet.network.config import preset
@@ -104,8 +103,7 @@ def test_a_run_fills_cells_with_the_authors_weights_without_a_training(
     assert "no licence file" in done.stdout and "2 results" in done.stdout
     (record,) = run_records.last(clone, 1)
     lines = run_records.log_lines(run_records.folder(clone, record.run_id) / "log.txt")
-    finished = [line.split()[1] for line in map(run_records.finished_step, lines) if line]
-    steps = {unnumbered(name) for name in finished}
+    steps = {end.name for end in map(run_records.StepEnd.from_log, lines) if end}
     assert {"fetch-weights", "evaluate", "evaluate-ablation", "tables", "report", "finish"} <= steps
     assert not steps & {"train", "train-ablation"} and len(net.ranges) == 2
 

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +20,7 @@ from dgunet.kubeflow import run_records
 from dgunet.kubeflow.local import containers, running
 from dgunet.kubeflow.local.expected_outputs import OutputError, check_outputs
 from dgunet.kubeflow.pipeline.compiling import compile_to_yaml
+from dgunet.kubeflow.run_records import StepEnd
 from dgunet.paper.formats import write_tables
 from dgunet.paper.table_building import build_tables
 from dgunet.system.errors import DgunetError
@@ -83,7 +86,7 @@ def test_a_real_pipeline_writes_tables_and_a_report(dgunet, project, tmp_path, m
     )
     assert result.returncode == 0, result.stdout + result.stderr
     for step in ("survey", "load", "prepare", "evaluate", "tables", "report", "finish"):
-        assert f"{step:14} SUCCESS" in result.stdout
+        assert f"{step:17} SUCCESS" in result.stdout
     (record,) = run_records.last(home, 1)
     assert f"{record.run_id}: SUCCEEDED" in result.stdout
     cells = pd.read_parquet(f"{record.found['tables']}/cells.parquet")
@@ -104,7 +107,7 @@ def test_a_failed_step_is_reported_with_its_error_and_log(job):
         running.run_locally(job("fail"), progress=lines.append)
     (record,) = run_records.last(job("fail").home, 1)
     assert (record.shown_state, record.lives) == ("FAILED", False)
-    assert "work           FAILURE" in lines[-1]
+    assert "work              FAILURE: ValueError: no such thing" in lines[-1]
     log = run_records.folder(job("fail").home, record.run_id) / "log.txt"
     assert str(log) in str(failure.value)
     assert "asked to fail" in log.read_text()
@@ -122,20 +125,35 @@ def test_an_interpreter_path_with_a_space_works(job, tmp_path, monkeypatch):
     venv.parent.mkdir()
     venv.symlink_to(sys.prefix)
     monkeypatch.setattr(sys, "executable", str(venv / "bin" / "python"))
-    with pytest.raises(
-        OutputError, match="contains 0 outputs tables/tables"
-    ):  # the step itself succeeded
-        running.run_locally(job("nothing"), progress=lambda line: None)
-    (record,) = run_records.last(job("nothing").home, 1)
-    log = run_records.folder(job("nothing").home, record.run_id) / "log.txt"
-    assert "asked to nothing" in log.read_text()
+    assert "asked to nothing" in log_of_success(job("nothing"))
+
+
+def log_of_success(asked):
+    """The log of a run whose step succeeded."""
+    with pytest.raises(OutputError, match="contains 0 outputs tables/tables"):
+        running.run_locally(asked, progress=lambda line: None)
+    (record,) = run_records.last(asked.home, 1)
+    return (run_records.folder(asked.home, record.run_id) / "log.txt").read_text()
+
+
+def test_the_name_of_the_interpreter_in_an_argument_stays(job, tmp_path):
+    """A clone in ~/python3 or a setting may contain it: only the shell script names a program."""
+    asked = job("look at ~/python3 -m projects")
+    assert "asked to look at ~/python3 -m projects" in log_of_success(asked)
 
 
 def test_the_error_of_a_step_is_reported_as_the_cause(tmp_path):
     error = "dgunet.system.errors.DataError: no folder /data. Mount the data"
-    lines = [error, "Task 'prepare' finished with status FAILURE", "the run ended"]
-    (tmp_path / "log.txt").write_text("\n".join(lines))
-    assert running._cause_of_failure(tmp_path / "log.txt") == error
+    first = StepEnd("12:00:00", "prepare", "FAILURE", "Rain100L", error)
+    other = StepEnd("12:00:01", "survey", "FAILURE", "derain", "another one")
+    well = StepEnd("12:00:02", "finish", "SUCCESS")
+    lines = [f"    {end.to_log()}" for end in (first, other, well)]
+    (tmp_path / "log.txt").write_text("\n".join([*lines, "the run ended"]))
+    assert running._cause_of_failure(tmp_path / "log.txt") == (
+        f"prepare of Rain100L: {error}; 1 further step failed"
+    )
+    (tmp_path / "log.txt").write_text("the runner failed.")
+    assert running._cause_of_failure(tmp_path / "log.txt") == "the runner failed"
 
 
 def test_a_shell_error_is_reported_as_the_cause(job, monkeypatch):
@@ -148,7 +166,7 @@ def test_a_shell_error_is_reported_as_the_cause(job, monkeypatch):
         return real(asked, record, log, receive)
 
     monkeypatch.setattr(running, "_execute", without_interpreter)
-    with pytest.raises(running.RunFailedError, match=r"the run failed: absent: not found\."):
+    with pytest.raises(running.RunFailedError, match=r"the run failed: work: absent: not found\."):
         running.run_locally(job("nothing"), progress=lambda line: None)
 
 
@@ -195,6 +213,68 @@ def test_cancel_leaves_no_process(job, tmp_path):
     sign.unlink()
     time.sleep(0.3)
     assert not sign.exists()
+
+
+IN_THE_BACKGROUND = """
+import pathlib, sys
+from dgunet.kubeflow.local import running
+text, sign, home = sys.argv[1:]
+arguments = {"how": "wait", "sign": sign}
+job = running.LocalRun("small", open(text).read(), arguments, set(), pathlib.Path(home))
+running.run_locally(job, progress=lambda line: None)
+"""
+
+
+def test_cancel_ends_a_run_that_ignores_ctrl_c(job, tmp_path):
+    """A shell script starts what it runs with & with SIGINT ignored."""
+    asked, sign = job("wait"), tmp_path / "sign"
+    (tmp_path / "small.yaml").write_text(asked.text)
+    python = [sys.executable, "-c", IN_THE_BACKGROUND, "small.yaml", str(sign), str(asked.home)]
+    command = f"{shlex.join(python)} & wait $!"
+    started = subprocess.Popen(["sh", "-c", command], cwd=tmp_path)
+    try:
+        while not sign.exists():
+            assert started.poll() is None
+            time.sleep(0.05)
+        (record,) = run_records.last(asked.home, 1)
+        os.kill(record.pid, signal.SIGINT)
+        told = run_records.cancel_run(asked.home, record.run_id)
+    finally:
+        started.kill()
+        started.wait()
+    assert "has ended: CANCELED" in told
+    assert run_records.last(asked.home, 1)[0].shown_state == "CANCELED"
+
+
+def process_of_a_run(home, on_sigterm):
+    """A process with the record of a run that does ``on_sigterm``; returns both."""
+    code = f"import os, signal, sys, time\nsignal.signal(signal.SIGTERM, {on_sigterm})\n"
+    code += "print(flush=True)\nwhile True: time.sleep(0.05)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    record = run_records.Record("local-1", "small", "subprocess", "", time.time(), process.pid)
+    return process, run_records.save(home, record)
+
+
+def test_cancel_says_that_a_run_has_not_ended_and_how_to_end_it(home):
+    process, record = process_of_a_run(home, "signal.SIG_IGN")
+    try:
+        with pytest.raises(DgunetError, match=f"still runs 0 s .* kill -KILL -- {process.pid}$"):
+            run_records.cancel_run(home, record.run_id, wait=0.2)
+        assert run_records.read(home, record.run_id).lives
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_cancel_says_how_a_run_ended(home):
+    process, record = process_of_a_run(home, "lambda *_: os._exit(0)")
+    run_records.finish(home, record, run_records.SUCCEEDED)
+    with pytest.raises(DgunetError, match="already ended: SUCCEEDED"):
+        run_records.cancel_run(home, record.run_id)
+    run_records.save(home, record)  # as a run whose end is recorded after it was asked to stop
+    threading.Thread(target=process.wait, daemon=True).start()
+    assert "without recording how: KILLED" in run_records.cancel_run(home, record.run_id)
 
 
 def test_a_run_whose_process_was_killed_has_the_state_killed(home):

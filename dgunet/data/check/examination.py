@@ -18,6 +18,7 @@ from dgunet.data.readers.pairing import Pair, check_shapes
 from dgunet.data.store.records import pixel_digest
 from dgunet.data.store.releases import input_psnr
 from dgunet.system.errors import DataError
+from dgunet.system.machine_limits import processors
 from dgunet.system.parent_process import end_with_parent
 
 LARGE = 256 << 20
@@ -74,12 +75,13 @@ def examine_all(
 
     Args:
         pairs: pairs of one dataset.
-        workers: number of processes; None means one per processor if the files are large.
+        workers: number of processes; None means one per processor that this
+            process may use if the files are large, else one.
         observe: called with the number of pairs that were read.
     """
     if workers is None:
         large = sum(_size(path) for path in {half.path for half in _halves(pairs)}) > LARGE
-        workers = os.cpu_count() or 1 if large else 1
+        workers = processors() if large else 1
     if workers <= 1:
         for done, pair in enumerate(pairs, start=1):
             yield examine(pair)

@@ -43,6 +43,7 @@ from dgunet.data.store.writer import (
 )
 from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
+from dgunet.system.machine_limits import processors
 from dgunet.system.parent_process import end_with_parent
 from dgunet.system.reading import read_text
 
@@ -100,7 +101,8 @@ def prepare_dataset(
         profile: ``sample`` or ``paper``; a sample store is never complete.
         recipe: of `dgunet.data.store.preparation_recipes`; ``whole`` keeps every image whole.
         layout: of `dgunet.data.store.pair_store`; the digest is the same for both.
-        workers: number of processes, at most one per file; None means one per processor.
+        workers: number of processes, at most one per file; None means one per processor that this
+            process may use.
         shard_bytes: bytes of pixels after which a new file begins.
         observe: receives the progress.
 
@@ -122,7 +124,7 @@ def prepare_dataset(
             for number, part in enumerate(parts)
         ]
         _check_space(round(sum(sizes) * LEAST[layout]), work, out)
-        written = _write(jobs, workers or os.cpu_count() or 1, observe or (lambda *_: None))
+        written = _write(jobs, workers or processors(), observe or (lambda *_: None))
         _refuse_swapped(info, find_tree(info, root)[1], written)
         doubts = _doubts(info, chosen, pairs, shapes, written)
         with files.atomic_folder(out) as final:

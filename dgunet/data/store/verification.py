@@ -11,7 +11,6 @@ digests of the manifest, in a dataset whose pixels the catalogue does not know.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +36,7 @@ from dgunet.data.store.releases import release_doubts
 from dgunet.data.store.store_reader import StoreReader
 from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
+from dgunet.system.machine_limits import processors
 from dgunet.system.reading import shorten
 
 AT_ONCE = 4
@@ -88,7 +88,7 @@ def verify(store: StoreReader, report: ReportProgress = lambda done, total: None
     manifest, path = store.manifest, store.folder / "manifest.json"
     size = sum(shard.bytes for shard in manifest.shards)
     done, contents = 0, _VerifiedContents()
-    with ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(AT_ONCE, processors())) as pool:
         jobs = [pool.submit(_verify_shard, store, number) for number in range(len(manifest.shards))]
         try:
             for shard, job in zip(manifest.shards, jobs, strict=True):

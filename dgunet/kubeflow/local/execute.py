@@ -6,7 +6,6 @@ and because a signal to the process group also ends the steps.
 
 from __future__ import annotations
 
-import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from kfp import components, local
 
+from dgunet.kubeflow.local.told_steps import tell_steps
 from dgunet.system import environment
 from dgunet.system.errors import DgunetError
 from dgunet.system.logs import log_to_stderr
@@ -23,7 +23,7 @@ from dgunet.system.reading import read_mapping
 def main(folder: Path) -> None:
     """Run ``pipeline.yaml`` of ``folder`` with ``arguments.json`` and the settings ``how.json``."""
     settings = read_mapping(folder / "how.json")
-    sys.executable = _python()
+    tell_steps(warm=environment.WARM.is_given())
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # about image names without "python"
     local.init(
         runner=_runner(settings["docker"]),
@@ -36,15 +36,6 @@ def main(folder: Path) -> None:
         pipeline(**read_mapping(folder / "arguments.json"))
     except RuntimeError as error:  # raised by the runner when a step failed; the log has the cause
         sys.exit(str(error))
-
-
-def _python() -> str:
-    """What the runner writes into shell scripts for ``python3``; it adds no quotes.
-
-    With a warm process, which has imported the libraries, ``python3 -m MODULE`` runs in that.
-    """
-    python = shlex.quote(sys.executable)
-    return f"{python} -m dgunet.cli.warm_client" if environment.WARM.is_given() else python
 
 
 def _runner(docker: dict[str, Any] | None) -> Any:

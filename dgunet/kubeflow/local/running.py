@@ -21,7 +21,7 @@ from dgunet.kubeflow.local import containers
 from dgunet.kubeflow.local.expected_outputs import Result, check_outputs, copy_to_top
 from dgunet.kubeflow.pipeline.compiling import with_image
 from dgunet.kubeflow.pipeline.weights_origin import is_released
-from dgunet.kubeflow.run_records import Record
+from dgunet.kubeflow.run_records import FAILURE, Record, StepEnd
 from dgunet.system import environment, files
 from dgunet.system.address import redact
 from dgunet.system.errors import DgunetError
@@ -167,8 +167,8 @@ def _finished_only(progress: Callable[[str], None]) -> Callable[[str], None]:
     """A receiver of log lines that passes on a line for each finished step."""
 
     def receive(line: str) -> None:
-        if finished := run_records.finished_step(line):
-            progress(finished)
+        if ended := StepEnd.from_log(line):
+            progress(ended.to_screen())
 
     return receive
 
@@ -259,24 +259,18 @@ def _delivering(home: Path) -> Iterator[None]:
         sender.join()
 
 
-PYTHON_ERROR = re.compile(r"(\w+\.)*\w*(Error|Exception): ")
-FAILED_STEP = re.compile(r"Task '[^']*' finished with status FAILURE")
-
-
 def _cause_of_failure(log: Path) -> str:
-    """The most specific line of the log.
+    """The first failed step with what it worked on and its cause, and the number of others.
 
-    This is the Python error of a step; else the last line before the runner reports a failed step,
-    such as an error of the shell; else the last line.
+    Without one, the runner itself failed; its last line is the cause.
     """
     lines = [line.strip() for line in run_records.log_lines(log) if line.strip()]
-    for line in reversed(lines):
-        if PYTHON_ERROR.match(line):
-            return line.rstrip(".")
-    for number, line in enumerate(lines):
-        if number and FAILED_STEP.search(line):
-            return re.sub(r"^: \d+: ", "", lines[number - 1]).rstrip(".")
-    return lines[-1].rstrip(".") if lines else "the log is empty"
+    ends = [end for end in map(StepEnd.from_log, lines) if end and end.state == FAILURE]
+    if not ends:
+        return lines[-1].rstrip(".") if lines else "the log is empty"
+    more = len(ends) - 1
+    others = f"; {more} further step{'s' if more > 1 else ''} failed" if more else ""
+    return ends[0].to_sentence() + others
 
 
 def _check_scratch() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from kubernetes.utils.quantity import parse_quantity
 
 from dgunet.kubeflow.trainer.trainjob import NODE
-from dgunet.training import RESUME
+from dgunet.training import LOST, RESUME
 
 Pod = dict[str, Any]
 
@@ -21,6 +21,9 @@ NO_START = ("CreateContainerConfigError", "CreateContainerError", "RunContainerE
 INTERRUPTED = ("Evicted", "Preempting", "Preempted", "NodeLost", "NodeShutdown", "Shutdown",
                "Terminated", "NodeAffinity")  # fmt: skip
 """Reasons of pods that ended without an error of their own."""
+
+VANISHED = ("ContainerStatusUnknown", "Unknown")
+"""Reasons of containers that the node's agent no longer found, after a restart of the machine."""
 
 KILLED = 137
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -95,9 +98,9 @@ def rank(pod: Pod) -> str:
 def _cause(condition: dict[str, Any], pods: list[Pod], jobs: list[Any]) -> Outcome:
     """Why a job failed: the cause, not its consequences.
 
-    The loss of one node makes the processes on all others fail, so it is searched for first.
-    Otherwise the first pod that ended counts: the others were stopped after it (exit status
-    ``RESUME``), killed or removed.
+    The loss of one node makes the processes on all others fail (exit status ``LOST``), so it is
+    searched for first. Otherwise the first pod that ended counts: the others were stopped after it
+    (``RESUME``), killed or removed. If all that ended lost the others, a node died without a word.
     """
     for pod in pods:
         if cause := _interruption(pod):
@@ -131,6 +134,9 @@ def _interruption(pod: Pod) -> str:
             return f"{condition.get('reason', '')} {condition.get('message', '')}".strip()
     if status.get("reason") in INTERRUPTED:
         return f"{status['reason']} {status.get('message', '')}".strip()
+    ended = _ended(pod) or {}
+    if ended.get("reason") in VANISHED:
+        return f"{ended['reason']} {ended.get('message') or ''}".strip()
     return ""
 
 
@@ -143,6 +149,7 @@ def _first_to_fail(pods: list[Pod]) -> Outcome | None:
         failed,
         key=lambda each: (
             each[1].get("reason") != "OOMKilled",
+            each[1].get("exitCode") == LOST,  # a consequence, which may be seen before its cause
             each[1].get("finishedAt") or "",
             each[1].get("exitCode") in (RESUME, KILLED),
             rank(each[0]),
@@ -151,6 +158,13 @@ def _first_to_fail(pods: list[Pod]) -> Outcome | None:
     node, status = f"node {rank(pod)}", ended.get("exitCode")
     if status == RESUME:
         return Outcome("resume", f"{node} was interrupted: it wrote a checkpoint and stopped")
+    if status == LOST:
+        silent = " and ".join(rank(each) for each in pods if not _ended(each))
+        return Outcome(
+            "resume",
+            f"{node} lost the others"
+            + (f": node {silent} was interrupted without a report" if silent else ""),
+        )
     if status == KILLED:
         by_kubernetes = ended.get("reason") == "OOMKilled"
         return Outcome(
