@@ -95,7 +95,7 @@ def test_a_real_pipeline_writes_tables_and_a_report(dgunet, project, tmp_path, m
 
     listed = dgunet("pipeline", "status")
     assert record.run_id in listed.stdout and "SUCCEEDED" in listed.stdout
-    assert "evaluate       SUCCESS" in dgunet("pipeline", "status", record.run_id).stdout
+    assert "evaluate          SUCCESS" in dgunet("pipeline", "status", record.run_id).stdout
     assert "Executing task" in dgunet("pipeline", "logs", record.run_id).stdout
     over = dgunet("pipeline", "cancel", record.run_id)
     assert over.returncode == 1 and "has already ended: SUCCEEDED" in over.stderr

@@ -23,7 +23,7 @@ def records_of_pipelines(folder, sample):
     record = run_records.Record("local-1", "small", "subprocess", "/x", 1.0, 7, "FAILED", 2.0, "no")
     run_records.save(folder, record)
     log = run_records.folder(folder, "local-1") / "log.txt"
-    log.write_text("12:00:00.1 - INFO - Task 'work' finished with status SUCCESS\n")
+    log.write_text("    [dgunet 12:00:00] work SUCCESS of [Set11]\n")
 
     def read(f):
         assert run_records.last(f, 3)
