@@ -112,7 +112,7 @@ def kept_bytes(config: DGUNetConfig) -> float:
     """Return the bytes per pixel that a forward pass keeps for the backward pass.
 
     They are counted on a patch of 32 x 32 pixels; larger patches keep the same per pixel, up to the
-    padding. The released deraining networks keep 46 to 47 kB.
+    padding. The released deraining networks keep 41 to 42 kB.
     """
     side = max(32, config.multiple)
     kept: dict[int, Tensor] = {}
