@@ -25,6 +25,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -202,7 +203,9 @@ def _import_libraries() -> None:
     import pydantic  # noqa: F401
     import rich.console  # noqa: F401
     import safetensors.torch  # noqa: F401
+    import scipy.io  # noqa: F401
     import scipy.ndimage  # noqa: F401
+    import torch._dynamo  # noqa: F401  # the first optimiser of a process imports it
     import torch.utils.data  # noqa: F401
     import tqdm  # noqa: F401
     import typer  # noqa: F401
@@ -236,11 +239,25 @@ def _run(command: Mapping[str, Any]) -> None:
     importlib.invalidate_caches()
     _open_streams(lines="PYTHONUNBUFFERED" in command["variables"])
     if module := command["module"]:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        _run_module(module)
         return
     from dgunet import cli
 
     cli.run_here()
+
+
+def _run_module(name: str) -> None:
+    """Do what ``python -m name`` does; after Ctrl-C it ends by SIGINT.
+
+    By itself a fork would end with status 1, since torch's compiler is imported.
+    """
+    try:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+    except KeyboardInterrupt:
+        traceback.print_exc()
+        sys.stdout.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def main() -> None:

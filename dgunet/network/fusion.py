@@ -56,7 +56,7 @@ class SpatialAdaptiveFusion(AdditiveFusion):
         """Compute the modulated features, of the shape of ``features`` (F_hat)."""
         h = self.embed(encoder, decoder)
         if self.leaky:
-            h = F.leaky_relu_(h, 0.1)
+            h = F.leaky_relu(h, 0.1, inplace=True)
         gain = self.alpha(h)
         if self.bounded:
             gain = 1 + torch.sigmoid(gain)

@@ -101,10 +101,12 @@ class ResidualBlock(nn.Module):
         """Map features (B, channels_in, H, W) to (B, channels_out, H, W)."""
         hidden = self.norm(self.first(z))
         # In place: the pre-activations are kept neither by inference nor for the backward pass.
-        hidden = F.leaky_relu_(hidden, 0.2) if self.leaky else F.relu_(hidden)
+        hidden = (
+            F.leaky_relu(hidden, 0.2, inplace=True) if self.leaky else F.relu(hidden, inplace=True)
+        )
         hidden = self.second(hidden)
         if self.leaky:
-            hidden = F.leaky_relu_(hidden, 0.2)
+            hidden = F.leaky_relu(hidden, 0.2, inplace=True)
         output: Tensor = hidden + self.identity(z)
         return output
 
