@@ -1,4 +1,4 @@
-"""Training steps of the released networks: the literal step beside `dgunet.training.train`.
+"""Training steps of the released networks: the literal step beside that of a training.
 
 A step is one batch of noise: forward pass, loss of the released code over all stages, backward pass
 and Adam. The first step of both sides, from equal weights, must give the same loss and gradients.
@@ -6,8 +6,6 @@ and Adam. The first step of both sides, from equal weights, must give the same l
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,56 +107,36 @@ def literal_work(network: Any, batch: tuple[Any, Any], device: str) -> Work:
     return Work(run, arrays)
 
 
-class Turns:
-    """`dgunet.training.train` in a thread, which makes one step at each call.
+class _SameBatch:
+    """The batch of every step."""
 
-    It is the batches and the reporter of that training: a step begins when its batch is given out.
-    """
-
-    def __init__(self, network: Any, batch: tuple[Any, Any]) -> None:
-        from dgunet.network.official import official_keys
-
-        self.batch = len(batch[0])
-        self.gradients: Any = None
-        self._network, self._tensors = network, batch
-        self._keys = [ours for _, ours in official_keys(network.config)]
-        self._begin, self._reports = threading.Semaphore(0), queue.SimpleQueue[Any]()
-
-    def start(self, settings: Any, runtime: Any) -> None:
-        """Start the training, which waits for the first call."""
-
-        def training() -> None:
-            from dgunet.training import train
-
-            try:
-                train(self._network, self, settings, runtime, reporter=self)
-            except BaseException as error:
-                self._reports.put(error)
-
-        threading.Thread(target=training, daemon=True).start()
-
-    def __call__(self) -> float:
-        """Make one step; its loss."""
-        self._begin.release()
-        report = self._reports.get()
-        if isinstance(report, BaseException):
-            raise report
-        return float(report.loss)
+    def __init__(self, tensors: tuple[Any, Any]) -> None:
+        self.batch, self._tensors = len(tensors[0]), tensors
 
     def part(self, step: int, positions: Sequence[int], /) -> tuple[Any, Any]:
-        """The batch, once the step may begin."""
-        self._begin.acquire()
+        """The whole batch."""
         return self._tensors
 
-    def on_step(self, report: Any, /) -> None:
-        """End a step; the gradients of the first one are kept."""
-        if self.gradients is None:
-            named = dict(self._network.named_parameters(remove_duplicate=False))
-            self.gradients = gradients(named, self._keys)
-        self._reports.put(report)
 
-    def on_validation(self, report: Any, /) -> None:
-        """Do nothing: there is no validation."""
+def _our_work(network: Any, tensors: tuple[Any, Any], settings: Any, runtime: Any) -> Work:
+    """Steps of a training; the gradients of the first one are kept."""
+    from dgunet.network.official import official_keys
+    from dgunet.training import World
+    from dgunet.training.speed import recomputing
+    from dgunet.training.step import TrainingSteps
+
+    keys = [ours for _, ours in official_keys(network.config)]
+    steps = TrainingSteps(network, _SameBatch(tensors), settings, runtime, world=World())
+    first: list[Any] = []
+
+    def run() -> float:
+        with recomputing(network, settings.recompute):
+            loss = steps().loss
+        if not first:
+            first.append(gradients(dict(network.named_parameters(remove_duplicate=False)), keys))
+        return loss
+
+    return Work(run, lambda loss: {"loss": loss, "gradients": first[0]})
 
 
 def work(
@@ -190,9 +168,7 @@ def work(
     if settings.fast:
         settings, _ = decide(settings, runtime, network.config)
         facts["fast"] = ", ".join(settings.switches) or "plain"
-    turns = Turns(network, tensors)
-    turns.start(settings, runtime)
-    return Work(turns, lambda loss: {"loss": loss, "gradients": turns.gradients}, facts)
+    return _our_work(network, tensors, settings, runtime)._replace(facts=facts)
 
 
 def pairs(device: str, *, quick: bool) -> list[Pair]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.pairs import Pair, expected, in_ways
-from benchmarks.rows import Row, seconds
+from benchmarks.rows import Row, clock, seconds
 from benchmarks.training import PASSES
 from benchmarks.worker import Work
 from dgunet.config import TrainingSettings, load_params
@@ -232,9 +232,10 @@ class Share:
 
 def shares(rows: Sequence[Row], device: str) -> list[Share]:
     """The shares of every task whose case was measured whole."""
-    clock = "wall" if device == "cuda" else "cpu"
     measured = {
-        (row["case"], row["candidate"]): seconds(row, clock) for row in rows if "not_run" not in row
+        (row["case"], row["candidate"]): seconds(row, clock(device))
+        for row in rows
+        if "not_run" not in row
     }
     found = []
     for task, like in LIKE.items():
