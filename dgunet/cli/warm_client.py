@@ -50,7 +50,7 @@ def run_in_warm_process(module: str = "") -> None:
     if status is None:  # the warm process was killed; its commands must not outlive it
         os.kill(pid, signal.SIGKILL)
         status = signal.SIGKILL
-    _end_as(status)
+    end_as(status)
 
 
 class _Forwarding:
@@ -110,7 +110,7 @@ def _number(server: socket.socket) -> int | None:
     return int.from_bytes(content) if len(content) == NUMBER else None
 
 
-def _end_as(status: int) -> None:
+def end_as(status: int) -> None:
     """End with the status of ``os.waitpid``: the same code, or by the same signal."""
     if os.WIFSIGNALED(status):
         if (number := os.WTERMSIG(status)) != signal.SIGKILL:

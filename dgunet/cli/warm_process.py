@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from dgunet.cli.warm_client import FORWARDED, NUMBER
+from dgunet.cli.warm_client import FORWARDED, NUMBER, end_as
 from dgunet.system import environment
 
 READ_AT_IMPORT = (
@@ -256,8 +256,7 @@ def _run_module(name: str) -> None:
     except KeyboardInterrupt:
         traceback.print_exc()
         sys.stdout.flush()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
+        end_as(signal.SIGINT)
 
 
 def main() -> None:
