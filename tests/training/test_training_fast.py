@@ -5,18 +5,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training_small import CPU, Noise, PowerCutError, TwoStages, settings
+from training_small import CPU, Noise, PowerCutError, TwoStages, prepared, settings
 from training_trajectories import ONE_THREAD, TINY
 
-from dgunet.config import RuntimeSettings, load_params
+from dgunet.config import RuntimeSettings
 from dgunet.config.training import FAST_SWITCHES
 from dgunet.network import load_network, preset
 from dgunet.system.errors import CheckpointError
 from dgunet.tracking.reports.settings import training_params
-from dgunet.training import LaunchedProcess, preparation, step_probe, train
+from dgunet.training import preparation, step_probe, train
 from dgunet.training.checkpoints import read_checkpoint
 from dgunet.training.fast import decide, gpu_switches
-from dgunet.training.preparation import prepare_training
 
 CONFIG = preset("derain", **TINY)
 FAST = settings(iterations=8, warmup=0, fast=True)
@@ -191,26 +190,6 @@ def test_the_run_names_what_fast_turned_on(small, probe_finds):
     shown = training_params(prepared(small).inputs, torch.nn.Linear(1, 1))
     assert shown["train.fast"] == "plain"
     assert "train.channels_last" not in shown
-
-
-def prepared(small, rank=0, mirror=None):
-    params = load_params(small.home / "params.yaml")
-    inputs = preparation.TrainingInputs(
-        profile="sample",
-        key="derain-DGUNet",
-        settings=params.training("derain"),
-        runtime=params.active.runtime,
-        seed=params.seed,
-        network=preset("derain", **params.active.network),
-        store=small.home / "store",
-        out=small.home / "out",
-        start=None,
-        checkpoint_root=small.home / "checkpoints",
-        mirror=mirror,
-        process=LaunchedProcess(rank, rank + 1),
-        commit="unknown",
-    )
-    return prepare_training(inputs)
 
 
 def test_only_the_leading_process_decides(small, probe_finds):

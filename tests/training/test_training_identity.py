@@ -1,12 +1,10 @@
 """Digests and identities in files of earlier versions do not change."""
 
 import pytest
-from training_small import ROOT
+from training_small import ROOT, prepared
 
 from dgunet.config import load_params
-from dgunet.network import preset
-from dgunet.training import LaunchedProcess
-from dgunet.training.preparation import TrainingInputs, prepare_training, settings_digest
+from dgunet.training.preparation import settings_digest
 
 DIGESTS = {
     "sample": {
@@ -68,27 +66,11 @@ def test_the_settings_digest_of_a_network_file_is_unchanged(profile, name):
 
 def test_the_identity_of_a_checkpoint_is_unchanged(small):
     """Names and values are those of earlier versions, so that their checkpoints can be resumed."""
-    params = load_params(small.home / "params.yaml")
-    inputs = TrainingInputs(
-        profile="sample",
-        key="derain-DGUNet",
-        settings=params.training("derain"),
-        runtime=params.active.runtime,
-        seed=params.seed,
-        network=preset("derain", **params.active.network),
-        store=small.home / "store",
-        out=small.home / "out",
-        start=None,
-        checkpoint_root=small.home / "checkpoints",
-        mirror=None,
-        process=LaunchedProcess(),
-        commit="unknown",
-    )
-    prepared = prepare_training(inputs)
+    made = prepared(small)
     expected = {f"train.{name}": text for name, text in TEXTS.items()}
-    expected |= {f"network.{name}": str(v) for name, v in inputs.network.to_dict().items()}
+    expected |= {f"network.{name}": str(v) for name, v in made.inputs.network.to_dict().items()}
     expected |= {"seed": "1234", "threads": "1", "device": "cpu", "start": ""}
     expected |= {"kernels": "portable"}
-    digest = prepared.pairs.manifest.digest
+    digest = made.pairs.manifest.digest
     expected |= {"data.set": "Rain13K", "data.digest": digest, "data.validation": ""}
-    assert prepared.checkpoints.identity == expected
+    assert made.checkpoints.identity == expected

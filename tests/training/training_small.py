@@ -15,7 +15,10 @@ import pytest
 import torch
 from torch import nn
 
-from dgunet.config import RuntimeSettings, TrainingSettings
+from dgunet.config import RuntimeSettings, TrainingSettings, load_params
+from dgunet.network import preset
+from dgunet.training import LaunchedProcess
+from dgunet.training.preparation import PreparedTraining, TrainingInputs, prepare_training
 
 ROOT = Path(__file__).parents[2]
 
@@ -159,3 +162,25 @@ class SmallProject:
     def checkpoints(self) -> list[Path]:
         """Return the existing checkpoints, oldest first."""
         return sorted((self.home / ".dgunet" / "checkpoints").glob("*/step-*.ckpt"))
+
+
+def prepared(small, rank: int = 0, mirror: str | None = None) -> PreparedTraining:
+    """Prepare the deraining of a small project, as the process of this rank does."""
+    params = load_params(small.home / "params.yaml")
+    return prepare_training(
+        TrainingInputs(
+            profile="sample",
+            key="derain-DGUNet",
+            settings=params.training("derain"),
+            runtime=params.active.runtime,
+            seed=params.seed,
+            network=preset("derain", **params.active.network),
+            store=small.home / "store",
+            out=small.home / "out",
+            start=None,
+            checkpoint_root=small.home / "checkpoints",
+            mirror=mirror,
+            process=LaunchedProcess(rank, rank + 1),
+            commit="unknown",
+        )
+    )
