@@ -89,9 +89,13 @@ def test_a_run_id_is_never_used_as_a_path(tmp_path, name):
 def test_a_log_with_arbitrary_bytes_is_shown(tmp_path):
     write_record(tmp_path, "local-1", WHOLE)
     (run_records.folder(tmp_path, "local-1") / "log.txt").write_bytes(
-        b"\xff\0 12:00:00.1 - INFO - Task 'work' finished with status SUCCESS\n"
+        b"\xff\0 12:00:00.1 - INFO - a line of another program\n"
+        b"[dgunet 12:00:01] work SUCCESS of [Set\xff11]\n"
     )
-    assert "work           SUCCESS" in run_records.status_text(tmp_path, "local-1")
+    assert (
+        "\n  12:00:01  work              SUCCESS  Set\ufffd11\n"
+        in run_records.status_text(tmp_path, "local-1")
+    )
 
 
 @pytest.mark.parametrize(
