@@ -92,9 +92,8 @@ def test_a_log_with_arbitrary_bytes_is_shown(tmp_path):
         b"\xff\0 12:00:00.1 - INFO - a line of another program\n"
         b"[dgunet 12:00:01] work SUCCESS of [Set\xff11]\n"
     )
-    assert (
-        "\n  12:00:01  work              SUCCESS  Set\ufffd11\n"
-        in run_records.status_text(tmp_path, "local-1")
+    assert "\n  12:00:01  work              SUCCESS  Set\ufffd11\n" in run_records.status_text(
+        tmp_path, "local-1"
     )
 
 
