@@ -192,7 +192,6 @@ def _fixed(prefix: str, variables: Mapping[str, str]) -> dict[str, str]:
 
 def _import_libraries() -> None:
     """Import what the commands import; libraries of an extra only if they are installed."""
-    import cv2  # noqa: F401
     import filelock  # noqa: F401
     import h5py  # noqa: F401
     import jinja2  # noqa: F401
@@ -210,6 +209,8 @@ def _import_libraries() -> None:
     import tqdm  # noqa: F401
     import typer  # noqa: F401
     import yaml  # noqa: F401
+
+    from dgunet.imaging.opencv import cv2  # noqa: F401
 
     with suppress(ModuleNotFoundError):
         import mlflow.pyfunc  # noqa: F401

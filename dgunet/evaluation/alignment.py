@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dgunet.evaluation.ssim import Float, SsimDefinition, ssim_map
 from dgunet.imaging.arrays import Array, require_same_size, require_uint8
+from dgunet.imaging.opencv import cv2
 from dgunet.system.errors import EvaluationError
 
 Single = NDArray[np.float32]

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from dgunet.evaluation.conventions import Colour, Convention, Output
@@ -16,7 +15,7 @@ from dgunet.evaluation.scoring import as_scored
 from dgunet.evaluation.ssim import SsimDefinition, ssim
 from dgunet.imaging.arrays import Array
 from dgunet.imaging.colour import STUDIO_SWING, matlab_luma, opencv_luma
-from dgunet.imaging.opencv import leave_out_ipp
+from dgunet.imaging.opencv import cv2, leave_out_ipp
 from dgunet.imaging.psnr import squared_error
 from dgunet.system.errors import EvaluationError
 

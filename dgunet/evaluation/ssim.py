@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dgunet.imaging.arrays import Array, require_same_size, require_sides
+from dgunet.imaging.opencv import cv2
 
 Float = NDArray[np.float64]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dgunet.imaging.arrays import Array, require_uint8
+from dgunet.imaging.opencv import cv2
 
 STUDIO_SWING = np.array([[65.481, 128.553, 24.966]]) / 255.0
 """Weights of R, G and B in the studio-swing Y of BT.601, to which 16 is added; (1, 3)."""

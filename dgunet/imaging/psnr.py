@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 
 from dgunet.imaging.arrays import Array, require_same_size
+from dgunet.imaging.opencv import cv2
 
 _STRIP_ROWS = 64
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -410,6 +410,11 @@ def with_value(name: str, value: str) -> Iterator[None]:
             os.environ.pop(name, None)
         else:
             os.environ[name] = former
+
+
+def with_item(name: str, item: str) -> AbstractContextManager[None]:
+    """Within the block, append ``item`` to the comma-separated list in the variable ``name``."""
+    return with_value(name, ",".join(filter(None, (os.environ.get(name), item))))
 
 
 def environment_markdown() -> str:

@@ -17,12 +17,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dgunet.data.batches.augment import dihedral
 from dgunet.data.readers.images import Pixels
+from dgunet.imaging.opencv import cv2
 
 SPACING = 11
 """A corner has the strongest response in the square of this side around it, in pixels."""
