@@ -44,6 +44,15 @@ def test_portable_kernels_do_not_depend_on_what_the_machine_offers():
     assert digests("portable", OTHER_MACHINE) == digests("portable")
 
 
+@pytest.mark.parametrize("choice", ["fastest", "portable"])
+def test_convolutions_on_a_gpu_are_without_tf32_within_the_block(choice):
+    before = torch.backends.cudnn.allow_tf32
+    with kernels(choice):
+        assert not torch.backends.cudnn.allow_tf32
+        assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.backends.cudnn.allow_tf32 is before is True, "else the test shows nothing"
+
+
 def test_the_fastest_kernels_do():
     """Else the test above shows nothing."""
     here, there = digests("fastest"), digests("fastest", OTHER_MACHINE)
