@@ -141,11 +141,11 @@ def test_only_the_next_step_is_prefetched():
     made = []
     ready = Event()
 
-    def make(step, position):
-        made.append((step, position))
-        if (step, position) == (1, 1):
+    def make(step, positions):
+        made.extend((step, position) for position in positions)
+        if (step, 1) == (1, positions[-1]):
             ready.set()
-        return step, position
+        return [(step, position) for position in positions]
 
     ahead = SamplePrefetcher(make, 1)
     assert ahead.take(0, [0, 1]) == [(0, 0), (0, 1)]
@@ -159,10 +159,10 @@ def test_only_the_next_step_is_prefetched():
 
 
 def test_a_prefetching_error_is_raised_when_the_sample_is_requested():
-    def make(step, position):
+    def make(step, positions):
         if step == 1:
             raise DataError("tile 7 is damaged.", "Prepare again.")
-        return step, position
+        return [(step, position) for position in positions]
 
     ahead = SamplePrefetcher(make, 2)
     assert ahead.take(0, [0]) == [(0, 0)]

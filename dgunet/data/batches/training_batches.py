@@ -68,7 +68,7 @@ class TrainingBatches:
         self._records = np.asarray(range(len(store)) if records is None else records, np.int64)
         self._crops = crops
         self._epoch = (-1, np.empty(0, np.int64))
-        self._prefetcher = SamplePrefetcher(self._sample_tensors, workers)
+        self._prefetcher = SamplePrefetcher(self._tensors, workers)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Batch number ``step`` from 0: (input, target), float32 (B, C, H, W) in [0, 1]."""
@@ -89,7 +89,8 @@ class TrainingBatches:
     def sample(self, step: int, position: int) -> tuple[Pixels, Pixels]:
         """Sample ``position`` of batch ``step``: (input, target), H x W x C as stored."""
         record = self.store[self._index(step * self.batch + position)]
-        generator = np.random.default_rng([_SAMPLE, self.seed, step, position])
+        key = np.array([_SAMPLE, self.seed, step, position], np.uint32)  # an array is faster
+        generator = np.random.default_rng(key)
         height, width, _ = record.shape
         top = int(generator.integers(max(height - self.patch, 0) + 1))
         left = int(generator.integers(max(width - self.patch, 0) + 1))
@@ -100,10 +101,12 @@ class TrainingBatches:
             degraded, clean = self.augment(degraded, clean, generator)
         return (clean if degraded is None else degraded), clean
 
-    def _sample_tensors(self, step: int, position: int) -> tuple[Tensor, Tensor]:
-        degraded, clean = self.sample(step, position)
-        target = as_tensor([clean])[0]
-        return (target if degraded is clean else as_tensor([degraded])[0]), target
+    def _tensors(self, step: int, positions: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        pairs = [self.sample(step, position) for position in positions]
+        targets = as_tensor([clean for _, clean in pairs])
+        if all(degraded is clean for degraded, clean in pairs):
+            return list(zip(targets, targets, strict=True))
+        return list(zip(as_tensor([degraded for degraded, _ in pairs]), targets, strict=True))
 
     def _filled(self, patch: Any) -> Pixels:
         below, right = self.patch - patch.shape[0], self.patch - patch.shape[1]
@@ -130,34 +133,40 @@ class SamplePrefetcher(Generic[T]):
     """Preparation of the next step's samples in advance, at the positions of the current step.
 
     Samples are kept until the caller goes on to another step, so that a sample that is requested
-    twice is made once. At most the samples of two steps are kept.
+    twice is made once. At most the samples of two steps are kept. A thread makes its share of the
+    samples in one go: for small patches, one task for each sample costs as much as the sample.
 
     Args:
-        make: returns the sample of a step and a position; a pure, thread-safe function.
+        make: returns the samples of a step at positions; a pure, thread-safe function.
         workers: number of threads; 0 makes every sample on request.
     """
 
-    def __init__(self, make: Callable[[int, int], T], workers: int) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[int, Sequence[int]], Sequence[T]], workers: int) -> None:
+        self._make, self._workers = make, workers
         self._pool = ThreadPoolExecutor(workers, "samples") if workers else None
-        self._made: dict[tuple[int, int], Future[T]] = {}
+        self._made: dict[tuple[int, int], tuple[Future[Sequence[T]], int]] = {}
 
     def take(self, step: int, positions: Sequence[int]) -> list[T]:
         """Samples of ``step`` at ``positions``, in that order; raises what ``make`` raises."""
         if self._pool is None:
-            return [self._make(step, position) for position in positions]
+            return list(self._make(step, positions))
         for key in [key for key in self._made if key[0] not in (step, step + 1)]:
-            self._made.pop(key).cancel()
+            self._made.pop(key)[0].cancel()
         self._begin(step, positions)
-        samples = [self._made[step, position].result() for position in positions]
+        shares = [self._made[step, position] for position in positions]
+        samples = [share.result()[place] for share, place in shares]
         self._begin(step + 1, positions)
         return samples
 
     def _begin(self, step: int, positions: Sequence[int]) -> None:
         assert self._pool is not None
-        for position in positions:
-            if (step, position) not in self._made:
-                self._made[step, position] = self._pool.submit(self._make, step, position)
+        missing = [position for position in positions if (step, position) not in self._made]
+        size = -(-len(missing) // self._workers)
+        for begin in range(0, len(missing), size or 1):
+            share = missing[begin : begin + size]
+            future = self._pool.submit(self._make, step, share)
+            for place, position in enumerate(share):
+                self._made[step, position] = (future, place)
 
 
 def as_tensor(patches: list[Pixels]) -> Tensor:
