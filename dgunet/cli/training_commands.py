@@ -121,13 +121,22 @@ def recipe_header(recipe: Recipe, machines: Sequence[Machine], gpus: int = 8) ->
         [
             f"{recipe.name}: {network.task}{ratio} {network.variant}{step}",
             f"steps: {training.iterations:,} of {training.batch} x {training.patch} x "
-            f"{training.patch}, {recipe.epochs:.1f} epochs of {recipe.samples:,}",
+            f"{training.patch}, {_epochs(recipe)}",
             *training_lines(training_cost(network, training), machines, gpus),
             logged_line(recipe),
             "weights: " + _selected_weights(training.validation),
             "the paper's PSNR: " + ", ".join(f"{s} {v} dB" for s, v in published.items()),
         ]
     )
+
+
+def _epochs(recipe: Recipe) -> str:
+    validation = recipe.training.validation
+    text = f"{recipe.epochs:.1f} epochs of {recipe.samples:,}"
+    if validation is None or not validation.fraction:
+        return text
+    left = f"{100 * (1 - validation.fraction):g} % that are not held out"
+    return f"{text} ({recipe.epochs_not_held_out:.1f} of the {left})"
 
 
 def _selected_weights(validation: ValidationSettings | None) -> str:

@@ -56,6 +56,13 @@ class Recipe:
         """Number of times that the training uses every sample."""
         return self.training.iterations / self.steps_per_epoch
 
+    @property
+    def epochs_not_held_out(self) -> float:
+        """Number of times that the training uses every sample that validation leaves it."""
+        validation = self.training.validation
+        fraction = validation.fraction if validation and validation.fraction else 0.0
+        return self.training.iterations * self.training.batch / (self.samples * (1 - fraction))
+
     def params_entry(self) -> dict[str, Any]:
         """Return the entry for ``<profile>.train.<task>`` of ``params.yaml``, without defaults."""
         changed = self.training.model_dump(exclude_defaults=True, exclude={"validation"})
@@ -70,9 +77,11 @@ class Recipe:
 def paper(task: str, variant: str = "DGUNet", *, ratio: int | None = None) -> Recipe:
     """Return the recipe of Sections 4.1 and 4.5 as printed: Eq. (10), Adam, warm-up and cosine.
 
-    The text does not specify three settings. The length of the warm-up is three epochs, as in the
-    released code. An epoch of compressive sensing has 200 blocks for each photograph of BSD400, as
-    in the released code. The result is the best weights on photographs held out from the training.
+    The text does not specify four settings. The rate of compressive sensing is constant, as in the
+    released code, because the text names one rate and no schedule. The length of the warm-up is
+    three epochs, as in the released code. An epoch of compressive sensing has 200 blocks for each
+    photograph of BSD400, as in the released code. The result is the best weights on photographs
+    held out from the training.
 
     Args:
         task: derain, deblur, denoise or cs.
@@ -89,6 +98,7 @@ def paper(task: str, variant: str = "DGUNet", *, ratio: int | None = None) -> Re
             batch=128,
             patch=32,
             learning_rate=1e-4,
+            learning_rate_min=1e-4,
             warmup=0,
             crops=CROPS,
             validation=ValidationSettings(interval=5 * 625, fraction=0.05),

@@ -1,9 +1,12 @@
 """Recipes match the paper and the released code."""
 
 import json
+import math
 import os
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -15,6 +18,7 @@ from dgunet.cli import command
 from dgunet.cli.training_commands import recipe_header
 from dgunet.config import TrainingSettings, load_params
 from dgunet.costs.machines import named_machines
+from dgunet.recipes.schedules import line, rates, recipes
 from dgunet.recipes.trainings import paper, released
 from dgunet.system.errors import ConfigError
 from dgunet.training import MixUp
@@ -25,11 +29,7 @@ RGB = ("derain", "deblur", "denoise")
 NAMES = {"derain": "deraining", "deblur": "deblurring", "denoise": "denoising"}
 
 
-def recipes():
-    for make in (paper, released):
-        yield from (make(task) for task in RGB)
-        yield make("cs", ratio=10)
-    yield released("cs", ratio=10, step=2)
+RECIPES = {f"{r.name}-{r.network.task}-{r.step}": r for r in recipes()}
 
 
 def test_the_paper_profile_equals_the_paper_recipe():
@@ -39,9 +39,7 @@ def test_the_paper_profile_equals_the_paper_recipe():
         assert recipe.training == settings
 
 
-@pytest.mark.parametrize(
-    "recipe", list(recipes()), ids=lambda r: f"{r.name}-{r.network.task}-{r.step}"
-)
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_the_params_yaml_entry_of_a_recipe_gives_the_same_training(recipe):
     written = yaml.safe_load(yaml.safe_dump(recipe.params_entry()))
     assert TrainingSettings(**written) == recipe.training
@@ -121,6 +119,67 @@ def test_rates_by_epoch_match_the_released_code(task):
         optimizer.step()
         schedule.step()
     assert compared == len(golden["lr_by_epoch"])
+
+
+def cosine(base, warmup, period):
+    """The rate of the printed and of the released schedule: linear rise, half a cosine to 1e-6."""
+
+    def rate(update):
+        if update < warmup:
+            return base * (update + 1) / warmup
+        return 1e-6 + (base - 1e-6) * (1 + math.cos(math.pi * (update - warmup) / period)) / 2
+
+    return rate
+
+
+SCHEDULES = {
+    # Section 4.1: 2e-4, 4e5 steps; a warm-up of three epochs of 857, 132 and 6,000 steps.
+    "paper-derain-1": (400_000, cosine(2e-4, 2_571, 397_429)),
+    "paper-deblur-1": (400_000, cosine(2e-4, 396, 399_604)),
+    "paper-denoise-1": (400_000, cosine(2e-4, 18_000, 382_000)),
+    # Section 4.5: 1e-4, and no schedule.
+    "paper-cs-1": (125_000, lambda update: 1e-4),
+    # The released scripts, by epoch.
+    "released-derain-1": (250, cosine(2e-4, 3, 247)),
+    "released-deblur-1": (3_000, cosine(1e-4, 3, 2_997)),
+    "released-denoise-1": (80, cosine(1e-4, 3, 117)),
+    "released-cs-1": (400, lambda epoch: 1e-4),
+    "released-cs-2": (100, lambda epoch: 1e-4 if epoch < 60 else 0.5e-4),
+}
+"""Number of updates and the rate of each, from the paper and the authors' scripts."""
+
+
+LIKE_DERAIN = ("paper-deblur-1", "paper-denoise-1")
+"""Only the warm-up differs; a scheduler takes 20 seconds for 400,000 updates."""
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_whole_schedule_of_every_recipe(name):
+    updates, expected = SCHEDULES[name]
+    recipe = RECIPES[name]
+    compared = 30_000 if name in LIKE_DERAIN else updates
+    found = list(islice(rates(recipe.training), compared))
+    assert len(found) == compared
+    assert -(-recipe.training.iterations // recipe.training.rate_every) == updates
+    assert np.allclose(found, [expected(update) for update in range(compared)], rtol=1e-9, atol=0)
+    if name not in LIKE_DERAIN:
+        page = (ROOT / "docs/schedules.md").read_text(encoding="utf-8")
+        assert f"{line(recipe, found)}\n" in page
+
+
+def test_the_other_paper_schedules_differ_only_in_the_warm_up():
+    fields = ("iterations", "learning_rate", "learning_rate_min", "rate_every", "rate_period")
+    first, *others = (RECIPES[name].training for name in ("paper-derain-1", *LIKE_DERAIN))
+    assert all(getattr(o, field) == getattr(first, field) for o in others for field in fields)
+
+
+def test_every_recipe_has_a_schedule_in_the_test():
+    assert list(SCHEDULES) == list(RECIPES)
+
+
+def test_a_header_counts_the_epochs_of_what_is_not_held_out():
+    header = recipe_header(paper("cs", ratio=10), named_machines())
+    assert "200.0 epochs of 80,000 (210.5 of the 95 % that are not held out)" in header
 
 
 def test_mixup_starts_at_its_step_and_blends_input_and_target_alike():
