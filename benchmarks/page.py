@@ -14,6 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmarks import precision
 from benchmarks.rows import ratios, seconds
 from benchmarks.suites import SUITES
 
@@ -51,7 +52,22 @@ def page(folder: Path = RESULTS) -> str:
         for name, contents in files.items()
     }
     gpu = any(c["machine"]["gpu"] for found in files.values() for c in found)
-    return environment.get_template("page.md.j2").render(sections=sections, gpu=gpu)
+    return environment.get_template("page.md.j2").render(
+        sections=sections, gpu=gpu, precisions=precision_tables(folder)
+    )
+
+
+def precision_tables(folder: Path) -> list[tuple[str, str]]:
+    """Machine and table of every file of `benchmarks.precision`."""
+    contents = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob("precision-*.json"))
+    ]
+    return [
+        (machine_title(content["machine"]), table(head, lines))
+        for content in contents
+        for head, *lines in [precision.lines(content["rows"])]
+    ]
 
 
 def section(content: Content, name: str) -> Content:
@@ -97,10 +113,12 @@ def about(content: Content) -> str:
     dates = sorted({row["date"] for row in rows})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     code = ", ".join(dict.fromkeys(row["code"][:8] for row in rows))
+    form = convolution.get("precision", "float32")
+    width = f"{convolution['width']} channels" + (f" in {form}" if form != "float32" else "")
     return (
         f"Measured {when}; {machine['system']}, {machine['memory_gib']} GiB, {versions}. Peak of"
         f" this machine in float32: matrix product {product[key]:.0f} {unit}, 3x3 convolution"
-        f" {convolution[key]:.0f} {unit} at {convolution['width']} channels.{busy} Code: {code}."
+        f" {convolution[key]:.0f} {unit} at {width}.{busy} Code: {code}."
     )
 
 

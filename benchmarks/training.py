@@ -86,6 +86,7 @@ def literal_work(network: Any, batch: tuple[Any, Any], device: str) -> Work:
     import torch
 
     from benchmarks.literal_network import literal_network
+    from dgunet.network.kernels import kernels
     from dgunet.network.official import official_keys, official_state
 
     keys = [theirs for theirs, _ in official_keys(network.config)]
@@ -93,6 +94,10 @@ def literal_work(network: Any, batch: tuple[Any, Any], device: str) -> Work:
     optimizer = torch.optim.Adam(literal.parameters(), lr=LEARNING_RATE)
 
     def run() -> float:
+        with kernels("fastest"):
+            return step()
+
+    def step() -> float:
         optimizer.zero_grad()
         degraded, target = (half.to(device) for half in batch)
         loss = literal_loss(literal(degraded), target)
@@ -120,6 +125,7 @@ class _SameBatch:
 
 def _our_work(network: Any, tensors: tuple[Any, Any], settings: Any, runtime: Any) -> Work:
     """Steps of a training; the gradients of the first one are kept."""
+    from dgunet.network.kernels import kernels
     from dgunet.network.official import official_keys
     from dgunet.training import World
     from dgunet.training.speed import recomputing
@@ -130,7 +136,7 @@ def _our_work(network: Any, tensors: tuple[Any, Any], settings: Any, runtime: An
     first: list[Any] = []
 
     def run() -> float:
-        with recomputing(network, settings.recompute):
+        with kernels(runtime.kernels), recomputing(network, settings.recompute):
             loss = steps().loss
         if not first:
             first.append(gradients(dict(network.named_parameters(remove_duplicate=False)), keys))

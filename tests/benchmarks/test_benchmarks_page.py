@@ -61,9 +61,9 @@ def test_what_was_not_run_is_on_the_page(written):
 
 
 def test_gpus_are_not_measured_until_a_file_says_so(written):
-    assert "**Not measured: GPUs.**" in written(ROW)
+    assert "**GPUs.** Not measured" in written(ROW)
     text = written(ROW, device="cuda", gpu="NVIDIA H100")
-    assert "**Not measured: GPUs.**" not in text
+    assert "**GPUs.** Rows of a GPU" in text
     assert "| **4.00** (4.00 to 4.00 in 3) |" in text and "Sampling steps: NVIDIA H100" in text
 
 
