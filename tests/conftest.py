@@ -45,6 +45,18 @@ def _no_known_secrets():
     address._known.clear()
 
 
+@pytest.fixture(autouse=True)
+def _no_active_experiment():
+    """Refuse a test that leaves MLflow's active experiment: later tests would read that one."""
+    yield
+    fluent = sys.modules.get("mlflow.tracking.fluent")
+    left = fluent and fluent._active_experiment_id
+    if left:
+        fluent._active_experiment_id = None
+        os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    assert not left, f"the test left MLflow's experiment {left} active"
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _messages_on_stderr():
     """Log messages of the library to stderr, as in a command."""

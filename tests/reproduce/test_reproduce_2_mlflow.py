@@ -111,10 +111,10 @@ def test_metrics_are_linked_to_the_models(client, runs):
 
 def test_the_tables_are_logged_as_tables(client, runs):
     (run,) = of_stage(runs, "tables")
-    # load_table searches the active experiment only.
-    mlflow.set_experiment(experiment_id=run.info.experiment_id)
     for number in range(1, 7):
-        table = mlflow.load_table(f"tables/table{number}.json", run_ids=[run.info.run_id])
+        table = client.load_table(
+            run.info.experiment_id, f"tables/table{number}.json", run_ids=[run.info.run_id]
+        )
         assert set(table["profile"]) == {"sample"}
     kept = {entry.path for entry in client.list_artifacts(run.info.run_id, "files")}
     assert {"files/table1.tex", "files/cells.parquet"} <= kept
