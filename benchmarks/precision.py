@@ -29,7 +29,7 @@ from dgunet.data.store.pair_store import PairStore
 from dgunet.evaluation.image_steps import ImageSteps, Settings
 from dgunet.evaluation.protocols import protocol
 from dgunet.network import DGUNet, load_network
-from dgunet.network.kernels import kernels
+from dgunet.network.kernels import kernels, tf32
 from dgunet.system.files import sha256_file, write_json
 from dgunet.system.package_digest import code_version
 
@@ -49,19 +49,9 @@ class InPrecision(nn.Module):
     def forward(self, y: Tensor) -> list[Tensor]:
         """Map y (B, C, H, W) to the images of the stages."""
         half = torch.autocast(y.device.type, torch.bfloat16, enabled=self.way == "bfloat16")
-        with _tf32() if self.way == "TF32" else contextlib.nullcontext(), half:
+        with tf32(on=True) if self.way == "TF32" else contextlib.nullcontext(), half:
             images: list[Tensor] = self.network(y)
         return images
-
-
-@contextlib.contextmanager
-def _tf32() -> Iterator[None]:
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
 
 
 def psnrs(network: DGUNet, pairs: PairStore, way: str) -> tuple[list[float], float]:

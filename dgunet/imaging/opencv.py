@@ -7,10 +7,10 @@ instruction sets it may use.
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext, suppress
-from pathlib import Path
+from contextlib import nullcontext
 
 from dgunet.system import environment
+from dgunet.system.processor import processor_entry
 
 __all__ = ["cv2", "leave_out_ipp"]
 
@@ -26,11 +26,7 @@ _AVX512_FLAGS = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
 def _has_avx512() -> bool:
     """Whether the CPU has what OpenCV calls `AVX512`; it warns of instructions to leave out that
     the CPU does not have."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("flags"):
-                return set(line.split()) >= _AVX512_FLAGS
-    return False
+    return set(processor_entry("flags").split()) >= _AVX512_FLAGS
 
 
 # Sums over pixels then have the same order on every CPU with AVX2.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 import torch
 
 from dgunet.system.errors import ConfigError, DgunetError
 from dgunet.system.machine_limits import processors
+from dgunet.system.processor import processor_entry
 from dgunet.system.reading import shorten
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -40,11 +40,7 @@ def pick_device(wanted: str) -> str:
 
 def processor_name() -> str:
     """Return the model of the CPU as Linux names it, elsewhere what Python knows of it."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return processor_entry("model name") or platform.processor() or platform.machine()
 
 
 @contextmanager

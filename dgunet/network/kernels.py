@@ -39,7 +39,7 @@ def kernels(choice: KernelChoice) -> Iterator[None]:
     that has computed before keeps those that it had, which the log says.
     """
     with ExitStack() as caps:
-        caps.enter_context(_without_tf32())
+        caps.enter_context(tf32(on=False))
         if choice == "fastest":
             yield
             return
@@ -60,10 +60,11 @@ def _tell_if_late() -> None:
 
 
 @contextmanager
-def _without_tf32() -> Iterator[None]:
+def tf32(*, on: bool) -> Iterator[None]:
+    """Run the block with or without TF32 in a GPU's float32 convolutions."""
     # Not by fp32_precision, beside which torch.compile cannot read the older setting.
     before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = on
     try:
         yield
     finally:
