@@ -69,10 +69,7 @@ def remove_kinds(found: list[Removable], kinds: frozenset[Kind]) -> list[Removab
 
 
 def _unfinished(home: Path) -> Iterator[Path]:
-    """Unfinished preparations, fetches, trainings and evaluations that are not running.
-
-    A training has no lock, so a running one is listed as well.
-    """
+    """Unfinished preparations, fetches, trainings and evaluations that are not running."""
     build, downloads = home / "build", home / "build" / "downloads"
     stores = (build / "prepared", *build.glob("campaigns/*/prepared"))
     for work in sorted(path for folder in stores for path in folder.glob(".*.work")):
@@ -82,8 +79,9 @@ def _unfinished(home: Path) -> Iterator[Path]:
         if not is_locked(place / LOCK):
             yield place
     busy = [lock.name[1 : -len("lock")] for lock in downloads.glob(".*.lock") if is_locked(lock)]
-    for folder in (downloads, home / ".dgunet" / "checkpoints"):
-        if folder.is_dir():
-            for path in sorted(folder.iterdir()):
-                if not path.name.startswith((".", *busy)):
-                    yield path
+    for path in sorted(downloads.glob("*")):
+        if not path.name.startswith((".", *busy)):
+            yield path
+    for path in sorted((home / ".dgunet" / "checkpoints").glob("*")):
+        if not path.name.startswith(".") and not is_locked(path.with_name(f".{path.name}.lock")):
+            yield path

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from dgunet.system import files, leftovers
 from dgunet.system.errors import CheckpointError
@@ -27,6 +28,10 @@ MAGIC = b"dgunet-training-1 "
 
 CHECKPOINT_BYTES = 64 << 30
 """Upper bound of a checkpoint's size: three times the weights of the largest network allowed."""
+
+LOCK_SECONDS = 120.0
+"""How long a training waits for another process; a server of network files keeps the lock of a dead
+machine for a while."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +62,7 @@ class Checkpoints:
         mirror: CheckpointMirror | None = None,
     ) -> None:
         self.folder = folder
+        self._lock = FileLock(folder.parent / f".{folder.name}.lock")
         self.identity = dict(identity)
         self.facts = facts
         self._seconds = seconds
@@ -66,6 +72,38 @@ class Checkpoints:
         self._saved = time.monotonic()
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
+
+    def acquire(self) -> None:
+        """Keep other processes from this training until `release`, or until this process ends.
+
+        Raises:
+            CheckpointError: if another process is at it for longer than `LOCK_SECONDS`.
+        """
+        files.make_folder(self.folder.parent)
+        if self._acquired(0):
+            return
+        name = self.folder.name
+        logger.warning(
+            "another process is at the training %s; waiting up to %.0f s for it", name, LOCK_SECONDS
+        )
+        if not self._acquired(LOCK_SECONDS):
+            raise CheckpointError(
+                f"another process is at the same training, with the checkpoints {self.folder}.",
+                "Wait for its end, or stop it: the same command then resumes from its checkpoint.",
+            )
+
+    def _acquired(self, seconds: float) -> bool:
+        try:
+            self._lock.acquire(timeout=seconds)
+        except NotImplementedError:  # a file system without locks
+            return True
+        except Timeout:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let another process continue this training."""
+        self._lock.release()
 
     def due(self) -> bool:
         """Return whether the time between two checkpoints has passed since the last one."""

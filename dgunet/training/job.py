@@ -107,8 +107,11 @@ def run_training(prepared: PreparedTraining, reporter: TrainingReporter) -> Path
             step.
         InterruptedTrainingError: after SIGTERM or Ctrl-C, once the checkpoint is on disk.
     """
-    with kernels(prepared.inputs.runtime.kernels):
-        return _train_and_write(prepared, reporter)
+    try:
+        with kernels(prepared.inputs.runtime.kernels):
+            return _train_and_write(prepared, reporter)
+    finally:
+        prepared.checkpoints.release()
 
 
 def _train_and_write(prepared: PreparedTraining, reporter: TrainingReporter) -> Path:

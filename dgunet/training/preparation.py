@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +47,7 @@ class TrainingInputs:
     start: Path | None
     """Initial weights, of a network with the same structure; None: random weights."""
     checkpoint_root: Path
-    """Contains one folder per training run; not in ``out``, which DVC empties before a stage."""
+    """Contains one folder for each training, named by its identity: network, settings and data."""
     mirror: str | None
     """Address of the checkpoint mirror, ``s3://BUCKET/PREFIX``; None: no mirror."""
     process: LaunchedProcess
@@ -98,7 +99,7 @@ def prepare_training(inputs: TrainingInputs) -> PreparedTraining:
 
     Raises:
         DataError: if a store is missing, damaged, of another task, or too small to hold out pairs.
-        CheckpointError: if the checkpoints belong to other settings or other data.
+        CheckpointError: if another process is at this training, or the mirror cannot be read.
         ConfigError: if the mirror's address is invalid.
     """
     stores = [inputs.store, *(inputs.store.parent / name for name in inputs.settings.beside)]
@@ -107,12 +108,25 @@ def prepare_training(inputs: TrainingInputs) -> PreparedTraining:
     checkpoints = _checkpoints(inputs, _identity(inputs, pairs, validation))
     earlier = None
     if inputs.process.leads:
-        open_entries = [f"train.{name}" for name in inputs.settings.left_to_fast]
-        with kernels(inputs.runtime.kernels):  # reading weights computes, after which no cap works
-            earlier = checkpoints.newest(open_entries)
-        inputs = _with_fast_decided(inputs, earlier)
+        checkpoints.acquire()
+        try:
+            earlier = _newest(inputs, checkpoints)
+            inputs = _with_fast_decided(inputs, earlier)
+        except BaseException:
+            checkpoints.release()
+            raise
         checkpoints.identity |= _trained_with(inputs.settings)
     return PreparedTraining(inputs, pairs, records, validation, checkpoints, earlier)
+
+
+def _newest(inputs: TrainingInputs, checkpoints: Checkpoints) -> Snapshot | None:
+    """Return the newest checkpoint of this training; without one, log those of other settings."""
+    open_entries = [f"train.{name}" for name in inputs.settings.left_to_fast]
+    with kernels(inputs.runtime.kernels):  # reading weights computes, after which no cap works
+        earlier = checkpoints.newest(open_entries)
+    if earlier is None:
+        _tell_of_others(inputs, checkpoints.folder)
+    return earlier
 
 
 def _with_fast_decided(inputs: TrainingInputs, earlier: Snapshot | None) -> TrainingInputs:
@@ -127,23 +141,36 @@ def _with_fast_decided(inputs: TrainingInputs, earlier: Snapshot | None) -> Trai
 
 
 def _checkpoints(inputs: TrainingInputs, identity: dict[str, str]) -> Checkpoints:
-    """Return the checkpoints of the training run; each ``key`` and ``out`` has its own folder.
+    """Return the checkpoints of the training run, in a folder that its identity names.
 
-    The name in the mirror depends only on the identity, before ``fast`` is decided, so that another
-    machine finds it.
+    The name does not depend on the output folder, which Kubeflow Pipelines chooses anew for every
+    execution, and not on what ``fast`` decides, so that another machine finds it in the mirror.
     """
-    suffix = files.sha256_bytes(str(inputs.out.resolve()).encode())[:8]
-    mirror = None
-    if inputs.mirror:
-        wanted = identity | ({"train.fast": "True"} if inputs.settings.fast else {})
-        name = f"{inputs.key}-{files.sha256_json(wanted)[:12]}"
-        mirror = CheckpointMirror(inputs.mirror, name)
+    wanted = identity | ({"train.fast": "True"} if inputs.settings.fast else {})
+    name = f"{inputs.key}-{files.sha256_json(wanted)[:12]}"
     return Checkpoints(
-        inputs.checkpoint_root / f"{inputs.key}-{suffix}",
+        inputs.checkpoint_root / name,
         identity,
         seconds=inputs.runtime.checkpoint_seconds,
-        mirror=mirror,
+        mirror=CheckpointMirror(inputs.mirror, name) if inputs.mirror else None,
     )
+
+
+def _tell_of_others(inputs: TrainingInputs, folder: Path) -> None:
+    """Log the unfinished trainings of the same network with other settings or data."""
+    pattern = re.compile(re.escape(inputs.key) + "-[0-9a-f]{12}")
+    others = [
+        each
+        for each in sorted(inputs.checkpoint_root.glob("*"))
+        if each != folder and pattern.fullmatch(each.name) and any(each.glob("step-*.ckpt"))
+    ]
+    if others:
+        logger.info(
+            "%s: starting from step 0; checkpoints of other settings or other data are kept in %s."
+            " Restore those settings to resume one, or remove its folder",
+            inputs.key,
+            ", ".join(map(str, others)),
+        )
 
 
 def settings_digest(settings: TrainingSettings, runtime: RuntimeSettings, seed: int) -> str:

@@ -7,6 +7,8 @@ import json
 import random
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -16,7 +18,7 @@ from dgunet.data.store.pair_store import PairStore
 from dgunet.data.store.records import LoadedPair
 from dgunet.data.store.writer import write_manifest, write_shard
 from dgunet.system.errors import CheckpointError
-from dgunet.training import Checkpoints, DivergedError
+from dgunet.training import Checkpoints, DivergedError, checkpoints
 from dgunet.training.checkpoints import read_checkpoint
 
 RESULT = ["loss.csv", "network.safetensors", "training.json"]
@@ -71,17 +73,40 @@ def test_sigterm_keeps_the_step_and_exits_with_the_resume_status(small):
         small.train(out, stop=step)
 
 
-def test_resuming_with_other_settings_is_refused(small):
+def test_the_same_training_with_another_output_folder_continues(small, caplog):
+    """As in Kubeflow Pipelines, which gives every execution a new folder."""
+    whole = small.train(small.home / "whole")
     with pytest.raises(PowerCutError):
-        small.train(small.home / "out", stop=2)
+        small.train(small.home / "first", stop=5)
+    with caplog.at_level("INFO", logger="dgunet"):
+        resumed = small.train(small.home / "second")
+    assert "resuming from step 5" in caplog.text
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert not (small.home / "first").exists() and not small.checkpoints()
+
+
+def test_a_training_with_other_settings_starts_anew_and_the_first_can_be_continued(small, caplog):
+    whole = small.train(small.home / "whole")
+    with pytest.raises(PowerCutError):
+        small.train(small.home / "out", stop=5)
+    (kept,) = {path.parent for path in small.checkpoints()}
     small.write_params(steps=13)
-    with pytest.raises(CheckpointError, match=r"train\.iterations was 12, is 13\..* start again"):
-        small.train(small.home / "out")
+    with caplog.at_level("INFO", logger="dgunet"):
+        other = small.train(small.home / "out")
+    assert "starting from step 0" in caplog.text and str(kept) in caplog.text
+    assert len((other.parent / "loss.csv").read_text().splitlines()) == 1 + 13
+    small.write_params(steps=12)
+    caplog.clear()
+    with caplog.at_level("INFO", logger="dgunet"):
+        resumed = small.train(small.home / "out")
+    assert "resuming from step 5" in caplog.text
+    assert resumed.read_bytes() == whole.read_bytes()
 
 
-def test_resuming_with_other_data_is_refused(small):
+def test_a_training_with_other_data_starts_anew(small, caplog):
     with pytest.raises(PowerCutError):
         small.train(small.home / "out", stop=2)
+    (before,) = {path.parent for path in small.checkpoints()}
     kept = PairStore.open(small.home / "store")
     pairs = [LoadedPair(pair.id, pair.input, 255 - pair.target) for pair in kept]
     (small.home / "store").unlink()
@@ -89,11 +114,32 @@ def test_resuming_with_other_data_is_refused(small):
     written = write_shard(small.home / "store" / "pairs-00000.arrow", pairs)
     same = ("dataset", "task", "role", "profile", "published_count", "complete")
     facts = {name: getattr(kept.manifest, name) for name in (*same, "protocol", "recipe")}
-    other = write_manifest(small.home / "store", [written], **facts)
-    with pytest.raises(
-        CheckpointError, match=f"data.digest was {kept.manifest.digest}, is {other.digest}"
-    ):
-        small.train(small.home / "out")
+    write_manifest(small.home / "store", [written], **facts)
+    with caplog.at_level("INFO", logger="dgunet"), pytest.raises(PowerCutError):
+        small.train(small.home / "out", stop=2)
+    assert f"checkpoints of other settings or other data are kept in {before}" in caplog.text
+    (after,) = {path.parent for path in small.checkpoints()} - {before}
+    assert any(after.glob("step-000000001*")), "it did not begin at step 1"
+
+
+def test_two_processes_cannot_be_at_one_training(small, monkeypatch, caplog):
+    monkeypatch.setattr(checkpoints, "LOCK_SECONDS", 0.2)
+    with pytest.raises(PowerCutError):
+        small.train(small.home / "out", stop=2)
+    folder = small.checkpoints()[-1].parent
+    code = "import sys, time\nfrom pathlib import Path\n"
+    code += "from dgunet.training.checkpoints import Checkpoints\n"
+    code += "Checkpoints(Path(sys.argv[1]), {}, seconds=0).acquire()\n"
+    code += "print('held', flush=True)\ntime.sleep(600)\n"
+    line = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(CheckpointError, match=f"another process is at .* {folder}") as refused:
+            small.train(small.home / "out2")
+        assert "the same command then resumes" in refused.value.hint
+        assert "waiting up to" in caplog.text
+        other.kill()
+    assert small.train(small.home / "out2").exists(), "a killed process leaves no lock"
 
 
 def test_a_changed_number_of_processes_or_commit_is_logged(small, caplog):
