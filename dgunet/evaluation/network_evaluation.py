@@ -6,7 +6,8 @@ It logs nothing: the caller reports what `run_evaluation` returns.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from dgunet.evaluation.row_journal import Note
 from dgunet.evaluation.rows import Timing
 from dgunet.evaluation.runner import evaluation_key, merge_rows, score_shard
 from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection, weights_origin
-from dgunet.evaluation.unfinished import forget, place_of, work_folder
+from dgunet.evaluation.unfinished import LOCK_SECONDS, WORK, alone, forget, lock_of, place_of
 from dgunet.network import DGUNet, DGUNetConfig, load_network
 from dgunet.network.devices import pick_device, thread_count
 from dgunet.network.kernels import KernelChoice, kernels
@@ -93,9 +94,9 @@ class EvaluationRequest:
     options: EvaluationOptions = DEFAULTS
 
     @property
-    def place(self) -> Path:
-        """Where evaluations into ``out`` are made; see `dgunet.evaluation.unfinished`."""
-        return place_of(self.unfinished, f"{self.dataset}-{self.row}", self.out)
+    def name(self) -> str:
+        """What a person recognises it by, e.g. ``Rain100L-DGUNet``."""
+        return f"{self.dataset}-{self.row}"
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,24 @@ class LoadedEvaluation:
     protocol: Protocol
     settings: Settings
     device: str
+
+    @property
+    def place(self) -> Path:
+        """Where it is made; an equal evaluation into another folder goes on there."""
+        key = evaluation_key(self.pairs, self.protocol, self.settings)
+        return place_of(self.request.unfinished, self.request.name, key)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Lock the folder of the results, then the work, for which it waits.
+
+        Raises:
+            EvaluationError: as `dgunet.evaluation.unfinished.alone`.
+        """
+        out = self.request.out
+        folder = lock_of(self.request.unfinished, self.request.name, out)
+        with alone(folder, out), alone(self.place, out, seconds=LOCK_SECONDS):
+            yield
 
 
 @dataclass(frozen=True)
@@ -193,8 +212,8 @@ def run_evaluation(
 ) -> EvaluationResult:
     """Score every image and write per-image table and summary into ``loaded.request.out``.
 
-    The caller has locked the request's place with `dgunet.evaluation.unfinished.alone`. A killed
-    evaluation resumes where it stopped when it is run again.
+    The caller is within `LoadedEvaluation.alone`. A killed evaluation resumes where it stopped when
+    it, or an equal one into another folder, is run again.
 
     Args:
         loaded: what `load_evaluation` returned.
@@ -206,8 +225,7 @@ def run_evaluation(
         EvaluationError: when a result cannot be scored or an image does not fit into memory.
     """
     request, options = loaded.request, loaded.request.options
-    key = evaluation_key(loaded.pairs, loaded.protocol, loaded.settings)
-    work = work_folder(request.place, key)
+    work = loaded.place / WORK
     with thread_count(options.threads):
         if options.processes > 1:
             evaluate_in_processes(
@@ -231,7 +249,7 @@ def run_evaluation(
                 note=note,
             )
         made = merge_rows(loaded.pairs, loaded.protocol, work, request.out, loaded.settings)
-        forget(request.place)
+        forget(loaded.place)
     return EvaluationResult(*made)
 
 

@@ -1,19 +1,23 @@
 """Where an evaluation is made until its results are complete, and its lock.
 
-It is not the folder of the results, which DVC empties before a stage::
+It is not the folder of the results, which DVC empties before a stage, and its name does not depend
+on that folder, which Kubeflow Pipelines chooses anew for every execution::
 
-    ROOT/Rain100L-DGUNet-1a2b3c4d/lock             of one folder of results
-    ROOT/Rain100L-DGUNet-1a2b3c4d/<key>/           of one evaluation: rows, kept images, boxes
+    ROOT/Rain100L-DGUNet-<16 digits of the key>/work/   of one evaluation: rows, kept images, boxes
+    ROOT/Rain100L-DGUNet-<16 digits of the key>/lock    of this work
+    ROOT/Rain100L-DGUNet-<8 digits of the path>/lock    of one folder of results
 
-The operating system releases the lock when its process ends.
+The operating system releases a lock when its process ends.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,32 +27,45 @@ from dgunet.system.errors import EvaluationError
 
 LOCK = "lock"
 
+WORK = "work"
+
+LOCK_SECONDS = 120.0
+"""How long an evaluation waits for the work of an equal one; a server of network files keeps the
+lock of a dead machine for a while."""
+
 RESULTS = frozenset({"summary.json", "per_image.parquet", "restored", "bundled"})
 """What a folder of results may contain; it is replaced as a whole."""
+
+logger = logging.getLogger(__name__)
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 """Errors of file systems without locks; an evaluation there proceeds without one."""
 
 
-def place_of(root: Path, name: str, out: Path) -> Path:
-    """The place in ``root`` of the evaluations whose results go to ``out``.
+def place_of(root: Path, name: str, key: str) -> Path:
+    """The place in ``root`` of the work of one evaluation, on which a killed one goes on.
 
     Args:
         root: folder of all unfinished evaluations.
         name: what a person recognises it by.
-        out: folder of the results.
+        key: digest of all that determines its rows.
     """
+    return root / f"{name}-{key[:16]}"
+
+
+def lock_of(root: Path, name: str, out: Path) -> Path:
+    """The place in ``root`` of the lock of the results folder ``out``."""
     return root / f"{name}-{files.sha256_bytes(str(out.resolve()).encode())[:8]}"
 
 
-def work_folder(place: Path, key: str) -> Path:
-    """The folder at ``place`` of the evaluation that ``key`` identifies."""
-    return place / key[:16]
-
-
 @contextmanager
-def alone(place: Path, out: Path) -> Iterator[None]:
-    """Lock ``place`` against other evaluations into the results folder ``out``.
+def alone(place: Path, out: Path, *, seconds: float = 0) -> Iterator[None]:
+    """Lock ``place`` against other evaluations into the results folder ``out``, or equal ones.
+
+    Args:
+        place: contains the lock; see `place_of` and `lock_of`.
+        out: folder of the results.
+        seconds: how long to wait for another process.
 
     Raises:
         EvaluationError: if another process holds the lock (the message names it), or if ``out``
@@ -56,7 +73,7 @@ def alone(place: Path, out: Path) -> Iterator[None]:
     """
     _refuse_other_content(out)
     with files.writing(place):
-        handle = _acquire(place, out)
+        handle = _acquire_within(seconds, place, out)
     try:
         yield
     finally:
@@ -81,6 +98,20 @@ def _refuse_other_content(out: Path) -> None:
                 f"{out} contains {path.name}, which is not a result of an evaluation.",
                 "Move it away, or choose another --out: the folder is replaced as a whole.",
             )
+
+
+def _acquire_within(seconds: float, place: Path, out: Path) -> int:
+    end, told = time.monotonic() + seconds, False
+    while True:
+        try:
+            return _acquire(place, out)
+        except EvaluationError as error:
+            if time.monotonic() >= end:
+                raise
+            if not told:
+                logger.warning("%s Waiting up to %.0f s for it.", error, seconds)
+            told = True
+        time.sleep(min(0.5, seconds))
 
 
 def _acquire(place: Path, out: Path) -> int:
@@ -109,7 +140,9 @@ def _lock(handle: int, out: Path) -> None:
     except BlockingIOError:
         who = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
         raise EvaluationError(
-            f"{out} is being evaluated by {who}.", "Wait for it, or choose another --out."
+            f"{out} is being evaluated by {who}.",
+            "Wait for its end, or stop it. Other weights or data can also be evaluated into another"
+            " --out.",
         ) from None
     except OSError as error:
         if error.errno not in _NO_LOCKS:

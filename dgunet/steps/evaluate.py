@@ -23,7 +23,6 @@ from dgunet.evaluation.network_evaluation import (
 )
 from dgunet.evaluation.parity import published_networks
 from dgunet.evaluation.summary import EvaluationSummary
-from dgunet.evaluation.unfinished import alone
 from dgunet.project import EXPERIMENTS
 from dgunet.steps.committed_scores import commit_scores
 from dgunet.terms import (
@@ -192,7 +191,7 @@ def evaluate_and_report(request: EvaluationRequest, run: Run) -> EvaluationSumma
     run.log_params(numeric_params(loaded.network.config, loaded.network))
     if loaded.settings.backend != EAGER:
         run.log_params({"backend": backend_version(loaded.settings.backend)})
-    with alone(request.place, request.out):
+    with loaded.alone():
         with counting(f"evaluate {request.dataset} {request.row}", "image") as report_progress:
             result = run_evaluation(loaded, on_progress=report_progress, note=logger.warning)
         _report(run, request, result)

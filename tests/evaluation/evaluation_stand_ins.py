@@ -1,5 +1,6 @@
 """Stores, networks and images small enough to compute in milliseconds."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.runner import evaluation_key, merge_rows, score_shard
-from dgunet.evaluation.unfinished import alone, place_of, work_folder
+from dgunet.evaluation.unfinished import WORK, alone, lock_of, place_of
 
 
 @dataclass
@@ -106,14 +107,27 @@ def box_store(images=2, boxes=20):
     return MemoryStore(made, dataset="DND", task="denoise")
 
 
-def place_for(out):
-    """Where evaluations into ``out`` are made: next to it."""
-    return place_of(out.parent / "unfinished", "Rain100L-DGUNet", out)
+def unfinished(out):
+    """The folder of unfinished evaluations, next to ``out``."""
+    return out.parent / f"{out.name}-unfinished"
+
+
+def place_for(store, protocol, out, settings):
+    """Where an evaluation is made."""
+    return place_of(unfinished(out), "Rain100L-DGUNet", evaluation_key(store, protocol, settings))
 
 
 def work_of(store, protocol, out, settings):
-    """The folder of an unfinished evaluation into ``out``."""
-    return work_folder(place_for(out), evaluation_key(store, protocol, settings))
+    """The folder of an unfinished evaluation."""
+    return place_for(store, protocol, out, settings) / WORK
+
+
+@contextmanager
+def locked(store, protocol, out, settings):
+    """Lock results and work as `LoadedEvaluation.alone`; gives the folder of the work."""
+    place = place_for(store, protocol, out, settings)
+    with alone(lock_of(unfinished(out), "Rain100L-DGUNet", out), out), alone(place, out):
+        yield place / WORK
 
 
 def evaluate_with_timings(
@@ -121,8 +135,7 @@ def evaluate_with_timings(
 ):
     """Score every image of ``store`` into ``out``; gives the summary and the timings."""
     settings = Settings(**{"row": settings.get("variant", "DGUNet")} | settings)
-    work = work_of(store, protocol, out, settings)
-    with alone(place_for(out), out):
+    with locked(store, protocol, out, settings) as work:
         score_shard(network, store, protocol, work, settings, on_row=on_row, note=note)
         return merge_rows(store, protocol, work, out, settings)
 
@@ -134,13 +147,11 @@ def evaluate_store(*arguments, **settings):
 
 def score_rows(network, store, protocol, out, settings, shard=(0, 1)):
     """Score a shard without merging its rows, as an evaluation that is killed."""
-    with alone(place_for(out), out):
-        work = work_of(store, protocol, out, settings)
+    with locked(store, protocol, out, settings) as work:
         score_shard(network, store, protocol, work, settings, shard=shard)
 
 
 def merge(store, protocol, out, settings):
     """Merge the rows of all shards; gives the summary."""
-    with alone(place_for(out), out):
-        work = work_of(store, protocol, out, settings)
+    with locked(store, protocol, out, settings) as work:
         return merge_rows(store, protocol, work, out, settings)[0]

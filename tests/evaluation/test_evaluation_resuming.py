@@ -12,9 +12,9 @@ from evaluation_stand_ins import (
     Smooth,
     evaluate_store,
     merge,
-    place_for,
     records,
     score_rows,
+    unfinished,
     work_of,
 )
 
@@ -48,7 +48,7 @@ def test_a_killed_evaluation_resumes_where_it_stopped(rain_store, tmp_path):
     evaluate_store(Smooth(), rain_store, RAIN, tmp_path / "whole", **known)
     with pytest.raises(KeyboardInterrupt):
         evaluate_store(DiesAfter(4), rain_store, RAIN, tmp_path / "killed", **known)
-    journal = next(place_for(tmp_path / "killed").glob("*/*.jsonl"))
+    journal = next(unfinished(tmp_path / "killed").glob("*/work/*.jsonl"))
     finished = len(journal.read_text().splitlines()) - 1
     assert 1 <= finished <= 4
     with journal.open("a") as handle:
@@ -122,8 +122,8 @@ def test_a_process_killed_by_sigkill_loses_no_finished_row(rain_store, tmp_path)
     process = multiprocessing.get_context("spawn").Process(target=run_slowly, args=(tmp_path,))
     process.start()
     deadline = time.monotonic() + 60
-    place = place_for(tmp_path)
-    while sum(path.read_text().count("\n") for path in place.glob("*/*.jsonl")) < 3:
+    place = unfinished(tmp_path)
+    while sum(path.read_text().count("\n") for path in place.glob("*/work/*.jsonl")) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.kill()

@@ -6,9 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
-from evaluation_stand_ins import Smooth, evaluate_store, merge, place_for, score_rows
+from evaluation_stand_ins import Smooth, evaluate_store, locked, merge, score_rows, unfinished
 
 from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.protocols import protocol
@@ -80,9 +82,31 @@ def test_the_lock_of_a_killed_evaluation_is_released(evaluating, rain_store, tmp
 def test_rows_of_shards_stay_until_they_are_merged(rain_store, tmp_path):
     for part in (1, 0):
         score_rows(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(part, 2))
-        assert list(place_for(tmp_path).glob("*/*.jsonl"))
+        assert list(unfinished(tmp_path).glob("*/work/*.jsonl"))
     merge(rain_store, RAIN, tmp_path, SETTINGS)
-    assert not place_for(tmp_path).exists()
+    assert not list(unfinished(tmp_path).iterdir())
+
+
+def test_a_second_equal_evaluation_waits_for_the_first(tmp_path, caplog):
+    """Its work may be locked by a machine that is lost, until the file server notices."""
+    taken, place = threading.Event(), tmp_path / "place"
+
+    def first():
+        with alone(place, tmp_path / "one"):
+            taken.set()
+            time.sleep(0.5)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert taken.wait(30)
+    refused = pytest.raises(
+        EvaluationError, match=f"two is being evaluated by process {os.getpid()}"
+    )
+    with refused, alone(place, tmp_path / "two", seconds=0.1):
+        pass
+    with alone(place, tmp_path / "two", seconds=60):
+        thread.join(30)
+    assert "Waiting up to 60 s" in caplog.text
 
 
 def test_a_lock_leaves_no_files(tmp_path):
@@ -104,7 +128,7 @@ def test_an_emptied_folder_of_results_loses_no_row_and_keeps_its_lock(rain_store
     """DVC removes the outputs of a stage before it runs the stage."""
     out, seen = tmp_path / "out", []
     score_rows(Smooth(), rain_store, RAIN, out, SETTINGS)
-    with alone(place_for(out), out):
+    with locked(rain_store, RAIN, out, SETTINGS):
         shutil.rmtree(out, ignore_errors=True)
         with pytest.raises(EvaluationError, match=f"process {os.getpid()}"):
             evaluate_store(Smooth(), rain_store, RAIN, out, checkpoint_sha256="c" * 64)

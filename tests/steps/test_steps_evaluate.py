@@ -156,6 +156,36 @@ def test_a_store_of_another_dataset_is_refused(params, small, weights, tmp_path)
         )
 
 
+def test_a_killed_evaluation_continues_in_another_folder_of_results(small, weights, tmp_path):
+    """Kubeflow Pipelines gives every execution a new folder."""
+    request = EvaluationRequest(
+        dataset="Rain100L",
+        profile="sample",
+        row="DGUNet",
+        published=[network.load_network(weights)[0].config],
+        weights=weights,
+        store=small.store("Rain100L"),
+        out=tmp_path / "first",
+        unfinished=tmp_path / "unfinished",
+    )
+
+    def die(done, total):
+        if done == total - 1:
+            raise KeyboardInterrupt
+
+    loaded = load_evaluation(request)
+    with pytest.raises(KeyboardInterrupt), loaded.alone():
+        run_evaluation(loaded, on_progress=die)
+    copy = tmp_path / "equal weights.safetensors"
+    copy.write_bytes(weights.read_bytes())
+    again = load_evaluation(replace(request, weights=copy, out=tmp_path / "second"))
+    counts = []
+    with again.alone():
+        run_evaluation(again, on_progress=lambda done, total: counts.append((done, total)))
+    assert counts == [(counts[0][1], counts[0][1])], "only the last image was restored"
+    assert not (tmp_path / "first").exists() and not any((tmp_path / "unfinished").iterdir())
+
+
 def test_another_backend_is_named_and_has_no_parity(small, weights, tmp_path):
     """Its scores are those of eager torch to 1e-4 dB, but only eager makes cells of the paper."""
     request = EvaluationRequest(
