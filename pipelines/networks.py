@@ -17,7 +17,7 @@ from dgunet.terms import ABLATION_SET, ABLATION_TASK, ABLATION_VARIANT
 
 
 def trained(placement: TaskPlacement, common: dict, network: dict, training_set) -> object:
-    """The train task of one network on its prepared data; on several nodes if ``trainer`` is set.
+    """The train task of one network on its prepared data; as a TrainJob if ``trainer`` is set.
 
     Args:
         common: arguments shared by the steps: params, data and pins.
@@ -27,8 +27,9 @@ def trained(placement: TaskPlacement, common: dict, network: dict, training_set)
     prepared = placement("prepare", prepare(dataset=training_set, **_data(common)))
     given = network | _pick(common, "params", "code_version", "image_digest")
     given |= {"processes": 0, "store": prepared.outputs["store"]}
-    step = train_nodes(**given, **placement.trainer) if placement.trainer else train(**given)
-    return placement("train", step)
+    if nodes := placement.trainer("train"):
+        return placement("train", train_nodes(ablation="", **given, **nodes))
+    return placement("train", train(**given))
 
 
 def fetched(placement: TaskPlacement, common: dict, network: dict) -> object:
@@ -82,12 +83,13 @@ def ablated(placement: TaskPlacement, common: dict, names, *, train: bool) -> ob
     tested = placement("prepare", prepare(dataset=ABLATION_SET, **_data(common)))
     with dsl.ParallelFor(names, parallelism=placement.parallelism("ablations")) as name:
         if train:
-            step = train_ablation(
-                name=name,
-                processes=0,
-                store=prepared.outputs["store"],
-                **_pick(common, "params", "code_version", "image_digest"),
-            )
+            given = _pick(common, "params", "code_version", "image_digest")
+            given |= {"processes": 0, "store": prepared.outputs["store"]}
+            if nodes := placement.trainer("train_ablation"):
+                network = {"task": ABLATION_TASK, "variant": ABLATION_VARIANT, "ratio": 0}
+                step = train_nodes(ablation=name, **network, **given, **nodes | {"nodes": 1})
+            else:
+                step = train_ablation(name=name, **given)
             model = placement("train_ablation", step).outputs["model"]
         step = evaluate_ablation(
             name=name,

@@ -1,4 +1,4 @@
-"""One network, on several nodes: from a prepared store to weights."""
+"""One network, as a TrainJob: from a prepared store to weights."""
 
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
@@ -28,6 +28,7 @@ def train_nodes(
     task: str,
     variant: str,
     ratio: int,
+    ablation: str,
     processes: int,
     code_version: str,
     image_digest: str,
@@ -41,18 +42,20 @@ def train_nodes(
     labels: dict,
     annotations: dict,
     pull_secrets: List[str],  # noqa: UP006
+    security: dict,
     store: dsl.Input[dsl.Dataset],
     task_config: dsl.TaskConfig,
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Train one network of Tables 1-4 on several nodes with a TrainJob of Kubeflow Trainer.
+    """Train one network on one or several nodes with a TrainJob of Kubeflow Trainer.
 
     Args:
         params: the text of params.yaml.
         task: derain, deblur, denoise or cs.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
+        ablation: name of an ablation of Tables 5 and 6, "" for a network of Tables 1-4.
         processes: number of processes on each node; 0 for one per GPU of the node.
         code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         image_digest: digest of the image; the step refuses any other.
@@ -66,6 +69,7 @@ def train_nodes(
         labels: of the job and its pods, e.g. the queue of Kueue.
         annotations: of the job and its pods.
         pull_secrets: secrets with registry credentials.
+        security: security context of the nodes' pods; empty for that of the runtime.
         store: the prepared training set.
         task_config: the settings of this task, as Kubeflow forwards them to the nodes.
         model: folder of the weights and the loss curve; the checkpoint hash is in the metadata.
@@ -84,13 +88,17 @@ def train_nodes(
 
     check_pins(code=code_version, image=image_digest)
     training = NodeTraining(
-        params, task, variant, ratio or None, store=Path(store.path), out=Path(model.path)
+        *(params, task, variant, ratio or None),
+        store=Path(store.path),
+        out=Path(model.path),
+        ablation=ablation,
     )
     settings = NodeSettings(
         *(nodes, runtime, shared, image, poll, restarts, deadline),
         labels=labels,
         annotations=annotations,
         pull_secrets=pull_secrets,
+        security=security,
         processes=processes,
     )
     weights = train_on_nodes(training, settings, task_config)

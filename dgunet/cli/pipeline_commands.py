@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -184,6 +185,14 @@ def submit(  # one parameter for each option
             min=0.01, max=1e6, help="instead of --gpu: TFLOP/s that a GPU sustains in float32"
         ),
     ] = None,
+    quota: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="GPUs that the run may use at a time, for the plan's wall time",
+            show_default="any number",
+        ),
+    ] = None,
     experiment: Annotated[
         str, typer.Option(help="experiment of the run; created if it does not exist")
     ] = "dgunet",
@@ -228,9 +237,8 @@ def submit(  # one parameter for each option
     )
     if dry_run:
         version = version_name(text)
-        typer.echo(
-            submission_plan(document, pods, arguments, version=version, gpu=gpu, tflops=tflops)
-        )
+        plan = partial(submission_plan, document, pods, arguments, gpu=gpu, tflops=tflops)
+        typer.echo(plan(version=version, quota=quota, deadline=settings.ending.deadline))
         typer.echo("\ndry run: nothing was sent")
         return
     check_image(settings)

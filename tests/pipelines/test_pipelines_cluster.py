@@ -28,11 +28,12 @@ def test_the_documented_example_is_valid_and_steps_inherit_defaults(content):
 
 
 def test_the_examples_in_the_comments_are_valid(content):
-    content["trainer"] = {"nodes": 2, "runtime": "dgunet-torch", "shared": "/state/shared"}
-    content["workspace"] = {"size": "200Gi", "storage_class": "nfs"}
+    content["trainer"] = {"nodes": 1, "runtime": "dgunet-torch", "shared": "/state/shared"}
+    content["security"] = {"user": 1000, "group": 1000}
+    content["checkpoints"] = "s3://bucket/prefix"
     content["labels"] = {"kueue.x-k8s.io/queue-name": "gpu"}
     content["volumes"].append({"claim": "datasets", "path": "/data", "sub_path": "paper"})
-    assert checked(Cluster, content, "cluster.yaml").trainer.nodes == 2
+    assert checked(Cluster, content, "cluster.yaml").trainer.nodes == 1
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,9 @@ def test_the_examples_in_the_comments_are_valid(content):
         ("volumes.0.path", "state", "volumes[0].path is 'state'"),
         ("trainer", {"nodes": 2, "shared": "/elsewhere"}, "is not on one of the volumes"),
         ("trainer", {"nodes": 2, "shared": "/statement"}, "is not on one of the volumes"),
+        ("security", {"user": 0}, "security.user is 0, allowed: greater than 0"),
+        ("checkpoints", "/state/checkpoints", "checkpoints is '/state/checkpoints'"),
+        ("workspace", {"size": "1Gi"}, "workspace is not a field"),
         ("steps.train.tolerations.0.value", "x", "a value is not allowed with operator Exists"),
         ("parallelism.sets", 0, "parallelism.sets is 0, allowed: greater than 0"),
     ],
@@ -74,6 +78,18 @@ def test_a_wrong_field_is_refused_with_its_full_path(content, path, value, expec
 def test_a_secret_value_is_not_shown_in_the_error(content):
     content["environment"]["MY_TOKEN"] = "hunter2"
     with pytest.raises(ConfigError) as refusal:
+        checked(Cluster, content, "cluster.yaml")
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_the_bucket_of_the_checkpoints_is_given_once_and_without_a_password(content):
+    content["checkpoints"] = "s3://bucket/x"
+    content["environment"]["DGUNET_CHECKPOINTS"] = "s3://other/x"
+    with pytest.raises(ConfigError, match=r"environment\.DGUNET_CHECKPOINTS and checkpoints"):
+        checked(Cluster, content, "cluster.yaml")
+    del content["environment"]["DGUNET_CHECKPOINTS"]
+    content["checkpoints"] = "s3://me:hunter2@bucket/x"
+    with pytest.raises(ConfigError, match="give credentials under secrets") as refusal:
         checked(Cluster, content, "cluster.yaml")
     assert "hunter2" not in str(refusal.value)
 

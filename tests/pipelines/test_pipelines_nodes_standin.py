@@ -12,6 +12,7 @@ from nodes_step import KEY
 from dgunet.kubeflow.trainer.api import ClusterError, TrainJobs, UnreachableError
 from dgunet.kubeflow.trainer.multi_node import train_on_nodes
 from dgunet.kubeflow.trainer.shared_volume import SharedFolders
+from dgunet.kubeflow.trainer.trainjob import job_name
 from dgunet.system.errors import ConfigError
 
 
@@ -126,12 +127,16 @@ def test_invalid_task_settings_are_refused_before_any_request(step):
     assert not step.cluster.asked
 
 
-def test_standin_the_component_passes_its_arguments_to_the_job(step, tmp_path, monkeypatch):
+@pytest.mark.parametrize("ablation", ["", "stages-5"])
+def test_standin_the_component_passes_its_arguments_to_the_job(
+    step, tmp_path, monkeypatch, ablation
+):
     """The component function is called as Kubeflow's executor calls it."""
     from components.train_nodes.component import train_nodes
     from dgunet.system.package_digest import code_version
 
     monkeypatch.setattr(TrainJobs, "here", lambda: TrainJobs(step.cluster.api(), "runs"))
+    step.folders = SharedFolders(step.shared, job_name("run-1", ablation or KEY))
     step.cluster.moments = [step.trains, becomes("Complete")]
     store = dsl.Dataset(uri=str(step.store), metadata={"digest": "d"})
     model, metrics = dsl.Model(uri=str(step.out)), dsl.Metrics(uri=str(tmp_path / "metrics"))
@@ -140,6 +145,7 @@ def test_standin_the_component_passes_its_arguments_to_the_job(step, tmp_path, m
         task="derain",
         variant="DGUNet",
         ratio=0,
+        ablation=ablation,
         processes=3,
         code_version=code_version(),
         image_digest="",
@@ -153,6 +159,7 @@ def test_standin_the_component_passes_its_arguments_to_the_job(step, tmp_path, m
         labels={"kueue.x-k8s.io/queue-name": "gpu"},
         annotations={"team": "restoration"},
         pull_secrets=["login"],
+        security={"runAsUser": 2000, "fsGroup": 2000},
         store=store,
         task_config=step.config,
         model=model,
@@ -171,6 +178,12 @@ def test_standin_the_component_passes_its_arguments_to_the_job(step, tmp_path, m
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpu"
     assert job["metadata"]["annotations"]["team"] == "restoration"
     assert "login" in str(job["spec"]["runtimePatches"])
+    (replicated,) = job["spec"]["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"][
+        "replicatedJobs"
+    ]
+    pod = replicated["template"]["spec"]["template"]["spec"]
+    assert pod["securityContext"] == {"runAsUser": 2000, "fsGroup": 2000}
+    assert ("--ablation stages-5" in " ".join(trainer["args"])) is bool(ablation)
 
 
 def test_standin_a_stopped_step_deletes_its_job_and_keeps_the_checkpoint(step):

@@ -2,15 +2,18 @@
 
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dgunet.costs.formats import duration
 from dgunet.costs.machines import given_machine, named_machines
 from dgunet.costs.training_cost import training_cost
-from dgunet.kubeflow.cluster.settings import Secret, load_cluster
+from dgunet.kubeflow.cluster.settings import Secret, Trainer, load_cluster
 from dgunet.kubeflow.pipeline.arguments import networks
 from dgunet.kubeflow.pipeline.compiling import compile_pipeline, documents, version_name, with_image
 from dgunet.kubeflow.pipeline.drawing import svg
@@ -19,6 +22,7 @@ from dgunet.kubeflow.pipeline.weights_origin import weights_plans
 from dgunet.kubeflow.submission import pod_logs
 from dgunet.kubeflow.submission.cost import trainings
 from dgunet.kubeflow.submission.plan import gpus_at_a_time, submission_plan
+from dgunet.kubeflow.submission.schedule import Training, wall_seconds
 from dgunet.kubeflow.submission.submitting import check_consent
 from dgunet.recipes.trainings import paper
 from dgunet.system.errors import DgunetError
@@ -149,6 +153,57 @@ def test_the_cost_is_computed_from_the_recipe(arguments):
     recipe = paper("derain", "DGUNet+")
     assert made.cost.settings == recipe.training
     assert made.cost.operations == training_cost(recipe.network, recipe.training).operations
+
+
+def test_trainings_wait_for_the_loop_and_for_the_quota():
+    pair = [Training("train", 8, 10.0), Training("train", 8, 6.0), Training("train", 8, 5.0)]
+    more = [Training("train-ablation", 1, 30.0)]
+    together = {"train": 2, "train-ablation": 1}
+    assert wall_seconds(pair, together, None) == 11.0
+    assert wall_seconds(pair + more, together, None) == 30.0
+    assert wall_seconds(pair + more, together, 16) == 10 + 30.0
+    assert wall_seconds(pair, together, 8) == 21.0
+    assert wall_seconds(pair, {"train": 1}, None) == 21.0
+    assert wall_seconds(pair, together, 7) is None
+    assert wall_seconds([], together, 1) == 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 8), st.floats(0.1, 1e6)), max_size=12),
+    st.integers(1, 4),
+    st.integers(8, 40),
+)
+def test_a_schedule_is_between_its_bounds(jobs, together, quota):
+    planned = [Training("train", gpus, seconds) for gpus, seconds in jobs]
+    wall = wall_seconds(planned, {"train": together}, quota)
+    seconds = [each.seconds for each in planned]
+    work = sum(each.gpus * each.seconds for each in planned) / quota
+    least = max([work, sum(seconds) / together, *seconds], default=0)
+    assert least * (1 - 1e-9) <= wall <= sum(seconds) * (1 + 1e-9)
+
+
+def test_the_plan_warns_of_a_timeout_a_deadline_and_a_small_quota(whole, of_all):
+    given = of_all | {"weights": "trained"}
+    plan = partial(submission_plan, *whole, given, version="1")
+    slow = plan(tflops=0.5, deadline=86_400)
+    assert "warning: on GPU the run needs at least" in slow
+    assert "ending.deadline stops it after 24 h" in slow
+    assert "train steps need more than their timeout of 14 days (steps.train.timeout)" in slow
+    assert "1 of 1 train-ablation steps" in slow and "(steps.train_ablation.timeout)" in slow
+    fast = plan(tflops=500, deadline=86_400 * 30)
+    assert "warning" not in fast
+    assert "with a quota of 8 GPUs:" in plan(gpu="A100", quota=8)
+    assert "a training needs more GPUs than the quota; its pod stays pending" in plan(quota=4)
+
+
+def test_a_training_as_a_trainjob_is_planned_with_its_own_gpus(project, of_all):
+    cluster = load_cluster(project / "pipelines" / "cluster.yaml")
+    nodes = cluster.model_copy(update={"trainer": Trainer(nodes=2, shared="/state/shared")})
+    made = documents(compile_pipeline(PIPELINES["reproduce"], nodes))
+    text = submission_plan(*made, of_all | {"weights": "trained"}, version="1", gpu="A100")
+    (network,) = [line for line in text.splitlines() if line.startswith("  derain-DGUNet ")]
+    (ablated,) = [line for line in text.splitlines() if line.startswith("  stages-7 ")]
+    assert network.split("^2")[1].split()[0] == "16" and ablated.split("^2")[1].split()[0] == "1"
 
 
 def load(text):

@@ -129,16 +129,19 @@ def test_two_processes_cannot_be_at_one_training(small, monkeypatch, caplog):
     folder = small.checkpoints()[-1].parent
     code = "import sys, time\nfrom pathlib import Path\n"
     code += "from dgunet.training.checkpoints import Checkpoints\n"
-    code += "Checkpoints(Path(sys.argv[1]), {}, seconds=0).acquire()\n"
+    code += "held = Checkpoints(Path(sys.argv[1]), {}, seconds=0)\nheld.acquire()\n"
     code += "print('held', flush=True)\ntime.sleep(600)\n"
     line = [sys.executable, "-c", code, str(folder)]
+    message = f"another process is at .* {re.escape(str(folder))}"
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(CheckpointError, match=f"another process is at .* {folder}") as refused:
-            small.train(small.home / "out2")
-        assert "the same command then resumes" in refused.value.hint
-        assert "waiting up to" in caplog.text
-        other.kill()
+        try:
+            assert other.stdout.readline() == "held\n"
+            with pytest.raises(CheckpointError, match=message) as refused:
+                small.train(small.home / "out2")
+        finally:
+            other.kill()
+    assert "the same command then resumes" in refused.value.hint
+    assert "waiting up to" in caplog.text
     assert small.train(small.home / "out2").exists(), "a killed process leaves no lock"
 
 

@@ -17,6 +17,7 @@ from dgunet.kubeflow.cluster.typed_yaml import (
     checked,
 )
 from dgunet.system.address import Address
+from dgunet.system.environment import CHECKPOINTS
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import parse_yaml, read_text
 
@@ -27,6 +28,7 @@ YEAR = 366 * 86_400
 """Seconds; the longest wait and the longest deadline."""
 
 BY_DIGEST = re.compile(r"^\S+@(sha256:[0-9a-f]{64})$")
+BUCKET = re.compile(r"^s3://[a-z0-9][a-z0-9.-]+(/[^?@]*)?$")
 SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "ACCESS_KEY", "CREDENTIAL")
 
 StepName = Literal[
@@ -84,20 +86,19 @@ class Secret(Strict):
     optional: bool = False
 
 
+class Security(Strict):
+    """The user that the steps run as; never root."""
+
+    user: int | None = Field(default=None, gt=0, le=2**31 - 1, description="default: the image's")
+    group: int | None = Field(default=None, gt=0, le=2**31 - 1)
+
+
 class Volume(Strict):
     """A volume claim that every step mounts."""
 
     claim: Subdomain
     path: MountPath
     sub_path: str = ""
-
-
-class Workspace(Strict):
-    """Kubeflow's volume of one run, shared by its steps."""
-
-    size: Quantity
-    storage_class: Subdomain | None = None
-    access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteMany"
 
 
 class Parallelism(Strict):
@@ -117,9 +118,9 @@ class Ending(Strict):
 
 
 class Trainer(Strict):
-    """Training on several nodes by Kubeflow Trainer (v2)."""
+    """Trainings as TrainJobs of Kubeflow Trainer (v2), which continue after an eviction."""
 
-    nodes: int = Field(ge=2, le=64)
+    nodes: int = Field(ge=1, le=64, description="of each network; an ablation has one")
     runtime: Subdomain = "dgunet-torch"
     shared: MountPath = Field(description="path on a volume that the step and all nodes mount")
     poll: int = Field(
@@ -137,10 +138,13 @@ class Cluster(Strict):
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     pull_secrets: list[Subdomain] = Field(default_factory=list)
     service_account: Subdomain | None = None
+    security: Security = Security()
     environment: dict[EnvironmentName, str] = Field(default_factory=dict)
+    checkpoints: str | None = Field(
+        default=None, description="bucket in which every checkpoint is mirrored"
+    )
     secrets: list[Secret] = Field(default_factory=list)
     volumes: list[Volume] = Field(default_factory=list)
-    workspace: Workspace | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     parallelism: Parallelism = Parallelism()
@@ -164,6 +168,17 @@ class Cluster(Strict):
         for name, value in self.environment.items():
             if any(word in name.upper() for word in SECRET_WORDS) or Address(value).has_secret:
                 raise ValueError(f"environment.{name} may be a secret: give it under secrets")
+        return self
+
+    @model_validator(mode="after")
+    def _checkpoints_in_one_bucket(self) -> Cluster:
+        if self.checkpoints is not None and not BUCKET.match(self.checkpoints):
+            raise ValueError(
+                f"checkpoints is {str(Address(self.checkpoints))!r}, allowed: s3://BUCKET/PREFIX;"
+                " give credentials under secrets"
+            )
+        if self.checkpoints and CHECKPOINTS.name in self.environment:
+            raise ValueError(f"environment.{CHECKPOINTS.name} and checkpoints: give one of them")
         return self
 
     @model_validator(mode="after")

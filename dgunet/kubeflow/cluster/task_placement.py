@@ -6,7 +6,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from dgunet.kubeflow.cluster.settings import Cluster, Step
+from dgunet.kubeflow.cluster.settings import Cluster, Security, Step
 from dgunet.system import environment
 
 CACHED = ("prepare", "fetch_weights", "evaluate")
@@ -28,23 +28,21 @@ class TaskPlacement:
 
     @property
     def config(self) -> dsl.PipelineConfig | None:
-        """Workspace, deadline and clean-up of the whole run."""
+        """Deadline and clean-up of the whole run."""
         if self.cluster is None:
             return None
-        ending, workspace = self.cluster.ending, self.cluster.workspace
+        ending = self.cluster.ending
         return dsl.PipelineConfig(
-            workspace=_workspace(workspace) if workspace else None,
             ttl_seconds_after_success=ending.ttl_success,
             ttl_seconds_after_failure=ending.ttl_failure,
             active_deadline_seconds=ending.deadline,
         )
 
-    @property
-    def trainer(self) -> dict[str, Any] | None:
-        """Arguments of a training on several nodes; None for a training in one pod."""
+    def trainer(self, name: str) -> dict[str, Any] | None:
+        """Arguments of the step ``name`` as a TrainJob; None for a training in the step's pod."""
         if self.cluster is None or self.cluster.trainer is None:
             return None
-        step, trainer = self.cluster.step("train"), self.cluster.trainer
+        step, trainer = self.cluster.step(name), self.cluster.trainer
         return {
             "nodes": trainer.nodes,
             "runtime": trainer.runtime,
@@ -56,6 +54,7 @@ class TaskPlacement:
             "labels": self.cluster.labels,
             "annotations": self.cluster.annotations,
             "pull_secrets": list(self.cluster.pull_secrets),
+            "security": _of_pods(self.cluster.security),
         }
 
     def __call__(self, name: str, task: Any) -> Any:
@@ -113,8 +112,10 @@ def _set_timeout_and_retries(task: Any, step: Step) -> None:
 
 
 def _set_common(task: Any, cluster: Cluster) -> None:
-    """Environment, secrets, volumes and labels, which are the same for every step."""
+    """Environment, user, secrets, volumes and labels, which are the same for every step."""
     variables = cluster.environment | {environment.IMAGE_DIGEST.name: cluster.digest}
+    if cluster.checkpoints:
+        variables |= {environment.CHECKPOINTS.name: cluster.checkpoints}
     for key, value in variables.items():
         task.set_env_variable(key, value)
     for variable in (environment.CAMPAIGN.name, environment.KFP_RUN_ID.name):
@@ -123,6 +124,12 @@ def _set_common(task: Any, cluster: Cluster) -> None:
         kubernetes.use_secret_as_env(task, secret.name, secret.keys, optional=secret.optional)
     for volume in cluster.volumes:
         kubernetes.mount_pvc(task, volume.claim, volume.path, volume.sub_path)
+    kubernetes.set_security_context(
+        task,
+        run_as_user=cluster.security.user,
+        run_as_group=cluster.security.group,
+        run_as_non_root=True,  # the only part of Pod Security "restricted" that Kubeflow leaves out
+    )
     kubernetes.set_image_pull_policy(task, cluster.pull_policy)
     if cluster.pull_secrets:
         kubernetes.set_image_pull_secrets(task, cluster.pull_secrets)
@@ -132,10 +139,8 @@ def _set_common(task: Any, cluster: Cluster) -> None:
         kubernetes.add_pod_annotation(task, key, value)
 
 
-def _workspace(workspace: Any) -> Any:
-    patch: dict[str, Any] = {"accessModes": [workspace.access_mode]}
-    if workspace.storage_class:
-        patch["storageClassName"] = workspace.storage_class
-    return dsl.WorkspaceConfig(
-        size=workspace.size, kubernetes=dsl.KubernetesWorkspaceConfig(pvcSpecPatch=patch)
-    )
+def _of_pods(security: Security) -> dict[str, Any]:
+    """The user and group of a TrainJob's pods, to which its volumes then belong."""
+    group = security.group or security.user
+    wanted = {"runAsUser": security.user, "runAsGroup": security.group, "fsGroup": group}
+    return {name: number for name, number in wanted.items() if number is not None}

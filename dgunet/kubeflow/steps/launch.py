@@ -50,8 +50,7 @@ def train_on_machine(
     with TemporaryDirectory() as scratch:
         params_file = Path(scratch) / "params.yaml"
         params_file.write_text(params, encoding="utf-8")
-        command = train_command(task, variant, ratio, params_file, store, out)
-        command += ["--ablation", ablation] if ablation else []
+        command = train_command(task, variant, ratio, ablation, params_file, store, out)
         done = subprocess.run(
             torchrun(count) + command,
             check=False,
@@ -90,11 +89,21 @@ def torchrun(processes: int) -> list[str]:
 
 
 def train_command(
-    task: str, variant: str, ratio: int | None, params: Path, store: Path, out: Path
+    task: str,
+    variant: str,
+    ratio: int | None,
+    ablation: str,
+    params: Path,
+    store: Path,
+    out: Path,
 ) -> list[str]:
-    """``dgunet train`` with all files as options, for torchrun on one or several nodes."""
+    """``dgunet train`` with all files as options, for torchrun on one or several nodes.
+
+    ``ablation`` is "" for a network of Tables 1-4.
+    """
     command = [dgunet(), "train", task, "--variant", variant]
     command += ["--ratio", str(ratio)] if ratio is not None else []
+    command += ["--ablation", ablation] if ablation else []
     return [*command, "--params", str(params), "--store", str(store), "--out", str(out)]
 
 

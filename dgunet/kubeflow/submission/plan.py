@@ -13,6 +13,9 @@ from dgunet.costs.training_cost import ISSUE
 from dgunet.kubeflow.pipeline.graph import TaskNode, chosen_graph, pipeline_graph
 from dgunet.kubeflow.pipeline.weights_origin import weights_plans
 from dgunet.kubeflow.submission.cost import PlannedTraining, trainings
+from dgunet.kubeflow.submission.schedule import StepLimits, schedule_lines
+
+TRAINING_STEPS = ("train", "train-nodes", "train-ablation")
 
 HEADS = ("step", "cpu", "memory", "gpus", "shm", "timeout", "retries", "cached", "node selector")
 
@@ -25,6 +28,8 @@ def submission_plan(
     version: str,
     gpu: str | None = None,
     tflops: float | None = None,
+    quota: int | None = None,
+    deadline: int | None = None,
 ) -> str:
     """The plan, made without network access; it has the branches that these arguments take.
 
@@ -35,6 +40,8 @@ def submission_plan(
         version: the name of the pipeline version on the server.
         gpu: model of the GPUs, one of `dgunet.costs.machines.NAMED_GPUS`; by default all of them.
         tflops: instead of ``gpu``, sustained TFLOP/s of a GPU.
+        quota: GPUs that the run may use at a time; None for any number.
+        deadline: seconds until the run is stopped; None for no limit.
 
     Raises:
         ConfigError: for an unknown GPU, or for both options together.
@@ -59,9 +66,39 @@ def submission_plan(
         *_table(_rows(root, executors, pods)),
         f"  GPUs at a time: at most {gpus_at_a_time(root, executors, counts)}",
         "",
-        *_cost(trainings(arguments, params), root, executors, machines),
     ]
+    found = trainings(arguments, params)
+    if not found:
+        return "\n".join([*lines, "training: none"])
+    limits = _limits(root, executors, pods, counts)
+    lines += _cost(found, {step: limit.gpus for step, limit in limits.items()}, machines)
+    lines += schedule_lines(found, limits, machines, quota=quota, deadline=deadline)
     return "\n".join(lines)
+
+
+def _limits(
+    root: TaskNode,
+    executors: Mapping[str, Any],
+    pods: Mapping[str, Any],
+    counts: Mapping[str, int],
+) -> dict[str, StepLimits]:
+    """The limits of each kind of training step in the graph."""
+    found: dict[str, StepLimits] = {}
+
+    def visit(node: TaskNode, step: str, together: int) -> None:
+        if node.kind == "loop":
+            bounds = [bound for bound in (node.limit, counts.get(node.about, 0)) if bound]
+            together *= min(bounds, default=1)
+            step = "train-ablation" if node.about == "ablations" else step
+        for inner in node.inner:
+            visit(inner, step, together)
+        if node.kind == "step" and node.step in TRAINING_STEPS:
+            gpus = max(1, gpus_at_a_time(node, executors))
+            timeout = pods.get(node.executor, {}).get("activeDeadlineSeconds")
+            found[step] = StepLimits(gpus, together, int(timeout) if timeout else None)
+
+    visit(root, "train", 1)
+    return found
 
 
 def gpus_at_a_time(
@@ -182,18 +219,8 @@ def _table(rows: Sequence[Sequence[str]], heads: Sequence[str] = HEADS) -> list[
 
 
 def _cost(
-    found: Sequence[PlannedTraining],
-    root: TaskNode,
-    executors: Mapping[str, Any],
-    machines: Sequence[Machine],
+    found: Sequence[PlannedTraining], gpus: Mapping[str, int], machines: Sequence[Machine]
 ) -> list[str]:
-    if not found:
-        return ["training: none"]
-    gpus = {
-        node.step.removesuffix("-nodes"): max(1, gpus_at_a_time(node, executors))
-        for node in root.walk()
-        if node.step in ("train", "train-nodes", "train-ablation")
-    }
     heads = ("network", "steps x batch x patch", "GPUs", "memory", *(m.name for m in machines))
     rows = [_training_row(each, gpus[each.step], machines) for each in found]
     totals = [
@@ -207,7 +234,7 @@ def _cost(
         *totals,
         f"  A step takes at least {ISSUE * 1e6:.0f} us for each of its calls (assumed). The memory",
         "  is that of each GPU. Preparation, validation and evaluation are not counted. To choose:",
-        "  --gpu or --tflops.",
+        "  --gpu, --tflops and --quota.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Training on several nodes: a pipeline step creates a TrainJob and follows it to its end."""
+"""Training as a TrainJob: a pipeline step creates it and follows it to its end."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class NodeTraining:
         ratio: percent of measurements for cs, else None.
         store: the prepared training set.
         out: folder to write the trained network to.
+        ablation: key of an ablation, "" for a network of Tables 1-4.
     """
 
     params: str
@@ -54,11 +55,12 @@ class NodeTraining:
     ratio: int | None
     store: Path
     out: Path
+    ablation: str = ""
 
     @property
     def key(self) -> str:
-        """The name of the network, e.g. ``cs-r10-DGUNet+``."""
-        return model_key(self.task, self.variant, self.ratio)
+        """The name of the network, e.g. ``cs-r10-DGUNet+`` or ``stages-9``."""
+        return self.ablation or model_key(self.task, self.variant, self.ratio)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class NodeSettings:
         labels: of the job and its pods.
         annotations: of the job and its pods.
         pull_secrets: secrets with registry credentials.
+        security: security context of the job's pods; that of the runtime is kept where it is empty.
         processes: number per node; 0 for one per GPU.
     """
 
@@ -92,6 +95,7 @@ class NodeSettings:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     pull_secrets: Sequence[str] = ()
+    security: Mapping[str, Any] = field(default_factory=dict)
     processes: int = 0
 
 
@@ -101,7 +105,7 @@ def train_on_nodes(
     task_config: dsl.TaskConfig,
     jobs: TrainJobs | None = None,
 ) -> Path:
-    """Train a network on several nodes, as `dgunet.steps.train.train_network` does on one.
+    """Train a network in a TrainJob, as `dgunet.steps.train.train_network` does in its process.
 
     Args:
         task_config: the step's settings that Kubeflow forwards to the pods that it starts.
@@ -222,7 +226,8 @@ class TrainJobRun:
         """
         while True:
             if self._jobs.create(self._job) is not None:
-                self._log(f"started on {self._nodes.count} nodes")
+                count = self._nodes.count
+                self._log(f"started on {count} node" + ("s" if count > 1 else ""))
                 return None
             existing = self._jobs.find(self._name)
             if existing is None:
@@ -264,7 +269,8 @@ def _plan(
 ) -> TrainJobPlan:
     """The TrainJob, except for what depends on the step that creates it."""
     _, *arguments = train_command(
-        training.task, training.variant, training.ratio, folders.params, data, folders.model
+        *(training.task, training.variant, training.ratio, training.ablation),
+        *(folders.params, data, folders.model),
     )
     return TrainJobPlan(
         name=folders.job,
@@ -275,6 +281,7 @@ def _plan(
         processes=nodes.processes,
         annotations=dict(nodes.annotations),
         pull_secrets=tuple(nodes.pull_secrets),
+        security=dict(nodes.security),
         deadline=nodes.deadline,
     )
 

@@ -38,6 +38,7 @@ class TrainJobPlan:
         labels: of the job and of its pods; labels of Kueue are set on the job only.
         annotations: of the job and of its pods.
         pull_secrets: secrets with registry credentials.
+        security: security context of the pods; fields that are missing are those of the runtime.
         owners: owner references; the job is deleted together with its owner.
         deadline: seconds until Trainer stops the job; 0 for no deadline.
     """
@@ -52,6 +53,7 @@ class TrainJobPlan:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     pull_secrets: tuple[str, ...] = ()
+    security: Mapping[str, Any] = field(default_factory=dict)
     owners: tuple[dict[str, Any], ...] = ()
     deadline: int = 0
 
@@ -170,6 +172,8 @@ def _pod(plan: TrainJobPlan, forwarded: PodSettings) -> dict[str, Any]:
         pod["volumes"] = volumes
     if mounts:
         pod["containers"] = [{"name": NODE, "volumeMounts": mounts}]
+    if plan.security:
+        pod["securityContext"] = dict(plan.security)
     if plan.pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in plan.pull_secrets]
     return pod
