@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from benchmarks.pairs import Pair, expected, in_ways
@@ -84,7 +85,7 @@ class _Training:
             store=root / TRAINING_SETS[task],
             out=root / "out",
             start=None,
-            checkpoint_root=root / "checkpoints",
+            checkpoint_root=Path(mkdtemp(dir=root)),  # equal trainings would share a lock
             mirror=None,
             process=LaunchedProcess(),
             commit="",
