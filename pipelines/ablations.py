@@ -52,3 +52,7 @@ def build_ablations(placement: TaskPlacement):
             placement("report", report(ablations=dsl.Collected(results), **end))
 
     return ablations
+
+
+if __name__ == "ablations":  # for `kfp dsl compile --py`
+    ablations = build_ablations(TaskPlacement())

@@ -70,3 +70,7 @@ def build_evaluate_checkpoint(placement: TaskPlacement):
             placement("report", report(results=dsl.Collected(results), **end))
 
     return evaluate_checkpoint
+
+
+if __name__ == "evaluate_checkpoint":  # for `kfp dsl compile --py`
+    evaluate_checkpoint = build_evaluate_checkpoint(TaskPlacement())

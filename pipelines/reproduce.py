@@ -99,3 +99,7 @@ def _filled(placement: TaskPlacement, common: dict, lists: dict, end: dict, *, t
             **end,
         )
         placement(name, made)
+
+
+if __name__ == "reproduce":  # for `kfp dsl compile --py`
+    reproduce = build_reproduce(TaskPlacement())

@@ -64,3 +64,7 @@ def build_train_evaluate(placement: TaskPlacement):
             placement("report", report(results=dsl.Collected(results), **end))
 
     return train_evaluate
+
+
+if __name__ == "train_evaluate":  # for `kfp dsl compile --py`
+    train_evaluate = build_train_evaluate(TaskPlacement())

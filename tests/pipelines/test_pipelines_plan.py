@@ -1,8 +1,11 @@
 """The plan and the drawing match the compiled pipeline."""
 
+import os
+import subprocess
 import sys
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -15,7 +18,13 @@ from dgunet.costs.machines import given_machine, named_machines
 from dgunet.costs.training_cost import training_cost
 from dgunet.kubeflow.cluster.settings import Secret, Trainer, load_cluster
 from dgunet.kubeflow.pipeline.arguments import networks
-from dgunet.kubeflow.pipeline.compiling import compile_pipeline, documents, version_name, with_image
+from dgunet.kubeflow.pipeline.compiling import (
+    LOCAL,
+    compile_pipeline,
+    documents,
+    version_name,
+    with_image,
+)
 from dgunet.kubeflow.pipeline.drawing import svg
 from dgunet.kubeflow.pipeline.graph import TaskNode, chosen_graph, pipeline_graph
 from dgunet.kubeflow.pipeline.weights_origin import weights_plans
@@ -261,6 +270,23 @@ def test_compile_reproduces_the_committed_file(dgunet, project, tmp_path):
     committed = project / "pipelines" / "compiled" / "ablations.yaml"
     assert out.read_text() == committed.read_text()
     assert version_name(out.read_text()) in result.stdout
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_kfp_compiles_the_pipeline_of_a_file(project, tmp_path, name):
+    out = tmp_path / "it.yaml"
+    command = [Path(sys.executable).with_name("kfp"), "dsl", "compile", "--output", out]
+    done = subprocess.run(
+        [*command, "--py", project / "pipelines" / f"{name}.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(project)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    committed = (project / "pipelines" / "compiled" / f"{name}.yaml").read_text()
+    assert committed == LOCAL + out.read_text()
 
 
 @pytest.mark.parametrize(

@@ -64,11 +64,24 @@ def command(function, /, **values):
         ),
         (command("train_ablation", name="stages-9"), ("train-ablation", "stages-9")),
         (command("train_nodes", task="derain", ratio=0), ("train-nodes", "derain")),
+        (
+            command("train_nodes", task="derain", ablation="stages-5"),
+            ("train-nodes", "stages-5, derain"),
+        ),
         (command("finish"), ("finish", "")),
         (["sh", "-ec", "true"], ("step", "")),
         (["--executor_input", "{damaged"], ("step", "")),
     ],
-    ids=["dataset", "network", "ablation", "no ratio", "nothing", "no options", "damaged"],
+    ids=[
+        "dataset",
+        "network",
+        "ablation",
+        "no ratio",
+        "ablation on nodes",
+        "nothing",
+        "no options",
+        "damaged",
+    ],
 )
 def test_a_step_is_named_by_what_it_works_on(given, expected):
     assert told_steps.described(given) == expected

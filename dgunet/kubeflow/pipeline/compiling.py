@@ -20,6 +20,13 @@ from dgunet.kubeflow.cluster.task_placement import TaskPlacement
 from dgunet.system import files
 from dgunet.system.errors import ConfigError
 
+LOCAL = """\
+# For this machine: the image of all steps is dgunet:local, which no registry has. For a cluster:
+#   dgunet pipeline compile NAME --cluster FILE --out PIPELINE.yaml
+#   kfp pipeline create -p NAME PIPELINE.yaml
+"""
+"""Head of a pipeline that was compiled without a cluster file."""
+
 PipelineBuilder = Callable[[TaskPlacement], Any]
 """Returns a pipeline (``dsl.pipeline``) whose tasks have the settings of a placement."""
 
@@ -41,7 +48,8 @@ def find_pipeline(name: str, pipelines: Mapping[str, PipelineBuilder]) -> Pipeli
 
 def compile_pipeline(build: PipelineBuilder, cluster: Cluster | None = None) -> str:
     """The IR of a pipeline; with ``cluster``, a second YAML document has the pods' settings."""
-    return compile_to_yaml(build(TaskPlacement(cluster)))
+    text = compile_to_yaml(build(TaskPlacement(cluster)))
+    return text if cluster else LOCAL + text
 
 
 def compile_to_yaml(definition: Any) -> str:

@@ -13,6 +13,12 @@ from dgunet.terms import RunTags
 from dgunet.tracking import TrackingFolders, deliver, start_run
 from dgunet.tracking.server import mlflow_store
 
+ENDS = ("SUCCEEDED", "FAILED", "CANCELED", "CANCELLED", "SKIPPED", "ERROR")
+"""States in which a pipeline has ended. Servers without the fix of kubeflow/pipelines 13321 report
+RUNNING instead if there was a loop."""
+
+UNKNOWN = "UNKNOWN"
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -27,7 +33,8 @@ def close_campaign(state: str, what: str, error: str = "") -> str:
     tag.
 
     Args:
-        state: final state as Kubeflow reports it, e.g. ``SUCCEEDED`` or ``FAILED``.
+        state: final state as Kubeflow reports it, e.g. ``SUCCEEDED`` or ``FAILED``. If it is not an
+            end (see `ENDS`), the tables decide: they are made after all results, or not at all.
         what: the step, or group of steps, that ended.
         error: reason for a failure.
 
@@ -39,6 +46,8 @@ def close_campaign(state: str, what: str, error: str = "") -> str:
     mode = environment.TRACKING.get()
     # With "later", the process that delivers also ends runs of dead processes.
     closed = 0 if mode in ("off", "later") else _end_open_runs(TrackingFolders.at(), campaign)
+    if state not in ENDS:
+        state, error = _state_by_tables(TrackingFolders.at(), campaign, state, mode)
     line = redact(f"campaign {campaign}: {what} {state}" + (f": {error}" if error else ""))
     more = {"pipeline.state": state, "pipeline.step": what}
     tags = RunTags("campaign", more=more).to_dict()
@@ -46,11 +55,36 @@ def close_campaign(state: str, what: str, error: str = "") -> str:
         name = f"campaign {campaign}"
         with start_run(EXPERIMENTS["campaigns"], name, tags=tags, params={}, closing=True) as run:
             run.log_metrics({"runs_closed": closed})
-            if state != "SUCCEEDED":
+            if state not in ("SUCCEEDED", UNKNOWN):
                 raise PipelineFailedError(line)
     except PipelineFailedError:
         pass  # recorded in MLflow; this step must not change the state of the pipeline
     return f"{line}; {closed} unfinished runs closed"
+
+
+def _state_by_tables(
+    folders: TrackingFolders, campaign: str, reported: str, mode: str
+) -> tuple[str, str]:
+    """The state of a pipeline whose server does not report its end, and the reason."""
+    why = (
+        f"the server reported {reported} at the end, as before the fix of kubeflow/pipelines 13321"
+    )
+    if mode in ("off", "later"):
+        return UNKNOWN, f"{why}; without MLflow nothing else shows how the pipeline ended"
+    try:
+        with mlflow_store.quiet_mlflow():
+            client = mlflow_store.client(mlflow_store.ensure_store(folders))
+            experiments = [found.experiment_id for found in client.search_experiments()]
+            made = (
+                f"tags.campaign = '{campaign}' and tags.stage = 'tables'"
+                " and attributes.status = 'FINISHED'"
+            )
+            found = bool(experiments and client.search_runs(experiments, made, max_results=1))
+    except Exception as problem:  # any error of MLflow or the network: the end must be recorded
+        return UNKNOWN, f"{why}; MLflow does not respond: {mlflow_store.one_line(problem)}"
+    if found:
+        return "SUCCEEDED", f"{why}; the tables were made"
+    return "FAILED", f"{why}; no tables were made"
 
 
 def _end_open_runs(folders: TrackingFolders, campaign: str) -> int:
