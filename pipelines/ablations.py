@@ -8,7 +8,7 @@ from components.finish.component import finish
 from components.report.component import report
 from components.tables.component import tables
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
-from pipelines.networks import ablated
+from pipelines.networks import ablated, prepared_for_ablations
 
 
 def build_ablations(placement: TaskPlacement):
@@ -17,6 +17,7 @@ def build_ablations(placement: TaskPlacement):
     @dsl.pipeline(name="dgunet-ablations", pipeline_config=placement.config)
     def ablations(
         params: str,
+        profile: str,
         data_source: str,
         data_version: str,
         code_version: str,
@@ -28,6 +29,7 @@ def build_ablations(placement: TaskPlacement):
 
         Args:
             params: the text of params.yaml.
+            profile: its profile, sample or paper; all that steps on data alone get of it.
             data_source: folder with the datasets in their official layout, or address of a git
                 repository with DVC.
             data_version: commit of the repository, or any text that identifies the folder's
@@ -39,6 +41,7 @@ def build_ablations(placement: TaskPlacement):
         """
         common = {
             "params": params,
+            "profile": profile,
             "data_source": data_source,
             "data_version": data_version,
             "code_version": code_version,
@@ -46,7 +49,9 @@ def build_ablations(placement: TaskPlacement):
             "protocols": protocols,
         }
         with dsl.ExitHandler(placement("finish", finish())):
-            results = ablated(placement, common, ablations, train=True)
+            results = ablated(
+                placement, common, ablations, prepared_for_ablations(placement, common)
+            )
             end = {"params": params, "code_version": code_version, "dnd_records": "[]"}
             placement("tables", tables(ablations=dsl.Collected(results), **end))
             placement("report", report(ablations=dsl.Collected(results), **end))

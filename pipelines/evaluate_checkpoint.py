@@ -18,6 +18,7 @@ def build_evaluate_checkpoint(placement: TaskPlacement):
     @dsl.pipeline(name="dgunet-evaluate-checkpoint", pipeline_config=placement.config)
     def evaluate_checkpoint(
         params: str,
+        profile: str,
         data_source: str,
         data_version: str,
         code_version: str,
@@ -35,6 +36,7 @@ def build_evaluate_checkpoint(placement: TaskPlacement):
 
         Args:
             params: the text of params.yaml.
+            profile: its profile, sample or paper; all that steps on data alone get of it.
             data_source: folder with the datasets in their official layout, or address of a git
                 repository with DVC.
             data_version: commit of the repository, or any text that identifies the folder's
@@ -53,6 +55,7 @@ def build_evaluate_checkpoint(placement: TaskPlacement):
         """
         common = {
             "params": params,
+            "profile": profile,
             "data_source": data_source,
             "data_version": data_version,
             "code_version": code_version,

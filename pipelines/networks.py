@@ -16,15 +16,20 @@ from dgunet.project import TRAINING_SETS
 from dgunet.terms import ABLATION_SET, ABLATION_TASK, ABLATION_VARIANT
 
 
-def trained(placement: TaskPlacement, common: dict, network: dict, training_set) -> object:
+def trained(
+    placement: TaskPlacement, common: dict, network: dict, training_set, after: object = None
+) -> object:
     """The train task of one network on its prepared data; as a TrainJob if ``trainer`` is set.
 
     Args:
         common: arguments shared by the steps: params, data and pins.
         network: task, variant and ratio.
         training_set: a catalogue name.
+        after: a task that prepares one of the training sets; the cache has its result then.
     """
     prepared = placement("prepare", prepare(dataset=training_set, **_data(common)))
+    if after is not None:
+        prepared.after(after)
     given = network | _pick(common, "params", "code_version", "image_digest")
     given |= {"processes": 0, "store": prepared.outputs["store"]}
     if nodes := placement.trainer("train"):
@@ -66,23 +71,26 @@ def scored(placement: TaskPlacement, common: dict, network: dict, sets, model) -
     return result.outputs["results"]
 
 
-def ablated(placement: TaskPlacement, common: dict, names, *, train: bool) -> object:
+def prepared_for_ablations(placement: TaskPlacement, common: dict) -> object:
+    """The task that prepares the training set of the ablations, which is that of deraining."""
+    return placement("prepare", prepare(dataset=TRAINING_SETS["derain"], **_data(common)))
+
+
+def ablated(placement: TaskPlacement, common: dict, names, prepared: object) -> object:
     """The results of the ablations ``names``, to be collected.
 
     Args:
         common: arguments shared by the steps: params, data and pins.
         names: of the ablations.
-        train: train the networks; else fetch the authors', which for all ablations that they
-            published is DGUNet+ itself.
+        prepared: the task that prepares their training set, to train the networks; None: fetch the
+            authors', which for all ablations that they published is DGUNet+ itself.
     """
-    if train:
-        prepared = placement("prepare", prepare(dataset=TRAINING_SETS["derain"], **_data(common)))
-    else:
+    if prepared is None:
         plus = {"task": ABLATION_TASK, "variant": ABLATION_VARIANT, "ratio": 0}
         model = fetched(placement, common, plus).outputs["model"]
     tested = placement("prepare", prepare(dataset=ABLATION_SET, **_data(common)))
     with dsl.ParallelFor(names, parallelism=placement.parallelism("ablations")) as name:
-        if train:
+        if prepared is not None:
             given = _pick(common, "params", "code_version", "image_digest")
             given |= {"processes": 0, "store": prepared.outputs["store"]}
             if nodes := placement.trainer("train_ablation"):
@@ -102,7 +110,7 @@ def ablated(placement: TaskPlacement, common: dict, names, *, train: bool) -> ob
 
 
 def _data(common: dict) -> dict:
-    names = ("params", "data_source", "data_version", "code_version", "image_digest")
+    names = ("profile", "data_source", "data_version", "code_version", "image_digest")
     return _pick(common, *names)
 
 

@@ -13,7 +13,7 @@ from components.gather.component import gather
 from components.report.component import report
 from components.tables.component import tables
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
-from pipelines.networks import ablated, fetched, scored, trained
+from pipelines.networks import ablated, fetched, prepared_for_ablations, scored, trained
 
 
 def build_reproduce(placement: TaskPlacement):
@@ -22,6 +22,7 @@ def build_reproduce(placement: TaskPlacement):
     @dsl.pipeline(name="dgunet-reproduce", pipeline_config=placement.config)
     def reproduce(
         params: str,
+        profile: str,
         data_source: str,
         data_version: str,
         code_version: str,
@@ -37,6 +38,7 @@ def build_reproduce(placement: TaskPlacement):
 
         Args:
             params: the text of params.yaml.
+            profile: its profile, sample or paper; all that steps on data alone get of it.
             data_source: folder with the datasets in their official layout, or address of a git
                 repository with DVC.
             data_version: commit of the repository, or any text that identifies the folder's
@@ -56,6 +58,7 @@ def build_reproduce(placement: TaskPlacement):
         """
         common = {
             "params": params,
+            "profile": profile,
             "data_source": data_source,
             "data_version": data_version,
             "code_version": code_version,
@@ -83,15 +86,17 @@ def _filled(placement: TaskPlacement, common: dict, lists: dict, end: dict, *, t
         train: train the networks; else fetch the authors'.
     """
     parallelism = placement.parallelism("networks")
+    # Rain13K first: networks and ablations at once would each prepare it.
+    prepared = prepared_for_ablations(placement, common) if train else None
     with dsl.ParallelFor(lists["networks"], parallelism=parallelism) as item:
         network = {"task": item.kind, "variant": item.variant, "ratio": item.ratio}
         if train:
-            made = trained(placement, common, network, item.training_set)
+            made = trained(placement, common, network, item.training_set, prepared)
         else:
             made = fetched(placement, common, network)
         results = scored(placement, common, network, lists["test_sets"], made.outputs["model"])
         one = placement("gather", gather(results=dsl.Collected(results)))
-    variants = ablated(placement, common, lists["ablations"], train=train)
+    variants = ablated(placement, common, lists["ablations"], prepared)
     for name, step in (("tables", tables), ("report", report)):
         made = step(
             results=dsl.Collected(one.outputs["gathered"]),

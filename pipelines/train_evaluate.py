@@ -17,6 +17,7 @@ def build_train_evaluate(placement: TaskPlacement):
     @dsl.pipeline(name="dgunet-train-evaluate", pipeline_config=placement.config)
     def train_evaluate(
         params: str,
+        profile: str,
         data_source: str,
         data_version: str,
         code_version: str,
@@ -33,6 +34,7 @@ def build_train_evaluate(placement: TaskPlacement):
 
         Args:
             params: the text of params.yaml.
+            profile: its profile, sample or paper; all that steps on data alone get of it.
             data_source: folder with the datasets in their official layout, or address of a git
                 repository with DVC.
             data_version: commit of the repository, or any text that identifies the folder's
@@ -49,6 +51,7 @@ def build_train_evaluate(placement: TaskPlacement):
         """
         common = {
             "params": params,
+            "profile": profile,
             "data_source": data_source,
             "data_version": data_version,
             "code_version": code_version,

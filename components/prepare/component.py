@@ -7,7 +7,7 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
 def prepare(
-    params: str,
+    profile: str,
     dataset: str,
     data_source: str,
     data_version: str,
@@ -18,7 +18,7 @@ def prepare(
     """Fetch a dataset, check it and write its prepared store.
 
     Args:
-        params: the text of params.yaml.
+        profile: "sample" or "paper", as in params.yaml; no other setting changes the data.
         dataset: a catalogue name, e.g. Rain100L.
         data_source: folder with the datasets in their official layout, or address of a git
             repository with DVC.
@@ -29,16 +29,14 @@ def prepare(
     """
     from pathlib import Path
 
-    from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.data_source import trees
     from dgunet.steps.prepare import prepare_store
     from dgunet.tracking.run_links import mlflow_run_facts
 
     check_pins(code=code_version, image=image_digest)
-    settings = parse_params(params)
-    with trees(settings, dataset, data_source, data_version) as root:
-        manifest = prepare_store(settings.profile, dataset, root=root, out=Path(store.path))
+    with trees(profile, dataset, data_source, data_version) as root:
+        manifest = prepare_store(profile, dataset, root=root, out=Path(store.path))
     store.metadata.update(
         dataset=dataset,
         digest=manifest.digest,

@@ -9,7 +9,7 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
 def survey(
-    params: str,
+    profile: str,
     task: str,
     variant: str,
     ratio: int,
@@ -23,7 +23,7 @@ def survey(
     """List the evaluations of one network for which the data exist; missing sets are skipped.
 
     Args:
-        params: the text of params.yaml.
+        profile: "sample" or "paper", as in params.yaml; no other setting changes the data.
         task: derain, deblur, denoise or cs.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
@@ -40,11 +40,10 @@ def survey(
     """
     from pathlib import Path
 
-    from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.survey_sets import available_test_sets
 
     check_pins(code=code_version, image=image_digest)
-    found, text = available_test_sets(parse_params(params), task, sets, data_source, data_version)
+    found, text = available_test_sets(profile, task, sets, data_source, data_version)
     Path(page.path).write_text(text, encoding="utf-8")
     return [{"dataset": name, "variant": variant, "ratio": ratio} for name in found]

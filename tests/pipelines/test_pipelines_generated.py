@@ -9,6 +9,7 @@ from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
+from dgunet.kubeflow.pipeline.graph import chosen_graph, pipeline_graph
 from pipelines import PIPELINES
 from pipelines.generate import ROOT, generated
 
@@ -164,6 +165,26 @@ def test_loops_conditions_and_the_exit_handler(documents):
         branches = 2 if documents[0]["pipelineInfo"]["name"] == "dgunet-reproduce" else 1
         assert len(on_server) == branches
         assert len(chosen) == len(waits) - branches == 2 * (branches - 1)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_preparations_are_cached_by_the_profile_not_by_all_settings(name):
+    """A changed setting of a training must not prepare every dataset again."""
+    (spec,) = yaml.safe_load_all((ROOT / "pipelines" / "compiled" / f"{name}.yaml").read_text())
+    steps = {task["componentRef"]["name"] for _, task in tasks_of(spec)}
+    assert "comp-prepare" in {name.rstrip("-0123456789") for name in steps}
+    for step in steps:
+        if step.rstrip("-0123456789") in ("comp-prepare", "comp-survey"):
+            inputs = spec["components"][step]["inputDefinitions"]["parameters"]
+            assert "profile" in inputs and "params" not in inputs
+
+
+def test_the_training_set_of_two_loops_is_prepared_once_before_both():
+    (spec,) = yaml.safe_load_all((ROOT / "pipelines/compiled/reproduce.yaml").read_text())
+    root = chosen_graph(pipeline_graph(spec), {"weights": "trained"})
+    loops = {node.about: node for node in root.walk() if node.kind == "loop"}
+    (first,) = set(loops["networks"].after) & set(loops["ablations"].after)
+    assert first.startswith("prepare")
 
 
 def is_conditional(task):

@@ -89,7 +89,7 @@ def expected_results(arguments: Mapping[str, Any]) -> set[Result]:
     source = (arguments["data_source"], arguments["data_version"])
     for entry in arguments.get("networks", [arguments]):
         task = entry.get("kind") or entry.get("task", "derain")
-        existing, _ = available_test_sets(params, task, arguments["test_sets"], *source)
+        existing, _ = available_test_sets(params.profile, task, arguments["test_sets"], *source)
         variant, ratio = entry.get("variant", "DGUNet"), entry.get("ratio", 0)
         rows |= {(name, variant, ratio) for name in existing}
     return rows

@@ -33,7 +33,7 @@ from dgunet.terms import CS_RATIOS, TASKS, ablation, check_task
 FILE_BYTES = 4 << 20
 """Largest file that ``name=@FILE`` reads."""
 
-PINS = ("params", "code_version", "protocols", "image_digest")
+PINS = ("params", "profile", "code_version", "protocols", "image_digest")
 """Parameters that affect results and cannot be set on the command line."""
 
 
@@ -68,7 +68,7 @@ def run_arguments(
     if "data_source" not in set_by_user:
         source = pushed_data(here.home) if on_cluster else local_data(here, parsed)
         set_by_user = dict(zip(("data_source", "data_version"), source, strict=True)) | set_by_user
-    pins = (params, code_version(), protocol_versions(), image_digest)
+    pins = (params, parsed.profile, code_version(), protocol_versions(), image_digest)
     values = dict(zip(PINS, pins, strict=True)) | set_by_user
     if has_origin(declared):
         values.setdefault("weights", parsed.weights)
@@ -107,7 +107,9 @@ def _given(entry: str, declared: Mapping[str, Any]) -> tuple[str, Any]:
         raise ConfigError(f"-p {entry!r} has no '='.", "Write it as name=value.")
     if name in PINS:
         hint = (
-            "Use --params FILE." if name == "params" else "Its value is determined automatically."
+            "Use --params FILE."
+            if name in ("params", "profile")
+            else "Its value is determined automatically."
         )
         raise ConfigError(f"{name} cannot be set with -p.", hint)
     if name not in declared:

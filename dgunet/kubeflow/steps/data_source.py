@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
 
-from dgunet.config import Params
 from dgunet.data.catalogue.entries import dataset
 from dgunet.system import files
 from dgunet.system.errors import ConfigError, DataError
@@ -43,11 +42,11 @@ def check_source(source: str, version: str) -> None:
 
 
 @contextmanager
-def trees(params: Params, name: str, source: str, version: str) -> Iterator[Path]:
+def trees(profile: str, name: str, source: str, version: str) -> Iterator[Path]:
     """The folder with dataset ``name``; a downloaded one is removed after the ``with`` block.
 
     Args:
-        params: whose profile names the folder in a repository, ``data/<profile>``.
+        profile: names the folder in a repository, ``data/<profile>``.
         name: a catalogue key.
         source: a folder with datasets in their official layout, or the address of a git
             repository with DVC.
@@ -63,11 +62,11 @@ def trees(params: Params, name: str, source: str, version: str) -> Iterator[Path
         return
     with files.partial_folder(Path(gettempdir()) / "dgunet-data") as root:
         address = source.removeprefix("file://")
-        fetch_from_dvc(name, address, version, root, folder=f"data/{params.profile}")
+        fetch_from_dvc(name, address, version, root, folder=f"data/{profile}")
         yield root
 
 
-def existing_sets(params: Params, names: Sequence[str], source: str, version: str) -> list[str]:
+def existing_sets(profile: str, names: Sequence[str], source: str, version: str) -> list[str]:
     """Those of the datasets ``names`` that the source has, in their order, without a download.
 
     Raises:
@@ -82,4 +81,4 @@ def existing_sets(params: Params, names: Sequence[str], source: str, version: st
         exist = [any(path.is_dir() for _, path in i.candidates(Path(source))) for i in infos]
         return [name for name, found in zip(names, exist, strict=True) if found]
     address = source.removeprefix("file://")
-    return sets_in_dvc(names, address, version, folder=f"data/{params.profile}")
+    return sets_in_dvc(names, address, version, folder=f"data/{profile}")

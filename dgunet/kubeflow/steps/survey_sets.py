@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dgunet.config import Params
 from dgunet.data.catalogue.entries import dataset
 from dgunet.kubeflow.steps.data_source import existing_sets
 from dgunet.system.errors import DataError
@@ -12,7 +11,7 @@ from dgunet.terms import check_task
 
 
 def available_test_sets(
-    params: Params, task: str, sets: Sequence[str], source: str, version: str
+    profile: str, task: str, sets: Sequence[str], source: str, version: str
 ) -> tuple[list[str], str]:
     """Those of ``sets`` that belong to ``task`` and exist, and a Markdown page about all of them.
 
@@ -22,7 +21,7 @@ def available_test_sets(
     """
     check_task(task)
     requested = [name for name in sets if dataset(name).task == task]
-    found = existing_sets(params, requested, source, version)
+    found = existing_sets(profile, requested, source, version)
     if not found:
         names = ", ".join(requested) or "(none requested)"
         raise DataError(
