@@ -14,6 +14,7 @@ from dgunet.kubeflow.pipeline.graph import TaskNode, chosen_graph, pipeline_grap
 from dgunet.kubeflow.pipeline.weights_origin import weights_plans
 from dgunet.kubeflow.submission.cost import PlannedTraining, trainings
 from dgunet.kubeflow.submission.schedule import StepLimits, schedule_lines
+from dgunet.kubeflow.submission.space import space_lines
 
 TRAINING_STEPS = ("train", "train-nodes", "train-ablation")
 
@@ -68,12 +69,13 @@ def submission_plan(
         "",
     ]
     found = trainings(arguments, params)
+    space = space_lines(arguments, found, params)
     if not found:
-        return "\n".join([*lines, "training: none"])
+        return "\n".join([*lines, "training: none", *space])
     limits = _limits(root, executors, pods, counts)
     lines += _cost(found, {step: limit.gpus for step, limit in limits.items()}, machines)
     lines += schedule_lines(found, limits, machines, quota=quota, deadline=deadline)
-    return "\n".join(lines)
+    return "\n".join([*lines, *space])
 
 
 def _limits(
