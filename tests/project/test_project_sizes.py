@@ -18,6 +18,7 @@ LONG_FILES = {
     "dgunet/system/environment.py": "the table of all environment variables",
 }
 LONG_FUNCTIONS = {
+    "pipelines/ablations.py::build_ablations": "holds a pipeline whole",
     "pipelines/evaluate_checkpoint.py::build_evaluate_checkpoint": "holds a pipeline whole",
     "pipelines/reproduce.py::build_reproduce": "holds a pipeline whole",
     "pipelines/train_evaluate.py::build_train_evaluate": "holds a pipeline whole",
