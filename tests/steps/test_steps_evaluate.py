@@ -156,18 +156,23 @@ def test_a_store_of_another_dataset_is_refused(params, small, weights, tmp_path)
         )
 
 
-def test_a_killed_evaluation_continues_in_another_folder_of_results(small, weights, tmp_path):
-    """Kubeflow Pipelines gives every execution a new folder."""
-    request = EvaluationRequest(
+def rain100l(small, weights, home, out):
+    """An evaluation of Rain100L into the folder ``out`` of ``home``."""
+    return EvaluationRequest(
         dataset="Rain100L",
         profile="sample",
         row="DGUNet",
         published=[network.load_network(weights)[0].config],
         weights=weights,
         store=small.store("Rain100L"),
-        out=tmp_path / "first",
-        unfinished=tmp_path / "unfinished",
+        out=home / out,
+        unfinished=home / "unfinished",
     )
+
+
+def test_a_killed_evaluation_continues_in_another_folder_of_results(small, weights, tmp_path):
+    """Kubeflow Pipelines gives every execution a new folder."""
+    request = rain100l(small, weights, tmp_path, "first")
 
     def die(done, total):
         if done == total - 1:
@@ -188,16 +193,7 @@ def test_a_killed_evaluation_continues_in_another_folder_of_results(small, weigh
 
 def test_another_backend_is_named_and_has_no_parity(small, weights, tmp_path):
     """Its scores are those of eager torch to 1e-4 dB, but only eager makes cells of the paper."""
-    request = EvaluationRequest(
-        dataset="Rain100L",
-        profile="sample",
-        row="DGUNet",
-        published=[network.load_network(weights)[0].config],
-        weights=weights,
-        store=small.store("Rain100L"),
-        out=tmp_path / "eager",
-        unfinished=tmp_path / "unfinished",
-    )
+    request = rain100l(small, weights, tmp_path, "eager")
     eager = run_evaluation(load_evaluation(request)).summary
     other = replace(request, out=tmp_path / "other", options=EvaluationOptions(backend="openvino"))
     made = run_evaluation(load_evaluation(other)).summary

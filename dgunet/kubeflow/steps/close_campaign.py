@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from dgunet.project import EXPERIMENTS
 from dgunet.system import environment
@@ -73,18 +74,21 @@ def _state_by_tables(
         return UNKNOWN, f"{why}; without MLflow nothing else shows how the pipeline ended"
     try:
         with mlflow_store.quiet_mlflow():
-            client = mlflow_store.client(mlflow_store.ensure_store(folders))
-            experiments = [found.experiment_id for found in client.search_experiments()]
-            made = (
-                f"tags.campaign = '{campaign}' and tags.stage = 'tables'"
-                " and attributes.status = 'FINISHED'"
-            )
-            found = bool(experiments and client.search_runs(experiments, made, max_results=1))
+            made = "tags.stage = 'tables' and attributes.status = 'FINISHED'"
+            _, found = _runs_of(folders, campaign, made)
     except Exception as problem:  # any error of MLflow or the network: the end must be recorded
         return UNKNOWN, f"{why}; MLflow does not respond: {mlflow_store.one_line(problem)}"
     if found:
         return "SUCCEEDED", f"{why}; the tables were made"
     return "FAILED", f"{why}; no tables were made"
+
+
+def _runs_of(folders: TrackingFolders, campaign: str, condition: str) -> tuple[Any, list[Any]]:
+    """MLflow's client, and the campaign's runs that meet ``condition``."""
+    client = mlflow_store.client(mlflow_store.ensure_store(folders))
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    wanted = f"tags.campaign = '{campaign}' and {condition}"
+    return client, list(client.search_runs(experiments, wanted)) if experiments else []
 
 
 def _end_open_runs(folders: TrackingFolders, campaign: str) -> int:
@@ -93,10 +97,7 @@ def _end_open_runs(folders: TrackingFolders, campaign: str) -> int:
     try:
         mlflow_store.ask(folders.uri)
         with mlflow_store.quiet_mlflow():
-            client = mlflow_store.client(mlflow_store.ensure_store(folders))
-            experiments = [found.experiment_id for found in client.search_experiments()]
-            mine = f"tags.campaign = '{campaign}' and attributes.status = 'RUNNING'"
-            runs = list(client.search_runs(experiments, mine)) if experiments else []
+            client, runs = _runs_of(folders, campaign, "attributes.status = 'RUNNING'")
             for run in runs:
                 client.set_tag(run.info.run_id, "error", "its step ended without a result")
                 client.set_terminated(run.info.run_id, "KILLED")

@@ -89,8 +89,7 @@ def _limits(
 
     def visit(node: TaskNode, step: str, together: int) -> None:
         if node.kind == "loop":
-            bounds = [bound for bound in (node.limit, counts.get(node.about, 0)) if bound]
-            together *= min(bounds, default=1)
+            together *= _together(node, counts)
             step = "train-ablation" if node.about == "ablations" else step
         for inner in node.inner:
             visit(inner, step, together)
@@ -118,11 +117,14 @@ def gpus_at_a_time(
         inside = _most_together(node.inner, [need(inner) for inner in node.inner])
         if node.kind != "loop":
             return inside
-        count = (counts or {}).get(node.about, 0)
-        limits = [bound for bound in (node.limit, count) if bound]
-        return inside * (min(limits) if limits else 1)
+        return inside * _together(node, counts or {})
 
     return need(root)
+
+
+def _together(loop: TaskNode, counts: Mapping[str, int]) -> int:
+    """Iterations of a loop at a time; 1 if neither its limit nor their number is known."""
+    return min((bound for bound in (loop.limit, counts.get(loop.about, 0)) if bound), default=1)
 
 
 def _most_together(nodes: Sequence[TaskNode], needs: Sequence[int]) -> int:

@@ -13,14 +13,8 @@ from dgunet.project import TRAINING_SETS
 from dgunet.terms import ABLATION_SET, ABLATION_TASK
 
 
-def prepared_sets(
-    arguments: Mapping[str, Any], found: Sequence[PlannedTraining]
-) -> tuple[str, ...]:
-    """The datasets that a run prepares if its data source has them, each once."""
-    return tuple(dict.fromkeys(_sets(arguments, found)))
-
-
-def _sets(arguments: Mapping[str, Any], found: Sequence[PlannedTraining]) -> Iterator[str]:
+def _prepared_sets(arguments: Mapping[str, Any], found: Sequence[PlannedTraining]) -> Iterator[str]:
+    """The datasets that a run prepares if its data source has them; some more than once."""
     if any(each.step == "train" for each in found):
         for network in arguments.get("networks", [arguments]):
             yield network["training_set"]
@@ -37,10 +31,9 @@ def space_lines(
     """Lines of the plan; the sample's datasets take some megabytes."""
     if params.profile == "sample":
         return []
-    sizes = {name: prepared_bytes(name) for name in prepared_sets(arguments, found)}
-    largest = max(sizes, key=lambda name: sizes[name])
-    largest_few = sorted(sizes, key=lambda name: -sizes[name])[:4]
-    shown = ", ".join(f"{name} {size(sizes[name])}" for name in largest_few)
+    sizes = {name: prepared_bytes(name) for name in set(_prepared_sets(arguments, found))}
+    names = sorted(sizes, key=lambda name: (-sizes[name], name))
+    largest, shown = names[0], ", ".join(f"{name} {size(sizes[name])}" for name in names[:4])
     return [
         "",
         "storage",
