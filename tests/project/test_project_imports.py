@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dgunet.steps.source_code import STEPS, code_only, imports, modules, reached
+
 ROOT = Path(__file__).parents[2]
 
 LAYERS = (
@@ -60,43 +62,12 @@ STAGES = {
 DOWNLOADS = {f"{RELEASED}fetch-{task}" for task in TASKS}
 """Stages whose output is decided by the addresses and the reader of the authors' files alone."""
 
-REPORTING = ("dgunet.tracking", "dgunet.cli")
-"""What a stage reports to MLflow and to people decides no output."""
-
-
-def modules(root, *tops):
-    """The files of the packages ``tops`` by the names of their modules."""
-    found = {}
-    for path in (path for top in tops for path in (root / top).rglob("*.py")):
-        parts = path.relative_to(root).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
-def imported(path, known):
-    """The modules among ``known`` that a file imports, with the packages that contain them.
-
-    Not `dgunet` itself, which holds its version alone.
-    """
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            for count in range(2, len(parts) + 1):
-                if (module := ".".join(parts[:count])) in known:
-                    yield module
-
 
 @cache
 def graph(root, *tops):
     """The modules that each module of the packages ``tops`` imports; read once for a folder."""
-    known = modules(root, *tops)
-    return {name: set(imported(path, known)) - {name} for name, path in known.items()}
+    known = {name: path for top in tops for name, path in modules(root / top).items()}
+    return {name: imports(path, known) - {name} for name, path in known.items()}
 
 
 def layer(module):
@@ -124,11 +95,11 @@ def cycles(edges):
                 todo.append(other)
         return seen
 
-    reached = {module: reach(module) for module in edges}
+    after = {module: reach(module) for module in edges}
     return {
-        frozenset(other for other in reached[module] if module in reached[other])
+        frozenset(other for other in after[module] if module in after[other])
         for module in edges
-        if module in reached[module]
+        if module in after[module]
     }
 
 
@@ -145,41 +116,28 @@ def _contains(package, module):
     return module.startswith(f"{package}.")
 
 
-def stage_entry(stage):
-    file, _, name = stage.rpartition(":")
-    return dvc_stages(file or "dvc.yaml")[name]
-
-
 def dvc_stages(file):
     return yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["stages"]
 
 
-def missing(stage, root=ROOT):
-    """The modules that the step behind a stage can reach and that the stage does not name."""
-    entry = stage_entry(stage)
-    named = [Path(dep) for dep in entry.get("do", entry)["deps"]]
-    known, edges = modules(root, "dgunet"), graph(root, "dgunet")
-    seen = {f"dgunet.steps.{STAGES[stage]}"}
-    todo = list(seen)
-    while todo:
-        for module in edges[todo.pop()] - seen:
-            if not f"{module}.".startswith(tuple(f"{name}." for name in REPORTING)):
-                seen.add(module)
-                todo.append(module)
-    files = [known[module].relative_to(root) for module in seen if not _is_empty(known[module])]
+def code_dependencies():
+    """The dependencies of the stage that lists the source code of every step."""
+    return dvc_stages("dvc.yaml")["code"]["deps"]
+
+
+def missing(step, root=ROOT):
+    """The modules that a step can reach and that the stage `code` does not name."""
+    known, edges = modules(root / "dgunet"), graph(root, "dgunet")
+    paths = [known[module] for module in reached(f"dgunet.steps.{step}", edges.__getitem__)]
+    files = [path.relative_to(root) for path in paths if code_only(path.read_text("utf-8"))]
+    named = code_dependencies()
     return sorted(
         path.as_posix() for path in files if not any(path.is_relative_to(dep) for dep in named)
     )
 
 
-def _is_empty(path):
-    """Whether a file holds nothing but its docstring."""
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    return all(isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant) for n in body)
-
-
 def test_every_package_has_its_layer():
-    found = {module.split(".")[1] for module in modules(ROOT, "dgunet") if "." in module}
+    found = {module.split(".")[1] for module in modules(ROOT / "dgunet") if "." in module}
     assert found == set(LAYERS)
 
 
@@ -214,7 +172,7 @@ def test_a_planted_cycle_is_found(tmp_path):
 def test_the_core_imports_no_platform(package):
     files = [
         p
-        for name, p in modules(ROOT, "dgunet").items()
+        for name, p in modules(ROOT / "dgunet").items()
         if f"{name}.".startswith(f"dgunet.{package}.")
     ]
     assert files
@@ -231,10 +189,12 @@ def test_the_core_imports_no_platform(package):
         assert not PLATFORMS & names, path
 
 
-def test_nothing_is_imported_by_a_computed_name():
-    for path in modules(ROOT, "dgunet", "components", "pipelines").values():
+def test_nothing_is_imported_by_a_computed_or_relative_name():
+    tops = (ROOT / top for top in ("dgunet", "components", "pipelines"))
+    for path in (path for top in tops for path in modules(top).values()):
         text = path.read_text(encoding="utf-8")
         assert "import_module" not in text and "__import__" not in text, path
+        assert "\nfrom ." not in text, path
 
 
 @pytest.mark.parametrize(
@@ -254,20 +214,26 @@ def test_an_entry_point_imports_only_what_it_needs(module, absent):
     assert done.stdout.strip() == ""
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_every_module_that_its_step_can_reach(stage):
-    assert missing(stage) == []
+@pytest.mark.parametrize("step", STEPS)
+def test_the_listed_code_is_every_module_that_a_step_can_reach(step):
+    assert missing(step) == []
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_dependencies_of_a_stage_are_whole_packages(stage):
-    """But for the step itself and the modules that belong to no package."""
-    entry = stage_entry(stage)
-    for dep in entry.get("do", entry)["deps"]:
-        if dep.startswith("dgunet/"):
-            assert (ROOT / dep).exists(), dep
-            alone = Path(dep).parent.as_posix() in ("dgunet", "dgunet/steps")
-            assert (ROOT / dep).is_dir() or alone, dep
+def test_a_stage_depends_on_the_code_of_the_step_that_it_runs(stage):
+    file, _, name = stage.rpartition(":")
+    entry = dvc_stages(file or "dvc.yaml")[name]
+    entry = entry.get("do", entry)
+    command = entry["cmd"].removeprefix("dgunet ").removeprefix("data ").split()[0]
+    code = [dep for dep in entry["deps"] if dep.startswith(("dgunet/", "build/code/"))]
+    assert (command, code) == (STAGES[stage], [f"build/code/{command}.json"])
+
+
+def test_the_dependencies_of_the_code_are_whole_packages():
+    """But for the modules that belong to no package."""
+    for dep in code_dependencies():
+        assert (ROOT / dep).exists(), dep
+        assert (ROOT / dep).is_dir() or Path(dep).parent.as_posix() == "dgunet", dep
 
 
 def test_the_package_itself_holds_its_version_alone():
@@ -279,37 +245,21 @@ def test_every_stage_of_dvc_is_looked_at():
     stages = set(dvc_stages("dvc.yaml"))
     for group in (TRAINED, RELEASED):
         stages |= {f"{group}{name}" for name in dvc_stages(group.removesuffix(":"))}
-    assert stages == set(STAGES) | DOWNLOADS
+    assert stages == {"code", *STAGES, *DOWNLOADS}
 
 
 @pytest.mark.parametrize(
-    ("stage", "file", "line", "found"),
+    ("step", "file", "line", "found"),
     [
-        (
-            f"{TRAINED}train-derain",
-            "training/loop.py",
-            "import dgunet.data.sample.degrade",
-            "sample/degrade.py",
-        ),
-        (
-            "prepare",
-            "data/readers/images.py",
-            "from dgunet.evaluation import ssim",
-            "evaluation/ssim.py",
-        ),
-        ("evaluate-cs", "evaluation/runner.py", "import dgunet.paper.cells", "paper/cells.py"),
-        (
-            f"{TRAINED}evaluate-ablation",
-            "terms.py",
-            "from dgunet.recipes import trainings",
-            "recipes/trainings.py",
-        ),
-        ("tables", "paper/cells.py", "from dgunet.training.loss import L", "training/loss.py"),
+        ("train", "training/loop.py", "import dgunet.costs.text", "costs/text.py"),
+        ("prepare", "data/readers/images.py", "from dgunet.campaign import plan", "plan.py"),
+        ("evaluate", "terms.py", "from dgunet.recipes import trainings", "recipes/trainings.py"),
+        ("tables", "paper/cells.py", "from dgunet.tools.cleaning import L", "tools/cleaning.py"),
     ],
 )
-def test_a_planted_import_makes_a_stage_incomplete(tmp_path, stage, file, line, found):
+def test_a_planted_import_makes_the_list_incomplete(tmp_path, step, file, line, found):
     _plant(tmp_path, file, line)
-    assert any(path.endswith(found) for path in missing(stage, tmp_path))
+    assert any(path.endswith(found) for path in missing(step, tmp_path))
 
 
 def _plant(folder, file, line):
