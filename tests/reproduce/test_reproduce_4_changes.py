@@ -17,8 +17,8 @@ pytestmark = [
 TRAINED = "pipelines/trained/dvc.yaml"
 
 
-def rerun(clone):
-    return set(re.findall(r"Running stage '([^']+)'", clone.run("dvc", "repro")))
+def rerun(clone, *stages):
+    return set(re.findall(r"Running stage '([^']+)'", clone.run("dvc", "repro", *stages)))
 
 
 def would_rerun(clone, path, change):
@@ -39,7 +39,12 @@ def test_a_setting_of_the_evaluation_trains_nothing(reproduced):
 
 def test_the_code_of_the_evaluation_trains_nothing(reproduced):
     module = reproduced.home / "dgunet/evaluation/protocol_text.py"
-    found = would_rerun(reproduced, module, lambda t: f"{t}\n# a comment\n")
+    before = module.read_text()
+    module.write_text(f"{before}\nNEW = 1\n")
+    assert rerun(reproduced, "code") == {"code"}
+    found = set(re.findall(r"Running stage '([^']+)'", reproduced.run("dvc", "repro", "--dry")))
+    module.write_text(before)
+    assert rerun(reproduced, "code") == {"code"}
     assert {f"{TRAINED}:evaluate-ablation@stages-9", "evaluate-cs@Set11-DGUNet"} < found
     assert not [name for name in found if "train-" in name or "prepare" in name]
 
@@ -74,8 +79,14 @@ def test_a_setting_of_the_inactive_profile_reruns_nothing(reproduced):
 
 def test_a_changed_module_reruns_only_its_stage(reproduced):
     path = reproduced.home / "dgunet/paper/table_building.py"
+    path.write_text(path.read_text() + "\nCHANGED = 1\n")
+    assert rerun(reproduced) == {"code", "tables"}
+
+
+def test_a_changed_comment_reruns_no_stage_that_makes_results(reproduced):
+    path = reproduced.home / "dgunet/system/files.py"
     path.write_text(path.read_text() + "\n# changed\n")
-    assert rerun(reproduced) == {"tables"}
+    assert rerun(reproduced) == {"code"}
 
 
 def test_a_dvc_experiment_runs_with_a_changed_setting(reproduced):

@@ -124,8 +124,9 @@ class Finder:
 
 sys.meta_path.insert(0, Finder())
 importlib.import_module(sys.argv[1])
+stubs = ("dgunet.tracking", "dgunet.cli")
 found = {n: m for n, m in sys.modules.items() if n.startswith("dgunet.")}
-print(json.dumps([m.__file__ for m in found.values() if isinstance(m.__file__, str)]))
+print(json.dumps([m.__file__ for n, m in found.items() if not n.startswith(stubs)]))
 """
 
 
