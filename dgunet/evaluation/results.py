@@ -149,6 +149,16 @@ def check_summary(content: dict[str, Any], origin: str) -> EvaluationSummary:
     return EvaluationSummary(**form.model_dump())
 
 
+def _expected_scores(rows: list[Row]) -> Iterator[tuple[str, Any, str]]:
+    """As `_expected`, for the means and the numbers of infinite scores."""
+    for name in ("psnr", "ssim", "input_psnr", "input_ssim"):
+        average = finite(mean(getattr(row, name) for row in rows))
+        yield name, average, f"the rows of {TABLE} give {{}}"
+    for name, score in _COUNTS:
+        count = count_infinite(getattr(row, score) for row in rows)
+        yield name, count, f"of the rows of {TABLE}, {{}} have an infinite {score}"
+
+
 def _expected(
     summary: EvaluationSummary, rows: list[Row], tiled: bool
 ) -> Iterator[tuple[str, Any, str]]:
@@ -172,12 +182,7 @@ def _expected(
     for name in ("protocol", "protocol_version"):
         for value in {getattr(row, name) for row in rows}:
             yield name, value, f"{TABLE} has {{}}"
-    for name in ("psnr", "ssim", "input_psnr", "input_ssim"):
-        average = finite(mean(getattr(row, name) for row in rows))
-        yield name, average, f"the rows of {TABLE} give {{}}"
-    for name, score in _COUNTS:
-        count = count_infinite(getattr(row, score) for row in rows)
-        yield name, count, f"of the rows of {TABLE}, {{}} have an infinite {score}"
+    yield from _expected_scores(rows)
     whole = summary.profile == "paper" and len(rows) == info.pairs
     yield (
         "complete",
