@@ -105,6 +105,14 @@ def promote(
         typer.Option(help="number of the version", show_default="@candidate"),
     ] = None,
     profile: ProfileOption = "",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SET",
+            help="leave out a test set whose difference is infinite (an image restored "
+            "identically); repeatable",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="compare only, change nothing")
     ] = False,
@@ -122,7 +130,7 @@ def promote(
     registry = _registry()
     name = registered_name(task, profile or _profile(), ratio)
     candidate = find_version(registry, name, version)
-    outcome = promote_if_better(registry, candidate, dry_run=dry_run)
+    outcome = promote_if_better(registry, candidate, without=without or (), dry_run=dry_run)
     typer.echo(outcome.text())
     if not outcome.promoted:
         raise typer.Exit(1)

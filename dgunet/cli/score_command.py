@@ -149,7 +149,7 @@ def _score_under(
 ) -> None:
     """Score under one protocol; print, write and record the scores."""
     from dgunet.evaluation.protocols import protocol as named_protocol
-    from dgunet.evaluation.rows import mean, write_rows, write_rows_csv
+    from dgunet.evaluation.rows import count_infinite, mean, write_rows, write_rows_csv
     from dgunet.evaluation.scoring import score_results
     from dgunet.system.errors import ConfigError
     from dgunet.tools.external_scoring import score_and_report
@@ -181,9 +181,11 @@ def _score_under(
         )
     if out is not None:
         (write_rows if out.suffix == ".parquet" else write_rows_csv)(out, rows)
+    same = count_infinite(row.psnr for row in rows)
+    note = f" ({same} of {len(rows)} images equal the target: infinite PSNR)" if same else ""
     typer.echo(
         f"mean of {len(rows)} images under {rules.name}/{rules.version}: "
-        f"{mean(row.psnr for row in rows):.4f} dB, SSIM {mean(row.ssim for row in rows):.6f}"
+        f"{mean(row.psnr for row in rows):.4f} dB, SSIM {mean(row.ssim for row in rows):.6f}{note}"
     )
 
 

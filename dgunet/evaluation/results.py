@@ -7,6 +7,7 @@ in ``summary.json``. That would take a signature, or restoring the images again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 from dgunet.evaluation.file_fields import check_fields
 from dgunet.evaluation.protocols import PROTOCOLS
-from dgunet.evaluation.rows import AGAIN, PSNR_RANGE, SSIM_RANGE, Row, mean, parse_rows
+from dgunet.evaluation.rows import (
+    AGAIN,
+    PSNR_RANGE,
+    SSIM_RANGE,
+    Row,
+    count_infinite,
+    mean,
+    parse_rows,
+)
 from dgunet.evaluation.summary import SELECTION, Digest, EvaluationSummary, Word, finite
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import sha256_bytes
@@ -28,6 +37,10 @@ SUMMARY_BYTES = 1 << 20
 
 Psnr = Annotated[FiniteFloat, Field(ge=PSNR_RANGE[0], le=PSNR_RANGE[1])] | None
 Ssim = Annotated[FiniteFloat, Field(ge=SSIM_RANGE[0], le=SSIM_RANGE[1])] | None
+
+
+_COUNTS = (("identical", "psnr"), ("identical_inputs", "input_psnr"))
+"""Fields that count the rows whose score is infinite."""
 
 
 class _SummaryFields(BaseModel):
@@ -59,6 +72,8 @@ class _SummaryFields(BaseModel):
     input_ssim: Ssim
     per_image_sha256: Digest
     backend: Word = EAGER
+    identical: int = Field(0, ge=0)
+    identical_inputs: int = Field(0, ge=0)
 
 
 def find_results(folder: Path) -> list[Path]:
@@ -101,6 +116,13 @@ def read_result_and_rows(folder: Path) -> tuple[EvaluationSummary, list[Row]]:
             f"{path}: per_image_sha256 is {summary.per_image_sha256}; {table} has {digest}.", AGAIN
         )
     rows, tiled = parse_rows(content, str(table))
+    # Results from before identical images were counted lack the counts.
+    counts = {name: count_infinite(getattr(row, of) for row in rows) for name, of in _COUNTS}
+    summary = replace(
+        summary,
+        identical=summary.identical or counts["identical"],
+        identical_inputs=summary.identical_inputs or counts["identical_inputs"],
+    )
     for field, wanted, reason in _expected(summary, rows, tiled):
         if (stated := getattr(summary, field)) != wanted:
             raise EvaluationError(
@@ -127,6 +149,16 @@ def check_summary(content: dict[str, Any], origin: str) -> EvaluationSummary:
     return EvaluationSummary(**form.model_dump())
 
 
+def _expected_scores(rows: list[Row]) -> Iterator[tuple[str, Any, str]]:
+    """As `_expected`, for the means and the numbers of infinite scores."""
+    for name in ("psnr", "ssim", "input_psnr", "input_ssim"):
+        average = finite(mean(getattr(row, name) for row in rows))
+        yield name, average, f"the rows of {TABLE} give {{}}"
+    for name, score in _COUNTS:
+        count = count_infinite(getattr(row, score) for row in rows)
+        yield name, count, f"of the rows of {TABLE}, {{}} have an infinite {score}"
+
+
 def _expected(
     summary: EvaluationSummary, rows: list[Row], tiled: bool
 ) -> Iterator[tuple[str, Any, str]]:
@@ -150,9 +182,7 @@ def _expected(
     for name in ("protocol", "protocol_version"):
         for value in {getattr(row, name) for row in rows}:
             yield name, value, f"{TABLE} has {{}}"
-    for name in ("psnr", "ssim", "input_psnr", "input_ssim"):
-        average = finite(mean(getattr(row, name) for row in rows))
-        yield name, average, f"the rows of {TABLE} give {{}}"
+    yield from _expected_scores(rows)
     whole = summary.profile == "paper" and len(rows) == info.pairs
     yield (
         "complete",

@@ -226,5 +226,10 @@ def mean(values: Iterable[float | None]) -> float | None:
     return math.fsum(value for value in known if value is not None) / len(known)
 
 
+def count_infinite(values: Iterable[float | None]) -> int:
+    """Number of infinite values: PSNRs of images that equal the ground truth."""
+    return sum(value == math.inf for value in values)
+
+
 Entry = tuple[int, Row, Timing]
 """Index of an image in the set, its row and its seconds."""

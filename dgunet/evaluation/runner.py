@@ -23,7 +23,7 @@ from dgunet.evaluation.image_steps import (
 from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.networks import Network
 from dgunet.evaluation.row_journal import Note, RowJournal
-from dgunet.evaluation.rows import Entry, Row, Timing, mean, write_rows
+from dgunet.evaluation.rows import Entry, Row, Timing, count_infinite, mean, write_rows
 from dgunet.evaluation.summary import EvaluationSummary, finite
 from dgunet.network.kernels import kernels
 from dgunet.system import leftovers
@@ -228,4 +228,6 @@ def _summary(
         input_ssim=finite(mean(row.input_ssim for row in rows)),
         per_image_sha256=table_sha256,
         backend=backend_version(settings.backend),
+        identical=count_infinite(row.psnr for row in rows),
+        identical_inputs=count_infinite(row.input_psnr for row in rows),
     )

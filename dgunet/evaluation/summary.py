@@ -57,6 +57,9 @@ class EvaluationSummary:
         per_image_sha256: SHA-256 of ``per_image.parquet``.
         backend: what computed the network: "eager", or another backend of `dgunet.backends` with
             its version. Only results of "eager" have parity.
+        identical: number of images of infinite PSNR: the protocol defines it so for an image that
+            equals the ground truth. With one or more, the mean is infinite and ``psnr`` is None.
+        identical_inputs: the same of the degraded inputs and ``input_psnr``.
     """
 
     profile: str
@@ -83,26 +86,29 @@ class EvaluationSummary:
     input_ssim: float | None
     per_image_sha256: str
     backend: str = EAGER
+    identical: int = 0
+    identical_inputs: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``summary.json``, keys in the order of the attributes.
 
-        The backend is left out for "eager", so that results keep the bytes from before there were
-        backends.
+        The backend is left out for "eager" and numbers of identical images for none, so that
+        results keep the bytes from before there were these fields.
         """
         content = asdict(self)
-        if self.backend == EAGER:
-            del content["backend"]
-        return content
+        usual = {"backend": EAGER, "identical": 0, "identical_inputs": 0}
+        return {k: v for k, v in content.items() if k not in usual or v != usual[k]}
 
     def line(self) -> str:
         """One line for the terminal."""
         name = self.row if self.ratio is None else f"{self.row} {self.ratio}%"
-        score = f"{_shown(self.psnr, '.2f')} dB / {_shown(self.ssim, '.4f')}"
-        given = f"{_shown(self.input_psnr, '.2f')} / {_shown(self.input_ssim, '.4f')}"
+        score = f"{_decibel(self.psnr, self.identical)} dB / {_shown(self.ssim, '.4f')}"
+        given = _decibel(self.input_psnr, self.identical_inputs)
+        given = f"{given} / {_shown(self.input_ssim, '.4f')}"
+        same = f", {self.identical} identical" if self.identical else ""
         images = counted(self.dataset, self.images, self.published_images, "images")
         return (
-            f"{self.dataset} {name}: {score} (input {given}), {images}, {self.profile}, "
+            f"{self.dataset} {name}: {score} (input {given}), {images}{same}, {self.profile}, "
             f"{self.protocol}/{self.protocol_version}, {self.state}"
             f"{'' if self.backend == EAGER else f', by {self.backend}'}"
             f"{'' if self.parity else ', no parity'}"
@@ -136,6 +142,10 @@ def weights_origin(metadata: Mapping[str, str]) -> tuple[Weights, str]:
 def finite(value: float | None) -> float | None:
     """``value``, or None for an infinite mean, which JSON cannot hold."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def _decibel(psnr: float | None, identical: int) -> str:
+    return "inf" if identical else _shown(psnr, ".2f")
 
 
 def _shown(value: float | None, form: str) -> str:

@@ -295,10 +295,10 @@ def import_official(
             "The training diverged; use an earlier checkpoint.",
         )
     with torch.no_grad():
-        # In the order of the file: if several keys share one parameter, the last one takes effect,
-        # as in the authors' loader.
-        for theirs, tensor in file.tensors.items():
-            targets[table[theirs]].copy_(tensor)
+        # In module order, whatever the order of the file, as torch's `load_state_dict`: if several
+        # keys share one parameter, that of the last module takes effect.
+        for theirs, ours in table.items():
+            targets[ours].copy_(file.tensors[theirs])
     wrapped = {"": "bare", "state_dict": "wrapped"}.get(file.wrapper, f"under {file.wrapper}")
     form = f"{wrapped}{', ' + file.prefix if file.prefix else ''}"
     return network.eval(), {

@@ -51,7 +51,7 @@ class Cell:
     Attributes:
         table, row, column, metric: its position.
         source: "published", "reproduced" or "sample".
-        value: in full precision (PSNR in dB), or None.
+        value: in full precision (PSNR in dB), or None; an infinite mean is None, with this state.
         shown: what the tables print.
         state: see `CellState`.
         note: the reason for the state where it needs one, otherwise "".
@@ -62,7 +62,7 @@ class Cell:
         verdict: on one of our values, otherwise None; `dgunet.paper.verdicts` has the rule.
         difference: our value minus the published one where the two are compared, otherwise None.
         tolerance, tolerance_reason: that decided, and why; None and "" where nothing is compared.
-        low, high, confidence: bootstrap interval of our mean over the images, and its nominal
+        low, high, confidence: interval of our mean over the images, and its nominal
             confidence; None without the images' scores, with few images, or for a sample.
     """
 
@@ -173,6 +173,13 @@ def _state_of_cell(found: Sequence[Summary], slot: Slot, metric: str) -> StateAn
         return "partial", f"{len(found)} of {expected} sets"
     states = [_state(summary, metric) for summary in found]
     unmeasured = [each for each in states if each[0] not in ("measured", "sample")]
+    if unmeasured and expected > 1 and {state for state, _ in unmeasured} == {"infinite"}:
+        each = (
+            f"{summary.dataset}: {note}"
+            for summary, (state, note) in zip(found, states, strict=True)
+            if state == "infinite"
+        )
+        return "infinite", "; ".join(each)
     if unmeasured:
         return unmeasured[0] if expected == 1 else ("partial", "not all sets are complete")
     if len({(s.checkpoint_sha256, s.protocol, s.protocol_version) for s in found}) > 1:
@@ -183,24 +190,26 @@ def _state_of_cell(found: Sequence[Summary], slot: Slot, metric: str) -> StateAn
 def _state(summary: Summary, metric: str) -> StateAndReason:
     if summary.state == "waiting for the server":
         return "waiting for the server", ""
-    if summary.value(metric) is None:
+    infinite = metric == "PSNR" and summary.identical > 0
+    if summary.value(metric) is None and not infinite:
         return "not run", f"the evaluation has no {metric}"
+    same = f"{summary.identical} of {summary.images} images equal the ground truth"
     chosen = f"weights chosen on {summary.chosen_on}" if summary.chosen_on else ""
     if summary.profile == "sample":
-        return "sample", chosen
+        return ("infinite", same) if infinite else ("sample", chosen)
     if not summary.complete or summary.images != summary.published_images:
         missing = summary.images != summary.published_images
         images = counted(summary.dataset, summary.images, summary.published_images, "images")
         return "partial", images if missing else "the data is another release than the benchmark's"
     if not summary.parity:
         return "partial", "not the paper's network and protocol"
-    return summary.state, chosen
+    return ("infinite", same) if infinite else (summary.state, chosen)
 
 
 def _shown(value: float | None, state: CellState, note: str, decimals: int) -> str:
     if state in ("measured", "sample") and value is not None:
         return f"{value:.{decimals}f}"
-    return f"partial ({note})" if state == "partial" and note else state
+    return f"{state} ({note})" if state in ("partial", "infinite") and note else state
 
 
 def _provenance(slot: Slot, found: Sequence[Summary]) -> Provenance:

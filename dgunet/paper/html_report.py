@@ -30,6 +30,7 @@ MEANINGS: dict[CellState, str] = {
     "published": "printed in the paper",
     "measured": "the whole benchmark, scored under the protocol at parity with the paper",
     "partial": "not the whole benchmark, or another protocol; the value is in the details",
+    "infinite": "the mean PSNR is infinite: the network restored images identically",
     "sample": "a run on the sample images; not comparable with the paper",
     "not run": "no result",
     "waiting for the server": "only the benchmark's server has the ground truth and scores it",

@@ -31,7 +31,8 @@ class Summary(BaseModel):
         selection: how the weights were selected; "test-set <name>" where a test set was used.
         weights: origin of the weights; see `dgunet.terms.Weights`.
         training_digest: SHA-256 of the training set of "trained" weights, "" where it is unknown.
-        psnr, ssim: mean over the images, PSNR in dB; None without ground truth.
+        psnr, ssim: mean over the images, PSNR in dB; None without ground truth, or infinite.
+        identical: number of images of infinite PSNR; with one or more, the mean is infinite.
         data_digest, checkpoint_sha256, per_image_sha256: SHA-256 of the prepared set, of the
             weights and of the per-image table.
     """
@@ -57,6 +58,7 @@ class Summary(BaseModel):
     psnr: FiniteFloat | None
     ssim: FiniteFloat | None
     per_image_sha256: str | None
+    identical: int = Field(0, ge=0)
 
     @property
     def key(self) -> ResultKey:

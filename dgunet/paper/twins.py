@@ -44,7 +44,7 @@ class Twin:
         value: the cell's.
         corrected: the mean without the seen images; None unless it is known.
         change: ``corrected`` minus ``value``, in units of the metric.
-        low, high, confidence: bootstrap interval of the change; None with too few images.
+        low, high, confidence: interval of the change; None with too few images.
         data_digest, checkpoint_sha256: as in the cell.
     """
 

@@ -65,7 +65,7 @@ def write_verdicts(tables: Sequence[GeneratedTable], out: Path) -> Files:
     lines = verdict_lines(judged_cells(tables))
     intro = (
         f"**Verdicts on our cells**\n\n{_stamp(tables)}\n\n{headline(tables)}.\n\n"
-        "The difference is ours minus the paper's. The interval is the bootstrap interval of our "
+        "The difference is ours minus the paper's. The interval is the interval of our "
         "mean over the images; it decides nothing.\n\n"
     )
     return _write_both("verdicts", HEADS, lines, intro, tables, out)
@@ -76,7 +76,7 @@ def write_twins(twins: Sequence[Twin], tables: Sequence[GeneratedTable], out: Pa
     intro = (
         f"**Leak-corrected twins of our cells**\n\n{_stamp(tables)}\n\n"
         "The mean without the test images that the row's training set has; the change is this mean "
-        "minus the mean of all images, with its bootstrap interval.\n\n"
+        "minus the mean of all images, with its interval.\n\n"
     )
     written = _write_both("twins", TWIN_HEADS, twin_lines(twins), intro, tables, out)
     path = out / "twins.parquet"

@@ -14,6 +14,7 @@ MEANINGS: dict[CellVerdict, str] = {
     "reproduced": "the published value within the tolerance",
     "close": "outside the tolerance, within three times the tolerance",
     "differs": "further away; the sign of the difference tells the direction",
+    "infinite": "the mean PSNR is infinite, so that no difference is defined",
     "partial": "not the whole benchmark, or another network or protocol",
     "not run": "no result",
     "waiting for the server": "only the benchmark's server has the ground truth and scores it",

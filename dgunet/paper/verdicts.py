@@ -9,7 +9,7 @@ a unit of the last printed digit is added to the tolerance; ours is never rounde
     close         excess <= CLOSE x tolerance
     differs       otherwise; the sign of the difference tells the direction
 
-The bootstrap interval of our mean is shown and decides nothing. Both means are of the same images,
+The interval of our mean is shown and decides nothing. Both means are of the same images,
 so the spread over the images is in both: on the 11 images of Set11 the interval is several dB wide,
 and would call any result close.
 """
@@ -142,7 +142,7 @@ def judge(
     """
     if state == "sample":
         return Judgement("not comparable")
-    if state in ("partial", "not run", "waiting for the server"):
+    if state in ("partial", "infinite", "not run", "waiting for the server"):
         return Judgement(state)
     if value is None or printed in (None, "-"):
         return Judgement("no published value")

@@ -13,6 +13,7 @@ from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.system import files
 
 SCORES = ("psnr", "ssim", "input_psnr", "input_ssim")
+_COUNTS = ("identical", "identical_inputs")
 
 
 def commit_scores(folder: Path, summary: EvaluationSummary) -> Path:
@@ -20,10 +21,12 @@ def commit_scores(folder: Path, summary: EvaluationSummary) -> Path:
 
     Args:
         folder: the folder for git.
-        summary: the evaluation's summary; scores that it lacks are left out.
+        summary: the evaluation's summary; scores that it lacks are left out. Beside an infinite
+            mean, which JSON cannot hold, is the number of identical images.
     """
     ratio = "" if summary.ratio is None else f"-r{summary.ratio}"
     path = folder / f"{summary.dataset}-{summary.row}{ratio}.json"
     content = summary.to_dict()
-    files.write_json(path, {name: content[name] for name in SCORES if content[name] is not None})
+    known = {name: content.get(name) for name in SCORES + _COUNTS}
+    files.write_json(path, {name: value for name, value in known.items() if value is not None})
     return path

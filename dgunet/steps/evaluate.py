@@ -233,7 +233,9 @@ def _log_scores(
     )
     given = {key: summary[key] for key in ("input_psnr", "input_ssim") if summary[key] is not None}
     run.log_params(
-        {key: f"{value:.4f}" for key, value in given.items()} | {"images": summary["images"]}
+        {key: f"{value:.4f}" for key, value in given.items()}
+        | {"images": summary["images"]}
+        | {key: summary[key] for key in ("identical", "identical_inputs") if summary.get(key)}
     )
     scores = {key: summary[key] for key in ("psnr", "ssim") if summary[key] is not None}
     run.log_scores(

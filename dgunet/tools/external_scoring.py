@@ -11,8 +11,9 @@ import pandas as pd
 
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.result_pairs import Inputs
-from dgunet.evaluation.rows import Row, mean, write_rows
+from dgunet.evaluation.rows import Row, count_infinite, mean, write_rows
 from dgunet.evaluation.scoring import score_results
+from dgunet.evaluation.summary import finite
 from dgunet.project import EXPERIMENTS
 from dgunet.system import files
 from dgunet.system.hidden_files import is_hidden
@@ -66,9 +67,12 @@ def score_and_report(
         ):
             rows.append(row)
             on_row(row)
-        means = {"psnr": mean(row.psnr for row in rows), "ssim": mean(row.ssim for row in rows)}
+        # No infinite mean: MLflow's database keeps the largest float in its place.
+        psnr, ssim = (finite(mean(getattr(row, name) for row in rows)) for name in ("psnr", "ssim"))
+        means = {"psnr": psnr, "ssim": ssim}
         run.log_metrics({key: value for key, value in means.items() if value is not None})
-        run.log_metrics({"images": len(rows)})
+        identical = count_infinite(row.psnr for row in rows)
+        run.log_metrics({"images": len(rows)} | ({"identical": identical} if identical else {}))
         run.log_table(pd.DataFrame([asdict(row) for row in rows]), "per_image.json")
         table = Path(scratch) / "per_image.parquet"
         write_rows(table, rows)

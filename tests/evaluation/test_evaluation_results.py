@@ -47,6 +47,11 @@ def test_an_infinite_mean_is_read_as_none(tmp_path):
     rows[0] = dataclasses.replace(rows[0], psnr=math.inf)
     write_result(tmp_path, "Rain100L", rows=rows, psnr=None)
     assert read_result(tmp_path).psnr is None
+    assert read_result(tmp_path).identical == 1, "also in results that do not state it"
+    edit(tmp_path / "summary.json", identical=2)
+    with pytest.raises(EvaluationError, match=r"identical is 2; of the rows of .* 1 have"):
+        read_result(tmp_path)
+    edit(tmp_path / "summary.json", identical=1)
     edit(tmp_path / "summary.json", psnr=99.0)
     with pytest.raises(EvaluationError, match="psnr is 99"):
         read_result(tmp_path)

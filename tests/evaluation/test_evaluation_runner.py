@@ -22,6 +22,7 @@ from dgunet.evaluation.metric_protocol import Score
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.restoration import identity, restore_image
 from dgunet.evaluation.rows import array_sha256
+from dgunet.steps.committed_scores import commit_scores
 from dgunet.system.errors import DataError, EvaluationError
 
 KEYS = [
@@ -229,6 +230,11 @@ def test_infinite_means_are_null_but_infinite_per_image(tmp_path):
     store.records[0].input = store.records[0].target
     summary = evaluate_store(identity, store, RAIN, tmp_path)
     assert summary.psnr is None
+    assert (summary.identical, summary.identical_inputs) == (1, 1)
+    assert "inf dB" in summary.line() and "1 identical" in summary.line()
+    assert json.loads((tmp_path / "summary.json").read_text())["identical"] == 1
+    committed = json.loads(commit_scores(tmp_path, summary).read_text())
+    assert committed["identical"] == 1 and "psnr" not in committed
     assert table(tmp_path)[0]["psnr"] == float("inf")
     assert summary.ssim is not None
 

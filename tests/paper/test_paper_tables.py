@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 
 from dgunet.paper import cell_positions
 from dgunet.paper.cells import Cell
-from dgunet.paper.formats import to_markdown
+from dgunet.paper.formats import to_markdown, write_tables
 from dgunet.paper.generated_table import GeneratedTable
+from dgunet.paper.html_report import write_report
 from dgunet.paper.table_building import build_tables
 from dgunet.system.errors import ConfigError, DataError
 
@@ -130,6 +133,16 @@ def test_the_average_needs_five_complete_test_sets_and_one_network(
         ({"parity": False}, "partial", "partial (not the paper's network and protocol)"),
         ({"state": "partial"}, "partial", "partial"),
         ({"psnr": None}, "not run", "not run"),
+        (
+            {"psnr": None, "identical": 3},
+            "infinite",
+            "infinite (3 of 1111 images equal the ground truth)",
+        ),
+        (
+            {"psnr": None, "identical": 3, "images": 5},
+            "partial",
+            "partial (5 of 1111 images)",
+        ),
         ({"psnr": 32.715}, "measured", "32.72"),
         ({"psnr": 32.125}, "measured", "32.12"),
         ({"psnr": 32.7149999}, "measured", "32.71"),
@@ -141,6 +154,28 @@ def test_only_a_complete_run_at_parity_is_measured(
     table = build_tables([summary("GoPro", **change)], profile="paper")[1]
     cell = table.cells["DGUNet+ (reproduced)", "GoPro", "PSNR"]
     assert (cell.state, cell.shown) == (state, shown)
+
+
+def test_an_infinite_mean_is_shown_with_its_cause_everywhere(summary: Make, tmp_path: Path) -> None:
+    """The mean of five sets with an infinite one is infinite as well; SSIM stays measured."""
+    sets = [summary(name, "DGUNet", checkpoint_sha256="a" * 64) for name in RAIN_SETS]
+    sets[2] |= {"psnr": None, "identical": 3}
+    tables = build_tables(sets, profile="paper")
+    ours = {key[1:]: c for key, c in tables[0].cells.items() if key[0] == "DGUNet (reproduced)"}
+    single, average = ours["Rain100L", "PSNR"], ours["Average", "PSNR"]
+    note = "3 of 100 images equal the ground truth"
+    assert (single.state, single.verdict, single.value) == ("infinite", "infinite", None)
+    assert (single.note, average.note) == (note, f"Rain100L: {note}")
+    assert (average.state, average.value, average.difference) == ("infinite", None, None)
+    assert ours["Rain100L", "SSIM"].state == ours["Rain100H", "PSNR"].state == "measured"
+    write_tables(tables, tmp_path)
+    for name in ("table1.md", "table1.csv", "verdicts.md", "verdicts.csv"):
+        assert note in (tmp_path / name).read_text(encoding="utf-8"), name
+    json.loads((tmp_path / "index.json").read_text(), parse_constant=pytest.fail)
+    write_report(tables, {}, tmp_path / "report.html")
+    assert note in (tmp_path / "report.html").read_text(encoding="utf-8")
+    sample = build_tables([sets[2] | {"profile": "sample"}], profile="sample")[0]
+    assert "infinite" in {cell.state for cell in sample.cells.values() if cell.metric == "PSNR"}
 
 
 def test_the_98_pairs_of_test100_are_measured_and_100_are_another_release(summary: Make) -> None:

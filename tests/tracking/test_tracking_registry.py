@@ -19,6 +19,7 @@ from dgunet.network.official import export_official, import_official
 from dgunet.system import files
 from dgunet.system.errors import CheckpointError, EvaluationError
 from dgunet.tools.model_promotion import (
+    COVERAGE,
     add_official,
     find_version,
     promote_if_better,
@@ -135,6 +136,40 @@ def test_best_moves_only_to_a_version_shown_to_be_better(
     assert refused.exit_code == 1 and "not shown to be better than @best" in refused.output
     listing = cli.invoke(command(), ["models", "list"]).output
     assert "@best @candidate" in listing and third[:12] in listing
+
+
+def test_a_set_of_infinite_difference_can_be_left_out_and_no_other(
+    project: TrackingFolders, registry: Registry, tmp_path: Path
+) -> None:
+    """The option that the output names works, and is no way round a set that speaks against."""
+    for seed in (1, 2):
+        checkpoint = train(tmp_path, seed)
+        version = register_trained(registry, "derain", profile="sample", variant="DGUNet")
+        gains = BASE + np.random.default_rng(3).normal(0.3 * seed, 0.1, len(BASE))
+        evaluate(tmp_path, checkpoint, gains, "Rain100H")
+        if seed == 2:
+            gains[0] = np.inf
+        evaluate(tmp_path, checkpoint, gains, "Rain100L")
+        if seed == 1:
+            assert promote_if_better(registry, version).promoted
+    refused = promote_if_better(registry, version)
+    verdicts = {c.dataset: c.verdict for c in refused.compared}
+    assert verdicts == {"Rain100L": "infinite difference", "Rain100H": "better"}
+    assert not refused.promoted and "--without Rain100L" in refused.text()
+    (project.home / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    words = ["models", "promote", "derain", "--without"]
+    for name, message in (
+        ("Rain100H", "its difference is finite, so it must be compared"),
+        ("Rain12", "not among the compared sets"),
+    ):
+        with pytest.raises(EvaluationError, match=message):
+            promote_if_better(registry, version, without=[name])
+    done = CliRunner().invoke(command(), [*words, "Rain100L"])
+    assert done.exit_code == 0, done.output
+    described = registry.client.get_model_version(NAME, "2").description
+    assert "Left out, because the difference is infinite: Rain100L (1 and 0 identical" in described
+    assert "95 % interval" in described, "one set is left, with the whole confidence"
+    assert COVERAGE in described
 
 
 def test_the_listing_is_that_of_mlflow(
