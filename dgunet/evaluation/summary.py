@@ -84,6 +84,11 @@ class EvaluationSummary:
     per_image_sha256: str
     backend: str = EAGER
 
+    @property
+    def name(self) -> str:
+        """Test set, row and ratio, such as ``Set11, DGUNet, 10 %``."""
+        return f"{self.dataset}, {self.row}" + ("" if self.ratio is None else f", {self.ratio} %")
+
     def to_dict(self) -> dict[str, Any]:
         """The content of ``summary.json``, keys in the order of the attributes.
 
