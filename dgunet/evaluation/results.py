@@ -115,9 +115,19 @@ def read_result_and_rows(
             raise EvaluationError(
                 f"{path}: {field} is {shorten(stated)}; {reason.format(shorten(wanted))}.", AGAIN
             )
-    if sealed:
-        check_seal(folder, again=AGAIN, kind=EvaluationError, what=summary.name)
+    if sealed:  # at the end, because the other checks name the field
+        check_sealed(folder, summary)
     return summary, rows
+
+
+def check_sealed(folder: Path, summary: EvaluationSummary) -> None:
+    """Compare the evaluation in ``folder``, whose summary is given, with its seal.
+
+    Raises:
+        EvaluationError: naming the result and the first file that was changed, removed or added,
+            or if there is no seal.
+    """
+    check_seal(folder, again=AGAIN, kind=EvaluationError, what=summary.name)
 
 
 def _summary(path: Path) -> EvaluationSummary:

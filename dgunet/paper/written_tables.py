@@ -115,7 +115,17 @@ def check_tables(folder: Path, *, sealed: bool = True) -> None:
             raise DataError(f"{path} is missing.", AGAIN)
         _compare(path, sha256_file(path), digest)
     if sealed:
-        check_seal(folder, again=AGAIN)
+        check_tables_seal(folder)
+
+
+def check_tables_seal(folder: Path) -> None:
+    """Compare the tables in ``folder`` with their seal.
+
+    Raises:
+        DataError: naming the first file that was changed, removed or added, or if there is no
+            seal.
+    """
+    check_seal(folder, again=AGAIN)
 
 
 def as_frame(cells: pa.Table) -> pd.DataFrame:

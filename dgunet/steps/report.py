@@ -16,7 +16,7 @@ from dgunet.paper.html_report import write_report
 from dgunet.paper.overlaps import known_overlaps
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
-from dgunet.paper.written_tables import CELLS, INDEX, check_tables, read_cells
+from dgunet.paper.written_tables import CELLS, INDEX, check_tables, check_tables_seal, read_cells
 from dgunet.project import ProjectFolders, test_sets
 from dgunet.steps.commit_comparison import compare_with_commit
 from dgunet.steps.computed_cells import cell_difference
@@ -151,10 +151,11 @@ def explain_text(here: ProjectFolders, params: Params, table: int, row: str, col
             f"no tables in {here.tables}.",
             "`dvc repro` makes all results and tables, `dgunet tables` tables of existing results.",
         )
-    check_tables(here.tables)
+    check_tables(here.tables, sealed=False)
     cell = explain_cell(read_cells(path), table, row, column)
     if difference := cell_difference(cell, _computed_again(here, params, cell)):
         raise DataError(f"{path}: {difference}.", "Make the tables again with `dgunet tables`.")
+    check_tables_seal(here.tables)  # at the end, because the other checks name the cell
     facts: dict[str, Any] = dict(cell)
     key = str(cell["per_image_sha256"])
     if DIGEST.fullmatch(key) and (info := lookup(key, here.home)):

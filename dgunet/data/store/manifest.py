@@ -122,8 +122,16 @@ class StoreManifest:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(f"{path} is damaged ({error}).", PREPARE_AGAIN) from error
         if sealed:
-            check_seal(folder, again=PREPARE_AGAIN, known=manifest.digests)
+            manifest.check_sealed(folder)
         return manifest
+
+    def check_sealed(self, folder: Path) -> None:
+        """Compare the seal of the store in ``folder`` with this manifest's file and its digests.
+
+        Raises:
+            DataError: if the manifest was changed, a file was added, or there is no seal.
+        """
+        check_seal(folder, again=PREPARE_AGAIN, known=self.digests, what=self.dataset)
 
 
 def _check_types(entry: StoreManifest | Shard) -> None:

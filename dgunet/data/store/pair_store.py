@@ -40,7 +40,7 @@ class PairStore(StoreReader):
                 or its manifest changed since the preparation, or it is not sealed.
         """
         folder = Path(folder)
-        manifest = StoreManifest.read(folder, sealed=sealed)
+        manifest = StoreManifest.read(folder, sealed=False)
         held = sum(shard.records for shard in manifest.shards)
         if held != manifest.count:
             raise DataError(
@@ -57,6 +57,8 @@ class PairStore(StoreReader):
         store = cls(folder, manifest)
         if check:
             verification.ensure_verified(store)
+        if sealed:  # at the end, because the other checks name the field
+            manifest.check_sealed(folder)
         return store
 
     def verify(self) -> None:
