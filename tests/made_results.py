@@ -7,6 +7,7 @@ from dgunet.data.catalogue.entries import dataset as entry
 from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.evaluation.rows import Row, mean, write_rows
 from dgunet.system.files import sha256_file, write_json
+from dgunet.system.seals import write_seal
 
 
 def digest(*parts):
@@ -62,7 +63,13 @@ def write_result(folder, dataset, row="DGUNet", ratio=None, *, profile="sample",
     summary["per_image_sha256"] = sha256_file(folder / "per_image.parquet")
     summary |= more
     write_json(folder / "summary.json", summary)
+    write_seal(folder)
     return summary
+
+
+def reseal(folder):
+    """Seal an edited folder anew, as whoever edits with care would."""
+    write_seal(folder)
 
 
 def edit(path, /, **changes):

@@ -228,7 +228,9 @@ def bundle(
     Example: dgunet dnd bundle build/evaluation/DND-DGUNet
     """
     from dgunet.evaluation.dnd import zip_submission
+    from dgunet.evaluation.results import read_result
 
+    read_result(evaluation)
     digest = zip_submission(evaluation, out)
     typer.echo(f"{out}: 50 files, sha256 {digest}")
     typer.echo(f"upload it, keep the mail, then: dgunet dnd record {evaluation} --help")

@@ -57,6 +57,12 @@ def _drift(app: typer.Typer) -> None:
     drift_command.register(app)
 
 
+def _verify(app: typer.Typer) -> None:
+    from dgunet.cli import verify_command
+
+    verify_command.register(app)
+
+
 def _demo(app: typer.Typer) -> None:
     from dgunet.cli import demo_command
 
@@ -105,6 +111,7 @@ GROUPS: tuple[tuple[tuple[str, ...], Register], ...] = (
     (("train", "evaluate", "tables", "report", "explain"), _steps),
     (("recipe",), _training),
     (("restore", "score", "protocols", "selftest", "dnd"), _evaluation),
+    (("verify",), _verify),
     (("drift",), _drift),
     (("demo",), _demo),
     (("describe", "errata", "inspect", "measure", "reconstruct", "checkpoint"), _network),

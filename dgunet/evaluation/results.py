@@ -1,7 +1,8 @@
 """Checked reading of evaluations: every field that can be recomputed must agree with the files.
 
-Not detected: rows of ``per_image.parquet`` that were changed together with the digest and the means
-in ``summary.json``. That would take a signature, or restoring the images again.
+The seal covers what cannot be recomputed, such as the restored images. Not detected: rows of
+``per_image.parquet`` that were changed together with the digest and the means in ``summary.json``,
+and with the seal. That would take a signature, or restoring the images again.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from dgunet.evaluation.summary import SELECTION, Digest, EvaluationSummary, Word
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import sha256_bytes
 from dgunet.system.reading import read_bytes, read_mapping, shorten
+from dgunet.system.seals import check_seal
 from dgunet.terms import EAGER, EvaluationState, Profile, Task, Variant, Weights
 
 SUMMARY, TABLE = "summary.json", "per_image.parquet"
@@ -89,21 +91,28 @@ def find_results(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def read_result(folder: Path) -> EvaluationSummary:
+def read_result(folder: Path, *, sealed: bool = True) -> EvaluationSummary:
     """Read the summary of the evaluation in ``folder`` and check it against its per-image table.
 
     The table must have the digest, the protocol, the number of images and exactly the means that
     the summary states. The state must follow from these, and the facts of the test set must be
-    those of the catalogue.
+    those of the catalogue. Every file of the folder must be as it was sealed; all are read.
+
+    Args:
+        folder: folder of the evaluation.
+        sealed: check the seal too.
 
     Raises:
         DataError: if there is no ``summary.json``.
-        EvaluationError: naming the file, the field and both values.
+        EvaluationError: naming the file, the field and both values; if a file was changed or
+            added, or there is no seal, with the name of the result.
     """
-    return read_result_and_rows(folder)[0]
+    return read_result_and_rows(folder, sealed=sealed)[0]
 
 
-def read_result_and_rows(folder: Path) -> tuple[EvaluationSummary, list[Row]]:
+def read_result_and_rows(
+    folder: Path, *, sealed: bool = True
+) -> tuple[EvaluationSummary, list[Row]]:
     """As `read_result`, with the rows of the per-image table."""
     path, table = folder / SUMMARY, folder / TABLE
     summary = _summary(path)
@@ -128,7 +137,19 @@ def read_result_and_rows(folder: Path) -> tuple[EvaluationSummary, list[Row]]:
             raise EvaluationError(
                 f"{path}: {field} is {shorten(stated)}; {reason.format(shorten(wanted))}.", AGAIN
             )
+    if sealed:  # at the end, because the other checks name the field
+        check_sealed(folder, summary)
     return summary, rows
+
+
+def check_sealed(folder: Path, summary: EvaluationSummary) -> None:
+    """Compare the evaluation in ``folder``, whose summary is given, with its seal.
+
+    Raises:
+        EvaluationError: naming the result and the first file that was changed, removed or added,
+            or if there is no seal.
+    """
+    check_seal(folder, again=AGAIN, kind=EvaluationError, what=summary.name)
 
 
 def _summary(path: Path) -> EvaluationSummary:

@@ -36,6 +36,7 @@ from dgunet.system.files import (
     tree_digest,
     write_json,
 )
+from dgunet.system.seals import write_seal
 from dgunet.terms import EAGER, EvaluationState
 
 CODE = ("evaluation", "network", "backends")
@@ -134,8 +135,8 @@ def merge_rows(
     """Write the results from the journals of all shards; the caller has locked them.
 
     Replaces ``out`` as a whole by ``per_image.parquet``, ``summary.json`` and the kept images in
-    ``restored`` (for DND also ``bundled/*.mat``), the same bytes for the same rows. Then removes
-    ``work``.
+    ``restored`` (for DND also ``bundled/*.mat``), sealed, the same bytes for the same rows. Then
+    removes ``work``.
 
     Returns:
         The summary, and the seconds by image in the order of the set. The seconds differ from run
@@ -167,6 +168,7 @@ def merge_rows(
             bundle_boxes(work / BOXES, made / "bundled", boxes)
         summary = _summary(store.manifest, protocol, settings, rows, sha256_file(table))
         write_json(made / "summary.json", summary.to_dict())
+        write_seal(made)
     leftovers.remove(work)
     return summary, [timing for _, _, timing in ordered]
 

@@ -89,6 +89,11 @@ class EvaluationSummary:
     identical: int = 0
     identical_inputs: int = 0
 
+    @property
+    def name(self) -> str:
+        """Test set, row and ratio, such as ``Set11, DGUNet, 10 %``."""
+        return f"{self.dataset}, {self.row}" + ("" if self.ratio is None else f", {self.ratio} %")
+
     def to_dict(self) -> dict[str, Any]:
         """The content of ``summary.json``, keys in the order of the attributes.
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from dgunet.system import files, leftovers
 from dgunet.system.errors import EvaluationError
+from dgunet.system.seals import SEAL
 
 LOCK = "lock"
 
@@ -33,7 +34,7 @@ LOCK_SECONDS = 120.0
 """How long an evaluation waits for the work of an equal one; a server of network files keeps the
 lock of a dead machine for a while."""
 
-RESULTS = frozenset({"summary.json", "per_image.parquet", "restored", "bundled"})
+RESULTS = frozenset({"summary.json", "per_image.parquet", "restored", "bundled", SEAL})
 """What a folder of results may contain; it is replaced as a whole."""
 
 logger = logging.getLogger(__name__)

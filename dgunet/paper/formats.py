@@ -17,8 +17,9 @@ from dgunet.paper.generated_table import SAMPLE_NOTICE, GeneratedTable, Heading,
 from dgunet.paper.twins import Twin
 from dgunet.paper.verdict_files import write_twins, write_verdicts
 from dgunet.paper.verdict_lines import count_verdicts, headline
-from dgunet.paper.written_tables import CELLS, INDEX, SCHEMA, as_frame
+from dgunet.paper.written_tables import CELLS, INDEX, SCHEMA, as_frame, listed_digests
 from dgunet.system.files import atomic_path, sha256_file, sha256_json, write_json, write_text
+from dgunet.system.seals import write_seal
 
 _LATEX = str.maketrans(
     {
@@ -41,7 +42,7 @@ _LATEX = str.maketrans(
 def write_tables(tables: Sequence[GeneratedTable], out: Path, twins: Sequence[Twin] = ()) -> Path:
     """Write every table in every format, ``cells.parquet`` with all cells, and ``index.json``.
 
-    Also writes the verdicts (CSV and Markdown) and the twins (and Parquet).
+    Also writes the verdicts (CSV and Markdown), the twins (and Parquet), and the seal.
 
     Args:
         tables: as :func:`dgunet.paper.table_building.build_tables` returns them.
@@ -75,6 +76,8 @@ def write_tables(tables: Sequence[GeneratedTable], out: Path, twins: Sequence[Tw
         },
     }
     write_json(out / INDEX, _index(tables, entries, out) | further)
+    listed = listed_digests(out)
+    write_seal(out, [INDEX], known=listed)
     return out / INDEX
 
 

@@ -24,6 +24,7 @@ from dgunet.paper.twins import Twin
 from dgunet.paper.verdict_lines import count_verdicts
 from dgunet.paper.verdicts import CLOSE
 from dgunet.system.files import write_text
+from dgunet.system.seals import sealed_page
 from dgunet.terms import CellState
 
 MEANINGS: dict[CellState, str] = {
@@ -84,7 +85,7 @@ def write_report(
     figures: Sequence[Figure] = (),
     written: str = "",
 ) -> Path:
-    """Write ``tables`` as one self-contained, accessible HTML file without scripts.
+    """Write ``tables`` as one self-contained, accessible and sealed HTML file without scripts.
 
     Args:
         tables: as :func:`dgunet.paper.table_building.build_tables` returns them.
@@ -118,7 +119,7 @@ def write_report(
         close=CLOSE,
         twins=twins_section(twins),
     )
-    write_text(out, page)
+    write_text(out, sealed_page(page))
     return out
 
 

@@ -1,7 +1,8 @@
 """Checked reading of written tables: each file must have its SHA-256 in ``index.json``.
 
-Not detected: a file that was changed together with its digest in ``index.json``. Therefore
-`dgunet.steps.report` recomputes a cell if its evaluations are available.
+The seal covers ``index.json``. Not detected: a file that was changed together with its digest in
+``index.json`` and the seal. Therefore `dgunet.steps.report` recomputes a cell if its evaluations
+are available.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dgunet.system.errors import DataError
 from dgunet.system.files import sha256_bytes, sha256_file
 from dgunet.system.reading import read_bytes, read_mapping, shorten
 from dgunet.system.safe_paths import inside
+from dgunet.system.seals import check_seal
 
 INDEX, CELLS = "index.json", "cells.parquet"
 
@@ -83,7 +85,7 @@ def read_cells(path: Path) -> pd.DataFrame:
             such a file.
     """
     content = read_bytes(path)
-    known = _digests(path.parent)
+    known = listed_digests(path.parent)
     if path.name not in known:
         raise DataError(f"{path.parent / INDEX} does not list {path.name}.", AGAIN)
     _compare(path, sha256_bytes(content), known[path.name])
@@ -96,17 +98,34 @@ def read_cells(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} is damaged ({shorten(str(error))}).", AGAIN) from error
 
 
-def check_tables(folder: Path) -> None:
+def check_tables(folder: Path, *, sealed: bool = True) -> None:
     """Compare every file of the tables in ``folder`` with its SHA-256 in ``index.json``.
 
+    Args:
+        folder: folder of the tables.
+        sealed: check the seal too, which covers ``index.json``.
+
     Raises:
-        DataError: naming the first file that is missing or has another SHA-256.
+        DataError: naming the first file that is missing, has another SHA-256 or was added; if
+            there is no seal.
     """
-    for name, digest in _digests(folder).items():
+    for name, digest in listed_digests(folder).items():
         path = inside(folder, name, origin=str(folder / INDEX))
         if not path.is_file():
             raise DataError(f"{path} is missing.", AGAIN)
         _compare(path, sha256_file(path), digest)
+    if sealed:
+        check_tables_seal(folder)
+
+
+def check_tables_seal(folder: Path) -> None:
+    """Compare the tables in ``folder`` with their seal.
+
+    Raises:
+        DataError: naming the first file that was changed, removed or added, or if there is no
+            seal.
+    """
+    check_seal(folder, again=AGAIN)
 
 
 def as_frame(cells: pa.Table) -> pd.DataFrame:
@@ -120,8 +139,12 @@ def _compare(path: Path, found: str, stated: str) -> None:
         raise DataError(f"{path} has the SHA-256 {found}; its {INDEX} states {stated}.", AGAIN)
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 by file name, from ``index.json``."""
+def listed_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 by file name, from the ``index.json`` of the tables in ``folder``.
+
+    Raises:
+        DataError: if it is missing or damaged.
+    """
     path = folder / INDEX
     try:
         content = read_mapping(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,9 +16,10 @@ from dgunet.paper.html_report import write_report
 from dgunet.paper.overlaps import known_overlaps
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
-from dgunet.paper.written_tables import CELLS, check_tables, read_cells
+from dgunet.paper.written_tables import CELLS, INDEX, check_tables, check_tables_seal, read_cells
 from dgunet.project import ProjectFolders, test_sets
 from dgunet.steps.commit_comparison import compare_with_commit
+from dgunet.steps.computed_cells import cell_difference
 from dgunet.steps.tables import (
     checked_results,
     read_results_and_rows,
@@ -28,7 +28,7 @@ from dgunet.steps.tables import (
 )
 from dgunet.system.errors import DataError
 from dgunet.system.package_digest import code_version
-from dgunet.system.reading import shorten
+from dgunet.system.seals import SEAL
 from dgunet.terms import ABLATIONS, RELEASED_ABLATIONS
 from dgunet.tracking import TrackingFolders, lookup
 from dgunet.tracking.index import dirty_to_tag
@@ -101,9 +101,15 @@ class ProjectReport:
 
 
 def write_project_report(here: ProjectFolders) -> ProjectReport:
-    """Write ``build/report.html`` from the existing results."""
+    """Write ``build/report.html`` from the existing results.
+
+    Raises:
+        DgunetError: as `make_report`; if the written tables, which the text names, were changed.
+    """
     params = load_params(here.params)
     here, out = here.using(params.weights), here.report
+    if any((here.tables / name).exists() for name in (INDEX, CELLS, SEAL)):
+        check_tables(here.tables)
     count = make_report(
         params.profile,
         results=result_folders(params, here),
@@ -145,9 +151,11 @@ def explain_text(here: ProjectFolders, params: Params, table: int, row: str, col
             f"no tables in {here.tables}.",
             "`dvc repro` makes all results and tables, `dgunet tables` tables of existing results.",
         )
-    check_tables(here.tables)
+    check_tables(here.tables, sealed=False)
     cell = explain_cell(read_cells(path), table, row, column)
-    _refuse_difference(cell, _computed_again(here, params, cell), path)
+    if difference := cell_difference(cell, _computed_again(here, params, cell)):
+        raise DataError(f"{path}: {difference}.", "Make the tables again with `dgunet tables`.")
+    check_tables_seal(here.tables)  # at the end, because the other checks name the cell
     facts: dict[str, Any] = dict(cell)
     key = str(cell["per_image_sha256"])
     if DIGEST.fullmatch(key) and (info := lookup(key, here.home)):
@@ -173,17 +181,3 @@ def _computed_again(here: ProjectFolders, params: Params, cell: dict[str, Any]) 
     needed = {digest: rows[digest] for digest in own if digest in rows}
     cells = cells_frame(build_tables(summaries, profile=profile, rows=needed))
     return explain_cell(cells, cell["table"], cell["row"], f"{cell['column']} {cell['metric']}")
-
-
-def _refuse_difference(written: dict[str, Any], computed: dict[str, Any], path: Path) -> None:
-    if computed["state"] == "not run" or re.fullmatch(r"\d+ of \d+ sets", computed["note"] or ""):
-        return  # its evaluations are on another machine
-    of_all_tables = ("tables_data_digest", "tables_profile", "title")
-    for name, value in written.items():
-        if name not in of_all_tables and computed[name] != value:
-            raise DataError(
-                f"{path}: Table {written['table']}, {written['row']}, {written['column']} "
-                f"{written['metric']}: {name} is {shorten(value)}, the evaluation gives "
-                f"{shorten(computed[name])}.",
-                "Make the tables again with `dgunet tables`.",
-            )

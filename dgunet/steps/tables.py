@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dgunet.evaluation.dnd import apply_score
-from dgunet.evaluation.results import find_results, read_result_and_rows
+from dgunet.evaluation.results import check_sealed, find_results, read_result_and_rows
 from dgunet.evaluation.rows import Row
 from dgunet.evaluation.server_scores import read_scores
 from dgunet.evaluation.summary import EvaluationSummary
@@ -66,7 +66,7 @@ def checked_results(
     """Yield folder, summary and rows of every evaluation in ``folders``; missing ones are skipped.
 
     Each summary is compared with its per-image table and, if they are in ``project``, with the
-    prepared set, the weights and the record of the run that made it.
+    prepared set, the weights and the record of the run that made it; then all files with the seal.
 
     Raises:
         EvaluationError: if a result was changed; with the file, the field and both values.
@@ -74,9 +74,10 @@ def checked_results(
     evidence = Evidence(project) if project else None
     for folder in folders:
         for result in find_results(folder):
-            summary, rows = read_result_and_rows(result)
+            summary, rows = read_result_and_rows(result, sealed=False)
             if evidence is not None:
                 evidence.check(summary, result)
+            check_sealed(result, summary)
             yield result, summary, rows
 
 

@@ -15,6 +15,7 @@ from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 from dgunet.data.store.pair_store import PairStore
 from dgunet.data.store.records import LoadedPair
 from dgunet.system.errors import DataError
+from dgunet.system.seals import write_seal
 
 
 def grey(number, dtype=np.uint8):
@@ -33,6 +34,7 @@ def store(folder, numbers, dtype=np.uint8, layout="raw", **changes):
         facts = ("task", "role", "protocol")
         named |= {fact: getattr(info, fact) for fact in facts} | {"published_count": info.pairs}
     path.write_text(json.dumps(json.loads(path.read_text()) | named))
+    write_seal(folder)
     return folder
 
 

@@ -27,6 +27,7 @@ def test_the_bundle_has_the_format_of_the_server(tmp_path):
     store = box_store()
     evaluate_store(identity, store, protocol("dnd-server"), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "SHA256SUMS",
         "bundled",
         "per_image.parquet",
         "summary.json",

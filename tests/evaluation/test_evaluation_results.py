@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_results import edit, made_rows, write_result
+from made_results import edit, made_rows, reseal, write_result
 
 from dgunet.evaluation.results import find_results, read_result, read_result_and_rows
 from dgunet.evaluation.rows import write_rows
@@ -193,8 +193,9 @@ def test_a_missing_truncated_or_edited_table_is_reported(result):
 
 
 def seal(folder):
-    """Update the digest of the table in the summary."""
+    """Update the digest of the table in the summary, and the seal."""
     edit(folder / "summary.json", per_image_sha256=sha256_file(folder / "per_image.parquet"))
+    reseal(folder)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from dgunet.evaluation.restoration import identity, restore_image
 from dgunet.evaluation.rows import array_sha256
 from dgunet.steps.committed_scores import commit_scores
 from dgunet.system.errors import DataError, EvaluationError
+from dgunet.system.seals import SEAL
 
 KEYS = [
     "profile",
@@ -115,12 +116,13 @@ def test_the_same_input_gives_the_same_bytes(rain_store, tmp_path):
         _, timings = evaluate_with_timings(
             Smooth(), rain_store, RAIN, tmp_path / name, keep_images=1
         )
-    for path in ("per_image.parquet", "summary.json", "restored/1.png"):
+    for path in ("per_image.parquet", "summary.json", "restored/1.png", SEAL):
         assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
     assert {p.name for p in (tmp_path / "a").iterdir()} == {
         "per_image.parquet",
         "summary.json",
         "restored",
+        SEAL,
     }
     assert [timing.id for timing in timings] == ["1", "2", "3", "4", "5"]
 

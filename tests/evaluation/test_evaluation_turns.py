@@ -39,6 +39,9 @@ known = {"checkpoint_sha256": "c" * 64}
 evaluate_store(Waits(), MemoryStore(records(3)), protocol("rain-y"), Path(sys.argv[1]), **known)
 """
 
+FILES = {"per_image.parquet", "summary.json", "SHA256SUMS"}
+"""The files of a result without kept images."""
+
 
 @pytest.fixture
 def evaluating(tmp_path):
@@ -69,14 +72,14 @@ def test_a_concurrent_evaluation_is_refused_with_the_process_of_the_first(
         score_rows(Smooth(), rain_store, RAIN, tmp_path, SETTINGS, shard=(0, 2))
     evaluating.communicate("\n\n\n", timeout=60)
     assert evaluating.returncode == 0, "the first evaluation is not affected"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["per_image.parquet", "summary.json"]
+    assert {path.name for path in tmp_path.iterdir()} == FILES
 
 
 def test_the_lock_of_a_killed_evaluation_is_released(evaluating, rain_store, tmp_path):
     evaluating.send_signal(signal.SIGKILL)
     evaluating.wait()
     evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["per_image.parquet", "summary.json"]
+    assert {path.name for path in tmp_path.iterdir()} == FILES
 
 
 def test_rows_of_shards_stay_until_they_are_merged(rain_store, tmp_path):
@@ -170,4 +173,4 @@ def test_leftovers_of_killed_evaluations_are_removed_by_the_next(rain_store, tmp
         (folder / dead).touch()
     evaluate_store(Smooth(), rain_store, RAIN, tmp_path, checkpoint_sha256="c" * 64)
     remaining = {path.name for path in tmp_path.rglob("*")}
-    assert remaining == {"per_image.parquet", "summary.json"}
+    assert remaining == FILES

@@ -18,6 +18,7 @@ from dgunet.cli.progress_bar import _PARTS, PartsBar
 from dgunet.evaluation.protocols import PROTOCOLS, protocol
 from dgunet.network import DGUNet, preset, save_network
 from dgunet.system.errors import ConfigError, DataError
+from dgunet.system.seals import write_seal
 
 
 @pytest.fixture
@@ -154,9 +155,10 @@ def test_the_self_test_command_passes_and_reports_failures(dgunet, monkeypatch):
 def test_dnd_is_bundled_and_its_score_recorded(dgunet, evaluated, tmp_path):
     folder = tmp_path / "DND"
     shutil.copytree(evaluated[0], folder)
+    (folder / "summary.json").write_text(json.dumps(evaluated[1]))
+    write_seal(folder)
     output = dgunet("dnd", "bundle", folder, "--out", tmp_path / "up.zip")
     assert "50 files" in output
-    (folder / "summary.json").write_text(json.dumps(evaluated[1]))
     (tmp_path / "mail.txt").write_text("40.00 dB")
     arguments = ("--psnr", 40.0, "--ssim", 0.96, "--evidence", tmp_path / "mail.txt")
     dgunet("dnd", "record", folder, *arguments, "--out", tmp_path / "dnd.json")

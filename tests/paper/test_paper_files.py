@@ -26,6 +26,7 @@ from dgunet.paper.table_building import build_tables
 from dgunet.paper.written_tables import read_cells
 from dgunet.system.errors import DgunetError
 from dgunet.system.files import sha256_file
+from dgunet.system.seals import SEAL
 
 Campaign = Callable[[str], list[dict[str, Any]]]
 KINDS = ("csv", "md", "tex", "parquet")
@@ -44,7 +45,7 @@ def test_the_same_summaries_give_the_same_bytes(
         write_tables(tables, tmp_path / name)
         write_report(tables, {}, tmp_path / name / "report.html")
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert len(names) == 6 * 4 + 2 + 3 + 3, "tables; verdicts; twins; cells, index and report"
+    assert len(names) == 6 * 4 + 2 + 3 + 4, "tables; verdicts; twins; cells, index, seal and report"
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
@@ -104,7 +105,10 @@ def test_the_index_lists_every_file_with_its_digest(campaign: Campaign, tmp_path
     files = [file for table in index["tables"] for file in table["files"].values()]
     files += [*index["verdicts"]["files"].values(), *index["twins"]["files"].values()]
     files.append(index["cells"])
-    assert {file["path"] for file in files} == {p.name for p in tmp_path.iterdir()} - {"index.json"}
+    assert {file["path"] for file in files} == {p.name for p in tmp_path.iterdir()} - {
+        "index.json",
+        SEAL,
+    }
     for file in files:
         assert sha256_file(tmp_path / file["path"]) == file["sha256"]
     assert index["tables"][2]["our_cells"] == {"measured": 4, "waiting for the server": 4}

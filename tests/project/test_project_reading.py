@@ -34,6 +34,7 @@ READING = {
     "selftest metrics": (),
     "tracking doctor": ("--dry-run",),
     "tracking status": (),
+    "verify": (),
 }
 """Commands that change nothing with these arguments."""
 

@@ -56,7 +56,7 @@ def test_an_evaluation_takes_any_weights_of_the_ablation(trained, tmp_path):
     assert (summary.row, summary.dataset, summary.weights) == ("stages-3", "Rain100H", "trained")
     assert read_result(tmp_path / "out") == summary
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("summary.json", "per_image.parquet", "restored")
+        *("summary.json", "per_image.parquet", "restored", "SHA256SUMS")
     }
     scores = json.loads((tmp_path / "scores/Rain100H-stages-3.json").read_text())
     assert scores["psnr"] == summary.psnr

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
-from made_results import digest, edit, write_result
+from made_results import digest, edit, reseal, write_result
 
 from dgunet import network
 from dgunet.config import load_params
@@ -310,6 +310,7 @@ def test_a_store_of_another_profile_is_not_evaluated(here, dgunet):
     text = here.params.read_text().replace("profile: sample", "profile: paper")
     here.params.write_text(text.replace("device: auto", "device: cpu"))
     edit(path, profile="sample", digest=json.loads(summary_of(here))["data_digest"])
+    reseal(path.parent)
     result = dgunet("evaluate", "--sets", "Rain100L")
     assert result.returncode == 1
     assert "has the profile 'sample', the parameters have 'paper'" in result.stderr

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from dgunet.system.errors import DataError
 from dgunet.system.reading import read_mapping, shorten
 from dgunet.system.safe_paths import safe_file_name
+from dgunet.system.seals import check_seal
 
 VERSION = 1
 """Version of the store format; a store of another version is refused."""
@@ -75,12 +76,24 @@ class StoreManifest:
             if name not in defaults or defaults[name] != value
         }
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the files by name, as this manifest states them."""
+        return {shard.file: shard.sha256 for shard in self.shards}
+
     @classmethod
-    def read(cls, folder: Path) -> StoreManifest:
+    def read(cls, folder: Path, *, sealed: bool = True) -> StoreManifest:
         """Read and check the manifest of the store in ``folder``.
 
+        The other files are not read: the seal must have the SHA-256 that the manifest states.
+
+        Args:
+            folder: folder of the store.
+            sealed: check the seal too.
+
         Raises:
-            DataError: if there is no store, or it is of another version or damaged.
+            DataError: if there is no store, or it is of another version or damaged; if the
+                manifest was changed, a file was added, or there is no seal.
         """
         path = folder / "manifest.json"
         try:
@@ -106,9 +119,19 @@ class StoreManifest:
             _check_types(manifest)
             for shard in shards:
                 _check_types(shard)
-            return manifest
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(f"{path} is damaged ({error}).", PREPARE_AGAIN) from error
+        if sealed:
+            manifest.check_sealed(folder)
+        return manifest
+
+    def check_sealed(self, folder: Path) -> None:
+        """Compare the seal of the store in ``folder`` with this manifest's file and its digests.
+
+        Raises:
+            DataError: if the manifest was changed, a file was added, or there is no seal.
+        """
+        check_seal(folder, again=PREPARE_AGAIN, known=self.digests, what=self.dataset)
 
 
 def _check_types(entry: StoreManifest | Shard) -> None:

@@ -23,7 +23,7 @@ class PairStore(StoreReader):
     """A verified store: ``len(store)``, ``store[i]``, ``store.manifest``; see `PairStore.open`."""
 
     @classmethod
-    def open(cls, folder: Path | str, *, check: bool = True) -> PairStore:
+    def open(cls, folder: Path | str, *, check: bool = True, sealed: bool = True) -> PairStore:
         """Open the store in ``folder`` and check its manifest and its files.
 
         On first use, and after a change of a file, all files are read once, see
@@ -33,13 +33,14 @@ class PairStore(StoreReader):
         Args:
             folder: folder of the store.
             check: verify the pixels on first use and after a change, not only the file sizes.
+            sealed: check the seal of the manifest too.
 
         Raises:
             DataError: if there is no store, a file is missing or has another size, or its pixels
-                or its manifest changed since the preparation.
+                or its manifest changed since the preparation, or it is not sealed.
         """
         folder = Path(folder)
-        manifest = StoreManifest.read(folder)
+        manifest = StoreManifest.read(folder, sealed=False)
         held = sum(shard.records for shard in manifest.shards)
         if held != manifest.count:
             raise DataError(
@@ -56,6 +57,8 @@ class PairStore(StoreReader):
         store = cls(folder, manifest)
         if check:
             verification.ensure_verified(store)
+        if sealed:  # at the end, because the other checks name the field
+            manifest.check_sealed(folder)
         return store
 
     def verify(self) -> None:

@@ -6,7 +6,7 @@ verification succeeded. While these stay the same, the store is not read again; 
 byte is.
 
 One change cannot be detected without a signature: pixels that were changed together with all
-digests of the manifest, in a dataset whose pixels the catalogue does not know.
+digests of the manifest and the seal, in a dataset whose pixels the catalogue does not know.
 """
 
 from __future__ import annotations

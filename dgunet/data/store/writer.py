@@ -18,6 +18,7 @@ from dgunet.data.store.tiles import encode
 from dgunet.system import files
 from dgunet.system.errors import DataError
 from dgunet.system.reading import read_mapping
+from dgunet.system.seals import write_seal
 
 SHARD_BYTES = 256 << 20
 """Bytes of pixels after which a file is closed: few files, yet enough for several processes."""
@@ -84,7 +85,10 @@ def write_shard(
 def write_manifest(
     folder: Path, written: Sequence[WrittenShard], **description: Any
 ) -> StoreManifest:
-    """Write ``manifest.json``; ``description`` has the fields that do not follow from the files."""
+    """Write ``manifest.json`` and the seal of the store.
+
+    ``description`` has the fields that do not follow from the files.
+    """
     lines = [line for file in written for line in file.lines]
     manifest = StoreManifest(
         **description,
@@ -94,6 +98,7 @@ def write_manifest(
         shards=tuple(file.shard for file in written),
     )
     files.write_json(folder / "manifest.json", manifest.content())
+    write_seal(folder, ["manifest.json"], known=manifest.digests)
     return manifest
 
 

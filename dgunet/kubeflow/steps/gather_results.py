@@ -9,12 +9,15 @@ from pathlib import Path
 from dgunet.evaluation.results import SUMMARY, TABLE, find_results, read_result
 from dgunet.system import files
 from dgunet.system.errors import DataError
+from dgunet.system.seals import write_seal
 
 NEEDED = (SUMMARY, TABLE)
 
 
 def gather_results(results: Iterable[Path], out: Path) -> list[str]:
     """Copy summary and per-image table of every evaluation under ``results`` into a folder each.
+
+    The folders are sealed anew, because they lack the images of the others.
 
     Returns:
         The folders' names: ``<set>-<row>``, with ``-r<ratio>`` for compressive sensing.
@@ -36,4 +39,5 @@ def gather_results(results: Iterable[Path], out: Path) -> list[str]:
             target.mkdir()
             for name in NEEDED:
                 shutil.copyfile(folder / name, target / name)
+            write_seal(target)
         return sorted(path.name for path in work.iterdir())
