@@ -18,6 +18,7 @@ def build_ablations(placement: TaskPlacement):
     def ablations(
         params: str,
         profile: str,
+        evaluation: str,
         data_source: str,
         data_version: str,
         code_version: str,
@@ -30,6 +31,7 @@ def build_ablations(placement: TaskPlacement):
         Args:
             params: the text of params.yaml.
             profile: its profile, sample or paper; all that steps on data alone get of it.
+            evaluation: what an evaluation reads of it, as JSON.
             data_source: folder with the datasets in their official layout, or address of a git
                 repository with DVC.
             data_version: commit of the repository, or any text that identifies the folder's
@@ -42,6 +44,7 @@ def build_ablations(placement: TaskPlacement):
         common = {
             "params": params,
             "profile": profile,
+            "evaluation": evaluation,
             "data_source": data_source,
             "data_version": data_version,
             "code_version": code_version,
@@ -52,7 +55,7 @@ def build_ablations(placement: TaskPlacement):
             results = ablated(
                 placement, common, ablations, prepared_for_ablations(placement, common)
             )
-            end = {"params": params, "code_version": code_version, "dnd_records": "[]"}
+            end = {"profile": profile, "code_version": code_version, "dnd_records": "[]"}
             placement("tables", tables(ablations=dsl.Collected(results), **end))
             placement("report", report(ablations=dsl.Collected(results), **end))
 

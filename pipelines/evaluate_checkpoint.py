@@ -19,6 +19,7 @@ def build_evaluate_checkpoint(placement: TaskPlacement):
     def evaluate_checkpoint(
         params: str,
         profile: str,
+        evaluation: str,
         data_source: str,
         data_version: str,
         code_version: str,
@@ -35,8 +36,9 @@ def build_evaluate_checkpoint(placement: TaskPlacement):
         """Evaluate given weights.
 
         Args:
-            params: the text of params.yaml.
+            params: the text of params.yaml, for the plan and the record; no step reads it.
             profile: its profile, sample or paper; all that steps on data alone get of it.
+            evaluation: what an evaluation reads of it, as JSON.
             data_source: folder with the datasets in their official layout, or address of a git
                 repository with DVC.
             data_version: commit of the repository, or any text that identifies the folder's
@@ -56,6 +58,7 @@ def build_evaluate_checkpoint(placement: TaskPlacement):
         common = {
             "params": params,
             "profile": profile,
+            "evaluation": evaluation,
             "data_source": data_source,
             "data_version": data_version,
             "code_version": code_version,
@@ -68,7 +71,7 @@ def build_evaluate_checkpoint(placement: TaskPlacement):
             loaded = load(weights=weights, weights_sha256=weights_sha256, task=task, **pins)
             model = placement("load", loaded).outputs["model"]
             results = scored(placement, common, network, test_sets, model)
-            end = {"params": params, "code_version": code_version, "dnd_records": dnd_records}
+            end = {"profile": profile, "code_version": code_version, "dnd_records": dnd_records}
             placement("tables", tables(results=dsl.Collected(results), **end))
             placement("report", report(results=dsl.Collected(results), **end))
 

@@ -1,5 +1,7 @@
 """Parts shared by the pipelines: train or fetch a network, evaluate it, run ablations."""
 
+from typing import List  # noqa: UP035 - kfp reads the annotation
+
 from kfp import dsl
 
 from components.evaluate.component import evaluate
@@ -25,9 +27,9 @@ def trained(
         common: arguments shared by the steps: params, data and pins.
         network: task, variant and ratio.
         training_set: a catalogue name.
-        after: a task that prepares one of the training sets; the cache has its result then.
+        after: the task that has prepared every training set; the cache then has this one.
     """
-    prepared = placement("prepare", prepare(dataset=training_set, **_data(common)))
+    prepared = placement("prepare", prepare(dataset=training_set, **data_of(common)))
     if after is not None:
         prepared.after(after)
     given = network | _pick(common, "params", "code_version", "image_digest")
@@ -52,18 +54,18 @@ def scored(placement: TaskPlacement, common: dict, network: dict, sets, model) -
     """The results of ``model`` on those of ``sets`` that the data source has, to be collected."""
     # survey also returns variant and ratio: within the inner loop, kfp's local runner confuses its
     # items with those of the outer loop.
-    found = placement("survey", survey(**network, sets=sets, **_data(common)))
+    found = placement("survey", survey(**network, sets=sets, **data_of(common)))
     with dsl.ParallelFor(
         found.outputs["Output"], parallelism=placement.parallelism("sets")
     ) as item:
-        tested = placement("prepare", prepare(dataset=item.dataset, **_data(common)))
+        tested = placement("prepare", prepare(dataset=item.dataset, **data_of(common)))
         result = evaluate(
             dataset=item.dataset,
             variant=item.variant,
             ratio=item.ratio,
             store=tested.outputs["store"],
             model=model,
-            **_pick(common, "params", "code_version", "image_digest", "protocols"),
+            **_pick(common, "evaluation", "code_version", "image_digest", "protocols"),
         )
         result = placement("evaluate", result)
         with dsl.If(result.outputs["Output"] == "waiting for the server", name="server-scores"):
@@ -71,9 +73,44 @@ def scored(placement: TaskPlacement, common: dict, network: dict, sets, model) -
     return result.outputs["results"]
 
 
-def prepared_for_ablations(placement: TaskPlacement, common: dict) -> object:
-    """The task that prepares the training set of the ablations, which is that of deraining."""
-    return placement("prepare", prepare(dataset=TRAINING_SETS["derain"], **_data(common)))
+def build_prepare_training_sets(placement: TaskPlacement):
+    """A pipeline within another one, which prepares every training set for the cache.
+
+    Without it, the networks that share a training set would prepare it at the same time. A task
+    can wait for a pipeline, but not for a loop. kfp builds it before the pipeline that calls it.
+    """
+
+    @dsl.pipeline(name="prepare-training-sets")
+    def prepare_training_sets(
+        training_sets: List[str],  # noqa: UP006
+        profile: str,
+        data_source: str,
+        data_version: str,
+        code_version: str,
+        image_digest: str,
+    ):
+        given = {
+            "profile": profile,
+            "data_source": data_source,
+            "data_version": data_version,
+            "code_version": code_version,
+            "image_digest": image_digest,
+        }
+        with dsl.ParallelFor(training_sets, parallelism=placement.parallelism("sets")) as name:
+            placement("prepare", prepare(dataset=name, **given))
+
+    return prepare_training_sets
+
+
+def prepared_for_ablations(placement: TaskPlacement, common: dict, after: object = None) -> object:
+    """The task that prepares the training set of the ablations, which is that of deraining.
+
+    Args:
+        common: arguments shared by the steps: params, data and pins.
+        after: as for `trained`.
+    """
+    prepared = placement("prepare", prepare(dataset=TRAINING_SETS["derain"], **data_of(common)))
+    return prepared if after is None else prepared.after(after)
 
 
 def ablated(placement: TaskPlacement, common: dict, names, prepared: object) -> object:
@@ -88,7 +125,7 @@ def ablated(placement: TaskPlacement, common: dict, names, prepared: object) -> 
     if prepared is None:
         plus = {"task": ABLATION_TASK, "variant": ABLATION_VARIANT, "ratio": 0}
         model = fetched(placement, common, plus).outputs["model"]
-    tested = placement("prepare", prepare(dataset=ABLATION_SET, **_data(common)))
+    tested = placement("prepare", prepare(dataset=ABLATION_SET, **data_of(common)))
     with dsl.ParallelFor(names, parallelism=placement.parallelism("ablations")) as name:
         if prepared is not None:
             given = _pick(common, "params", "code_version", "image_digest")
@@ -103,13 +140,14 @@ def ablated(placement: TaskPlacement, common: dict, names, prepared: object) -> 
             name=name,
             model=model,
             store=tested.outputs["store"],
-            **_pick(common, "params", "code_version", "image_digest", "protocols"),
+            **_pick(common, "evaluation", "code_version", "image_digest", "protocols"),
         )
         results = placement("evaluate", step).outputs["results"]
     return results
 
 
-def _data(common: dict) -> dict:
+def data_of(common: dict) -> dict:
+    """The arguments of the steps that work on data alone."""
     names = ("profile", "data_source", "data_version", "code_version", "image_digest")
     return _pick(common, *names)
 

@@ -13,16 +13,26 @@ from components.gather.component import gather
 from components.report.component import report
 from components.tables.component import tables
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
-from pipelines.networks import ablated, fetched, prepared_for_ablations, scored, trained
+from pipelines.networks import (
+    ablated,
+    build_prepare_training_sets,
+    data_of,
+    fetched,
+    prepared_for_ablations,
+    scored,
+    trained,
+)
 
 
 def build_reproduce(placement: TaskPlacement):
     """The pipeline, its tasks with the settings of ``placement``."""
+    prepare_training_sets = build_prepare_training_sets(placement)
 
     @dsl.pipeline(name="dgunet-reproduce", pipeline_config=placement.config)
     def reproduce(
         params: str,
         profile: str,
+        evaluation: str,
         data_source: str,
         data_version: str,
         code_version: str,
@@ -30,6 +40,7 @@ def build_reproduce(placement: TaskPlacement):
         networks: List[dict],  # noqa: UP006
         test_sets: List[str],  # noqa: UP006
         ablations: List[str],  # noqa: UP006
+        training_sets: List[str],  # noqa: UP006
         weights: str,
         image_digest: str = "",
         dnd_records: str = "[]",
@@ -39,6 +50,7 @@ def build_reproduce(placement: TaskPlacement):
         Args:
             params: the text of params.yaml.
             profile: its profile, sample or paper; all that steps on data alone get of it.
+            evaluation: what an evaluation reads of it, as JSON.
             data_source: folder with the datasets in their official layout, or address of a git
                 repository with DVC.
             data_version: commit of the repository, or any text that identifies the folder's
@@ -51,6 +63,7 @@ def build_reproduce(placement: TaskPlacement):
                 ones are skipped.
             ablations: names, as listed by `dgunet train --help`; with the authors' weights only
                 stages-7, which is DGUNet+ itself.
+            training_sets: those of the networks and of the ablations, each once.
             weights: "trained" for a training of every network, "released" for the authors' weights,
                 which are downloaded.
             image_digest: digest of the image; steps refuse any other.
@@ -59,6 +72,7 @@ def build_reproduce(placement: TaskPlacement):
         common = {
             "params": params,
             "profile": profile,
+            "evaluation": evaluation,
             "data_source": data_source,
             "data_version": data_version,
             "code_version": code_version,
@@ -66,32 +80,35 @@ def build_reproduce(placement: TaskPlacement):
             "protocols": protocols,
         }
         lists = {"networks": networks, "test_sets": test_sets, "ablations": ablations}
-        end = {"params": params, "code_version": code_version, "dnd_records": dnd_records}
+        end = {"profile": profile, "code_version": code_version, "dnd_records": dnd_records}
         with dsl.ExitHandler(placement("finish", finish())):
             with dsl.If(weights == "trained", name="trained"):
-                _filled(placement, common, lists, end, train=True)
+                once = prepare_training_sets(training_sets=training_sets, **data_of(common))
+                _filled(placement, common, lists, end, once)
             with dsl.Else(name="released"):
-                _filled(placement, common, lists, end, train=False)
+                _filled(placement, common, lists, end)
 
     return reproduce
 
 
-def _filled(placement: TaskPlacement, common: dict, lists: dict, end: dict, *, train: bool) -> None:
+def _filled(
+    placement: TaskPlacement, common: dict, lists: dict, end: dict, once: object = None
+) -> None:
     """Add the steps from the networks to tables and report.
 
     Args:
         common: arguments shared by the steps: params, data and pins.
         lists: networks, test_sets and ablations.
         end: arguments of tables and report.
-        train: train the networks; else fetch the authors'.
+        once: the task that has prepared the training sets, to train the networks; None: fetch the
+            authors'.
     """
     parallelism = placement.parallelism("networks")
-    # Rain13K first: networks and ablations at once would each prepare it.
-    prepared = prepared_for_ablations(placement, common) if train else None
+    prepared = prepared_for_ablations(placement, common, once) if once else None
     with dsl.ParallelFor(lists["networks"], parallelism=parallelism) as item:
         network = {"task": item.kind, "variant": item.variant, "ratio": item.ratio}
-        if train:
-            made = trained(placement, common, network, item.training_set, prepared)
+        if once:
+            made = trained(placement, common, network, item.training_set, once)
         else:
             made = fetched(placement, common, network)
         results = scored(placement, common, network, lists["test_sets"], made.outputs["model"])

@@ -18,6 +18,7 @@ def build_train_evaluate(placement: TaskPlacement):
     def train_evaluate(
         params: str,
         profile: str,
+        evaluation: str,
         data_source: str,
         data_version: str,
         code_version: str,
@@ -35,6 +36,7 @@ def build_train_evaluate(placement: TaskPlacement):
         Args:
             params: the text of params.yaml.
             profile: its profile, sample or paper; all that steps on data alone get of it.
+            evaluation: what an evaluation reads of it, as JSON.
             data_source: folder with the datasets in their official layout, or address of a git
                 repository with DVC.
             data_version: commit of the repository, or any text that identifies the folder's
@@ -52,6 +54,7 @@ def build_train_evaluate(placement: TaskPlacement):
         common = {
             "params": params,
             "profile": profile,
+            "evaluation": evaluation,
             "data_source": data_source,
             "data_version": data_version,
             "code_version": code_version,
@@ -62,7 +65,7 @@ def build_train_evaluate(placement: TaskPlacement):
         with dsl.ExitHandler(placement("finish", finish())):
             model = trained(placement, common, network, training_set).outputs["model"]
             results = scored(placement, common, network, test_sets, model)
-            end = {"params": params, "code_version": code_version, "dnd_records": dnd_records}
+            end = {"profile": profile, "code_version": code_version, "dnd_records": dnd_records}
             placement("tables", tables(results=dsl.Collected(results), **end))
             placement("report", report(results=dsl.Collected(results), **end))
 

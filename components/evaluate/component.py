@@ -7,7 +7,7 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
 def evaluate(
-    params: str,
+    evaluation: str,
     dataset: str,
     variant: str,
     ratio: int,
@@ -22,7 +22,7 @@ def evaluate(
     """Restore and score one test set.
 
     Args:
-        params: the text of params.yaml.
+        evaluation: what an evaluation reads of params.yaml, as JSON; no other setting changes it.
         dataset: a test set of the catalogue.
         variant: DGUNet or DGUNet+.
         ratio: percent of measurements for cs, 0 for the other tasks.
@@ -39,18 +39,19 @@ def evaluate(
     """
     from pathlib import Path
 
-    from dgunet.config import parse_params
+    from dgunet.config import parse_evaluation
     from dgunet.kubeflow.steps.code_pins import check_pins
+    from dgunet.kubeflow.steps.prepared_stores import find_store
     from dgunet.steps.evaluate import evaluate_test_set
     from dgunet.tracking.run_links import mlflow_run_facts
 
     check_pins(code=code_version, image=image_digest, protocols=protocols)
     (summary,) = evaluate_test_set(
-        parse_params(params),
+        parse_evaluation(evaluation),
         dataset,
         variant=variant,
         models={ratio or None: Path(model.path) / "network.safetensors"},
-        store=Path(store.path),
+        store=find_store(Path(store.path)),
         out=Path(results.path),
     )
     facts = summary.to_dict() | mlflow_run_facts(summary.per_image_sha256)

@@ -7,7 +7,7 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
 def evaluate_ablation(
-    params: str,
+    evaluation: str,
     name: str,
     code_version: str,
     image_digest: str,
@@ -20,7 +20,7 @@ def evaluate_ablation(
     """Restore and score Rain100H with one variant of DGUNet+.
 
     Args:
-        params: the text of params.yaml.
+        evaluation: what an evaluation reads of params.yaml, as JSON; no other setting changes it.
         name: name of the ablation, e.g. stages-9 or without-fgdm.
         code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         image_digest: digest of the image; the step refuses any other.
@@ -32,17 +32,18 @@ def evaluate_ablation(
     """
     from pathlib import Path
 
-    from dgunet.config import parse_params
+    from dgunet.config import parse_evaluation
     from dgunet.kubeflow.steps.code_pins import check_pins
+    from dgunet.kubeflow.steps.prepared_stores import find_store
     from dgunet.steps.evaluate import evaluate_ablation
     from dgunet.tracking.run_links import mlflow_run_facts
 
     check_pins(code=code_version, image=image_digest, protocols=protocols)
     summary = evaluate_ablation(
-        parse_params(params),
+        parse_evaluation(evaluation),
         name,
         weights=Path(model.path) / "network.safetensors",
-        store=Path(store.path),
+        store=find_store(Path(store.path)),
         out=Path(results.path),
     )
     facts = summary.to_dict() | mlflow_run_facts(summary.per_image_sha256)

@@ -25,21 +25,26 @@ def prepare(
         data_version: commit of the repository, or any text that identifies the folder's content.
         code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         image_digest: digest of the image; the step refuses any other.
-        store: the prepared store; its digest is in the metadata.
+        store: the prepared store, or its manifest if the store is on a volume; its digest is in
+            the metadata.
     """
     from pathlib import Path
 
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.data_source import trees
-    from dgunet.steps.prepare import prepare_store
+    from dgunet.kubeflow.steps.prepared_stores import prepare_shared
     from dgunet.tracking.run_links import mlflow_run_facts
 
     check_pins(code=code_version, image=image_digest)
+    version = (data_source, data_version, code_version)
     with trees(profile, dataset, data_source, data_version) as root:
-        manifest = prepare_store(profile, dataset, root=root, out=Path(store.path))
+        manifest = prepare_shared(
+            profile, dataset, root=root, artifact=Path(store.path), version=version
+        )
     store.metadata.update(
         dataset=dataset,
         digest=manifest.digest,
+        layout=manifest.layout,
         records=manifest.count,
         data_source=data_source,
         data_version=data_version,

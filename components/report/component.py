@@ -9,7 +9,7 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
 def report(
-    params: str,
+    profile: str,
     dnd_records: str,
     code_version: str,
     page: dsl.Output[dsl.HTML],
@@ -19,7 +19,7 @@ def report(
     """Write the report.
 
     Args:
-        params: the text of params.yaml.
+        profile: "sample" or "paper", as in params.yaml; no other setting changes the page.
         dnd_records: the scores that DND's server mailed, as a JSON list; "[]" for none.
         code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         page: the six tables, each value with its provenance.
@@ -29,7 +29,6 @@ def report(
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
-    from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.dnd_records import write_records
     from dgunet.steps.report import make_report
@@ -40,7 +39,7 @@ def report(
     with TemporaryDirectory() as scratch:
         records = write_records(dnd_records, Path(scratch))
         count = make_report(
-            parse_params(params).profile,
+            profile,
             results=folders,
             out=Path(page.path),
             home=project_home(),

@@ -9,7 +9,7 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
 def tables(
-    params: str,
+    profile: str,
     dnd_records: str,
     code_version: str,
     tables: dsl.Output[dsl.Dataset],
@@ -20,7 +20,7 @@ def tables(
     """Make Tables 1-6; cells without a run are marked "not run".
 
     Args:
-        params: the text of params.yaml.
+        profile: "sample" or "paper", as in params.yaml; no other setting changes the tables.
         dnd_records: the scores that DND's server mailed, as a JSON list; "[]" for none.
         code_version: as `dgunet pipeline versions` prints it; the step refuses other code.
         tables: CSV, Markdown, LaTeX and Parquet files.
@@ -31,7 +31,6 @@ def tables(
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
-    from dgunet.config import parse_params
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.dnd_records import write_records
     from dgunet.steps.tables import make_tables
@@ -41,7 +40,7 @@ def tables(
     folders = [Path(result.path) for result in [*(results or ()), *(ablations or ())]]
     with TemporaryDirectory() as scratch:
         records = write_records(dnd_records, Path(scratch))
-        made = make_tables(parse_params(params).profile, results=folders, out=out, records=records)
+        made = make_tables(profile, results=folders, out=out, records=records)
     pages = [path.read_text(encoding="utf-8") for path in sorted(out.glob("table*.md"))]
     Path(preview.path).write_text("\n\n".join(pages), encoding="utf-8")
     tables.metadata.update({f"table{t.number}_data": t.data_digest or "" for t in made})

@@ -37,6 +37,7 @@ def train(
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.launch import train_on_machine
     from dgunet.kubeflow.steps.model_facts import record_model
+    from dgunet.kubeflow.steps.prepared_stores import find_store
 
     check_pins(code=code_version, image=image_digest)
     weights = train_on_machine(
@@ -44,7 +45,7 @@ def train(
         task,
         variant=variant,
         ratio=ratio or None,
-        store=Path(store.path),
+        store=find_store(Path(store.path)),
         out=Path(model.path),
         processes=processes,
     )

@@ -33,6 +33,7 @@ def train_ablation(
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.launch import train_on_machine
     from dgunet.kubeflow.steps.model_facts import record_model
+    from dgunet.kubeflow.steps.prepared_stores import find_store
     from dgunet.terms import ABLATION_TASK, ABLATION_VARIANT
 
     check_pins(code=code_version, image=image_digest)
@@ -41,7 +42,7 @@ def train_ablation(
         ABLATION_TASK,
         variant=ABLATION_VARIANT,
         ablation=name,
-        store=Path(store.path),
+        store=find_store(Path(store.path)),
         out=Path(model.path),
         processes=processes,
     )

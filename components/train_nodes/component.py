@@ -79,6 +79,7 @@ def train_nodes(
 
     from dgunet.kubeflow.steps.code_pins import check_pins
     from dgunet.kubeflow.steps.model_facts import record_model
+    from dgunet.kubeflow.steps.prepared_stores import find_store
     from dgunet.kubeflow.trainer.multi_node import (
         NodeSettings,
         NodeTraining,
@@ -89,7 +90,7 @@ def train_nodes(
     check_pins(code=code_version, image=image_digest)
     training = NodeTraining(
         *(params, task, variant, ratio or None),
-        store=Path(store.path),
+        store=find_store(Path(store.path)),
         out=Path(model.path),
         ablation=ablation,
     )

@@ -207,7 +207,7 @@ class Actions:
         store, weights = self.here.store(step.dataset), self._weights(network)
         if network.ablation:
             summary = evaluate_ablation(
-                self.plan.params,
+                self.plan.params.evaluation,
                 network.ablation,
                 weights=weights,
                 store=store,
@@ -215,7 +215,7 @@ class Actions:
             )
         else:
             (summary,) = evaluate_test_set(
-                self.plan.params,
+                self.plan.params.evaluation,
                 step.dataset,
                 variant=network.variant,
                 models={network.ratio or None: weights},

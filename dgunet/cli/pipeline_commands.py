@@ -225,6 +225,7 @@ def submit(  # one parameter for each option
     from dgunet.kubeflow.pipeline.weights_origin import weights_plans
     from dgunet.kubeflow.submission.data_origin import check_pushed
     from dgunet.kubeflow.submission.plan import submission_plan
+    from dgunet.kubeflow.submission.space import space_lines
     from dgunet.kubeflow.submission.submitting import check_consent, check_image, submit_run
     from dgunet.project import ProjectFolders
 
@@ -238,11 +239,13 @@ def submit(  # one parameter for each option
     if dry_run:
         version = version_name(text)
         plan = partial(submission_plan, document, pods, arguments, gpu=gpu, tflops=tflops)
-        typer.echo(plan(version=version, quota=quota, deadline=settings.ending.deadline))
-        typer.echo("\ndry run: nothing was sent")
+        lines = [plan(version=version, quota=quota, deadline=settings.ending.deadline)]
+        lines += space_lines(settings, arguments)
+        typer.echo("\n".join([*lines, "", "dry run: nothing was sent"]))
         return
     check_image(settings)
     check_consent(settings, weights_plans(arguments))
+    _check_space(settings, arguments, connection.namespace or "kubeflow")
     server = connection.server()
     if not any(entry.startswith("data_source=") for entry in given or []):
         check_pushed(here.home)
@@ -292,6 +295,17 @@ def _cluster(path: Path) -> Cluster:
     from dgunet.kubeflow.cluster.settings import load_cluster
 
     return load_cluster(path)
+
+
+def _check_space(cluster: Cluster, arguments: dict[str, Any], namespace: str) -> None:
+    """Refuse a run whose prepared stores do not fit; warn if that cannot be found out."""
+    from dgunet.kubeflow.submission.claims import claim_size
+    from dgunet.kubeflow.submission.space import check_space, space_warning, stores_space
+
+    space = stores_space(cluster, arguments, partial(claim_size, namespace))
+    check_space(space)
+    if warning := space_warning(space):
+        typer.echo(warning, err=True)
 
 
 def _params(path: Path) -> str:

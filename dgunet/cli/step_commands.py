@@ -242,9 +242,9 @@ def _evaluated(
     }
     if wanted.ablation:
         (weights,) = wanted.models.values()
-        return [evaluate_ablation(params, wanted.ablation, weights=weights, **given)]
+        return [evaluate_ablation(params.evaluation, wanted.ablation, weights=weights, **given)]
     return evaluate_test_set(
-        params, wanted.dataset, variant=wanted.variant, models=wanted.models, **given
+        params.evaluation, wanted.dataset, variant=wanted.variant, models=wanted.models, **given
     )
 
 

@@ -1,16 +1,19 @@
 """Typed settings from ``params.yaml``, validated before anything runs."""
 
 from dgunet.config.params import (
+    EvaluationParams,
     EvaluationSettings,
     Params,
     ProfileSettings,
     check_params,
     load_params,
+    parse_evaluation,
     parse_params,
 )
 from dgunet.config.training import RuntimeSettings, TrainingSettings, ValidationSettings
 
 __all__ = [
+    "EvaluationParams",
     "EvaluationSettings",
     "Params",
     "ProfileSettings",
@@ -19,5 +22,6 @@ __all__ = [
     "ValidationSettings",
     "check_params",
     "load_params",
+    "parse_evaluation",
     "parse_params",
 ]

@@ -20,9 +20,16 @@ from dgunet.config.ranges import (
     setting_error,
     whole,
 )
-from dgunet.config.training import RuntimeSettings, TrainingSettings, ValidationSettings
+from dgunet.config.training import (
+    Device,
+    Kernels,
+    RuntimeSettings,
+    Threads,
+    TrainingSettings,
+    ValidationSettings,
+)
 from dgunet.system.errors import ConfigError
-from dgunet.system.reading import parse_yaml, read_text
+from dgunet.system.reading import parse_json, parse_yaml, read_text
 from dgunet.terms import Architecture, Profile, Task, Variant, WeightsOrigin, check_task
 
 TEXT_BYTES = 256 << 10
@@ -55,6 +62,16 @@ class ProfileSettings(StrictModel):
         return network
 
 
+class EvaluationParams(StrictModel):
+    """All that an evaluation reads of ``params.yaml``, of the active profile."""
+
+    profile: Profile
+    evaluate: EvaluationSettings
+    device: Device
+    threads: Threads
+    kernels: Kernels
+
+
 class Params(StrictModel):
     """The content of ``params.yaml``."""
 
@@ -79,6 +96,18 @@ class Params(StrictModel):
     def active(self) -> ProfileSettings:
         """Settings of the profile that ``profile`` selects."""
         return self.sample if self.profile == "sample" else self.paper
+
+    @property
+    def evaluation(self) -> EvaluationParams:
+        """What an evaluation reads."""
+        runtime = self.active.runtime
+        return EvaluationParams(
+            profile=self.profile,
+            evaluate=self.active.evaluate,
+            device=runtime.device,
+            threads=runtime.threads,
+            kernels=runtime.kernels,
+        )
 
     def training(self, task: str) -> TrainingSettings:
         """Return the active profile's training settings for ``task``.
@@ -119,6 +148,22 @@ def parse_params(text: str, origin: str = "params") -> Params:
     return check_params(content, origin)
 
 
+def parse_evaluation(text: str) -> EvaluationParams:
+    """Read the JSON text of `EvaluationParams`, as ``model_dump_json`` writes it.
+
+    Raises:
+        ConfigError: naming the key, the value and what is allowed.
+    """
+    content = parse_json(text, "evaluation", kind=ConfigError)
+    try:
+        return EvaluationParams.model_validate(content)
+    except ValidationError as error:
+        faults = joined_faults(error, lambda entry: explain(entry, _EVALUATION_NAMES))
+        raise ConfigError(
+            f"evaluation: {faults}.", "`dgunet pipeline submit` makes it from `params.yaml`."
+        ) from error
+
+
 def check_params(content: dict[str, Any], origin: str) -> Params:
     """Validate a parameter mapping; errors name ``origin``.
 
@@ -138,3 +183,4 @@ _NAMES = field_names(
     *(Params, ProfileSettings, TrainingSettings, ValidationSettings),
     *(EvaluationSettings, RuntimeSettings),
 )
+_EVALUATION_NAMES = field_names(EvaluationParams, EvaluationSettings)

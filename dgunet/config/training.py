@@ -181,14 +181,19 @@ class TrainingSettings(StrictModel):
         return self
 
 
+Device = Literal["auto", "cpu", "cuda"]
+Threads = Annotated[int, whole(0, 1_024)]
+Kernels = Literal["fastest", "portable"]
+
+
 class RuntimeSettings(StrictModel):
     """Settings of the machine that training and evaluation run on."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, whole(0, 1_024)] = Field(
+    device: Device = "auto"
+    threads: Threads = Field(
         description="CPU threads, fixed because the last bits of sums depend on them; 0: all",
     )
-    kernels: Literal["fastest", "portable"] = Field(
+    kernels: Kernels = Field(
         default="fastest",
         description="CPU kernels: the fastest of the machine, or the same bits on every machine",
     )

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dgunet.backends import backend_version
-from dgunet.config import Params
+from dgunet.config import EvaluationParams
 from dgunet.data.store.pair_store import PairStore
 from dgunet.evaluation.network_evaluation import (
     DEFAULTS,
@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate_test_set(
-    params: Params,
+    params: EvaluationParams,
     dataset: str,
     *,
     variant: str = "DGUNet",
@@ -65,7 +65,7 @@ def evaluate_test_set(
     """Restore and score one test set with the networks of one variant, each as an MLflow run.
 
     Args:
-        params: the validated ``params.yaml``.
+        params: what an evaluation reads of ``params.yaml``.
         dataset: a test set of the catalogue, which also names its protocol.
         variant: ``DGUNet`` or ``DGUNet+``.
         models: weights by compressive-sensing ratio; other tasks have the one key ``None``.
@@ -112,7 +112,7 @@ def evaluate_test_set(
 
 
 def evaluate_ablation(
-    params: Params,
+    params: EvaluationParams,
     name: str,
     *,
     weights: Path,
@@ -124,7 +124,7 @@ def evaluate_ablation(
     """Restore and score Rain100H with one network of Tables 5 and 6, as an MLflow run.
 
     Args:
-        params: the validated ``params.yaml``.
+        params: what an evaluation reads of ``params.yaml``.
         name: key of the ablation.
         weights: its network, trained here or the authors'.
         store: the prepared Rain100H.
@@ -168,15 +168,16 @@ def unfinished_evaluations() -> Path:
     return TrackingFolders.at().state / "evaluations"
 
 
-def options_from(params: Params, options: EvaluationOptions = DEFAULTS) -> EvaluationOptions:
-    """Return ``options`` with the kept images, device and threads of ``params``."""
-    active = params.active
+def options_from(
+    params: EvaluationParams, options: EvaluationOptions = DEFAULTS
+) -> EvaluationOptions:
+    """Return ``options`` with the kept images, device, threads and kernels of ``params``."""
     return replace(
         options,
-        keep_images=active.evaluate.keep_images,
-        device=active.runtime.device,
-        threads=active.runtime.threads,
-        kernels=active.runtime.kernels,
+        keep_images=params.evaluate.keep_images,
+        device=params.device,
+        threads=params.threads,
+        kernels=params.kernels,
     )
 
 

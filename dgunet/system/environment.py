@@ -149,6 +149,13 @@ CHECKPOINTS = EnvironmentVariable(
     str,
     set_by=f"{USER}; {CLUSTER}",
 )
+STORES = EnvironmentVariable(
+    "DGUNET_STORES",
+    "Folder for the prepared stores of pipelines, which all their steps share; the artifact of a"
+    " preparation is then only a manifest. Without it, the artifact is the store.",
+    _path,
+    set_by=f"{USER}; {CLUSTER}",
+)
 GIT_COMMIT = EnvironmentVariable(
     "DGUNET_GIT_COMMIT",
     "Commit of the code, for use without a git repository. Default: the commit that git reports.",

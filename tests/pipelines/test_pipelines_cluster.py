@@ -33,6 +33,7 @@ def test_the_examples_in_the_comments_are_valid(content):
     content["checkpoints"] = "s3://bucket/prefix"
     content["labels"] = {"kueue.x-k8s.io/queue-name": "gpu"}
     content["volumes"].append({"claim": "datasets", "path": "/data", "sub_path": "paper"})
+    content["artifact_store"] = "20Gi"
     assert checked(Cluster, content, "cluster.yaml").trainer.nodes == 1
 
 
@@ -55,6 +56,9 @@ def test_the_examples_in_the_comments_are_valid(content):
         ("volumes.0.path", "state", "volumes[0].path is 'state'"),
         ("trainer", {"nodes": 2, "shared": "/elsewhere"}, "is not on one of the volumes"),
         ("trainer", {"nodes": 2, "shared": "/statement"}, "is not on one of the volumes"),
+        ("stores", "/elsewhere", "stores '/elsewhere' is not on one of the volumes"),
+        ("volumes.0.size", "500 GB", "volumes[0].size is '500 GB'"),
+        ("environment.DGUNET_STORES", "/state/x", "give this folder as stores"),
         ("security", {"user": 0}, "security.user is 0, allowed: greater than 0"),
         ("checkpoints", "/state/checkpoints", "checkpoints is '/state/checkpoints'"),
         ("workspace", {"size": "1Gi"}, "workspace is not a field"),
@@ -73,6 +77,22 @@ def test_a_wrong_field_is_refused_with_its_full_path(content, path, value, expec
         checked(Cluster, wrong, "cluster.yaml")
     assert expected in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_stores_are_on_the_volume_that_is_mounted_nearest(content):
+    content["volumes"].append({"claim": "fast", "path": "/state/stores"})
+    cluster = checked(Cluster, content, "cluster.yaml")
+    assert cluster.volume_of(cluster.stores_folder).claim == "fast"
+    assert cluster.volume_of("/state/shared").claim == "dgunet-state"
+
+
+def test_stores_are_where_trainjobs_have_them_unless_the_file_says_otherwise(content):
+    content["trainer"] = {"nodes": 1, "shared": "/state/shared"}
+    assert checked(Cluster, content, "x").stores_folder == "/state/stores"
+    del content["stores"]
+    assert checked(Cluster, content, "x").stores_folder == "/state/shared/stores"
+    del content["trainer"]
+    assert checked(Cluster, content, "x").stores_folder is None
 
 
 def test_a_secret_value_is_not_shown_in_the_error(content):

@@ -1,6 +1,7 @@
 """Generated components and pipelines are up to date, valid, and install nothing."""
 
 import ast
+import json
 import re
 
 import pytest
@@ -179,12 +180,40 @@ def test_preparations_are_cached_by_the_profile_not_by_all_settings(name):
             assert "profile" in inputs and "params" not in inputs
 
 
-def test_the_training_set_of_two_loops_is_prepared_once_before_both():
+def test_every_training_set_is_prepared_once_before_the_networks_that_share_it():
     (spec,) = yaml.safe_load_all((ROOT / "pipelines/compiled/reproduce.yaml").read_text())
     root = chosen_graph(pipeline_graph(spec), {"weights": "trained"})
-    loops = {node.about: node for node in root.walk() if node.kind == "loop"}
-    (first,) = set(loops["networks"].after) & set(loops["ablations"].after)
-    assert first.startswith("prepare")
+    nodes = {node.about or node.name: node for node in root.walk()}
+    once = nodes["prepare-training-sets"]
+    assert [node.about for node in once.inner] == ["training_sets"]
+    assert once.name in nodes["networks"].after
+    (branch,) = [node for node in root.walk() if once in node.inner]
+    before = [node for node in branch.inner if node.name in nodes["ablations"].after]
+    assert [node.step for node in before if once.name in node.after] == ["prepare"]
+    keys = {name: key_of(spec, name) for name, _ in tasks_of(spec) if name.startswith("prepare")}
+    del keys[once.name]
+    assert len(set(keys.values())) == 1, "else the cache does not have what was prepared before"
+
+
+def key_of(spec, task):
+    """The interface of a step, without the values of its parameters, which the cache compares."""
+    (one, *_) = [each for name, each in tasks_of(spec) if name == task]
+    component = spec["components"][one["componentRef"]["name"]]
+    executor = spec["deploymentSpec"]["executors"].get(component.get("executorLabel"), {})
+    return json.dumps([component.get("inputDefinitions"), executor], sort_keys=True)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_evaluations_and_tables_are_cached_by_the_settings_that_they_read(name):
+    """A changed setting of a training must not evaluate fetched or cached networks again."""
+    (spec,) = yaml.safe_load_all((ROOT / "pipelines" / "compiled" / f"{name}.yaml").read_text())
+    read = {"comp-evaluate": "evaluation", "comp-evaluate-ablation": "evaluation"}
+    read |= {"comp-tables": "profile", "comp-report": "profile"}
+    steps = {task["componentRef"]["name"] for _, task in tasks_of(spec)}
+    for step in steps:
+        if setting := read.get(step.rstrip("-0123456789")):
+            inputs = spec["components"][step]["inputDefinitions"]["parameters"]
+            assert setting in inputs and "params" not in inputs
 
 
 def is_conditional(task):

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgunet.costs.formats import duration, size
+from dgunet.costs.formats import duration
 from dgunet.costs.machines import given_machine, named_machines
-from dgunet.costs.storage import prepared_bytes
 from dgunet.costs.training_cost import training_cost
 from dgunet.kubeflow.cluster.settings import Secret, Trainer, load_cluster
 from dgunet.kubeflow.pipeline.arguments import networks
@@ -204,23 +203,6 @@ def test_the_plan_warns_of_a_timeout_a_deadline_and_a_small_quota(whole, of_all)
     assert "warning" not in fast
     assert "with a quota of 8 GPUs:" in plan(gpu="A100", quota=8)
     assert "a training needs more GPUs than the quota; its pod stays pending" in plan(quota=4)
-
-
-def test_the_plan_states_the_space_of_the_stores(whole, of_all):
-    plans = {
-        origin: submission_plan(*whole, of_all | {"weights": origin}, version="1", gpu="A100")
-        for origin in ("trained", "released")
-    }
-    every = {each["training_set"] for each in of_all["networks"]} | {"Rain100L", "Rain100H"}
-    total = sum(prepared_bytes(name) for name in every)
-    assert f"prepared stores in the artifact store: {size(total)} (" in plans["trained"]
-    largest = max(every, key=prepared_bytes)
-    assert f"up to about {size(2 * prepared_bytes(largest))}, for {largest}" in plans["trained"]
-    tests = prepared_bytes("Rain100L") + prepared_bytes("Rain100H")
-    assert f"prepared stores in the artifact store: {size(tests)} (" in plans["released"]
-    sample = of_all["params"].replace("profile: paper", "profile: sample")
-    given = of_all | {"weights": "trained", "params": sample}
-    assert "storage" not in submission_plan(*whole, given, version="1")
 
 
 def test_a_training_as_a_trainjob_is_planned_with_its_own_gpus(project, of_all):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pandas as pd
 import psutil
@@ -408,11 +409,26 @@ def test_steps_that_download_get_the_sources_as_an_absolute_path(monkeypatch, tm
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DGUNET_SOURCES", "own.yaml")
     monkeypatch.setenv("DGUNET_ACCEPT_LICENCE", "DGUNet-cs, DGUNet")
-    assert running._download_variables({"weights": "trained"}) == {}
-    assert running._download_variables({"weights": "released"}) == {
+    assert running._variables_of_steps({"weights": "trained"}) == {}
+    assert running._variables_of_steps({"weights": "released"}) == {
         "DGUNET_SOURCES": str(tmp_path / "own.yaml"),
         "DGUNET_ACCEPT_LICENCE": "DGUNet,DGUNet-cs",
     }
+
+
+def test_steps_get_the_folder_for_stores_as_an_absolute_path_and_containers_can_write_it(
+    home, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DGUNET_STORES", "stores")
+    variables = running._variables_of_steps({"weights": "trained"})
+    stores = str(tmp_path / "stores")
+    assert variables == {"DGUNET_STORES": stores}
+    made = containers.container_settings(
+        home, tmp_path / "out", {}, run_id="", digest="", environment=variables
+    )
+    assert (stores, stores, False) in made["mounts"] and Path(stores).is_dir()
+    assert made["environment"]["DGUNET_STORES"] == stores
 
 
 def test_a_missing_docker_engine_is_a_one_line_error(dgunet, monkeypatch, tmp_path):

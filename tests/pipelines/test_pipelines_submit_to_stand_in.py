@@ -62,6 +62,19 @@ def test_submit_uploads_creates_the_experiment_and_prints_the_url(submit, stand_
     assert "profile: sample" in given["params"]
 
 
+def test_stores_that_do_not_fit_are_refused_before_anything_is_sent(
+    submit, stand_in, cluster_file, project, tmp_path
+):
+    paper = tmp_path / "paper.yaml"
+    text = (project / "params.yaml").read_text()
+    paper.write_text(text.replace("profile: sample", "profile: paper"))
+    cluster_file.write_text(cluster_file.read_text().replace("size: 500Gi", "size: 1Gi"))
+    refused = submit("--params", paper)
+    one_line(refused, "the claim dgunet-state", "has only 1Gi", "Test2800", "Enlarge the claim")
+    assert not stand_in.runs and not stand_in.pipelines
+    assert "has only 1Gi" in submit("--params", paper, "--dry-run").stdout
+
+
 def test_equal_content_reuses_the_version_and_changed_content_creates_one(
     submit, stand_in, cluster_file
 ):

@@ -51,7 +51,7 @@ def test_an_evaluation_takes_any_weights_of_the_ablation(trained, tmp_path):
     params, weights, _, store = trained
     more = {"weights": weights, "store": store}
     summary = evaluate_ablation(
-        params, "stages-3", out=tmp_path / "out", record=tmp_path / "scores", **more
+        params.evaluation, "stages-3", out=tmp_path / "out", record=tmp_path / "scores", **more
     )
     assert (summary.row, summary.dataset, summary.weights) == ("stages-3", "Rain100H", "trained")
     assert read_result(tmp_path / "out") == summary
@@ -61,7 +61,11 @@ def test_an_evaluation_takes_any_weights_of_the_ablation(trained, tmp_path):
     scores = json.loads((tmp_path / "scores/Rain100H-stages-3.json").read_text())
     assert scores["psnr"] == summary.psnr
     again = evaluate_ablation(
-        params, "stages-3", out=tmp_path / "two", options=EvaluationOptions(processes=2), **more
+        params.evaluation,
+        "stages-3",
+        out=tmp_path / "two",
+        options=EvaluationOptions(processes=2),
+        **more,
     )
     assert again == summary
 
@@ -69,7 +73,9 @@ def test_an_evaluation_takes_any_weights_of_the_ablation(trained, tmp_path):
 def test_weights_of_another_variant_are_refused(trained, weights, tmp_path):
     params, _, _, store = trained
     with pytest.raises(CheckpointError, match="variant"):
-        evaluate_ablation(params, "stages-3", weights=weights, store=store, out=tmp_path / "out")
+        evaluate_ablation(
+            params.evaluation, "stages-3", weights=weights, store=store, out=tmp_path / "out"
+        )
 
 
 def test_the_plan_names_what_is_missing_before_anything_is_restored(tmp_path):

@@ -34,7 +34,7 @@ def evaluated(small, params, tmp_path_factory):
         patch.setenv("DGUNET_HOME", str(home))
         patch.setenv("DGUNET_TRACKING", "off")
         evaluate_test_set(
-            params,
+            params.evaluation,
             "Rain100L",
             models={None: here.model("derain-DGUNet") / "network.safetensors"},
             store=here.store("Rain100L"),

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("silent")
 def run(params, small, weights):
     def evaluated(out, options, file=weights):
         (summary,) = evaluate_test_set(
-            params,
+            params.evaluation,
             "Rain100L",
             models={None: file},
             store=small.store("Rain100L"),
@@ -148,7 +148,7 @@ def test_weights_of_another_row_are_refused(run, tmp_path, config, field):
 def test_a_store_of_another_dataset_is_refused(params, small, weights, tmp_path):
     with pytest.raises(DataError, match="holds Rain100L, not Rain100H"):
         evaluate_test_set(
-            params,
+            params.evaluation,
             "Rain100H",
             models={None: weights},
             store=small.store("Rain100L"),

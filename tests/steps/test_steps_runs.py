@@ -24,7 +24,7 @@ def journals(small, params, tmp_path_factory):
         patch.setenv("DGUNET_TRACKING", "later")
         patch.setenv("DGUNET_GIT_COMMIT", "0" * 40)
         evaluate_test_set(
-            params,
+            params.evaluation,
             "Rain100L",
             models={None: small.model("derain-DGUNet") / "network.safetensors"},
             store=small.store("Rain100L"),

@@ -17,12 +17,15 @@ from dgunet.kubeflow.cluster.typed_yaml import (
     checked,
 )
 from dgunet.system.address import Address
-from dgunet.system.environment import CHECKPOINTS
+from dgunet.system.environment import CHECKPOINTS, STORES
 from dgunet.system.errors import ConfigError
 from dgunet.system.reading import parse_yaml, read_text
 
 TEXT_BYTES = 256 << 10
 """Largest cluster file, bytes."""
+
+SHARED_STORES = "stores"
+"""Name of the folder for prepared stores in ``trainer.shared``."""
 
 YEAR = 366 * 86_400
 """Seconds; the longest wait and the longest deadline."""
@@ -99,6 +102,7 @@ class Volume(Strict):
     claim: Subdomain
     path: MountPath
     sub_path: str = ""
+    size: Quantity | None = Field(default=None, description="of the claim, for the plan")
 
 
 class Parallelism(Strict):
@@ -145,6 +149,12 @@ class Cluster(Strict):
     )
     secrets: list[Secret] = Field(default_factory=list)
     volumes: list[Volume] = Field(default_factory=list)
+    stores: MountPath | None = Field(
+        default=None, description="folder on one of the volumes for prepared stores"
+    )
+    artifact_store: Quantity | None = Field(
+        default=None, description="size of Kubeflow's artifact store, for the plan"
+    )
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     parallelism: Parallelism = Parallelism()
@@ -182,13 +192,29 @@ class Cluster(Strict):
         return self
 
     @model_validator(mode="after")
-    def _nodes_share_a_volume(self) -> Cluster:
-        if self.trainer and not any(
-            PurePosixPath(self.trainer.shared).is_relative_to(volume.path)
-            for volume in self.volumes
-        ):
-            raise ValueError(f"trainer.shared {self.trainer.shared!r} is not on one of the volumes")
+    def _folders_on_volumes(self) -> Cluster:
+        shared = self.trainer.shared if self.trainer else None
+        for name, folder in (("trainer.shared", shared), ("stores", self.stores)):
+            if folder and self.volume_of(folder) is None:
+                raise ValueError(f"{name} {folder!r} is not on one of the volumes")
+        if STORES.name in self.environment:
+            raise ValueError(f"environment.{STORES.name}: give this folder as stores")
         return self
+
+    def volume_of(self, folder: str) -> Volume | None:
+        """The volume that ``folder`` is on; None if it is on none."""
+        mounts = [v for v in self.volumes if PurePosixPath(folder).is_relative_to(v.path)]
+        return max(mounts, key=lambda volume: len(volume.path), default=None)
+
+    @property
+    def stores_folder(self) -> str | None:
+        """The folder for prepared stores: ``stores``, or the one that TrainJobs use.
+
+        None if the stores are artifacts.
+        """
+        if self.stores or self.trainer is None:
+            return self.stores
+        return str(PurePosixPath(self.trainer.shared, SHARED_STORES))
 
     @property
     def digest(self) -> str:

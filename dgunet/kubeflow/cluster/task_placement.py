@@ -116,6 +116,8 @@ def _set_common(task: Any, cluster: Cluster) -> None:
     variables = cluster.environment | {environment.IMAGE_DIGEST.name: cluster.digest}
     if cluster.checkpoints:
         variables |= {environment.CHECKPOINTS.name: cluster.checkpoints}
+    if cluster.stores_folder:
+        variables |= {environment.STORES.name: cluster.stores_folder}
     for key, value in variables.items():
         task.set_env_variable(key, value)
     for variable in (environment.CAMPAIGN.name, environment.KFP_RUN_ID.name):

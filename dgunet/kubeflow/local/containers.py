@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dgunet.kubeflow.pipeline.weights_origin import has_file, is_released
 from dgunet.kubeflow.steps.data_source import is_folder
-from dgunet.system.environment import HOME, IMAGE_DIGEST, SOURCES
+from dgunet.system.environment import HOME, IMAGE_DIGEST, SOURCES, STORES
 from dgunet.system.errors import ConfigError, DgunetError
 
 LABEL = "dgunet.pipeline"
@@ -94,6 +94,10 @@ def container_settings(
         )
     if own := environment.get(SOURCES.name):
         mounts.append((own, own, True))
+    stores = [Path(environment[STORES.name])] if environment.get(STORES.name) else []
+    for folder in stores:
+        folder.mkdir(parents=True, exist_ok=True)
+        mounts.append((str(folder), str(folder), False))
     for name in ("data_source", "weights") if has_file(arguments) else ("data_source",):
         address = str(arguments.get(name, ""))
         path = Path(address.removeprefix("file://"))
@@ -112,7 +116,7 @@ def container_settings(
         "network_mode": network,
         "hostname": "localhost",  # torchrun resolves its own host name
         "shm_size": "1g",
-        "user": _user(home, out),
+        "user": _user(home, out, stores),
         "labels": {LABEL: run_id},
         "environment": {
             "HOME": "/tmp",
@@ -132,12 +136,13 @@ def _scratch(repository: Path, out: Path) -> tuple[str, str, bool]:
     return str(target), str(own), False
 
 
-def _user(home: Path, out: Path) -> str:
+def _user(home: Path, out: Path, more: Sequence[Path]) -> str:
     """User and group of the containers: the caller's; for root, those of the image's user."""
     if os.getuid():
         return f"{os.getuid()}:{os.getgid()}"
     state = home / ".dgunet"
-    for folder in (out, out / DVC_SCRATCH, state, state / "journal", state / "checkpoints"):
+    own = (out, out / DVC_SCRATCH, state, state / "journal", state / "checkpoints")
+    for folder in (*own, *more):
         folder.mkdir(parents=True, exist_ok=True)
         os.chown(folder, USER, USER)
     return f"{USER}:{USER}"

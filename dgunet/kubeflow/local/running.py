@@ -128,7 +128,7 @@ def _prepare(run: LocalRun) -> tuple[Record, Path]:
             run.arguments,
             run_id=run_id,
             digest=digest,
-            environment=_run_variables(run_id) | _download_variables(run.arguments),
+            environment=_run_variables(run_id) | _variables_of_steps(run.arguments),
             network=options.network,
             gpus=options.gpus,
         )
@@ -154,12 +154,14 @@ def _run_variables(run_id: str) -> dict[str, str]:
     return dict.fromkeys(names, run_id) | {environment.TRACKING.name: tracking}
 
 
-def _download_variables(arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Variables for steps that download the authors' weights; none if there is no such step."""
+def _variables_of_steps(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """The folder for prepared stores, and what steps need that download the authors' weights."""
+    stores = environment.STORES.get()
+    shared = {environment.STORES.name: str(stores.absolute())} if stores else {}
     if not is_released(arguments):
-        return {}
+        return shared
     accepted, own = environment.ACCEPT_LICENCE.get(), environment.SOURCES.get()
-    made = {environment.ACCEPT_LICENCE.name: ",".join(sorted(accepted))}
+    made = shared | {environment.ACCEPT_LICENCE.name: ",".join(sorted(accepted))}
     return made | ({environment.SOURCES.name: str(own.absolute())} if own else {})
 
 
@@ -183,7 +185,7 @@ def _execute(run: LocalRun, record: Record, log: Path, receive: Callable[[str], 
         The exit status.
     """
     # Unbuffered: the log has the steps' lines in the order in which they were printed.
-    changes = _run_variables(record.run_id) | _download_variables(run.arguments)
+    changes = _run_variables(record.run_id) | _variables_of_steps(run.arguments)
     changes |= {"PYTHONUNBUFFERED": "1", environment.HOME.name: str(run.home)}
     command = [sys.executable, "-m", "dgunet.kubeflow.local.execute", str(log.parent)]
     process = subprocess.Popen(

@@ -28,13 +28,16 @@ from dgunet.system.errors import ConfigError
 from dgunet.system.files import sha256_file
 from dgunet.system.package_digest import code_version
 from dgunet.system.reading import parse_json, read_text, shorten
-from dgunet.terms import CS_RATIOS, TASKS, ablation, check_task
+from dgunet.terms import ABLATION_TASK, CS_RATIOS, TASKS, ablation, check_task
 
 FILE_BYTES = 4 << 20
 """Largest file that ``name=@FILE`` reads."""
 
-PINS = ("params", "profile", "code_version", "protocols", "image_digest")
-"""Parameters that affect results and cannot be set on the command line."""
+FROM_PARAMS = ("params", "profile", "evaluation")
+"""Parameters that are made from the parameter file."""
+
+PINS = (*FROM_PARAMS, "code_version", "protocols", "image_digest", "training_sets")
+"""Parameters that follow from other settings and cannot be set on the command line."""
 
 
 def run_arguments(
@@ -68,8 +71,11 @@ def run_arguments(
     if "data_source" not in set_by_user:
         source = pushed_data(here.home) if on_cluster else local_data(here, parsed)
         set_by_user = dict(zip(("data_source", "data_version"), source, strict=True)) | set_by_user
-    pins = (params, parsed.profile, code_version(), protocol_versions(), image_digest)
-    values = dict(zip(PINS, pins, strict=True)) | set_by_user
+    pins = (
+        *(params, parsed.profile, parsed.evaluation.model_dump_json()),
+        *(code_version(), protocol_versions(), image_digest),
+    )
+    values = dict(zip(PINS, pins, strict=False)) | set_by_user
     if has_origin(declared):
         values.setdefault("weights", parsed.weights)
     files = ("data_source", "weights") if has_file(declared) else ("data_source",)
@@ -100,6 +106,16 @@ def networks(variants: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
+def training_sets(chosen: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The training sets of the networks and of the ablations, each once.
+
+    A network of another form is left out here and refused later.
+    """
+    sets = [each.get("training_set") for each in chosen if isinstance(each, Mapping)]
+    names = [name for name in sets if isinstance(name, str)]
+    return list(dict.fromkeys([TRAINING_SETS[ABLATION_TASK], *names]))
+
+
 def _given(entry: str, declared: Mapping[str, Any]) -> tuple[str, Any]:
     """Name and value of ``name=value``."""
     name, equals, text = entry.partition("=")
@@ -108,7 +124,7 @@ def _given(entry: str, declared: Mapping[str, Any]) -> tuple[str, Any]:
     if name in PINS:
         hint = (
             "Use --params FILE."
-            if name in ("params", "profile")
+            if name in FROM_PARAMS
             else "Its value is determined automatically."
         )
         raise ConfigError(f"{name} cannot be set with -p.", hint)
@@ -151,6 +167,8 @@ def _default(name: str, values: Mapping[str, Any], params: Params, here: Project
         return names if "networks" in values else [n for n in names if dataset(n).task == task]
     if name == "ablations":
         return published_ablations(values.get("weights", "trained"))
+    if name == "training_sets":
+        return training_sets(values["networks"])
     if name == "training_set":
         return TRAINING_SETS[task]
     if name == "dnd_records":

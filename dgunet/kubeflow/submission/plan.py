@@ -14,7 +14,6 @@ from dgunet.kubeflow.pipeline.graph import TaskNode, chosen_graph, pipeline_grap
 from dgunet.kubeflow.pipeline.weights_origin import weights_plans
 from dgunet.kubeflow.submission.cost import PlannedTraining, trainings
 from dgunet.kubeflow.submission.schedule import StepLimits, schedule_lines
-from dgunet.kubeflow.submission.space import space_lines
 
 TRAINING_STEPS = ("train", "train-nodes", "train-ablation")
 
@@ -69,13 +68,12 @@ def submission_plan(
         "",
     ]
     found = trainings(arguments, params)
-    space = space_lines(arguments, found, params)
     if not found:
-        return "\n".join([*lines, "training: none", *space])
+        return "\n".join([*lines, "training: none"])
     limits = _limits(root, executors, pods, counts)
     lines += _cost(found, {step: limit.gpus for step, limit in limits.items()}, machines)
     lines += schedule_lines(found, limits, machines, quota=quota, deadline=deadline)
-    return "\n".join([*lines, *space])
+    return "\n".join(lines)
 
 
 def _limits(
@@ -157,7 +155,7 @@ def _branches(nodes: Sequence[TaskNode], counts: Mapping[str, int], indent: str)
     lines = []
     loops = {node.name: f"all {node.about}" for node in nodes if node.kind == "loop"}
     for node in nodes:
-        if node.kind == "group":
+        if node.kind == "group" and node.name.startswith("exit-handler"):
             lines += _branches(node.inner, counts, indent)
             continue
         lines.append(indent + _title(node, counts, loops))
@@ -171,6 +169,8 @@ def _title(node: TaskNode, counts: Mapping[str, int], loops: Mapping[str, str]) 
         return f"for all {count}{node.about}, {node.limit or 'all'} at a time:"
     if node.kind == "condition":
         return f"if {node.about}:"
+    if node.kind == "group":
+        return f"{node.name}:"
     if node.last:
         return f"{node.name}  (always, at the end)"
     waits = [loops.get(name, name) for name in node.after]

@@ -133,7 +133,8 @@ def train_on_nodes(
     home = str(_home(folders, forwarded))
     jobs = jobs or TrainJobs.here()
     jobs.check_runtime(nodes.runtime)
-    data = folders.upload(training.params, training.store)
+    visible = on_a_volume(str(training.store), forwarded)
+    data = folders.upload(training.params, training.store, visible=visible)
     plan = replace(
         _plan(training, nodes, folders, data),
         variables=_values_from_own_pod(forwarded) | {environment.HOME.name: home},

@@ -1,17 +1,17 @@
 """Files of a multi-node training on the volume that all nodes mount.
 
-SHARED/stores/DIGEST            prepared datasets; kept for the next network on the same data
+SHARED/stores/                  prepared stores, see `dgunet.kubeflow.steps.prepared_stores`; kept
 SHARED/trainings/JOB/           params.yaml, model/ and home/ of one training; removed at its end
 """
 
 from __future__ import annotations
 
 import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgunet.data.store.pair_store import PairStore
+from dgunet.kubeflow.cluster.settings import SHARED_STORES
+from dgunet.kubeflow.steps.prepared_stores import StoresFolder
 from dgunet.system import files
 from dgunet.system.errors import DataError
 
@@ -43,11 +43,14 @@ class SharedFolders:
         """Journals and checkpoints, if ``DGUNET_HOME`` of the pods is not on a volume."""
         return self.folder / "home"
 
-    def upload(self, params: str, store: Path) -> Path:
-        """Copy parameters and prepared dataset to the volume; returns the path of the dataset.
+    def upload(self, params: str, store: Path, *, visible: bool = False) -> Path:
+        """Write the parameters and give the nodes the store; returns its path for the nodes.
 
-        An existing copy with the same digest is used. Several steps may upload the same dataset
-        at the same time.
+        Args:
+            params: the text of ``params.yaml``.
+            store: the prepared dataset.
+            visible: the nodes have ``store`` already, at the same path; else it is copied here,
+                unless an equal copy exists. Several steps may do so at the same time.
 
         Raises:
             DataError: if ``store`` is not a prepared dataset.
@@ -56,25 +59,7 @@ class SharedFolders:
         with files.writing(self.shared):
             self.folder.mkdir(parents=True, exist_ok=True)
         files.write_text(self.params, params)
-        digest = PairStore.open(store).manifest.digest
-        copy = self.shared / "stores" / digest.replace(":", "-")
-        if _has_digest(copy, digest):
-            return copy
-        with files.writing(copy):
-            copy.parent.mkdir(exist_ok=True)
-            partial = copy.with_name(f".{copy.name[:16]}.{uuid.uuid4().hex[:8]}.partial")
-            try:
-                shutil.copytree(store, partial)
-                if copy.exists() and not _has_digest(copy, digest):
-                    shutil.rmtree(copy)  # damaged
-                if not copy.exists():
-                    partial.rename(copy)
-            except OSError:
-                if not _has_digest(copy, digest):  # else another step was first
-                    raise
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-        return copy
+        return store if visible else StoresFolder(self.shared / SHARED_STORES).copy(store)
 
     def collect(self, out: Path) -> Path:
         """Copy the trained network to ``out`` and remove this training; returns the weights' path.
@@ -92,10 +77,3 @@ class SharedFolders:
             shutil.copytree(self.model, partial, dirs_exist_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         return out / weights.name
-
-
-def _has_digest(folder: Path, digest: str) -> bool:
-    try:
-        return PairStore.open(folder).manifest.digest == digest
-    except DataError:
-        return False
