@@ -17,6 +17,7 @@ from dgunet.kubeflow.steps.prepared_stores import (
     store_layout,
 )
 from dgunet.system.errors import DataError, DgunetError
+from dgunet.system.seals import write_seal
 
 NAME, VERSION = "Rain100L", ("source", "1", "code")
 
@@ -171,6 +172,7 @@ def replace(volume, monkeypatch):
     """Another store, whole in itself, under the name of the prepared one."""
     path = stores(volume)[0] / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text())))
+    write_seal(path.parent)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,8 @@ def find_store(artifact: Path) -> Path:
     """
     if not (artifact / PLACE).is_file():
         return artifact
-    manifest, name = StoreManifest.read(artifact), _named(artifact / PLACE)
+    # The artifact has no seal; its manifest must be that of the sealed store, see below.
+    manifest, name = StoreManifest.read(artifact, sealed=False), _named(artifact / PLACE)
     folder = environment.STORES.get()
     if folder is None or not folder.is_dir():
         raise DataError(
