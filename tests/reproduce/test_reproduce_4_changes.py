@@ -38,7 +38,7 @@ def test_a_setting_of_the_evaluation_trains_nothing(reproduced):
 
 
 def test_the_code_of_the_evaluation_trains_nothing(reproduced):
-    module = reproduced.home / "dgunet/evaluation/protocol_text.py"
+    module = reproduced.home / "dgunet/evaluation/ssim.py"
     before = module.read_text()
     module.write_text(f"{before}\nNEW = 1\n")
     assert rerun(reproduced, "code") == {"code"}
