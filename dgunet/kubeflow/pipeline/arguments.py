@@ -36,7 +36,9 @@ FILE_BYTES = 4 << 20
 FROM_PARAMS = ("params", "profile", "evaluation")
 """Parameters that are made from the parameter file."""
 
-PINS = (*FROM_PARAMS, "code_version", "protocols", "image_digest", "training_sets")
+_GIVEN = (*FROM_PARAMS, "code_version", "protocols", "image_digest")
+
+PINS = (*_GIVEN, "training_sets")
 """Parameters that follow from other settings and cannot be set on the command line."""
 
 
@@ -75,7 +77,7 @@ def run_arguments(
         *(params, parsed.profile, parsed.evaluation.model_dump_json()),
         *(code_version(), protocol_versions(), image_digest),
     )
-    values = dict(zip(PINS, pins, strict=False)) | set_by_user
+    values = dict(zip(_GIVEN, pins, strict=True)) | set_by_user
     if has_origin(declared):
         values.setdefault("weights", parsed.weights)
     files = ("data_source", "weights") if has_file(declared) else ("data_source",)
