@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmarks import precision
+from benchmarks import precision, short_training
 from benchmarks.rows import ratios, seconds
 from benchmarks.suites import SUITES
 
@@ -53,7 +53,10 @@ def page(folder: Path = RESULTS) -> str:
     }
     gpu = any(c["machine"]["gpu"] for found in files.values() for c in found)
     return environment.get_template("page.md.j2").render(
-        sections=sections, gpu=gpu, precisions=precision_tables(folder)
+        sections=sections,
+        gpu=gpu,
+        precisions=precision_tables(folder),
+        trainings=short_trainings(folder),
     )
 
 
@@ -67,6 +70,19 @@ def precision_tables(folder: Path) -> list[tuple[str, str]]:
         (machine_title(content["machine"]), table(head, lines))
         for content in contents
         for head, *lines in [precision.lines(content["rows"])]
+    ]
+
+
+def short_trainings(folder: Path) -> list[tuple[str, str, str]]:
+    """Machine, description and table of every file of `benchmarks.short_training`."""
+    contents = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob("short-training-*.json"))
+    ]
+    return [
+        (machine_title(content["machine"]), short_training.about(content), table(head, lines))
+        for content in contents
+        for head, *lines in [short_training.lines(content)]
     ]
 
 
