@@ -7,9 +7,9 @@ for a laptop; ``paper`` has the settings printed in Section 4.1 of the paper.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from dgunet.config.cross_checks import check_overrides, check_together
 from dgunet.config.ranges import (
@@ -34,6 +34,9 @@ from dgunet.terms import Architecture, Profile, Task, Variant, WeightsOrigin, ch
 
 TEXT_BYTES = 256 << 10
 """Largest size of a parameter file."""
+
+
+Form = TypeVar("Form", bound=BaseModel)
 
 
 class EvaluationSettings(StrictModel):
@@ -155,13 +158,8 @@ def parse_evaluation(text: str) -> EvaluationParams:
         ConfigError: naming the key, the value and what is allowed.
     """
     content = parse_json(text, "evaluation", kind=ConfigError)
-    try:
-        return EvaluationParams.model_validate(content)
-    except ValidationError as error:
-        faults = joined_faults(error, lambda entry: explain(entry, _EVALUATION_NAMES))
-        raise ConfigError(
-            f"evaluation: {faults}.", "`dgunet pipeline submit` makes it from `params.yaml`."
-        ) from error
+    hint = "`dgunet pipeline submit` makes it from `params.yaml`."
+    return _checked(EvaluationParams, content, "evaluation", _EVALUATION_NAMES, hint)
 
 
 def check_params(content: dict[str, Any], origin: str) -> Params:
@@ -170,13 +168,19 @@ def check_params(content: dict[str, Any], origin: str) -> Params:
     Raises:
         ConfigError: as `load_params`.
     """
+    hint = "The comments in `params.yaml` explain each key."
+    return _checked(Params, content, origin, _NAMES, hint)
+
+
+def _checked(
+    form: type[Form], content: dict[str, Any], origin: str, names: list[str], hint: str
+) -> Form:
+    """Validate ``content``; the error names ``origin`` and suggests one of ``names`` for a typo."""
     try:
-        return Params.model_validate(content)
+        return form.model_validate(content)
     except ValidationError as error:
-        faults = joined_faults(error, lambda entry: explain(entry, _NAMES))
-        raise ConfigError(
-            f"{origin}: {faults}.", "The comments in `params.yaml` explain each key."
-        ) from error
+        faults = joined_faults(error, lambda entry: explain(entry, names))
+        raise ConfigError(f"{origin}: {faults}.", hint) from error
 
 
 _NAMES = field_names(

@@ -143,13 +143,19 @@ def read_result_and_rows(
 
 
 def check_sealed(folder: Path, summary: EvaluationSummary) -> None:
-    """Compare the evaluation in ``folder``, whose summary is given, with its seal.
+    """Compare the evaluation in ``folder`` with its seal.
+
+    Args:
+        folder: folder of the evaluation.
+        summary: what `read_result` gave, whose digest the per-image table has: the table is not
+            read again.
 
     Raises:
         EvaluationError: naming the result and the first file that was changed, removed or added,
             or if there is no seal.
     """
-    check_seal(folder, again=AGAIN, kind=EvaluationError, what=summary.name)
+    known = {TABLE: summary.per_image_sha256}
+    check_seal(folder, again=AGAIN, kind=EvaluationError, known=known, what=summary.name)
 
 
 def _summary(path: Path) -> EvaluationSummary:
