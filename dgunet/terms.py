@@ -31,8 +31,12 @@ Architecture = Literal["released", "paper"]
 WeightsOrigin = Literal["trained", "released"]
 """Networks trained by this project, or the authors' published weights."""
 
-Profile = Literal["sample", "paper"]
-"""Tiny networks on the embedded sample data, or the paper's settings on its data."""
+Profile = Literal["sample", "reduced", "paper"]
+"""Tiny networks on the embedded sample data, small ones on the original test sets, or the paper's
+settings on its data."""
+
+TABLE_PROFILES: tuple[Profile, ...] = ("sample", "paper")
+"""The profiles of which tables are made; `dgunet claims` judges the reduced one."""
 
 Role = Literal["train", "test"]
 """The use of a dataset."""
@@ -209,7 +213,7 @@ def check_variant(variant: str) -> Variant:
 
 
 def check_profile(profile: str) -> Profile:
-    """Return ``profile`` if it is "sample" or "paper".
+    """Return ``profile`` if it is a `Profile`.
 
     Raises:
         ConfigError: for another text.
@@ -217,7 +221,8 @@ def check_profile(profile: str) -> Profile:
     for known in get_args(Profile):
         if profile == known:
             return cast(Profile, known)
-    raise ConfigError(f"unknown profile {profile!r}.", "Profiles are: sample, paper.")
+    names = ", ".join(get_args(Profile))
+    raise ConfigError(f"unknown profile {profile!r}.", f"Profiles are: {names}.")
 
 
 def ablation(name: str) -> Ablation:

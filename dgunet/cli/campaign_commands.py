@@ -124,13 +124,19 @@ def _wanted(
     from dgunet.campaign.description import Campaign, for_checkpoint
     from dgunet.campaign.folder import campaign_folders
     from dgunet.project import ProjectFolders
-    from dgunet.terms import check_profile
+    from dgunet.system.errors import ConfigError
+    from dgunet.terms import TABLE_PROFILES, check_profile
 
     known, file = check_profile(profile), _file(weights)
+    if known not in TABLE_PROFILES:
+        raise ConfigError(
+            f"there are no tables of the profile {known}, which a campaign fills.",
+            f"Give --profile {' or '.join(TABLE_PROFILES)}.",
+        )
     if file is not None:
         cells = for_checkpoint(cells, _config(file, cells[0]), file)
     origin: WeightsOrigin = "released" if weights == "released" else "trained"
-    folder = name or (file.stem if file else weights) + ("" if known == "paper" else "-sample")
+    folder = name or (file.stem if file else weights) + ("" if known == "paper" else f"-{known}")
     here = campaign_folders(ProjectFolders.here(), folder, origin)
     return here, Campaign(known, origin, cells, file)
 

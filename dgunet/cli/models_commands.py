@@ -36,7 +36,7 @@ RatioOption = Annotated[
 ProfileOption = Annotated[
     str,
     typer.Option(
-        help="sample or paper",
+        help="sample, reduced or paper",
         show_default="that of params.yaml",
         autocompletion=completion.profiles,
     ),

@@ -63,6 +63,12 @@ def _verify(app: typer.Typer) -> None:
     verify_command.register(app)
 
 
+def _reduced(app: typer.Typer) -> None:
+    from dgunet.cli import reduced_command
+
+    reduced_command.register(app)
+
+
 def _demo(app: typer.Typer) -> None:
     from dgunet.cli import demo_command
 
@@ -113,6 +119,7 @@ GROUPS: tuple[tuple[tuple[str, ...], Register], ...] = (
     (("restore", "score", "protocols", "selftest", "dnd"), _evaluation),
     (("verify",), _verify),
     (("drift",), _drift),
+    (("reduced-run",), _reduced),
     (("demo",), _demo),
     (("describe", "errata", "inspect", "measure", "reconstruct", "checkpoint"), _network),
     (("tracking",), _tracking),

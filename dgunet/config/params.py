@@ -1,13 +1,14 @@
 """Typed objects for ``params.yaml``: every setting, its range, and errors that name the key.
 
-The file contains two profiles, and ``profile`` selects the active one: ``sample`` is small enough
-for a laptop; ``paper`` has the settings printed in Section 4.1 of the paper.
+The file contains three profiles, and ``profile`` selects the active one: ``sample`` is small enough
+for a laptop; ``reduced`` trains small networks on the original data; ``paper`` has the settings
+printed in Section 4.1 of the paper.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
@@ -84,6 +85,7 @@ class Params(StrictModel):
     architecture: Architecture
     seed: Annotated[int, whole(0, 2**32 - 1)]
     sample: ProfileSettings
+    reduced: ProfileSettings
     paper: ProfileSettings
 
     @model_validator(mode="after")
@@ -91,14 +93,18 @@ class Params(StrictModel):
         """Refuse fields of ``network`` that are valid individually but not in combination."""
         if len(set(self.variants)) < len(self.variants):
             raise setting_error(f"variants is {list(self.variants)}, allowed: each variant once")
-        for name, profile in (("sample", self.sample), ("paper", self.paper)):
-            check_together(f"{name}.network", profile.network, self.variants, self.architecture)
+        for name in get_args(Profile):
+            network = self._settings(name).network
+            check_together(f"{name}.network", network, self.variants, self.architecture)
         return self
 
     @property
     def active(self) -> ProfileSettings:
         """Settings of the profile that ``profile`` selects."""
-        return self.sample if self.profile == "sample" else self.paper
+        return self._settings(self.profile)
+
+    def _settings(self, profile: Profile) -> ProfileSettings:
+        return {"sample": self.sample, "reduced": self.reduced, "paper": self.paper}[profile]
 
     @property
     def evaluation(self) -> EvaluationParams:

@@ -72,7 +72,7 @@ class EvaluationRequest:
 
     Attributes:
         dataset: the test set's name.
-        profile: "sample" or "paper"; the prepared set must be of this profile.
+        profile: "sample", "reduced" or "paper"; the prepared set must be of this profile.
         row: the row of the table: the variant, or an ablation's key.
         published: the networks that fill this row, see `parity.published_networks`; the result
             of another network, such as the sample's small ones, has no parity.

@@ -210,7 +210,7 @@ def _expected(
         for value in {getattr(row, name) for row in rows}:
             yield name, value, f"{TABLE} has {{}}"
     yield from _expected_scores(rows)
-    whole = summary.profile == "paper" and len(rows) == info.pairs
+    whole = summary.profile != "sample" and len(rows) == info.pairs
     yield (
         "complete",
         summary.complete and whole,

@@ -28,7 +28,7 @@ class EvaluationSummary:
     """The means of one evaluation, and what they were computed from.
 
     Attributes:
-        profile: "sample" or "paper".
+        profile: "sample", "reduced" or "paper".
         dataset: test set.
         task: "derain", "deblur", "denoise" or "cs".
         variant: "DGUNet" or "DGUNet+".

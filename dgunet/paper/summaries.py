@@ -11,7 +11,7 @@ from dgunet.evaluation.file_fields import check_fields
 from dgunet.evaluation.summary import SELECTION, Word
 from dgunet.system.errors import ConfigError, DataError
 from dgunet.system.files import sha256_json
-from dgunet.terms import EvaluationState, Profile, Weights
+from dgunet.terms import TABLE_PROFILES, EvaluationState, Profile, Weights
 
 ResultKey = tuple[str, str, int | None]
 """Test set, row (variant or ablation key), and compressive-sensing ratio in percent or None."""
@@ -91,8 +91,12 @@ def read_summaries(
         DataError: if a field is missing or wrong, two summaries are for the same result, or one
             test set was scored on two versions of its data.
     """
-    if profile not in ("sample", "paper"):
-        raise ConfigError(f"profile is {profile!r}.", "Use 'sample' or 'paper'.")
+    if profile not in TABLE_PROFILES:
+        tabled = " and ".join(TABLE_PROFILES)
+        raise ConfigError(
+            f"there are no tables of the profile {profile!r}, only of {tabled}.",
+            "`dgunet claims` judges results of the reduced profile.",
+        )
     known = set(keys)
     found: dict[ResultKey, Summary] = {}
     for content in summaries:

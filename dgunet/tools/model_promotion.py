@@ -40,7 +40,7 @@ def registered_name(task: str, profile: str, ratio: int | None = None) -> str:
         ConfigError: for a ratio without compressive sensing, or the reverse.
     """
     model_key(check_task(task), "DGUNet", ratio)  # checks the ratio
-    parts = ["dgunet", "sample" if profile == "sample" else "", task, f"r{ratio}" if ratio else ""]
+    parts = ["dgunet", "" if profile == "paper" else profile, task, f"r{ratio}" if ratio else ""]
     return "-".join(part for part in parts if part)
 
 
@@ -230,8 +230,10 @@ def find_version(registry: Registry, name: str, number: str | None) -> Version:
 
 
 def _about(task: str, profile: str) -> str:
-    sample = " Tiny networks of the sample profile, not the paper's." if profile == "sample" else ""
-    return f"DGUNet for {task} (Table {TABLES[check_task(task)]} of the paper).{sample}"
+    about = f"DGUNet for {task} (Table {TABLES[check_task(task)]} of the paper)."
+    if profile == "paper":
+        return about
+    return f"{about} Small networks of the {profile} profile, not the paper's."
 
 
 def _check_comparable(ours: Mapping[str, Evaluation], theirs: Mapping[str, Evaluation]) -> None:

@@ -28,6 +28,8 @@ _TASKS = {
 }
 _PROFILES = {
     "sample": "Sample profile: tiny networks on a few crops, not comparable with the paper.",
+    "reduced": "Reduced profile: small networks on the original test sets, not comparable with the"
+    " paper.",
     "paper": "Paper profile: the paper's settings and data.",
 }
 

@@ -281,5 +281,6 @@ def test_invalid_summaries_are_reported_with_cell_and_hint(summary: Make) -> Non
     del without["parity"]
     with pytest.raises(DataError, match=r"GoPro.*parity: Field required"):
         build_tables([without], profile="paper")
-    with pytest.raises(ConfigError, match="profile is 'real'"):
-        build_tables([], profile="real")
+    with pytest.raises(ConfigError, match="no tables of the profile 'reduced'") as refused:
+        build_tables([], profile="reduced")
+    assert "dgunet claims" in refused.value.hint

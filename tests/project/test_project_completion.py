@@ -31,7 +31,7 @@ def offered(dgunet, monkeypatch):
             "dgunet evaluate --ablation stages",
             [name for name in ABLATIONS if name.startswith("stages")],
         ),
-        ("dgunet models promote derain --profile ", ["sample", "paper"]),
+        ("dgunet models promote derain --profile ", ["paper", "reduced", "sample"]),
         ("dgunet data info GoPro", ["GoPro", "GoPro-train"]),
         ("dgunet score a b --protocol rain", ["rain-y"]),
         ("dgunet campaign table", [f"table{number}" for number in range(1, 7)]),

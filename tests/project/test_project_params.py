@@ -19,8 +19,8 @@ def content():
     return yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
-def test_the_shipped_file_is_valid_in_both_profiles(content):
-    for profile in ("sample", "paper"):
+def test_the_shipped_file_is_valid_in_all_profiles(content):
+    for profile in ("sample", "reduced", "paper"):
         content["profile"] = profile
         assert check_params(content, "params.yaml").active.train["derain"].iterations > 0
 
@@ -46,7 +46,7 @@ def test_the_paper_profile_has_the_values_of_section_4_1():
             47,
             "sample.train.derain.patch is 47, allowed: a multiple of 8",
         ),
-        ("profile", "laptop", "profile is 'laptop', allowed: 'sample' or 'paper'"),
+        ("profile", "laptop", "profile is 'laptop', allowed: 'sample', 'reduced' or 'paper'"),
         ("sample.train.derain.iterations", 0, "iterations is 0, allowed: a whole number from 1 to"),
         ("sample.train.derain.itertions", 5, "did you mean iterations?"),
         ("variants", [], "variants is []"),

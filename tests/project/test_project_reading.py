@@ -29,6 +29,7 @@ READING = {
     "pipeline versions": (),
     "protocols": ("rain-y",),
     "recipe": ("paper", "derain"),
+    "reduced-run": ("--plan",),
     "runs": (),
     "score": ("results", "target", "--protocol", "rain-y"),
     "selftest metrics": (),

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 from dgunet.data.catalogue.entries import CATALOGUE, FURTHER, DatasetInfo
 from dgunet.data.store import verified_notes
@@ -38,6 +38,7 @@ from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.machine_limits import processors
 from dgunet.system.reading import shorten
+from dgunet.terms import Profile
 
 AT_ONCE = 4
 """Maximum number of files that are verified at the same time, at most one per processor."""
@@ -126,9 +127,9 @@ def check_manifest(manifest: StoreManifest, folder: Path) -> None:
             f"{path}: {name} is {found}, it should be {shorten(expected)}.", PREPARE_AGAIN
         )
 
-    if manifest.profile not in ("sample", "paper"):
-        raise refuse("profile", "sample or paper")
-    has_all_pairs = manifest.profile == "paper" and manifest.count == manifest.published_count
+    if manifest.profile not in get_args(Profile):
+        raise refuse("profile", " or ".join(get_args(Profile)))
+    has_all_pairs = manifest.profile != "sample" and manifest.count == manifest.published_count
     info = (CATALOGUE | FURTHER).get(manifest.dataset)
     if manifest.complete and (info is None or not has_all_pairs or manifest.doubts):
         raise refuse("complete", False)
