@@ -26,7 +26,7 @@ ALPHA = 0.05
 POWER = 0.8
 """Probability with which the detectable effect is found."""
 
-SPREAD_CONFIDENCE = 0.9
+SPREAD_CONFIDENCE = 0.95
 """One-sided confidence of the spread with which the detectable effect is computed."""
 
 _STEPS = (RESAMPLES + 1) // 2
