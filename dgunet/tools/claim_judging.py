@@ -16,7 +16,7 @@ from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.paper.claims.claim_list import claims, digests, parse, text
 from dgunet.paper.claims.effects import Result
 from dgunet.paper.claims.verdicts import VERDICTS, Outcome, judge_claims
-from dgunet.project import EXPERIMENTS, ProjectFolders, model_key
+from dgunet.project import ProjectFolders, model_key
 from dgunet.steps.report import result_folders
 from dgunet.steps.tables import checked_results
 from dgunet.system.errors import DataError, DgunetError
@@ -27,6 +27,9 @@ from dgunet.tools.claim_history import ClaimHistory
 from dgunet.tracking import start_run
 from dgunet.tracking.home import TrackingFolders
 from dgunet.tracking.index import RunInfo, delivered, pending
+
+EXPERIMENT = "dgunet/claims"
+"""The MLflow experiment; here and not in `dgunet.project`, on which results depend."""
 
 UNKNOWN = "unknown"
 
@@ -203,7 +206,7 @@ def record_judgement(judgement: Judgement, name: str, rows: Iterable[dict[str, A
         DATA_TAG: sha256_json(data) if data else "none",
         "claims.digest": stated,
     }
-    with start_run(EXPERIMENTS["tables"], name, tags=tags, params={}) as run:
+    with start_run(EXPERIMENT, name, tags=tags, params={}) as run:
         run.log_metrics(
             {f"claims/{verdict.replace(' ', '_')}": n for verdict, n in judgement.counts().items()}
         )

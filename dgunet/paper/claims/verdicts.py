@@ -77,6 +77,11 @@ class Outcome:
         parts = {r.summary.dataset: r.summary for r in self.results if not r.summary.complete}
         for name, summary in parts.items():
             found.append(f"{name}: {summary.images} of {summary.published_images} images")
+        summaries = [result.summary for result in self.results]
+        if (count := sum(not summary.parity for summary in summaries)) > 0:
+            found.append(f"{count} of {len(summaries)} evaluations are without parity")
+        if any("test-set" in summary.selection for summary in summaries):
+            found.append("weights were selected on a test set")
         return tuple(found)
 
 
