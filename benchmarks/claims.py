@@ -1,6 +1,6 @@
 """Measure by simulation how often `dgunet claims` supports false claims, and finds true ones.
 
-    python -m benchmarks.claims                        # simulate, write the result (5 minutes)
+    python -m benchmarks.claims                        # simulate, write the result (3 CPU minutes)
     python -m benchmarks.claims --page > docs/claims.md
 
 The differences of two networks on a test set are those of `benchmarks.coverage`, whose true mean is

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from dgunet.cli import command
 from dgunet.paper.claims import claim_list
 from dgunet.project import ProjectFolders
-from dgunet.steps.source_code import source_digests
 from dgunet.system.files import sha256_file, write_json
 from dgunet.terms import CHECKPOINT_TAG, DATA_TAG, SELECTION_TAG, WEIGHTS_TAG, RunTags
 from dgunet.tools.claim_history import UNCOMMITTED, ClaimHistory
@@ -104,10 +103,6 @@ def test_what_git_does_not_tell_is_unknown(repository, tmp_path):
     assert shallow.fixed(CLAIM, [repository.first]) == "unknown"
     shutil.rmtree(repository.folder / ".git")
     assert ClaimHistory(repository.folder).fixed(CLAIM, [repository.first]) == "unknown"
-
-
-def test_no_step_reaches_the_claims_so_that_an_edit_makes_no_result_again():
-    assert not [path for files in source_digests().values() for path in files if "claim" in path]
 
 
 def evaluate(folder, row, fall, *, training=0, **more):
