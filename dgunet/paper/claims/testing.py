@@ -61,7 +61,8 @@ def p_value(samples: Sequence[Scores], margin: float) -> tuple[float, int]:
     """
     batch, margins = [sample[None] for sample in samples], np.array([margin])
     first, last = 1, _STEPS
-    side = 0
+    if side := int(sides(batch, margins, first / _STEPS)[0]):
+        return first / _STEPS, side  # as of most claims on many images, at a tenth of the cost
     while first < last:  # the intervals are nested
         step = (first + last) // 2
         found = int(sides(batch, margins, step / _STEPS)[0])
