@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from dgunet.paper.claims.claim_list import Claim, Untestable
@@ -15,7 +16,7 @@ ONE_TRAINING = "One training of a network: variation between trainings is not co
 
 
 def facts(judged: JudgedClaim) -> dict[str, Any]:
-    """A claim, its verdict and its numbers, as one flat row; None where there is no number."""
+    """A claim, its verdict and its numbers, as one flat row; None for no number or infinity."""
     outcome, claim = judged.outcome, judged.outcome.claim
     tested = None if isinstance(claim, Untestable) else claim
     return {
@@ -27,12 +28,12 @@ def facts(judged: JudgedClaim) -> dict[str, Any]:
         "claimed_db": tested.size if tested else None,
         "smallest_effect_db": tested.smallest_effect if tested else None,
         "effect_db": outcome.effect,
-        "low_db": outcome.low,
-        "high_db": outcome.high,
+        "low_db": _finite(outcome.low),
+        "high_db": _finite(outcome.high),
         "claimed_size": outcome.claimed,
         "p": outcome.p,
         "p_holm": outcome.p_holm,
-        "detectable_db": outcome.detectable,
+        "detectable_db": _finite(outcome.detectable),
         "images": _counts(outcome.images),
         "trainings": _counts(outcome.trainings),
         "steps": ", ".join(dict.fromkeys(run.steps for run in judged.runs)),
@@ -160,6 +161,10 @@ def _cells(judged: JudgedClaim) -> list[str]:
 
 def _counts(counts: dict[str, int] | None) -> str:
     return ", ".join(f"{name} {count}" for name, count in (counts or {}).items())
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and isfinite(value) else None
 
 
 def _p(value: float | None) -> str:

@@ -12,6 +12,7 @@ from made_results import digest, made_rows, write_result
 from benchmarks.claims import RESULT, family_rates, single_rates, training_rates
 from benchmarks.claims_page import page
 from dgunet.evaluation.results import read_result_and_rows
+from dgunet.paper.claims import claim_list
 from dgunet.paper.claims.claim_list import (
     Untestable,
     check_claims,
@@ -103,6 +104,13 @@ def test_a_wrong_claim_is_refused_by_name(name, change, said):
         check_claims(content)
     assert said in str(refused.value)
     assert change.get("id", name) in str(refused.value)
+
+
+def test_a_file_of_other_content_is_refused():
+    assert parse("- [broken") == parse("claims: 1") == []
+    for content in (["text"], [{"test": "guess"}], []):
+        with pytest.raises(ConfigError, match=claim_list.NAME):
+            check_claims(content)
 
 
 def test_a_digest_is_of_all_that_a_claim_states_and_of_no_comment():

@@ -1,8 +1,10 @@
 """`dgunet claims` on the results of a project, and the commits of the claims behind its marks."""
 
 import json
+import math
 import shutil
 import subprocess
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +17,9 @@ from dgunet.paper.claims import claim_list
 from dgunet.project import ProjectFolders
 from dgunet.system.files import sha256_file, write_json
 from dgunet.terms import CHECKPOINT_TAG, DATA_TAG, SELECTION_TAG, WEIGHTS_TAG, RunTags
+from dgunet.tools import claim_judging
 from dgunet.tools.claim_history import UNCOMMITTED, ClaimHistory
+from dgunet.tools.claim_text import facts
 from dgunet.tracking import TrackingFolders, delivered, pending, start_run
 
 CLAIM, OTHER = "without-fgdm-falls", "stages-9-over-7"
@@ -226,3 +230,10 @@ def test_a_folder_without_results_and_two_formats_are_refused(home, tmp_path):
         done = CliRunner().invoke(command(), ["claims", *map(str, words)])
         assert done.exit_code == 1
         assert said in str(done.exception) + done.output
+
+
+def test_an_infinite_end_is_no_number_in_json():
+    outcome = claim_judging.judge_claims(claim_list.claims(), [])[0]
+    endless = replace(outcome, effect=0.1, low=-math.inf, high=math.inf, detectable=math.inf)
+    row = facts(claim_judging.JudgedClaim(endless, "", "", "", ()))
+    assert (row["low_db"], row["high_db"], row["detectable_db"]) == (None, None, None)

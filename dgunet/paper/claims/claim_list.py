@@ -227,7 +227,8 @@ def check_claims(items: list[Any]) -> tuple[Claim, ...]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = first["loc"][0] if first["loc"] else 0
-        name = items[int(where)].get("id", where) if items else where
+        item = items[int(where)]
+        name = item.get("id", where) if isinstance(item, Mapping) else where
         fields = ".".join(map(str, first["loc"][2:]))
         raise _wrong(f"{name}, {fields}", f"{first['msg']}, is {first['input']!r}") from None
     if not found:
