@@ -57,6 +57,12 @@ def _drift(app: typer.Typer) -> None:
     drift_command.register(app)
 
 
+def _claims(app: typer.Typer) -> None:
+    from dgunet.cli import claims_command
+
+    claims_command.register(app)
+
+
 def _verify(app: typer.Typer) -> None:
     from dgunet.cli import verify_command
 
@@ -117,6 +123,7 @@ GROUPS: tuple[tuple[tuple[str, ...], Register], ...] = (
     (("train", "evaluate", "tables", "report", "explain"), _steps),
     (("recipe",), _training),
     (("restore", "score", "protocols", "selftest", "dnd"), _evaluation),
+    (("claims",), _claims),
     (("verify",), _verify),
     (("drift",), _drift),
     (("reduced-run",), _reduced),

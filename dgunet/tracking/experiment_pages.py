@@ -45,6 +45,8 @@ _OF_STAGES: Mapping[str, str] = {
     "tables": "Each run has the six tables as MLflow tables, charts and files, and the report"
     " `report.html`. The newest run describes the present state; its metrics `verdict/...`"
     " and `state/...` count the cells of the paper.",
+    "claims": "Each run has the verdict on every claim of the paper as an MLflow table, and counts"
+    " them in its metrics. The verdicts are about the scale that was run.",
     "score": "Results of other people, scored with the metric protocols of this project.",
     "inspect": "What every stage of a network contributes to one image.",
     "campaign": "How the runs of a Kubeflow pipeline ended.",

@@ -14,6 +14,7 @@ _WHAT = {
     "train": "Training of {row} for {task}{ratio}",
     "evaluate": "{row} on the test set {dataset}{ratio}",
     "tables": "The six tables of the paper, from all evaluations",
+    "claims": "Verdicts on the paper's claims, from the evaluations",
     "score": "Results of others, scored with the metric protocol {protocol}",
     "inspect": "What each stage of a network contributes to one image",
     "import": "The authors' weights of {row} for {task}{ratio}",

@@ -136,6 +136,14 @@ def missing(step, root=ROOT):
     )
 
 
+@pytest.mark.parametrize("step", STEPS)
+def test_no_step_reaches_the_claims_so_that_an_edit_makes_no_result_again(step):
+    modules_of_step = reached(f"dgunet.steps.{step}", graph(ROOT, "dgunet").__getitem__)
+    assert not [name for name in modules_of_step if "claim" in name]
+    packages = {modules(ROOT / "dgunet")[name].parent for name in modules_of_step}
+    assert ROOT / "dgunet" / "paper" / "claims" not in packages
+
+
 def test_every_package_has_its_layer():
     found = {module.split(".")[1] for module in modules(ROOT / "dgunet") if "." in module}
     assert found == set(LAYERS)

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 READING = {
     "campaign": ("table1", "--plan", "--probe-seconds", "0"),
     "checkpoint info": ("network.safetensors",),
+    "claims": (),
     "clean": (),
     "data cards": (),
     "data info": ("Rain100H",),

@@ -1,0 +1,213 @@
+"""The verdicts on the paper's claims, from the results of a project or of named folders.
+
+The results are read as `dgunet tables` reads them: means, digests and seals are computed again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dgunet.config import load_params
+from dgunet.evaluation.summary import EvaluationSummary
+from dgunet.paper.claims.claim_list import claims, digests, parse, text
+from dgunet.paper.claims.effects import Result
+from dgunet.paper.claims.verdicts import VERDICTS, Outcome, judge_claims
+from dgunet.project import ProjectFolders, model_key
+from dgunet.steps.report import result_folders
+from dgunet.steps.tables import checked_results
+from dgunet.system.errors import DataError, DgunetError
+from dgunet.system.files import sha256_file, sha256_json
+from dgunet.system.reading import read_mapping
+from dgunet.terms import ABLATIONS, DATA_TAG, RunTags
+from dgunet.tools.claim_history import ClaimHistory
+from dgunet.tracking import start_run
+from dgunet.tracking.home import TrackingFolders
+from dgunet.tracking.index import RunInfo, delivered, pending
+
+EXPERIMENT = "dgunet/claims"
+"""The MLflow experiment; here and not in `dgunet.project`, on which results depend."""
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class RunBehind:
+    """One evaluation behind a verdict, and the run that made it.
+
+    Attributes:
+        name: test set, row and ratio.
+        run_id: of the MLflow run, or "unknown", as the commit.
+        commit: of the run.
+        steps: training steps of the network, or "unknown".
+        checkpoint_sha256, data_digest, per_image_sha256: of the weights, the prepared set, and the
+            per-image table.
+    """
+
+    name: str
+    run_id: str
+    commit: str
+    steps: str
+    checkpoint_sha256: str
+    data_digest: str
+    per_image_sha256: str
+
+
+@dataclass(frozen=True)
+class JudgedClaim:
+    """A claim's outcome with its provenance.
+
+    Attributes:
+        outcome: the verdict and its numbers.
+        digest: SHA-256 of the claim.
+        commit: that last changed the claim, "not committed" or "unknown".
+        fixed: whether the claim was in the commits of its runs as it is now; "" if not tested.
+        runs: the evaluations behind it.
+    """
+
+    outcome: Outcome
+    digest: str
+    commit: str
+    fixed: str
+    runs: tuple[RunBehind, ...]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdicts on all claims.
+
+    Attributes:
+        profile: of the results; "none" without any.
+        evaluations: number of evaluations read.
+        claims: in the order of the file.
+    """
+
+    profile: str
+    evaluations: int
+    claims: tuple[JudgedClaim, ...]
+
+    def counts(self) -> dict[str, int]:
+        """The number of claims with each verdict."""
+        found = Counter(each.outcome.verdict for each in self.claims)
+        return {verdict: found[verdict] for verdict in VERDICTS}
+
+
+def judge_project(here: ProjectFolders, folders: Sequence[Path] = ()) -> Judgement:
+    """Judge the paper's claims on the evaluations of a project, or on those in ``folders``.
+
+    Args:
+        here: the project, whose index of runs names the runs.
+        folders: folders of evaluations at any depth, such as the ``build`` of several trainings;
+            default: those of which ``dgunet tables`` makes the tables.
+
+    Raises:
+        DataError: if a folder does not exist or has no evaluation, or the evaluations cannot be
+            compared.
+        EvaluationError: if a result was changed.
+    """
+    params = load_params(here.params)
+    here = here.using(params.weights)
+    results: dict[Path, tuple[EvaluationSummary, Result]] = {}
+    for folder in folders or result_folders(params, here):
+        if folders and not folder.is_dir():
+            raise DataError(f"{folder} is no folder.", "Name folders of evaluations.")
+        own = folder.resolve().is_relative_to(here.build.resolve())
+        found = list(checked_results([folder], here if own else None))
+        if folders and not found:
+            raise DataError(f"{folder} has no evaluations.", "Name folders of evaluations.")
+        for path, summary, rows in found:
+            results[path.resolve()] = summary, Result.of(summary, rows)
+    outcomes = judge_claims(claims(), [result for _, result in results.values()])
+    places = {summary.per_image_sha256: path for path, (summary, _) in results.items()}
+    judged = _with_provenance(outcomes, _Index(here, places))
+    profiles = {summary.profile for summary, _ in results.values()}
+    return Judgement(profiles.pop() if profiles else "none", len(results), tuple(judged))
+
+
+def _with_provenance(outcomes: Sequence[Outcome], index: _Index) -> list[JudgedClaim]:
+    history, stated = ClaimHistory(), digests(parse(text()))
+    judged = []
+    for outcome in outcomes:
+        name = outcome.claim.id
+        runs = tuple(index.behind(result.summary) for result in outcome.results)
+        commits = [None if run.commit == UNKNOWN else run.commit for run in runs]
+        fixed = history.fixed(name, commits) if runs else ""
+        commit = history.commits.get(name) or UNKNOWN
+        judged.append(JudgedClaim(outcome, stated[name], commit, fixed, runs))
+    return judged
+
+
+class _Index:
+    """The runs of a project by what they made, and the training steps of its networks."""
+
+    def __init__(self, here: ProjectFolders, places: Mapping[str, Path]) -> None:
+        self._places = places
+        store = TrackingFolders.at(here.home)
+        self._runs: dict[str, RunInfo] = {
+            digest: run
+            for run in (*delivered(store), *pending(store))
+            for digest in run.results.values()
+        }
+        self._steps: dict[str, str] = {}
+
+    def behind(self, summary: EvaluationSummary) -> RunBehind:
+        """The run behind an evaluation."""
+        run = self._runs.get(summary.per_image_sha256)
+        return RunBehind(
+            summary.name,
+            (run.run_id if run else None) or UNKNOWN,
+            run.commit if run else UNKNOWN,
+            self._trained_steps(summary),
+            summary.checkpoint_sha256,
+            summary.data_digest,
+            summary.per_image_sha256,
+        )
+
+    def _trained_steps(self, summary: EvaluationSummary) -> str:
+        key = summary.checkpoint_sha256
+        if key not in self._steps:
+            self._steps[key] = self._read_steps(summary)
+        return self._steps[key]
+
+    def _read_steps(self, summary: EvaluationSummary) -> str:
+        """The iterations in the record beside the weights, if the weights are those evaluated."""
+        key = (
+            f"ablation-{summary.row}"
+            if summary.row in ABLATIONS
+            else model_key(summary.task, summary.variant, summary.ratio)
+        )
+        for parent in self._places[summary.per_image_sha256].parents:
+            folder = parent / "models" / "trained" / key
+            try:
+                if sha256_file(folder / "network.safetensors") == summary.checkpoint_sha256:
+                    return str(read_mapping(folder / "training.json")["iterations"])
+            except (DgunetError, OSError, KeyError):
+                continue
+        return UNKNOWN
+
+
+def record_judgement(judgement: Judgement, name: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Record the verdicts as an MLflow run: a table, the counts, and the runs behind each verdict.
+
+    Args:
+        judgement: result of `judge_project`.
+        name: name of the run.
+        rows: of the table, one for each claim.
+    """
+    import pandas as pd
+
+    stated = sha256_json({each.outcome.claim.id: each.digest for each in judgement.claims})
+    runs = {each.outcome.claim.id: list(each.runs) for each in judgement.claims}
+    data = {run.name: run.data_digest for behind in runs.values() for run in behind}
+    tags = RunTags("claims", judgement.profile).to_dict() | {
+        DATA_TAG: sha256_json(data) if data else "none",
+        "claims.digest": stated,
+    }
+    with start_run(EXPERIMENT, name, tags=tags, params={}) as run:
+        run.log_metrics(
+            {f"claims/{verdict.replace(' ', '_')}": n for verdict, n in judgement.counts().items()}
+        )
+        run.log_table(pd.DataFrame(list(rows)), "claims/verdicts.json")
