@@ -43,6 +43,8 @@ NOT_RUN = {
     "dgunet clean --yes": "removes files; see the example without --yes",
     "dgunet clean /data": "removes files of a folder that only an example has",
     "dgunet data prepare Set11": "needs a folder of official archives",
+    "dgunet data prepare Test2800": "needs the paper's data; tests/data prepares parts",
+    "dgunet evaluate --sets Rain100H --part": "leaves rows in the project; tests/steps runs parts",
     "dgunet data prepare SIDD-train": "needs the training photographs of SIDD",
     "dgunet data import": "needs a downloaded archive",
     "dgunet data fetch": "downloads",

@@ -25,8 +25,8 @@ def print_parts(
     text: str,
 ) -> None:
     """Score the part ``text`` of each planned evaluation, and print what is left of each."""
-    from dgunet.evaluation.parts import Part
     from dgunet.steps.evaluate_part import evaluate_part
+    from dgunet.system.parts import Part
 
     part = Part.parse(text)
     for each in wanted:

@@ -19,7 +19,6 @@ from dgunet.evaluation.image_steps import Settings
 from dgunet.evaluation.memory import bytes_left
 from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.parity import is_published, refuse_another_row
-from dgunet.evaluation.parts import Part
 from dgunet.evaluation.processes import evaluate_in_processes
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.row_journal import Note
@@ -46,6 +45,7 @@ from dgunet.network.devices import pick_device, thread_count
 from dgunet.network.kernels import KernelChoice, kernels
 from dgunet.system.errors import CheckpointError, ConfigError, DataError
 from dgunet.system.files import sha256_file
+from dgunet.system.parts import Part
 from dgunet.system.reading import shorten
 from dgunet.terms import EAGER
 

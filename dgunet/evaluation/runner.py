@@ -22,7 +22,6 @@ from dgunet.evaluation.image_steps import (
 )
 from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.networks import Network
-from dgunet.evaluation.parts import Part
 from dgunet.evaluation.row_journal import Note, RowJournal
 from dgunet.evaluation.rows import Entry, Row, Timing, count_infinite, mean, write_rows
 from dgunet.evaluation.summary import EvaluationSummary, finite
@@ -37,6 +36,7 @@ from dgunet.system.files import (
     tree_digest,
     write_json,
 )
+from dgunet.system.parts import Part
 from dgunet.system.seals import write_seal
 from dgunet.terms import EAGER, EvaluationState
 

@@ -13,10 +13,10 @@ from dgunet.evaluation.network_evaluation import (
     load_evaluation,
     run_part,
 )
-from dgunet.evaluation.parts import Part
 from dgunet.steps.evaluate import ablation_request, set_request
 from dgunet.steps.evaluation_plan import PlannedEvaluation
 from dgunet.system.errors import ConfigError
+from dgunet.system.parts import Part
 from dgunet.tracking.reports.progress import counting
 
 logger = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ from evaluation_stand_ins import (
 )
 
 from dgunet.evaluation.image_steps import Settings
-from dgunet.evaluation.parts import Part
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.runner import count_done, score_part
 from dgunet.evaluation.unfinished import alone, beside_other_parts
 from dgunet.system.errors import ConfigError, EvaluationError
+from dgunet.system.parts import Part
 
 RAIN = protocol("rain-y")
 SETTINGS = Settings(row="DGUNet", checkpoint_sha256="c" * 64, keep_images=3)

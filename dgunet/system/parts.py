@@ -1,4 +1,4 @@
-"""Parts of a list of images that separate processes or pods work on.
+"""Parts of a list, such as images or files of a store, that separate processes or pods work on.
 
 >>> [list(Part(number, 3).of(7)) for number in (1, 2, 3)]
 [[0, 1], [2, 3], [4, 5, 6]]
