@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dgunet.config import Params, load_params
+from dgunet.costs.calibration import kept_machine
 from dgunet.costs.machines import Machine
-from dgunet.costs.probe import probe_machine
 from dgunet.project import ProjectFolders
 from dgunet.system import files
-from dgunet.system.errors import ConfigError, DataError
+from dgunet.system.errors import ConfigError
 from dgunet.system.reading import read_mapping, shorten
 from dgunet.terms import VARIANTS, Profile, WeightsOrigin
 
@@ -76,17 +76,9 @@ def open_campaign(here: ProjectFolders, name: str) -> tuple[ProjectFolders, Para
 def machine_here(
     folder: Path, seconds: float, observe: Callable[[float, float], None] | None = None
 ) -> Machine:
-    """The rate of this machine: measured once, then read from ``folder``.
+    """The rates of this machine: measured once, then read from ``folder``.
 
     Raises:
-        DgunetError: as `probe_machine`.
+        DgunetError: as `dgunet.costs.calibration.calibrate`.
     """
-    path = folder / MACHINE
-    if path.is_file():
-        try:
-            return Machine.from_content(read_mapping(path))
-        except DataError:
-            pass  # damaged: measured again
-    machine = probe_machine(seconds, observe=observe)
-    files.write_json(path, machine.content())
-    return machine
+    return kept_machine(folder / MACHINE, seconds, observe=observe)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from dgunet.campaign.description import Campaign, WantedCell, WantedEvaluation, WantedNetwork
 from dgunet.config import Params
+from dgunet.costs.estimate import Cost, Estimate, Price, Work, estimate
 from dgunet.costs.evaluation_cost import evaluation_cost
 from dgunet.costs.image_sizes import ImageSizes, image_sizes
+from dgunet.costs.machines import Machine
 from dgunet.costs.storage import prepared_bytes
 from dgunet.costs.training_cost import training_cost
 from dgunet.data.acquisition.fetch_plan import FetchPlan, plan_fetch, plan_weights
@@ -32,6 +34,8 @@ PIXELS_PER_SECOND = {"check": 21e6, "prepare": 24e6}
 Measured on 2 CPU cores with the 200 PNG files of Rain100H, 30.7 million pixels: 1.46 s and 1.25 s.
 Other formats and disks differ, MATLAB files most."""
 
+NOT_COUNTED = ("downloads", "validation", "scoring")
+
 WEIGHTS = "network.safetensors"
 
 
@@ -45,7 +49,7 @@ class PlannedStep:
         dataset: the dataset, "" for none.
         network: the network, None for none.
         present: whether its result is there already.
-        operations: floating-point operations of networks.
+        cost: of its network; None without one.
         pixels: pixels that are read without a network.
         download: bytes; None if nobody states them.
         disk: bytes that stay on the disk; None if unknown.
@@ -58,7 +62,7 @@ class PlannedStep:
     dataset: str = ""
     network: WantedNetwork | None = None
     present: bool = False
-    operations: int = 0
+    cost: Cost | None = None
     pixels: int = 0
     download: int | None = 0
     disk: int | None = 0
@@ -74,6 +78,11 @@ class PlannedStep:
     def other_seconds(self) -> float:
         """Estimated seconds without a network: reading, hashing and writing of images."""
         return self.pixels / PIXELS_PER_SECOND[self.kind] if self.pixels else 0.0
+
+    @property
+    def work(self) -> Work:
+        """What it takes, on one machine."""
+        return Work(self.kind, self.subject, self.cost, other_seconds=self.other_seconds)
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,15 @@ class CampaignPlan:
     steps: tuple[PlannedStep, ...]
     cells: tuple[PlannedCell, ...]
     consents: tuple[FetchPlan, ...]
+
+    @property
+    def todo(self) -> tuple[PlannedStep, ...]:
+        """The steps whose result is not there yet."""
+        return tuple(step for step in self.steps if not step.present)
+
+    def estimate(self, machines: Sequence[Machine], price: Price | None = None) -> Estimate:
+        """Estimate the steps of `todo`, one after the other on one machine of each kind."""
+        return estimate([s.work for s in self.todo], machines, price=price, notes=NOT_COUNTED)
 
 
 def plan_campaign(campaign: Campaign, here: ProjectFolders, params: Params) -> CampaignPlan:
@@ -253,7 +271,7 @@ class _Planner:
                 network.key,
                 network=network,
                 present=self._weights(network).is_file(),
-                operations=cost.operations,
+                cost=cost,
                 memory=cost.memory(),
             )
 
@@ -265,7 +283,7 @@ class _Planner:
             wanted.name,
             wanted.dataset,
             wanted.network,
-            operations=cost.operations,
+            cost=cost,
             memory=cost.memory,
             note="image sizes assumed" if cost.sizes.assumed else "",
         )

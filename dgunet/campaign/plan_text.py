@@ -4,38 +4,85 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from tabulate import tabulate
 
 from dgunet.campaign.plan import CampaignPlan, PlannedCell, PlannedStep
+from dgunet.costs.estimate import Estimate
+from dgunet.costs.estimate_text import machine_lines
 from dgunet.costs.formats import duration, size
-from dgunet.costs.machines import Machine
+
+FORMAT = 1
+"""Version of the JSON object; a field that is renamed or removed increases it."""
 
 LINE = 12.5e6
 """Bytes per second of the connection that the time of the downloads is stated for."""
 
 
-def plan_text(plan: CampaignPlan, machines: Sequence[Machine]) -> str:
+def plan_text(plan: CampaignPlan, estimate: Estimate) -> str:
     """The plan, to be read before anything is done.
 
     Args:
         plan: what `dgunet.campaign.plan.plan_campaign` returned.
-        machines: this machine if it was probed, and those to compare it with.
+        estimate: its `CampaignPlan.estimate`, for this machine if it was measured, and for those to
+            compare it with.
     """
-    parts = [_head(plan), _cells(plan.cells), _steps(plan, machines), _machines(machines)]
+    parts = [_head(plan), _cells(plan.cells), _steps(plan, estimate)]
+    if estimate.machines:
+        head = "one machine or GPU of each kind, on counted operations:"
+        parts.append("\n".join([head, *machine_lines(estimate)]))
     return "\n\n".join(part for part in parts if part)
+
+
+def plan_content(plan: CampaignPlan, estimate: Estimate) -> dict[str, Any]:
+    """The plan as a JSON object, from the same values as `plan_text`; docs/costs.md has its fields.
+
+    Args:
+        plan: what `dgunet.campaign.plan.plan_campaign` returned.
+        estimate: its `CampaignPlan.estimate`.
+    """
+    campaign = plan.campaign
+    return {
+        "format": FORMAT,
+        "weights": str(campaign.checkpoint or campaign.weights),
+        "profile": campaign.profile,
+        "folder": str(plan.here.build),
+        "steps": [
+            {
+                "step": step.kind,
+                "name": step.subject,
+                "present": step.present,
+                "download_bytes": step.download,
+                "disk_bytes": step.disk,
+                "memory_bytes": step.memory,
+                "note": step.note,
+            }
+            for step in plan.steps
+        ],
+        "cells": [
+            {
+                "cell": planned.cell.name,
+                "values": len(planned.cell.metrics),
+                "outcome": planned.outcome,
+                "reason": planned.reason,
+            }
+            for planned in plan.cells
+        ],
+        "storage": {"disk_bytes": sum(step.disk or 0 for step in plan.todo)},
+        "estimate": estimate.content(),
+    }
 
 
 def _head(plan: CampaignPlan) -> str:
     campaign = plan.campaign
     weights = campaign.checkpoint or campaign.weights
-    missing = sum(not step.present for step in plan.steps)
     return "\n".join(
         [
             f"campaign  weights {weights}, profile {campaign.profile}",
             f"folder    {plan.here.build}",
             f"data      {plan.here.data(campaign.profile)}",
-            f"steps     {len(plan.steps)}, of which {missing} are to be done",
+            f"steps     {len(plan.steps)}, of which {len(plan.todo)} are to be done",
         ]
     )
 
@@ -58,13 +105,21 @@ def _cells(cells: Sequence[PlannedCell]) -> str:
     return "\n".join(lines)
 
 
-def _steps(plan: CampaignPlan, machines: Sequence[Machine]) -> str:
-    heads = ["step", "download", "disk", "memory", *(m.name for m in machines), "note"]
-    rows = [_row(step, machines) for step in plan.steps]
-    todo = [step for step in plan.steps if not step.present]
+def _steps(plan: CampaignPlan, estimate: Estimate) -> str:
+    machines = estimate.machines
+    heads = ["step", "download", "disk", "memory", *(m.machine.name for m in machines), "note"]
+    columns = zip(*(each.seconds for each in machines), strict=True)
+    of_todo = iter(columns if machines else [() for _ in plan.todo])
+    rows = [
+        [step.name, *[""] * (3 + len(machines)), "is there"]
+        if step.present
+        else _row(step, next(of_todo))
+        for step in plan.steps
+    ]
+    todo = plan.todo
     total = ["in all", _bytes([step.download for step in todo])]
     total += [_bytes([step.disk for step in todo]), _most([step.memory for step in todo])]
-    total += [duration(sum(_seconds(step, machine) for step in todo)) for machine in machines]
+    total += [duration(each.wall or 0) for each in machines]
     table = tabulate([*rows, [*total, ""]], heads, tablefmt="simple", disable_numparse=True)
     known = sum(step.download or 0 for step in todo)
     lines = [table]
@@ -73,18 +128,10 @@ def _steps(plan: CampaignPlan, machines: Sequence[Machine]) -> str:
     return "\n".join(lines)
 
 
-def _row(step: PlannedStep, machines: Sequence[Machine]) -> list[str]:
-    if step.present:
-        return [step.name, *[""] * (3 + len(machines)), "is there"]
-    times = [
-        duration(seconds) if (seconds := _seconds(step, machine)) else "" for machine in machines
-    ]
+def _row(step: PlannedStep, seconds: Sequence[float]) -> list[str]:
+    times = [duration(each) if each else "" for each in seconds]
     memory = size(step.memory) if step.memory else "" if step.memory == 0 else "not estimated"
     return [step.name, _size(step.download), _size(step.disk), memory, *times, step.note]
-
-
-def _seconds(step: PlannedStep, machine: Machine) -> float:
-    return machine.seconds(step.operations) + step.other_seconds
 
 
 def _size(count: int | None) -> str:
@@ -100,10 +147,3 @@ def _bytes(counts: Sequence[int | None]) -> str:
 def _most(counts: Sequence[int | None]) -> str:
     known = [count for count in counts if count]
     return f"at most {size(max(known))}" if known else ""
-
-
-def _machines(machines: Sequence[Machine]) -> str:
-    if not machines:
-        return ""
-    lines = ["one machine or GPU of each kind, on counted operations:"]
-    return "\n".join([*lines, *(f"  {m.name}: {m.assumption}" for m in machines)])

@@ -130,14 +130,14 @@ class _Clock:
     def ended(self, step: PlannedStep) -> None:
         """Compare the duration of a step with its estimate."""
         now = time.monotonic()
-        if self._machine is not None and step.operations:
+        if self._machine is not None and step.cost:
             self._expected += self._seconds(step)
             self._took += now - self._began
         self._began = now
 
     def _seconds(self, step: PlannedStep) -> float:
         assert self._machine is not None
-        return self._machine.seconds(step.operations) + step.other_seconds
+        return step.work.seconds(self._machine)
 
 
 @contextmanager

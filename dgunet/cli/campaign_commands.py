@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from dgunet.cli import completion
 from dgunet.cli.consent import AcceptLicence
+from dgunet.cli.cost_options import CalibrationOption, CurrencyOption, PriceOption
 
 if TYPE_CHECKING:
     from dgunet.campaign.description import Campaign, WantedCell
@@ -70,11 +72,17 @@ def campaign(
     gpu: Annotated[
         str | None,
         typer.Option(
-            help="plan for this GPU: V100, A100 or H100",
-            show_default="all three",
+            help="plan for this GPU: V100, A100, H100 or H200",
+            show_default="all four",
             autocompletion=completion.gpus,
         ),
     ] = None,
+    calibration: CalibrationOption = None,
+    price: PriceOption = None,
+    currency: CurrencyOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="with --plan: print the plan as a JSON object")
+    ] = False,
     probe_seconds: Annotated[
         float, typer.Option(help="longest probe of this machine; 0: no probe", min=0, max=600)
     ] = 30.0,
@@ -91,6 +99,8 @@ def campaign(
 
     Example: dgunet campaign table1 --plan
 
+    Example: dgunet campaign table1 --plan --gpu A100 --price 2.50 --currency EUR --json
+
     Example: dgunet campaign table1 table4 --weights released --accept-licence
 
     Example: dgunet campaign --sets Rain100L,Set11 --rows DGUNet --weights released
@@ -98,18 +108,26 @@ def campaign(
     from dgunet.campaign.description import choose_cells
     from dgunet.campaign.folder import campaign_params
     from dgunet.campaign.plan import plan_campaign
-    from dgunet.campaign.plan_text import plan_text
-    from dgunet.costs.machines import chosen_machines
+    from dgunet.campaign.plan_text import plan_content, plan_text
+    from dgunet.costs.calibration import compared_machines
+    from dgunet.costs.estimate import given_price
     from dgunet.network.kernels import kernels
+    from dgunet.system.errors import ConfigError
 
+    if as_json and not plan_only:
+        raise ConfigError("--json without --plan.", "Add --plan: nothing is done then.")
+    compared, paid = compared_machines(gpu, None, calibration), given_price(price, currency)
     chosen = choose_cells(tables or [], rows=_split(rows), columns=columns or [], sets=_split(sets))
     here, wanted = _wanted(chosen, weights, name, profile)
     params = campaign_params(here, wanted.profile, wanted.weights)
     with kernels(params.active.runtime.kernels):  # before the probe and the first weights
         machine = _machine(here, probe_seconds) if probe_seconds else None
         plan = plan_campaign(wanted, here, params)
-        compared = chosen_machines(gpu)
-        typer.echo(plan_text(plan, [machine, *compared] if machine else compared))
+        estimate = plan.estimate([machine, *compared] if machine else compared, paid)
+        if as_json:
+            typer.echo(json.dumps(plan_content(plan, estimate), indent=2))
+        else:
+            typer.echo(plan_text(plan, estimate))
         if plan_only:
             return
         if plan.consents:

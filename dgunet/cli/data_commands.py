@@ -145,28 +145,40 @@ def prepare(
         Path | None,
         typer.Option("--params", help="parameter file", show_default="the project's params.yaml"),
     ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(help="write only a part of the store's files, e.g. 2/4: the second of four"),
+    ] = None,
 ) -> None:
     """Check a dataset and write its store: both images of each pair, with their origin.
+
+    Parts may run at the same time, on machines that share the images and the folder of the store.
+    The command without --part then writes the store; it adds what no part has written.
 
     Example: dgunet data prepare Rain100H
 
     Example: dgunet data prepare Set11 --root ~/archives --out build/prepared/Set11
 
     Example: dgunet data prepare SIDD-train --recipe released --layout compact
+
+    Example: dgunet data prepare Test2800 --part 2/4
     """
     from dgunet.config import load_params
     from dgunet.project import ProjectFolders
-    from dgunet.steps.prepare import prepare_store
+    from dgunet.steps.prepare import prepare_store, prepare_store_part
 
     here = ProjectFolders.here()
     params = load_params(params_file or here.params)
+    root, out = root or here.data(params.profile), out or here.store(name)
+    if part is not None:
+        typer.echo(
+            prepare_store_part(
+                name, part, root=root, out=out, recipe=recipe.value, layout=layout.value
+            )
+        )
+        return
     manifest = prepare_store(
-        params.profile,
-        name,
-        root=root or here.data(params.profile),
-        out=out or here.store(name),
-        recipe=recipe.value,
-        layout=layout.value,
+        params.profile, name, root=root, out=out, recipe=recipe.value, layout=layout.value
     )
     _print_manifest(manifest)
 

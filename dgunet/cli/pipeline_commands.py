@@ -11,6 +11,15 @@ import typer
 from dgunet.cli import completion
 from dgunet.cli.clone_pipelines import pipelines_of_clone
 from dgunet.cli.consent import AcceptLicence, accept_for_steps
+from dgunet.cli.cost_options import (
+    CalibrationOption,
+    CurrencyOption,
+    GpuOption,
+    PriceOption,
+    QuotaOption,
+    TflopsOption,
+)
+from dgunet.cli.pipeline_plan import PlanOptions, print_plan
 from dgunet.cli.pipeline_run_commands import add_run_commands
 from dgunet.cli.server_connection import Connection, with_connection
 
@@ -159,6 +168,43 @@ def run(
 
 
 @pipeline.command()
+def plan(
+    name: PipelineName,
+    cluster: Annotated[
+        Path, typer.Option("--cluster", help="an adapted copy of pipelines/cluster.yaml")
+    ],
+    given: GivenParameters = None,
+    params_file: ParamsOption = None,
+    gpu: GpuOption = None,
+    tflops: TflopsOption = None,
+    calibration: CalibrationOption = None,
+    quota: QuotaOption = None,
+    price: PriceOption = None,
+    currency: CurrencyOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON object")] = False,
+) -> None:
+    """Print what a run on a cluster takes: pods, GPU-hours, wall time, storage, money.
+
+    Nothing is sent. The rates of the named GPUs are measured or assumed, as each line says;
+    `dgunet calibrate` measures those of your own.
+
+    Example: dgunet pipeline plan reproduce --cluster my-cluster.yaml --gpu A100 --quota 16
+
+    Example: dgunet pipeline plan reproduce --cluster my-cluster.yaml --calibration machine.json
+    --price 2.50 --currency EUR --json
+    """
+    from dgunet.project import ProjectFolders
+
+    here, settings = ProjectFolders.here(), _cluster(cluster)
+    text = _compiled(name, here, settings)
+    arguments = _arguments(
+        text, here, params_file, given, on_cluster=True, image_digest=settings.digest
+    )
+    options = PlanOptions(gpu, tflops, calibration, quota, price, currency, as_json)
+    print_plan(text, settings, arguments, options)
+
+
+@pipeline.command()
 @with_connection
 def submit(  # one parameter for each option
     name: PipelineName,
@@ -171,28 +217,9 @@ def submit(  # one parameter for each option
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print the plan without any network access")
     ] = False,
-    gpu: Annotated[
-        str | None,
-        typer.Option(
-            help="model of the GPUs, for the plan's hours: V100, A100 or H100",
-            show_default="all three",
-            autocompletion=completion.gpus,
-        ),
-    ] = None,
-    tflops: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01, max=1e6, help="instead of --gpu: TFLOP/s that a GPU sustains in float32"
-        ),
-    ] = None,
-    quota: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="GPUs that the run may use at a time, for the plan's wall time",
-            show_default="any number",
-        ),
-    ] = None,
+    gpu: GpuOption = None,
+    tflops: TflopsOption = None,
+    quota: QuotaOption = None,
     experiment: Annotated[
         str, typer.Option(help="experiment of the run; created if it does not exist")
     ] = "dgunet",
@@ -221,27 +248,21 @@ def submit(  # one parameter for each option
     Example: dgunet pipeline submit reproduce --cluster my-cluster.yaml
     --host https://kubeflow.example.org/pipeline --namespace team --token-file token
     """
-    from dgunet.kubeflow.pipeline.compiling import documents, version_name
+    from dgunet.kubeflow.pipeline.compiling import documents
     from dgunet.kubeflow.pipeline.weights_origin import weights_plans
     from dgunet.kubeflow.submission.data_origin import check_pushed
-    from dgunet.kubeflow.submission.plan import submission_plan
-    from dgunet.kubeflow.submission.space import space_lines
     from dgunet.kubeflow.submission.submitting import check_consent, check_image, submit_run
     from dgunet.project import ProjectFolders
 
     here = ProjectFolders.here()
     settings = _cluster(cluster)
     text = _compiled(name, here, settings)
-    document, pods = documents(text)
     arguments = _arguments(
         text, here, params_file, given, on_cluster=True, image_digest=settings.digest
     )
     if dry_run:
-        version = version_name(text)
-        plan = partial(submission_plan, document, pods, arguments, gpu=gpu, tflops=tflops)
-        lines = [plan(version=version, quota=quota, deadline=settings.ending.deadline)]
-        lines += space_lines(settings, arguments)
-        typer.echo("\n".join([*lines, "", "dry run: nothing was sent"]))
+        print_plan(text, settings, arguments, PlanOptions(gpu, tflops, quota=quota))
+        typer.echo("\ndry run: nothing was sent")
         return
     check_image(settings)
     check_consent(settings, weights_plans(arguments))
@@ -253,7 +274,7 @@ def submit(  # one parameter for each option
         server,
         text,
         arguments,
-        pipeline=pipeline_name or document["pipelineInfo"]["name"],
+        pipeline=pipeline_name or documents(text)[0]["pipelineInfo"]["name"],
         run_name=run_name or _run_name(name, arguments),
         cluster=settings,
         experiment=experiment,

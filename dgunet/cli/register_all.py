@@ -111,6 +111,12 @@ def _pipeline(app: typer.Typer) -> None:
     pipeline_commands.register(app)
 
 
+def _calibration(app: typer.Typer) -> None:
+    from dgunet.cli import calibration_command
+
+    calibration_command.register(app)
+
+
 def _cleaning(app: typer.Typer) -> None:
     from dgunet.cli import cleaning_commands
 
@@ -133,6 +139,7 @@ GROUPS: tuple[tuple[tuple[str, ...], Register], ...] = (
     (("runs",), _runs),
     (("models",), _models),
     (("pipeline",), _pipeline),
+    (("calibrate",), _calibration),
     (("clean",), _cleaning),
 )
 """The commands of each module, and the function that adds them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dgunet.cli import completion
+from dgunet.cli.evaluation_parts import PartOption, print_parts
 from dgunet.cli.restoration_options import BackendOption, MemoryOption, ScratchOption, memory_bytes
 from dgunet.terms import EAGER
 
@@ -182,11 +183,15 @@ def evaluate(
     processes: Annotated[
         int, typer.Option(min=1, max=256, help="processes that share the images")
     ] = 1,
+    part: PartOption = None,
 ) -> None:
     """Restore and score test sets, each under the protocol of its table column.
 
     A killed evaluation resumes where it stopped when the same command is run again. Missing
     test sets and weights are reported before the first image is restored.
+
+    Parts may run at the same time, on machines that share DGUNET_HOME and the weights. The command
+    without --part then writes the results; it scores what no part has scored.
 
     Ablations: stages-9 stages-7 stages-5 stages-3 scales-2 scales-1 without-fgdm without-sp
     without-isff. With `weights: released` in params.yaml only stages-7, the authors' DGUNet+.
@@ -194,6 +199,8 @@ def evaluate(
     Example: dgunet evaluate --sets Rain100L,Rain100H
 
     Example: dgunet evaluate --ablation stages-3
+
+    Example: dgunet evaluate --sets Rain100H --part 1/4
 
     Example: dgunet evaluate --checkpoint my.safetensors --out results
     """
@@ -220,6 +227,9 @@ def evaluate(
         wanted = [plan_ablation(ablation, here, **places)]
     else:
         wanted = plan_evaluations(sets or "all", here, variant=variant, ratio=ratio, **places)
+    if part is not None:
+        print_parts(params.evaluation, wanted, options, part)
+        return
     record = None if out else here.committed_scores(params.profile)
     for each in wanted:
         for summary in _evaluated(params, each, options, record):

@@ -49,8 +49,8 @@ def recipe(
     gpu: Annotated[
         str | None,
         typer.Option(
-            help="model of the GPUs: V100, A100 or H100",
-            show_default="all three",
+            help="model of the GPUs: V100, A100, H100 or H200",
+            show_default="all four",
             autocompletion=completion.gpus,
         ),
     ] = None,

@@ -3,6 +3,8 @@
 >>> machine = named_machine("a100")
 >>> machine.name, machine.memory
 ('A100-80GB', 80000000000)
+
+Passes of an evaluation and of a training have a rate of their own where both were measured.
 """
 
 from __future__ import annotations
@@ -55,9 +57,39 @@ NAMED_GPUS: dict[str, Gpu] = {
         Gpu("V100-32GB", 15.7e12, None, 32 * 10**9, "NVIDIA V100 datasheet, SXM2"),
         Gpu("A100-80GB", 19.5e12, 156e12, 80 * 10**9, "NVIDIA A100 datasheet, SXM4"),
         Gpu("H100-80GB", 66.9e12, 494.7e12, 80 * 10**9, "NVIDIA H100 datasheet, SXM5"),
+        Gpu("H200-141GB", 66.9e12, 494.7e12, 141 * 10**9, "NVIDIA H200 datasheet, SXM5"),
     )
 }
 """The GPUs that costs are printed for, oldest first."""
+
+
+@dataclass(frozen=True)
+class MeasuredRates:
+    """Rates that this project measured on one GPU.
+
+    Attributes:
+        evaluation: FLOP/s of forward passes of one image of 256x256.
+        training: FLOP/s of forward and backward passes and Adam, 4 patches of 256x256.
+        source: the files with the measurement.
+    """
+
+    evaluation: float
+    training: float
+    source: str
+
+
+MEASURED = {
+    "H200-141GB": MeasuredRates(
+        evaluation=387_791_399_872 / 0.03211,
+        training=4_653_496_798_464 / 0.4429,
+        source="benchmarks/results/{inference,training}-nvidia-h200-torch2.11.0.json",
+    )
+}
+"""Operations and median seconds of "derain DGUNet", plain float32, by GPU."""
+
+LIKE = {"H100-80GB": "H200-141GB"}
+"""GPUs that are taken to sustain what another one does, because the arithmetic units are the same
+(datasheets); the H200's memory is faster, so that this is an upper bound."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +122,7 @@ class Machine:
     Attributes:
         name: model of the GPU, or what the user or the probe calls it.
         rate: sustained FLOP/s in float32, counted as in `dgunet.network.describe`.
+        training_rate: the same in the steps of a training; None if only one rate is known.
         memory: bytes for networks and images; None if unknown.
         assumption: where the rate comes from, in one line.
         probe: measurements behind the rate; None if it was not measured here.
@@ -100,10 +133,20 @@ class Machine:
     memory: int | None
     assumption: str
     probe: Probe | None = None
+    training_rate: float | None = None
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether its rate was measured without a GPU, so that there are no GPU-hours."""
+        return self.probe is not None and self.probe.device == "cpu"
 
     def seconds(self, operations: float, count: int = 1) -> float:
         """Return the duration of ``operations`` divided evenly among ``count`` such machines."""
         return operations / (self.rate * count)
+
+    def training_seconds(self, operations: float) -> float:
+        """Return the duration of the ``operations`` of a training's steps on one such machine."""
+        return operations / (self.training_rate or self.rate)
 
     def content(self) -> dict[str, Any]:
         """Return the machine as a JSON object, for `from_content`."""
@@ -119,8 +162,9 @@ class Machine:
         try:
             probe = content["probe"]
             made = cls(**{**content, "probe": None if probe is None else Probe(**probe)})
-            if not 0 < made.rate < float("inf"):
-                raise ValueError(f"rate is {made.rate}")
+            for rate in (made.rate, 1.0 if made.training_rate is None else made.training_rate):
+                if not 0 < rate < float("inf"):
+                    raise ValueError(f"rate is {rate}")
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"the stored probe of a machine is damaged ({shorten(str(error))}).",
@@ -145,7 +189,7 @@ def logged_share() -> float:
 
 
 def named_machines() -> list[Machine]:
-    """Return `NAMED_GPUS` at the fraction of their peak that the authors' V100 sustained."""
+    """Return `NAMED_GPUS`: measured, or at a fraction of their peak; each says which."""
     return [named_machine(name) for name in NAMED_GPUS]
 
 
@@ -159,17 +203,40 @@ def named_machine(name: str) -> Machine:
     for gpu in NAMED_GPUS.values():
         full = gpu.name.casefold()
         if wanted in (full, full.partition("-")[0]):
-            peak = f"{logged_share():.0%} of {gpu.float32 / 1e12:g} TFLOP/s {MATH}"
-            about = (
-                f"{peak}; from the authors' log"
-                if gpu.name.startswith("V100")
-                else f"assumed {peak}; the share of the V100 in the authors' log"
-            )
-            return Machine(gpu.name, logged_share() * gpu.float32, gpu.memory, about)
+            return _like_measured(gpu) or _from_log(gpu)
     raise ConfigError(
         f"unknown GPU {shorten(name)}.",
         f"Use one of {', '.join(NAMED_GPUS)}, or state what yours sustains with --tflops.",
     )
+
+
+def _like_measured(gpu: Gpu) -> Machine | None:
+    """Return the GPU at measured rates, its own or those of a GPU that it is `LIKE`."""
+    other = LIKE.get(gpu.name, gpu.name)
+    if (rates := MEASURED.get(other)) is None:
+        return None
+    both = (
+        f"{rates.training / 1e12:.3g} TFLOP/s in trainings, {rates.evaluation / 1e12:.3g} in"
+        f" evaluations, {MATH}"
+    )
+    about = (
+        f"measured {both}; {rates.source}"
+        if other == gpu.name
+        else f"assumed {both}; as measured on an {other.partition('-')[0]}, whose arithmetic units"
+        " are the same and whose memory is faster"
+    )
+    return Machine(gpu.name, rates.evaluation, gpu.memory, about, training_rate=rates.training)
+
+
+def _from_log(gpu: Gpu) -> Machine:
+    """Return the GPU at the fraction of its peak that the authors' V100 sustained."""
+    peak = f"{logged_share():.0%} of {gpu.float32 / 1e12:g} TFLOP/s {MATH}"
+    about = (
+        f"{peak}; from the authors' log"
+        if gpu.name.startswith("V100")
+        else f"assumed {peak}; the share of the V100 in the authors' log"
+    )
+    return Machine(gpu.name, logged_share() * gpu.float32, gpu.memory, about)
 
 
 def given_machine(tflops: float) -> Machine:

@@ -83,11 +83,10 @@ class TrainingCost:
         return None if needed is None or machine.memory is None else needed <= machine.memory
 
     def _computing(self, machine: Machine, count: int) -> float:
-        return machine.seconds(self.operations * self._share(count) / self.settings.batch)
+        return machine.training_seconds(self.operations * self._share(count) / self.settings.batch)
 
     def _issuing(self, machine: Machine, count: int) -> float:
-        on_cpu = machine.probe is not None and machine.probe.device == "cpu"
-        if on_cpu or self.settings.compile or "compile" in self.settings.left_to_fast:
+        if machine.is_cpu or self.settings.compile or "compile" in self.settings.left_to_fast:
             return 0.0
         passes = -(-self._share(count) // self.samples_together(count))
         calls = (1 + BACKWARD) * forward_calls(self.config) * passes

@@ -23,14 +23,29 @@ from dgunet.evaluation.processes import evaluate_in_processes
 from dgunet.evaluation.protocols import protocol
 from dgunet.evaluation.row_journal import Note
 from dgunet.evaluation.rows import Timing
-from dgunet.evaluation.runner import evaluation_key, merge_rows, score_shard
+from dgunet.evaluation.runner import (
+    count_done,
+    evaluation_key,
+    merge_rows,
+    score_part,
+    score_shard,
+)
 from dgunet.evaluation.summary import SELECTION, EvaluationSummary, selection, weights_origin
-from dgunet.evaluation.unfinished import LOCK_SECONDS, WORK, alone, forget, lock_of, place_of
+from dgunet.evaluation.unfinished import (
+    LOCK_SECONDS,
+    WORK,
+    alone,
+    beside_other_parts,
+    forget,
+    lock_of,
+    place_of,
+)
 from dgunet.network import DGUNet, DGUNetConfig, load_network
 from dgunet.network.devices import pick_device, thread_count
 from dgunet.network.kernels import KernelChoice, kernels
 from dgunet.system.errors import CheckpointError, ConfigError, DataError
 from dgunet.system.files import sha256_file
+from dgunet.system.parts import Part
 from dgunet.system.reading import shorten
 from dgunet.terms import EAGER
 
@@ -126,6 +141,18 @@ class LoadedEvaluation:
         out = self.request.out
         folder = lock_of(self.request.unfinished, self.request.name, out)
         with alone(folder, out), alone(self.place, out, seconds=LOCK_SECONDS):
+            yield
+
+    @contextmanager
+    def beside_other_parts(self, part: Part) -> Iterator[None]:
+        """Lock ``part``, and the work against everything but other parts.
+
+        Raises:
+            EvaluationError: as `dgunet.evaluation.unfinished.alone`.
+        """
+        out = self.request.out
+        own = self.place.with_name(f"{self.place.name}-{part.number}-of-{part.count}")
+        with alone(own, out), beside_other_parts(self.place, out, seconds=LOCK_SECONDS):
             yield
 
 
@@ -251,6 +278,59 @@ def run_evaluation(
         made = merge_rows(loaded.pairs, loaded.protocol, work, request.out, loaded.settings)
         forget(loaded.place)
     return EvaluationResult(*made)
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What a part leaves for the evaluation that merges the parts.
+
+    Attributes:
+        images: of the part.
+        done: images of the whole set that are scored, by this part and others.
+        total: images of the set.
+    """
+
+    images: int
+    done: int
+    total: int
+
+
+def run_part(
+    loaded: LoadedEvaluation,
+    part: Part,
+    *,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    note: Note = lambda line: None,
+) -> PartResult:
+    """Score the images of one part; `run_evaluation` of the same request merges all of them.
+
+    The caller is within `LoadedEvaluation.beside_other_parts`. A killed part goes on when it is run
+    again. Parts of other processes and machines may run at the same time if they have the folder
+    ``loaded.request.unfinished`` in common. `run_evaluation` scores what no part has scored.
+
+    Args:
+        loaded: what `load_evaluation` returned.
+        part: which part.
+        on_progress: called as ``on_progress(done, total)`` with numbers of images of the part.
+        note: called with one line for each damaged row; its image is scored again.
+
+    Raises:
+        DgunetError: as `run_evaluation`.
+    """
+    work, pairs = loaded.place / WORK, loaded.pairs
+    with thread_count(loaded.request.options.threads):
+        score_part(
+            on_backend(loaded.network.to(loaded.device), loaded.settings.backend),
+            pairs,
+            loaded.protocol,
+            work,
+            loaded.settings,
+            part,
+            on_row=lambda _, done, total: on_progress(done, total),
+            note=note,
+        )
+    done = count_done(pairs, loaded.protocol, work, loaded.settings)
+    return PartResult(len(part.of(len(pairs))), done, len(pairs))
 
 
 def _known_selection(metadata: Mapping[str, str], weights: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from dgunet.system.files import (
     tree_digest,
     write_json,
 )
+from dgunet.system.parts import Part
 from dgunet.system.seals import write_seal
 from dgunet.terms import EAGER, EvaluationState
 
@@ -83,18 +84,62 @@ def score_shard(
     part, parts = shard
     if not 0 <= part < parts:
         raise ValueError(f"shard {part} of {parts} does not exist")
-    if not len(store):
-        raise DataError(f"the prepared set {store.manifest.dataset} is empty.", "Prepare it again.")
+    _refuse_empty(store)
     journal = RowJournal(work, evaluation_key(store, protocol, settings), f"{part}-of-{parts}")
     if not settings.checkpoint_sha256:
         leftovers.remove(journal.path)
-    mine = range(part, len(store), parts)
     steps = ImageSteps(network, store, protocol, work, settings)
-    done = journal.entries(note)
+    _score(steps, range(part, len(store), parts), journal, journal.entries(note), on_row, note)
+
+
+def score_part(
+    network: Network,
+    store: PreparedSet,
+    protocol: Protocol,
+    work: Path,
+    settings: Settings,
+    part: Part,
+    *,
+    on_row: OnRow | None = None,
+    note: Note = _ignore,
+) -> None:
+    """Score the images of one part; other parts may be scored into the same ``work`` meanwhile.
+
+    As `score_shard`, but of a contiguous range, which is empty if there are more parts than images.
+    `merge_rows` merges the rows of parts as those of shards.
+
+    Args:
+        part: which part of how many.
+
+    Raises:
+        DataError: as `score_shard`.
+        EvaluationError: as `score_shard`.
+    """
+    _refuse_empty(store)
+    key = evaluation_key(store, protocol, settings)
+    journal = RowJournal(work, key, f"part-{part.number}-of-{part.count}")
+    steps = ImageSteps(network, store, protocol, work, settings)
+    _score(steps, part.of(len(store)), journal, journal.entries(note), on_row, note)
+
+
+def _refuse_empty(store: PreparedSet) -> None:
+    if not len(store):
+        raise DataError(f"the prepared set {store.manifest.dataset} is empty.", "Prepare it again.")
+
+
+def _score(
+    steps: ImageSteps,
+    mine: range,
+    journal: RowJournal,
+    done: Mapping[int, Entry],
+    on_row: OnRow | None,
+    note: Note,
+) -> None:
+    """Score the images ``mine`` that are not ``done`` and add their rows to ``journal``."""
     todo = [index for index in mine if not (index in done and _usable(steps, done[index], note))]
-    if isinstance(network, nn.Module):
-        network.eval()
-    with kernels(settings.kernels), journal.appending() as handle:
+    if isinstance(steps.network, nn.Module):
+        steps.network.eval()
+    with kernels(steps.settings.kernels), journal.appending() as handle:
         for count, entry in enumerate(stream(steps, todo), start=len(mine) - len(todo) + 1):
             journal.append(handle, entry)
             if on_row is not None:
@@ -120,7 +165,7 @@ def count_done(
     settings: Settings,
     note: Note = _ignore,
 ) -> int:
-    """Number of images that the shards of an evaluation in ``work`` have scored so far."""
+    """Number of images that the shards or parts of an evaluation in ``work`` have scored so far."""
     done = RowJournal(work, evaluation_key(store, protocol, settings), "").entries(note)
     return sum(index < len(store) for index in done)
 

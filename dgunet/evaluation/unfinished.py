@@ -6,8 +6,10 @@ on that folder, which Kubeflow Pipelines chooses anew for every execution::
     ROOT/Rain100L-DGUNet-<16 digits of the key>/work/   of one evaluation: rows, kept images, boxes
     ROOT/Rain100L-DGUNet-<16 digits of the key>/lock    of this work
     ROOT/Rain100L-DGUNet-<8 digits of the path>/lock    of one folder of results
+    ROOT/Rain100L-DGUNet-<16 digits of the key>-2-of-4/lock    of one of its parts
 
-The operating system releases a lock when its process ends.
+A part of an evaluation shares the lock of its work with the other parts; nothing else may hold it
+then. The operating system releases a lock when its process ends.
 """
 
 from __future__ import annotations
@@ -84,6 +86,26 @@ def alone(place: Path, out: Path, *, seconds: float = 0) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def beside_other_parts(place: Path, out: Path, *, seconds: float = 0) -> Iterator[None]:
+    """Lock ``place`` against everything but the other parts of the same evaluation.
+
+    Args:
+        place: the place of the work, see `place_of`.
+        out: folder of the results that the parts are for; for the error.
+        seconds: how long to wait for a whole evaluation.
+
+    Raises:
+        EvaluationError: if a process holds the lock for a whole evaluation; the message names it.
+    """
+    with files.writing(place):
+        handle = _acquire_within(seconds, place, out, fcntl.LOCK_SH)
+    try:
+        yield
+    finally:  # the file stays: another part may hold its lock
+        os.close(handle)
+
+
 def forget(place: Path) -> None:
     """Remove the work of killed evaluations at ``place``; the caller holds its lock."""
     for path in place.iterdir():
@@ -101,11 +123,11 @@ def _refuse_other_content(out: Path) -> None:
             )
 
 
-def _acquire_within(seconds: float, place: Path, out: Path) -> int:
+def _acquire_within(seconds: float, place: Path, out: Path, kind: int = fcntl.LOCK_EX) -> int:
     end, told = time.monotonic() + seconds, False
     while True:
         try:
-            return _acquire(place, out)
+            return _acquire(place, out, kind)
         except EvaluationError as error:
             if time.monotonic() >= end:
                 raise
@@ -115,7 +137,7 @@ def _acquire_within(seconds: float, place: Path, out: Path) -> int:
         time.sleep(min(0.5, seconds))
 
 
-def _acquire(place: Path, out: Path) -> int:
+def _acquire(place: Path, out: Path, kind: int) -> int:
     path = place / LOCK
     while True:
         files.make_folder(place)
@@ -124,7 +146,7 @@ def _acquire(place: Path, out: Path) -> int:
         except FileNotFoundError:  # the last holder has just removed the folder
             continue
         try:
-            _lock(handle, out)
+            _lock(handle, out, kind)
             if _is_same_file(handle, path):
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
@@ -135,9 +157,9 @@ def _acquire(place: Path, out: Path) -> int:
         os.close(handle)
 
 
-def _lock(handle: int, out: Path) -> None:
+def _lock(handle: int, out: Path, kind: int) -> None:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         who = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
         raise EvaluationError(

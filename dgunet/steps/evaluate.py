@@ -93,16 +93,8 @@ def evaluate_test_set(
             row=variant,
             tables=(TABLES[task],),
         ).to_dict()
-        request = EvaluationRequest(
-            dataset=dataset,
-            profile=params.profile,
-            row=variant,
-            published=published_networks(task, variant, ratio),
-            weights=weights,
-            store=store,
-            out=out if ratio is None else out / f"r{ratio}",
-            unfinished=unfinished_evaluations(),
-            options=options_from(params, options),
+        request = set_request(
+            params, dataset, variant, ratio, weights=weights, store=store, out=out, options=options
         )
         with start_run(EXPERIMENTS[task], name, tags=tags, params={}) as run:
             summaries.append(evaluate_and_report(request, run))
@@ -144,23 +136,63 @@ def evaluate_ablation(
         row=name,
         tables=tuple(variant.columns),
     ).to_dict()
-    request = EvaluationRequest(
-        dataset=ABLATION_SET,
-        profile=params.profile,
-        row=name,
-        published=published_networks(ABLATION_TASK, ABLATION_VARIANT, **variant.changes),
-        weights=weights,
-        store=store,
-        out=out,
-        unfinished=unfinished_evaluations(),
-        options=options_from(params, options),
-    )
+    request = ablation_request(params, name, weights=weights, store=store, out=out, options=options)
     title = f"evaluate {name}"
     with start_run(EXPERIMENTS["ablations"], title, tags=tags, params={}) as run:
         summary = evaluate_and_report(request, run)
     if record is not None:
         commit_scores(record, summary)
     return summary
+
+
+def set_request(
+    params: EvaluationParams,
+    dataset: str,
+    variant: str,
+    ratio: int | None,
+    *,
+    weights: Path,
+    store: Path,
+    out: Path,
+    options: EvaluationOptions,
+) -> EvaluationRequest:
+    """What `evaluate_test_set` evaluates for one ratio."""
+    task = check_task(PairStore.open(store).manifest.task)
+    return EvaluationRequest(
+        dataset=dataset,
+        profile=params.profile,
+        row=variant,
+        published=published_networks(task, variant, ratio),
+        weights=weights,
+        store=store,
+        out=out if ratio is None else out / f"r{ratio}",
+        unfinished=unfinished_evaluations(),
+        options=options_from(params, options),
+    )
+
+
+def ablation_request(
+    params: EvaluationParams,
+    name: str,
+    *,
+    weights: Path,
+    store: Path,
+    out: Path,
+    options: EvaluationOptions,
+) -> EvaluationRequest:
+    """What `evaluate_ablation` evaluates."""
+    changes = ablation(name).changes
+    return EvaluationRequest(
+        dataset=ABLATION_SET,
+        profile=params.profile,
+        row=name,
+        published=published_networks(ABLATION_TASK, ABLATION_VARIANT, **changes),
+        weights=weights,
+        store=store,
+        out=out,
+        unfinished=unfinished_evaluations(),
+        options=options_from(params, options),
+    )
 
 
 def unfinished_evaluations() -> Path:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from dgunet.data.store.manifest import LayoutName, StoreManifest
 from dgunet.data.store.preparation_recipes import RecipeName
-from dgunet.data.store.prepare import prepare_dataset
+from dgunet.data.store.prepare import prepare_dataset, prepare_part
 from dgunet.project import EXPERIMENTS
+from dgunet.system.parts import Part
 from dgunet.terms import DATA_TAG, Profile, RunTags
 from dgunet.tracking import start_run
 from dgunet.tracking.reports.progress import counting
@@ -64,3 +65,51 @@ def prepare_store(
         run.log_artifact(out / "manifest.json")
         run.set_result(dataset=manifest.digest)
     return manifest
+
+
+def prepare_store_part(
+    dataset: str,
+    part: str,
+    *,
+    root: Path,
+    out: Path,
+    recipe: RecipeName = "whole",
+    layout: LayoutName = "raw",
+) -> str:
+    """Write one part of the files that `prepare_store` with the same arguments merges.
+
+    A part has no run of its own.
+
+    Args:
+        dataset: a catalogue name.
+        part: which part, such as ``2/4``.
+        root: the folder of the official trees.
+        out: the store's folder.
+        recipe: as for `prepare_store`.
+        layout: as for `prepare_store`.
+
+    Returns:
+        A line about the part and about what is left.
+
+    Raises:
+        ConfigError: for a part that does not exist.
+        DataError: as `dgunet.data.store.prepare.prepare_part`.
+    """
+    chosen = Part.parse(part)
+    with counting(f"prepare {chosen} of {dataset}", "pair") as report:
+        made = prepare_part(
+            dataset,
+            root,
+            out,
+            chosen,
+            recipe=recipe,
+            layout=layout,
+            observe=lambda done, total: report(done, total, ""),
+        )
+    left = made.total - made.done
+    rest = (
+        f"{left} of {made.total} are not written yet"
+        if left
+        else "all are written: run the same command without --part"
+    )
+    return f"{dataset}, {chosen}: {made.files} files; {rest}"

@@ -5,9 +5,12 @@ import pytest
 from dgunet.campaign.description import Campaign, choose_cells
 from dgunet.campaign.folder import campaign_folders, campaign_params
 from dgunet.campaign.plan import plan_campaign
-from dgunet.campaign.plan_text import plan_text
+from dgunet.campaign.plan_text import plan_content, plan_text
+from dgunet.costs.estimate import Price
 from dgunet.costs.evaluation_cost import evaluation_cost
+from dgunet.costs.formats import duration
 from dgunet.costs.machines import given_machine, named_machines
+from dgunet.costs.training_cost import training_cost
 from dgunet.network import preset
 from dgunet.project import ProjectFolders
 from dgunet.steps.prepare import prepare_store
@@ -32,7 +35,8 @@ def steps(plan, kind):
 
 
 def test_the_plan_of_all_six_tables_as_text(planned):
-    text = plan_text(planned(), named_machines())
+    plan = planned()
+    text = plan_text(plan, plan.estimate(named_machines()))
     # Of Tables 1-6: both networks on DND, and 5 + 3 ablations without weights.
     assert "94 wanted: fills 82, cannot fill 12" in text
     for line in (
@@ -71,8 +75,8 @@ def test_operations_are_those_of_the_published_networks(planned):
     found = steps(plan, "evaluate")
     one = evaluation_cost("Rain100L", preset("derain", "DGUNet+"))
     two = evaluation_cost("Set11", preset("cs", "DGUNet+", ratio=25))
-    assert found["Rain100L DGUNet+"].operations == one.operations
-    assert found["Set11 DGUNet+ 25 %"].operations == two.operations
+    assert found["Rain100L DGUNet+"].work.operations == one.operations
+    assert found["Set11 DGUNet+ 25 %"].work.operations == two.operations
     machine = given_machine(1.0)
     assert one.operations / 1e12 == pytest.approx(machine.seconds(one.operations))
 
@@ -95,14 +99,15 @@ def test_what_is_there_is_not_planned_again(planned, sample_root):
     prepare_store("sample", "Rain100L", root=sample_root, out=before.here.store("Rain100L"))
     after = planned("1", rows=["DGUNet"], columns=["Rain100L"], profile="sample")
     assert steps(after, "prepare")["Rain100L"].present
-    assert steps(after, "evaluate") == steps(before, "evaluate"), "sizes of files and store differ"
+    (of_files,), (of_store,) = (steps(each, "evaluate").values() for each in (before, after))
+    assert of_store.work.operations == of_files.work.operations, "sizes of files and store differ"
 
 
 def test_the_sample_is_priced_with_its_own_sizes(planned):
     sample = planned(columns=["Rain100L"], rows=["DGUNet"], profile="sample")
     paper = planned(columns=["Rain100L"], rows=["DGUNet"])
-    small = steps(sample, "evaluate")["Rain100L DGUNet"].operations
-    assert 0 < small < steps(paper, "evaluate")["Rain100L DGUNet"].operations / 100
+    small = steps(sample, "evaluate")["Rain100L DGUNet"].work.operations
+    assert 0 < small < steps(paper, "evaluate")["Rain100L DGUNet"].work.operations / 100
 
 
 def test_a_trained_campaign_plans_its_trainings(planned):
@@ -110,4 +115,30 @@ def test_a_trained_campaign_plans_its_trainings(planned):
     kinds = [step.kind for step in plan.steps]
     assert kinds == [*["fetch"] * 2, *["check", "prepare"] * 2, "train", "evaluate", "tables"]
     (training,) = steps(plan, "train").values()
-    assert training.operations > 1000 * steps(plan, "evaluate")["Set11 DGUNet 10 %"].operations
+    assert (
+        training.work.operations
+        > 1000 * steps(plan, "evaluate")["Set11 DGUNet 10 %"].work.operations
+    )
+
+
+def test_the_json_of_the_plan_has_the_numbers_of_its_text(planned):
+    plan = planned("4", rows=["DGUNet"], columns=["Set11 10%"], weights="trained")
+    estimate = plan.estimate([given_machine(10)], Price(3, "CHF"))
+    text, content = plan_text(plan, estimate), plan_content(plan, estimate)
+    (machine,) = content["estimate"]["machines"]
+    assert f"{machine['money']['amount']:,.2f} CHF (10 TFLOP/s sustained; given)" in text
+    assert f"  {duration(machine['wall_seconds'])}" in text
+    todo = [step["name"] for step in content["steps"] if not step["present"]]
+    assert [work["name"] for work in content["estimate"]["works"]] == todo
+    assert sum(each["values"] for each in content["cells"]) == sum(
+        len(each.cell.metrics) for each in plan.cells
+    )
+    (training,) = steps(plan, "train").values()
+    cost = training_cost(plan_config(plan), plan.params.training("cs"))
+    assert training.work.seconds(given_machine(10)) == cost.seconds(given_machine(10))
+
+
+def plan_config(plan):
+    (network,) = plan.campaign.networks()
+    changes = dict(plan.params.active.network)
+    return preset(network.task, network.variant, ratio=network.ratio, **changes)

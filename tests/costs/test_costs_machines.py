@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from dgunet.costs.formats import duration, operations, size
 from dgunet.costs.machines import (
     LOGGED_GPUS,
     LOGGED_SECONDS,
+    MEASURED,
     NAMED_GPUS,
     Machine,
     chosen_machines,
@@ -26,16 +28,37 @@ from dgunet.system.errors import ConfigError, DataError, DgunetError
 
 
 def test_named_gpus_have_published_figures_with_a_source():
-    assert [name.partition("-")[0] for name in NAMED_GPUS] == ["V100", "A100", "H100"]
+    assert [name.partition("-")[0] for name in NAMED_GPUS] == ["V100", "A100", "H100", "H200"]
     for gpu in NAMED_GPUS.values():
         assert "datasheet" in gpu.source
         assert f"{gpu.memory // 10**9}GB" in gpu.name
         assert gpu.tf32 is None or gpu.tf32 > gpu.float32
-    for machine in named_machines():
+    v100, a100, h100, h200 = named_machines()
+    for machine in (v100, a100):
         assert machine.rate == pytest.approx(logged_share() * NAMED_GPUS[machine.name].float32)
-        assert "TF32 off" in machine.assumption
         assert f"{logged_share():.0%}" in machine.assumption
-        assert ("assumed" in machine.assumption) == (not machine.name.startswith("V100"))
+    assert (h100.rate, h100.training_rate) == (h200.rate, h200.training_rate)
+    assert NAMED_GPUS[h100.name].float32 == NAMED_GPUS[h200.name].float32
+    for machine in (v100, a100, h100, h200):
+        assert "TF32 off" in machine.assumption
+        assert ("assumed" in machine.assumption) == (machine in (a100, h100))
+    assert h200.assumption.startswith("measured")
+
+
+@pytest.mark.parametrize(
+    ("file", "case", "candidate", "rate"),
+    [
+        ("inference", "derain DGUNet, 256x256", "eager", "evaluation"),
+        ("training", "derain DGUNet, 4 x 256x256", "plain", "training"),
+    ],
+)
+def test_the_measured_rates_are_those_of_the_benchmark(project, file, case, candidate, rate):
+    path = project / "benchmarks" / "results" / f"{file}-nvidia-h200-torch2.11.0.json"
+    rows = json.loads(path.read_text())["rows"]
+    (row,) = [each for each in rows if (each["case"], each["candidate"]) == (case, candidate)]
+    seconds = statistics.median(each["wall"][1] for each in row["rounds"])
+    measured = getattr(MEASURED["H200-141GB"], rate)
+    assert measured == pytest.approx(row["flops"] / seconds, rel=1e-3)
 
 
 def test_the_logged_rate_reproduces_the_logged_epoch():
@@ -52,7 +75,7 @@ def test_a_gpu_is_found_with_and_without_its_memory(name):
 
 
 def test_a_wrong_choice_names_the_right_ones():
-    with pytest.raises(ConfigError, match="V100-32GB, A100-80GB, H100-80GB"):
+    with pytest.raises(ConfigError, match="V100-32GB, A100-80GB, H100-80GB, H200-141GB"):
         named_machine("T4")
     with pytest.raises(ConfigError, match="together"):
         chosen_machines("A100", 5.0)

@@ -124,7 +124,7 @@ def test_the_authors_log_is_shown_as_that_of_one_training():
 
 def test_the_command_names_gpus_and_refuses_what_cannot_be(dgunet):
     printed = dgunet("recipe", "released", "derain", "--variant", "DGUNet+").stdout
-    for gpu in ("8 x V100-32GB: 30 h", "8 x A100-80GB: 24 h", "8 x H100-80GB: 7.1 h"):
+    for gpu in ("8 x V100-32GB: 30 h", "8 x A100-80GB: 24 h", "8 x H100-80GB: 13 h", "8 x H200"):
         assert gpu in printed
     one = dgunet("recipe", "released", "derain", "--gpu", "h100", "--gpus", 2).stdout
     assert "2 x H100-80GB" in one and "V100-32GB" not in one

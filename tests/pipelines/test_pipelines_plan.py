@@ -1,10 +1,10 @@
 """The plan and the drawing match the compiled pipeline."""
 
+import json
 import os
 import subprocess
 import sys
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -13,9 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dgunet.costs.estimate import Price
+from dgunet.costs.evaluation_cost import evaluation_cost
 from dgunet.costs.formats import duration
-from dgunet.costs.machines import given_machine, named_machines
+from dgunet.costs.machines import chosen_machines, given_machine, named_machines
 from dgunet.costs.training_cost import training_cost
+from dgunet.costs.wall_time import Job, wall_seconds
 from dgunet.kubeflow.cluster.settings import Secret, Trainer, load_cluster
 from dgunet.kubeflow.pipeline.arguments import networks
 from dgunet.kubeflow.pipeline.compiling import (
@@ -29,10 +32,11 @@ from dgunet.kubeflow.pipeline.drawing import svg
 from dgunet.kubeflow.pipeline.graph import TaskNode, chosen_graph, pipeline_graph
 from dgunet.kubeflow.pipeline.weights_origin import weights_plans
 from dgunet.kubeflow.submission import pod_logs
-from dgunet.kubeflow.submission.cost import trainings
+from dgunet.kubeflow.submission.cost import evaluations, trainings
 from dgunet.kubeflow.submission.plan import gpus_at_a_time, submission_plan
-from dgunet.kubeflow.submission.schedule import Training, wall_seconds
+from dgunet.kubeflow.submission.plan_text import plan_text
 from dgunet.kubeflow.submission.submitting import check_consent
+from dgunet.network import preset
 from dgunet.recipes.trainings import paper
 from dgunet.system.errors import DgunetError
 from pipelines import PIPELINES
@@ -57,6 +61,12 @@ def arguments(project):
         "test_sets": ["Rain100L"],
         "task": "derain",
     }
+
+
+def planned(*args, gpu=None, tflops=None, **options):
+    """The plan as text."""
+    machines = chosen_machines(gpu, tflops)
+    return plan_text(submission_plan(*args, version="1", machines=machines, **options))
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +113,7 @@ def test_the_graph_of_the_whole_paper_without_a_training(whole):
 
 def test_the_plan_counts_only_the_branch_that_will_run(whole, of_all):
     texts = {
-        origin: submission_plan(*whole, of_all | {"weights": origin}, version="1")
-        for origin in ("trained", "released")
+        origin: planned(*whole, of_all | {"weights": origin}) for origin in ("trained", "released")
     }
     assert "if weights == 'trained'" in texts["trained"] and "fetch-weights" not in texts["trained"]
     # 4 networks at a time with 8 GPUs each, beside one ablation
@@ -140,8 +149,7 @@ def test_a_run_is_not_submitted_before_the_terms_are_accepted(project, of_all):
 
 def test_the_plan_lists_steps_resources_and_cost(compiled, arguments):
     document, of_pods = documents(compiled)
-    version = version_name(compiled)
-    text = submission_plan(document, of_pods, arguments, version=version)
+    text = planned(document, of_pods, arguments)
     for part in ("profile paper", "train    ", "128Gi", "32Gi", "1209600 s", "A100", "--tflops"):
         assert part in text
     assert "GPUs at a time: at most 8" in text
@@ -149,11 +157,58 @@ def test_the_plan_lists_steps_resources_and_cost(compiled, arguments):
     for machine in named_machines():
         assert machine.name in text and machine.assumption in text
         assert duration(made.cost.seconds(machine, 8)) in text
-    only = submission_plan(document, of_pods, arguments, version=version, gpu="a100")
+    only = planned(document, of_pods, arguments, gpu="a100")
     assert "A100-80GB: " in only and "H100" not in only
-    given = submission_plan(document, of_pods, arguments, version=version, tflops=20)
+    given = planned(document, of_pods, arguments, tflops=20)
     assert duration(made.cost.seconds(given_machine(20), 8)) in given
     assert "20 TFLOP/s sustained; given" in given and "V100" not in given
+
+
+def test_the_json_of_the_plan_has_the_numbers_of_its_text(project, whole, of_all):
+    cluster = load_cluster(project / "pipelines" / "cluster.yaml")
+    plan = submission_plan(
+        *whole,
+        of_all | {"weights": "trained"},
+        version="1",
+        machines=chosen_machines("H200"),
+        quota=16,
+        price=Price(2.5, "EUR"),
+        cluster=cluster,
+    )
+    text, content = plan_text(plan), json.loads(json.dumps(plan.content()))
+    works, (machine,) = content["estimate"]["works"], content["estimate"]["machines"]
+    assert f"{machine['gpu_hours']:,.0f} GPU-hours in total" in text
+    assert f"{machine['money']['amount']:,.0f} EUR" in text and "price: 2.5 EUR per" in text
+    assert machine["money"]["amount"] == pytest.approx(2.5 * machine["gpu_hours"])
+    assert f"H200-141GB: {duration(machine['training_wall_seconds'])}; with all" in text
+    assert f"at most {duration(machine['wall_seconds'])}" in text
+    for work, of_machine in zip(works, machine["works"], strict=True):
+        hours = of_machine["seconds"] * work["gpus"] / 3600
+        assert of_machine["gpu_hours"] == pytest.approx(hours)
+        if work["step"].startswith("train"):
+            (line,) = [each for each in text.splitlines() if each.startswith(f"  {work['name']} ")]
+            assert line.endswith(f"  {duration(of_machine['seconds'])}")
+    evaluated = [work for work in works if work["step"] == "evaluate"]
+    assert f"In the totals are {len(evaluated) + 1} evaluations" in text
+    assert [w["name"] for w in works if w["step"] == "evaluate-ablation"] == ["Rain100H stages-7"]
+    assert content["storage"]["stores_bytes"] == plan.storage.stores.total
+    assert all(f"  warning: {each}" in text for each in content["warnings"])
+
+
+def test_without_a_price_the_plan_names_no_money(whole, of_all):
+    plan = submission_plan(*whole, of_all | {"weights": "trained"}, version="1")
+    assert {each["money"] for each in plan.content()["estimate"]["machines"]} == {None}
+    assert "price:" not in plan_text(plan)
+
+
+def test_the_evaluations_of_given_weights_are_counted(whole, of_all):
+    given = {name: of_all[name] for name in of_all if name not in ("networks", "ablations")}
+    given |= {"task": "derain", "weights": "s3://a/b", "weights_sha256": "0" * 64}
+    params = load(given["params"])
+    (found,) = evaluations(given, params)
+    assert (found.name, found.step) == ("Rain100L derain-DGUNet", "evaluate")
+    assert found.cost.operations == evaluation_cost("Rain100L", preset("derain")).operations
+    assert evaluations(given, params.model_copy(update={"profile": "sample"})) == []
 
 
 def test_the_cost_is_computed_from_the_recipe(arguments):
@@ -165,8 +220,8 @@ def test_the_cost_is_computed_from_the_recipe(arguments):
 
 
 def test_trainings_wait_for_the_loop_and_for_the_quota():
-    pair = [Training("train", 8, 10.0), Training("train", 8, 6.0), Training("train", 8, 5.0)]
-    more = [Training("train-ablation", 1, 30.0)]
+    pair = [Job("train", 8, 10.0), Job("train", 8, 6.0), Job("train", 8, 5.0)]
+    more = [Job("train-ablation", 1, 30.0)]
     together = {"train": 2, "train-ablation": 1}
     assert wall_seconds(pair, together, None) == 11.0
     assert wall_seconds(pair + more, together, None) == 30.0
@@ -183,7 +238,7 @@ def test_trainings_wait_for_the_loop_and_for_the_quota():
     st.integers(8, 40),
 )
 def test_a_schedule_is_between_its_bounds(jobs, together, quota):
-    planned = [Training("train", gpus, seconds) for gpus, seconds in jobs]
+    planned = [Job("train", gpus, seconds) for gpus, seconds in jobs]
     wall = wall_seconds(planned, {"train": together}, quota)
     seconds = [each.seconds for each in planned]
     work = sum(each.gpus * each.seconds for each in planned) / quota
@@ -191,9 +246,15 @@ def test_a_schedule_is_between_its_bounds(jobs, together, quota):
     assert least * (1 - 1e-9) <= wall <= sum(seconds) * (1 + 1e-9)
 
 
-def test_the_plan_warns_of_a_timeout_a_deadline_and_a_small_quota(whole, of_all):
+def test_the_plan_warns_of_a_timeout_a_deadline_and_a_small_quota(project, whole, of_all):
     given = of_all | {"weights": "trained"}
-    plan = partial(submission_plan, *whole, given, version="1")
+    cluster = load_cluster(project / "pipelines" / "cluster.yaml")
+
+    def plan(deadline=None, **options):
+        ending = cluster.ending.model_copy(update={"deadline": deadline})
+        changed = cluster.model_copy(update={"ending": ending})
+        return planned(*whole, given, cluster=changed, **options)
+
     slow = plan(tflops=0.5, deadline=86_400)
     assert "warning: on GPU the run needs at least" in slow
     assert "ending.deadline stops it after 24 h" in slow
@@ -202,6 +263,8 @@ def test_the_plan_warns_of_a_timeout_a_deadline_and_a_small_quota(whole, of_all)
     fast = plan(tflops=500, deadline=86_400 * 30)
     assert "warning" not in fast
     assert "with a quota of 8 GPUs:" in plan(gpu="A100", quota=8)
+    assert "warning: V100-32GB has 32.0 GB, too little for stages-7; stages-7" in plan(gpu="V100")
+    assert "too little" not in plan(gpu="A100")
     assert "a training needs more GPUs than the quota; its pod stays pending" in plan(quota=4)
 
 
@@ -209,7 +272,7 @@ def test_a_training_as_a_trainjob_is_planned_with_its_own_gpus(project, of_all):
     cluster = load_cluster(project / "pipelines" / "cluster.yaml")
     nodes = cluster.model_copy(update={"trainer": Trainer(nodes=2, shared="/state/shared")})
     made = documents(compile_pipeline(PIPELINES["reproduce"], nodes))
-    text = submission_plan(*made, of_all | {"weights": "trained"}, version="1", gpu="A100")
+    text = planned(*made, of_all | {"weights": "trained"}, gpu="A100")
     (network,) = [line for line in text.splitlines() if line.startswith("  derain-DGUNet ")]
     (ablated,) = [line for line in text.splitlines() if line.startswith("  stages-7 ")]
     assert network.split("^2")[1].split()[0] == "16" and ablated.split("^2")[1].split()[0] == "1"

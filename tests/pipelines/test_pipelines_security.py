@@ -1,6 +1,8 @@
 """Every pod that dgunet makes passes the Pod Security profile "restricted"."""
 
 import copy
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,26 @@ def test_the_nodes_of_a_trainjob_are_restricted(runtime, security):
     (node,) = pod["containers"]
     assert node["securityContext"]["readOnlyRootFilesystem"]
     assert {mount["mountPath"] for mount in node["volumeMounts"]} == {"/tmp", "/state"}
+
+
+def test_the_pod_of_the_calibration_is_restricted_and_prints_a_file_that_plans_read(tmp_path):
+    pod = yaml.safe_load((ROOT / "deploy" / "calibrate.yaml").read_text())["spec"]
+    assert violations(pod) == []
+    (container,) = pod["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    (script,) = container["args"]
+    assert script.startswith("dgunet calibrate --seconds 120 --device cuda --out /tmp/machine.json")
+    stand_in = tmp_path / "dgunet"
+    script = script.replace("/tmp/", f"{tmp_path}/")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    for status in (0, 1):
+        stand_in.write_text(f"#!/bin/sh\necho told >&2\necho {{}} > $7\nexit {status}\n")
+        stand_in.chmod(0o755)
+        command = [*container["command"], script]
+        done = subprocess.run(
+            command, env={"PATH": path}, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == ((0, "{}\n"), (1, "told\n"))[status]
 
 
 @pytest.mark.parametrize(

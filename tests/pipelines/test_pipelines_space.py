@@ -11,12 +11,8 @@ from dgunet.costs.storage import prepared_bytes
 from dgunet.kubeflow.cluster.settings import load_cluster
 from dgunet.kubeflow.pipeline.arguments import networks
 from dgunet.kubeflow.submission import claims, pod_logs
-from dgunet.kubeflow.submission.space import (
-    check_space,
-    space_lines,
-    space_warning,
-    stores_space,
-)
+from dgunet.kubeflow.submission.run_storage import run_storage
+from dgunet.kubeflow.submission.space import check_space, space_warning, stores_space
 from dgunet.system.errors import ConfigError
 
 TESTS = ("Rain100L", "Rain100H")
@@ -47,6 +43,12 @@ def file(project):
         return cluster.model_copy(update={"volumes": volumes} | settings)
 
     return changed
+
+
+def space_lines(cluster, arguments):
+    """Lines and warnings of the plan."""
+    storage = run_storage(cluster, arguments)
+    return [*storage.lines(), *(f"warning: {each}" for each in storage.warnings)]
 
 
 def needed(*more):

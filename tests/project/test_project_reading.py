@@ -25,6 +25,7 @@ READING = {
     "explain": ("1", "DGUNet (reproduced)", "Rain100L PSNR"),
     "models list": (),
     "models promote": ("derain", "--dry-run"),
+    "pipeline plan": ("reproduce", "--cluster", "absent.yaml"),
     "pipeline logs": ("0b1c2d3e",),
     "pipeline status": (),
     "pipeline versions": (),
@@ -43,6 +44,7 @@ READING = {
 WRITING = {
     "demo",
     *("evaluate", "report", "tables", "train"),
+    "calibrate",
     *("data check", "data fetch", "data import", "data prepare", "data sample"),
     *("checkpoint export", "checkpoint fetch", "checkpoint import"),
     *("dnd bundle", "dnd record", "inspect", "measure", "reconstruct", "restore"),

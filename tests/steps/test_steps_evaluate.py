@@ -51,6 +51,32 @@ def test_two_processes_give_the_results_of_one(run, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+def test_parts_as_commands_give_the_results_of_one(run, weights, small, dgunet, tmp_path):
+    run(tmp_path / "one", DEFAULTS)
+    places = (
+        "--checkpoint",
+        weights,
+        "--stores",
+        small.store("Rain100L").parent,
+        "--out",
+        tmp_path / "two",
+    )
+    command = ("evaluate", "--sets", "Rain100L", *places)
+    for number in (3, 1, 2):
+        done = dgunet(*command, "--part", f"{number}/3")
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / "two" / "Rain100L").exists(), "a part writes no result"
+    assert "part 2 of 3" in done.stdout and "all are scored: run the same comm" in done.stdout
+    assert dgunet(*command).returncode == 0
+    (result,) = (path.parent for path in (tmp_path / "two").rglob("summary.json"))
+    for name in ("per_image.parquet", "summary.json", "SHA256SUMS"):
+        assert (tmp_path / "one" / name).read_bytes() == (result / name).read_bytes()
+    refused = dgunet(*command, "--part", "4/3")
+    assert refused.returncode == 1 and "part 4 of 3 does not exist" in refused.stderr
+    together = dgunet(*command, "--part", "1/3", "--processes", 2)
+    assert together.returncode == 1 and "A part is one process" in together.stderr
+
+
 def test_a_budget_gives_strips_with_the_scores_of_whole_images(run, tmp_path, monkeypatch):
     whole = run(tmp_path / "whole", DEFAULTS)
     monkeypatch.setattr(network_evaluation, "bytes_left", lambda limit, device: limit)

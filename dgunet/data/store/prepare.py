@@ -8,35 +8,35 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from dgunet.data.catalogue.entries import DatasetInfo, dataset
+from dgunet.data.catalogue.entries import DatasetInfo
 from dgunet.data.readers.folder_layouts import find_tree
 from dgunet.data.readers.images import LazyImage
 from dgunet.data.readers.pair_direction import looks_swapped
-from dgunet.data.readers.pairing import Pair, check_shapes
-from dgunet.data.store.manifest import VERSION, LayoutName, StoreManifest
-from dgunet.data.store.preparation_recipes import (
-    PreparationRecipe,
-    RecipeName,
-    RecordCut,
-    StudioLuma,
-    WholeImages,
-    find_recipe,
+from dgunet.data.readers.pairing import Pair
+from dgunet.data.store.manifest import LayoutName, StoreManifest
+from dgunet.data.store.preparation_folder import (
+    beside_other_parts,
+    exclusive,
+    shared_work_folder,
+    work_folder,
 )
-from dgunet.data.store.recognition import ReleaseMeasurements, read_complete_pairs
+from dgunet.data.store.preparation_plan import PreparationPlan, ShardJob, plan_preparation
+from dgunet.data.store.preparation_recipes import (
+    RecipeName,
+    WholeImages,
+)
+from dgunet.data.store.recognition import ReleaseMeasurements
 from dgunet.data.store.records import LoadedPair, SourceFile, content_digest
 from dgunet.data.store.releases import measure_quality, release_doubts
 from dgunet.data.store.writer import (
     SHARD_BYTES,
     WrittenShard,
     load_written,
-    plan_shards,
     save_written,
     write_manifest,
     write_shard,
@@ -45,7 +45,7 @@ from dgunet.system import files
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.machine_limits import processors
 from dgunet.system.parent_process import end_with_parent
-from dgunet.system.reading import read_text
+from dgunet.system.parts import Part
 
 Observe = Callable[[int, int], None]
 """Called with (pairs written, total pairs): after each pair, or after each file if in parallel."""
@@ -53,27 +53,6 @@ Observe = Callable[[int, int], None]
 LEAST = {"raw": 1.0, "compact": 1 / 3}
 """Minimum size of a layout relative to the raw pixels' bytes; real datasets took 0.34 to 0.75 as
 tiles."""
-
-_NOTES = 2
-"""Version of the notes about finished files."""
-
-Shape = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class ShardJob:
-    """One file of a store, to be written by one worker."""
-
-    path: Path
-    pairs: tuple[Pair, ...]
-    root: Path
-    cut: RecordCut
-    layout: LayoutName
-
-    @property
-    def note(self) -> Path:
-        """Note of the finished file, for a run that continues this one."""
-        return self.path.with_suffix(".json")
 
 
 def prepare_dataset(
@@ -111,22 +90,14 @@ def prepare_dataset(
             recipe does not use it, or if another process is preparing ``out``.
         DgunetError: if the disk is too small or full, or ``out`` is not writable.
     """
-    info = dataset(name)
-    chosen = find_recipe(info, recipe)
-    pairs = [chosen.with_luma(pair) for pair in read_complete_pairs(info, root)]
-    shapes = [check_shapes(pair) for pair in pairs]
-    sizes = [_bytes(*one, chosen.cut) for one in zip(pairs, shapes, strict=True)]
-    identity = _identity(info, chosen, layout, pairs, root, shard_bytes)
-    with _exclusive(out), _work_folder(out, identity) as work:
-        parts = [tuple(pairs[part.start : part.stop]) for part in plan_shards(sizes, shard_bytes)]
-        jobs = [
-            ShardJob(work / f"pairs-{number:05d}.arrow", part, root, chosen.cut, layout)
-            for number, part in enumerate(parts)
-        ]
-        _check_space(round(sum(sizes) * LEAST[layout]), work, out)
+    plan = plan_preparation(name, root, recipe=recipe, layout=layout, shard_bytes=shard_bytes)
+    info, chosen = plan.info, plan.recipe
+    with exclusive(out), work_folder(out, plan.identity) as work:
+        jobs = plan.jobs(work)
+        _check_space(round(sum(plan.sizes) * LEAST[layout]), work, out)
         written = _write(jobs, workers or processors(), observe or (lambda *_: None))
         _refuse_swapped(info, find_tree(info, root)[1], written)
-        doubts = _doubts(info, chosen, pairs, shapes, written)
+        doubts = _doubts(plan, written)
         with files.atomic_folder(out) as final:
             _move_shards(jobs, final)
             return write_manifest(
@@ -137,7 +108,7 @@ def prepare_dataset(
                 role=info.role,
                 profile=profile,
                 published_count=info.pairs * chosen.cut.count,
-                complete=profile != "sample" and len(pairs) == info.pairs and not doubts,
+                complete=profile != "sample" and len(plan.pairs) == info.pairs and not doubts,
                 protocol=info.protocol,
                 recipe=chosen.name,
                 layout=layout,
@@ -145,87 +116,62 @@ def prepare_dataset(
             )
 
 
+@dataclass(frozen=True)
+class PreparedPart:
+    """What a part leaves for the preparation that merges the parts.
+
+    Attributes:
+        files: of the part.
+        done: files of the whole store that are written, by this part and others.
+        total: files of the store.
+    """
+
+    files: int
+    done: int
+    total: int
+
+
+def prepare_part(
+    name: str,
+    root: Path,
+    out: Path,
+    part: Part,
+    *,
+    recipe: RecipeName = "whole",
+    layout: LayoutName = "raw",
+    workers: int | None = None,
+    shard_bytes: int = SHARD_BYTES,
+    observe: Observe | None = None,
+) -> PreparedPart:
+    """Write the files of one part of a store; `prepare_dataset` merges all parts into ``out``.
+
+    A part is a contiguous range of the files, each with ``shard_bytes`` of pixels. It may be empty.
+    A killed part goes on after its last finished file. Parts may be written at the same time, on
+    machines that have ``root`` and the folder of ``out`` in common. `prepare_dataset` with the same
+    arguments writes what no part has written, and checks the whole.
+
+    Args:
+        part: which part of how many.
+
+    The other arguments are those of `prepare_dataset`.
+
+    Raises:
+        DataError: as `prepare_dataset`; if the whole is being prepared, or this part; if other
+            parts were prepared from other files or with another recipe.
+        DgunetError: as `prepare_dataset`.
+    """
+    plan = plan_preparation(name, root, recipe=recipe, layout=layout, shard_bytes=shard_bytes)
+    with beside_other_parts(out, part), shared_work_folder(out, plan.identity) as work:
+        jobs = plan.jobs(work)
+        mine = [jobs[index] for index in part.of(len(jobs))]
+        _check_space(round(sum(plan.sizes) * LEAST[layout]), work, out)
+        _write(mine, workers or processors(), observe or (lambda *_: None))
+        return PreparedPart(len(mine), sum(job.note.is_file() for job in jobs), len(jobs))
+
+
 def _move_shards(jobs: Sequence[ShardJob], folder: Path) -> None:
     for job in jobs:
         job.path.rename(folder / job.path.name)
-
-
-def _bytes(pair: Pair, shape: Shape, cut: RecordCut) -> int:
-    """Bytes of pixels in the records of a pair with that shape."""
-    height, width, channels = shape
-    images = (pair.input is not None) + (pair.target is not None)
-    coloured = isinstance(pair.target, StudioLuma) and not pair.target.is_grey()
-    item_bytes = 4 if pair.target is None or coloured else 1
-    return cut.pixels(height, width) * channels * images * item_bytes
-
-
-def _identity(
-    info: DatasetInfo,
-    recipe: PreparationRecipe,
-    layout: LayoutName,
-    pairs: list[Pair],
-    root: Path,
-    shard_bytes: int,
-) -> str:
-    """Digest of everything that must be unchanged for an interrupted run to be continued."""
-    sources = {
-        image.path: image.path.stat()
-        for pair in pairs
-        for image in (pair.input, pair.target)
-        if image is not None
-    }
-    described = [
-        (path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns)
-        for path, stat in sources.items()
-    ]
-    return files.sha256_json(
-        [VERSION, _NOTES, repr(recipe), layout, info.name, shard_bytes, described]
-    )
-
-
-@contextmanager
-def _exclusive(out: Path) -> Iterator[None]:
-    """Hold the lock of ``out``; the operating system releases it if the process dies."""
-    with files.writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out.parent / f".{out.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise DataError(
-                f"{out} is being prepared by another process.",
-                "Wait until it has finished, or choose another --out.",
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _work_folder(out: Path, identity: str) -> Iterator[Path]:
-    """Folder of finished files next to ``out``; kept if a later run can continue from it."""
-    work = out.parent / f".{out.name}.work"
-    mark = work / "identity"
-    if not _has_identity(mark, identity):
-        shutil.rmtree(work, ignore_errors=True)
-        files.write_text(mark, identity)
-    try:
-        yield work
-    except DataError:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
-    finally:
-        if not list(work.glob("*.json")):
-            shutil.rmtree(work, ignore_errors=True)
-    shutil.rmtree(work, ignore_errors=True)
-
-
-def _has_identity(mark: Path, identity: str) -> bool:
-    try:
-        return read_text(mark) == identity
-    except (FileNotFoundError, DataError):  # a damaged file has no identity
-        return False
 
 
 def _check_space(need: int, work: Path, out: Path) -> None:
@@ -297,14 +243,9 @@ def _decoded(
         observe(done)
 
 
-def _doubts(
-    info: DatasetInfo,
-    recipe: PreparationRecipe,
-    pairs: Sequence[Pair],
-    shapes: list[Shape],
-    written: list[WrittenShard],
-) -> tuple[str, ...]:
+def _doubts(plan: PreparationPlan, written: list[WrittenShard]) -> tuple[str, ...]:
     """Reasons why this is not the benchmark's release, if the images are kept whole."""
+    info, recipe, shapes = plan.info, plan.recipe, plan.shapes
     if not isinstance(recipe.cut, WholeImages) or recipe.luma != "file":
         return ()
     sizes = Counter(f"{width}x{height}" for height, width, _ in shapes)
@@ -315,7 +256,7 @@ def _doubts(
         len(shapes),
         digest,
         sizes,
-        input_psnr=measure_quality(info, pairs, digest),
+        input_psnr=measure_quality(info, plan.pairs, digest),
         input_lift=lift,
     )
     return tuple(release_doubts(info, measured))

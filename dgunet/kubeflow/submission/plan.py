@@ -1,23 +1,102 @@
-"""The plan of a submission as text: graph, pods, images, cache, GPU-hours."""
+"""The plan of a submission: graph, pods, images, cache, GPU-hours, wall time, storage, warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from dgunet.config import parse_params
-from dgunet.costs.formats import duration, size
+from dgunet.costs.estimate import Estimate, Limits, Price, Work, estimate
 from dgunet.costs.machines import Machine, chosen_machines
 from dgunet.costs.training_cost import ISSUE
+from dgunet.data.acquisition.fetch_plan import FetchPlan
+from dgunet.kubeflow.cluster.settings import Cluster
 from dgunet.kubeflow.pipeline.graph import TaskNode, chosen_graph, pipeline_graph
 from dgunet.kubeflow.pipeline.weights_origin import weights_plans
-from dgunet.kubeflow.submission.cost import PlannedTraining, trainings
-from dgunet.kubeflow.submission.schedule import StepLimits, schedule_lines
+from dgunet.kubeflow.submission.cost import (
+    PlannedEvaluation,
+    PlannedTraining,
+    evaluations,
+    trainings,
+)
+from dgunet.kubeflow.submission.run_storage import RunStorage, run_storage
+from dgunet.kubeflow.submission.schedule import StepLimits, limit_warnings
 
 TRAINING_STEPS = ("train", "train-nodes", "train-ablation")
 
-HEADS = ("step", "cpu", "memory", "gpus", "shm", "timeout", "retries", "cached", "node selector")
+EVALUATION_STEPS = ("evaluate", "evaluate-ablation")
+
+NOT_COUNTED = ("preparation", "validation", "scoring", "downloads", "start of the pods")
+
+FORMAT = 1
+"""Version of the JSON object; a field that is renamed or removed increases it."""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """The pod of a step; "-" where the cluster file states nothing."""
+
+    step: str
+    cpu: str
+    memory: str
+    gpus: str
+    shm: str
+    timeout: str
+    retries: str
+    cached: str
+    node_selector: str
+
+
+@dataclass(frozen=True)
+class SubmissionPlan:
+    """Everything that the plan states; `content` and `plan_text` render the same values.
+
+    Attributes:
+        version: the name of the pipeline version on the server.
+        arguments: of the run.
+        profile: of the parameters.
+        graph: the tasks that will run.
+        images: of all steps.
+        pods: one for each kind of step.
+        gpus_at_a_time: largest number of GPUs in use at the same time.
+        downloads: archives of the authors' weights.
+        estimate: of trainings and of evaluations on GPUs.
+        warnings: limits of the cluster file that are exceeded.
+        storage: None without a cluster file.
+    """
+
+    version: str
+    arguments: Mapping[str, Any]
+    profile: str
+    graph: TaskNode
+    images: tuple[str, ...]
+    pods: tuple[Pod, ...]
+    gpus_at_a_time: int
+    downloads: tuple[FetchPlan, ...]
+    estimate: Estimate
+    warnings: tuple[str, ...]
+    storage: RunStorage | None = None
+
+    def content(self) -> dict[str, Any]:
+        """Return the plan as a JSON object; docs/costs.md lists the fields."""
+        pins = ("data_source", "data_version", "code_version")
+        return {
+            "format": FORMAT,
+            "pipeline": self.graph.name,
+            "version": self.version,
+            "profile": self.profile,
+            **{name: self.arguments[name] for name in pins},
+            "images": list(self.images),
+            "pods": [vars(pod) for pod in self.pods],
+            "gpus_at_a_time": self.gpus_at_a_time,
+            "downloads": [{"name": each.name, "bytes": each.bytes} for each in self.downloads],
+            "estimate": self.estimate.content(),
+            "seconds_per_call": ISSUE,
+            "storage": self.storage.content() if self.storage else None,
+            "warnings": list(self.warnings),
+        }
 
 
 def submission_plan(
@@ -26,54 +105,63 @@ def submission_plan(
     arguments: Mapping[str, Any],
     *,
     version: str,
-    gpu: str | None = None,
-    tflops: float | None = None,
+    machines: Sequence[Machine] | None = None,
     quota: int | None = None,
-    deadline: int | None = None,
-) -> str:
-    """The plan, made without network access; it has the branches that these arguments take.
+    price: Price | None = None,
+    cluster: Cluster | None = None,
+) -> SubmissionPlan:
+    """Return the plan, made without network access; it has the branches that these arguments take.
 
     Args:
         document: the pipeline's IR.
         pods: its Kubernetes settings by executor.
         arguments: of the run.
         version: the name of the pipeline version on the server.
-        gpu: model of the GPUs, one of `dgunet.costs.machines.NAMED_GPUS`; by default all of them.
-        tflops: instead of ``gpu``, sustained TFLOP/s of a GPU.
+        machines: the GPUs to estimate for; None for all named ones.
         quota: GPUs that the run may use at a time; None for any number.
-        deadline: seconds until the run is stopped; None for no limit.
-
-    Raises:
-        ConfigError: for an unknown GPU, or for both options together.
+        price: of a GPU-hour.
+        cluster: the cluster file, for storage and the deadline; None without one.
     """
-    machines = chosen_machines(gpu, tflops)
     root = chosen_graph(pipeline_graph(document), arguments)
     executors = document["deploymentSpec"]["executors"]
-    images = sorted({executor["container"]["image"] for executor in executors.values()})
     counts = {name: len(value) for name, value in arguments.items() if isinstance(value, list)}
     params = parse_params(arguments["params"])
-    lines = [
-        f"pipeline  {root.name}, version {version}, profile {params.profile}",
-        f"data      {arguments['data_source']} at {arguments['data_version']}",
-        f"code      {arguments['code_version']}",
-        *(f"image     {image}" for image in images),
-        *_downloads(arguments),
-        "",
-        "graph",
-        *_branches(root.inner, counts, "  "),
-        "",
-        "resources of each pod",
-        *_table(_rows(root, executors, pods)),
-        f"  GPUs at a time: at most {gpus_at_a_time(root, executors, counts)}",
-        "",
-    ]
-    found = trainings(arguments, params)
-    if not found:
-        return "\n".join([*lines, "training: none"])
     limits = _limits(root, executors, pods, counts)
-    lines += _cost(found, {step: limit.gpus for step, limit in limits.items()}, machines)
-    lines += schedule_lines(found, limits, machines, quota=quota, deadline=deadline)
-    return "\n".join(lines)
+    made = estimate(
+        _works(arguments, limits),
+        chosen_machines() if machines is None else machines,
+        limits=Limits({step: limit.together for step, limit in limits.items()}, quota),
+        price=price,
+        notes=NOT_COUNTED,
+    )
+    training = {step: limit for step, limit in limits.items() if step not in EVALUATION_STEPS}
+    storage = run_storage(cluster, arguments) if cluster else None
+    warnings = limit_warnings(made, training, cluster.ending.deadline if cluster else None)
+    return SubmissionPlan(
+        version=version,
+        arguments=arguments,
+        profile=params.profile,
+        graph=root,
+        images=tuple(sorted({each["container"]["image"] for each in executors.values()})),
+        pods=_pods(root, executors, pods),
+        gpus_at_a_time=gpus_at_a_time(root, executors, counts),
+        downloads=tuple(weights_plans(arguments)),
+        estimate=made,
+        warnings=(*warnings, *(storage.warnings if storage else ())),
+        storage=storage,
+    )
+
+
+def _works(arguments: Mapping[str, Any], limits: Mapping[str, StepLimits]) -> list[Work]:
+    """Trainings, then evaluations on GPUs."""
+    params = parse_params(arguments["params"])
+    found: list[PlannedTraining | PlannedEvaluation] = list(trainings(arguments, params))
+    found += evaluations(arguments, params)
+    return [
+        Work(each.step, each.name, each.cost, limits[each.step].gpus)
+        for each in found
+        if each.step in limits and limits[each.step].gpus
+    ]
 
 
 def _limits(
@@ -82,7 +170,7 @@ def _limits(
     pods: Mapping[str, Any],
     counts: Mapping[str, int],
 ) -> dict[str, StepLimits]:
-    """The limits of each kind of training step in the graph."""
+    """The limits of each kind of training and evaluation in the graph."""
     found: dict[str, StepLimits] = {}
 
     def visit(node: TaskNode, step: str, together: int) -> None:
@@ -91,10 +179,12 @@ def _limits(
             step = "train-ablation" if node.about == "ablations" else step
         for inner in node.inner:
             visit(inner, step, together)
-        if node.kind == "step" and node.step in TRAINING_STEPS:
-            gpus = max(1, gpus_at_a_time(node, executors))
+        if node.kind == "step" and node.step in (*TRAINING_STEPS, *EVALUATION_STEPS):
+            kind = node.step if node.step in EVALUATION_STEPS else step
+            gpus = gpus_at_a_time(node, executors)
+            gpus = gpus if node.step in EVALUATION_STEPS else max(1, gpus)
             timeout = pods.get(node.executor, {}).get("activeDeadlineSeconds")
-            found[step] = StepLimits(gpus, together, int(timeout) if timeout else None)
+            found[kind] = StepLimits(gpus, together, int(timeout) if timeout else None)
 
     visit(root, "train", 1)
     return found
@@ -141,46 +231,8 @@ def _most_together(nodes: Sequence[TaskNode], needs: Sequence[int]) -> int:
     return best
 
 
-def _downloads(arguments: Mapping[str, Any]) -> list[str]:
-    """A line for each archive of the authors' weights; every fetch-weights step downloads its."""
-    return [
-        f"weights   {plan.name}: {plan.title};"
-        f" {size(plan.bytes) if plan.bytes else 'a size that nobody states'};"
-        f" licence: {plan.licence}"
-        for plan in weights_plans(arguments)
-    ]
-
-
-def _branches(nodes: Sequence[TaskNode], counts: Mapping[str, int], indent: str) -> list[str]:
-    lines = []
-    loops = {node.name: f"all {node.about}" for node in nodes if node.kind == "loop"}
-    for node in nodes:
-        if node.kind == "group" and node.name.startswith("exit-handler"):
-            lines += _branches(node.inner, counts, indent)
-            continue
-        lines.append(indent + _title(node, counts, loops))
-        lines += _branches(node.inner, counts, indent + "    ")
-    return lines
-
-
-def _title(node: TaskNode, counts: Mapping[str, int], loops: Mapping[str, str]) -> str:
-    if node.kind == "loop":
-        count = f"{counts[node.about]} " if node.about in counts else ""
-        return f"for all {count}{node.about}, {node.limit or 'all'} at a time:"
-    if node.kind == "condition":
-        return f"if {node.about}:"
-    if node.kind == "group":
-        return f"{node.name}:"
-    if node.last:
-        return f"{node.name}  (always, at the end)"
-    waits = [loops.get(name, name) for name in node.after]
-    return node.name + (f"  (after {', '.join(waits)})" if waits else "")
-
-
-def _rows(
-    root: TaskNode, executors: Mapping[str, Any], pods: Mapping[str, Any]
-) -> list[tuple[str, ...]]:
-    rows: dict[str, tuple[str, ...]] = {}
+def _pods(root: TaskNode, executors: Mapping[str, Any], pods: Mapping[str, Any]) -> tuple[Pod, ...]:
+    rows: dict[str, Pod] = {}
     for node in root.walk():
         if node.kind != "step":
             continue
@@ -198,8 +250,8 @@ def _rows(
             "yes" if node.cached else "no",
             ", ".join(f"{key}={value}" for key, value in selector.items()) or "-",
         )
-        rows.setdefault(node.step, (node.step, *values))
-    return list(rows.values())
+        rows.setdefault(node.step, Pod(node.step, *values))
+    return tuple(rows.values())
 
 
 def _resources(executor: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,55 +263,3 @@ def _resources(executor: Mapping[str, Any]) -> dict[str, Any]:
         "gpus": accelerator.get("resourceCount"),
     }
     return {key: value for key, value in found.items() if value}
-
-
-def _table(rows: Sequence[Sequence[str]], heads: Sequence[str] = HEADS) -> list[str]:
-    lines = [heads, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    return [
-        ("  " + "  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True))).rstrip()
-        for line in lines
-    ]
-
-
-def _cost(
-    found: Sequence[PlannedTraining], gpus: Mapping[str, int], machines: Sequence[Machine]
-) -> list[str]:
-    heads = ("network", "steps x batch x patch", "GPUs", "memory", *(m.name for m in machines))
-    rows = [_training_row(each, gpus[each.step], machines) for each in found]
-    totals = [
-        f"  {machine.name}: {_hours(_gpu_hours(found, gpus, machine))} GPU-hours"
-        f" in total ({machine.assumption})"
-        for machine in machines
-    ]
-    return [
-        "training",
-        *_table(rows, heads),
-        *totals,
-        f"  A step takes at least {ISSUE * 1e6:.0f} us for each of its calls (assumed). The memory",
-        "  is that of each GPU. Preparation, validation and evaluation are not counted. To choose:",
-        "  --gpu, --tflops and --quota.",
-    ]
-
-
-def _gpu_hours(
-    found: Sequence[PlannedTraining], gpus: Mapping[str, int], machine: Machine
-) -> float:
-    return sum(each.cost.gpu_hours(machine, gpus[each.step]) for each in found)
-
-
-def _training_row(
-    planned: PlannedTraining, gpus: int, machines: Sequence[Machine]
-) -> tuple[str, ...]:
-    settings, memory = planned.cost.settings, planned.cost.memory(gpus)
-    return (
-        planned.name,
-        f"{settings.iterations:,} x {settings.batch} x {settings.patch}^2",
-        str(gpus),
-        "-" if memory is None else size(memory),
-        *(duration(planned.cost.seconds(machine, gpus)) for machine in machines),
-    )
-
-
-def _hours(count: float) -> str:
-    return f"{count:,.0f}" if count >= 10 else f"{count:.2g}"

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from heapq import heappop, heappush
 
-from dgunet.costs.formats import duration
+from dgunet.costs.estimate import Estimate
+from dgunet.costs.formats import duration, size
 from dgunet.costs.machines import Machine
-from dgunet.kubeflow.submission.cost import PlannedTraining
+from dgunet.costs.training_cost import TrainingCost
 
 
 @dataclass(frozen=True)
 class StepLimits:
-    """What the cluster file allows the trainings of one kind of step.
+    """What the cluster file allows the trainings or evaluations of one kind of step.
 
     Attributes:
-        gpus: of each training.
-        together: trainings at a time, by the parallelism of the loop.
+        gpus: of each.
+        together: how many at a time, by the parallelism of the loops.
         timeout: seconds after which a pod is stopped; None for no limit.
     """
 
@@ -27,86 +26,74 @@ class StepLimits:
     timeout: int | None = None
 
 
-@dataclass(frozen=True)
-class Training:
-    """One training of the schedule: its kind of step, its GPUs and its duration."""
-
-    step: str
-    gpus: int
-    seconds: float
-
-
-def wall_seconds(
-    trainings: Sequence[Training], together: Mapping[str, int], quota: int | None
-) -> float | None:
-    """Seconds until all trainings are done; None if one needs more GPUs than the quota.
-
-    Each starts, in the order given within its kind of step, as soon as the loop's parallelism
-    (``together``) and the quota allow it; until then its pod is pending.
-    """
-    if any(quota is not None and each.gpus > quota for each in trainings):
-        return None
-    waiting, now, used = list(trainings), 0.0, 0
-    running: list[tuple[float, int, Training]] = []
-    busy: Counter[str] = Counter()
-    while waiting or running:
-        for each in list(waiting):
-            fits = quota is None or used + each.gpus <= quota
-            if fits and busy[each.step] < together[each.step]:
-                waiting.remove(each)
-                used += each.gpus
-                busy[each.step] += 1
-                heappush(running, (now + each.seconds, len(waiting), each))
-        now, _, done = heappop(running)
-        used -= done.gpus
-        busy[done.step] -= 1
-    return now
-
-
-def schedule_lines(
-    found: Sequence[PlannedTraining],
-    limits: Mapping[str, StepLimits],
-    machines: Sequence[Machine],
-    *,
-    quota: int | None,
-    deadline: int | None,
+def limit_warnings(
+    estimate: Estimate, limits: Mapping[str, StepLimits], deadline: int | None
 ) -> list[str]:
-    """Lines of the plan: the wall time on each kind of GPU, then a warning for each limit."""
-    together = {step: limit.together for step, limit in limits.items()}
-    head = "any number of GPUs" if quota is None else f"a quota of {quota} GPUs"
-    lines, warnings = [f"  Wall time of all trainings with {head}:"], []
-    for machine in machines:
-        planned = [
-            Training(each.step, gpus, each.cost.seconds(machine, gpus))
-            for each in found
-            for gpus in [limits[each.step].gpus]
-        ]
-        wall = wall_seconds(planned, together, quota)
-        text = "never: a training needs more GPUs than the quota; its pod stays pending"
-        lines.append(f"    {machine.name}: {text if wall is None else duration(wall)}")
+    """A sentence for each limit of the cluster file or the GPUs that the trainings exceed.
+
+    Args:
+        estimate: of the run.
+        limits: of each kind of training step.
+        deadline: seconds until the run is stopped; None for no limit.
+    """
+    warnings = []
+    for each in estimate.machines:
+        name, wall = each.machine.name, each.training_wall
         if wall is not None and deadline is not None and wall > deadline:
             warnings.append(
-                f"  warning: on {machine.name} the run needs at least {duration(wall)};"
+                f"on {name} the run needs at least {duration(wall)};"
                 f" ending.deadline stops it after {duration(deadline)}"
             )
-        warnings += _over_timeout(found, limits, machine)
-    return lines + warnings
+        warnings += _too_little_memory(estimate, each.machine)
+        pairs = list(zip(estimate.works, each.seconds, strict=True))
+        for step, limit in limits.items():
+            of_step = {w.name: took for w, took in pairs if w.step == step and w.trains}
+            warnings += _over_timeout(name, step, limit, of_step)
+    return warnings
+
+
+def _too_little_memory(estimate: Estimate, machine: Machine) -> list[str]:
+    """A sentence about the trainings that do not fit into the memory of such GPUs."""
+    needed = {
+        work.name: work.cost.memory(work.gpus) or 0
+        for work in estimate.works
+        if isinstance(work.cost, TrainingCost) and work.cost.fits(machine, work.gpus) is False
+    }
+    if not needed or machine.memory is None:
+        return []
+    largest = max(needed, key=lambda name: needed[name])
+    return [
+        f"{machine.name} has {size(machine.memory)}, too little for {', '.join(needed)}; {largest}"
+        f" needs {size(needed[largest])} of each GPU. Use more GPUs, or micro_batch or recompute"
+    ]
+
+
+def wall_lines(estimate: Estimate) -> list[str]:
+    """Lines with the wall time on each kind of machine."""
+    quota = estimate.limits.quota if estimate.limits else None
+    head = "any number of GPUs" if quota is None else f"a quota of {quota} GPUs"
+    lines = [f"  Wall time of all trainings with {head}:"]
+    never = "never: a training needs more GPUs than the quota; its pod stays pending"
+    for each in estimate.machines:
+        wall = each.training_wall
+        text = never if wall is None else duration(wall)
+        if wall is not None and each.other_wall:
+            text += f"; with all evaluations at most {duration(wall + each.other_wall)}"
+        lines.append(f"    {each.machine.name}: {text}")
+    return lines
 
 
 def _over_timeout(
-    found: Sequence[PlannedTraining], limits: Mapping[str, StepLimits], machine: Machine
+    machine: str, step: str, limit: StepLimits, seconds: Mapping[str, float]
 ) -> list[str]:
-    """A warning for each kind of step, with its longest training."""
-    lines = []
-    for step, limit in limits.items():
-        seconds = {e.name: e.cost.seconds(machine, limit.gpus) for e in found if e.step == step}
-        over = {name for name in seconds if limit.timeout and seconds[name] > limit.timeout}
-        if over and limit.timeout:
-            longest = max(over, key=lambda name: seconds[name])
-            lines.append(
-                f"  warning: on {machine.name} {len(over)} of {len(seconds)} {step} steps need more"
-                f" than their timeout of {duration(limit.timeout)} (steps."
-                f"{step.replace('-', '_')}.timeout); the longest, {longest}, needs"
-                f" {duration(seconds[longest])}. A stopped step continues only if it is retried"
-            )
-    return lines
+    """A sentence about a kind of step with its longest training, if its timeout is too short."""
+    over = {name for name in seconds if limit.timeout and seconds[name] > limit.timeout}
+    if not over or not limit.timeout:
+        return []
+    longest = max(over, key=lambda name: seconds[name])
+    return [
+        f"on {machine} {len(over)} of {len(seconds)} {step} steps need more than their timeout of"
+        f" {duration(limit.timeout)} (steps.{step.replace('-', '_')}.timeout); the longest,"
+        f" {longest}, needs {duration(seconds[longest])}. A stopped step continues only if it is"
+        " retried"
+    ]

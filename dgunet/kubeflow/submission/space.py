@@ -92,7 +92,7 @@ def check_space(space: StoresSpace | None) -> None:
     Raises:
         ConfigError: naming the place, its size, and what is needed.
     """
-    if space is None or _fits(space) is not False:
+    if space is None or not exceeds(space):
         return
     hint = (
         "Enlarge the claim (spec.resources.requests.storage) or set stores: to a folder on a larger"
@@ -126,21 +126,11 @@ def space_warning(space: StoresSpace | None) -> str | None:
     )
 
 
-def space_lines(cluster: Cluster, arguments: Mapping[str, Any]) -> list[str]:
-    """Lines of the plan, made without network access; none for the sample."""
-    space = stores_space(cluster, arguments)
-    if space is None:
-        return []
-    lines = ["", "storage", f"  prepared stores in {space.where}: {space}", *_pod(space, arguments)]
-    if _fits(space) is False:
-        lines.append(f"  warning: {space.where} has only {space.capacity} ({space.origin})")
-    elif warning := space_warning(space):
-        lines.append(f"  {warning}")
-    return lines
+def disk_of_pod(space: StoresSpace, arguments: Mapping[str, Any]) -> tuple[int, str, str] | None:
+    """The largest disk that a pod needs: its bytes, the dataset, and what is on it.
 
-
-def _pod(space: StoresSpace, arguments: Mapping[str, Any]) -> list[str]:
-    """A line about the disk of a pod: the store if it is an artifact, and downloaded data."""
+    That is the store if it is an artifact, and the downloaded data. None if there is neither.
+    """
     stores = {} if space.claim else dict(space.sizes)
     loaded = (
         {} if is_folder(arguments["data_source"]) else {n: prepared_bytes(n) for n in space.sizes}
@@ -148,12 +138,15 @@ def _pod(space: StoresSpace, arguments: Mapping[str, Any]) -> list[str]:
     disks = {name: stores.get(name, 0) + loaded.get(name, 0) for name in space.sizes}
     name = max(sorted(disks), key=lambda each: disks[each])
     if not disks[name]:
-        return []
+        return None
     parts = ["the store"] if stores else []
     parts += ["its photographs from the data source, which rarely take more"] if loaded else []
-    return [
-        f"  disk of one pod: up to about {size(disks[name])}, for {name}: {', and '.join(parts)}"
-    ]
+    return disks[name], name, ", and ".join(parts)
+
+
+def exceeds(space: StoresSpace) -> bool:
+    """Whether the stores do not fit into their place; False if its size is not known."""
+    return _fits(space) is False
 
 
 def _fits(space: StoresSpace) -> bool | None:
