@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
-from dgunet.kubeflow.pipeline.graph import chosen_graph, pipeline_graph
+from dgunet.kubeflow.pipeline.graph import chosen_graph, pipeline_graph, unnumbered
 from pipelines import PIPELINES
 from pipelines.generate import ROOT, generated
 
@@ -214,6 +214,21 @@ def test_evaluations_and_tables_are_cached_by_the_settings_that_they_read(name):
         if setting := read.get(step.rstrip("-0123456789")):
             inputs = spec["components"][step]["inputDefinitions"]["parameters"]
             assert setting in inputs and "params" not in inputs
+
+
+def test_names_on_the_server_have_no_number_and_say_what_a_step_works_on(documents):
+    names = {name: task["taskInfo"]["name"] for name, task in tasks_of(documents[0])}
+    for name, shown in names.items():
+        kind = unnumbered(name)
+        if kind in ("condition-branches", "exit-handler", "condition"):
+            continue
+        if kind == "for-loop":
+            assert shown in ("networks", "ablations", "test sets", "training sets")
+        elif kind == "prepare":
+            assert re.fullmatch(r"prepare: (.* set|\S+ for the ablations)( of the network)?", shown)
+        else:
+            assert shown.partition(":")[0] == kind
+            assert kind[:5] != "train" or shown.endswith((": network", ": ablation"))
 
 
 def is_conditional(task):

@@ -7,6 +7,7 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from dgunet.kubeflow.cluster.settings import Cluster, Security, Step
+from dgunet.kubeflow.pipeline.graph import unnumbered
 from dgunet.system import environment
 
 CACHED = ("prepare", "fetch_weights", "evaluate")
@@ -57,8 +58,16 @@ class TaskPlacement:
             "security": _of_pods(self.cluster.security),
         }
 
-    def __call__(self, name: str, task: Any) -> Any:
-        """Apply the settings of the step ``name`` to ``task``; returns it."""
+    def __call__(self, name: str, task: Any, about: str = "") -> Any:
+        """Apply the settings of the step ``name`` to ``task``; returns it.
+
+        Args:
+            about: what the task works on, for its name on the server, as far as it is known when
+                the pipeline is compiled: Kubeflow has no name for one iteration of a loop.
+        """
+        task.set_display_name(
+            f"{unnumbered(task.name)}: {about}" if about else unnumbered(task.name)
+        )
         task.set_caching_options(name in CACHED)
         if self.cluster is None:
             return task
