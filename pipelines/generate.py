@@ -56,8 +56,9 @@ def generated() -> dict[Path, str]:
         drawing = svg(pipeline_graph(documents(text)[0]))
         made[Path("docs", "images", f"pipeline-{name}.svg")] = drawing
     cluster = load_cluster(ROOT / "pipelines" / "cluster.yaml")
-    nodes = cluster.model_copy(update={"trainer": Trainer(nodes=2, shared="/state/shared")})
-    for kind, settings in (("cluster", cluster), ("nodes", nodes)):
+    trainer = {"nodes": Trainer(nodes=2, shared="/state/shared"), "cluster": None}
+    for kind, value in trainer.items():
+        settings = cluster.model_copy(update={"trainer": value})
         text = compile_pipeline(PIPELINES["train_evaluate"], settings)
         made[compiled / f"train_evaluate.{kind}.yaml"] = text
     return made

@@ -227,6 +227,7 @@ def submit(  # one parameter for each option
     from dgunet.kubeflow.submission.plan import submission_plan
     from dgunet.kubeflow.submission.space import space_lines
     from dgunet.kubeflow.submission.submitting import check_consent, check_image, submit_run
+    from dgunet.kubeflow.submission.training_runtime import runtime_warning, trains_in_trainjobs
     from dgunet.project import ProjectFolders
 
     here = ProjectFolders.here()
@@ -246,6 +247,9 @@ def submit(  # one parameter for each option
     check_image(settings)
     check_consent(settings, weights_plans(arguments))
     _check_space(settings, arguments, connection.namespace or "kubeflow")
+    if settings.trainer and trains_in_trainjobs(document, arguments):
+        warning = runtime_warning(connection.namespace or "kubeflow", settings.trainer.runtime)
+        typer.echo(warning, err=True, nl=bool(warning))
     server = connection.server()
     if not any(entry.startswith("data_source=") for entry in given or []):
         check_pushed(here.home)

@@ -65,6 +65,7 @@ def submission_plan(
         "resources of each pod",
         *_table(_rows(root, executors, pods)),
         f"  GPUs at a time: at most {gpus_at_a_time(root, executors, counts)}",
+        *_interruptions(root, executors),
         "",
     ]
     found = trainings(arguments, params)
@@ -139,6 +140,26 @@ def _most_together(nodes: Sequence[TaskNode], needs: Sequence[int]) -> int:
             if not any(before[name] & names for name in names):
                 best = max(best, sum(need for _, need in group))
     return best
+
+
+def _interruptions(root: TaskNode, executors: Mapping[str, Any]) -> list[str]:
+    """What happens to trainings on GPUs whose node is drained, preempted or lost."""
+    steps = {
+        node.step
+        for node in root.walk()
+        if node.step in TRAINING_STEPS and gpus_at_a_time(node, executors)
+    }
+    if not steps:
+        return []
+    if "train-nodes" in steps:
+        return [
+            "  Trainings are TrainJobs, which continue after an eviction or the loss of a node. The",
+            "  cluster needs Kubeflow Trainer 2.2, deploy/runtime.yaml and deploy/rbac.yaml.",
+        ]
+    return [
+        "  hint: a training whose pod is evicted or whose node is lost ends with an error, and is",
+        "  not retried. With trainer: in the cluster file it continues (deploy/README.md).",
+    ]
 
 
 def _downloads(arguments: Mapping[str, Any]) -> list[str]:
