@@ -153,8 +153,8 @@ def _interruptions(root: TaskNode, executors: Mapping[str, Any]) -> list[str]:
         return []
     if "train-nodes" in steps:
         return [
-            "  Trainings are TrainJobs, which continue after an eviction or the loss of a node. The",
-            "  cluster needs Kubeflow Trainer 2.2, deploy/runtime.yaml and deploy/rbac.yaml.",
+            "  Trainings are TrainJobs, which continue after an eviction or the loss of a node.",
+            "  The cluster needs Kubeflow Trainer 2.2, deploy/runtime.yaml and deploy/rbac.yaml.",
         ]
     return [
         "  hint: a training whose pod is evicted or whose node is lost ends with an error, and is",
