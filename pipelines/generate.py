@@ -16,6 +16,7 @@ from components.evaluate_ablation.component import evaluate_ablation
 from components.fetch_weights.component import fetch_weights
 from components.finish.component import finish
 from components.gather.component import gather
+from components.keep_model.component import keep_model
 from components.load.component import load
 from components.prepare.component import prepare
 from components.report.component import report
@@ -34,7 +35,7 @@ from pipelines import PIPELINES
 
 ROOT = Path(__file__).parents[1]
 COMPONENTS = (
-    *(evaluate, evaluate_ablation, fetch_weights, finish, gather, load, prepare),
+    *(evaluate, evaluate_ablation, fetch_weights, finish, gather, keep_model, load, prepare),
     *(report, submission, survey, tables, train, train_ablation, train_nodes),
 )
 NOTE = "<!-- Written by `python -m pipelines.generate`; edit component.py instead. -->"

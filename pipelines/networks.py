@@ -7,6 +7,7 @@ from kfp import dsl
 from components.evaluate.component import evaluate
 from components.evaluate_ablation.component import evaluate_ablation
 from components.fetch_weights.component import fetch_weights
+from components.keep_model.component import keep_model
 from components.prepare.component import prepare
 from components.submission.component import submission
 from components.survey.component import survey
@@ -21,7 +22,9 @@ from dgunet.terms import ABLATION_SET, ABLATION_TASK, ABLATION_VARIANT
 def trained(
     placement: TaskPlacement, common: dict, network: dict, training_set, after: object = None
 ) -> object:
-    """The train task of one network on its prepared data; as a TrainJob if ``trainer`` is set.
+    """The task with the model of one network, trained on its prepared data.
+
+    The training is a TrainJob if ``trainer`` is set.
 
     Args:
         common: arguments shared by the steps: params, data and pins.
@@ -36,8 +39,20 @@ def trained(
     given = network | _pick(common, "params", "code_version", "image_digest")
     given |= {"processes": 0, "store": prepared.outputs["store"]}
     if nodes := placement.trainer("train"):
-        return placement("train", train_nodes(ablation="", **given, **nodes), "network")
-    return placement("train", train(**given), "network")
+        made = placement("train", train_nodes(ablation="", **given, **nodes), "network")
+    else:
+        made = placement("train", train(**given), "network")
+    return _kept(placement, made)
+
+
+def _kept(placement: TaskPlacement, made: object) -> object:
+    """The task whose model is that of the training ``made``; the same artifact for equal weights.
+
+    Without a folder that the steps share, it is ``made`` itself.
+    """
+    if not placement.keeps_models:
+        return made
+    return placement("keep_model", keep_model(checkpoint=made.outputs["Output"]))
 
 
 def fetched(placement: TaskPlacement, common: dict, network: dict) -> object:
@@ -142,7 +157,8 @@ def ablated(placement: TaskPlacement, common: dict, names, prepared: object) -> 
                 step = train_nodes(ablation=name, **network, **given, **nodes | {"nodes": 1})
             else:
                 step = train_ablation(name=name, **given)
-            model = placement("train_ablation", step, "ablation").outputs["model"]
+            made = placement("train_ablation", step, "ablation")
+            model = _kept(placement, made).outputs["model"]
         step = evaluate_ablation(
             name=name,
             model=model,

@@ -100,6 +100,7 @@ def test_everything_that_changes_a_result_is_a_parameter(documents):
 
 UNPINNED = {
     "gather": "copies results",
+    "keep_model": "copies weights that their digest identifies",
     "submission": "describes results",
     "finish": "reports the end of the run, which it must do whatever the code is",
 }
@@ -148,7 +149,7 @@ def test_preparation_downloads_and_evaluation_are_cached_and_training_is_not(doc
         cached = bool(task.get("cachingOptions", {}).get("enableCache"))
         kind = name.partition("-")[0]
         if kind not in ("for", "condition", "exit"):
-            assert cached == (kind in ("prepare", "evaluate", "fetch", "score")), name
+            assert cached == (kind in ("prepare", "evaluate", "fetch", "keep", "score")), name
 
 
 def test_loops_conditions_and_the_exit_handler(documents):

@@ -80,7 +80,7 @@ def test_the_graph_of_the_whole_paper(whole):
     inner = [node.step for node in loops["networks"].inner]
     assert inner.index("prepare") < inner.index("train-nodes") < inner.index("gather")
     steps = [node.step for node in loops["ablations"].inner]
-    assert steps == ["train-nodes", "evaluate-ablation"]
+    assert steps == ["train-nodes", "keep-model", "evaluate-ablation"]
     conditions = [node.about for node in root.walk() if node.kind == "condition"]
     assert conditions == ["weights == 'trained'", "evaluate == 'waiting for the server'"]
     assert root.inner[-1].last and root.inner[-1].name == "finish"

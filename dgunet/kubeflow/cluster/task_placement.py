@@ -10,7 +10,7 @@ from dgunet.kubeflow.cluster.settings import Cluster, Security, Step
 from dgunet.kubeflow.pipeline.graph import unnumbered
 from dgunet.system import environment
 
-CACHED = ("prepare", "fetch_weights", "evaluate")
+CACHED = ("prepare", "fetch_weights", "keep_model", "evaluate")
 """Steps cached by default: their results depend only on parameters and are often reused."""
 
 RUN_LABEL = "metadata.labels['pipeline/runid']"
@@ -38,6 +38,11 @@ class TaskPlacement:
             ttl_seconds_after_failure=ending.ttl_failure,
             active_deadline_seconds=ending.deadline,
         )
+
+    @property
+    def keeps_models(self) -> bool:
+        """Whether the steps share a folder, in which trainings keep their weights."""
+        return self.cluster is not None and self.cluster.stores_folder is not None
 
     def trainer(self, name: str) -> dict[str, Any] | None:
         """Arguments of the step ``name`` as a TrainJob; None for a training in the step's pod."""
