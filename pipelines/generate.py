@@ -35,8 +35,8 @@ from pipelines import PIPELINES
 
 ROOT = Path(__file__).parents[1]
 COMPONENTS = (
-    *(evaluate, evaluate_ablation, fetch_weights, finish, gather, keep_model, load, prepare),
-    *(report, submission, survey, tables, train, train_ablation, train_nodes),
+    *(evaluate, evaluate_ablation, fetch_weights, finish, gather, load, prepare),
+    *(keep_model, report, submission, survey, tables, train, train_ablation, train_nodes),
 )
 NOTE = "<!-- Written by `python -m pipelines.generate`; edit component.py instead. -->"
 

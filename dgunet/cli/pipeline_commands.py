@@ -227,7 +227,6 @@ def submit(  # one parameter for each option
     from dgunet.kubeflow.submission.plan import submission_plan
     from dgunet.kubeflow.submission.space import space_lines
     from dgunet.kubeflow.submission.submitting import check_consent, check_image, submit_run
-    from dgunet.kubeflow.submission.training_runtime import runtime_warning, trains_in_trainjobs
     from dgunet.project import ProjectFolders
 
     here = ProjectFolders.here()
@@ -247,9 +246,7 @@ def submit(  # one parameter for each option
     check_image(settings)
     check_consent(settings, weights_plans(arguments))
     _check_space(settings, arguments, connection.namespace or "kubeflow")
-    if settings.trainer and trains_in_trainjobs(document, arguments):
-        warning = runtime_warning(connection.namespace or "kubeflow", settings.trainer.runtime)
-        typer.echo(warning, err=True, nl=bool(warning))
+    _check_runtime(settings, document, arguments, connection.namespace or "kubeflow")
     server = connection.server()
     if not any(entry.startswith("data_source=") for entry in given or []):
         check_pushed(here.home)
@@ -309,6 +306,18 @@ def _check_space(cluster: Cluster, arguments: dict[str, Any], namespace: str) ->
     space = stores_space(cluster, arguments, partial(claim_size, namespace))
     check_space(space)
     if warning := space_warning(space):
+        typer.echo(warning, err=True)
+
+
+def _check_runtime(
+    cluster: Cluster, document: dict[str, Any], arguments: dict[str, Any], namespace: str
+) -> None:
+    """Warn if the run creates TrainJobs and their runtime is missing."""
+    from dgunet.kubeflow.submission.training_runtime import runtime_warning, trains_in_trainjobs
+
+    if cluster.trainer is None or not trains_in_trainjobs(document, arguments):
+        return
+    if warning := runtime_warning(namespace, cluster.trainer.runtime):
         typer.echo(warning, err=True)
 
 
