@@ -16,6 +16,7 @@ from components.evaluate_ablation.component import evaluate_ablation
 from components.fetch_weights.component import fetch_weights
 from components.finish.component import finish
 from components.gather.component import gather
+from components.keep_model.component import keep_model
 from components.load.component import load
 from components.prepare.component import prepare
 from components.report.component import report
@@ -35,7 +36,7 @@ from pipelines import PIPELINES
 ROOT = Path(__file__).parents[1]
 COMPONENTS = (
     *(evaluate, evaluate_ablation, fetch_weights, finish, gather, load, prepare),
-    *(report, submission, survey, tables, train, train_ablation, train_nodes),
+    *(keep_model, report, submission, survey, tables, train, train_ablation, train_nodes),
 )
 NOTE = "<!-- Written by `python -m pipelines.generate`; edit component.py instead. -->"
 
@@ -56,8 +57,9 @@ def generated() -> dict[Path, str]:
         drawing = svg(pipeline_graph(documents(text)[0]))
         made[Path("docs", "images", f"pipeline-{name}.svg")] = drawing
     cluster = load_cluster(ROOT / "pipelines" / "cluster.yaml")
-    nodes = cluster.model_copy(update={"trainer": Trainer(nodes=2, shared="/state/shared")})
-    for kind, settings in (("cluster", cluster), ("nodes", nodes)):
+    trainer = {"nodes": Trainer(nodes=2, shared="/state/shared"), "cluster": None}
+    for kind, value in trainer.items():
+        settings = cluster.model_copy(update={"trainer": value})
         text = compile_pipeline(PIPELINES["train_evaluate"], settings)
         made[compiled / f"train_evaluate.{kind}.yaml"] = text
     return made

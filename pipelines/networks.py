@@ -7,6 +7,7 @@ from kfp import dsl
 from components.evaluate.component import evaluate
 from components.evaluate_ablation.component import evaluate_ablation
 from components.fetch_weights.component import fetch_weights
+from components.keep_model.component import keep_model
 from components.prepare.component import prepare
 from components.submission.component import submission
 from components.survey.component import survey
@@ -21,7 +22,9 @@ from dgunet.terms import ABLATION_SET, ABLATION_TASK, ABLATION_VARIANT
 def trained(
     placement: TaskPlacement, common: dict, network: dict, training_set, after: object = None
 ) -> object:
-    """The train task of one network on its prepared data; as a TrainJob if ``trainer`` is set.
+    """The task with the model of one network, trained on its prepared data.
+
+    The training is a TrainJob if ``trainer`` is set.
 
     Args:
         common: arguments shared by the steps: params, data and pins.
@@ -29,14 +32,27 @@ def trained(
         training_set: a catalogue name.
         after: the task that has prepared every training set; the cache then has this one.
     """
-    prepared = placement("prepare", prepare(dataset=training_set, **data_of(common)))
+    prepared = prepare(dataset=training_set, **data_of(common))
+    placement("prepare", prepared, "training set of the network")
     if after is not None:
         prepared.after(after)
     given = network | _pick(common, "params", "code_version", "image_digest")
     given |= {"processes": 0, "store": prepared.outputs["store"]}
     if nodes := placement.trainer("train"):
-        return placement("train", train_nodes(ablation="", **given, **nodes))
-    return placement("train", train(**given))
+        made = placement("train", train_nodes(ablation="", **given, **nodes), "network")
+    else:
+        made = placement("train", train(**given), "network")
+    return _kept(placement, made)
+
+
+def _kept(placement: TaskPlacement, made: object) -> object:
+    """The task whose model is that of the training ``made``; the same artifact for equal weights.
+
+    Without a folder that the steps share, it is ``made`` itself.
+    """
+    if not placement.keeps_models:
+        return made
+    return placement("keep_model", keep_model(checkpoint=made.outputs["Output"]))
 
 
 def fetched(placement: TaskPlacement, common: dict, network: dict) -> object:
@@ -56,9 +72,10 @@ def scored(placement: TaskPlacement, common: dict, network: dict, sets, model) -
     # items with those of the outer loop.
     found = placement("survey", survey(**network, sets=sets, **data_of(common)))
     with dsl.ParallelFor(
-        found.outputs["Output"], parallelism=placement.parallelism("sets")
+        found.outputs["Output"], name="test sets", parallelism=placement.parallelism("sets")
     ) as item:
-        tested = placement("prepare", prepare(dataset=item.dataset, **data_of(common)))
+        tested = prepare(dataset=item.dataset, **data_of(common))
+        placement("prepare", tested, "test set")
         result = evaluate(
             dataset=item.dataset,
             variant=item.variant,
@@ -96,8 +113,9 @@ def build_prepare_training_sets(placement: TaskPlacement):
             "code_version": code_version,
             "image_digest": image_digest,
         }
-        with dsl.ParallelFor(training_sets, parallelism=placement.parallelism("sets")) as name:
-            placement("prepare", prepare(dataset=name, **given))
+        parallelism = placement.parallelism("sets")
+        with dsl.ParallelFor(training_sets, name="training sets", parallelism=parallelism) as name:
+            placement("prepare", prepare(dataset=name, **given), "training set")
 
     return prepare_training_sets
 
@@ -109,7 +127,9 @@ def prepared_for_ablations(placement: TaskPlacement, common: dict, after: object
         common: arguments shared by the steps: params, data and pins.
         after: as for `trained`.
     """
-    prepared = placement("prepare", prepare(dataset=TRAINING_SETS["derain"], **data_of(common)))
+    name = TRAINING_SETS["derain"]
+    prepared = prepare(dataset=name, **data_of(common))
+    placement("prepare", prepared, f"{name} for the ablations")
     return prepared if after is None else prepared.after(after)
 
 
@@ -125,8 +145,10 @@ def ablated(placement: TaskPlacement, common: dict, names, prepared: object) -> 
     if prepared is None:
         plus = {"task": ABLATION_TASK, "variant": ABLATION_VARIANT, "ratio": 0}
         model = fetched(placement, common, plus).outputs["model"]
-    tested = placement("prepare", prepare(dataset=ABLATION_SET, **data_of(common)))
-    with dsl.ParallelFor(names, parallelism=placement.parallelism("ablations")) as name:
+    tested = prepare(dataset=ABLATION_SET, **data_of(common))
+    placement("prepare", tested, f"{ABLATION_SET} for the ablations")
+    parallelism = placement.parallelism("ablations")
+    with dsl.ParallelFor(names, name="ablations", parallelism=parallelism) as name:
         if prepared is not None:
             given = _pick(common, "params", "code_version", "image_digest")
             given |= {"processes": 0, "store": prepared.outputs["store"]}
@@ -135,7 +157,8 @@ def ablated(placement: TaskPlacement, common: dict, names, prepared: object) -> 
                 step = train_nodes(ablation=name, **network, **given, **nodes | {"nodes": 1})
             else:
                 step = train_ablation(name=name, **given)
-            model = placement("train_ablation", step).outputs["model"]
+            made = placement("train_ablation", step, "ablation")
+            model = _kept(placement, made).outputs["model"]
         step = evaluate_ablation(
             name=name,
             model=model,

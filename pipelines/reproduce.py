@@ -105,7 +105,7 @@ def _filled(
     """
     parallelism = placement.parallelism("networks")
     prepared = prepared_for_ablations(placement, common, once) if once else None
-    with dsl.ParallelFor(lists["networks"], parallelism=parallelism) as item:
+    with dsl.ParallelFor(lists["networks"], name="networks", parallelism=parallelism) as item:
         network = {"task": item.kind, "variant": item.variant, "ratio": item.ratio}
         if once:
             made = trained(placement, common, network, item.training_set, once)

@@ -17,7 +17,7 @@ def train(
     store: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> str:
     """Train one network of Tables 1-4 on the GPUs of one pod, with torchrun if it has several.
 
     Args:
@@ -31,6 +31,9 @@ def train(
         store: the prepared training set.
         model: folder of the weights and the loss curve; the checkpoint hash is in the metadata.
         metrics: mean loss of the first and of the last tenth of the steps.
+
+    Returns:
+        SHA-256 of the weights.
     """
     from pathlib import Path
 
@@ -49,4 +52,4 @@ def train(
         out=Path(model.path),
         processes=processes,
     )
-    record_model(weights, model, metrics, code_version=code_version, store=store)
+    return record_model(weights, model, metrics, code_version=code_version, store=store)

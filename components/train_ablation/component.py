@@ -15,7 +15,7 @@ def train_ablation(
     store: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> str:
     """Train one variant of DGUNet+ on the GPUs of one pod, with torchrun if it has several.
 
     Args:
@@ -27,6 +27,9 @@ def train_ablation(
         store: the prepared Rain13K.
         model: folder of the weights and the loss curve; the checkpoint hash is in the metadata.
         metrics: mean loss of the first and of the last tenth of the steps.
+
+    Returns:
+        SHA-256 of the weights.
     """
     from pathlib import Path
 
@@ -46,4 +49,4 @@ def train_ablation(
         out=Path(model.path),
         processes=processes,
     )
-    record_model(weights, model, metrics, code_version=code_version, store=store)
+    return record_model(weights, model, metrics, code_version=code_version, store=store)

@@ -47,7 +47,7 @@ def train_nodes(
     task_config: dsl.TaskConfig,
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> str:
     """Train one network on one or several nodes with a TrainJob of Kubeflow Trainer.
 
     Args:
@@ -74,6 +74,9 @@ def train_nodes(
         task_config: the settings of this task, as Kubeflow forwards them to the nodes.
         model: folder of the weights and the loss curve; the checkpoint hash is in the metadata.
         metrics: mean loss of the first and of the last tenth of the steps.
+
+    Returns:
+        SHA-256 of the weights.
     """
     from pathlib import Path
 
@@ -104,4 +107,4 @@ def train_nodes(
     )
     weights = train_on_nodes(training, settings, task_config)
     home = nodes_home(training, settings, task_config)
-    record_model(weights, model, metrics, code_version=code_version, store=store, home=home)
+    return record_model(weights, model, metrics, code_version=code_version, store=store, home=home)

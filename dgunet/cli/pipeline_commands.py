@@ -267,6 +267,7 @@ def submit(  # one parameter for each option
     check_image(settings)
     check_consent(settings, weights_plans(arguments))
     _check_space(settings, arguments, connection.namespace or "kubeflow")
+    _check_runtime(settings, document, arguments, connection.namespace or "kubeflow")
     server = connection.server()
     if not any(entry.startswith("data_source=") for entry in given or []):
         check_pushed(here.home)
@@ -326,6 +327,18 @@ def _check_space(cluster: Cluster, arguments: dict[str, Any], namespace: str) ->
     space = stores_space(cluster, arguments, partial(claim_size, namespace))
     check_space(space)
     if warning := space_warning(space):
+        typer.echo(warning, err=True)
+
+
+def _check_runtime(
+    cluster: Cluster, document: dict[str, Any], arguments: dict[str, Any], namespace: str
+) -> None:
+    """Warn if the run creates TrainJobs and their runtime is missing."""
+    from dgunet.kubeflow.submission.training_runtime import runtime_warning, trains_in_trainjobs
+
+    if cluster.trainer is None or not trains_in_trainjobs(document, arguments):
+        return
+    if warning := runtime_warning(namespace, cluster.trainer.runtime):
         typer.echo(warning, err=True)
 
 

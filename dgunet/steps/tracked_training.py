@@ -23,6 +23,7 @@ from dgunet.system.parent_process import end_with_parent
 from dgunet.tracking import Run, TrackingFolders, deliver, delivered, pending, start_run
 from dgunet.tracking.provenance import git_state
 from dgunet.tracking.reports.progress import counting
+from dgunet.tracking.reports.trainer_status import StatusServer, telling_trainer
 from dgunet.tracking.reports.training_report import TrainingReport
 from dgunet.tracking.run_end import Terminated
 from dgunet.tracking.run_start import default_mode
@@ -102,8 +103,12 @@ def train_in_run(prepared: PreparedTraining, run: Run) -> Path:
         SystemExit: with status `RESUME` after SIGTERM, when the checkpoint is on the disk.
         KeyboardInterrupt: after Ctrl-C, when the checkpoint is on the disk.
     """
+    leads = prepared.inputs.process.leads
     try:
-        with counting(prepared.inputs.key, "step") as progress:
+        with (
+            counting(prepared.inputs.key, "step", silent=not leads) as shown,
+            telling_trainer(shown, StatusServer.from_environment(), leads=leads) as progress,
+        ):
             return run_training(prepared, TrainingReport(run, progress, prepared))
     except InterruptedTrainingError as stop:
         if stop.number == signal.SIGINT:

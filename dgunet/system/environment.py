@@ -23,9 +23,10 @@ from typing import Any, Generic, TypeVar
 
 Value = TypeVar("Value")
 
-USER, KUBEFLOW, CLUSTER, DVC, TORCHRUN, IMAGE = (
+USER, KUBEFLOW, TRAINER, CLUSTER, DVC, TORCHRUN, IMAGE = (
     "the user",
     "Kubeflow Pipelines",
+    "Kubeflow Trainer",
     "the cluster file or the local runner",
     "DVC",
     "torchrun",
@@ -241,6 +242,42 @@ KFP_POD_NAME = EnvironmentVariable(
     "Name of the step's pod, which owns the TrainJob that the step starts. Default: the host name.",
     str,
     set_by=KUBEFLOW,
+)
+TRAINER_SERVER_URL = EnvironmentVariable(
+    "KUBEFLOW_TRAINER_SERVER_URL",
+    "Address to which a training in a TrainJob posts its progress.",
+    str,
+    set_by=TRAINER,
+)
+TRAINER_SERVER_CA_CERT = EnvironmentVariable(
+    "KUBEFLOW_TRAINER_SERVER_CA_CERT",
+    "File with the certificate authority of that address.",
+    str,
+    set_by=TRAINER,
+)
+TRAINER_SERVER_TOKEN = EnvironmentVariable(
+    "KUBEFLOW_TRAINER_SERVER_TOKEN",
+    "File with the token for that address; read again for every post.",
+    str,
+    set_by=TRAINER,
+)
+TRAINER_STATUS_URL = EnvironmentVariable(
+    "KUBEFLOW_TRAINER_STATUS_URL",
+    "Name of `KUBEFLOW_TRAINER_SERVER_URL` in some versions of Trainer.",
+    str,
+    set_by=TRAINER,
+)
+TRAINER_STATUS_CA_CERT = EnvironmentVariable(
+    "KUBEFLOW_TRAINER_STATUS_CA_CERT",
+    "Name of `KUBEFLOW_TRAINER_SERVER_CA_CERT` in some versions of Trainer.",
+    str,
+    set_by=TRAINER,
+)
+TRAINER_STATUS_TOKEN = EnvironmentVariable(
+    "KUBEFLOW_TRAINER_STATUS_TOKEN",
+    "Name of `KUBEFLOW_TRAINER_SERVER_TOKEN` in some versions of Trainer.",
+    str,
+    set_by=TRAINER,
 )
 MLFLOW_TRACKING_URI = EnvironmentVariable(
     "MLFLOW_TRACKING_URI",

@@ -28,13 +28,14 @@ def test_the_documented_example_is_valid_and_steps_inherit_defaults(content):
 
 
 def test_the_examples_in_the_comments_are_valid(content):
-    content["trainer"] = {"nodes": 1, "runtime": "dgunet-torch", "shared": "/state/shared"}
     content["security"] = {"user": 1000, "group": 1000}
     content["checkpoints"] = "s3://bucket/prefix"
     content["labels"] = {"kueue.x-k8s.io/queue-name": "gpu"}
     content["volumes"].append({"claim": "datasets", "path": "/data", "sub_path": "paper"})
     content["artifact_store"] = "20Gi"
     assert checked(Cluster, content, "cluster.yaml").trainer.nodes == 1
+    del content["trainer"]  # as its comment suggests without Kubeflow Trainer
+    assert checked(Cluster, content, "cluster.yaml").stores_folder == "/state/stores"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
-from dgunet.kubeflow.pipeline.graph import chosen_graph, pipeline_graph
+from dgunet.kubeflow.pipeline.graph import chosen_graph, pipeline_graph, unnumbered
 from pipelines import PIPELINES
 from pipelines.generate import ROOT, generated
 
@@ -100,6 +100,7 @@ def test_everything_that_changes_a_result_is_a_parameter(documents):
 
 UNPINNED = {
     "gather": "copies results",
+    "keep_model": "copies weights that their digest identifies",
     "submission": "describes results",
     "finish": "reports the end of the run, which it must do whatever the code is",
 }
@@ -148,7 +149,7 @@ def test_preparation_downloads_and_evaluation_are_cached_and_training_is_not(doc
         cached = bool(task.get("cachingOptions", {}).get("enableCache"))
         kind = name.partition("-")[0]
         if kind not in ("for", "condition", "exit"):
-            assert cached == (kind in ("prepare", "evaluate", "fetch", "score")), name
+            assert cached == (kind in ("prepare", "evaluate", "fetch", "keep", "score")), name
 
 
 def test_loops_conditions_and_the_exit_handler(documents):
@@ -214,6 +215,21 @@ def test_evaluations_and_tables_are_cached_by_the_settings_that_they_read(name):
         if setting := read.get(step.rstrip("-0123456789")):
             inputs = spec["components"][step]["inputDefinitions"]["parameters"]
             assert setting in inputs and "params" not in inputs
+
+
+def test_names_on_the_server_have_no_number_and_say_what_a_step_works_on(documents):
+    names = {name: task["taskInfo"]["name"] for name, task in tasks_of(documents[0])}
+    for name, shown in names.items():
+        kind = unnumbered(name)
+        if kind in ("condition-branches", "exit-handler", "condition"):
+            continue
+        if kind == "for-loop":
+            assert shown in ("networks", "ablations", "test sets", "training sets")
+        elif kind == "prepare":
+            assert re.fullmatch(r"prepare: (.* set|\S+ for the ablations)( of the network)?", shown)
+        else:
+            assert shown.partition(":")[0] == kind
+            assert kind[:5] != "train" or shown.endswith((": network", ": ablation"))
 
 
 def is_conditional(task):

@@ -13,6 +13,7 @@ from dgunet.kubeflow.trainer.api import ClusterError, TrainJobs, UnreachableErro
 from dgunet.kubeflow.trainer.multi_node import train_on_nodes
 from dgunet.kubeflow.trainer.shared_volume import SharedFolders
 from dgunet.kubeflow.trainer.trainjob import job_name
+from dgunet.system import files
 from dgunet.system.errors import ConfigError
 
 
@@ -140,7 +141,7 @@ def test_standin_the_component_passes_its_arguments_to_the_job(
     step.cluster.moments = [step.trains, becomes("Complete")]
     store = dsl.Dataset(uri=str(step.store), metadata={"digest": "d"})
     model, metrics = dsl.Model(uri=str(step.out)), dsl.Metrics(uri=str(tmp_path / "metrics"))
-    train_nodes.python_func(
+    digest = train_nodes.python_func(
         params="text: of params\n",
         task="derain",
         variant="DGUNet",
@@ -166,7 +167,9 @@ def test_standin_the_component_passes_its_arguments_to_the_job(
         metrics=metrics,
     )
     assert metrics.metadata == {"loss_last": 0.5}
-    assert model.metadata["store_digest"] == "d" and model.metadata["checkpoint_sha256"]
+    assert model.metadata["store_digest"] == "d"
+    assert model.metadata["checkpoint_sha256"] == digest
+    assert digest == files.sha256_file(step.out / "network.safetensors")
     (job,) = step.cluster.created
     trainer = job["spec"]["trainer"]
     assert (trainer["image"], trainer["numNodes"], trainer["numProcPerNode"]) == (

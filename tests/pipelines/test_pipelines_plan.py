@@ -88,11 +88,9 @@ def test_the_graph_of_the_whole_paper(whole):
     loops = {node.about: node for node in root.walk() if node.kind == "loop"}
     assert {"networks", "ablations"} < set(loops)
     inner = [node.step for node in loops["networks"].inner]
-    assert inner.index("prepare") < inner.index("train") < inner.index("gather")
-    assert [node.step for node in loops["ablations"].inner] == [
-        "train-ablation",
-        "evaluate-ablation",
-    ]
+    assert inner.index("prepare") < inner.index("train-nodes") < inner.index("gather")
+    steps = [node.step for node in loops["ablations"].inner]
+    assert steps == ["train-nodes", "keep-model", "evaluate-ablation"]
     conditions = [node.about for node in root.walk() if node.kind == "condition"]
     assert conditions == ["weights == 'trained'", "evaluate == 'waiting for the server'"]
     assert root.inner[-1].last and root.inner[-1].name == "finish"
@@ -150,7 +148,7 @@ def test_a_run_is_not_submitted_before_the_terms_are_accepted(project, of_all):
 def test_the_plan_lists_steps_resources_and_cost(compiled, arguments):
     document, of_pods = documents(compiled)
     text = planned(document, of_pods, arguments)
-    for part in ("profile paper", "train    ", "128Gi", "32Gi", "1209600 s", "A100", "--tflops"):
+    for part in ("profile paper", "train-nodes ", "128Gi", "32Gi", "1209600 s", "A100", "--tflops"):
         assert part in text
     assert "GPUs at a time: at most 8" in text
     (made,) = trainings(arguments, load(arguments["params"]))
@@ -209,6 +207,22 @@ def test_the_evaluations_of_given_weights_are_counted(whole, of_all):
     assert (found.name, found.step) == ("Rain100L derain-DGUNet", "evaluate")
     assert found.cost.operations == evaluation_cost("Rain100L", preset("derain")).operations
     assert evaluations(given, params.model_copy(update={"profile": "sample"})) == []
+
+
+def test_the_plan_says_what_an_eviction_does_to_a_training(project, compiled, arguments):
+    text = planned(*documents(compiled), arguments, tflops=20)
+    assert "Trainings are TrainJobs, which continue after an eviction" in text
+    assert "hint" not in text
+    cluster = load_cluster(project / "pipelines" / "cluster.yaml")
+    cluster = cluster.model_copy(update={"trainer": None})
+    in_pods = documents(compile_pipeline(PIPELINES["train_evaluate"], cluster))
+    text = planned(*in_pods, arguments, tflops=20)
+    assert "hint: a training whose pod is evicted" in text and "With trainer: in the" in text
+    steps = {name: step.model_copy(update={"gpus": 0}) for name, step in cluster.steps.items()}
+    without = cluster.model_copy(update={"steps": steps})
+    on_cpus = documents(compile_pipeline(PIPELINES["train_evaluate"], without))
+    text = planned(*on_cpus, arguments, tflops=20)
+    assert "hint" not in text and "TrainJobs" not in text
 
 
 def test_the_cost_is_computed_from_the_recipe(arguments):
@@ -322,7 +336,7 @@ def test_the_drawing_is_the_same_every_time_and_shows_every_step(compiled):
     drawing = svg(root)
     assert drawing == svg(root)
     assert ElementTree.fromstring(drawing).tag.endswith("svg")
-    for step in ("survey", "train", "evaluate", "submission", "finish (always)"):
+    for step in ("survey", "train-nodes", "evaluate", "submission", "finish (always)"):
         assert f"<!-- {step} -->" in drawing  # text is drawn as outlines, each with a comment
 
 

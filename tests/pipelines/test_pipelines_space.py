@@ -68,7 +68,9 @@ def test_the_plan_states_the_stores_once_each_and_their_place(file, paper):
     raw = prepared_bytes("SIDD-train")
     assert f"disk of one pod: up to about {size(raw)}, for SIDD-train: its photographs" in on_volume
     assert "warning" not in on_volume
-    as_artifacts = "\n".join(space_lines(file(stores=None, artifact_store="1Ti"), paper))
+    as_artifacts = "\n".join(
+        space_lines(file(stores=None, trainer=None, artifact_store="1Ti"), paper)
+    )
     assert f"prepared stores in Kubeflow's artifact store: up to {total} (" in as_artifacts
     both = raw + prepared_bytes("SIDD-train", layout="compact")
     assert f"up to about {size(both)}, for SIDD-train: the store, and its" in as_artifacts
@@ -113,12 +115,12 @@ def test_the_size_of_a_claim_is_read_from_the_cluster_unless_it_is_stated(file, 
 
 
 def test_stores_as_artifacts_are_compared_with_the_artifact_store(file, paper):
-    unknown = stores_space(file(stores=None), paper)
+    unknown = stores_space(file(stores=None, trainer=None), paper)
     check_space(unknown)  # it may be a bucket
     assert "more than the 20Gi of the artifact store" in space_warning(unknown)
-    few = stores_space(file(stores=None), paper | {"weights": "released"})
+    few = stores_space(file(stores=None, trainer=None), paper | {"weights": "released"})
     assert space_warning(few) is None
-    stated = stores_space(file(stores=None, artifact_store="20Gi"), paper)
+    stated = stores_space(file(stores=None, trainer=None, artifact_store="20Gi"), paper)
     assert space_warning(stated) is None
     with pytest.raises(ConfigError, match=r"artifact store has only 20Gi \(artifact_store in"):
         check_space(stated)

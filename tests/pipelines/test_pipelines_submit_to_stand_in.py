@@ -222,7 +222,7 @@ def running(submit, stand_in, task):
     run.run_details = api.V2beta1RunDetails(
         task_details=[
             task("evaluate-driver", "SUCCEEDED", start=2),
-            task("train", "FAILED", "OOMKilled:\nexit 137", start=3),
+            task("train: network", "FAILED", "OOMKilled:\nexit 137", start=3),
             task("prepare-2", "SUCCEEDED", start=1),
         ]
     )
@@ -233,8 +233,8 @@ def test_status_lists_the_tasks_in_order(dgunet, stand_in, running):
     result = dgunet("pipeline", "status", running.run_id, "--host", stand_in.host)
     assert result.returncode == 0, result.stderr
     tasks = [line.split()[:2] for line in result.stdout.splitlines() if "0:01:30" in line]
-    assert tasks == [["prepare-2", "SUCCEEDED"], ["train", "FAILED"]]
-    assert "train: OOMKilled: exit 137" in result.stdout
+    assert tasks == [["prepare-2", "SUCCEEDED"], ["train:", "network"]]
+    assert "train: network: OOMKilled: exit 137" in result.stdout
     assert f"/#/runs/details/{running.run_id}" in result.stdout
 
 

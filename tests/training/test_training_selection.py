@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from trainer_status_server import status_server
 
 from dgunet.config import load_params
 from dgunet.data.store.pair_store import PairStore
@@ -199,3 +200,16 @@ def test_without_a_terminal_progress_is_one_json_object_per_line(monkeypatch, ca
     assert (first["step"], first["of"], first["loss"]) == (1, 4, 0.12346)
     assert second["loss"] == "nan"
     assert np.isfinite(second["eta_s"])
+
+
+def test_a_training_in_a_trainjob_posts_its_progress(project, monkeypatch):
+    with status_server(project.home) as server:
+        for name, value in server.variables.items():
+            monkeypatch.setenv(name, value)
+        trained(project, more=", validation: {fraction: 0.2, interval: 2}")
+    last = server.accepted[-1]
+    assert (last["progressPercentage"], last["estimatedRemainingSeconds"]) == (100, 0)
+    metrics = {each["name"]: float(each["value"]) for each in last["metrics"]}
+    assert set(metrics) == {"loss", "lr", "validation_psnr"}
+    psnr = pd.read_csv(project.home / "out" / "validation.csv")["psnr"].iloc[-1]
+    assert metrics["validation_psnr"] == pytest.approx(psnr, rel=1e-5), "that of the last step"

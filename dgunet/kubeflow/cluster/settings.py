@@ -36,7 +36,7 @@ SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "ACCESS_KEY", "CREDENTIAL")
 
 StepName = Literal[
     "survey", "prepare", "train", "train_ablation", "evaluate", "submission", "gather", "tables",
-    "report", "finish", "load", "fetch_weights",
+    "report", "finish", "load", "fetch_weights", "keep_model",
 ]  # fmt: skip
 
 

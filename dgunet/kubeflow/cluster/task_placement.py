@@ -7,9 +7,10 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from dgunet.kubeflow.cluster.settings import Cluster, Security, Step
+from dgunet.kubeflow.pipeline.graph import unnumbered
 from dgunet.system import environment
 
-CACHED = ("prepare", "fetch_weights", "evaluate")
+CACHED = ("prepare", "fetch_weights", "keep_model", "evaluate")
 """Steps cached by default: their results depend only on parameters and are often reused."""
 
 RUN_LABEL = "metadata.labels['pipeline/runid']"
@@ -38,6 +39,11 @@ class TaskPlacement:
             active_deadline_seconds=ending.deadline,
         )
 
+    @property
+    def keeps_models(self) -> bool:
+        """Whether the steps share a folder, in which trainings keep their weights."""
+        return self.cluster is not None and self.cluster.stores_folder is not None
+
     def trainer(self, name: str) -> dict[str, Any] | None:
         """Arguments of the step ``name`` as a TrainJob; None for a training in the step's pod."""
         if self.cluster is None or self.cluster.trainer is None:
@@ -57,8 +63,16 @@ class TaskPlacement:
             "security": _of_pods(self.cluster.security),
         }
 
-    def __call__(self, name: str, task: Any) -> Any:
-        """Apply the settings of the step ``name`` to ``task``; returns it."""
+    def __call__(self, name: str, task: Any, about: str = "") -> Any:
+        """Apply the settings of the step ``name`` to ``task``; returns it.
+
+        Args:
+            about: what the task works on, for its name on the server, as far as it is known when
+                the pipeline is compiled: Kubeflow has no name for one iteration of a loop.
+        """
+        task.set_display_name(
+            f"{unnumbered(task.name)}: {about}" if about else unnumbered(task.name)
+        )
         task.set_caching_options(name in CACHED)
         if self.cluster is None:
             return task

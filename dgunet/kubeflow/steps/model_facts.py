@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dgunet.kubeflow.steps.kept_models import keep_model_files
 from dgunet.system import files
 from dgunet.tracking.run_links import mlflow_run_facts
 
@@ -34,8 +35,10 @@ def record_model(
     code_version: str,
     store: Any,
     home: Path | None = None,
-) -> None:
+) -> str:
     """Write what `describe_model` knows of ``weights`` to the outputs of a training step.
+
+    The weights are also kept in the folder for stores, if there is one.
 
     Args:
         weights, home: as for `describe_model`.
@@ -43,8 +46,12 @@ def record_model(
         metrics: the step's ``dsl.Metrics``.
         code_version: of the code that trained.
         store: the step's ``dsl.Dataset`` with the prepared training set.
+
+    Returns:
+        The SHA-256 of the weights.
     """
     facts, numbers = describe_model(weights, home)
     model.metadata.update(facts, code_version=code_version, store_digest=store.metadata["digest"])
     for name, value in numbers.items():
         metrics.log_metric(name, value)
+    return keep_model_files(weights, dict(model.metadata))

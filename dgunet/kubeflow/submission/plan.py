@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 from dgunet.config import parse_params
 from dgunet.costs.estimate import Estimate, Limits, Price, Work, estimate
@@ -29,6 +29,9 @@ TRAINING_STEPS = ("train", "train-nodes", "train-ablation")
 EVALUATION_STEPS = ("evaluate", "evaluate-ablation")
 
 NOT_COUNTED = ("preparation", "validation", "scoring", "downloads", "start of the pods")
+
+OnEviction = Literal["no training on GPUs", "continues", "ends"]
+"""What happens to a training on GPUs that loses its pod."""
 
 FORMAT = 1
 """Version of the JSON object; a field that is renamed or removed increases it."""
@@ -61,6 +64,7 @@ class SubmissionPlan:
         images: of all steps.
         pods: one for each kind of step.
         gpus_at_a_time: largest number of GPUs in use at the same time.
+        on_eviction: what happens to a training that loses its pod.
         downloads: archives of the authors' weights.
         estimate: of trainings and of evaluations on GPUs.
         warnings: limits of the cluster file that are exceeded.
@@ -74,6 +78,7 @@ class SubmissionPlan:
     images: tuple[str, ...]
     pods: tuple[Pod, ...]
     gpus_at_a_time: int
+    on_eviction: OnEviction
     downloads: tuple[FetchPlan, ...]
     estimate: Estimate
     warnings: tuple[str, ...]
@@ -91,6 +96,7 @@ class SubmissionPlan:
             "images": list(self.images),
             "pods": [vars(pod) for pod in self.pods],
             "gpus_at_a_time": self.gpus_at_a_time,
+            "on_eviction": self.on_eviction,
             "downloads": [{"name": each.name, "bytes": each.bytes} for each in self.downloads],
             "estimate": self.estimate.content(),
             "seconds_per_call": ISSUE,
@@ -145,6 +151,7 @@ def submission_plan(
         images=tuple(sorted({each["container"]["image"] for each in executors.values()})),
         pods=_pods(root, executors, pods),
         gpus_at_a_time=gpus_at_a_time(root, executors, counts),
+        on_eviction=_on_eviction(root, executors),
         downloads=tuple(weights_plans(arguments)),
         estimate=made,
         warnings=(*warnings, *(storage.warnings if storage else ())),
@@ -229,6 +236,18 @@ def _most_together(nodes: Sequence[TaskNode], needs: Sequence[int]) -> int:
             if not any(before[name] & names for name in names):
                 best = max(best, sum(need for _, need in group))
     return best
+
+
+def _on_eviction(root: TaskNode, executors: Mapping[str, Any]) -> OnEviction:
+    """What happens to trainings on GPUs whose node is drained, preempted or lost."""
+    steps = {
+        node.step
+        for node in root.walk()
+        if node.step in TRAINING_STEPS and gpus_at_a_time(node, executors)
+    }
+    if not steps:
+        return "no training on GPUs"
+    return "continues" if "train-nodes" in steps else "ends"
 
 
 def _pods(root: TaskNode, executors: Mapping[str, Any], pods: Mapping[str, Any]) -> tuple[Pod, ...]:

@@ -9,10 +9,23 @@ from dgunet.costs.estimate_text import machine_lines, table_lines
 from dgunet.costs.formats import duration, size
 from dgunet.costs.training_cost import ISSUE, TrainingCost
 from dgunet.kubeflow.pipeline.graph import TaskNode
-from dgunet.kubeflow.submission.plan import SubmissionPlan
+from dgunet.kubeflow.submission.plan import OnEviction, SubmissionPlan
 from dgunet.kubeflow.submission.schedule import wall_lines
 
 HEADS = ("step", "cpu", "memory", "gpus", "shm", "timeout", "retries", "cached", "node selector")
+
+
+_EVICTIONS: dict[OnEviction, tuple[str, ...]] = {
+    "no training on GPUs": (),
+    "continues": (
+        "  Trainings are TrainJobs, which continue after an eviction or the loss of a node.",
+        "  The cluster needs Kubeflow Trainer 2.2, deploy/runtime.yaml and deploy/rbac.yaml.",
+    ),
+    "ends": (
+        "  hint: a training whose pod is evicted or whose node is lost ends with an error, and is",
+        "  not retried. With trainer: in the cluster file it continues (deploy/README.md).",
+    ),
+}
 
 
 def plan_text(plan: SubmissionPlan) -> str:
@@ -32,6 +45,7 @@ def plan_text(plan: SubmissionPlan) -> str:
         "resources of each pod",
         *table_lines([tuple(vars(pod).values()) for pod in plan.pods], HEADS),
         f"  GPUs at a time: at most {plan.gpus_at_a_time}",
+        *_EVICTIONS[plan.on_eviction],
         "",
         *_cost(plan.estimate),
     ]

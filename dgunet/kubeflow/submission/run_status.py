@@ -75,7 +75,7 @@ def _tasks(run: Any) -> list[Any]:
 
 
 def _belongs_to(task: Any, step: str) -> bool:
-    name = str(task.display_name)
+    name, _, _ = str(task.display_name).partition(":")  # e.g. "prepare: test set"
     return name == step or name.rpartition("-")[0] == step
 
 

@@ -16,7 +16,8 @@ from kfp import dsl
 
 from dgunet.kubeflow.steps.launch import train_command
 from dgunet.kubeflow.trainer.api import ClusterError, TrainJobs, UnreachableError
-from dgunet.kubeflow.trainer.job_state import Outcome, PodHistory, describe, outcome_of
+from dgunet.kubeflow.trainer.job_log import JobLog
+from dgunet.kubeflow.trainer.job_state import Outcome, PodHistory, outcome_of
 from dgunet.kubeflow.trainer.node_logs import PodLogs
 from dgunet.kubeflow.trainer.shared_volume import SharedFolders
 from dgunet.kubeflow.trainer.trainjob import TrainJobPlan, job_name, manifest, on_a_volume
@@ -193,7 +194,7 @@ class TrainJobRun:
     def _follow_once(self) -> Outcome:
         """Create the job, or adopt the one of an earlier attempt, and follow it to its outcome."""
         logs, pods = PodLogs(self._jobs.lines, self._create_or_adopt()), PodHistory()
-        state, pending, pending_since = "", None, 0.0
+        told, pending, pending_since = JobLog(self._log), None, 0.0
         try:
             while True:
                 job = self._jobs.find(self._name)
@@ -201,9 +202,7 @@ class TrainJobRun:
                     return Outcome("failed", "someone deleted the job", "Run the pipeline again.")
                 known = pods.update(self._jobs.pods(self._name))
                 logs.follow(known)
-                if (line := describe(job, known)) != state:
-                    state = line
-                    self._log(line)
+                told.follow(job, known)
                 events, created = self._jobs.events(self._name), self._jobs.jobs(self._name)
                 outcome = outcome_of(job, known, events, created)
                 if outcome and outcome.final:

@@ -40,6 +40,7 @@ class TrainingReport:
         self._show: Callable[[int], None] = lambda done: None
         self._params: dict[str, Any] = {}
         self._validation: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
 
     def facts(self) -> Mapping[str, str]:
         """Journal and id of the run, by which a resumed training continues it."""
@@ -90,14 +91,16 @@ class TrainingReport:
             self._log_skipped(report.step)
         if self._prepared.validation is None:
             self._show(done)
-        facts = {"loss": report.loss, "lr": report.learning_rate} | self._validation
-        self._progress(done, total, facts=facts)
+        self._shown = {"loss": report.loss, "lr": report.learning_rate}
+        self._progress(done, total, facts=self._shown | self._validation)
 
     def on_validation(self, report: ValidationReport, /) -> None:
         """Log the PSNR of a validation, and example images."""
         self._validation = {"validation_psnr": report.psnr}
         self._run.log_metrics(self._validation, step=report.steps - 1)
         self._show(report.steps)
+        total = self._prepared.inputs.settings.iterations
+        self._progress(report.steps, total, facts=self._shown | self._validation)
 
     def diverged(self, samples: Path) -> None:
         """Log the file that names the samples of the divergent step."""

@@ -1,0 +1,1 @@
+"""The keep_model step."""
