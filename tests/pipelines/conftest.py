@@ -49,6 +49,24 @@ def cluster_file(project, tmp_path):
     return path
 
 
+@pytest.fixture(scope="module")
+def compiled_once():
+    """Cache compiled pipelines; compiling is the slow part of a submission."""
+    from dgunet.kubeflow.pipeline import compiling
+
+    known, compile_pipeline = {}, compiling.compile_pipeline
+
+    def look(build, cluster=None):
+        key = (build, cluster.model_dump_json())
+        if key not in known:
+            known[key] = compile_pipeline(build, cluster)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "compile_pipeline", look)
+        yield
+
+
 @pytest.fixture
 def stand_in():
     """The stand-in for a pipelines server."""

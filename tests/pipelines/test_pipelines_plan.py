@@ -30,7 +30,8 @@ from dgunet.kubeflow.pipeline.graph import TaskNode, chosen_graph, pipeline_grap
 from dgunet.kubeflow.pipeline.weights_origin import weights_plans
 from dgunet.kubeflow.submission import pod_logs
 from dgunet.kubeflow.submission.cost import trainings
-from dgunet.kubeflow.submission.plan import gpus_at_a_time, submission_plan
+from dgunet.kubeflow.submission.peak import gpus_at_a_time
+from dgunet.kubeflow.submission.plan import submission_plan
 from dgunet.kubeflow.submission.schedule import Training, wall_seconds
 from dgunet.kubeflow.submission.submitting import check_consent
 from dgunet.recipes.trainings import paper

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 from dgunet.config import parse_params
@@ -13,6 +12,7 @@ from dgunet.costs.training_cost import ISSUE
 from dgunet.kubeflow.pipeline.graph import TaskNode, chosen_graph, pipeline_graph
 from dgunet.kubeflow.pipeline.weights_origin import weights_plans
 from dgunet.kubeflow.submission.cost import PlannedTraining, trainings
+from dgunet.kubeflow.submission.peak import gpus_at_a_time, peak, together
 from dgunet.kubeflow.submission.schedule import StepLimits, schedule_lines
 
 TRAINING_STEPS = ("train", "train-nodes", "train-ablation")
@@ -65,6 +65,7 @@ def submission_plan(
         "resources of each pod",
         *_table(_rows(root, executors, pods)),
         f"  GPUs at a time: at most {gpus_at_a_time(root, executors, counts)}",
+        f"  quota of the namespace that all this fits into: {peak(root, executors, counts)}",
         "",
     ]
     found = trainings(arguments, params)
@@ -85,60 +86,19 @@ def _limits(
     """The limits of each kind of training step in the graph."""
     found: dict[str, StepLimits] = {}
 
-    def visit(node: TaskNode, step: str, together: int) -> None:
+    def visit(node: TaskNode, step: str, number: int) -> None:
         if node.kind == "loop":
-            together *= _together(node, counts)
+            number *= together(node, counts)
             step = "train-ablation" if node.about == "ablations" else step
         for inner in node.inner:
-            visit(inner, step, together)
+            visit(inner, step, number)
         if node.kind == "step" and node.step in TRAINING_STEPS:
             gpus = max(1, gpus_at_a_time(node, executors))
             timeout = pods.get(node.executor, {}).get("activeDeadlineSeconds")
-            found[step] = StepLimits(gpus, together, int(timeout) if timeout else None)
+            found[step] = StepLimits(gpus, number, int(timeout) if timeout else None)
 
     visit(root, "train", 1)
     return found
-
-
-def gpus_at_a_time(
-    root: TaskNode, executors: Mapping[str, Any], counts: Mapping[str, int] | None = None
-) -> int:
-    """The largest number of GPUs in use at the same time, which the quota has to allow.
-
-    Args:
-        counts: number of iterations of loops over a parameter, by the parameter's name.
-    """
-
-    def need(node: TaskNode) -> int:
-        if node.kind == "step":
-            return node.nodes * int(_resources(executors[node.executor]).get("gpus") or 0)
-        inside = _most_together(node.inner, [need(inner) for inner in node.inner])
-        if node.kind != "loop":
-            return inside
-        return inside * _together(node, counts or {})
-
-    return need(root)
-
-
-def _together(loop: TaskNode, counts: Mapping[str, int]) -> int:
-    """Iterations of a loop at a time; 1 if neither its limit nor their number is known."""
-    return min((bound for bound in (loop.limit, counts.get(loop.about, 0)) if bound), default=1)
-
-
-def _most_together(nodes: Sequence[TaskNode], needs: Sequence[int]) -> int:
-    """The largest sum of ``needs`` over tasks none of which waits for another."""
-    before: dict[str, set[str]] = {}
-    for node in nodes:  # a node is after those that it waits for
-        earlier = [before[name] for name in node.after if name in before]
-        before[node.name] = set(node.after).union(*earlier)
-    with_need = [(node.name, need) for node, need in zip(nodes, needs, strict=True) if need]
-    best = 0
-    for count in range(1, len(with_need) + 1):
-        for group in combinations(with_need, count):
-            names = {name for name, _ in group}
-            if not any(before[name] & names for name in names):
-                best = max(best, sum(need for _, need in group))
-    return best
 
 
 def _downloads(arguments: Mapping[str, Any]) -> list[str]:
