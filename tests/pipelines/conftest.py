@@ -7,6 +7,8 @@ import pytest
 from kfp.dsl import pipeline_task
 from pipelines_server import StandIn
 
+from dgunet.kubeflow.submission import pod_logs
+
 DIGEST = "sha256:" + "7" * 64
 
 
@@ -38,6 +40,11 @@ def outside(monkeypatch, project, tmp_path):
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "no-token"))
     monkeypatch.setenv("DGUNET_HOME", str(project))
     monkeypatch.setenv("COLUMNS", "100")
+
+    def nowhere(context=None):
+        raise pod_logs.NoClusterError("no valid kubeconfig.")
+
+    monkeypatch.setattr(pod_logs, "connect", nowhere)
 
 
 @pytest.fixture

@@ -167,7 +167,10 @@ def test_standin_a_quota_that_is_too_small_fails_and_one_in_use_is_waited_for(st
 
 
 REFUSALS = [
-    ((403, "Forbidden", 'trainjobs is forbidden: User "sa" cannot create'), "deploy/rbac.yaml"),
+    (
+        (403, "Forbidden", 'trainjobs is forbidden: User "sa" cannot create'),
+        "deploy/overlays/single-user",
+    ),
     ((403, "Forbidden", "exceeded quota: jobs, requested: count=1"), "larger quota"),
     ((403, "Forbidden", 'admission webhook "x" denied: no team label'), "A policy of the cluster"),
     ((404, "NotFound", "the server could not find the requested resource"), "Install Kubeflow Tr"),

@@ -91,7 +91,7 @@ class TrainJobs:
                 raise self._refused(error, f"to read the training runtime {name}") from error
             raise ClusterError(
                 f"the cluster has no ClusterTrainingRuntime {name!r}; it has {self._runtimes()}.",
-                f"Run kubectl apply -f deploy/runtime.yaml, or set trainer.runtime to another one "
+                f"Run kubectl apply -k deploy/cluster, or set trainer.runtime to another one "
                 f"({DEPLOY}).",
             ) from error
 
@@ -259,8 +259,8 @@ class TrainJobs:
             hint = "A policy of the cluster forbids it: correct that field in the cluster file."
         elif error.status == 403:
             hint = (
-                "Run kubectl apply -f deploy/rbac.yaml in this namespace, with the service account "
-                f"of the step as its subject ({DEPLOY})."
+                "Apply deploy/overlays/single-user or profile in this namespace, with the service "
+                f"account of the step as the subject of its RoleBinding ({DEPLOY})."
             )
         elif error.status == 404:
             hint = f"Install Kubeflow Trainer 2.2 or later ({DEPLOY})."
