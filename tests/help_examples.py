@@ -62,6 +62,7 @@ NOT_RUN = {
     "dgunet models official": "writes to MLflow; tests/tracking does it",
     "dgunet pipeline run": "trains; tests/reproduce runs a pipeline",
     "dgunet pipeline submit": "needs a cluster file; --dry-run is run by tests/pipelines",
+    "dgunet pipeline doctor": "needs a cluster; tests/pipelines runs it against a stand-in",
     "dgunet pipeline compile": "needs a cluster file; tests/pipelines compiles with one",
     "dgunet pipeline status 0b1c2d3e": "needs a cluster",
     "dgunet pipeline status RUN_ID": "needs a cluster",

@@ -24,6 +24,7 @@ READING = {
     "explain": ("1", "DGUNet (reproduced)", "Rain100L PSNR"),
     "models list": (),
     "models promote": ("derain", "--dry-run"),
+    "pipeline doctor": ("--cluster", "my-cluster.yaml"),
     "pipeline logs": ("0b1c2d3e",),
     "pipeline status": (),
     "pipeline versions": (),
