@@ -23,6 +23,7 @@ class Objects:
         denied: verbs and resources, such as ``get pods/log``, that a review denies; by account,
             "" for the user.
         asked: method and path of the requests, in order.
+        expired: whether the user's credentials are.
         login: the only accepted value of the header Authorization for the registry; "" for any.
         logins: those that the registry was sent.
     """
@@ -33,6 +34,7 @@ class Objects:
     def reset(self):
         self.objects, self.forbidden, self.denied = {}, set(), {}
         self.asked, self.logins, self.login = [], [], ""
+        self.expired = False
 
     def api(self):
         """A client of the kubernetes package for this server, as `pod_logs.connect` makes it."""
@@ -69,6 +71,8 @@ class ObjectsHandler(Handler):
         self.cluster.asked.append(("GET", path))
         if path.startswith("/v2/") and not self.registry_accepts():
             return None
+        if self.cluster.expired and path.startswith("/api"):
+            return self.refuse(401, "Unauthorized", "Unauthorized")
         if path in self.cluster.forbidden:
             what = path.rpartition("/")[2]
             message = f'{what} is forbidden: User "jane" cannot read resource "{what}"'

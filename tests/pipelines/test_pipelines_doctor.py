@@ -21,7 +21,8 @@ from cluster_objects import (
 )
 from kubernetes_standin import standin
 
-from dgunet.kubeflow.cluster.settings import Trainer, load_cluster
+from dgunet.kubeflow.cluster.settings import Step, Trainer, load_cluster
+from dgunet.kubeflow.doctor.access import account_of
 from dgunet.kubeflow.doctor.checkup import Checkup
 from dgunet.kubeflow.doctor.findings import problems
 from dgunet.kubeflow.doctor.image import DIRTY, REVISION
@@ -152,9 +153,6 @@ PROBLEMS = [
         "quota runs",
         "limits.memory is 64Gi, one pod needs 128Gi",
     ),
-    (nodes(labelled()), "GPU nodes for train", "not NVIDIA-A100-SXM4-80GB"),
-    (nodes(node(gpus="4")), "GPU nodes for train", "gpu-1 has 4 x nvidia.com/gpu"),
-    (nodes(node(taint="other")), "GPU nodes for .*", "other=present:NoSchedule"),
     (gone(TRAINER), "trainer.kubeflow.org/v1alpha1", "no Kubeflow Trainer v2"),
     (
         put(f"/openapi/v3{TRAINER}", {"components": {}}),
@@ -181,6 +179,9 @@ def test_each_fault_is_one_problem_with_a_hint(examine, there, change, about, te
 
 
 WARNINGS = [
+    (nodes(labelled()), "GPU nodes for train", "not NVIDIA-A100-SXM4-80GB"),
+    (nodes(node(gpus="4")), "GPU nodes for train", "gpu-1 has 4 x nvidia.com/gpu"),
+    (nodes(node(taint="other")), "GPU nodes for .*", "other=present:NoSchedule"),
     (denied("", "get pods/log"), "your permissions", "not allowed: get pods/log"),
     (put(CLAIM, claim(phase="Pending")), "claim dgunet-state", "not bound yet"),
     (
@@ -191,6 +192,7 @@ WARNINGS = [
         "quota runs",
         "requests.nvidia.com/gpu is 64 and 40 used, at a time 32",
     ),
+    (put(f"{OWN}/resourcequotas", quota(cpu="64")), "quota runs", "cpu is 64, at a time 101"),
 ]
 
 
@@ -199,7 +201,9 @@ def test_what_a_run_can_do_without_is_a_warning(examine, there, change, about, t
     change(there)
     found = examine()
     assert problems(found) == []
-    assert one(found, about).state == "warning" and text in one(found, about).text
+    warned = [each for each in found if each.state == "warning"]
+    assert warned and all(re.fullmatch(about, each.about) for each in warned)
+    assert all(text in each.text and each.hint for each in warned)
 
 
 def test_a_user_of_a_namespace_gets_a_line_for_what_he_may_not_read(examine, there):
@@ -222,6 +226,40 @@ def test_nothing_more_is_asked_of_an_api_that_does_not_respond(examine, there):
     found = examine()
     assert [each.about for each in problems(found)] == ["Kubernetes API"]
     assert [path for _, path in there.asked if not path.startswith("/v2/")] == ["/version"]
+
+
+def test_expired_credentials_are_one_problem_of_the_api(examine, there):
+    there.expired = True
+    found = examine()
+    assert "not accepted (401" in problems(found)[0].text
+    assert [each.about for each in problems(found)] == ["Kubernetes API"]
+    assert [path for _, path in there.asked if path.startswith("/api")] == [OWN]
+
+
+def test_a_quota_of_a_scope_is_not_compared(examine, there):
+    there.objects[f"{OWN}/resourcequotas"] = quota(pods="1")
+    there.objects[f"{OWN}/resourcequotas"]["items"][0]["spec"]["scopes"] = ["BestEffort"]
+    assert one(examine(), "quota runs").state == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("given", "namespace", "expected"),
+    [
+        (None, "kubeflow", "pipeline-runner"),
+        (None, "team", "default-editor"),
+        ("own", "team", "own"),
+    ],
+)
+def test_without_a_service_account_it_is_that_of_kubeflow(settings, given, namespace, expected):
+    cluster = settings.model_copy(update={"service_account": given})
+    assert account_of(cluster, namespace) == expected
+
+
+def test_the_images_of_single_steps_are_checked_too(examine, there, settings):
+    other = "127.0.0.1:9/lab/other@sha256:" + "1" * 64
+    steps = dict(settings.steps) | {"tables": Step(image=other)}
+    abouts = [each.about for each in examine(steps=steps) if each.about.startswith("image")]
+    assert abouts == [f"image {name.partition('@')[0]}" for name in (settings.image, other)]
 
 
 @pytest.mark.parametrize("index", [False, True])
@@ -275,6 +313,8 @@ def test_the_registry_gets_the_pull_secrets_login_for_a_token(examine, there):
     basic = there.logins[0]
     assert basic.startswith("Basic ") and there.logins[1:] == ["Bearer a-token"] * 2
     there.forbidden.add("/token")
+    without = one(examine(image=image), "image .*")  # nodes may have a login of their own
+    assert without.state == "unknown" and "without a login (403)" in without.text
     (refused,) = problems(examine(image=image, pull_secrets=["registry-login"]))
     assert "with the pull secret (403)" in refused.text
     there.objects[path]["type"] = "Opaque"

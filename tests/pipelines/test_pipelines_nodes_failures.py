@@ -199,7 +199,9 @@ def test_standin_dropped_fields_are_refused_and_the_job_is_deleted(step):
 
 def test_standin_a_missing_runtime_is_refused_with_the_existing_ones(step):
     step.cluster.runtimes = ["torch-distributed", "mpi"]
-    step.fails("no ClusterTrainingRuntime 'dgunet-torch'; it has mpi, torch-distributed.*runtime.y")
+    step.fails(
+        "no ClusterTrainingRuntime 'dgunet-torch'; it has mpi, torch-distributed.*-k deploy/cluster"
+    )
     assert not step.cluster.created
     step.cluster.runtimes = "forbidden"
     step.cluster.moments = [step.trains, becomes("Complete")]

@@ -19,7 +19,11 @@ OF_THE_ACCOUNT = (
 )
 """What a step that creates TrainJobs needs: the Role in ``deploy/base``."""
 
-DEFAULT_ACCOUNT = "default"
+
+def account_of(cluster: Cluster, namespace: str) -> str:
+    """The service account of a run; without one in the cluster file, that of Kubeflow Pipelines."""
+    standard = "pipeline-runner" if namespace == "kubeflow" else "default-editor"
+    return cluster.service_account or standard
 
 
 def check_api(reader: ClusterReader) -> Iterator[Finding]:
@@ -57,7 +61,7 @@ def check_own_rights(reader: ClusterReader) -> Iterator[Finding]:
 
 def check_account(reader: ClusterReader, cluster: Cluster) -> Iterator[Finding]:
     """Whether the service account of the run exists."""
-    name = cluster.service_account or DEFAULT_ACCOUNT
+    name = account_of(cluster, reader.namespace)
     about = f"service account {name}"
     try:
         reader.own(f"serviceaccounts/{name}")
@@ -73,7 +77,7 @@ def check_account(reader: ClusterReader, cluster: Cluster) -> Iterator[Finding]:
 
 def check_account_rights(reader: ClusterReader, cluster: Cluster) -> Iterator[Finding]:
     """Whether the service account may manage TrainJobs."""
-    name = cluster.service_account or DEFAULT_ACCOUNT
+    name = account_of(cluster, reader.namespace)
     about = f"permissions of {name}"
     try:
         denied = [

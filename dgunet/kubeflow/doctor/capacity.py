@@ -25,6 +25,9 @@ def check_quota(reader: ClusterReader, needs: Peak) -> Iterator[Finding]:
         yield ok("quota", f"none in {reader.namespace}; the run requests up to {needs}")
     for quota in quotas:
         about = f"quota {quota['metadata']['name']}"
+        if quota["spec"].get("scopes") or quota["spec"].get("scopeSelector"):
+            yield unknown(about, "it holds only for pods of a scope, which is not compared")
+            continue
         hard = quota.get("status", {}).get("hard") or quota["spec"].get("hard", {})
         used = quota.get("status", {}).get("used", {})
         never, wait = _shortages(hard, used, needs)
@@ -44,16 +47,19 @@ def _shortages(
     """What a single pod lacks, and what all pods at a time lack."""
     never, wait = [], []
     for name, wanted in needs.quota.items():
-        if name not in hard:
+        resource = name.partition(".")[2]
+        # A quota may call requests.cpu cpu, too.
+        limited = next((each for each in (name, resource) if each in hard), None)
+        if limited is None or (limited == resource and name.startswith("limits.")):
             continue
-        limit = parse_quantity(hard[name])
-        free = limit - parse_quantity(used.get(name, "0"))
-        largest = needs.largest.get(name.partition(".")[2], Decimal(0))
+        limit = parse_quantity(hard[limited])
+        taken = used.get(limited, "0")
+        largest = needs.largest.get(resource, Decimal(0))
         if largest > limit:
-            never.append(f"{name} is {hard[name]}, one pod needs {_amount(name, largest)}")
-        elif parse_quantity(wanted) > free:
-            taken = f" and {used[name]} used" if used.get(name, "0") != "0" else ""
-            wait.append(f"{name} is {hard[name]}{taken}, at a time {wanted}")
+            never.append(f"{limited} is {hard[limited]}, one pod needs {_amount(name, largest)}")
+        elif parse_quantity(wanted) > limit - parse_quantity(taken):
+            also = f" and {taken} used" if taken != "0" else ""
+            wait.append(f"{limited} is {hard[limited]}{also}, at a time {wanted}")
     return never, wait
 
 
@@ -79,12 +85,12 @@ def check_nodes(reader: ClusterReader, cluster: Cluster) -> Iterator[Finding]:
         # The node that fits best has the fault that is checked last.
         order = ("labels", "devices", "CPU", "memory", "taint", "cordoned")
         best = max(faults, key=lambda text: order.index(text.partition(":")[0]), default="")
-        hint = f"Correct gpus, gpu_type, node_selector or tolerations of steps.{name}."
-        text = f"none of {len(nodes)} nodes fits ({wanted}); the closest: {best}"
-        if any("autoscaler" in label for node in nodes for label in _labels(node)):
-            yield unknown(about, text + "; an autoscaler may add one", hint)
-        else:
-            yield problem(about, text, hint)
+        text = f"none of {len(nodes)} nodes fits ({wanted}); the closest: {best or 'none'}"
+        hint = (
+            f"Correct gpus, gpu_type, node_selector or tolerations of steps.{name}, unless an"
+            " autoscaler adds such nodes."
+        )
+        yield warning(about, text, hint)
 
 
 def _labels(node: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,12 @@ from typing import Any
 from dgunet.kubeflow.cluster.settings import Cluster
 from dgunet.kubeflow.doctor import access, capacity, image, objects, services, trainer
 from dgunet.kubeflow.doctor.findings import Finding, problem, unknown
-from dgunet.kubeflow.doctor.reading import ClusterReader, NotAllowedError, NotReadError
+from dgunet.kubeflow.doctor.reading import (
+    ClusterReader,
+    CredentialsError,
+    NotAllowedError,
+    NotReadError,
+)
 from dgunet.kubeflow.submission.peak import Peak
 from dgunet.kubeflow.submission.server import Server
 
@@ -50,14 +55,18 @@ class Checkup:
             hint = "Check the kubeconfig's current context, and whether a VPN is needed."
             yield problem(access.API, f"{self.reader.address}: {error}", hint)
         else:
-            for about, check in self._of_the_cluster():
-                yield from tried(about, check)
+            try:
+                for about, check in self._of_the_cluster():
+                    yield from tried(about, check)
+            except CredentialsError as error:
+                hint = "Log in again, or choose another context of the kubeconfig."
+                yield problem(access.API, f"{self.reader.address}: {error}", hint)
         for about, check in self._of_services():
             yield from tried(about, check)
 
     def _of_the_cluster(self) -> Iterator[tuple[str, Check]]:
         reader, cluster = self.reader, self.cluster
-        account = cluster.service_account or access.DEFAULT_ACCOUNT
+        account = access.account_of(cluster, reader.namespace)
         yield "namespace", partial(access.check_namespace, reader)
         yield "your permissions", partial(access.check_own_rights, reader)
         yield f"service account {account}", partial(access.check_account, reader, cluster)
@@ -93,11 +102,17 @@ class Checkup:
 
 
 def tried(about: str, check: Check) -> Iterator[Finding]:
-    """The findings of ``check``; a refused or failed request is a finding of its own."""
+    """The findings of ``check``; a refused or failed request is a finding of its own.
+
+    Raises:
+        CredentialsError: which ends all checks.
+    """
     try:
         yield from check()
     except NotAllowedError as error:
         yield unknown(about, f"not allowed to read it: {error}", RIGHT)
+    except CredentialsError:
+        raise
     except NotReadError as error:
         yield unknown(about, str(error))
 

@@ -37,7 +37,7 @@ def check_image(
         yield unknown(about, f"cannot be checked from here: no pull secret ({error})")
         return
     except RegistryError as error:
-        if not error.reached:
+        if not error.certain:
             yield unknown(about, f"cannot be checked from here: {error.message}")
             return
         hint = "Push it, correct its digest, or add credentials to pull_secrets."

@@ -21,6 +21,10 @@ class NotReadError(DgunetError):
     """An object could not be read."""
 
 
+class CredentialsError(NotReadError):
+    """The API server does not accept the user's credentials."""
+
+
 class NotAllowedError(NotReadError):
     """The user has no permission to read an object."""
 
@@ -51,6 +55,7 @@ class ClusterReader:
         Raises:
             NotAllowedError: if the user may not read it.
             MissingError: if there is none.
+            CredentialsError: if the credentials are not accepted.
             NotReadError: if the server does not respond, or not with an object.
         """
         return self._call(path, "GET")
@@ -107,7 +112,8 @@ class ClusterReader:
             kinds = {403: NotAllowedError, 404: MissingError}
             message = refusal_message(error)
             if error.status == 401:
-                raise NotReadError(f"the credentials are not accepted (401): {message}") from error
+                message = f"the credentials are not accepted (401: {message})"
+                raise CredentialsError(message) from error
             raise kinds.get(error.status, NotReadError)(message) from error
         except (HTTPError, OSError, ValueError) as error:
             raise NotReadError(f"no valid response ({one_line(error)[:200]})") from error

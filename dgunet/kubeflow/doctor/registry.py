@@ -35,12 +35,13 @@ class RegistryError(DgunetError):
     """A registry does not give an image.
 
     Attributes:
-        reached: whether the registry responded.
+        certain: whether nodes get the same answer; not without a response, and not without a login,
+            as nodes may have one of their own.
     """
 
-    def __init__(self, message: str, *, reached: bool = True) -> None:
+    def __init__(self, message: str, *, certain: bool = True) -> None:
         super().__init__(message)
-        self.reached = reached
+        self.certain = certain
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,8 @@ class _Registry:
         host, repository = self._name.host, self._name.repository
         if status in (401, 403):
             used = "with the pull secret" if self._credentials else "without a login"
-            return RegistryError(f"{host} refuses to give {repository} {used} ({status}).")
+            message = f"{host} refuses to give {repository} {used} ({status})."
+            return RegistryError(message, certain=bool(self._credentials))
         if status == 404:
             return RegistryError(f"{host} has no {repository}@{self._name.digest}.")
         return RegistryError(f"{host} returned {status} for {repository}.")
@@ -182,4 +184,4 @@ def _body(address: str, authorization: str) -> bytes:
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         host = urlsplit(address).netloc
-        raise RegistryError(f"no response from {host} ({reason}).", reached=False) from error
+        raise RegistryError(f"no response from {host} ({reason}).", certain=False) from error
