@@ -228,18 +228,17 @@ def submit(  # one parameter for each option
         text, here, params_file, given, on_cluster=True, image_digest=settings.digest
     )
     if dry_run:
-        version = version_name(text)
         plan = partial(submission_plan, document, pods, arguments, gpu=gpu, tflops=tflops)
-        lines = [plan(version=version, quota=quota, deadline=settings.ending.deadline)]
+        lines = [plan(version=version_name(text), quota=quota, deadline=settings.ending.deadline)]
         lines += space_lines(settings, arguments)
         typer.echo("\n".join([*lines, "", "dry run: nothing was sent"]))
         return
     check_image(settings)
     check_consent(settings, weights_plans(arguments))
-    namespace = connection.namespace or NAMESPACE
-    _check_space(settings, arguments, namespace)
+    _check_space(settings, arguments, connection.namespace or NAMESPACE)
     if not skip_checks:
-        check_before(settings, namespace, here.home, (document, arguments))
+        run = (document, arguments)
+        check_before(settings, connection.namespace or NAMESPACE, here.home, run)
     server = connection.server()
     if not any(entry.startswith("data_source=") for entry in given or []):
         check_pushed(here.home)
