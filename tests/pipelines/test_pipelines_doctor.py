@@ -28,6 +28,7 @@ from dgunet.kubeflow.doctor.findings import problems
 from dgunet.kubeflow.doctor.image import DIRTY, REVISION
 from dgunet.kubeflow.doctor.reading import ClusterReader
 from dgunet.kubeflow.doctor.registry import ImageName
+from dgunet.kubeflow.doctor.services import check_mlflow
 from dgunet.kubeflow.submission import pod_logs
 from dgunet.kubeflow.submission.peak import Peak
 
@@ -344,6 +345,14 @@ def test_an_mlflow_server_outside_is_asked_for_its_health(examine, there):
     found = one(examine(environment={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}), "MLflow.*")
     assert found.state == "unknown" and "cannot be checked from here" in found.text
     assert one(examine(environment={}), "MLflow").state == "warning"
+
+
+def test_in_a_pod_the_server_itself_is_asked_by_its_name_in_the_cluster(there, settings):
+    there.objects.pop(MLFLOW)
+    reader = ClusterReader(there.api().api_client, NAMESPACE)
+    (found,) = check_mlflow(reader, settings, inside=True)
+    assert found.state == "unknown" and "no response" in found.text  # not: there is no service
+    assert there.asked == []
 
 
 @pytest.fixture
