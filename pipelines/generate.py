@@ -1,6 +1,6 @@
 """Generates the committed files of components and pipelines; run it after changing any of them.
 
-python -m pipelines.generate          write component.yaml, README.md, compiled pipelines, drawings
+python -m pipelines.generate          write component.yaml, README.md, pipelines, drawings, quota
 python -m pipelines.generate --check  only list files that are out of date
 """
 
@@ -26,10 +26,11 @@ from components.tables.component import tables
 from components.train.component import train
 from components.train_ablation.component import train_ablation
 from components.train_nodes.component import train_nodes
-from dgunet.kubeflow.cluster.settings import Trainer, load_cluster
+from dgunet.kubeflow.cluster.settings import Cluster, Trainer, load_cluster
 from dgunet.kubeflow.pipeline.compiling import compile_pipeline, compile_to_yaml, documents
 from dgunet.kubeflow.pipeline.drawing import svg
-from dgunet.kubeflow.pipeline.graph import pipeline_graph
+from dgunet.kubeflow.pipeline.graph import chosen_graph, pipeline_graph
+from dgunet.kubeflow.submission.peak import GPU, peak
 from dgunet.system.files import write_text
 from pipelines import PIPELINES
 
@@ -38,6 +39,33 @@ COMPONENTS = (
     *(evaluate, evaluate_ablation, fetch_weights, finish, gather, load, prepare),
     *(keep_model, report, submission, survey, tables, train, train_ablation, train_nodes),
 )
+PEAK = """# The most that a run of reproduce with pipelines/cluster.yaml requests at a time; see its
+# dgunet pipeline submit --dry-run. Written by `python -m pipelines.generate`.
+"""
+QUOTA = f"""{PEAK}apiVersion: v1
+kind: ResourceQuota
+metadata:
+  name: dgunet-runs
+spec:
+  hard:
+"""
+QUEUE = f"""{PEAK}apiVersion: kueue.x-k8s.io/v1beta2
+kind: ResourceFlavor
+metadata:
+  name: dgunet-gpu
+---
+apiVersion: kueue.x-k8s.io/v1beta2
+kind: ClusterQueue
+metadata:
+  name: dgunet-gpu
+spec:
+  namespaceSelector: {{}}
+  resourceGroups:
+    - coveredResources: [cpu, memory, {GPU}]
+      flavors:
+        - name: dgunet-gpu
+          resources:
+"""
 NOTE = "<!-- Written by `python -m pipelines.generate`; edit component.py instead. -->"
 
 
@@ -62,7 +90,24 @@ def generated() -> dict[Path, str]:
         settings = cluster.model_copy(update={"trainer": value})
         text = compile_pipeline(PIPELINES["train_evaluate"], settings)
         made[compiled / f"train_evaluate.{kind}.yaml"] = text
-    return made
+    return made | deployed(cluster)
+
+
+def deployed(cluster: Cluster) -> dict[Path, str]:
+    """Quota and queue of ``deploy`` that a run of ``reproduce`` on this cluster fits into."""
+    document, _ = documents(compile_pipeline(PIPELINES["reproduce"], cluster))
+    root = chosen_graph(pipeline_graph(document), {"weights": "trained"})
+    hard = peak(root, document["deploymentSpec"]["executors"]).quota
+    quota = QUOTA + "".join(f'    {name}: "{amount}"\n' for name, amount in hard.items())
+    names = ("requests.cpu", "requests.memory", f"requests.{GPU}")
+    queue = QUEUE + "".join(
+        f'            - {{name: {name.partition(".")[2]}, nominalQuota: "{hard[name]}"}}\n'
+        for name in names
+    )
+    return {
+        Path("deploy", "components", "quota", "quota.yaml"): quota,
+        Path("deploy", "cluster", "kueue", "cluster-queue.yaml"): queue,
+    }
 
 
 def readme(component, title: str, text: str) -> str:

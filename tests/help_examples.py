@@ -72,6 +72,7 @@ NOT_RUN = {
     "dgunet pipeline submit": "needs a cluster file; --dry-run is run by tests/pipelines",
     "dgunet pipeline plan": "needs a cluster file; tests/pipelines plans with one",
     "dgunet calibrate": "measures the machine for ten seconds; tests/costs calibrates",
+    "dgunet pipeline doctor": "needs a cluster; tests/pipelines runs it against a stand-in",
     "dgunet pipeline compile": "needs a cluster file; tests/pipelines compiles with one",
     "dgunet pipeline status 0b1c2d3e": "needs a cluster",
     "dgunet pipeline status RUN_ID": "needs a cluster",

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dgunet.cli import completion
-from dgunet.cli.clone_pipelines import pipelines_of_clone
 from dgunet.cli.consent import AcceptLicence, accept_for_steps
 from dgunet.cli.cost_options import (
     CalibrationOption,
@@ -19,13 +17,20 @@ from dgunet.cli.cost_options import (
     QuotaOption,
     TflopsOption,
 )
+from dgunet.cli.pipeline_doctor_command import NAMESPACE, check_before, doctor
 from dgunet.cli.pipeline_plan import PlanOptions, print_plan
 from dgunet.cli.pipeline_run_commands import add_run_commands
+from dgunet.cli.planned_run import (
+    GivenParameters,
+    ParamsOption,
+    PipelineName,
+    arguments_of,
+    compiled,
+)
 from dgunet.cli.server_connection import Connection, with_connection
 
 if TYPE_CHECKING:
     from dgunet.kubeflow.cluster.settings import Cluster
-    from dgunet.project import ProjectFolders
 
 pipeline = typer.Typer(
     name="pipeline",
@@ -34,35 +39,16 @@ pipeline = typer.Typer(
     no_args_is_help=True,
 )
 
-PipelineName = Annotated[
-    str,
-    typer.Argument(
-        help="reproduce, train_evaluate, evaluate_checkpoint or ablations",
-        autocompletion=completion.pipelines,
-    ),
-]
 ClusterOption = Annotated[
     Path | None,
     typer.Option("--cluster", help="cluster file, an adapted copy of pipelines/cluster.yaml"),
-]
-ParamsOption = Annotated[
-    Path | None,
-    typer.Option("--params", help="parameter file", show_default="the project's params.yaml"),
-]
-GivenParameters = Annotated[
-    list[str] | None,
-    typer.Option(
-        "-p",
-        metavar="NAME=VALUE",
-        help="a parameter of the pipeline, e.g. weights=released; lists with commas or as JSON,"
-        " NAME=@FILE reads a file",
-    ),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
     add_run_commands(pipeline)
+    pipeline.command()(doctor)
     app.add_typer(pipeline)
 
 
@@ -84,7 +70,7 @@ def compile_(
     from dgunet.system.files import write_text
 
     here = ProjectFolders.here()
-    text = _compiled(name, here, _cluster(cluster) if cluster else None)
+    text = compiled(name, here, _cluster(cluster) if cluster else None)
     target = out or here.home / "build" / "pipelines" / f"{name}.yaml"
     write_text(target, text)
     typer.echo(f"{target}  (version {version_name(text)})")
@@ -149,9 +135,9 @@ def run(
     if network not in ("none", "host", "bridge"):
         raise ConfigError(f"--network {network!r}.", "Networks are: none, host, bridge.")
     here = ProjectFolders.here()
-    text = _compiled(name, here)
+    text = compiled(name, here)
     digest = containers.image_id(containers.docker_engine(), image) if docker else ""
-    arguments = _arguments(text, here, params_file, given, on_cluster=False, image_digest=digest)
+    arguments = arguments_of(text, here, params_file, given, on_cluster=False, image_digest=digest)
     options = running.ContainerOptions(image, network, gpus) if docker else None
     planned = running.LocalRun(
         name, text, arguments, expected_results(arguments), here.home, options
@@ -196,8 +182,8 @@ def plan(
     from dgunet.project import ProjectFolders
 
     here, settings = ProjectFolders.here(), _cluster(cluster)
-    text = _compiled(name, here, settings)
-    arguments = _arguments(
+    text = compiled(name, here, settings)
+    arguments = arguments_of(
         text, here, params_file, given, on_cluster=True, image_digest=settings.digest
     )
     options = PlanOptions(gpu, tflops, calibration, quota, price, currency, as_json)
@@ -220,6 +206,9 @@ def submit(  # one parameter for each option
     gpu: GpuOption = None,
     tflops: TflopsOption = None,
     quota: QuotaOption = None,
+    skip_checks: Annotated[
+        bool, typer.Option("--skip-checks", help="do not check the cluster with your kubeconfig")
+    ] = False,
     experiment: Annotated[
         str, typer.Option(help="experiment of the run; created if it does not exist")
     ] = "dgunet",
@@ -237,6 +226,7 @@ def submit(  # one parameter for each option
 ) -> None:
     """Start a run on a cluster; equal content gives the same pipeline version on the server.
 
+    The checks of `dgunet pipeline doctor` run first, if you have a kubeconfig.
     The pods read the data at the pushed HEAD commit, so a changed data.dvc is refused. The
     credentials are a token, a cookie or, inside a cluster, the pod's service account. No option
     takes the secret itself, because it would remain in the shell's history. With -p
@@ -256,8 +246,8 @@ def submit(  # one parameter for each option
 
     here = ProjectFolders.here()
     settings = _cluster(cluster)
-    text = _compiled(name, here, settings)
-    arguments = _arguments(
+    text = compiled(name, here, settings)
+    arguments = arguments_of(
         text, here, params_file, given, on_cluster=True, image_digest=settings.digest
     )
     if dry_run:
@@ -266,8 +256,10 @@ def submit(  # one parameter for each option
         return
     check_image(settings)
     check_consent(settings, weights_plans(arguments))
-    _check_space(settings, arguments, connection.namespace or "kubeflow")
-    _check_runtime(settings, document, arguments, connection.namespace or "kubeflow")
+    _check_space(settings, arguments, connection.namespace or NAMESPACE)
+    if not skip_checks:
+        run = (documents(text)[0], arguments)
+        check_before(settings, connection.namespace or NAMESPACE, here.home, run)
     server = connection.server()
     if not any(entry.startswith("data_source=") for entry in given or []):
         check_pushed(here.home)
@@ -281,36 +273,6 @@ def submit(  # one parameter for each option
         experiment=experiment,
     )
     typer.echo(submitted.summary())
-
-
-def _compiled(name: str, here: ProjectFolders, cluster: Cluster | None = None) -> str:
-    """The YAML of the pipeline ``name`` of the clone, for ``cluster`` or for this machine."""
-    from dgunet.kubeflow.pipeline.compiling import compile_pipeline, find_pipeline
-
-    return compile_pipeline(find_pipeline(name, pipelines_of_clone(here.home)), cluster)
-
-
-def _arguments(
-    text: str,
-    here: ProjectFolders,
-    params_file: Path | None,
-    given: list[str] | None,
-    *,
-    on_cluster: bool,
-    image_digest: str,
-) -> dict[str, Any]:
-    """The arguments of a run of the compiled pipeline ``text``."""
-    from dgunet.kubeflow.pipeline.arguments import run_arguments
-    from dgunet.kubeflow.pipeline.compiling import documents
-
-    return run_arguments(
-        documents(text)[0],
-        params=_params(params_file or here.params),
-        given=given or [],
-        here=here,
-        on_cluster=on_cluster,
-        image_digest=image_digest,
-    )
 
 
 def _cluster(path: Path) -> Cluster:
@@ -328,27 +290,6 @@ def _check_space(cluster: Cluster, arguments: dict[str, Any], namespace: str) ->
     check_space(space)
     if warning := space_warning(space):
         typer.echo(warning, err=True)
-
-
-def _check_runtime(
-    cluster: Cluster, document: dict[str, Any], arguments: dict[str, Any], namespace: str
-) -> None:
-    """Warn if the run creates TrainJobs and their runtime is missing."""
-    from dgunet.kubeflow.submission.training_runtime import runtime_warning, trains_in_trainjobs
-
-    if cluster.trainer is None or not trains_in_trainjobs(document, arguments):
-        return
-    if warning := runtime_warning(namespace, cluster.trainer.runtime):
-        typer.echo(warning, err=True)
-
-
-def _params(path: Path) -> str:
-    from dgunet.config import load_params
-    from dgunet.system.errors import ConfigError
-    from dgunet.system.reading import read_text
-
-    load_params(path)  # for its errors, which contain the name of the file
-    return read_text(path, kind=ConfigError)
 
 
 def _run_name(name: str, arguments: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ import pytest
 from kfp.dsl import pipeline_task
 from pipelines_server import StandIn
 
+from dgunet.kubeflow.submission import pod_logs
+
 DIGEST = "sha256:" + "7" * 64
 
 
@@ -39,6 +41,11 @@ def outside(monkeypatch, project, tmp_path):
     monkeypatch.setenv("DGUNET_HOME", str(project))
     monkeypatch.setenv("COLUMNS", "100")
 
+    def nowhere(context=None):
+        raise pod_logs.NoClusterError("no valid kubeconfig.")
+
+    monkeypatch.setattr(pod_logs, "connect", nowhere)
+
 
 @pytest.fixture
 def cluster_file(project, tmp_path):
@@ -47,6 +54,24 @@ def cluster_file(project, tmp_path):
     path = tmp_path / "cluster.yaml"
     path.write_text(text.replace("sha256:" + "0" * 64, DIGEST))
     return path
+
+
+@pytest.fixture(scope="module")
+def compiled_once():
+    """Cache compiled pipelines; compiling is the slow part of a submission."""
+    from dgunet.kubeflow.pipeline import compiling
+
+    known, compile_pipeline = {}, compiling.compile_pipeline
+
+    def look(build, cluster=None):
+        key = (build, cluster.model_dump_json())
+        if key not in known:
+            known[key] = compile_pipeline(build, cluster)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "compile_pipeline", look)
+        yield
 
 
 @pytest.fixture

@@ -163,11 +163,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def standin():
+def standin(handler=Handler, state=Cluster):
     """Start the server on a free port of this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    server.cluster = Cluster()
+    server.cluster = state()
     server.cluster.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
     try:

@@ -167,7 +167,10 @@ def test_standin_a_quota_that_is_too_small_fails_and_one_in_use_is_waited_for(st
 
 
 REFUSALS = [
-    ((403, "Forbidden", 'trainjobs is forbidden: User "sa" cannot create'), "deploy/rbac.yaml"),
+    (
+        (403, "Forbidden", 'trainjobs is forbidden: User "sa" cannot create'),
+        "deploy/overlays/single-user",
+    ),
     ((403, "Forbidden", "exceeded quota: jobs, requested: count=1"), "larger quota"),
     ((403, "Forbidden", 'admission webhook "x" denied: no team label'), "A policy of the cluster"),
     ((404, "NotFound", "the server could not find the requested resource"), "Install Kubeflow Tr"),
@@ -196,7 +199,9 @@ def test_standin_dropped_fields_are_refused_and_the_job_is_deleted(step):
 
 def test_standin_a_missing_runtime_is_refused_with_the_existing_ones(step):
     step.cluster.runtimes = ["torch-distributed", "mpi"]
-    step.fails("no ClusterTrainingRuntime 'dgunet-torch'; it has mpi, torch-distributed.*runtime.y")
+    step.fails(
+        "no ClusterTrainingRuntime 'dgunet-torch'; it has mpi, torch-distributed.*-k deploy/cluster"
+    )
     assert not step.cluster.created
     step.cluster.runtimes = "forbidden"
     step.cluster.moments = [step.trains, becomes("Complete")]

@@ -118,7 +118,7 @@ def test_two_containers_train_together_as_two_nodes(home, project, tmp_path):
 
     runtimes = tmp_path / "runtimes"
     runtimes.mkdir()
-    shutil.copy(project / "deploy" / "runtime.yaml", runtimes)
+    shutil.copy(project / "deploy" / "cluster" / "runtime.yaml", runtimes)
     client = TrainerClient(
         backend_config=ContainerBackendConfig(
             pull_policy="Never",

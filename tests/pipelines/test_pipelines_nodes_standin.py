@@ -214,7 +214,7 @@ def test_standin_ctrl_c_deletes_the_job(step):
 
 def test_the_shipped_role_allows_exactly_the_calls_of_the_step(project):
     """The role has no other permissions."""
-    role, *_ = yaml.safe_load_all((project / "deploy" / "rbac.yaml").read_text())
+    role, *_ = yaml.safe_load_all((project / "deploy" / "base" / "role.yaml").read_text())
     allowed = {
         (group, kind, verb)
         for rule in role["rules"]

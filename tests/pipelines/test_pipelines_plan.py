@@ -33,7 +33,8 @@ from dgunet.kubeflow.pipeline.graph import TaskNode, chosen_graph, pipeline_grap
 from dgunet.kubeflow.pipeline.weights_origin import weights_plans
 from dgunet.kubeflow.submission import pod_logs
 from dgunet.kubeflow.submission.cost import evaluations, trainings
-from dgunet.kubeflow.submission.plan import gpus_at_a_time, submission_plan
+from dgunet.kubeflow.submission.peak import gpus_at_a_time
+from dgunet.kubeflow.submission.plan import submission_plan
 from dgunet.kubeflow.submission.plan_text import plan_text
 from dgunet.kubeflow.submission.submitting import check_consent
 from dgunet.network import preset
@@ -116,6 +117,8 @@ def test_the_plan_counts_only_the_branch_that_will_run(whole, of_all):
     assert "if weights == 'trained'" in texts["trained"] and "fetch-weights" not in texts["trained"]
     # 4 networks at a time with 8 GPUs each, beside one ablation
     assert "GPUs at a time: at most 33" in texts["trained"]
+    quota = "quota of the namespace that all this fits into: requests.cpu "
+    assert quota in texts["trained"] and "requests.nvidia.com/gpu 33, pods " in texts["trained"]
     assert "GPU-hours" in texts["trained"] and "licence" not in texts["trained"]
     assert "if weights != 'trained'" in texts["released"] and "train  " not in texts["released"]
     # 4 networks x 2 sets at a time with one GPU each, beside one ablation

@@ -67,7 +67,7 @@ def test_the_user_of_the_cluster_file_is_that_of_every_pod(cluster):
 
 @pytest.fixture
 def runtime():
-    return yaml.safe_load((ROOT / "deploy" / "runtime.yaml").read_text())
+    return yaml.safe_load((ROOT / "deploy" / "cluster" / "runtime.yaml").read_text())
 
 
 def node_of(runtime):

@@ -6,27 +6,10 @@ from datetime import UTC, datetime, timedelta
 import kfp_server_api as api
 import pytest
 
-from dgunet.kubeflow.pipeline import compiling
 from dgunet.kubeflow.submission import pod_logs, submitting
 
 SOURCE = "data_source=https://git.example.org/lab/dgunet.git"
 DATA = ("-p", SOURCE, "-p", f"data_version={'c' * 40}")
-
-
-@pytest.fixture(scope="module")
-def compiled_once():
-    """Cache compiled pipelines; compiling is the slow part of a submission."""
-    known, compile_pipeline = {}, compiling.compile_pipeline
-
-    def look(build, cluster=None):
-        key = (build, cluster.model_dump_json())
-        if key not in known:
-            known[key] = compile_pipeline(build, cluster)
-        return known[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiling, "compile_pipeline", look)
-        yield
 
 
 @pytest.fixture

@@ -247,7 +247,7 @@ def test_only_paths_on_volume_claims_are_shared_by_all_nodes(path, known):
 
 
 def test_the_shipped_runtime_has_the_parts_that_a_patch_names():
-    runtime = yaml.safe_load((ROOT / "deploy" / "runtime.yaml").read_text())
+    runtime = yaml.safe_load((ROOT / "deploy" / "cluster" / "runtime.yaml").read_text())
     assert runtime["metadata"]["name"] == "dgunet-torch"
     (node,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
     spec = node["template"]["spec"]["template"]["spec"]
@@ -276,7 +276,7 @@ def crd():
 @with_crds
 def test_the_real_crd_accepts_every_field(crd, job):
     assert crd["TrainJob"].errors(job) == []
-    runtime = yaml.safe_load((ROOT / "deploy" / "runtime.yaml").read_text())
+    runtime = yaml.safe_load((ROOT / "deploy" / "cluster" / "runtime.yaml").read_text())
     assert crd["ClusterTrainingRuntime"].errors(runtime) == []
 
 

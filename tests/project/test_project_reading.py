@@ -26,6 +26,7 @@ READING = {
     "models list": (),
     "models promote": ("derain", "--dry-run"),
     "pipeline plan": ("reproduce", "--cluster", "absent.yaml"),
+    "pipeline doctor": ("--cluster", "my-cluster.yaml"),
     "pipeline logs": ("0b1c2d3e",),
     "pipeline status": (),
     "pipeline versions": (),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, Literal
 
 from dgunet.config import parse_params
@@ -21,6 +20,7 @@ from dgunet.kubeflow.submission.cost import (
     evaluations,
     trainings,
 )
+from dgunet.kubeflow.submission.peak import NODES_STEP, gpus_at_a_time, peak, together
 from dgunet.kubeflow.submission.run_storage import RunStorage, run_storage
 from dgunet.kubeflow.submission.schedule import StepLimits, limit_warnings
 
@@ -64,6 +64,7 @@ class SubmissionPlan:
         images: of all steps.
         pods: one for each kind of step.
         gpus_at_a_time: largest number of GPUs in use at the same time.
+        quota: fields ``hard`` of a ResourceQuota of the namespace that the run just fits into.
         on_eviction: what happens to a training that loses its pod.
         downloads: archives of the authors' weights.
         estimate: of trainings and of evaluations on GPUs.
@@ -78,6 +79,7 @@ class SubmissionPlan:
     images: tuple[str, ...]
     pods: tuple[Pod, ...]
     gpus_at_a_time: int
+    quota: Mapping[str, str]
     on_eviction: OnEviction
     downloads: tuple[FetchPlan, ...]
     estimate: Estimate
@@ -96,6 +98,7 @@ class SubmissionPlan:
             "images": list(self.images),
             "pods": [vars(pod) for pod in self.pods],
             "gpus_at_a_time": self.gpus_at_a_time,
+            "quota": dict(self.quota),
             "on_eviction": self.on_eviction,
             "downloads": [{"name": each.name, "bytes": each.bytes} for each in self.downloads],
             "estimate": self.estimate.content(),
@@ -151,6 +154,7 @@ def submission_plan(
         images=tuple(sorted({each["container"]["image"] for each in executors.values()})),
         pods=_pods(root, executors, pods),
         gpus_at_a_time=gpus_at_a_time(root, executors, counts),
+        quota=peak(root, executors, counts).quota,
         on_eviction=_on_eviction(root, executors),
         downloads=tuple(weights_plans(arguments)),
         estimate=made,
@@ -180,62 +184,21 @@ def _limits(
     """The limits of each kind of training and evaluation in the graph."""
     found: dict[str, StepLimits] = {}
 
-    def visit(node: TaskNode, step: str, together: int) -> None:
+    def visit(node: TaskNode, step: str, number: int) -> None:
         if node.kind == "loop":
-            together *= _together(node, counts)
+            number *= together(node, counts)
             step = "train-ablation" if node.about == "ablations" else step
         for inner in node.inner:
-            visit(inner, step, together)
+            visit(inner, step, number)
         if node.kind == "step" and node.step in (*TRAINING_STEPS, *EVALUATION_STEPS):
             kind = node.step if node.step in EVALUATION_STEPS else step
             gpus = gpus_at_a_time(node, executors)
             gpus = gpus if node.step in EVALUATION_STEPS else max(1, gpus)
             timeout = pods.get(node.executor, {}).get("activeDeadlineSeconds")
-            found[kind] = StepLimits(gpus, together, int(timeout) if timeout else None)
+            found[kind] = StepLimits(gpus, number, int(timeout) if timeout else None)
 
     visit(root, "train", 1)
     return found
-
-
-def gpus_at_a_time(
-    root: TaskNode, executors: Mapping[str, Any], counts: Mapping[str, int] | None = None
-) -> int:
-    """The largest number of GPUs in use at the same time, which the quota has to allow.
-
-    Args:
-        counts: number of iterations of loops over a parameter, by the parameter's name.
-    """
-
-    def need(node: TaskNode) -> int:
-        if node.kind == "step":
-            return node.nodes * int(_resources(executors[node.executor]).get("gpus") or 0)
-        inside = _most_together(node.inner, [need(inner) for inner in node.inner])
-        if node.kind != "loop":
-            return inside
-        return inside * _together(node, counts or {})
-
-    return need(root)
-
-
-def _together(loop: TaskNode, counts: Mapping[str, int]) -> int:
-    """Iterations of a loop at a time; 1 if neither its limit nor their number is known."""
-    return min((bound for bound in (loop.limit, counts.get(loop.about, 0)) if bound), default=1)
-
-
-def _most_together(nodes: Sequence[TaskNode], needs: Sequence[int]) -> int:
-    """The largest sum of ``needs`` over tasks none of which waits for another."""
-    before: dict[str, set[str]] = {}
-    for node in nodes:  # a node is after those that it waits for
-        earlier = [before[name] for name in node.after if name in before]
-        before[node.name] = set(node.after).union(*earlier)
-    with_need = [(node.name, need) for node, need in zip(nodes, needs, strict=True) if need]
-    best = 0
-    for count in range(1, len(with_need) + 1):
-        for group in combinations(with_need, count):
-            names = {name for name, _ in group}
-            if not any(before[name] & names for name in names):
-                best = max(best, sum(need for _, need in group))
-    return best
 
 
 def _on_eviction(root: TaskNode, executors: Mapping[str, Any]) -> OnEviction:
@@ -247,7 +210,7 @@ def _on_eviction(root: TaskNode, executors: Mapping[str, Any]) -> OnEviction:
     }
     if not steps:
         return "no training on GPUs"
-    return "continues" if "train-nodes" in steps else "ends"
+    return "continues" if NODES_STEP in steps else "ends"
 
 
 def _pods(root: TaskNode, executors: Mapping[str, Any], pods: Mapping[str, Any]) -> tuple[Pod, ...]:

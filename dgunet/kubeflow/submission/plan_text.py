@@ -19,7 +19,7 @@ _EVICTIONS: dict[OnEviction, tuple[str, ...]] = {
     "no training on GPUs": (),
     "continues": (
         "  Trainings are TrainJobs, which continue after an eviction or the loss of a node.",
-        "  The cluster needs Kubeflow Trainer 2.2, deploy/runtime.yaml and deploy/rbac.yaml.",
+        "  The cluster needs Kubeflow Trainer 2.2, deploy/cluster and an overlay of deploy.",
     ),
     "ends": (
         "  hint: a training whose pod is evicted or whose node is lost ends with an error, and is",
@@ -45,6 +45,8 @@ def plan_text(plan: SubmissionPlan) -> str:
         "resources of each pod",
         *table_lines([tuple(vars(pod).values()) for pod in plan.pods], HEADS),
         f"  GPUs at a time: at most {plan.gpus_at_a_time}",
+        "  quota of the namespace that all this fits into: "
+        + ", ".join(f"{name} {amount}" for name, amount in plan.quota.items()),
         *_EVICTIONS[plan.on_eviction],
         "",
         *_cost(plan.estimate),

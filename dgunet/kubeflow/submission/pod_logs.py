@@ -31,7 +31,10 @@ def connect(context: str | None = None) -> Any:
         try:
             config.load_incluster_config()
         except config.ConfigException:
-            raise NoClusterError(f"no valid kubeconfig: {error}.") from error
+            reason = str(error).rstrip(".")
+            raise NoClusterError(
+                f"no valid kubeconfig: {reason}.", "Set KUBECONFIG to the path of one."
+            ) from error
     return client.CoreV1Api()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from dgunet.kubeflow.cluster.api_errors import one_line, refusal_message, refusal_reason
 from dgunet.kubeflow.trainer.trainjob import GROUP, NODE, PLURAL, VERSION, dropped_fields
 from dgunet.system.errors import DgunetError
 
@@ -70,7 +69,7 @@ class TrainJobs:
         except config.ConfigException as error:
             raise ClusterError(
                 "training on several nodes needs a Kubernetes cluster; none found: "
-                f"{_line(error)}.",
+                f"{one_line(error)}.",
                 "Run the pipeline on a cluster, or remove trainer: from the cluster file.",
             ) from error
         return cls(client.ApiClient(), active["context"].get("namespace", "default"))
@@ -92,7 +91,7 @@ class TrainJobs:
                 raise self._refused(error, f"to read the training runtime {name}") from error
             raise ClusterError(
                 f"the cluster has no ClusterTrainingRuntime {name!r}; it has {self._runtimes()}.",
-                f"Run kubectl apply -f deploy/runtime.yaml, or set trainer.runtime to another one "
+                f"Run kubectl apply -k deploy/cluster, or set trainer.runtime to another one "
                 f"({DEPLOY}).",
             ) from error
 
@@ -118,7 +117,7 @@ class TrainJobs:
                 )
             )
         except ApiException as error:
-            if error.status == 409 and _reason(error) == "AlreadyExists":
+            if error.status == 409 and refusal_reason(error) == "AlreadyExists":
                 return None
             raise self._refused(
                 error, f"to create the TrainJob {job['metadata']['name']}"
@@ -238,10 +237,10 @@ class TrainJobs:
             except ApiException as error:
                 if error.status and error.status < 500 and error.status != 429:
                     raise
-                message = f"{error.status} {_message(error)}"
+                message = f"{error.status} {refusal_message(error)}"
                 cause: Exception = error
             except HTTPError as error:
-                message, cause = _line(error), error
+                message, cause = one_line(error), error
             if time.monotonic() + wait > end:
                 raise UnreachableError(
                     f"the Kubernetes API does not respond: {message}.",
@@ -251,7 +250,7 @@ class TrainJobs:
             wait = min(wait * 2, 15)
 
     def _refused(self, error: ApiException, action: str) -> ClusterError:
-        message = _message(error)
+        message = refusal_message(error)
         if error.status == 401:
             hint = "The pod's token is not accepted: check its service account."
         elif "exceeded quota" in message:
@@ -260,33 +259,11 @@ class TrainJobs:
             hint = "A policy of the cluster forbids it: correct that field in the cluster file."
         elif error.status == 403:
             hint = (
-                "Run kubectl apply -f deploy/rbac.yaml in this namespace, with the service account "
-                f"of the step as its subject ({DEPLOY})."
+                "Apply deploy/overlays/single-user or profile in this namespace, with the service "
+                f"account of the step as the subject of its RoleBinding ({DEPLOY})."
             )
         elif error.status == 404:
             hint = f"Install Kubeflow Trainer 2.2 or later ({DEPLOY})."
         else:
             hint = f"The cluster's Kubeflow Trainer must be 2.2 or later ({DEPLOY})."
         return ClusterError(f"the cluster refused {action} ({error.status}): {message}.", hint)
-
-
-def _body(error: ApiException) -> dict[str, Any]:
-    try:
-        found = json.loads(error.body or "")
-    except (TypeError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _reason(error: ApiException) -> str:
-    return str(_body(error).get("reason", ""))
-
-
-def _message(error: ApiException) -> str:
-    return _line(_body(error).get("message") or error.reason or error.body or "no message").rstrip(
-        "."
-    )
-
-
-def _line(text: object) -> str:
-    return re.sub(r"\s+", " ", str(text)).strip()[:500]
