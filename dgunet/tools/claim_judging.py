@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dgunet.config import load_params
+from dgunet.evaluation.results import find_results
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.paper.claims.claim_list import claims, digests, parse, text
 from dgunet.paper.claims.effects import Result
@@ -111,20 +112,33 @@ def judge_project(here: ProjectFolders, folders: Sequence[Path] = ()) -> Judgeme
     params = load_params(here.params)
     here = here.using(params.weights)
     results: dict[Path, tuple[EvaluationSummary, Result]] = {}
-    for folder in folders or result_folders(params, here):
-        if folders and not folder.is_dir():
-            raise DataError(f"{folder} is no folder.", "Name folders of evaluations.")
-        own = folder.resolve().is_relative_to(here.build.resolve())
-        found = list(checked_results([folder], here if own else None))
-        if folders and not found:
-            raise DataError(f"{folder} has no evaluations.", "Name folders of evaluations.")
-        for path, summary, rows in found:
-            results[path.resolve()] = summary, Result.of(summary, rows)
+    for paths, project in _found(here, folders or result_folders(params, here), bool(folders)):
+        for path, summary, rows in checked_results(paths, project):
+            results[path] = summary, Result.of(summary, rows)
     outcomes = judge_claims(claims(), [result for _, result in results.values()])
     places = {summary.per_image_sha256: path for path, (summary, _) in results.items()}
     judged = _with_provenance(outcomes, _Index(here, places))
     profiles = {summary.profile for summary, _ in results.values()}
     return Judgement(profiles.pop() if profiles else "none", len(results), tuple(judged))
+
+
+def _found(
+    here: ProjectFolders, folders: Sequence[Path], needed: bool
+) -> list[tuple[list[Path], ProjectFolders | None]]:
+    """The evaluations of the project, which are compared with its networks, and all others."""
+    own: dict[Path, None] = {}
+    others: dict[Path, None] = {}
+    places = [here.evaluation("x", "x").parent.resolve(), here.ablation("x").parent.resolve()]
+    for folder in folders:
+        if needed and not folder.is_dir():
+            raise DataError(f"{folder} is no folder.", "Name folders of evaluations.")
+        found = [path.resolve() for path in find_results(folder)]
+        if needed and not found:
+            raise DataError(f"{folder} has no evaluations.", "Name folders of evaluations.")
+        for path in found:
+            inside = any(path.is_relative_to(place) for place in places)
+            (own if inside else others)[path] = None
+    return [(list(own), here), (list(others), None)]
 
 
 def _with_provenance(outcomes: Sequence[Outcome], index: _Index) -> list[JudgedClaim]:

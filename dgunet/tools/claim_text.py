@@ -12,6 +12,10 @@ SAMPLE = (
     "SAMPLE: tiny networks, trained for seconds on a few crops. These verdicts are about the "
     "sample only. They say nothing about the paper."
 )
+NOT_THE_PAPERS = (
+    "NOT THE PAPER'S SCALE: networks and trainings of the profile {0.profile} are smaller. These "
+    "verdicts are about them only, above all those beside a printed mean."
+)
 ONE_TRAINING = "One training of a network: variation between trainings is not covered."
 
 
@@ -68,7 +72,9 @@ def scale(judgement: Judgement) -> list[str]:
     trainings = {
         count for each in judgement.claims for count in (each.outcome.trainings or {}).values()
     }
-    lines = [SAMPLE] if judgement.profile == "sample" else []
+    lines = []
+    if judgement.profile not in ("paper", "none"):
+        lines = [SAMPLE if judgement.profile == "sample" else NOT_THE_PAPERS.format(judgement)]
     lines.append(
         f"At the scale that was run: profile {judgement.profile}, {judgement.evaluations} "
         "evaluations"

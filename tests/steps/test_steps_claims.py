@@ -19,7 +19,7 @@ from dgunet.system.files import sha256_file, write_json
 from dgunet.terms import CHECKPOINT_TAG, DATA_TAG, SELECTION_TAG, WEIGHTS_TAG, RunTags
 from dgunet.tools import claim_judging
 from dgunet.tools.claim_history import UNCOMMITTED, ClaimHistory
-from dgunet.tools.claim_text import facts
+from dgunet.tools.claim_text import facts, scale
 from dgunet.tracking import TrackingFolders, delivered, pending, start_run
 
 CLAIM, OTHER = "without-fgdm-falls", "stages-9-over-7"
@@ -218,6 +218,26 @@ def test_mlflow_gets_the_table_the_counts_and_the_digest_of_the_claims(home):
     assert len(tables) == 1
     table = json.loads(tables[0].read_text())
     assert len(table["data"]) == 34
+
+
+def test_every_profile_but_the_papers_is_said_loudly():
+    first = {
+        profile: scale(claim_judging.Judgement(profile, 1, ()))[0]
+        for profile in ("sample", "reduced", "paper")
+    }
+    assert first["sample"].startswith("SAMPLE")
+    assert first["reduced"].startswith("NOT THE PAPER'S SCALE") and "reduced" in first["reduced"]
+    assert first["paper"] == "At the scale that was run: profile paper, 1 evaluations."
+
+
+def test_other_trainings_below_build_are_not_compared_with_the_projects_networks(home):
+    network = home.ablation_network("stages-7")
+    network.mkdir(parents=True)
+    (network / "network.safetensors").write_bytes(b"of another training")
+    folder = home.build / "seeds" / "1"
+    for row, fall in (("stages-7", 0.0), ("without-fgdm", 0.6)):
+        evaluate(folder / row, row, fall, training=7)
+    assert "34 claims: 1 supported" in call(folder)
 
 
 def test_a_folder_without_results_and_two_formats_are_refused(home, tmp_path):
