@@ -62,6 +62,7 @@ def test_what_a_kustomization_lists_exists_once_and_its_patches_have_a_target(na
 
 def test_every_manifest_is_part_of_something_that_is_applied():
     manifests = {path for path in DEPLOY.rglob("*.yaml") if "mlflow-server" not in path.parts}
+    manifests.remove(DEPLOY / "calibrate.yaml")  # a pod for once; test_pipelines_security checks it
     listed = {path for name in applied() for path in sources(DEPLOY / name)}
     assert {path for path in manifests if path.name != "kustomization.yaml"} == listed
 
