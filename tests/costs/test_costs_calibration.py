@@ -47,6 +47,17 @@ def test_a_calibration_measures_passes_and_real_steps(small, measured, monkeypat
     assert slow.training_rate < operations / 0.2, "the rate is that of the steps"
 
 
+def test_the_command_writes_a_file_that_plans_read(dgunet, tmp_path):
+    path = tmp_path / "machine.json"
+    options = ("--seconds", "0.2", "--device", "cpu", "--threads", "1", "--out", path)
+    result = dgunet("calibrate", *options)
+    assert result.returncode == 0, result.stderr
+    machine = read_calibration(path)
+    assert machine.probe.threads == 1 and machine.assumption in result.stdout
+    refused = dgunet("calibrate", "--device", "tpu", "--out", path)
+    assert refused.returncode == 1 and "tpu" in refused.stderr
+
+
 def test_trainings_and_evaluations_take_their_own_rate(measured):
     recipe = released("derain")
     training = training_cost(recipe.network, recipe.training)

@@ -69,7 +69,11 @@ def test_merged_parts_are_the_bytes_of_one_process(
     files = [name for name in whole if name.endswith(".arrow")]
     assert len(files) < 40
     for number in range(count, 0, -1):
+        before = len(written)
         last = part_of(number, count)
+        wanted = Part(number, count).of(len(files))
+        assert written[before:] == [files[index] for index in wanted]
+        assert last.files == len(wanted)
     assert (last.done, last.total) == (len(files), len(files))
     assert sorted(written) == files, "every file is written once"
     assert merged() == whole

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dgunet.costs.calibration import write_calibration
 from dgunet.costs.estimate import Price
 from dgunet.costs.evaluation_cost import evaluation_cost
 from dgunet.costs.formats import duration
-from dgunet.costs.machines import chosen_machines, given_machine, named_machines
+from dgunet.costs.machines import Probe, chosen_machines, given_machine, named_machines
 from dgunet.costs.training_cost import training_cost
 from dgunet.costs.wall_time import Job, wall_seconds
 from dgunet.kubeflow.cluster.settings import Secret, Trainer, load_cluster
@@ -194,6 +196,24 @@ def test_the_json_of_the_plan_has_the_numbers_of_its_text(project, whole, of_all
     assert [w["name"] for w in works if w["step"] == "evaluate-ablation"] == ["Rain100H stages-7"]
     assert content["storage"]["stores_bytes"] == plan.storage.stores.total
     assert all(f"  warning: {each}" in text for each in content["warnings"])
+
+
+def test_the_command_prints_the_plan_as_json_with_a_calibration(dgunet, project, tmp_path):
+    machine = replace(given_machine(20), probe=Probe("cuda", 1, None, 512, 9, 0.1, 3.0))
+    write_calibration(tmp_path / "machine.json", replace(machine, training_rate=1e13))
+    given = ("-p", "data_source=/data", "-p", "data_version=1", "-p", "task=derain")
+    cluster = ("--cluster", project / "pipelines" / "cluster.yaml")
+    plan = ("pipeline", "plan", "train_evaluate", *cluster, *given)
+    calibrated = (*plan, "--calibration", tmp_path / "machine.json")
+    result = dgunet(*calibrated, "--price", "2.5", "--currency", "EUR", "--json")
+    assert result.returncode == 0, result.stderr
+    (of_machine,) = json.loads(result.stdout)["estimate"]["machines"]
+    assert of_machine["measured"] and of_machine["training_flops_per_second"] == 1e13
+    assert of_machine["money"]["amount"] == pytest.approx(2.5 * of_machine["gpu_hours"])
+    refused = dgunet(*calibrated, "--gpu", "A100")
+    assert refused.returncode == 1 and "--calibration and --gpu together" in refused.stderr
+    refused = dgunet(*plan, "--currency", "EUR")
+    assert refused.returncode == 1 and "--currency without --price" in refused.stderr
 
 
 def test_without_a_price_the_plan_names_no_money(whole, of_all):
