@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
+from dgunet.paper.claims.claim_list import Paired, Trend, claims
 from dgunet.project import ProjectFolders
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.terms import ABLATIONS
-from dgunet.tools.reduced_run import PAIRS, ReducedRun, run_steps
+from dgunet.tools.reduced_run import PAIRS, RATIOS, SETS, ReducedRun, run_steps
 
 STAND_IN = """
 import json, pathlib, sys, time
@@ -80,6 +81,23 @@ def test_every_seed_trains_and_evaluates_every_network(wanted):
     assert names == [
         f"seed 2: {verb} {network}" for network in networks for verb in ("train", "evaluate")
     ]
+
+
+def test_the_run_has_every_network_that_claims_on_its_test_sets_compare(wanted):
+    made = {name.split(" ")[-1] for name in (step.name for step in wanted.networks(1))}
+    sets = {name for names in SETS.values() for name in names}
+    compared = [
+        claim
+        for claim in claims()
+        if isinstance(claim, Paired | Trend)
+        if all(t.dataset in sets and t.ratio in {None, *RATIOS} for t in claim.terms)
+    ]
+    assert len(compared) >= 12
+    for claim in compared:
+        for term in claim.terms:
+            ablation = f"ablation-{term.row}"
+            cs = f"cs-r{term.ratio}-{term.row}"
+            assert {ablation, cs, f"derain-{term.row}"} & made, claim.id
 
 
 def test_seeds_differ_in_the_seed_only(wanted, here):
