@@ -23,7 +23,7 @@ from kfp.local import docker_task_handler, subprocess_task_handler
 
 from dgunet.kubeflow.run_records import FAILURE, SUCCESS, StepEnd
 
-SHOWN = ("name", "ablation", "dataset", "task", "variant", "ratio")
+SHOWN = ("name", "ablation", "dataset", "task", "variant", "ratio", "part")
 """Parameters of components that say what a step works on."""
 
 PYTHON_ERROR = re.compile(r"(\w+\.)*\w*(Error|Exception): ")
