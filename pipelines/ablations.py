@@ -8,13 +8,13 @@ from components.finish.component import finish
 from components.report.component import report
 from components.tables.component import tables
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
-from pipelines.evaluation_parts import build_evaluate_parts
+from pipelines.evaluation_parts import build_evaluate_ablation_parts
 from pipelines.networks import ablated, prepared_for_ablations
 
 
 def build_ablations(placement: TaskPlacement):
     """The pipeline, its tasks with the settings of ``placement``."""
-    parts = build_evaluate_parts(placement, ablations=True)
+    parts = build_evaluate_ablation_parts(placement)
 
     @dsl.pipeline(name="dgunet-ablations", pipeline_config=placement.config)
     def ablations(

@@ -1,5 +1,6 @@
 """The evaluation of a large test set by several pods, each of which scores a part of the images."""
 
+from collections.abc import Callable
 from typing import Any
 
 from kfp import dsl
@@ -9,27 +10,30 @@ from dgunet.kubeflow.cluster.task_placement import TaskPlacement
 from dgunet.terms import ABLATION_SET
 
 
-def build_evaluate_parts(placement: TaskPlacement, *, ablations: bool = False) -> Any:
-    """A pipeline within another one, which scores the parts of a test set on a shared volume.
+def build_evaluate_parts(placement: TaskPlacement) -> list[Callable[..., Any]]:
+    """Pipelines within another one, one for each test set that several pods share.
 
-    The evaluation of the set waits for it and merges the parts; it cannot wait for a loop. kfp
-    builds it before the pipeline that calls it. Each set has a loop of its own, whose items are
-    known when the pipeline is compiled: a list in an item of the loop over the sets would be an
-    inner loop over a part of an outer one's item, which runners confuse.
+    Each gets the name of a test set, and scores the parts if it is its own. The evaluation of that
+    set waits for all of them, and merges the parts; a task can wait for a pipeline, but not for a
+    condition or a loop. kfp builds them before the pipeline that calls them.
 
-    Args:
-        ablations: for the one test set of the ablations, without a condition.
-
-    Returns:
-        None if the cluster file has no parts of these sets.
+    One pipeline for all sets would have more groups (conditions and loops), which kfp would mix up
+    with those of the outer pipeline: it numbers the groups of each pipeline from 1, and looks an
+    outer group up by its number, where it finds an inner one that it has added before.
     """
-    sets = dict(placement.parts)
-    if ablations:
-        sets = {name: count for name, count in sets.items() if name == ABLATION_SET}
-    if not sets:
-        return None
+    return [_parts(placement, name, count) for name, count in placement.parts.items()]
 
-    @dsl.pipeline(name="evaluate-ablation-parts" if ablations else "evaluate-parts")
+
+def build_evaluate_ablation_parts(placement: TaskPlacement) -> list[Callable[..., Any]]:
+    """The same for the test set of the ablations, without a condition."""
+    count = placement.parts.get(ABLATION_SET)
+    return [_parts(placement, "", count)] if count else []
+
+
+def _parts(placement: TaskPlacement, only: str, count: int) -> Callable[..., Any]:
+    """A pipeline that scores ``count`` parts of a test set, if it is ``only``; "" for any set."""
+
+    @dsl.pipeline(name=f"evaluate-{only.lower() or 'ablation'}-parts")
     def evaluate_parts(
         dataset: str,
         variant: str,
@@ -54,12 +58,11 @@ def build_evaluate_parts(placement: TaskPlacement, *, ablations: bool = False) -
             "store": store,
             "model": model,
         }
-        for name, count in sets.items():
-            if ablations:
-                _in_pods(placement, count, given)
-            else:
-                with dsl.If(dataset == name, name=name):
-                    _in_pods(placement, count, given)
+        if not only:
+            _in_pods(placement, count, given)
+            return
+        with dsl.If(dataset == only, name=only):
+            _in_pods(placement, count, given)
 
     return evaluate_parts
 

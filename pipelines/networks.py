@@ -1,5 +1,6 @@
 """Parts shared by the pipelines: train or fetch a network, evaluate it, run ablations."""
 
+from collections.abc import Sequence
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
 from kfp import dsl
@@ -67,7 +68,7 @@ def fetched(placement: TaskPlacement, common: dict, network: dict) -> object:
 
 
 def scored(
-    placement: TaskPlacement, common: dict, network: dict, sets, model, parts: object = None
+    placement: TaskPlacement, common: dict, network: dict, sets, model, parts: Sequence = ()
 ) -> object:
     """The results of ``model`` on those of ``sets`` that the data source has, to be collected.
 
@@ -76,7 +77,7 @@ def scored(
         network: task, variant and ratio.
         sets: names of test sets, of any task.
         model: of the network.
-        parts: the pipeline of `build_evaluate_parts`, for the sets that several pods share.
+        parts: those of `build_evaluate_parts`.
     """
     # survey also returns variant and ratio: within the inner loop, kfp's local runner confuses its
     # items with those of the outer loop.
@@ -95,8 +96,7 @@ def scored(
             **_pick(common, "evaluation", "code_version", "image_digest", "protocols"),
         }
         result = placement("evaluate", evaluate(**given))
-        if parts is not None:
-            result.after(parts(ablation="", **given))
+        result.after(*[score(ablation="", **given) for score in parts])
         with dsl.If(result.outputs["Output"] == "waiting for the server", name="server-scores"):
             placement("submission", submission(results=result.outputs["results"]))
     return result.outputs["results"]
@@ -146,7 +146,7 @@ def prepared_for_ablations(placement: TaskPlacement, common: dict, after: object
 
 
 def ablated(
-    placement: TaskPlacement, common: dict, names, prepared: object, parts: object = None
+    placement: TaskPlacement, common: dict, names, prepared: object, parts: Sequence = ()
 ) -> object:
     """The results of the ablations ``names``, to be collected.
 
@@ -155,7 +155,7 @@ def ablated(
         names: of the ablations.
         prepared: the task that prepares their training set, to train the networks; None: fetch the
             authors', which for all ablations that they published is DGUNet+ itself.
-        parts: the pipeline of `build_evaluate_parts` for ablations, if several pods share the set.
+        parts: those of `build_evaluate_ablation_parts`.
     """
     if prepared is None:
         plus = {"task": ABLATION_TASK, "variant": ABLATION_VARIANT, "ratio": 0}
@@ -180,9 +180,8 @@ def ablated(
             **_pick(common, "evaluation", "code_version", "image_digest", "protocols"),
         }
         result = placement("evaluate", evaluate_ablation(name=name, **given))
-        if parts is not None:
-            of_set = {"dataset": ABLATION_SET, "variant": ABLATION_VARIANT, "ratio": 0}
-            result.after(parts(ablation=name, **of_set, **given))
+        of_set = {"dataset": ABLATION_SET, "variant": ABLATION_VARIANT, "ratio": 0}
+        result.after(*[score(ablation=name, **of_set, **given) for score in parts])
     return result.outputs["results"]
 
 

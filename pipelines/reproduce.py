@@ -13,7 +13,7 @@ from components.gather.component import gather
 from components.report.component import report
 from components.tables.component import tables
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
-from pipelines.evaluation_parts import build_evaluate_parts
+from pipelines.evaluation_parts import build_evaluate_ablation_parts, build_evaluate_parts
 from pipelines.networks import (
     ablated,
     build_prepare_training_sets,
@@ -30,7 +30,7 @@ def build_reproduce(placement: TaskPlacement):
     prepare_training_sets = build_prepare_training_sets(placement)
     parts = {
         "networks": build_evaluate_parts(placement),
-        "ablations": build_evaluate_parts(placement, ablations=True),
+        "ablations": build_evaluate_ablation_parts(placement),
     }
 
     @dsl.pipeline(name="dgunet-reproduce", pipeline_config=placement.config)
@@ -110,7 +110,7 @@ def _filled(
         common: arguments shared by the steps: params, data and pins.
         lists: networks, test_sets and ablations.
         end: arguments of tables and report.
-        parts: the pipelines of `build_evaluate_parts` for networks and for ablations.
+        parts: inner pipelines for the test sets that several pods share, of networks and ablations.
         once: the task that has prepared the training sets, to train the networks; None: fetch the
             authors'.
     """

@@ -86,7 +86,8 @@ def described(command: Sequence[str]) -> tuple[str, str]:
     except (ValueError, AttributeError):  # of another version of kfp
         return name, ""
     given = ((key, values[key]) for key in SHOWN if values.get(key))
-    shown = (f"ratio {value:g}" if key == "ratio" else str(value) for key, value in given)
+    forms = {"ratio": "ratio {:g}", "part": "part {}"}
+    shown = (forms.get(key, "{}").format(value) for key, value in given)
     return name, ", ".join(shown)
 
 
