@@ -1,6 +1,7 @@
 """A project with made results, and honest bundles of them."""
 
 import shutil
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import PublicFormat as Public
 from made_results import digest, write_result
 
 from dgunet.project import ProjectFolders
+from dgunet.system.seals import write_seal
 from dgunet.tools.bundles.project_bundle import bundle_project
 
 RESULTS = (("Test100", "DGUNet", None), ("Set11", "DGUNet", 10), ("Set11", "DGUNet+", 10))
@@ -37,15 +39,17 @@ def made_bundles(project, home):
         (folder / "restored").mkdir()
         (folder / "restored" / "1.png").write_bytes(b"an image")
         (folder / "SHA256SUMS").unlink()
-        write_seal_of(folder)
+        write_seal(folder)
     private, public = write_keys(home, "key")
     results = [home / "results"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DGUNET_TRACKING", "off")
         here = ProjectFolders(home)
-        bundle_project(here, home / "folder", results)
-        bundle_project(here, home / "signed", results, key=private)
         bundle_project(here, home / "packed.zip", results, key=private)
+    with zipfile.ZipFile(home / "packed.zip") as packed:
+        packed.extractall(home / "signed")
+    shutil.copytree(home / "signed", home / "folder")
+    (home / "folder" / "signature.dsse.json").unlink()
     return SimpleNamespace(
         home=home,
         folder=home / "folder",
@@ -54,10 +58,3 @@ def made_bundles(project, home):
         private=private,
         public=public,
     )
-
-
-def write_seal_of(folder):
-    """Seal a folder of results."""
-    from dgunet.system.seals import write_seal
-
-    write_seal(folder)

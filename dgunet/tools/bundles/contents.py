@@ -36,7 +36,8 @@ def environment(home: Path | None) -> dict[str, Any]:
     """
     commit = git_output(home, "rev-parse", "HEAD") if home else None
     changed = git_output(home, "status", "--porcelain", "--untracked-files=no") if home else None
-    packages = {each.metadata["Name"]: each.version for each in metadata.distributions()}
+    found = (each.metadata for each in metadata.distributions())
+    packages = {each["Name"]: each["Version"] for each in found}
     return {
         "dgunet": dgunet.__version__,
         "code": code_version(),

@@ -395,6 +395,8 @@ def _release_faults(summary: dict[str, Any]) -> Iterator[str]:
         yield f"{dataset} is scored under {protocol}, not {summary['protocol']}"
     if summary["published_images"] != images:
         yield f"{dataset} has {images} images, not {summary['published_images']}"
+    if "profile" not in summary and not summary["complete"]:
+        yield f"{summary['images']} of {images} images of {dataset}: not the whole test set"
     if summary["complete"] and summary["images"] != images:
         yield f"{summary['images']} of {images} images of {dataset} are called complete"
     if summary["complete"] and summary.get("profile") == "sample":
