@@ -37,6 +37,10 @@ NEEDS_A_PROJECT = {
 
 NOT_RUN = {
     "dgunet campaign": "downloads the paper's data, or measures the machine for half a minute",
+    "dgunet bundle": "asks for a project; tests/trust makes bundles and verifies them",
+    "dgunet verify results.zip": "needs a bundle; tests/trust verifies some",
+    "dgunet verify scores.zip": "needs a bundle; tests/trust verifies some",
+    "dgunet score results/Rain100L Rain100L/target --protocol rain-y --bundle": "tests/trust does",
     "dgunet train": "trains; tests/reproduce trains every network of the sample",
     "torchrun": "trains; tests/training trains in several processes",
     "dgunet evaluate --checkpoint": "evaluates all sets of a task; see the other examples",

@@ -69,6 +69,12 @@ def _verify(app: typer.Typer) -> None:
     verify_command.register(app)
 
 
+def _bundle(app: typer.Typer) -> None:
+    from dgunet.cli import bundle_command
+
+    bundle_command.register(app)
+
+
 def _reduced(app: typer.Typer) -> None:
     from dgunet.cli import reduced_command
 
@@ -131,6 +137,7 @@ GROUPS: tuple[tuple[tuple[str, ...], Register], ...] = (
     (("restore", "score", "protocols", "selftest", "dnd"), _evaluation),
     (("claims",), _claims),
     (("verify",), _verify),
+    (("bundle",), _bundle),
     (("drift",), _drift),
     (("reduced-run",), _reduced),
     (("demo",), _demo),

@@ -77,6 +77,18 @@ def score(
             "--mlflow", metavar="NAME", help="record the scores as an MLflow run of this name"
         ),
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER_OR_ZIP", help="write the scores as a sealed bundle"),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="with --bundle: the test set, all of whose images count"),
+    ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY", help="with --bundle: sign with this Ed25519 key, a PEM file"),
+    ] = None,
 ) -> None:
     """Score restored images of any method, under a protocol or under every convention in use.
 
@@ -91,18 +103,26 @@ def score(
 
     Example: dgunet score restored.mat Set11 --protocol cs-y --range 0..255
 
+    Example: dgunet score results/Rain100L Rain100L/target --protocol rain-y --bundle scores.zip
+
     Example: dgunet score Idenoised.mat ValidationGtBlocksSrgb.mat --protocol sidd-blocks
     """
     from dgunet.evaluation.explanation import Expected
     from dgunet.evaluation.protocols import protocol as named_protocol
     from dgunet.evaluation.result_pairs import Inputs
 
-    _check_options(protocol, explain, (expect, expect_ssim), as_json, (out, name))
+    _check_options(protocol, explain, (expect, expect_ssim), as_json, (out, name, bundle))
+    _check_bundle_options(bundle, dataset, sign)
     if protocol is not None:
         named_protocol(protocol)
     inputs = Inputs(value_range, pairs, variable)
     if not explain:
-        _score_under(str(protocol), restored, target, inputs, partial, out, name)
+        rows = _score_under(str(protocol), restored, target, inputs, partial, out, name)
+        if bundle is not None:
+            from dgunet.tools.bundles.scored_bundle import bundle_scores
+
+            bundle_scores(rows, restored, target, bundle, test_set=dataset, inputs=inputs, key=sign)
+            typer.echo(f"{bundle}: verify it with `dgunet verify {bundle}`, or with its verify.py")
         return
     given = ((expect, "PSNR"), (expect_ssim, "SSIM"))
     expected = [Expected(text, metric) for text, metric in given if text is not None]
@@ -127,9 +147,29 @@ def _check_options(
         raise ConfigError("--expect, --expect-ssim and --json go with --explain.", "Add --explain.")
     if explain and any(each is not None for each in recorded):
         raise ConfigError(
-            "--out and --mlflow record the scores of one protocol.",
+            "--out, --mlflow and --bundle record the scores of one protocol.",
             "Leave out --explain and give --protocol; --json prints all conventions.",
         )
+
+
+def _check_bundle_options(bundle: Path | None, dataset: str | None, sign: Path | None) -> None:
+    """Refuse options of a bundle without one, and a bundle that cannot be made, before scoring."""
+    from dgunet.system.errors import ConfigError
+
+    if bundle is None:
+        if dataset is not None or sign is not None:
+            raise ConfigError("--dataset and --sign are for a bundle.", "Give --bundle.")
+        return
+    if bundle.exists():
+        raise ConfigError(f"{bundle} exists.", "Name a new folder or a new .zip file.")
+    if dataset is not None:
+        from dgunet.data.catalogue.entries import dataset as entry
+
+        entry(dataset)
+    if sign is not None:
+        from dgunet.tools.bundles.signing import load_key
+
+        load_key(sign)
 
 
 def _note(line: str) -> None:
@@ -146,8 +186,8 @@ def _score_under(
     partial: bool,
     out: Path | None,
     name: str | None,
-) -> None:
-    """Score under one protocol; print, write and record the scores."""
+) -> list[Row]:
+    """Score under one protocol; print, write, record and return the scores."""
     from dgunet.evaluation.protocols import protocol as named_protocol
     from dgunet.evaluation.rows import count_infinite, mean, write_rows, write_rows_csv
     from dgunet.evaluation.scoring import score_results
@@ -187,6 +227,7 @@ def _score_under(
         f"mean of {len(rows)} images under {rules.name}/{rules.version}: "
         f"{mean(row.psnr for row in rows):.4f} dB, SSIM {mean(row.ssim for row in rows):.6f}{note}"
     )
+    return rows
 
 
 def _explain(

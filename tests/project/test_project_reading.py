@@ -44,7 +44,7 @@ READING = {
 
 WRITING = {
     "demo",
-    *("evaluate", "report", "tables", "train"),
+    *("bundle", "evaluate", "report", "tables", "train"),
     "calibrate",
     *("data check", "data fetch", "data import", "data prepare", "data sample"),
     *("checkpoint export", "checkpoint fetch", "checkpoint import"),

@@ -15,6 +15,7 @@ ARGUMENTS = 8
 
 LONG_FILES = {
     "dgunet/network/dgunet.py": "the network reads from top to bottom, equations included",
+    "dgunet/tools/bundles/standalone.py": "goes into every bundle as one file",
     "dgunet/system/environment.py": "the table of all environment variables",
 }
 LONG_FUNCTIONS = {

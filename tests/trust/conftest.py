@@ -27,3 +27,11 @@ def dead_name():
         return done.stdout.strip()
 
     return name
+
+
+@pytest.fixture(scope="session")
+def bundles(project, tmp_path_factory):
+    """An honest bundle of complete results (`folder`), its signed twin (`signed`), and its keys."""
+    from made_bundles import made_bundles
+
+    return made_bundles(project, tmp_path_factory.mktemp("bundles"))

@@ -1,0 +1,1 @@
+"""Sealed bundles of results, which anybody can verify without this package."""

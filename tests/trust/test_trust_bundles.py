@@ -1,0 +1,147 @@
+"""Bundles: what is in them, and the stand-alone verifier on a Python without this package."""
+
+import ast
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from made_results import write_result
+
+from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
+from dgunet.evaluation.protocols import PROTOCOLS
+from dgunet.evaluation.rows import parse_rows
+from dgunet.project import ProjectFolders
+from dgunet.system.errors import DataError, DgunetError
+from dgunet.tools.bundles import standalone
+from dgunet.tools.bundles.project_bundle import bundle_project
+
+
+def alone(verifier, *words):
+    """Run a verifier without site packages, the user's settings or a network."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", verifier, *map(str, words)],
+        cwd="/",
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert not done.stderr, done.stderr
+    return done.returncode, done.stdout
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_bundle_is_verified_elsewhere_by_the_file_inside(bundles, tmp_path):
+    copy = shutil.copytree(bundles.signed, tmp_path / "copy")
+    status, said = alone(copy / "verify.py", "--key", bundles.public)
+    assert status == 0, said
+    assert "3 evaluations averaged again over 120 images" in said
+    assert "6 cells computed again" in said
+    assert "signature of the key" in said
+    score = copy / "evaluations/Test100-DGUNet/per_image.csv"
+    score.write_text(score.read_text().replace("rain-y,1,24,", "rain-y,1,25,", 1))
+    status, said = alone(copy / "verify.py")
+    assert status == 1
+    assert "evaluations/Test100-DGUNet/per_image.csv was changed" in said
+
+
+def test_a_zip_file_is_verified_as_it_is(bundles, tmp_path):
+    shutil.copyfile(bundles.folder / "verify.py", tmp_path / "verify.py")
+    status, said = alone(tmp_path / "verify.py", bundles.packed, "--key", bundles.public)
+    assert status == 0, said
+    with zipfile.ZipFile(bundles.packed) as packed:
+        assert set(packed.namelist()) == files(bundles.signed)
+
+
+def test_the_verifier_is_of_python_3_8():
+    source = (standalone.__file__, open(standalone.__file__, encoding="utf-8").read())  # noqa: PTH123, SIM115
+    ast.parse(source[1], source[0], feature_version=(3, 8))
+
+
+def test_the_verifier_knows_the_catalogue_and_the_protocols():
+    entries = {**CATALOGUE, **FURTHER}
+    tests = {name: entry for name, entry in entries.items() if entry.role == "test"}
+    assert {
+        name: (entry.pairs, entry.protocol, entry.published_release.digest[:8])
+        for name, entry in tests.items()
+    } == standalone.PUBLISHED
+    assert {name: rules.version for name, rules in PROTOCOLS.items()} == standalone.VERSIONS
+
+
+def test_the_csv_has_the_scores_of_the_parquet_file_in_full_precision(bundles):
+    for folder in (bundles.folder / "evaluations").iterdir():
+        rows, _ = parse_rows((folder / "per_image.parquet").read_bytes(), "it")
+        lines = list(csv.DictReader((folder / "per_image.csv").open(encoding="utf-8")))
+        assert [float(line["psnr"]) for line in lines] == [row.psnr for row in rows]
+        assert [line["id"] for line in lines] == [row.id for row in rows]
+
+
+def test_a_bundle_has_no_images_and_names_no_folder_of_this_machine(bundles):
+    names = files(bundles.folder)
+    assert not {name for name in names if name.endswith((".png", ".arrow", ".safetensors"))}
+    assert {"cells.json", "claims/verdicts.json", "configuration/params.yaml"} <= names
+    assert {"environment.json", "protocols.json", "tables/cells.parquet"} <= names
+    for name in names - {"verify.py"}:
+        content = (bundles.folder / name).read_bytes()
+        assert str(bundles.home).encode() not in content, name
+
+
+@pytest.mark.parametrize("kind", ["path", "secret"])
+def test_a_bundle_that_would_name_a_path_or_a_secret_is_not_made(
+    kind, project, tmp_path, monkeypatch
+):
+    secret = "correct horse battery"
+    monkeypatch.setenv("A_PASSWORD", secret)
+    told = str(tmp_path / "home") if kind == "path" else secret
+    home = tmp_path / "home"
+    write_result(home / "results", "Test100", profile="paper")
+    text = (project / "params.yaml").read_text()
+    (home / "params.yaml").write_text(f"# {told}\n{text}")
+    with pytest.raises(DataError) as raised:
+        bundle_project(ProjectFolders(home), tmp_path / "out", [home / "results"])
+    assert "configuration/params.yaml of the bundle would contain" in str(raised.value)
+    assert secret not in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_existing_folder_is_not_replaced(bundles):
+    with pytest.raises(DgunetError, match="exists"):
+        bundle_project(ProjectFolders(bundles.home), bundles.folder, [bundles.home / "results"])
+
+
+def test_the_description_names_every_file_and_follows_the_profiles(bundles):
+    graph = json.loads((bundles.folder / "ro-crate-metadata.json").read_text())["@graph"]
+    entities = {entity["@id"]: entity for entity in graph}
+    assert len(entities) == len(graph)
+    own = {"ro-crate-metadata.json", "SHA256SUMS"}
+    assert {part["@id"] for part in entities["./"]["hasPart"]} == files(bundles.folder) - own
+    assert entities["#run"]["@type"] == "CreateAction"
+
+    def references(value):
+        if isinstance(value, dict):
+            yield from [value["@id"]] if set(value) == {"@id"} else []
+            for each in value.values():
+                yield from references(each)
+        elif isinstance(value, list):
+            for each in value:
+                yield from references(each)
+
+    outside = {name for name in references(graph) if name not in entities}
+    assert outside <= {"https://w3id.org/ro/crate/1.1", "https://dvc.org"}
+
+
+def test_links_and_members_that_lead_out_of_the_bundle_are_refused(bundles, tmp_path):
+    copy = shutil.copytree(bundles.folder, tmp_path / "copy")
+    (copy / "tables" / "link").symlink_to("/etc/hostname")
+    with pytest.raises(standalone.BundleError, match="tables/link is a link"):
+        standalone.verify(copy)
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as packed:
+        packed.writestr("../outside", "x")
+    with pytest.raises(standalone.BundleError, match="leads out of its folder"):
+        standalone.verify(tmp_path / "bad.zip")
