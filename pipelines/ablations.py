@@ -8,11 +8,13 @@ from components.finish.component import finish
 from components.report.component import report
 from components.tables.component import tables
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
+from pipelines.evaluation_parts import build_evaluate_ablation_parts
 from pipelines.networks import ablated, prepared_for_ablations
 
 
 def build_ablations(placement: TaskPlacement):
     """The pipeline, its tasks with the settings of ``placement``."""
+    parts = build_evaluate_ablation_parts(placement)
 
     @dsl.pipeline(name="dgunet-ablations", pipeline_config=placement.config)
     def ablations(
@@ -52,9 +54,8 @@ def build_ablations(placement: TaskPlacement):
             "protocols": protocols,
         }
         with dsl.ExitHandler(placement("finish", finish())):
-            results = ablated(
-                placement, common, ablations, prepared_for_ablations(placement, common)
-            )
+            prepared = prepared_for_ablations(placement, common)
+            results = ablated(placement, common, ablations, prepared, parts)
             end = {"profile": profile, "code_version": code_version, "dnd_records": "[]"}
             placement("tables", tables(ablations=dsl.Collected(results), **end))
             placement("report", report(ablations=dsl.Collected(results), **end))

@@ -9,11 +9,13 @@ from components.load.component import load
 from components.report.component import report
 from components.tables.component import tables
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
+from pipelines.evaluation_parts import build_evaluate_parts
 from pipelines.networks import scored
 
 
 def build_evaluate_checkpoint(placement: TaskPlacement):
     """The pipeline, its tasks with the settings of ``placement``."""
+    parts = build_evaluate_parts(placement)
 
     @dsl.pipeline(name="dgunet-evaluate-checkpoint", pipeline_config=placement.config)
     def evaluate_checkpoint(
@@ -70,7 +72,7 @@ def build_evaluate_checkpoint(placement: TaskPlacement):
             pins = {"code_version": code_version, "image_digest": image_digest}
             loaded = load(weights=weights, weights_sha256=weights_sha256, task=task, **pins)
             model = placement("load", loaded).outputs["model"]
-            results = scored(placement, common, network, test_sets, model)
+            results = scored(placement, common, network, test_sets, model, parts)
             end = {"profile": profile, "code_version": code_version, "dnd_records": dnd_records}
             placement("tables", tables(results=dsl.Collected(results), **end))
             placement("report", report(results=dsl.Collected(results), **end))

@@ -13,6 +13,7 @@ import yaml
 
 from components.evaluate.component import evaluate
 from components.evaluate_ablation.component import evaluate_ablation
+from components.evaluate_part.component import evaluate_part
 from components.fetch_weights.component import fetch_weights
 from components.finish.component import finish
 from components.gather.component import gather
@@ -36,7 +37,7 @@ from pipelines import PIPELINES
 
 ROOT = Path(__file__).parents[1]
 COMPONENTS = (
-    *(evaluate, evaluate_ablation, fetch_weights, finish, gather, load, prepare),
+    *(evaluate, evaluate_ablation, evaluate_part, fetch_weights, finish, gather, load, prepare),
     *(keep_model, report, submission, survey, tables, train, train_ablation, train_nodes),
 )
 PEAK = """# The most that a run of reproduce with pipelines/cluster.yaml requests at a time; see its

@@ -1,5 +1,6 @@
 """Parts shared by the pipelines: train or fetch a network, evaluate it, run ablations."""
 
+from collections.abc import Sequence
 from typing import List  # noqa: UP035 - kfp reads the annotation
 
 from kfp import dsl
@@ -66,8 +67,18 @@ def fetched(placement: TaskPlacement, common: dict, network: dict) -> object:
     return placement("fetch_weights", fetch_weights(**network, **pins))
 
 
-def scored(placement: TaskPlacement, common: dict, network: dict, sets, model) -> object:
-    """The results of ``model`` on those of ``sets`` that the data source has, to be collected."""
+def scored(
+    placement: TaskPlacement, common: dict, network: dict, sets, model, parts: Sequence = ()
+) -> object:
+    """The results of ``model`` on those of ``sets`` that the data source has, to be collected.
+
+    Args:
+        common: arguments shared by the steps: params, data and pins.
+        network: task, variant and ratio.
+        sets: names of test sets, of any task.
+        model: of the network.
+        parts: those of `build_evaluate_parts`.
+    """
     # survey also returns variant and ratio: within the inner loop, kfp's local runner confuses its
     # items with those of the outer loop.
     found = placement("survey", survey(**network, sets=sets, **data_of(common)))
@@ -76,15 +87,16 @@ def scored(placement: TaskPlacement, common: dict, network: dict, sets, model) -
     ) as item:
         tested = prepare(dataset=item.dataset, **data_of(common))
         placement("prepare", tested, "test set")
-        result = evaluate(
-            dataset=item.dataset,
-            variant=item.variant,
-            ratio=item.ratio,
-            store=tested.outputs["store"],
-            model=model,
+        given = {
+            "dataset": item.dataset,
+            "variant": item.variant,
+            "ratio": item.ratio,
+            "store": tested.outputs["store"],
+            "model": model,
             **_pick(common, "evaluation", "code_version", "image_digest", "protocols"),
-        )
-        result = placement("evaluate", result)
+        }
+        result = placement("evaluate", evaluate(**given))
+        result.after(*[score(ablation="", **given) for score in parts])
         with dsl.If(result.outputs["Output"] == "waiting for the server", name="server-scores"):
             placement("submission", submission(results=result.outputs["results"]))
     return result.outputs["results"]
@@ -133,7 +145,9 @@ def prepared_for_ablations(placement: TaskPlacement, common: dict, after: object
     return prepared if after is None else prepared.after(after)
 
 
-def ablated(placement: TaskPlacement, common: dict, names, prepared: object) -> object:
+def ablated(
+    placement: TaskPlacement, common: dict, names, prepared: object, parts: Sequence = ()
+) -> object:
     """The results of the ablations ``names``, to be collected.
 
     Args:
@@ -141,6 +155,7 @@ def ablated(placement: TaskPlacement, common: dict, names, prepared: object) -> 
         names: of the ablations.
         prepared: the task that prepares their training set, to train the networks; None: fetch the
             authors', which for all ablations that they published is DGUNet+ itself.
+        parts: those of `build_evaluate_ablation_parts`.
     """
     if prepared is None:
         plus = {"task": ABLATION_TASK, "variant": ABLATION_VARIANT, "ratio": 0}
@@ -159,14 +174,15 @@ def ablated(placement: TaskPlacement, common: dict, names, prepared: object) -> 
                 step = train_ablation(name=name, **given)
             made = placement("train_ablation", step, "ablation")
             model = _kept(placement, made).outputs["model"]
-        step = evaluate_ablation(
-            name=name,
-            model=model,
-            store=tested.outputs["store"],
+        given = {
+            "model": model,
+            "store": tested.outputs["store"],
             **_pick(common, "evaluation", "code_version", "image_digest", "protocols"),
-        )
-        results = placement("evaluate", step).outputs["results"]
-    return results
+        }
+        result = placement("evaluate", evaluate_ablation(name=name, **given))
+        of_set = {"dataset": ABLATION_SET, "variant": ABLATION_VARIANT, "ratio": 0}
+        result.after(*[score(ablation=name, **of_set, **given) for score in parts])
+    return result.outputs["results"]
 
 
 def data_of(common: dict) -> dict:

@@ -13,6 +13,7 @@ from components.gather.component import gather
 from components.report.component import report
 from components.tables.component import tables
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
+from pipelines.evaluation_parts import build_evaluate_ablation_parts, build_evaluate_parts
 from pipelines.networks import (
     ablated,
     build_prepare_training_sets,
@@ -27,6 +28,10 @@ from pipelines.networks import (
 def build_reproduce(placement: TaskPlacement):
     """The pipeline, its tasks with the settings of ``placement``."""
     prepare_training_sets = build_prepare_training_sets(placement)
+    parts = {
+        "networks": build_evaluate_parts(placement),
+        "ablations": build_evaluate_ablation_parts(placement),
+    }
 
     @dsl.pipeline(name="dgunet-reproduce", pipeline_config=placement.config)
     def reproduce(
@@ -84,15 +89,20 @@ def build_reproduce(placement: TaskPlacement):
         with dsl.ExitHandler(placement("finish", finish())):
             with dsl.If(weights == "trained", name="trained"):
                 once = prepare_training_sets(training_sets=training_sets, **data_of(common))
-                _filled(placement, common, lists, end, once)
+                _filled(placement, common, lists, end, parts, once)
             with dsl.Else(name="released"):
-                _filled(placement, common, lists, end)
+                _filled(placement, common, lists, end, parts)
 
     return reproduce
 
 
 def _filled(
-    placement: TaskPlacement, common: dict, lists: dict, end: dict, once: object = None
+    placement: TaskPlacement,
+    common: dict,
+    lists: dict,
+    end: dict,
+    parts: dict,
+    once: object = None,
 ) -> None:
     """Add the steps from the networks to tables and report.
 
@@ -100,6 +110,7 @@ def _filled(
         common: arguments shared by the steps: params, data and pins.
         lists: networks, test_sets and ablations.
         end: arguments of tables and report.
+        parts: inner pipelines for the test sets that several pods share, of networks and ablations.
         once: the task that has prepared the training sets, to train the networks; None: fetch the
             authors'.
     """
@@ -111,9 +122,10 @@ def _filled(
             made = trained(placement, common, network, item.training_set, once)
         else:
             made = fetched(placement, common, network)
-        results = scored(placement, common, network, lists["test_sets"], made.outputs["model"])
+        model = made.outputs["model"]
+        results = scored(placement, common, network, lists["test_sets"], model, parts["networks"])
         one = placement("gather", gather(results=dsl.Collected(results)))
-    variants = ablated(placement, common, lists["ablations"], prepared)
+    variants = ablated(placement, common, lists["ablations"], prepared, parts["ablations"])
     for name, step in (("tables", tables), ("report", report)):
         made = step(
             results=dsl.Collected(one.outputs["gathered"]),

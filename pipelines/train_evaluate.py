@@ -8,11 +8,13 @@ from components.finish.component import finish
 from components.report.component import report
 from components.tables.component import tables
 from dgunet.kubeflow.cluster.task_placement import TaskPlacement
+from pipelines.evaluation_parts import build_evaluate_parts
 from pipelines.networks import scored, trained
 
 
 def build_train_evaluate(placement: TaskPlacement):
     """The pipeline, its tasks with the settings of ``placement``."""
+    parts = build_evaluate_parts(placement)
 
     @dsl.pipeline(name="dgunet-train-evaluate", pipeline_config=placement.config)
     def train_evaluate(
@@ -64,7 +66,7 @@ def build_train_evaluate(placement: TaskPlacement):
         network = {"task": task, "variant": variant, "ratio": ratio}
         with dsl.ExitHandler(placement("finish", finish())):
             model = trained(placement, common, network, training_set).outputs["model"]
-            results = scored(placement, common, network, test_sets, model)
+            results = scored(placement, common, network, test_sets, model, parts)
             end = {"profile": profile, "code_version": code_version, "dnd_records": dnd_records}
             placement("tables", tables(results=dsl.Collected(results), **end))
             placement("report", report(results=dsl.Collected(results), **end))

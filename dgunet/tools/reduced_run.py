@@ -25,6 +25,7 @@ from dgunet.system.environment import for_child
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.reading import read_mapping, read_text
 from dgunet.terms import ABLATION_SET, ABLATIONS, VARIANTS, Task
+from dgunet.tracking.run_end import terminable
 
 SETS: dict[Task, tuple[str, ...]] = {"derain": ("Rain100L", "Rain100H"), "cs": ("Set11", "BSD68")}
 """The test sets of each task."""
@@ -193,8 +194,8 @@ def run_steps(
     """Run the steps that are not done; return whether all are.
 
     Steps run in their order, ``processes`` at once; one whose inputs another step has yet to make
-    waits for it. Ctrl-C, SIGTERM to a step, or the end of ``seconds`` stop the running steps, which
-    resume when the same is called again.
+    waits for it. Ctrl-C, SIGTERM, or the end of ``seconds`` stop the running steps, which resume
+    when the same is called again.
 
     Args:
         steps: as `ReducedRun.steps` gives them.
@@ -209,22 +210,23 @@ def run_steps(
     waiting = [step for step in steps if not step.done]
     total, begun = len(steps), time.monotonic()
     running: dict[Step, subprocess.Popen[bytes]] = {}
-    try:
-        while waiting or running:
-            free = processes - len(running)
-            for step in list(islice((s for s in waiting if s.key()), free)):
-                waiting.remove(step)
-                running[step] = _start(step, command)
-                report(f"[{total - len(waiting)}/{total}] {step.name}")
-            if not running:
-                raise DataError(f"{waiting[0].name} has no inputs.", "Run all steps.")
-            if seconds is not None and time.monotonic() - begun > seconds:
-                return False
-            time.sleep(0.2)
-            for step in [s for s, process in running.items() if process.poll() is not None]:
-                _finish(step, running.pop(step).returncode)
-    finally:
-        _stop(running, report)
+    with terminable():
+        try:
+            while waiting or running:
+                free = processes - len(running)
+                for step in list(islice((s for s in waiting if s.key()), free)):
+                    waiting.remove(step)
+                    running[step] = _start(step, command)
+                    report(f"[{total - len(waiting)}/{total}] {step.name}")
+                if not running:
+                    raise DataError(f"{waiting[0].name} has no inputs.", "Run all steps.")
+                if seconds is not None and time.monotonic() - begun > seconds:
+                    return False
+                time.sleep(0.2)
+                for step in [s for s, process in running.items() if process.poll() is not None]:
+                    _finish(step, running.pop(step).returncode)
+        finally:
+            _stop(running, report)
     return True
 
 

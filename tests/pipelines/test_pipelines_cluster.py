@@ -33,6 +33,7 @@ def test_the_examples_in_the_comments_are_valid(content):
     content["labels"] = {"kueue.x-k8s.io/queue-name": "gpu"}
     content["volumes"].append({"claim": "datasets", "path": "/data", "sub_path": "paper"})
     content["artifact_store"] = "20Gi"
+    content["parts"] = {"Test2800": 4, "HIDE": 2}
     assert checked(Cluster, content, "cluster.yaml").trainer.nodes == 1
     del content["trainer"]  # as its comment suggests without Kubeflow Trainer
     assert checked(Cluster, content, "cluster.yaml").stores_folder == "/state/stores"
@@ -64,6 +65,10 @@ def test_the_examples_in_the_comments_are_valid(content):
         ("checkpoints", "/state/checkpoints", "checkpoints is '/state/checkpoints'"),
         ("workspace", {"size": "1Gi"}, "workspace is not a field"),
         ("steps.train.tolerations.0.value", "x", "a value is not allowed with operator Exists"),
+        ("parts", {"Test2800": 1}, "parts.Test2800 is 1, allowed: greater than or equal to 2"),
+        ("parts", {"Test2800": "4"}, "parts.Test2800 is '4', allowed: a valid integer"),
+        ("parts", {"Rain13K": 4}, "parts.Rain13K is not a test set, allowed: Test100, "),
+        ("parts", {"Set11": 12}, "parts.Set11 is 12, but Set11 has 11 images"),
         ("parallelism.sets", 0, "parallelism.sets is 0, allowed: greater than 0"),
     ],
 )
@@ -78,6 +83,29 @@ def test_a_wrong_field_is_refused_with_its_full_path(content, path, value, expec
         checked(Cluster, wrong, "cluster.yaml")
     assert expected in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("home", "reason"),
+    [
+        (None, "which is not set"),
+        ("/tmp/home", "which '/tmp/home' is not on one of the volumes"),
+        ("/statement", "which '/statement' is not on one of the volumes"),
+    ],
+)
+def test_parts_need_a_home_that_their_pods_share(content, home, reason):
+    """The scores of a part are in DGUNET_HOME, which is otherwise on the disk of its pod."""
+    content["parts"] = {"Test2800": 4}
+    assert checked(Cluster, content, "cluster.yaml").parts == {"Test2800": 4}
+    del content["environment"]["DGUNET_HOME"]
+    if home:
+        content["environment"]["DGUNET_HOME"] = home
+    with pytest.raises(ConfigError) as refusal:
+        checked(Cluster, content, "cluster.yaml")
+    assert "parts needs environment.DGUNET_HOME on a volume" in str(refusal.value)
+    assert reason in str(refusal.value)
+    del content["parts"]
+    assert checked(Cluster, content, "cluster.yaml").parts == {}
 
 
 def test_stores_are_on_the_volume_that_is_mounted_nearest(content):

@@ -18,13 +18,15 @@ from kfp import dsl
 from made_results import edit, write_result
 
 from dgunet.kubeflow import run_records
+from dgunet.kubeflow.cluster.settings import Cluster
 from dgunet.kubeflow.local import containers, running
 from dgunet.kubeflow.local.expected_outputs import OutputError, check_outputs
-from dgunet.kubeflow.pipeline.compiling import compile_to_yaml
+from dgunet.kubeflow.pipeline.compiling import compile_pipeline, compile_to_yaml
 from dgunet.kubeflow.run_records import StepEnd
 from dgunet.paper.formats import write_tables
 from dgunet.paper.table_building import build_tables
 from dgunet.system.errors import DgunetError
+from pipelines import PIPELINES
 
 WANTED = {("Rain100L", "DGUNet", 0), ("Set11", "DGUNet", 10)}
 
@@ -67,7 +69,10 @@ def job(small, home, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_real_pipeline_writes_tables_and_a_report(dgunet, project, tmp_path, monkeypatch):
-    """One untrained network on one dataset, with every step except those for DND's server."""
+    """One untrained network on one dataset, with every step except those for DND's server.
+
+    Then the same with two pods for the dataset.
+    """
     from dgunet.config import load_params
     from dgunet.network import DGUNet, preset, save_network
 
@@ -100,6 +105,37 @@ def test_a_real_pipeline_writes_tables_and_a_report(dgunet, project, tmp_path, m
     assert "Executing task" in dgunet("pipeline", "logs", record.run_id).stdout
     over = dgunet("pipeline", "cancel", record.run_id)
     assert over.returncode == 1 and "has already ended: SUCCEEDED" in over.stderr
+
+    lines = []
+    divided = running.run_locally(with_parts(home, record), progress=lines.append)
+    shown = "\n".join(lines)
+    assert "Rain100L, DGUNet, part 1/2" in shown and "Rain100L, DGUNet, part 2/2" in shown
+    assert not list((home / ".dgunet" / "evaluations").iterdir()), "the parts were merged"
+    whole, merged = (results_of(each.out) for each in (record, divided))
+    assert merged == whole and "per_image.parquet" in whole
+
+
+def with_parts(home, record):
+    """The run ``record`` again, on a cluster in which two pods share its test set."""
+    cluster = Cluster(
+        image=f"x@sha256:{'7' * 64}",
+        environment={"DGUNET_HOME": str(home)},
+        volumes=[{"claim": "state", "path": str(home)}],
+        parts={"Rain100L": 2, "Test100": 2},
+    )
+    text = compile_pipeline(PIPELINES["evaluate_checkpoint"], cluster)
+    path = run_records.folder(home, record.run_id) / "arguments.json"
+    arguments = json.loads(path.read_text()) | {"image_digest": cluster.digest}
+    return running.LocalRun(
+        "evaluate_checkpoint", text, arguments, {("Rain100L", "DGUNet", 0)}, home
+    )
+
+
+def results_of(out):
+    """The bytes of each file of the one result in a run's folder of artifacts, by its path."""
+    (folder,) = (path for path in Path(out).rglob("results") if path.parent.name == "evaluate")
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def test_a_failed_step_is_reported_with_its_error_and_log(job):

@@ -33,10 +33,10 @@ def cluster():
 @pytest.mark.parametrize("name", PIPELINES)
 @pytest.mark.parametrize("trainer", [None, Trainer(nodes=1, shared="/state/shared")])
 def test_every_step_on_a_cluster_is_restricted(cluster, name, trainer):
-    settings = cluster.model_copy(update={"trainer": trainer})
+    settings = cluster.model_copy(update={"trainer": trainer, "parts": {"Rain100H": 2}})
     document, pods = documents(compile_pipeline(PIPELINES[name], settings))
     executors = document["deploymentSpec"]["executors"]
-    assert len(executors) >= 5
+    assert len(executors) >= 5 and "exec-evaluate-part" in executors
     for executor in executors:
         assert violations(pod_of(pods[executor])) == [], executor
         without = {key: value for key, value in pods[executor].items() if key != "securityContext"}

@@ -68,6 +68,10 @@ def command(function, /, **values):
             command("train_nodes", task="derain", ablation="stages-5"),
             ("train-nodes", "stages-5, derain"),
         ),
+        (
+            command("evaluate_part", dataset="HIDE", variant="DGUNet", ratio=0, part="2/4"),
+            ("evaluate-part", "HIDE, DGUNet, part 2/4"),
+        ),
         (command("finish"), ("finish", "")),
         (["sh", "-ec", "true"], ("step", "")),
         (["--executor_input", "{damaged"], ("step", "")),
@@ -78,6 +82,7 @@ def command(function, /, **values):
         "ablation",
         "no ratio",
         "ablation on nodes",
+        "part",
         "nothing",
         "no options",
         "damaged",

@@ -1,10 +1,13 @@
 """The reduced run: its steps, what is repeated, how it stops, and one network for real."""
 
 import json
+import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import yaml
 
@@ -161,6 +164,24 @@ def test_after_its_time_the_running_steps_are_stopped(wanted):
     said, sleeping = [], (sys.executable, "-c", "import time; time.sleep(60)")
     assert not run_steps(wanted.steps(), seconds=0, command=sleeping, report=said.append)
     assert said == ["[1/66] prepare Rain13K", "stopped: prepare Rain13K"]
+
+
+def test_sigterm_stops_the_steps_too(tmp_path):
+    """A script that runs in the background gets no Ctrl-C."""
+    code = (
+        "import pathlib, sys\n"
+        "from dgunet.tools.reduced_run import Step, run_steps\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "step = Step('sleep', (str(folder / 'pid'),), (), folder / 'step.json')\n"
+        "child = 'import os, sys, time; open(sys.argv[1], \"w\").write(str(os.getpid()));'\n"
+        "run_steps([step], command=(sys.executable, '-c', child + 'time.sleep(60)'))\n"
+    )
+    runner = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    while not (number := (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+        time.sleep(0.05)
+    runner.terminate()
+    assert runner.wait(60) == 143
+    assert not psutil.pid_exists(int(number))
 
 
 def test_one_network_for_real(here, datasets, monkeypatch):

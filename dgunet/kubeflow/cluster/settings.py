@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from dgunet.data.catalogue.entries import CATALOGUE
 from dgunet.kubeflow.cluster.typed_yaml import (
     EnvironmentName,
     MountPath,
@@ -16,10 +17,11 @@ from dgunet.kubeflow.cluster.typed_yaml import (
     Subdomain,
     checked,
 )
+from dgunet.project import test_sets
 from dgunet.system.address import Address
-from dgunet.system.environment import CHECKPOINTS, STORES
+from dgunet.system.environment import CHECKPOINTS, HOME, STORES
 from dgunet.system.errors import ConfigError
-from dgunet.system.reading import parse_yaml, read_text
+from dgunet.system.reading import parse_yaml, read_text, shorten_bare
 
 TEXT_BYTES = 256 << 10
 """Largest cluster file, bytes."""
@@ -158,6 +160,9 @@ class Cluster(Strict):
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     parallelism: Parallelism = Parallelism()
+    parts: dict[str, Annotated[int, Field(ge=2, le=1_000)]] = Field(
+        default_factory=dict, description="pods that share the evaluation of a test set"
+    )
     ending: Ending = Ending()
     trainer: Trainer | None = None
     defaults: Step = Step()
@@ -199,6 +204,27 @@ class Cluster(Strict):
                 raise ValueError(f"{name} {folder!r} is not on one of the volumes")
         if STORES.name in self.environment:
             raise ValueError(f"environment.{STORES.name}: give this folder as stores")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_of_test_sets_on_a_volume(self) -> Cluster:
+        known = test_sets("all")
+        for name, count in self.parts.items():
+            if name not in known:
+                raise ValueError(
+                    f"parts.{shorten_bare(name)} is not a test set, allowed: {', '.join(known)}"
+                )
+            if count > CATALOGUE[name].pairs:
+                raise ValueError(
+                    f"parts.{name} is {count}, but {name} has {CATALOGUE[name].pairs} images"
+                )
+        home = self.environment.get(HOME.name)
+        if self.parts and (home is None or self.volume_of(home) is None):
+            found = "is not set" if home is None else f"{home!r} is not on one of the volumes"
+            raise ValueError(
+                f"parts needs environment.{HOME.name} on a volume, which {found}: the pods of a"
+                " test set leave their scores there, and the evaluation merges them"
+            )
         return self
 
     def volume_of(self, folder: str) -> Volume | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl, kubernetes
@@ -26,6 +27,11 @@ class TaskPlacement:
     def parallelism(self, kind: str) -> int:
         """Concurrent iterations of the loop over ``networks``, ``sets`` or ``ablations``."""
         return int(getattr(self.cluster.parallelism, kind)) if self.cluster else 2
+
+    @property
+    def parts(self) -> Mapping[str, int]:
+        """Number of pods that share the evaluation of a test set, where it is more than one."""
+        return self.cluster.parts if self.cluster else {}
 
     @property
     def config(self) -> dsl.PipelineConfig | None:

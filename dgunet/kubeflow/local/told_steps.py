@@ -23,7 +23,7 @@ from kfp.local import docker_task_handler, subprocess_task_handler
 
 from dgunet.kubeflow.run_records import FAILURE, SUCCESS, StepEnd
 
-SHOWN = ("name", "ablation", "dataset", "task", "variant", "ratio")
+SHOWN = ("name", "ablation", "dataset", "task", "variant", "ratio", "part")
 """Parameters of components that say what a step works on."""
 
 PYTHON_ERROR = re.compile(r"(\w+\.)*\w*(Error|Exception): ")
@@ -86,7 +86,8 @@ def described(command: Sequence[str]) -> tuple[str, str]:
     except (ValueError, AttributeError):  # of another version of kfp
         return name, ""
     given = ((key, values[key]) for key in SHOWN if values.get(key))
-    shown = (f"ratio {value:g}" if key == "ratio" else str(value) for key, value in given)
+    forms = {"ratio": "ratio {:g}", "part": "part {}"}
+    shown = (forms.get(key, "{}").format(value) for key, value in given)
     return name, ", ".join(shown)
 
 

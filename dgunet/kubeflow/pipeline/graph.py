@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +13,9 @@ from dgunet.system.errors import DgunetError
 Kind = Literal["step", "loop", "condition", "group"]
 OUTPUTS = "outputs of "
 CHANNEL = "pipelinechannel--"
+SETS = {"dataset": "test_sets"}
+"""Parameters of inner pipelines whose values are those of a list among the run's arguments."""
+
 CHOICE = re.compile(r"(!\()?inputs\.parameter_values\['([^']+)'\] == '([^']*)'\)?")
 """A comparison of one value with a text, and its negation."""
 
@@ -26,9 +30,19 @@ class Choice:
 
     def holds(self, arguments: Mapping[str, Any]) -> bool:
         """Whether it holds for these arguments of a run, or may hold: then it is not about them."""
+        if self.parameter in SETS and not self.negated:
+            return self.value in arguments.get(SETS[self.parameter], [self.value])
         if self.parameter not in arguments:
             return True
         return bool(arguments[self.parameter] == self.value) != self.negated
+
+    def excludes(self, other: Choice) -> bool:
+        """Whether both never hold at a time."""
+        if self.parameter != other.parameter:
+            return False
+        if self.value == other.value:
+            return self.negated != other.negated
+        return not self.negated and not other.negated
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,13 @@ class TaskNode:
     last: bool = False
     """Runs at the end, even after a failure (exit handler)."""
     inner: tuple[TaskNode, ...] = ()
+
+    @property
+    def only_if(self) -> Choice | None:
+        """The condition of all that it does, if there is a simple one."""
+        if self.kind == "group" and len(self.inner) == 1:
+            return self.inner[0].only_if
+        return self.choice
 
     @property
     def step(self) -> str:
@@ -87,6 +108,7 @@ def chosen_graph(root: TaskNode, arguments: Mapping[str, Any]) -> TaskNode:
         for node in root.inner
         if node.choice is None or node.choice.holds(arguments)
     ]
+    taken = [node for node in taken if node.inner or node.kind != "group"]
     names = {node.name for node in taken}
     kept = (replace(n, after=tuple(name for name in n.after if name in names)) for n in taken)
     return replace(root, inner=tuple(kept))
@@ -113,7 +135,7 @@ def _node(name: str, task: Mapping[str, Any], components: Mapping[str, Any]) -> 
     about, limit, choice = "", 0, None
     if "parameterIterator" in task:
         kind = "loop"
-        about = _plain(task["parameterIterator"]["items"].get("inputParameter", "a list"))
+        about = _items(task)
         limit = int(task.get("iteratorPolicy", {}).get("parallelismLimit", 0))
     elif "condition" in trigger:
         kind, about = "condition", _condition(trigger["condition"])
@@ -132,6 +154,14 @@ def _node(name: str, task: Mapping[str, Any], components: Mapping[str, Any]) -> 
         last=_is_last(task),
         inner=_inner(component["dag"], components) if "dag" in component else (),
     )
+
+
+def _items(task: Mapping[str, Any]) -> str:
+    """What a loop iterates over: a parameter, an output, or a list of a known length."""
+    items = task["parameterIterator"]["items"]
+    if "inputParameter" in items:
+        return _plain(items["inputParameter"])
+    return f"{len(json.loads(items['raw']))} {task['taskInfo']['name']}"
 
 
 def _constant(task: Mapping[str, Any], name: str, otherwise: Any) -> Any:

@@ -141,16 +141,23 @@ def _pods(node: TaskNode) -> int:
 
 
 def _most_together(nodes: Sequence[TaskNode], needs: Sequence[Decimal]) -> Decimal:
-    """The largest sum of ``needs`` over tasks none of which waits for another."""
+    """The largest sum of ``needs`` over tasks none of which waits for another or excludes it."""
     before: dict[str, set[str]] = {}
     for node in nodes:  # a node is after those that it waits for
         earlier = [before[name] for name in node.after if name in before]
         before[node.name] = set(node.after).union(*earlier)
-    with_need = [(node.name, need) for node, need in zip(nodes, needs, strict=True) if need]
+    with_need = [(node, need) for node, need in zip(nodes, needs, strict=True) if need]
     best = Decimal(0)
     for count in range(1, len(with_need) + 1):
         for group in combinations(with_need, count):
-            names = {name for name, _ in group}
-            if not any(before[name] & names for name in names):
+            names = {node.name for node, _ in group}
+            waits = any(before[name] & names for name in names)
+            if not waits and not _exclude_each_other([node for node, _ in group]):
                 best = max(best, sum((need for _, need in group), Decimal(0)))
     return best
+
+
+def _exclude_each_other(nodes: Sequence[TaskNode]) -> bool:
+    """Whether the conditions of two of these tasks never hold at a time."""
+    choices = [choice for node in nodes if (choice := node.only_if)]
+    return any(one.excludes(other) for one, other in combinations(choices, 2))

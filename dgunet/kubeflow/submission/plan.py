@@ -22,7 +22,7 @@ from dgunet.kubeflow.submission.cost import (
 )
 from dgunet.kubeflow.submission.peak import NODES_STEP, gpus_at_a_time, peak, together
 from dgunet.kubeflow.submission.run_storage import RunStorage, run_storage
-from dgunet.kubeflow.submission.schedule import StepLimits, limit_warnings
+from dgunet.kubeflow.submission.schedule import StepLimits, gpus_of_parts, limit_warnings
 
 TRAINING_STEPS = ("train", "train-nodes", "train-ablation")
 
@@ -137,7 +137,7 @@ def submission_plan(
     params = parse_params(arguments["params"])
     limits = _limits(root, executors, pods, counts)
     made = estimate(
-        _works(arguments, limits),
+        _works(arguments, limits, cluster.parts if cluster else {}, quota),
         chosen_machines() if machines is None else machines,
         limits=Limits({step: limit.together for step, limit in limits.items()}, quota),
         price=price,
@@ -163,16 +163,24 @@ def submission_plan(
     )
 
 
-def _works(arguments: Mapping[str, Any], limits: Mapping[str, StepLimits]) -> list[Work]:
-    """Trainings, then evaluations on GPUs."""
+def _works(
+    arguments: Mapping[str, Any],
+    limits: Mapping[str, StepLimits],
+    parts: Mapping[str, int],
+    quota: int | None,
+) -> list[Work]:
+    """Trainings, then evaluations on GPUs, each with the GPUs of all its parts at a time."""
     params = parse_params(arguments["params"])
     found: list[PlannedTraining | PlannedEvaluation] = list(trainings(arguments, params))
     found += evaluations(arguments, params)
-    return [
-        Work(each.step, each.name, each.cost, limits[each.step].gpus)
-        for each in found
-        if each.step in limits and limits[each.step].gpus
-    ]
+    works = []
+    for each in found:
+        gpus = limits[each.step].gpus if each.step in limits else 0
+        if isinstance(each, PlannedEvaluation):
+            gpus = gpus_of_parts(gpus, parts.get(each.cost.dataset, 1), quota)
+        if gpus:
+            works.append(Work(each.step, each.name, each.cost, gpus))
+    return works
 
 
 def _limits(

@@ -26,6 +26,26 @@ class StepLimits:
     timeout: int | None = None
 
 
+def gpus_of_parts(gpus: int, parts: int, quota: int | None) -> int:
+    """The GPUs that share the evaluation of a test set, if they are equally busy until its end.
+
+    Parts that the quota does not allow at a time follow each other.
+
+    Args:
+        gpus: of each part.
+        parts: into which the set is divided; 1 if it is not.
+        quota: GPUs of the run at a time; None for any number.
+
+    >>> [gpus_of_parts(2, 4, quota) for quota in (None, 8, 6, 2, 1)]
+    [8, 8, 4, 2, 2]
+    """
+    if not gpus:
+        return 0
+    at_a_time = parts if quota is None else max(1, min(parts, quota // gpus))
+    rounds = -(-parts // at_a_time)
+    return gpus * (parts // rounds)
+
+
 def limit_warnings(
     estimate: Estimate, limits: Mapping[str, StepLimits], deadline: int | None
 ) -> list[str]:
