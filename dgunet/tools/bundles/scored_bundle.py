@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dgunet.data.catalogue.entries import counted, dataset
+from dgunet.data.catalogue.entries import DatasetInfo, counted, dataset
 from dgunet.evaluation.file_fields import check_fields
 from dgunet.evaluation.protocols import PROTOCOLS, protocol
 from dgunet.evaluation.result_pairs import Inputs, PairLoader, find_pairs
@@ -89,18 +89,7 @@ def bundle_scores(
         EvaluationError: if not all images of the test set were scored, or under another protocol.
     """
     inputs, rules = inputs or Inputs(), protocol(rows[0].protocol)
-    info = dataset(test_set) if test_set else None
-    if info is not None:
-        if rules.name != info.protocol:
-            raise EvaluationError(
-                f"{info.name} is scored under {info.protocol}, not {rules.name}.",
-                f"Give --protocol {info.protocol}.",
-            )
-        if len(rows) != info.pairs:
-            raise EvaluationError(
-                f"{counted(info.name, len(rows), info.pairs, 'images')} of {info.name}.",
-                "Score all images of the published release, or leave out --dataset.",
-            )
+    info = _whole_test_set(test_set, rules.name, len(rows)) if test_set else None
     name = test_set or "scores"
     with new_bundle(out, None, key) as draft:
         folder = draft.folder / "evaluations" / name
@@ -129,6 +118,22 @@ def bundle_scores(
         draft.protocols = [rules.name]
         draft.private = (restored.resolve().parent, target.resolve().parent)
         draft.index = {"kind": "scores", "evaluations": [name], "weights": []}
+
+
+def _whole_test_set(name: str, rules: str, images: int) -> DatasetInfo:
+    """The entry of a test set; refuse another protocol or number of images than the published."""
+    info = dataset(name)
+    if rules != info.protocol:
+        raise EvaluationError(
+            f"{info.name} is scored under {info.protocol}, not {rules}.",
+            f"Give --protocol {info.protocol}.",
+        )
+    if images != info.pairs:
+        raise EvaluationError(
+            f"{counted(info.name, images, info.pairs, 'images')} of {info.name}.",
+            "Score all images of the published release, or leave out --dataset.",
+        )
+    return info
 
 
 def _write_targets(
