@@ -47,6 +47,7 @@ NOT_RUN = {
     "dgunet explain --campaign": "needs the campaign of the authors' weights",
     "dgunet explain 4": "needs the campaign of the authors' weights",
     "dgunet reduced-run --root": "trains for hours; tests/steps runs its steps",
+    "dgunet claims build/reduced": "needs the reduced run",
     "dgunet score restored.mat": "needs results of all images of Set11",
     "dgunet score Idenoised.mat": "needs the ground truth of SIDD",
     "dgunet claims seeds": "needs several trainings; tests/steps judges two",
