@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from random import Random
 
 import pytest
 from made_results import write_result
@@ -16,6 +17,7 @@ from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.evaluation.rows import parse_rows
 from dgunet.project import ProjectFolders
 from dgunet.system.errors import DataError, DgunetError
+from dgunet.system.files import sha256_file
 from dgunet.tools.bundles import standalone
 from dgunet.tools.bundles.project_bundle import bundle_project
 
@@ -145,3 +147,67 @@ def test_links_and_members_that_lead_out_of_the_bundle_are_refused(bundles, tmp_
         packed.writestr("../outside", "x")
     with pytest.raises(standalone.BundleError, match="leads out of its folder"):
         standalone.verify(tmp_path / "bad.zip")
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_every_changed_bit_of_a_bundle_is_found(bundles, tmp_path, packed):
+    """In a zip file, bits that no file depends on (its dates) may change; nothing else may fail."""
+    random = Random(7)
+    copy = shutil.copytree(bundles.folder, tmp_path / "copy")
+    paths = (
+        [bundles.packed] if packed else sorted(each for each in copy.rglob("*") if each.is_file())
+    )
+    target = tmp_path / "copy.zip"
+    for _ in range(40):
+        path = random.choice(paths)
+        content = bytearray(path.read_bytes())
+        place, bit = random.randrange(len(content)), 1 << random.randrange(8)
+        content[place] ^= bit
+        (target if packed else path).write_bytes(content)
+        try:
+            bundle = standalone.verify(target if packed else copy)
+        except standalone.BundleError:
+            found = True
+        else:
+            found = bool(bundle.faults) or (packed and same_files(bundle, bundles.signed))
+        assert found, (path.name, place, bit)
+        content[place] ^= bit
+        if not packed:
+            path.write_bytes(content)
+
+
+def same_files(bundle, folder):
+    """Whether a bundle has the files of ``folder``, with their content."""
+    return set(bundle.names) == files(folder) and all(
+        bundle.read(name) == (folder / name).read_bytes() for name in bundle.names
+    )
+
+
+def test_the_command_bundles_weights_and_verifies_them_below_a_folder(
+    project, tmp_path, dgunet, monkeypatch
+):
+    monkeypatch.setenv("DGUNET_HOME", str(tmp_path))
+    monkeypatch.setenv("DGUNET_TRACKING", "off")
+    shutil.copyfile(project / "params.yaml", tmp_path / "params.yaml")
+    weights = tmp_path / "seed/models/trained/derain-DGUNet/network.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    results = tmp_path / "seed/evaluation"
+    write_result(results / "Rain100L-DGUNet", "Rain100L", checkpoint_sha256=sha256_file(weights))
+    out = tmp_path / "bundles/of/results"
+    done = dgunet("bundle", results, "--out", out, "--with-weights")
+    assert done.returncode == 0, done.stderr
+    assert "1 evaluations of 2 images, sample, not signed" in done.stdout
+    (stored,) = (out / "weights").iterdir()
+    assert stored.read_bytes() == b"weights"
+    done = dgunet("verify", tmp_path / "bundles")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok      bundle" in done.stdout
+    stored.write_bytes(b"others!")
+    done = dgunet("verify", tmp_path / "bundles")
+    assert done.returncode == 1
+    assert f"weights/{stored.name} was changed" in done.stdout
+    weights.unlink()
+    done = dgunet("bundle", results, "--out", tmp_path / "more", "--with-weights")
+    assert (done.returncode, "are not in the build folder" in done.stderr) == (1, True)
+    assert not (tmp_path / "more").exists()

@@ -105,7 +105,8 @@ def refuse_private(folder: Path, paths: Iterable[Path], environ: Mapping[str, st
     """
     places = {str(path) for path in paths if len(path.parts) > 2}
     secrets = {v for k, v in environ.items() if _SECRET_NAME.search(k) and len(v) >= 8}
-    hosts = {host for host in (platform.node(),) if len(host) >= 6 and host != "localhost"}
+    host = platform.node()
+    hosts = {host} if len(host) >= 6 and re.search(r"[\d-]", host) else set()  # else a plain word
     for here, _, names in os.walk(folder):
         for name in names:
             path = Path(here, name)
