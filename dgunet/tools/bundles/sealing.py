@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dgunet.system import files
+from dgunet.system.environment import for_child
 from dgunet.system.errors import ConfigError
 from dgunet.system.seals import write_seal
 from dgunet.tools.bundles import crate, signing, standalone
@@ -93,7 +94,7 @@ def new_bundle(out: Path, home: Path | None, key: Path | None) -> Iterator[Draft
         draft = Draft(folder)
         yield draft
         _complete(draft, home)
-        refuse_private(folder, (*draft.private, Path.home()), os.environ)
+        refuse_private(folder, (*draft.private, Path.home()), for_child())
         write_seal(folder, [name for name in _names(folder) if name != standalone.SEAL])
         if private_key is not None:
             signing.sign(folder, private_key)
