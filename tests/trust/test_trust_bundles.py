@@ -10,7 +10,7 @@ import zipfile
 from random import Random
 
 import pytest
-from made_results import write_result
+from made_results import digest, made_rows, write_result
 
 from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 from dgunet.evaluation.protocols import PROTOCOLS
@@ -19,6 +19,7 @@ from dgunet.project import ProjectFolders
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.files import sha256_file
 from dgunet.tools.bundles import standalone
+from dgunet.tools.bundles.checking import check_bundle
 from dgunet.tools.bundles.project_bundle import bundle_project
 
 
@@ -147,6 +148,26 @@ def test_links_and_members_that_lead_out_of_the_bundle_are_refused(bundles, tmp_
         packed.writestr("../outside", "x")
     with pytest.raises(standalone.BundleError, match="leads out of its folder"):
         standalone.verify(tmp_path / "bad.zip")
+
+
+def test_several_trainings_of_a_network_are_bundled_without_tables(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("DGUNET_TRACKING", "off")
+    shutil.copyfile(project / "params.yaml", tmp_path / "params.yaml")
+    for seed in (1, 2):
+        folder = tmp_path / f"seed-{seed}/evaluation/Set11-DGUNet/r10"
+        rows, weights = made_rows("Set11", 11, seed), digest("weights", seed)
+        write_result(
+            *(folder, "Set11", "DGUNet", 10),
+            profile="reduced",
+            rows=rows,
+            checkpoint_sha256=weights,
+        )
+    folders = [tmp_path / "seed-1", tmp_path / "seed-2"]
+    bundle_project(ProjectFolders(tmp_path), tmp_path / "out", folders)
+    names = {path.name for path in (tmp_path / "out/evaluations").iterdir()}
+    assert names == {"Set11-DGUNet-r10", "Set11-DGUNet-r10-2"}
+    assert not (tmp_path / "out/tables").exists()
+    assert check_bundle(tmp_path / "out").faults == []
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
