@@ -21,6 +21,7 @@ from dgunet.cli.server_connection import Connection, with_connection
 if TYPE_CHECKING:
     from dgunet.kubeflow.cluster.settings import Cluster
     from dgunet.kubeflow.doctor.findings import Finding, State
+    from dgunet.kubeflow.pipeline.graph import TaskNode
     from dgunet.kubeflow.submission.peak import Peak
 
 NAMESPACE = "kubeflow"
@@ -128,24 +129,27 @@ def check_before(cluster: Cluster, namespace: str, home: Path, run: Run) -> None
 
 def _used(cluster: Cluster, run: Run) -> Cluster:
     """The cluster file less ``trainer:`` if the run creates no TrainJobs."""
-    from dgunet.kubeflow.pipeline.graph import chosen_graph, pipeline_graph
     from dgunet.kubeflow.submission.peak import NODES_STEP
 
-    document, arguments = run
-    root = chosen_graph(pipeline_graph(document), arguments)
-    if any(node.step == NODES_STEP for node in root.walk()):
+    if any(node.step == NODES_STEP for node in _graph(run).walk()):
         return cluster
     return cluster.model_copy(update={"trainer": None})
 
 
+def _graph(run: Run) -> TaskNode:
+    """The tasks that run with these arguments."""
+    from dgunet.kubeflow.pipeline.graph import chosen_graph, pipeline_graph
+
+    document, arguments = run
+    return chosen_graph(pipeline_graph(document), arguments)
+
+
 def _needs(document: Mapping[str, Any], arguments: Mapping[str, Any]) -> Peak:
     """What a run requests at a time."""
-    from dgunet.kubeflow.pipeline.graph import chosen_graph, pipeline_graph
     from dgunet.kubeflow.submission.peak import peak
 
     counts = {name: len(value) for name, value in arguments.items() if isinstance(value, list)}
-    root = chosen_graph(pipeline_graph(document), arguments)
-    return peak(root, document["deploymentSpec"]["executors"], counts)
+    return peak(_graph((document, arguments)), document["deploymentSpec"]["executors"], counts)
 
 
 def _counts(found: Iterable[Finding]) -> str:

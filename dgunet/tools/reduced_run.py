@@ -19,6 +19,7 @@ from pathlib import Path
 
 import yaml
 
+from dgunet.config.params import TEXT_BYTES
 from dgunet.project import TRAINING_SETS, ProjectFolders, model_key
 from dgunet.system import files
 from dgunet.system.environment import for_child
@@ -39,8 +40,6 @@ PAIRS = 40
 DGUNET = (sys.executable, "-m", "dgunet")
 STOPPED = (130, 75)
 """Exit statuses of a step that was stopped and resumes."""
-
-TEXT_BYTES = 256 << 10
 
 Report = Callable[[str], None]
 
@@ -129,13 +128,12 @@ class ReducedRun:
         for task, tests in SETS.items():
             for name, role in ((TRAINING_SETS[task], "train"), *((name, "test") for name in tests)):
                 _copy(name, role, root, self.folder / "data" / role / name)
-        written = read_text(self.here.params, limit=TEXT_BYTES)
-        for place, changes in (
-            (self.folder, {}),
-            *((self.place(seed).build, {"seed": seed}) for seed in self.seeds),
-        ):
-            content = yaml.safe_load(written) | {"profile": "reduced", "weights": "trained"}
-            files.write_text(place / "params.yaml", yaml.safe_dump(content | changes))
+        content = yaml.safe_load(read_text(self.here.params, limit=TEXT_BYTES))
+        content |= {"profile": "reduced", "weights": "trained"}
+        files.write_text(self.folder / "params.yaml", yaml.safe_dump(content))
+        for seed in self.seeds:
+            text = yaml.safe_dump(content | {"seed": seed})
+            files.write_text(self.place(seed).build / "params.yaml", text)
 
     def _network(self, seed: int, task: Task, variant: str, ratio: int | None = None) -> list[Step]:
         place, key = self.place(seed), model_key(task, variant, ratio)
