@@ -30,9 +30,11 @@ from dgunet.steps.tables import (
 from dgunet.system import files
 from dgunet.system.errors import DataError
 from dgunet.system.seals import SEAL
+from dgunet.tools.bundles.behind import copy_trainings, write_runs
 from dgunet.tools.bundles.sealing import Draft, new_bundle
 from dgunet.tools.claim_judging import judge_project
 from dgunet.tools.claim_text import as_json
+from dgunet.tools.training_records import runs_by_result
 
 CONFIGURATION = ("params.yaml", "dvc.yaml", "dvc.lock")
 STAGES = ("dvc.yaml", "dvc.lock")
@@ -88,13 +90,18 @@ def bundle_project(
         _write_claims(draft.folder, here, folders)
         _copy_configuration(draft.folder, here, results)
         _copy_manifests(draft.folder, here, results)
+        trainings = copy_trainings(draft.folder, results)
+        write_runs(draft.folder, results, runs_by_result(here))
         _describe(draft, here, results, profile)
         draft.index = {
             "kind": "results",
             "profile": profile,
             "evaluations": names,
             "tables": no_tables or "tables/",
-            "weights": _weights(draft.folder, here, results, with_weights),
+            "weights": [
+                one | {"training": trainings.get(one["sha256"])}
+                for one in _weights(draft.folder, here, results, with_weights)
+            ],
         }
     return Made(len(results), sum(len(rows) for _, _, rows in results), profile)
 
