@@ -11,8 +11,9 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from made_results import made_rows, write_result
+from made_results import digest, made_rows, write_result
 
+from benchmarks import reduced_page
 from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.evaluation.rows import parse_rows
@@ -198,6 +199,37 @@ def test_several_trainings_of_a_network_are_bundled_with_their_curves_and_runs(
     assert "tracking_uri" not in told
     verdicts = json.loads((out / "claims/verdicts.json").read_text())
     assert "profile reduced" in " ".join(verdicts["about"])
+
+
+def test_the_claims_page_has_the_verdicts_of_a_sealed_reduced_run(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("DGUNET_TRACKING", "off")
+    assert reduced_page.section(tmp_path) == reduced_page.NOT_RUN
+    shutil.copyfile(project / "params.yaml", tmp_path / "params.yaml")
+    whole = made_rows("Rain100H", 20)
+    for seed in (1, 2):
+        for name, lost in (("stages-7", 0), ("without-fgdm", 0.6)):
+            rows = [
+                replace(row, psnr=row.psnr - lost * (1 + n / 20) + seed / 1000)
+                for n, row in enumerate(whole)
+            ]
+            write_result(
+                *(tmp_path / f"seed-{seed}" / name, "Rain100H", name),
+                profile="reduced",
+                rows=rows,
+                checkpoint_sha256=digest(name, seed),
+            )
+    record = tmp_path / reduced_page.RECORD
+    folders = [tmp_path / "seed-1", tmp_path / "seed-2"]
+    bundle_project(ProjectFolders(tmp_path), record, folders)
+    said = reduced_page.section(tmp_path)
+    assert "1 of 34 claims can be tested on it: 1 supported." in said
+    (line,) = (each for each in said.splitlines() if "`without-fgdm-falls` |" in each)
+    assert "| 0.55 | 0.1 | +0.885 | " in line  # 0.6 times the mean of 1, 1.05, ... 1.95
+    assert "without-fgdm 2, stages-7 2 | supported |" in line
+    assert "- `stages-9-over-7`: " in said
+    (record / "claims/verdicts.json").write_text("{}")
+    with pytest.raises(DataError, match=r"claims/verdicts\.json was changed"):
+        reduced_page.section(tmp_path)
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
