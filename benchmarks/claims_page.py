@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dgunet.paper.claims.claim_list import claims
+from dgunet.paper.claims.claim_text import list_as_markdown
 from dgunet.paper.intervals import FEWEST_IMAGES
-from dgunet.tools.claim_text import list_as_markdown
 
 
 def page(content: dict[str, Any]) -> str:

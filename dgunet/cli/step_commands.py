@@ -268,7 +268,7 @@ def tables(params_file: ParamsOption = None) -> None:
     """
     from dgunet.config import load_params
     from dgunet.project import ProjectFolders
-    from dgunet.steps.report import result_folders
+    from dgunet.steps.result_folders import result_folders
     from dgunet.steps.tables import make_tables
 
     here = ProjectFolders.here()

@@ -17,9 +17,10 @@ from dgunet.paper.overlaps import known_overlaps
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
 from dgunet.paper.written_tables import CELLS, INDEX, check_tables, check_tables_seal, read_cells
-from dgunet.project import ProjectFolders, test_sets
+from dgunet.project import ProjectFolders
 from dgunet.steps.commit_comparison import compare_with_commit
 from dgunet.steps.computed_cells import cell_difference
+from dgunet.steps.result_folders import result_folders
 from dgunet.steps.tables import (
     checked_results,
     read_results_and_rows,
@@ -29,19 +30,10 @@ from dgunet.steps.tables import (
 from dgunet.system.errors import DataError
 from dgunet.system.package_digest import code_version
 from dgunet.system.seals import SEAL
-from dgunet.terms import ABLATIONS, RELEASED_ABLATIONS
 from dgunet.tracking import TrackingFolders, lookup
 from dgunet.tracking.index import dirty_to_tag
 from dgunet.tracking.run_links import run_links
 from dgunet.tracking.ui_links import experiments_url, run_url
-
-
-def result_folders(params: Params, here: ProjectFolders) -> list[Path]:
-    """The result folders of all networks in ``params`` and of the ablations, existing or not."""
-    ablations = RELEASED_ABLATIONS if here.weights == "released" else tuple(ABLATIONS)
-    return [here.evaluation(name, v) for name in test_sets("all") for v in params.variants] + [
-        here.ablation(name) for name in ablations
-    ]
 
 
 def make_report(

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from dgunet.paper.claims.claim_list import Claim, Untestable
-from dgunet.tools.claim_judging import JudgedClaim, Judgement
+from dgunet.paper.claims.judgement import JudgedClaim, Judgement
 
 SAMPLE = (
     "SAMPLE: tiny networks, trained for seconds on a few crops. These verdicts are about the "
