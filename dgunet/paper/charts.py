@@ -115,16 +115,19 @@ def _draw(chart: Chart) -> str:
 
     with style.context(["default", _SETTINGS]):
         height = 2.5 if len(chart.panels) == 1 else 1.75 * len(chart.panels)
-        figure = Figure(figsize=(3.6, height), layout="constrained")
+        figure = Figure(figsize=(3.6, height))
+        # Not constrained layout, which takes most of the time of a drawing.
+        figure.subplots_adjust(0.19, 0.42 / height, 0.98, 1 - 0.08 / height, hspace=0.18)
         rows = figure.subplots(len(chart.panels), sharex=True, squeeze=False)[:, 0]
         for axes, panel in zip(rows, chart.panels, strict=True):
             _draw_panel(axes, panel)
         last = rows[-1]
         last.set_xlabel(chart.x_label)
-        places = sorted({x for panel in chart.panels for s in panel.series for x in s.x})
+        drawn = [series for panel in chart.panels for series in panel.series]
+        places = sorted({x for series in drawn for x in series.x})
         if chart.ticks:
             last.set_xticks(range(len(chart.ticks)), chart.ticks)
-        elif len(places) < 6:
+        elif len(places) < 6 and not any(series.names for series in drawn):
             last.set_xticks(places)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -132,10 +135,18 @@ def _draw(chart: Chart) -> str:
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
     axes.set_ylabel(panel.y_label)
-    axes.margins(x=0.12 if not any(s.band for s in panel.series) else 0.02, y=0.15)
+    narrow = any(series.band for series in panel.series)
+    axes.margins(x=0.02 if narrow else 0.15, y=0.15)
     if panel.log:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     for series in panel.series:
         look = dict(_LOOKS[series.look]) | {"markersize": 4.5, "linewidth": 1.2}
         if series.band:
@@ -151,7 +162,8 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         axes.plot(series.x, series.y, label=series.label, **look)
         for x, y, name in zip(series.x, series.y, series.names, strict=bool(series.names)):
             axes.annotate(name, (x, y), (0, 6), textcoords="offset points", ha="center")
-    axes.legend()
+    if not narrow:
+        axes.legend()
 
 
 def _for_the_page(svg: str, key: str) -> str:

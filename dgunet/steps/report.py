@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,19 +14,23 @@ from dgunet.paper.explain import explain_cell
 from dgunet.paper.formats import cells_frame
 from dgunet.paper.html_report import write_report
 from dgunet.paper.overlaps import known_overlaps
+from dgunet.paper.report_evidence import ReportEvidence
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
 from dgunet.paper.written_tables import CELLS, INDEX, check_tables, check_tables_seal, read_cells
 from dgunet.project import ProjectFolders
+from dgunet.steps.claim_judging import judge_results
 from dgunet.steps.commit_comparison import compare_with_commit
 from dgunet.steps.computed_cells import cell_difference
 from dgunet.steps.result_folders import result_folders
 from dgunet.steps.tables import (
+    CheckedResult,
     checked_results,
     read_results_and_rows,
     summaries_and_rows,
     with_server_scores,
 )
+from dgunet.steps.training_curves import training_curves
 from dgunet.system.errors import DataError
 from dgunet.system.package_digest import code_version
 from dgunet.system.seals import SEAL
@@ -70,8 +74,24 @@ def make_report(
     twins = build_twins(made, summaries, rows=rows, overlaps=known_overlaps(overlaps))
     figures = report_figures(checked, project) if project else []
     links = run_links((summary["per_image_sha256"] for summary in summaries), home)
-    write_report(made, links, out, twins, figures=figures, written=_written())
+    evidence = _evidence(profile, checked, home, project)
+    write_report(made, links, out, twins, figures=figures, written=_written(), evidence=evidence)
     return len(summaries)
+
+
+def _evidence(
+    profile: str, checked: Sequence[CheckedResult], home: Path, project: ProjectFolders | None
+) -> ReportEvidence:
+    """The verdicts on the claims and the curves of the trainings."""
+    judgement, reason = None, ""
+    try:
+        judgement = judge_results(checked, home)
+    except DataError as error:  # such as a set that was scored under two protocols
+        reason = f"They cannot be judged on these results: {error}"
+    weights = {summary.checkpoint_sha256 for _, summary, _ in checked}
+    curves = training_curves(profile, home, project, weights)
+    digests = [summary.per_image_sha256 for _, summary, _ in checked]
+    return ReportEvidence(judgement, reason, curves, digests)
 
 
 def _written() -> str:

@@ -115,7 +115,7 @@ def _by_step(points: Iterable[Sequence[float]]) -> dict[int, float]:
 def _beside_weights(
     project: ProjectFolders, known: Collection[str], checkpoints: Collection[str]
 ) -> list[TrainingCurve]:
-    """The curves beside the project's weights, if these were evaluated and their curve is not known.
+    """The curves beside the weights that were evaluated, without those that are known.
 
     Files that cannot be read are skipped.
     """
