@@ -32,12 +32,17 @@ from dgunet.steps.tables import (
 )
 from dgunet.steps.training_curves import training_curves
 from dgunet.system.errors import DataError
+from dgunet.system.files import sha256_file
 from dgunet.system.package_digest import code_version
 from dgunet.system.seals import SEAL
-from dgunet.tracking import TrackingFolders, lookup
+from dgunet.terms import Profile, RunTags
+from dgunet.tracking import TrackingFolders, lookup, start_run
 from dgunet.tracking.index import dirty_to_tag
 from dgunet.tracking.run_links import run_links
 from dgunet.tracking.ui_links import experiments_url, run_url
+
+EXPERIMENT = "dgunet/report"
+"""The MLflow experiment of pages; here and not in `dgunet.project`, on which results depend."""
 
 
 def make_report(
@@ -104,10 +109,12 @@ class ProjectReport:
     """What was written, for people, and whether the results differ from the commit's.
 
     Attributes:
+        profile: of the evaluations in it.
         text: where everything is, and the comparison with the commit.
         unexplained: see `dgunet.steps.commit_comparison.Comparison`.
     """
 
+    profile: Profile
     text: str
     unexplained: bool
 
@@ -144,7 +151,21 @@ def write_project_report(here: ProjectFolders) -> ProjectReport:
         + ("" if store.uri.scheme in ("http", "https") else "  (after: make mlflow)"),
         *compared.lines,
     ]
-    return ProjectReport("\n".join(lines), compared.unexplained)
+    return ProjectReport(params.profile, "\n".join(lines), compared.unexplained)
+
+
+def record_report(page: Path, profile: Profile, name: str) -> None:
+    """Record a page of `write_project_report` as an MLflow run, which shows it among its files.
+
+    Args:
+        page: path of the page.
+        profile: of the evaluations in it.
+        name: name of the run.
+    """
+    tags = RunTags("report", profile).to_dict()
+    with start_run(EXPERIMENT, name, tags=tags, params={}) as run:
+        run.set_result(report=sha256_file(page))
+        run.log_artifact(page)
 
 
 def explain_text(here: ProjectFolders, params: Params, table: int, row: str, column: str) -> str:
