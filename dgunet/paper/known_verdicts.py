@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from dgunet.terms import CellVerdict
+from dgunet.terms import CellState, CellVerdict
 
+Line = Literal["reproduced", "sample"]
 VerdictGroup = Literal["reproduced", "close", "differ", "not compared", "not run"]
 
 GROUPS: tuple[VerdictGroup, ...] = ("reproduced", "close", "differ", "not compared", "not run")
 
-GROUP_OF: Mapping[CellVerdict, VerdictGroup] = MappingProxyType(
+_GROUP_OF: Mapping[CellVerdict, VerdictGroup] = MappingProxyType(
     {
         "reproduced": "reproduced",
         "close": "close",
@@ -26,12 +27,21 @@ GROUP_OF: Mapping[CellVerdict, VerdictGroup] = MappingProxyType(
         "no published value": "not compared",
     }
 )
-"""The group of each verdict; "not compared" are the cells that have a run and no comparison."""
 
 
-def count_groups(verdicts: Iterable[CellVerdict]) -> dict[VerdictGroup, int]:
-    """The number of verdicts in each group."""
-    found = Counter(GROUP_OF[verdict] for verdict in verdicts)
+def line_of(profile: str) -> Line:
+    """The line of our cells that counts: the tables of the sample have an empty reproduced one."""
+    return "sample" if profile == "sample" else "reproduced"
+
+
+def count_groups(cells: Iterable[tuple[CellVerdict, CellState]]) -> dict[VerdictGroup, int]:
+    """The number of cells in each group, by their verdict and state.
+
+    "not compared" are the cells that have a run and no comparison.
+    """
+    found = Counter(
+        "not run" if state == "not run" else _GROUP_OF[verdict] for verdict, state in cells
+    )
     return {group: found[group] for group in GROUPS}
 
 

@@ -15,7 +15,7 @@ from dgunet.paper.claims.claim_text import fixed_text, p_text, scale
 from dgunet.paper.claims.judgement import JudgedClaim, Judgement, RunBehind
 from dgunet.paper.claims.verdicts import VERDICTS, Outcome
 from dgunet.paper.generated_table import GeneratedTable
-from dgunet.paper.known_verdicts import GROUPS, count_groups, counts_text
+from dgunet.paper.known_verdicts import GROUPS, count_groups, counts_text, line_of
 from dgunet.paper.result_charts import result_charts
 from dgunet.paper.training_charts import TrainingCurves, training_charts
 from dgunet.paper.twins import Twin, TwinState
@@ -67,7 +67,7 @@ def known_section(
         "tables": by_table,
         "all": _groups(tables),
         "cells": counts_text(_groups(tables)),
-        "count": len(judged_cells(tables)),
+        "count": sum(_groups(tables).values()),
         "twins": counts_text({state: states[state] for state in get_args(TwinState)}),
         "corrected": states["corrected"],
         "claims": counts_text(claims) if claims else "",
@@ -116,8 +116,14 @@ def charts_section(tables: Sequence[GeneratedTable], evidence: ReportEvidence) -
     }
 
 
-def _groups(tables: Sequence[GeneratedTable]) -> dict[Any, int]:
-    return count_groups(cell.verdict for cell in judged_cells(tables) if cell.verdict)
+def _groups(tables: Sequence[GeneratedTable]) -> dict[str, int]:
+    counts = count_groups(
+        (cell.verdict, cell.state)
+        for table in tables
+        for cell in judged_cells([table])
+        if cell.verdict and cell.source == line_of(table.profile)
+    )
+    return {str(group): count for group, count in counts.items()}
 
 
 def _claim(judged: JudgedClaim, address: Address) -> dict[str, Any]:
