@@ -13,12 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dgunet.paper import verdict_lines
 from dgunet.paper.cells import Cell
 from dgunet.paper.generated_table import GeneratedTable, Heading, shown
-from dgunet.paper.report_evidence import (
-    ReportEvidence,
-    charts_section,
-    claims_section,
-    known_section,
-)
+from dgunet.paper.report_evidence import ReportEvidence, evidence_sections
 from dgunet.paper.report_images import Figure
 from dgunet.paper.report_verdicts import (
     compared_lines,
@@ -123,13 +118,13 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown_evidence = evidence or ReportEvidence()
     page = environment.get_template("report.html.j2").render(
-        known=known_section(tables, twins, shown_evidence),
-        claims=claims_section(
-            shown_evidence, lambda run: links.get(run.per_image_sha256, RunLink()).web_address
+        **evidence_sections(
+            tables,
+            twins,
+            evidence or ReportEvidence(),
+            lambda run: links.get(run.per_image_sha256, RunLink()).web_address,
         ),
-        charts=charts_section(tables, shown_evidence),
         tables=[_section(table, links, figures) for table in tables],
         written=written,
         profiles=sorted({table.profile for table in tables}),

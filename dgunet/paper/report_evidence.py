@@ -107,12 +107,29 @@ def claims_section(evidence: ReportEvidence, address: Address) -> dict[str, Any]
 
 
 def charts_section(tables: Sequence[GeneratedTable], evidence: ReportEvidence) -> dict[str, Any]:
-    """The charts of results and of trainings; none of a page without all six tables."""
-    whole = len(tables) == 6
+    """The charts of results and of trainings, with their drawings; no results without all tables.
+
+    The drawings are made once, however often the page is rendered.
+    """
+    results = result_charts(tables) if len(tables) == 6 else []
     return {
-        "results": result_charts(tables) if whole else [],
-        "trainings": training_charts(evidence.curves.curves),
+        "results": [(chart, chart.svg) for chart in results],
+        "trainings": [(chart, chart.svg) for chart in training_charts(evidence.curves.curves)],
         "remark": evidence.curves.remark,
+    }
+
+
+def evidence_sections(
+    tables: Sequence[GeneratedTable],
+    twins: Sequence[Twin],
+    evidence: ReportEvidence,
+    address: Address,
+) -> dict[str, dict[str, Any]]:
+    """What the templates of this module need, by name."""
+    return {
+        "known": known_section(tables, twins, evidence),
+        "claims": claims_section(evidence, address),
+        "charts": charts_section(tables, evidence),
     }
 
 
