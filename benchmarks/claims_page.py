@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.reduced_page import section
 from dgunet.paper.claims.claim_list import claims
+from dgunet.paper.claims.claim_text import list_as_markdown
 from dgunet.paper.intervals import FEWEST_IMAGES
-from dgunet.tools.claim_text import list_as_markdown
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dgunet.paper import verdict_lines
 from dgunet.paper.cells import Cell
 from dgunet.paper.generated_table import GeneratedTable, Heading, shown
+from dgunet.paper.report_evidence import ReportEvidence, evidence_sections
 from dgunet.paper.report_images import Figure
 from dgunet.paper.report_verdicts import (
     compared_lines,
@@ -75,6 +76,12 @@ class RunLink:
     commit: str | None = None
     dirty: bool | None = None
 
+    @property
+    def web_address(self) -> str:
+        """The run's page if its address is one of the web, else ""."""
+        url = self.run_url or ""
+        return url if url.startswith(("http://", "https://")) else ""
+
 
 def write_report(
     tables: Sequence[GeneratedTable],
@@ -84,6 +91,7 @@ def write_report(
     *,
     figures: Sequence[Figure] = (),
     written: str = "",
+    evidence: ReportEvidence | None = None,
 ) -> Path:
     """Write ``tables`` as one self-contained, accessible and sealed HTML file without scripts.
 
@@ -95,6 +103,7 @@ def write_report(
         twins: as :func:`dgunet.paper.twins.build_twins` returns them.
         figures: test images to show under the tables.
         written: date and code of the page, for its head.
+        evidence: claims and trainings; without it the page says that they were not read.
 
     Returns:
         ``out``.
@@ -110,6 +119,12 @@ def write_report(
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html.j2").render(
+        **evidence_sections(
+            tables,
+            twins,
+            evidence or ReportEvidence(),
+            lambda run: links.get(run.per_image_sha256, RunLink()).web_address,
+        ),
         tables=[_section(table, links, figures) for table in tables],
         written=written,
         profiles=sorted({table.profile for table in tables}),
@@ -154,7 +169,6 @@ def _page_cell(
     provenance = first.provenance
     keys = [provenance.per_image_sha256, provenance.checkpoint_sha256]
     link = next((links[key] for key in keys if key and key in links), RunLink())
-    url = link.run_url or ""
     return PageCell(
         text=shown(cells).replace("/", "/\u200b"),  # a pair may be broken there
         change="/".join(_change(cell) for cell in cells if cell.difference is not None),
@@ -166,8 +180,7 @@ def _page_cell(
         hover="; ".join(f"{c.metric} {verdict_lines.verdict_text(c)}" for c in cells if c.verdict),
         facts=_facts(cells, link) if provenance.profile else (),
         run_id=link.run_id or "",
-        # Only web addresses become links; anything else stays text.
-        run_url=url if url.startswith(("http://", "https://")) else "",
+        run_url=link.web_address,
     )
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dgunet.steps.tables import CheckedResult
+from dgunet.steps.training_records import training_folder
 from dgunet.system import files
-from dgunet.tools.training_records import training_folder
 from dgunet.tracking.index import RunInfo
 
 TRAINING = ("training.json", "loss.csv", "validation.csv")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dgunet.evaluation.summary import EvaluationSummary
-from dgunet.project import ProjectFolders, model_key
+from dgunet.project import model_key
 from dgunet.system.files import sha256_file
 from dgunet.terms import ABLATIONS
 from dgunet.tracking.home import TrackingFolders
@@ -39,9 +39,9 @@ def _places(result: Path, summary: EvaluationSummary) -> Iterator[Path]:
         yield parent / "models" / "trained" / key
 
 
-def runs_by_result(here: ProjectFolders) -> dict[str, RunInfo]:
+def runs_by_result(home: Path) -> dict[str, RunInfo]:
     """The latest run of a project that made each result, by the result's SHA-256."""
-    store = TrackingFolders.at(here.home)
+    store = TrackingFolders.at(home)
     return {
         digest: run
         for run in (*delivered(store), *pending(store))
