@@ -23,7 +23,7 @@ _STAGES = {level: f"{level} stages, 3 scales" for level in (3, 5, 7, 9)}
 _SCALES = {level: f"7 stages, {level} scale{'s' * (level > 1)}" for level in (1, 2, 3)}
 """Columns of Table 5 by the level that varies."""
 
-_SAMPLE_REMARK = "Ours is the sample's: another scale, below the paper's, and not comparable."
+_SAMPLE_REMARK = "The sample's values have axes of their own, because they are not comparable."
 
 
 def result_charts(tables: Sequence[GeneratedTable]) -> list[Chart]:
@@ -114,15 +114,19 @@ def _ablation(table: GeneratedTable, key: str, title: str, columns: Mapping[int,
     else:
         panels = [Panel("PSNR, dB", [printed, *([series] if ours else [])])]
     left = [columns[x] for x in columns if x not in ours]
-    said = f" Without a value of ours: {'; '.join(left)}." if left else ""
+    remarks = [_SAMPLE_REMARK] if table.notice and ours else []
+    if any(cell.low is not None for cell in ours.values()):
+        remarks.append("Bars are intervals of our mean over the images.")
+    if any(cell.low is None for cell in ours.values()):
+        remarks.append("No interval: of few images, or of the sample.")
+    if left:
+        remarks.append(f"Without a value of ours: {'; '.join(left)}.")
     return Chart(
         key,
         f"{title} (Table {table.number}, Rain100H)",
         "" if names else f"number of {key}",
         panels,
-        (_SAMPLE_REMARK if table.notice and ours else "")
-        + " Bars are intervals of our mean over the images; values without one have too few."
-        + said,
+        " ".join(remarks),
         ("network", "paper, dB", "ours, dB", "interval"),
         [[columns[x], theirs[x].shown, *_ours(ours.get(x))] for x in columns],
         ticks=list(columns.values()) if names else (),

@@ -130,7 +130,9 @@ def _beside_weights(
         except (DgunetError, OSError, ValueError, KeyError):
             continue
         last = {steps - 1: psnr for steps, psnr in found.items()}
-        curves.append(TrainingCurve(name, "that of the weights", loss, last, "files beside them"))
+        curves.append(
+            TrainingCurve(name, "the evaluated one", loss, last, "files beside the weights")
+        )
     return curves
 
 

@@ -268,8 +268,10 @@ def test_figure_1_shows_computed_sizes_and_names_the_methods_without_one(
     ours = figure_1(tables[3]).panels[0].series[1]
     assert (list(ours.names), list(ours.y), ours.look) == (["DGUNet"], [40.01], "ours")
     waiting = summary("DND", "DGUNet", psnr=None, ssim=None, state="waiting for the server")
-    tables = {t.number: t for t in build_tables([waiting], profile="paper")}
-    assert len(figure_1(tables[3]).panels[0].series) == 1
+    part = summary("DND", "DGUNet", complete=False, images=3, state="partial")
+    for other in (waiting, part):
+        tables = {t.number: t for t in build_tables([other], profile="paper")}
+        assert len(figure_1(tables[3]).panels[0].series) == 1
 
 
 def test_stages_and_scales_show_the_papers_values_and_our_intervals(
