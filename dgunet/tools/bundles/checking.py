@@ -34,8 +34,8 @@ from dgunet.system.safe_paths import inside
 from dgunet.tools import croissant
 from dgunet.tools.bundles import standalone
 from dgunet.tools.bundles.project_bundle import plain_cells
+from dgunet.tools.bundles.rescoring import ScoredImages
 from dgunet.tools.bundles.scored_bundle import (
-    Rescore,
     csv_faults,
     protocol_faults,
     score_faults,
@@ -68,7 +68,7 @@ def is_bundle(path: Path) -> bool:
 
 
 def check_bundle(
-    path: Path, *, key: bytes | None = None, rescore: Rescore | None = None
+    path: Path, *, key: bytes | None = None, rescore: ScoredImages | None = None
 ) -> BundleVerdict:
     """Verify a bundle; whatever is wrong is in the verdict.
 
@@ -86,7 +86,7 @@ def check_bundle(
             same = read_mapping(folder / "environment.json").get("code") == code_version()
             if not same:
                 verdict.facts.append("made by another version of dgunet")
-            checks = _checks(folder, index, same, rescore)
+            checks = _checks(folder, index, same, rescore, verdict.facts.append)
             for check in checks:
                 verdict.faults += _faults_of(check, folder)
     except (standalone.BundleError, DgunetError, OSError) as error:
@@ -99,12 +99,16 @@ Check = Callable[[], Iterator[str]]
 
 
 def _checks(
-    folder: Path, index: dict[str, Any], same: bool, rescore: Rescore | None
+    folder: Path,
+    index: dict[str, Any],
+    same: bool,
+    rescore: ScoredImages | None,
+    note: Callable[[str], None],
 ) -> Iterator[Check]:
     yield lambda: _verifier_faults(folder, same)
     yield lambda: protocol_faults(folder)
     if index.get("kind") == "scores":
-        yield lambda: score_faults(folder, rescore)
+        yield lambda: score_faults(folder, rescore, note)
         return
     if rescore is not None:
         yield lambda: iter(["only a bundle of `dgunet score --bundle` can be scored again"])
