@@ -262,13 +262,8 @@ def _sample_about(name: str, text: str, keywords: Iterable[str] = ()) -> dict[st
         "citeAs": "The dgunet developers, dgunet: a reproduction of Deep Generalized Unfolding "
         "Networks for Image Restoration",
         "url": SAMPLE_PAGE,
-        "creator": [
-            {"@type": "sc:Organization", "name": "The dgunet developers"},
-            *(
-                {"@type": "sc:Organization", "name": name}
-                for name in dict.fromkeys(photograph.author for photograph in PHOTOGRAPHS)
-            ),
-        ],
+        "creator": {"@type": "sc:Organization", "name": "The dgunet developers"},
+        "creditText": f"Photographs: {'; '.join(dict.fromkeys(p.author for p in PHOTOGRAPHS))}",
         "datePublished": SAMPLE_DATE,
         "version": "1.0.0",
         "keywords": ["image restoration", SAMPLE, *keywords],

@@ -133,6 +133,7 @@ def test_the_sample_is_not_taken_for_the_dataset(prepared):
         "https://creativecommons.org/publicdomain/mark/1.0/",
     ]
     assert CATALOGUE["Rain100L"].citation not in croissant.as_text(content)
+    assert "; Stefan van der Walt; " in content["creditText"]
 
 
 def test_the_documented_description_of_the_sample_is_current_and_valid(project, sample_root):
