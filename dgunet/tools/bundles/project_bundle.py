@@ -33,6 +33,7 @@ from dgunet.steps.training_records import runs_by_result
 from dgunet.system import files
 from dgunet.system.errors import DataError
 from dgunet.system.seals import SEAL
+from dgunet.tools import croissant
 from dgunet.tools.bundles.behind import copy_trainings, write_runs
 from dgunet.tools.bundles.sealing import Draft, new_bundle
 
@@ -203,16 +204,22 @@ def _copy_configuration(
 
 
 def _copy_manifests(folder: Path, here: ProjectFolders, results: Iterable[CheckedResult]) -> None:
-    """Copy the manifests of those prepared sets that the evaluations were made with."""
+    """Copy the manifests of those prepared sets that the evaluations were made with.
+
+    Beside each is its description as Croissant.
+    """
     for path, summary, _ in results:
         for store in _near(path, here, f"prepared/{summary.dataset}"):
             place = folder / "prepared" / summary.dataset
             if place.exists() or not (store / "manifest.json").is_file():
                 continue
-            if StoreManifest.read(store).digest == summary.data_digest:
+            manifest = StoreManifest.read(store)
+            if manifest.digest == summary.data_digest:
                 place.mkdir(parents=True)
                 shutil.copyfile(store / "manifest.json", place / "manifest.json")
                 shutil.copyfile(store / SEAL, place / "files.sha256")
+                described = croissant.describe_store(manifest, place / "manifest.json")
+                files.write_text(place / croissant.FILE, croissant.as_text(described))
 
 
 def _near(result: Path, here: ProjectFolders, name: str) -> Iterable[Path]:
