@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from dgunet.data.store.pair_store import PairStore
-from dgunet.evaluation.image_steps import kept_image_path
+from dgunet.evaluation.kept_images import kept_image_path
 from dgunet.evaluation.rows import Row
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.paper.report_images import Figure, Panel, centre_crop
