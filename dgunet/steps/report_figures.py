@@ -69,8 +69,8 @@ def _titles(rows: Sequence[Row], kept: Sequence[int]) -> tuple[dict[int, str], t
         elif index in titles:
             titles[index] = f"{rank} and {titles[index]}"
         else:
-            titles[index] = f"{rank} image, {rows[index].id}"
-    return titles or {kept[0]: f"first image, {rows[kept[0]].id}"}, tuple(notes)
+            titles[index] = f"{rank}: image {rows[index].id}"
+    return titles or {kept[0]: f"first: image {rows[kept[0]].id}"}, tuple(notes)
 
 
 def _figure(
@@ -85,8 +85,8 @@ def _figure(
     }
     values = (
         ("PSNR", _decibel(row.psnr)),
+        ("degraded PSNR", _decibel(row.input_psnr)),
         ("SSIM", "" if row.ssim is None else f"{row.ssim:.4f}"),
-        ("PSNR degraded", _decibel(row.input_psnr)),
     )
     return Figure(
         title,

@@ -31,17 +31,24 @@ from dgunet.terms import TABLES, check_task
 SIDE = 128
 """Side in pixels of the crop: a network of full size restores it on one CPU core in seconds."""
 
+RATIO = 10
+"""Ratio in percent whose network is shown first; at 1 % little is seen before the last stage."""
+
 
 def stage_groups(
     results: Iterable[CheckedResult], project: ProjectFolders
 ) -> Iterator[FigureGroup]:
     """Yield x_hat^1 ... x_hat^K of one image for each task: a group with one figure.
 
-    The image is the one with the median PSNR of the first result whose prepared set and weights are
+    The image is the one with the median PSNR of the first result (of compressive sensing, first of
+    those at `RATIO`) whose prepared set and weights are
     in ``project``, or the first of a set without scores. If no result of a task has both, the group
     has the note which file of the first result is missing.
     """
-    by_task = sorted(results, key=lambda each: TABLES[check_task(each[1].task)])
+    by_task = sorted(
+        results,
+        key=lambda each: (TABLES[check_task(each[1].task)], abs((each[1].ratio or RATIO) - RATIO)),
+    )
     for task, same_task in groupby(by_task, key=lambda each: check_task(each[1].task)):
         lacking: list[str] = []
         for _, summary, rows in same_task:
@@ -80,7 +87,7 @@ def _group(summary: EvaluationSummary, rows: list[Row], project: ProjectFolders)
         network, _ = load_network(_weights(summary, project))
         panels = _panels(network, record.input, record.target)
     title = f"{summary.name}: the estimate after each of the {network.config.stages} stages"
-    figure = Figure(f"median image, {rows[index].id}", panels, stages=True)
+    figure = Figure(f"image {rows[index].id}", panels, stages=True)
     note = f"Of the {SIDE}x{SIDE} pixels in its centre, restored as an image of their own."
     return FigureGroup(TABLES[check_task(summary.task)], title, (figure,), (note,))
 
