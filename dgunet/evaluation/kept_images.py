@@ -10,7 +10,7 @@ from dgunet.evaluation.rows import Row
 from dgunet.system.safe_paths import safe_file_name
 
 Rank = Literal["best", "median", "worst"]
-"""The places of a test set's images by their PSNR that a result has an image of."""
+"""Places in the order of a test set's images by PSNR; a result keeps the image at each."""
 
 RANKED = 3
 """Most images that are kept for their PSNR."""

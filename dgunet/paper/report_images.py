@@ -84,12 +84,14 @@ class FigureGroup:
         title: test set and row.
         figures: of this set.
         notes: what is missing and why, in sentences.
+        source: SHA-256 of the per-image table that has the scores; "" without scores.
     """
 
     table: int
     title: str
     figures: tuple[Figure, ...] = ()
     notes: tuple[str, ...] = ()
+    source: str = ""
 
 
 def centre(image: Array, side: int) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from math import isinf
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from dgunet.data.store.pair_store import PairStore
-from dgunet.evaluation.kept_images import kept_image_path, ranked_images
+from dgunet.data.store.records import PairRecord
+from dgunet.evaluation.kept_images import Rank, kept_image_path, ranked_images
 from dgunet.evaluation.rows import Row
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.imaging.arrays import Array
@@ -39,49 +41,51 @@ def _group(
     result: Path, summary: EvaluationSummary, rows: list[Row], project: ProjectFolders
 ) -> FigureGroup:
     """The figures of one evaluation, or why there are none."""
-    group = FigureGroup(TABLES[check_task(summary.task)], summary.name)
+    group = FigureGroup(
+        TABLES[check_task(summary.task)], summary.name, source=summary.per_image_sha256
+    )
     kept = [i for i, row in enumerate(rows) if kept_image_path(result, row.id).is_file()]
     if not kept:
-        return _noted(group, "This evaluation kept no image (evaluate.keep_images in params.yaml).")
+        kept_none = "This evaluation kept no image (evaluate.keep_images in params.yaml)."
+        return replace(group, notes=(kept_none,))
     store = project.store(summary.dataset)
     if not (store / "manifest.json").is_file():
-        return _noted(group, f"{project.shown(store)} is missing, which has the true images.")
+        missing = f"{project.shown(store)} is missing, which has the true images."
+        return replace(group, notes=(missing,))
     pairs = PairStore.open(store)
     if pairs.manifest.digest != summary.data_digest:
-        return _noted(group, f"{project.shown(store)} has other images than were evaluated.")
+        other = f"{project.shown(store)} has other images than were evaluated."
+        return replace(group, notes=(other,))
     titles, notes = _titles(rows, kept)
     figures = (_figure(title, pairs[i], rows[i], result, summary) for i, title in titles.items())
-    return FigureGroup(group.table, group.title, tuple(figures), notes)
-
-
-def _noted(group: FigureGroup, note: str) -> FigureGroup:
-    return FigureGroup(group.table, group.title, notes=(note,))
+    return replace(group, figures=tuple(figures), notes=notes)
 
 
 def _titles(rows: Sequence[Row], kept: Sequence[int]) -> tuple[dict[int, str], tuple[str, ...]]:
     """Index and title of the images to show, and sentences about those that were not kept."""
-    titles: dict[int, str] = {}
-    notes = []
+    ranks: dict[int, list[Rank]] = {}
     for rank, index in ranked_images([row.psnr for row in rows]).items():
-        if index not in kept:
-            again = "a new evaluation keeps it"
-            notes.append(f"The {rank} image, {rows[index].id}, was not kept; {again}.")
-        elif index in titles:
-            titles[index] = f"{rank} and {titles[index]}"
+        ranks.setdefault(index, []).append(rank)
+    titles, notes = {}, []
+    for index, names in ranks.items():
+        name = " and ".join(names)
+        if index in kept:
+            titles[index] = f"{name}: image {rows[index].id}"
         else:
-            titles[index] = f"{rank}: image {rows[index].id}"
+            again = "a new evaluation keeps it"
+            notes.append(f"The {name} image, {rows[index].id}, was not kept; {again}.")
     return titles or {kept[0]: f"first: image {rows[kept[0]].id}"}, tuple(notes)
 
 
 def _figure(
-    title: str, record: object, row: Row, result: Path, summary: EvaluationSummary
+    title: str, record: PairRecord, row: Row, result: Path, summary: EvaluationSummary
 ) -> Figure:
     with Image.open(kept_image_path(result, row.id)) as file:
         restored = np.asarray(file)
     images: dict[str, Array | None] = {
-        "degraded": getattr(record, "input", None),
+        "degraded": record.input,
         summary.row: restored,
-        "true": getattr(record, "target", None),
+        "true": record.target,
     }
     values = (
         ("PSNR", _decibel(row.psnr)),

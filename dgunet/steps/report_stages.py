@@ -40,10 +40,10 @@ def stage_groups(
 ) -> Iterator[FigureGroup]:
     """Yield x_hat^1 ... x_hat^K of one image for each task: a group with one figure.
 
-    The image is the one with the median PSNR of the first result (of compressive sensing, first of
-    those at `RATIO`) whose prepared set and weights are
-    in ``project``, or the first of a set without scores. If no result of a task has both, the group
-    has the note which file of the first result is missing.
+    The image is the one with the median PSNR of the first result whose prepared set and weights are
+    in ``project``, or the first image of a set without scores; of compressive sensing, results at
+    `RATIO` are the first. If no result of a task has both, the group has no figure, and a note that
+    names the missing file of the first result.
     """
     by_task = sorted(
         results,

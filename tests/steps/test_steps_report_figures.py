@@ -43,6 +43,7 @@ def ordered(result):
 def test_the_best_median_and_worst_image_are_shown_with_their_scores(small, result):
     rows, (group, stages) = ordered(result), report_figures([result], small)
     assert (group.table, group.title, group.notes) == (1, "Rain100L, DGUNet", ())
+    assert group.source == result[1].per_image_sha256
     wanted = {"best": rows[-1], "median": rows[(len(rows) - 1) // 2], "worst": rows[0]}
     assert {figure.title for figure in group.figures} == {
         f"{rank}: image {row.id}" for rank, row in wanted.items()
@@ -118,3 +119,11 @@ def test_of_a_set_that_a_server_scores_the_first_kept_image_is_shown(small, resu
     group, _ = report_figures([(folder, summary, unscored)], small)
     (figure,) = group.figures
     assert (figure.title, figure.values) == (f"first: image {rows[0].id}", ())
+
+
+def test_an_image_with_several_ranks_is_shown_once(small, result):
+    folder, summary, rows = result
+    equal = [replace(row, psnr=30.0) for row in rows]
+    group, _ = report_figures([(folder, summary, equal)], small)
+    name = "best and median and worst"
+    assert [figure.title for figure in group.figures] == [f"{name}: image {rows[0].id}"]
