@@ -10,6 +10,9 @@ from dgunet.cli import command
 NEEDS_A_PROJECT = {
     "dgunet tables",
     "dgunet report",
+    "dgunet report --mlflow 'report of the sample'",
+    "dgunet status",
+    "dgunet status --json",
     "dgunet clean",
     "dgunet claims",
     "dgunet claims --markdown",

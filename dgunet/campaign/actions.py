@@ -25,7 +25,8 @@ from dgunet.network.official import import_official
 from dgunet.project import ProjectFolders
 from dgunet.steps.evaluate import evaluate_ablation, evaluate_test_set
 from dgunet.steps.prepare import prepare_store
-from dgunet.steps.report import make_report, result_folders
+from dgunet.steps.report import make_report
+from dgunet.steps.result_folders import result_folders
 from dgunet.steps.tables import make_tables
 from dgunet.steps.train import train_ablation, train_network
 from dgunet.system import files

@@ -57,11 +57,11 @@ def claims(
     """
     import json
 
+    from dgunet.paper.claims.claim_text import as_json as as_content
+    from dgunet.paper.claims.claim_text import as_markdown, as_text, facts
     from dgunet.project import ProjectFolders
+    from dgunet.steps.claim_judging import judge_project, record_judgement
     from dgunet.system.errors import ConfigError
-    from dgunet.tools.claim_judging import judge_project, record_judgement
-    from dgunet.tools.claim_text import as_json as as_content
-    from dgunet.tools.claim_text import as_markdown, as_text, facts
 
     if as_json and markdown:
         raise ConfigError("--json and --markdown are two formats.", "Give one of them.")

@@ -39,6 +39,12 @@ def _steps(app: typer.Typer) -> None:
     step_commands.register(app)
 
 
+def _report(app: typer.Typer) -> None:
+    from dgunet.cli import report_commands
+
+    report_commands.register(app)
+
+
 def _training(app: typer.Typer) -> None:
     from dgunet.cli import training_commands
 
@@ -132,7 +138,8 @@ def _cleaning(app: typer.Typer) -> None:
 GROUPS: tuple[tuple[tuple[str, ...], Register], ...] = (
     (("campaign",), _campaign),
     (("data",), _data),
-    (("train", "evaluate", "tables", "report", "explain"), _steps),
+    (("train", "evaluate", "tables", "explain"), _steps),
+    (("report", "status"), _report),
     (("recipe",), _training),
     (("restore", "score", "protocols", "selftest", "dnd"), _evaluation),
     (("claims",), _claims),

@@ -1,4 +1,4 @@
-"""Commands of the pipeline: train, evaluate, tables, report, explain."""
+"""Commands of the pipeline: train, evaluate, tables, explain."""
 
 from __future__ import annotations
 
@@ -46,7 +46,6 @@ def register(app: typer.Typer) -> None:
     app.command()(train)
     app.command()(evaluate)
     app.command()(tables)
-    app.command()(report)
     app.command()(explain)
 
 
@@ -268,7 +267,7 @@ def tables(params_file: ParamsOption = None) -> None:
     """
     from dgunet.config import load_params
     from dgunet.project import ProjectFolders
-    from dgunet.steps.report import result_folders
+    from dgunet.steps.result_folders import result_folders
     from dgunet.steps.tables import make_tables
 
     here = ProjectFolders.here()
@@ -284,26 +283,6 @@ def tables(params_file: ParamsOption = None) -> None:
         project=here,
     )
     typer.echo(f"tables in {here.tables}")
-
-
-def report(
-    verify: Annotated[
-        bool, typer.Option("--verify", help="exit with 1 if a cell really differs from the commit")
-    ] = False,
-) -> None:
-    """Write the HTML report; print where all results are, and compare them with the commit.
-
-    The report, build/report.html, shows the tables with links from each cell to its run.
-
-    Example: dgunet report
-    """
-    from dgunet.project import ProjectFolders
-    from dgunet.steps.report import write_project_report
-
-    made = write_project_report(ProjectFolders.here())
-    typer.echo(made.text)
-    if verify and made.unexplained:
-        raise typer.Exit(1)
 
 
 def explain(

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dgunet.paper import verdict_lines
 from dgunet.paper.cells import Cell
 from dgunet.paper.generated_table import GeneratedTable, Heading, shown
+from dgunet.paper.report_evidence import ReportEvidence, evidence_sections
 from dgunet.paper.report_images import FigureGroup, page_within_limit
 from dgunet.paper.report_verdicts import (
     compared_lines,
@@ -76,6 +77,12 @@ class RunLink:
     commit: str | None = None
     dirty: bool | None = None
 
+    @property
+    def web_address(self) -> str:
+        """The run's page if its address is one of the web, else ""."""
+        url = self.run_url or ""
+        return url if url.startswith(("http://", "https://")) else ""
+
 
 def write_report(
     tables: Sequence[GeneratedTable],
@@ -85,6 +92,7 @@ def write_report(
     *,
     figures: Sequence[FigureGroup] = (),
     written: str = "",
+    evidence: ReportEvidence | None = None,
 ) -> Path:
     """Write ``tables`` as one self-contained, accessible and sealed HTML file.
 
@@ -98,6 +106,7 @@ def write_report(
         twins: as :func:`dgunet.paper.twins.build_twins` returns them.
         figures: test images to show under the tables, as far as they fit on the page.
         written: date and code of the page, for its head.
+        evidence: claims and trainings; without it the page says that they were not read.
 
     Returns:
         ``out``.
@@ -114,6 +123,12 @@ def write_report(
     )
     render = partial(
         environment.get_template("report.html.j2").render,
+        **evidence_sections(
+            tables,
+            twins,
+            evidence or ReportEvidence(),
+            lambda run: links.get(run.per_image_sha256, RunLink()).web_address,
+        ),
         tables=[_section(table, links) for table in tables],
         written=written,
         profiles=sorted({table.profile for table in tables}),
@@ -155,7 +170,6 @@ def _page_cell(
     provenance = first.provenance
     keys = [provenance.per_image_sha256, provenance.checkpoint_sha256]
     link = next((links[key] for key in keys if key and key in links), RunLink())
-    url = link.run_url or ""
     return PageCell(
         text=shown(cells).replace("/", "/\u200b"),  # a pair may be broken there
         change="/".join(_change(cell) for cell in cells if cell.difference is not None),
@@ -167,8 +181,7 @@ def _page_cell(
         hover="; ".join(f"{c.metric} {verdict_lines.verdict_text(c)}" for c in cells if c.verdict),
         facts=_facts(cells, link) if provenance.profile else (),
         run_id=link.run_id or "",
-        # Only web addresses become links; anything else stays text.
-        run_url=url if url.startswith(("http://", "https://")) else "",
+        run_url=link.web_address,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,34 +14,35 @@ from dgunet.paper.explain import explain_cell
 from dgunet.paper.formats import cells_frame
 from dgunet.paper.html_report import write_report
 from dgunet.paper.overlaps import known_overlaps
+from dgunet.paper.report_evidence import ReportEvidence
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
 from dgunet.paper.written_tables import CELLS, INDEX, check_tables, check_tables_seal, read_cells
-from dgunet.project import ProjectFolders, test_sets
+from dgunet.project import ProjectFolders
+from dgunet.steps.claim_judging import judge_results
 from dgunet.steps.commit_comparison import compare_with_commit
 from dgunet.steps.computed_cells import cell_difference
+from dgunet.steps.result_folders import result_folders
 from dgunet.steps.tables import (
+    CheckedResult,
     checked_results,
     read_results_and_rows,
     summaries_and_rows,
     with_server_scores,
 )
+from dgunet.steps.training_curves import training_curves
 from dgunet.system.errors import DataError
+from dgunet.system.files import sha256_file
 from dgunet.system.package_digest import code_version
 from dgunet.system.seals import SEAL
-from dgunet.terms import ABLATIONS, RELEASED_ABLATIONS
-from dgunet.tracking import TrackingFolders, lookup
+from dgunet.terms import Profile, RunTags
+from dgunet.tracking import TrackingFolders, lookup, start_run
 from dgunet.tracking.index import dirty_to_tag
 from dgunet.tracking.run_links import run_links
 from dgunet.tracking.ui_links import experiments_url, run_url
 
-
-def result_folders(params: Params, here: ProjectFolders) -> list[Path]:
-    """The result folders of all networks in ``params`` and of the ablations, existing or not."""
-    ablations = RELEASED_ABLATIONS if here.weights == "released" else tuple(ABLATIONS)
-    return [here.evaluation(name, v) for name in test_sets("all") for v in params.variants] + [
-        here.ablation(name) for name in ablations
-    ]
+EXPERIMENT = "dgunet/report"
+"""The MLflow experiment of pages; here and not in `dgunet.project`, on which results depend."""
 
 
 def make_report(
@@ -78,8 +79,24 @@ def make_report(
     twins = build_twins(made, summaries, rows=rows, overlaps=known_overlaps(overlaps))
     figures = report_figures(checked, project) if project else []
     links = run_links((summary["per_image_sha256"] for summary in summaries), home)
-    write_report(made, links, out, twins, figures=figures, written=_written())
+    evidence = _evidence(profile, checked, home, project)
+    write_report(made, links, out, twins, figures=figures, written=_written(), evidence=evidence)
     return len(summaries)
+
+
+def _evidence(
+    profile: str, checked: Sequence[CheckedResult], home: Path, project: ProjectFolders | None
+) -> ReportEvidence:
+    """The verdicts on the claims and the curves of the trainings."""
+    judgement, reason = None, ""
+    try:
+        judgement = judge_results(checked, home)
+    except DataError as error:  # such as a set that was scored under two protocols
+        reason = f"They cannot be judged on these results: {error}"
+    weights = {summary.checkpoint_sha256 for _, summary, _ in checked}
+    curves = training_curves(profile, home, project, weights)
+    digests = [summary.per_image_sha256 for _, summary, _ in checked]
+    return ReportEvidence(judgement, reason, curves, digests)
 
 
 def _written() -> str:
@@ -92,10 +109,12 @@ class ProjectReport:
     """What was written, for people, and whether the results differ from the commit's.
 
     Attributes:
+        profile: of the evaluations in it.
         text: where everything is, and the comparison with the commit.
         unexplained: see `dgunet.steps.commit_comparison.Comparison`.
     """
 
+    profile: Profile
     text: str
     unexplained: bool
 
@@ -132,7 +151,21 @@ def write_project_report(here: ProjectFolders) -> ProjectReport:
         + ("" if store.uri.scheme in ("http", "https") else "  (after: make mlflow)"),
         *compared.lines,
     ]
-    return ProjectReport("\n".join(lines), compared.unexplained)
+    return ProjectReport(params.profile, "\n".join(lines), compared.unexplained)
+
+
+def record_report(page: Path, profile: Profile, name: str) -> None:
+    """Record a page of `write_project_report` as an MLflow run, which shows it among its files.
+
+    Args:
+        page: path of the page.
+        profile: of the evaluations in it.
+        name: name of the run.
+    """
+    tags = RunTags("report", profile).to_dict()
+    with start_run(EXPERIMENT, name, tags=tags, params={}) as run:
+        run.set_result(report=sha256_file(page))
+        run.log_artifact(page)
 
 
 def explain_text(here: ProjectFolders, params: Params, table: int, row: str, column: str) -> str:

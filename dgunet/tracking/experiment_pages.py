@@ -47,6 +47,8 @@ _OF_STAGES: Mapping[str, str] = {
     " and `state/...` count the cells of the paper.",
     "claims": "Each run has the verdict on every claim of the paper as an MLflow table, and counts"
     " them in its metrics. The verdicts are about the scale that was run.",
+    "report": "Each run has the whole report as the file `report.html`, with claims, charts and"
+    " test images.",
     "score": "Results of other people, scored with the metric protocols of this project.",
     "inspect": "What every stage of a network contributes to one image.",
     "campaign": "How the runs of a Kubeflow pipeline ended.",

@@ -8,7 +8,6 @@ import io
 import json
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from report_pages import Page
 
 from dgunet.paper.explain import explain_cell
 from dgunet.paper.formats import cells_frame, latex_escape, write_tables
@@ -158,33 +158,6 @@ def test_explain_lists_the_valid_names(
     cells = cells_frame(build_tables(campaign("paper"), profile="paper"))
     with pytest.raises(DgunetError, match=message):
         explain_cell(cells, table, row, column)
-
-
-class Page(HTMLParser):
-    """Collects the references of a page, and checks that its elements are closed in order."""
-
-    VOID = frozenset({"meta", "br", "link", "img", "input"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.targets: list[str] = []
-        self.addresses: list[str] = []
-        self.tags: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.tags.add(tag)
-        self.ids += [given["id"]] if given.get("id") else []
-        self.targets += [given["popovertarget"]] if given.get("popovertarget") else []
-        self.targets += [given["aria-labelledby"]] if given.get("aria-labelledby") else []
-        self.addresses += [given[k] for k in ("href", "src") if given.get(k)]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 def test_report_is_self_contained_and_links_each_number_to_its_run(

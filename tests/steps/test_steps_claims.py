@@ -14,12 +14,13 @@ from typer.testing import CliRunner
 
 from dgunet.cli import command
 from dgunet.paper.claims import claim_list
+from dgunet.paper.claims.claim_text import facts, scale
+from dgunet.paper.claims.judgement import JudgedClaim, Judgement
 from dgunet.project import ProjectFolders
+from dgunet.steps import claim_judging
+from dgunet.steps.claim_history import UNCOMMITTED, ClaimHistory
 from dgunet.system.files import sha256_file, write_json
 from dgunet.terms import CHECKPOINT_TAG, DATA_TAG, SELECTION_TAG, WEIGHTS_TAG, RunTags
-from dgunet.tools import claim_judging
-from dgunet.tools.claim_history import UNCOMMITTED, ClaimHistory
-from dgunet.tools.claim_text import facts, scale
 from dgunet.tracking import TrackingFolders, delivered, pending, start_run
 
 CLAIM, OTHER = "without-fgdm-falls", "stages-9-over-7"
@@ -222,8 +223,7 @@ def test_mlflow_gets_the_table_the_counts_and_the_digest_of_the_claims(home):
 
 def test_every_profile_but_the_papers_is_said_loudly():
     first = {
-        profile: scale(claim_judging.Judgement(profile, 1, ()))[0]
-        for profile in ("sample", "reduced", "paper")
+        profile: scale(Judgement(profile, 1, ()))[0] for profile in ("sample", "reduced", "paper")
     }
     assert first["sample"].startswith("SAMPLE")
     assert first["reduced"].startswith("NOT THE PAPER'S SCALE") and "reduced" in first["reduced"]
@@ -255,5 +255,5 @@ def test_a_folder_without_results_and_two_formats_are_refused(home, tmp_path):
 def test_an_infinite_end_is_no_number_in_json():
     outcome = claim_judging.judge_claims(claim_list.claims(), [])[0]
     endless = replace(outcome, effect=0.1, low=-math.inf, high=math.inf, detectable=math.inf)
-    row = facts(claim_judging.JudgedClaim(endless, "", "", "", ()))
+    row = facts(JudgedClaim(endless, "", "", "", ()))
     assert (row["low_db"], row["high_db"], row["detectable_db"]) == (None, None, None)

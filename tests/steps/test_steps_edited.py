@@ -14,7 +14,8 @@ from dgunet.config import load_params
 from dgunet.project import ProjectFolders
 from dgunet.steps import report as reporting
 from dgunet.steps.evaluate import evaluate_test_set
-from dgunet.steps.report import result_folders, write_project_report
+from dgunet.steps.report import write_project_report
+from dgunet.steps.result_folders import result_folders
 from dgunet.steps.tables import make_tables, read_results
 from dgunet.system.errors import EvaluationError
 from dgunet.system.files import sha256_file

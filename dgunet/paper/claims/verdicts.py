@@ -8,7 +8,7 @@ not testable   a result is missing; the reason says which
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,10 +85,19 @@ class Outcome:
         return tuple(found)
 
 
-def judge_claims(claims: Sequence[Claim], every: Sequence[Result]) -> list[Outcome]:
+def judge_claims(
+    claims: Sequence[Claim],
+    every: Sequence[Result],
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Outcome]:
     """Test every claim on the evaluations ``every``; one outcome per claim, in order.
 
     The same evaluations give the same numbers.
+
+    Args:
+        claims: the claims.
+        every: the evaluations.
+        report: called after every tested claim with the number of tested claims done and of all.
 
     Raises:
         DataError: if the evaluations cannot be compared; see `Results`.
@@ -96,22 +105,25 @@ def judge_claims(claims: Sequence[Claim], every: Sequence[Result]) -> list[Outco
     results = Results(every)
     effects: dict[str, tuple[Tested, Effect]] = {}
     reasons: dict[str, str] = {}
-    for claim in claims:
-        if isinstance(claim, Untestable):
-            reasons[claim.id] = claim.missing
+    for each in claims:
+        if isinstance(each, Untestable):
+            reasons[each.id] = each.missing
             continue
         try:
-            effects[claim.id] = claim, results.effect(claim)
+            effects[each.id] = each, results.effect(each)
         except MissingResultError as missing:
-            reasons[claim.id] = str(missing)
-    found = {name: p_value(e.samples, margin(c)) for name, (c, e) in effects.items()}
+            reasons[each.id] = str(missing)
+    found: dict[str, tuple[float, int]] = {}
+    for name, (claim, effect) in effects.items():  # the p-value takes nearly all of the time
+        found[name] = p_value(effect.samples, margin(claim))
+        report(len(found), len(effects))
     corrected = dict(zip(found, holm([p for p, _ in found.values()]), strict=True))
     strictest = ALPHA / max(1, len(found))
     return [
-        _outcome(*effects[claim.id], found[claim.id], corrected[claim.id], strictest)
-        if claim.id in effects
-        else Outcome(claim, "not testable here", reasons[claim.id])
-        for claim in claims
+        _outcome(*effects[each.id], found[each.id], corrected[each.id], strictest)
+        if each.id in effects
+        else Outcome(each, "not testable here", reasons[each.id])
+        for each in claims
     ]
 
 

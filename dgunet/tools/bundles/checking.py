@@ -16,7 +16,9 @@ from typing import Any
 
 from dgunet.evaluation.results import SUMMARY, TABLE, read_result_and_rows
 from dgunet.paper.claims.claim_list import NAME, check_claims, digests, parse, text
+from dgunet.paper.claims.claim_text import facts
 from dgunet.paper.claims.effects import Result
+from dgunet.paper.claims.judgement import JudgedClaim
 from dgunet.paper.claims.verdicts import judge_claims
 from dgunet.paper.formats import write_tables
 from dgunet.paper.table_building import build_tables
@@ -37,8 +39,6 @@ from dgunet.tools.bundles.scored_bundle import (
     score_faults,
 )
 from dgunet.tools.bundles.sealing import VERIFIER
-from dgunet.tools.claim_judging import JudgedClaim
-from dgunet.tools.claim_text import facts
 
 JUDGED = (
     *("claim", "verdict", "statement", "place", "test", "claimed_db", "smallest_effect_db"),

@@ -76,7 +76,7 @@ def describe(names: Sequence[str], *, title: str, text: str, date: str) -> dict[
 
 
 def _action(names: Sequence[str], workflow: bool) -> dict[str, Any]:
-    made = ("evaluations/", "tables/", "claims/", "cells.json")
+    made = ("evaluations/", "tables/", "claims/", "cells.json", "trainings/")
     given = ("configuration/", "prepared/", "weights/")
     return {
         "@id": "#run",

@@ -14,25 +14,27 @@ from dgunet.evaluation.results import SUMMARY, TABLE
 from dgunet.evaluation.rows import write_rows_csv
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.paper.claims import claim_list
+from dgunet.paper.claims.claim_text import as_json
 from dgunet.paper.formats import write_tables
 from dgunet.paper.overlaps import known_overlaps
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
 from dgunet.paper.written_tables import CELLS, read_cells
 from dgunet.project import ProjectFolders
-from dgunet.steps.report import result_folders
+from dgunet.steps.claim_judging import judge_project
+from dgunet.steps.result_folders import result_folders
 from dgunet.steps.tables import (
     CheckedResult,
     checked_results,
     summaries_and_rows,
     with_server_scores,
 )
+from dgunet.steps.training_records import runs_by_result
 from dgunet.system import files
 from dgunet.system.errors import DataError
 from dgunet.system.seals import SEAL
+from dgunet.tools.bundles.behind import copy_trainings, write_runs
 from dgunet.tools.bundles.sealing import Draft, new_bundle
-from dgunet.tools.claim_judging import judge_project
-from dgunet.tools.claim_text import as_json
 
 CONFIGURATION = ("params.yaml", "dvc.yaml", "dvc.lock")
 STAGES = ("dvc.yaml", "dvc.lock")
@@ -88,13 +90,18 @@ def bundle_project(
         _write_claims(draft.folder, here, folders)
         _copy_configuration(draft.folder, here, results)
         _copy_manifests(draft.folder, here, results)
+        trainings = copy_trainings(draft.folder, results)
+        write_runs(draft.folder, results, runs_by_result(here.home))
         _describe(draft, here, results, profile)
         draft.index = {
             "kind": "results",
             "profile": profile,
             "evaluations": names,
             "tables": no_tables or "tables/",
-            "weights": _weights(draft.folder, here, results, with_weights),
+            "weights": [
+                one | {"training": trainings.get(one["sha256"])}
+                for one in _weights(draft.folder, here, results, with_weights)
+            ],
         }
     return Made(len(results), sum(len(rows) for _, _, rows in results), profile)
 

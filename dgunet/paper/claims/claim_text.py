@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from dgunet.paper.claims.claim_list import Claim, Untestable
-from dgunet.tools.claim_judging import JudgedClaim, Judgement
+from dgunet.paper.claims.judgement import JudgedClaim, Judgement
 
 SAMPLE = (
     "SAMPLE: tiny networks, trained for seconds on a few crops. These verdicts are about the "
@@ -38,8 +38,8 @@ def facts(judged: JudgedClaim) -> dict[str, Any]:
         "p": outcome.p,
         "p_holm": outcome.p_holm,
         "detectable_db": _finite(outcome.detectable),
-        "images": _counts(outcome.images),
-        "trainings": _counts(outcome.trainings),
+        "images": counts_text(outcome.images),
+        "trainings": counts_text(outcome.trainings),
         "steps": ", ".join(dict.fromkeys(run.steps for run in judged.runs)),
         "reason": outcome.reason,
         "notes": "; ".join(outcome.notes),
@@ -132,11 +132,11 @@ def _block(judged: JudgedClaim) -> list[str]:
         f"({claim.reason})",
         f"    measured {outcome.effect:+.3f} dB, 95 % interval {outcome.low:+.3f} to "
         f"{outcome.high:+.3f}; the claimed size is {outcome.claimed}",
-        f"    p {_p(outcome.p)}, {_p(outcome.p_holm)} after Holm's correction; detectable with a "
-        f"probability of 80 %: {outcome.detectable:.3f} dB",
-        f"    images: {_counts(outcome.images)}; trainings: {_counts(outcome.trainings)}",
+        f"    p {p_text(outcome.p)}, {p_text(outcome.p_holm)} after Holm's correction; detectable "
+        f"with a probability of 80 %: {outcome.detectable:.3f} dB",
+        f"    images: {counts_text(outcome.images)}; trainings: {counts_text(outcome.trainings)}",
         *(f"    note: {note}" for note in outcome.notes),
-        f"    {_fixed(judged)}",
+        f"    {fixed_text(judged)}",
     ]
     for run in judged.runs:
         lines.append(
@@ -146,7 +146,8 @@ def _block(judged: JudgedClaim) -> list[str]:
     return lines
 
 
-def _fixed(judged: JudgedClaim) -> str:
+def fixed_text(judged: JudgedClaim) -> str:
+    """Whether the claim was fixed before the runs that judge it, in one phrase."""
     if judged.fixed == "changed after its runs":
         return f"CHANGED AFTER ITS RUNS: the claim's commit is {judged.commit[:12]}"
     if judged.fixed == "unknown":
@@ -161,11 +162,12 @@ def _cells(judged: JudgedClaim) -> list[str]:
     if outcome.effect is None:
         return [*start, "", "", "", "", f"{outcome.verdict}: {outcome.reason}", ""]
     numbers = [f"{outcome.effect:+.3f}", f"{outcome.low:+.3f} to {outcome.high:+.3f}"]
-    numbers += [_p(outcome.p_holm), f"{outcome.detectable:.3f}"]
+    numbers += [p_text(outcome.p_holm), f"{outcome.detectable:.3f}"]
     return [*start, *numbers, outcome.verdict, judged.fixed]
 
 
-def _counts(counts: dict[str, int] | None) -> str:
+def counts_text(counts: dict[str, int] | None) -> str:
+    """Counts by name in one line, such as "Rain100H 100, Rain100L 100"; "" for None."""
     return ", ".join(f"{name} {count}" for name, count in (counts or {}).items())
 
 
@@ -173,7 +175,8 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and isfinite(value) else None
 
 
-def _p(value: float | None) -> str:
+def p_text(value: float | None) -> str:
+    """A p-value with four decimals, "" for None."""
     return "" if value is None else f"{value:.4f}"
 
 

@@ -5,9 +5,7 @@ The results are read as `dgunet tables` reads them: means, digests and seals are
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,84 +14,22 @@ from dgunet.evaluation.results import find_results
 from dgunet.evaluation.summary import EvaluationSummary
 from dgunet.paper.claims.claim_list import claims, digests, parse, text
 from dgunet.paper.claims.effects import Result
-from dgunet.paper.claims.verdicts import VERDICTS, Outcome, judge_claims
-from dgunet.project import ProjectFolders, model_key
-from dgunet.steps.report import result_folders
-from dgunet.steps.tables import checked_results
+from dgunet.paper.claims.judgement import UNKNOWN, JudgedClaim, Judgement, RunBehind
+from dgunet.paper.claims.verdicts import Outcome, judge_claims
+from dgunet.project import ProjectFolders
+from dgunet.steps.claim_history import ClaimHistory
+from dgunet.steps.result_folders import result_folders
+from dgunet.steps.tables import CheckedResult, checked_results
+from dgunet.steps.training_records import runs_by_result, training_folder
 from dgunet.system.errors import DataError, DgunetError
-from dgunet.system.files import sha256_file, sha256_json
+from dgunet.system.files import sha256_json
 from dgunet.system.reading import read_mapping
-from dgunet.terms import ABLATIONS, DATA_TAG, RunTags
-from dgunet.tools.claim_history import ClaimHistory
+from dgunet.terms import DATA_TAG, RunTags
 from dgunet.tracking import start_run
-from dgunet.tracking.home import TrackingFolders
-from dgunet.tracking.index import RunInfo, delivered, pending
+from dgunet.tracking.reports.progress import counting
 
 EXPERIMENT = "dgunet/claims"
 """The MLflow experiment; here and not in `dgunet.project`, on which results depend."""
-
-UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class RunBehind:
-    """One evaluation behind a verdict, and the run that made it.
-
-    Attributes:
-        name: test set, row and ratio.
-        run_id: of the MLflow run, or "unknown", as the commit.
-        commit: of the run.
-        steps: training steps of the network, or "unknown".
-        checkpoint_sha256, data_digest, per_image_sha256: of the weights, the prepared set, and the
-            per-image table.
-    """
-
-    name: str
-    run_id: str
-    commit: str
-    steps: str
-    checkpoint_sha256: str
-    data_digest: str
-    per_image_sha256: str
-
-
-@dataclass(frozen=True)
-class JudgedClaim:
-    """A claim's outcome with its provenance.
-
-    Attributes:
-        outcome: the verdict and its numbers.
-        digest: SHA-256 of the claim.
-        commit: that last changed the claim, "not committed" or "unknown".
-        fixed: whether the claim was in the commits of its runs as it is now; "" if not tested.
-        runs: the evaluations behind it.
-    """
-
-    outcome: Outcome
-    digest: str
-    commit: str
-    fixed: str
-    runs: tuple[RunBehind, ...]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The verdicts on all claims.
-
-    Attributes:
-        profile: of the results; "none" without any.
-        evaluations: number of evaluations read.
-        claims: in the order of the file.
-    """
-
-    profile: str
-    evaluations: int
-    claims: tuple[JudgedClaim, ...]
-
-    def counts(self) -> dict[str, int]:
-        """The number of claims with each verdict."""
-        found = Counter(each.outcome.verdict for each in self.claims)
-        return {verdict: found[verdict] for verdict in VERDICTS}
 
 
 def judge_project(here: ProjectFolders, folders: Sequence[Path] = ()) -> Judgement:
@@ -111,15 +47,30 @@ def judge_project(here: ProjectFolders, folders: Sequence[Path] = ()) -> Judgeme
     """
     params = load_params(here.params)
     here = here.using(params.weights)
-    results: dict[Path, tuple[EvaluationSummary, Result]] = {}
-    for paths, project in _found(here, folders or result_folders(params, here), bool(folders)):
-        for path, summary, rows in checked_results(paths, project):
-            results[path] = summary, Result.of(summary, rows)
-    outcomes = judge_claims(claims(), [result for _, result in results.values()])
-    places = {summary.per_image_sha256: path for path, (summary, _) in results.items()}
-    judged = _with_provenance(outcomes, _Index(here, places))
-    profiles = {summary.profile for summary, _ in results.values()}
-    return Judgement(profiles.pop() if profiles else "none", len(results), tuple(judged))
+    found = _found(here, folders or result_folders(params, here), bool(folders))
+    return judge_results(
+        (result for paths, project in found for result in checked_results(paths, project)),
+        here.home,
+    )
+
+
+def judge_results(results: Iterable[CheckedResult], home: Path) -> Judgement:
+    """Judge the paper's claims on ``results``; the progress is shown, as large sets take minutes.
+
+    Args:
+        results: as `dgunet.steps.tables.checked_results` yields them.
+        home: the project whose index of runs names the runs.
+
+    Raises:
+        DataError: if the evaluations cannot be compared.
+    """
+    known = {path: (summary, Result.of(summary, rows)) for path, summary, rows in results}
+    with counting("judging claims", "claim") as report:
+        outcomes = judge_claims(claims(), [result for _, result in known.values()], report)
+    places = {summary.per_image_sha256: path for path, (summary, _) in known.items()}
+    judged = _with_provenance(outcomes, _Index(home, places))
+    profiles = {summary.profile for summary, _ in known.values()}
+    return Judgement(profiles.pop() if profiles else "none", len(known), tuple(judged))
 
 
 def _found(
@@ -157,14 +108,9 @@ def _with_provenance(outcomes: Sequence[Outcome], index: _Index) -> list[JudgedC
 class _Index:
     """The runs of a project by what they made, and the training steps of its networks."""
 
-    def __init__(self, here: ProjectFolders, places: Mapping[str, Path]) -> None:
+    def __init__(self, home: Path, places: Mapping[str, Path]) -> None:
         self._places = places
-        store = TrackingFolders.at(here.home)
-        self._runs: dict[str, RunInfo] = {
-            digest: run
-            for run in (*delivered(store), *pending(store))
-            for digest in run.results.values()
-        }
+        self._runs = runs_by_result(home)
         self._steps: dict[str, str] = {}
 
     def behind(self, summary: EvaluationSummary) -> RunBehind:
@@ -188,19 +134,11 @@ class _Index:
 
     def _read_steps(self, summary: EvaluationSummary) -> str:
         """The iterations in the record beside the weights, if the weights are those evaluated."""
-        key = (
-            f"ablation-{summary.row}"
-            if summary.row in ABLATIONS
-            else model_key(summary.task, summary.variant, summary.ratio)
-        )
-        for parent in self._places[summary.per_image_sha256].parents:
-            folder = parent / "models" / "trained" / key
-            try:
-                if sha256_file(folder / "network.safetensors") == summary.checkpoint_sha256:
-                    return str(read_mapping(folder / "training.json")["iterations"])
-            except (DgunetError, OSError, KeyError):
-                continue
-        return UNKNOWN
+        folder = training_folder(self._places[summary.per_image_sha256], summary)
+        try:
+            return str(read_mapping(folder / "training.json")["iterations"]) if folder else UNKNOWN
+        except (DgunetError, KeyError):
+            return UNKNOWN
 
 
 def record_judgement(judgement: Judgement, name: str, rows: Iterable[dict[str, Any]]) -> None:
