@@ -57,9 +57,7 @@ def known_section(
 ) -> dict[str, Any]:
     """The summary "What is known": counts of cells, twins and claims, for people and programs."""
     judgement = evidence.judgement
-    by_table = [
-        (f"Table {table.number}", f"#table{table.number}", _groups([table])) for table in tables
-    ]
+    by_table = [(str(table.number), f"#table{table.number}", _groups([table])) for table in tables]
     states = Counter(twin.state for twin in twins)
     claims = {str(v): n for v, n in judgement.counts().items()} if judgement else None
     return {
