@@ -119,7 +119,12 @@ def write_report(
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html.j2").render(
-        **evidence_sections(tables, twins, evidence or ReportEvidence()),
+        **evidence_sections(
+            tables,
+            twins,
+            evidence or ReportEvidence(),
+            lambda run: links.get(run.per_image_sha256, RunLink()).web_address,
+        ),
         tables=[_section(table, links, figures) for table in tables],
         written=written,
         profiles=sorted({table.profile for table in tables}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +10,12 @@ from typing import Any
 
 from dgunet.config import Params, load_params
 from dgunet.evaluation.rows import DIGEST
-from dgunet.paper.claims.claim_page import judged_statements
 from dgunet.paper.explain import explain_cell
 from dgunet.paper.formats import cells_frame
-from dgunet.paper.html_report import RunLink, write_report
+from dgunet.paper.html_report import write_report
 from dgunet.paper.overlaps import known_overlaps
 from dgunet.paper.report_evidence import ReportEvidence
 from dgunet.paper.table_building import build_tables
-from dgunet.paper.training_charts import TrainingCurves
 from dgunet.paper.twins import build_twins
 from dgunet.paper.written_tables import CELLS, INDEX, check_tables, check_tables_seal, read_cells
 from dgunet.project import ProjectFolders
@@ -80,30 +78,25 @@ def make_report(
     made = build_tables(summaries, profile=profile, rows=rows)
     twins = build_twins(made, summaries, rows=rows, overlaps=known_overlaps(overlaps))
     figures = report_figures(checked, project) if project else []
-    weights = {summary.checkpoint_sha256 for _, summary, _ in checked}
     links = run_links((summary["per_image_sha256"] for summary in summaries), home)
-    evidence = _evidence(checked, links, training_curves(profile, home, project, weights), home)
+    evidence = _evidence(profile, checked, home, project)
     write_report(made, links, out, twins, figures=figures, written=_written(), evidence=evidence)
     return len(summaries)
 
 
 def _evidence(
-    checked: Sequence[CheckedResult],
-    links: Mapping[str, RunLink],
-    curves: TrainingCurves,
-    home: Path,
+    profile: str, checked: Sequence[CheckedResult], home: Path, project: ProjectFolders | None
 ) -> ReportEvidence:
-    """The verdicts on the claims, or why there are none, and the curves of the trainings."""
-    digests = [summary.per_image_sha256 for _, summary, _ in checked]
+    """The verdicts on the claims and the curves of the trainings."""
+    judgement, reason = None, ""
     try:
         judgement = judge_results(checked, home)
     except DataError as error:  # such as a set that was scored under two protocols
         reason = f"They cannot be judged on these results: {error}"
-        return ReportEvidence(None, reason, curves, digests)
-    judged = judged_statements(
-        judgement, lambda run: links.get(run.per_image_sha256, RunLink()).web_address
-    )
-    return ReportEvidence(judged, "", curves, digests)
+    weights = {summary.checkpoint_sha256 for _, summary, _ in checked}
+    curves = training_curves(profile, home, project, weights)
+    digests = [summary.per_image_sha256 for _, summary, _ in checked]
+    return ReportEvidence(judgement, reason, curves, digests)
 
 
 def _written() -> str:

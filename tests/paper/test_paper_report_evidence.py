@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,19 +16,13 @@ from report_pages import Page
 
 from dgunet.network import DGUNet, preset
 from dgunet.paper.claims.claim_list import Untestable, claims
-from dgunet.paper.claims.claim_page import judged_statements
 from dgunet.paper.claims.judgement import JudgedClaim, Judgement, RunBehind
 from dgunet.paper.claims.verdicts import Outcome
 from dgunet.paper.generated_table import GeneratedTable
 from dgunet.paper.html_report import RunLink, write_report
 from dgunet.paper.known_verdicts import count_groups
 from dgunet.paper.overlaps import known_overlaps
-from dgunet.paper.report_evidence import (
-    NOT_JUDGED,
-    JudgedStatements,
-    ReportEvidence,
-    known_section,
-)
+from dgunet.paper.report_evidence import NOT_JUDGED, ReportEvidence, known_section
 from dgunet.paper.result_charts import figure_1, result_charts
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.training_charts import POINTS, TrainingCurve, TrainingCurves, training_charts
@@ -94,14 +87,6 @@ def paper(campaign: Campaign) -> list[GeneratedTable]:
     return build_tables(campaign("paper"), profile="paper")
 
 
-def judged(
-    judgement: Judgement, links: Mapping[str, RunLink] = MappingProxyType({})
-) -> JudgedStatements:
-    return judged_statements(
-        judgement, lambda run: links.get(run.per_image_sha256, RunLink()).web_address
-    )
-
-
 def text_of(page: str, heading: str) -> str:
     """The text of the section with this id in its heading."""
     section = page.partition(f'<h2 id="{heading}">')[2].partition("</section>")[0]
@@ -114,7 +99,7 @@ def test_the_page_begins_with_the_counts_of_cells_twins_and_claims(
     summaries = campaign("paper")
     made = build_tables(summaries, profile="paper")
     twins = build_twins(made, summaries, rows={}, overlaps=known_overlaps(None))
-    evidence = ReportEvidence(judged(judgement), "", results=["b", "a"])
+    evidence = ReportEvidence(judgement, "", results=["b", "a"])
     page = write_report(made, {}, tmp_path / "r.html", twins, evidence=evidence).read_text()
     first = re.findall(r'<h2 id="([^"]*)"', page)
     assert first[:4] == ["known", "claims", "charts", "verdicts"]
@@ -164,7 +149,7 @@ def test_the_head_of_the_page_has_the_counts_for_programs(
         found: dict[str, Any] = json.loads(content[1].replace("&#34;", '"'))
         return found
 
-    given = facts(ReportEvidence(judged(judgement), "", results=["b", "a", "a"]))
+    given = facts(ReportEvidence(judgement, "", results=["b", "a", "a"]))
     assert given["claims"]["supported"] == 1 and given["claims"]["contradicted"] == 1
     assert given["evaluations"] == 2
     assert given["results"] == facts(ReportEvidence(results=["a", "b"]))["results"]
@@ -176,7 +161,7 @@ def test_a_claim_has_its_numbers_and_a_link_to_its_run(
     paper: list[GeneratedTable], judgement: Judgement, tmp_path: Path
 ) -> None:
     links = {"p" * 64: RunLink("run<1>", "http://localhost:5000/run1")}
-    evidence = ReportEvidence(judged(judgement, links), "")
+    evidence = ReportEvidence(judgement, "")
     page = write_report(paper, links, tmp_path / "r.html", evidence=evidence).read_text()
     said = text_of(page, "claims")
     assert "measured +0.712 dB, interval +0.600 dB to +0.800 dB, claimed +0.730 dB" in said
@@ -187,7 +172,6 @@ def test_a_claim_has_its_numbers_and_a_link_to_its_run(
     assert said.index("contradicted DGUNet+") > said.index("supported DGUNet+")
     assert page.count('<a href="http://localhost:5000/run1">run&lt;1&gt;</a>') == 2
     unsafe = {"p" * 64: RunLink("run<1>", "javascript:alert(1)")}
-    evidence = ReportEvidence(judged(judgement, unsafe), "")
     page = write_report(paper, unsafe, tmp_path / "r.html", evidence=evidence).read_text()
     assert "javascript" not in page
     assert "no evaluation of X" in text_of(page, "claims")
@@ -212,7 +196,7 @@ def test_claims_that_were_not_judged_are_said_to_be_so(
 def test_a_page_with_everything_is_one_file_in_its_own_colours(
     paper: list[GeneratedTable], judgement: Judgement, curves: TrainingCurves, tmp_path: Path
 ) -> None:
-    evidence = ReportEvidence(judged(judgement), "", curves)
+    evidence = ReportEvidence(judgement, "", curves)
     path = write_report(paper, {}, tmp_path / "r.html", evidence=evidence)
     text = path.read_text()
     page = Page()
