@@ -6,9 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.reduced_page import section
 from dgunet.paper.claims.claim_list import claims
 from dgunet.paper.claims.claim_text import list_as_markdown
 from dgunet.paper.intervals import FEWEST_IMAGES
+
+ROOT = Path(__file__).parents[1]
 
 
 def page(content: dict[str, Any]) -> str:
@@ -51,6 +54,7 @@ def page(content: dict[str, Any]) -> str:
             ],
         ),
         listed=list_as_markdown(claims()),
+        reduced=section(ROOT),
     )
 
 

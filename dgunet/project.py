@@ -104,6 +104,10 @@ class ProjectFolders:
         """The parameter file."""
         return self.home / "params.yaml"
 
+    def shown(self, path: Path) -> str:
+        """``path`` for a reader: relative to ``home`` where it is inside."""
+        return (path.relative_to(self.home) if path.is_relative_to(self.home) else path).as_posix()
+
     def data(self, profile: str) -> Path:
         """The datasets of a profile: ``data/sample`` or ``data/paper``."""
         return self.home / "data" / profile

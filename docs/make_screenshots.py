@@ -55,6 +55,21 @@ class Shot:
     address: str
     size: tuple[int, int]
     scripts: tuple[str, ...] = (CLOSE_ASSISTANT,)
+    dark: bool = False
+
+
+REPORT = (ROOT / "build" / "report.html").as_uri()
+TO_IMAGES = """
+document.querySelector('details.images').scrollIntoView({behavior: 'instant'});
+"""
+REPORTS = (
+    Shot("report.png", REPORT, (1500, 1250), ()),
+    Shot("report-1280.png", REPORT, (1280, 900), (TO_IMAGES,)),
+    Shot("report-1280-dark.png", REPORT, (1280, 900), (), dark=True),
+    Shot("report-390.png", REPORT, (390, 844), ()),
+    Shot("report-390-dark.png", REPORT, (390, 844), (TO_IMAGES,), dark=True),
+)
+"""Of the report, which needs no server; its images are those of the sample."""
 
 
 def main() -> None:
@@ -63,7 +78,10 @@ def main() -> None:
     parser.add_argument("files", nargs="*", metavar="FILE.png", help="only these; default: all")
     wanted = set(parser.parse_args().files)
     with Browser() as browser:
-        if wanted != {DEMO}:
+        for shot in REPORTS:
+            if not wanted or shot.file in wanted:
+                take(browser, shot)
+        if not wanted or wanted - {DEMO, *(shot.file for shot in REPORTS)}:
             with mlflow_ui() as server:
                 for shot in shots(server):
                     if not wanted or shot.file in wanted:
@@ -93,7 +111,6 @@ def shots(server: str) -> list[Shot]:
     experiment = str(ablations[0].experiment_id)
     campaign = on_server(run_url(only(stage="tables")[0]))
     images = on_server(run_url(only(stage="evaluate", dataset="SIDD")[0]))
-    report = (ROOT / "build" / "report.html").as_uri()
     return [
         Shot("mlflow-runs.png", f"{server}/{view_page(experiment, view_id(5))}", (1500, 700)),
         Shot(
@@ -116,7 +133,6 @@ def shots(server: str) -> list[Shot]:
             (CLOSE_ASSISTANT, HIDE_FOLDER),
         ),
         Shot("mlflow-model.png", f"{server}/{page(f'models/{version.name}')}", (1400, 700)),
-        Shot("report.png", report, (1500, 1250), ()),
     ]
 
 
@@ -172,6 +188,8 @@ def restore_in(browser: Browser, address: str) -> None:
 
 def take(browser: Browser, shot: Shot) -> None:
     """Open the page, run its scripts, and write its screenshot."""
+    colours = {"name": "prefers-color-scheme", "value": "dark" if shot.dark else "light"}
+    browser.call("Emulation.setEmulatedMedia", {"features": [colours]})
     browser.open(shot.address, shot.size)
     for script in shot.scripts:
         browser.evaluate(script)

@@ -61,6 +61,7 @@ NOT_RUN = {
     "dgunet evaluate --sets Rain100H --part": "leaves rows in the project; tests/steps runs parts",
     "dgunet data prepare SIDD-train": "needs the training photographs of SIDD",
     "dgunet data import": "needs a downloaded archive",
+    "dgunet data croissant": "needs prepared data; tests/data describes some",
     "dgunet data fetch": "downloads",
     "dgunet data check Rain100H": "needs the paper's data",
     "dgunet data check GoPro": "needs the paper's data",

@@ -29,10 +29,16 @@ def main() -> None:
 
     The status is 1 for a problem of the user or the machine, 70 for a bug of dgunet and 130 after
     Ctrl-C. With ``--debug`` the traceback is printed first, and warnings of libraries are shown.
-    In a process that ``DGUNET_WARM`` names, the command starts without importing libraries.
+    In a process that ``DGUNET_WARM`` names, the command starts without importing libraries. It ends
+    with the process that ``DGUNET_PARENT`` names.
     """
     from dgunet.cli import warm_client
+    from dgunet.system import environment
 
+    if environment.PARENT.get():
+        from dgunet.system.parent_process import end_with_named_parent
+
+        end_with_named_parent()
     warm_client.run_in_warm_process()
     run_here()
 

@@ -1,8 +1,8 @@
 """Commands for datasets: ``dgunet data list | info | cards | sample | prepare | verify | check``.
 
-``check`` is in `dgunet.cli.data_check_command`; ``import``, ``fetch`` and ``sources`` are in
-`dgunet.cli.data_acquisition_commands`. The signature of a command lists all of its options, which
-makes some functions long.
+``check`` is in `dgunet.cli.data_check_command`, ``croissant`` in `dgunet.cli.croissant_command`;
+``import``, ``fetch`` and ``sources`` are in `dgunet.cli.data_acquisition_commands`. The signature
+of a command lists all of its options, which makes some functions long.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dgunet.cli import completion
+from dgunet.cli.croissant_command import croissant
 from dgunet.cli.data_acquisition_commands import (
     DatasetName,
     fetch,
@@ -231,6 +232,7 @@ def verify(
 data.command("import")(import_archive)
 data.command()(fetch)
 data.command("sources")(sources_command)
+data.command()(croissant)
 
 
 data.command()(check)

@@ -58,4 +58,7 @@ def reduced_run(
         typer.echo(f"stopped: {left} of {len(steps)} steps are left; the same command goes on")
         raise typer.Exit(75)
     folders = " ".join(str(wanted.place(seed).build) for seed in wanted.seeds)
-    typer.echo(f"done; the paper's claims on it:\n  dgunet claims {folders}")
+    typer.echo(
+        f"done; the paper's claims on it:\n  dgunet claims {folders}\n"
+        f"its sealed results, without images:\n  dgunet bundle {folders} --out reduced-results"
+    )

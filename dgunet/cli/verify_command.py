@@ -125,7 +125,7 @@ def _verify_bundles(
     from dgunet.system.errors import ConfigError
     from dgunet.system.terminal import printable
     from dgunet.tools.bundles.checking import check_bundle, read_public_key
-    from dgunet.tools.bundles.scored_bundle import Rescore
+    from dgunet.tools.bundles.rescoring import ScoredImages
 
     if not bundles or (others and (key or restored or targets)):
         raise ConfigError(
@@ -134,7 +134,7 @@ def _verify_bundles(
         )
     if (restored is None) != (targets is None):
         raise ConfigError("--restored and --targets belong together.", "Give both or neither.")
-    rescore = Rescore(restored, targets) if restored and targets else None
+    rescore = ScoredImages(restored, targets) if restored and targets else None
     public = read_public_key(key) if key else None
     failed = 0
     for path in bundles:

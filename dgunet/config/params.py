@@ -44,7 +44,8 @@ class EvaluationSettings(StrictModel):
     """Settings of an evaluation."""
 
     keep_images: Annotated[int, whole(0, 1_000_000)] = Field(
-        description="number of restored images kept per test set, as PNG"
+        description="number of restored images kept from the start of each test set, as PNG;"
+        " with one or more also the best, the median and the worst by PSNR; 0 keeps none"
     )
 
 

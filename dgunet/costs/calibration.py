@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from dgunet.config import RuntimeSettings, TrainingSettings
 from dgunet.costs.machines import Machine, chosen_machines
 from dgunet.costs.probe import Observe, probe_machine
+from dgunet.costs.timing import time_largest
 from dgunet.costs.training_cost import training_cost
 from dgunet.network import DGUNet, DGUNetConfig, preset
 from dgunet.network.devices import thread_count
@@ -27,9 +28,6 @@ from dgunet.training.step import TrainingSteps
 PATCHES = ((1, 32), (1, 64), (1, 128), (1, 256), (4, 256))
 """Samples and side of the batches that are tried; the rate is that of the largest whose steps fit
 into the time. The paper's deraining has 2 to 4 patches of 256x256 on each GPU."""
-
-ENOUGH = 4
-"""Steps on a larger batch that must fit into the remaining time."""
 
 MOST = 30
 """Most steps that are timed."""
@@ -169,6 +167,11 @@ def _settings(samples: int, side: int) -> TrainingSettings:
     return TrainingSettings(iterations=1, batch=samples, patch=side, learning_rate=1e-4, warmup=0)
 
 
+def _pixels(batch: tuple[int, int]) -> int:
+    samples, side = batch
+    return samples * side**2
+
+
 class _Noise:
     """The same ``samples`` of ``side`` x ``side`` pixels for every step."""
 
@@ -202,19 +205,20 @@ class _TrainingTimer:
         """Return the largest batch that was timed (samples, side), and the seconds of its steps."""
         multiple = self.config.multiple
         batches = sorted({(samples, max(side, multiple)) for samples, side in PATCHES})
-        batches.sort(key=lambda batch: batch[0] * batch[1] ** 2)
-        for batch, larger in zip(batches, [*batches[1:], None], strict=True):
-            steps = self._steps(*batch)
-            self._step(steps)  # the first step chooses algorithms and is not counted
-            times = [self._step(steps)]
-            if larger is None or not self._fits(*larger):
-                break
-            growth = larger[0] * larger[1] ** 2 / (batch[0] * batch[1] ** 2)
-            if (1 + ENOUGH) * growth * times[0] > self._left():
-                break
-        while len(times) < MOST and (len(times) < 2 or max(times) < self._left()):
-            times.append(self._step(steps))
-        return batch, times
+        batches.sort(key=_pixels)
+        return time_largest(
+            batches,
+            self._prepared,
+            self._left,
+            work=_pixels,
+            fits=lambda batch: self._fits(*batch),
+            most=MOST,
+            least=2,
+        )
+
+    def _prepared(self, batch: tuple[int, int]) -> Callable[[], float]:
+        steps = self._steps(*batch)
+        return lambda: self._step(steps)
 
     def _fits(self, samples: int, side: int) -> bool:
         """Return whether steps on such a batch fit into `MEMORY` of what was free."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dgunet.costs.machines import Machine, Probe
+from dgunet.costs.timing import time_largest
 from dgunet.evaluation.memory import free_bytes
 from dgunet.network import DGUNet, DGUNetConfig, preset
 from dgunet.network.devices import pick_device, thread_count
@@ -26,9 +27,6 @@ Observe = Callable[[float, float], None]
 
 SIDES = (32, 64, 128, 256, 512)
 """Sides of the probe's image in pixels; it has the largest of which several passes fit the time."""
-
-ENOUGH = 4
-"""Passes over a larger image that must fit into the remaining time, beside the first."""
 
 MOST = 50
 """Most passes that are timed; more would not change the median."""
@@ -99,16 +97,13 @@ class _Timer:
         """Return the side of the largest image that was timed, and the seconds of its passes."""
         multiple = self.network.config.multiple
         sides = sorted({max(side, multiple) for side in SIDES})
-        for side in sides:
-            image = _pattern(self.network.config.channels, side).to(self.device)
-            self._pass(image)  # the first pass chooses algorithms and is not counted
-            times = [self._pass(image)]
-            larger = (1 + ENOUGH) * 4 * times[0]
-            if side == sides[-1] or larger > self._left():
-                break
-        while len(times) < MOST and max(times) < self._left():
-            times.append(self._pass(image))
-        return side, times
+        return time_largest(
+            sides, self._passes, self._left, work=lambda side: side * side, most=MOST
+        )
+
+    def _passes(self, side: int) -> Callable[[], float]:
+        image = _pattern(self.network.config.channels, side).to(self.device)
+        return lambda: self._pass(image)
 
     def _left(self) -> float:
         return self.begin + self.seconds - time.perf_counter()

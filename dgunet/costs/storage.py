@@ -7,6 +7,7 @@ from dgunet.costs.image_sizes import ImageSizes, stated_sizes
 from dgunet.data.catalogue.entries import DatasetInfo, dataset
 from dgunet.data.store.manifest import LayoutName
 from dgunet.data.store.preparation_recipes import RecipeName, find_recipe
+from dgunet.evaluation.kept_images import RANKED
 from dgunet.evaluation.protocols import protocol
 from dgunet.network import DGUNetConfig
 
@@ -62,7 +63,8 @@ def results_bytes(name: str, *, keep_images: int = 0, sizes: ImageSizes | None =
 
     Args:
         name: a test set of the catalogue.
-        keep_images: number of restored images kept, from the start of the set.
+        keep_images: number of restored images kept from the start of the set; with one or more,
+            up to three more are kept for their PSNR.
         sizes: sizes of the images, instead of the stated ones.
 
     Raises:
@@ -71,9 +73,31 @@ def results_bytes(name: str, *, keep_images: int = 0, sizes: ImageSizes | None =
     info = dataset(name)
     sizes = sizes or stated_sizes(name)
     largest = max(height * width for (height, width), _ in sizes.counts)
-    kept = min(keep_images, sizes.images) * largest * _channels(info)
-    boxes = 0 if protocol(info.protocol).scores_locally else 2 * 4 * sizes.pixels * 3
+    local = protocol(info.protocol).scores_locally
+    images = keep_images + RANKED if keep_images and local else keep_images
+    kept = min(images, sizes.images) * largest * _channels(info)
+    boxes = 0 if local else 2 * 4 * sizes.pixels * 3
     return sizes.images * ROW + kept + boxes
+
+
+def unfinished_bytes(name: str, *, keep_images: int = 0, sizes: ImageSizes | None = None) -> int:
+    """Estimate the bytes of the restored images of an evaluation until it is complete.
+
+    With ``keep_images`` every image is kept until the best, the median and the worst are known. PNG
+    files, at most about as large as their pixels.
+
+    Args:
+        name: a test set of the catalogue.
+        keep_images: as for `results_bytes`.
+        sizes: sizes of the images, instead of the stated ones.
+
+    Raises:
+        DataError: if the dataset is unknown.
+    """
+    info = dataset(name)
+    if not keep_images or not protocol(info.protocol).scores_locally:
+        return 0
+    return (sizes or stated_sizes(name)).pixels * _channels(info)
 
 
 def checkpoint_bytes(config: DGUNetConfig, *, training: bool = False) -> int:

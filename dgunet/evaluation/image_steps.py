@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from dgunet.evaluation.dnd import write_box
+from dgunet.evaluation.kept_images import kept_image_path
 from dgunet.evaluation.metric_protocol import Protocol, Score
 from dgunet.evaluation.networks import Network, device_of
 from dgunet.evaluation.protocols import round_to_uint8
@@ -27,7 +28,6 @@ from dgunet.imaging.colour import opencv_luma
 from dgunet.network.kernels import KernelChoice
 from dgunet.system.errors import DataError, EvaluationError
 from dgunet.system.files import atomic_path
-from dgunet.system.safe_paths import safe_file_name
 from dgunet.terms import EAGER, Weights
 
 BOXES = "boxes"
@@ -57,7 +57,8 @@ class Settings:
         variant: "DGUNet" or "DGUNet+".
         ratio: compressive-sensing ratio in percent, or None.
         checkpoint_sha256: SHA-256 of the weights; rows of other weights are not resumed.
-        keep_images: restored images kept as PNG, from the start of the set.
+        keep_images: restored images kept as PNG from the start of the set; with one or more, the
+            best, the median and the worst are kept too.
         kernels: CPU kernels of the network; rows of others are not resumed.
         backend: what computes the network, see `dgunet.backends`; rows of others are not resumed.
         faithful: whether the network is the paper's; a result of another one has no parity.
@@ -205,22 +206,20 @@ class ImageSteps:
         except EvaluationError as error:
             raise EvaluationError(f"{read.id}: {error.message}", error.hint) from error
 
+    def keeps(self, index: int) -> bool:
+        """Whether the restored image stays in ``work`` until the merge.
+
+        Which images are the best, the median and the worst is known when all are scored.
+        """
+        ranked = self.protocol.scores_locally and self.settings.keep_images > 0
+        return ranked or index < self.settings.keep_images
+
     def _keep(self, read: ReadImage, restored: Array) -> None:
-        if read.index < self.settings.keep_images:
+        if self.keeps(read.index):
             image = round_to_uint8(restored)
             image = image[..., 0] if image.shape[2] == 1 else image
             with atomic_path(kept_image_path(self.work, read.id)) as path:
                 Image.fromarray(image).save(path)
-
-
-def kept_image_path(folder: Path, record: str) -> Path:
-    """The path in ``folder`` at which the restored image of ``record`` is kept.
-
-    Raises:
-        DataError: for a record whose name is not allowed as a file name.
-    """
-    name = f"{record.replace('/', '__')}.png"
-    return folder / "restored" / safe_file_name(name, origin="the prepared set")
 
 
 def stream(steps: ImageSteps, indices: list[int]) -> Iterator[Entry]:

@@ -59,7 +59,8 @@ class EvaluationOptions:
             image that needs more is restored in strips.
         scratch: folder for temporary files of the strips; None for that of the system.
         processes: number of processes that share the images.
-        keep_images: number of restored images kept as PNG, from the start of the set.
+        keep_images: number of restored images kept as PNG from the start of the set; with one or
+            more, the best, the median and the worst are kept too.
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; 0 leaves the number unchanged.
         kernels: CPU kernels; see `dgunet.network.kernels`.

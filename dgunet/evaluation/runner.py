@@ -17,9 +17,9 @@ from dgunet.evaluation.image_steps import (
     ImageSteps,
     PreparedSet,
     Settings,
-    kept_image_path,
     stream,
 )
+from dgunet.evaluation.kept_images import kept_image_path, kept_indices
 from dgunet.evaluation.metric_protocol import Protocol
 from dgunet.evaluation.networks import Network
 from dgunet.evaluation.row_journal import Note, RowJournal
@@ -70,7 +70,8 @@ def score_shard(
         store: the prepared set.
         protocol: protocol of the set's column in the tables.
         work: folder of the unfinished evaluation, see `dgunet.evaluation.unfinished`; it receives
-            the rows, the restored images to keep, and the boxes of DND.
+            the rows, the restored images from which the merge selects those to keep, and the boxes
+            of DND.
         settings: settings of the evaluation; without a checkpoint's SHA-256 no row is reused.
         shard: ``(i, n)``: every n-th image from the i-th on.
         on_row: called as ``on_row(row, done, total)`` after each image, in order.
@@ -153,7 +154,7 @@ def _usable(steps: ImageSteps, entry: Entry, note: Note) -> bool:
     if row.id != name or row.protocol != steps.protocol.name:
         note(f"{steps.work}: the row of {name} is for another image; it is scored again.")
         return False
-    if index < steps.settings.keep_images and not kept_image_path(steps.work, name).is_file():
+    if steps.keeps(index) and not kept_image_path(steps.work, name).is_file():
         return False
     return steps.protocol.scores_locally or box_is(steps.work / BOXES, name, row.restored_sha256)
 
@@ -204,10 +205,10 @@ def merge_rows(
     with atomic_folder(out) as made:
         table = made / "per_image.parquet"
         write_rows(table, rows)
-        for row in rows[: settings.keep_images]:
-            image = kept_image_path(made, row.id)
+        for index in kept_indices(rows, settings.keep_images):
+            image = kept_image_path(made, rows[index].id)
             image.parent.mkdir(exist_ok=True)
-            shutil.copyfile(kept_image_path(work, row.id), image)
+            shutil.copyfile(kept_image_path(work, rows[index].id), image)
         if not protocol.scores_locally:
             boxes = {row.id: row.restored_sha256 for row in rows}
             bundle_boxes(work / BOXES, made / "bundled", boxes)

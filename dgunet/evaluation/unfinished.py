@@ -14,11 +14,8 @@ then. The operating system releases a lock when its process ends.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import logging
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +23,7 @@ from pathlib import Path
 
 from dgunet.system import files, leftovers
 from dgunet.system.errors import EvaluationError
+from dgunet.system.file_locks import LockedError, take
 from dgunet.system.seals import SEAL
 
 LOCK = "lock"
@@ -40,9 +38,6 @@ RESULTS = frozenset({"summary.json", "per_image.parquet", "restored", "bundled",
 """What a folder of results may contain; it is replaced as a whole."""
 
 logger = logging.getLogger(__name__)
-
-_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
-"""Errors of file systems without locks; an evaluation there proceeds without one."""
 
 
 def place_of(root: Path, name: str, key: str) -> Path:
@@ -99,7 +94,7 @@ def beside_other_parts(place: Path, out: Path, *, seconds: float = 0) -> Iterato
         EvaluationError: if a process holds the lock for a whole evaluation; the message names it.
     """
     with files.writing(place):
-        handle = _acquire_within(seconds, place, out, fcntl.LOCK_SH)
+        handle = _acquire_within(seconds, place, out, shared=True)
     try:
         yield
     finally:  # the file stays: another part may hold its lock
@@ -123,11 +118,11 @@ def _refuse_other_content(out: Path) -> None:
             )
 
 
-def _acquire_within(seconds: float, place: Path, out: Path, kind: int = fcntl.LOCK_EX) -> int:
+def _acquire_within(seconds: float, place: Path, out: Path, *, shared: bool = False) -> int:
     end, told = time.monotonic() + seconds, False
     while True:
         try:
-            return _acquire(place, out, kind)
+            return _acquire(place, out, shared)
         except EvaluationError as error:
             if time.monotonic() >= end:
                 raise
@@ -137,43 +132,12 @@ def _acquire_within(seconds: float, place: Path, out: Path, kind: int = fcntl.LO
         time.sleep(min(0.5, seconds))
 
 
-def _acquire(place: Path, out: Path, kind: int) -> int:
-    path = place / LOCK
-    while True:
-        files.make_folder(place)
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:  # the last holder has just removed the folder
-            continue
-        try:
-            _lock(handle, out, kind)
-            if _is_same_file(handle, path):
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-                return handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
-
-
-def _lock(handle: int, out: Path, kind: int) -> None:
+def _acquire(place: Path, out: Path, shared: bool) -> int:
     try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        who = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
+        return take(place / LOCK, shared=shared)
+    except LockedError as error:
         raise EvaluationError(
-            f"{out} is being evaluated by {who}.",
+            f"{out} is being evaluated by {error.holder}.",
             "Wait for its end, or stop it. Other weights or data can also be evaluated into another"
             " --out.",
         ) from None
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-
-
-def _is_same_file(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False

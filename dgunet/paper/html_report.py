@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +15,7 @@ from dgunet.paper import verdict_lines
 from dgunet.paper.cells import Cell
 from dgunet.paper.generated_table import GeneratedTable, Heading, shown
 from dgunet.paper.report_evidence import ReportEvidence, evidence_sections
-from dgunet.paper.report_images import Figure
+from dgunet.paper.report_images import FigureGroup, page_within_limit
 from dgunet.paper.report_verdicts import (
     compared_lines,
     twins_section,
@@ -89,11 +90,13 @@ def write_report(
     out: Path,
     twins: Sequence[Twin] = (),
     *,
-    figures: Sequence[Figure] = (),
+    figures: Sequence[FigureGroup] = (),
     written: str = "",
     evidence: ReportEvidence | None = None,
 ) -> Path:
-    """Write ``tables`` as one self-contained, accessible and sealed HTML file without scripts.
+    """Write ``tables`` as one self-contained, accessible and sealed HTML file.
+
+    Its only script moves the dividers between the images; without it they stand side by side.
 
     Args:
         tables: as :func:`dgunet.paper.table_building.build_tables` returns them.
@@ -101,7 +104,7 @@ def write_report(
             that, its ``checkpoint_sha256``. May be empty.
         out: path of the HTML file.
         twins: as :func:`dgunet.paper.twins.build_twins` returns them.
-        figures: test images to show under the tables.
+        figures: test images to show under the tables, as far as they fit on the page.
         written: date and code of the page, for its head.
         evidence: claims and trainings; without it the page says that they were not read.
 
@@ -118,14 +121,10 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html.j2").render(
-        **evidence_sections(
-            tables,
-            twins,
-            evidence or ReportEvidence(),
-            lambda run: links.get(run.per_image_sha256, RunLink()).web_address,
-        ),
-        tables=[_section(table, links, figures) for table in tables],
+    render = partial(
+        environment.get_template("report.html.j2").render,
+        **evidence_sections(tables, twins, evidence or ReportEvidence()),
+        tables=[_section(table, links) for table in tables],
         written=written,
         profiles=sorted({table.profile for table in tables}),
         notice=next((table.notice for table in tables if table.notice), ""),
@@ -134,13 +133,11 @@ def write_report(
         close=CLOSE,
         twins=twins_section(twins),
     )
-    write_text(out, sealed_page(page))
+    write_text(out, page_within_limit(lambda shown: sealed_page(render(figures=shown)), figures))
     return out
 
 
-def _section(
-    table: GeneratedTable, links: Mapping[str, RunLink], figures: Sequence[Figure]
-) -> dict[str, Any]:
+def _section(table: GeneratedTable, links: Mapping[str, RunLink]) -> dict[str, Any]:
     headings = table.headings()
     return {
         "table": table,
@@ -148,7 +145,6 @@ def _section(
         "groups": _groups(headings),
         "headline": verdict_lines.headline([table]),
         "compared": compared_lines(table),
-        "figures": [figure for figure in figures if figure.table == table.number],
         "lines": [
             (row, [_page_cell(table, row, heading, links) for heading in headings])
             for row in table.rows

@@ -16,17 +16,16 @@ from dgunet.paper.claims.claim_list import claims, digests, parse, text
 from dgunet.paper.claims.effects import Result
 from dgunet.paper.claims.judgement import UNKNOWN, JudgedClaim, Judgement, RunBehind
 from dgunet.paper.claims.verdicts import Outcome, judge_claims
-from dgunet.project import ProjectFolders, model_key
+from dgunet.project import ProjectFolders
 from dgunet.steps.claim_history import ClaimHistory
 from dgunet.steps.result_folders import result_folders
 from dgunet.steps.tables import CheckedResult, checked_results
+from dgunet.steps.training_records import runs_by_result, training_folder
 from dgunet.system.errors import DataError, DgunetError
-from dgunet.system.files import sha256_file, sha256_json
+from dgunet.system.files import sha256_json
 from dgunet.system.reading import read_mapping
-from dgunet.terms import ABLATIONS, DATA_TAG, RunTags
+from dgunet.terms import DATA_TAG, RunTags
 from dgunet.tracking import start_run
-from dgunet.tracking.home import TrackingFolders
-from dgunet.tracking.index import RunInfo, delivered, pending
 from dgunet.tracking.reports.progress import counting
 
 EXPERIMENT = "dgunet/claims"
@@ -111,12 +110,7 @@ class _Index:
 
     def __init__(self, home: Path, places: Mapping[str, Path]) -> None:
         self._places = places
-        store = TrackingFolders.at(home)
-        self._runs: dict[str, RunInfo] = {
-            digest: run
-            for run in (*delivered(store), *pending(store))
-            for digest in run.results.values()
-        }
+        self._runs = runs_by_result(home)
         self._steps: dict[str, str] = {}
 
     def behind(self, summary: EvaluationSummary) -> RunBehind:
@@ -140,19 +134,11 @@ class _Index:
 
     def _read_steps(self, summary: EvaluationSummary) -> str:
         """The iterations in the record beside the weights, if the weights are those evaluated."""
-        key = (
-            f"ablation-{summary.row}"
-            if summary.row in ABLATIONS
-            else model_key(summary.task, summary.variant, summary.ratio)
-        )
-        for parent in self._places[summary.per_image_sha256].parents:
-            folder = parent / "models" / "trained" / key
-            try:
-                if sha256_file(folder / "network.safetensors") == summary.checkpoint_sha256:
-                    return str(read_mapping(folder / "training.json")["iterations"])
-            except (DgunetError, OSError, KeyError):
-                continue
-        return UNKNOWN
+        folder = training_folder(self._places[summary.per_image_sha256], summary)
+        try:
+            return str(read_mapping(folder / "training.json")["iterations"]) if folder else UNKNOWN
+        except (DgunetError, KeyError):
+            return UNKNOWN
 
 
 def record_judgement(judgement: Judgement, name: str, rows: Iterable[dict[str, Any]]) -> None:

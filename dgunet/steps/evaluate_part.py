@@ -16,7 +16,7 @@ from dgunet.evaluation.network_evaluation import (
 from dgunet.steps.evaluate import ablation_request, set_request
 from dgunet.steps.evaluation_plan import PlannedEvaluation
 from dgunet.system.errors import ConfigError
-from dgunet.system.parts import Part
+from dgunet.system.parts import Part, what_is_left
 from dgunet.tracking.reports.progress import counting
 
 logger = logging.getLogger(__name__)
@@ -34,12 +34,7 @@ class EvaluatedPart:
         """Return one line about it and about what is left."""
         result, ratio = self.result, self.request.published[0].ratio
         name = f"{self.request.dataset} {self.request.row}" + ("" if not ratio else f" {ratio}%")
-        left = result.total - result.done
-        rest = (
-            f"{left:,} of {result.total:,} are not scored yet"
-            if left
-            else "all are scored: run the same command without --part"
-        )
+        rest = what_is_left(result.done, result.total, "scored")
         return f"{name}, {self.part}: {result.images:,} images; {rest}"
 
 

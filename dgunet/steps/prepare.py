@@ -8,7 +8,7 @@ from dgunet.data.store.manifest import LayoutName, StoreManifest
 from dgunet.data.store.preparation_recipes import RecipeName
 from dgunet.data.store.prepare import prepare_dataset, prepare_part
 from dgunet.project import EXPERIMENTS
-from dgunet.system.parts import Part
+from dgunet.system.parts import Part, what_is_left
 from dgunet.terms import DATA_TAG, Profile, RunTags
 from dgunet.tracking import start_run
 from dgunet.tracking.reports.progress import counting
@@ -106,10 +106,5 @@ def prepare_store_part(
             layout=layout,
             observe=lambda done, total: report(done, total, ""),
         )
-    left = made.total - made.done
-    rest = (
-        f"{left} of {made.total} are not written yet"
-        if left
-        else "all are written: run the same command without --part"
-    )
+    rest = what_is_left(made.done, made.total, "written")
     return f"{dataset}, {chosen}: {made.files} files; {rest}"

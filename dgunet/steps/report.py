@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import Any
 
 from dgunet.config import Params, load_params
 from dgunet.evaluation.rows import DIGEST
+from dgunet.paper.claims.report_claims import shown_claims
 from dgunet.paper.explain import explain_cell
 from dgunet.paper.formats import cells_frame
-from dgunet.paper.html_report import write_report
+from dgunet.paper.html_report import RunLink, write_report
 from dgunet.paper.overlaps import known_overlaps
-from dgunet.paper.report_evidence import ReportEvidence
+from dgunet.paper.report_evidence import ReportEvidence, ShownClaims
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.twins import build_twins
 from dgunet.paper.written_tables import CELLS, INDEX, check_tables, check_tables_seal, read_cells
@@ -79,24 +80,26 @@ def make_report(
     twins = build_twins(made, summaries, rows=rows, overlaps=known_overlaps(overlaps))
     figures = report_figures(checked, project) if project else []
     links = run_links((summary["per_image_sha256"] for summary in summaries), home)
-    evidence = _evidence(profile, checked, home, project)
+    claims = _claims(checked, home, links)
+    weights = {summary.checkpoint_sha256 for _, summary, _ in checked}
+    curves = training_curves(profile, home, project, weights)
+    digests = [summary.per_image_sha256 for _, summary, _ in checked]
+    evidence = ReportEvidence(claims, curves, digests)
     write_report(made, links, out, twins, figures=figures, written=_written(), evidence=evidence)
     return len(summaries)
 
 
-def _evidence(
-    profile: str, checked: Sequence[CheckedResult], home: Path, project: ProjectFolders | None
-) -> ReportEvidence:
-    """The verdicts on the claims and the curves of the trainings."""
-    judgement, reason = None, ""
+def _claims(
+    checked: Sequence[CheckedResult], home: Path, links: Mapping[str, RunLink]
+) -> ShownClaims:
+    """The verdicts on the claims, or why there are none."""
     try:
         judgement = judge_results(checked, home)
     except DataError as error:  # such as a set that was scored under two protocols
-        reason = f"They cannot be judged on these results: {error}"
-    weights = {summary.checkpoint_sha256 for _, summary, _ in checked}
-    curves = training_curves(profile, home, project, weights)
-    digests = [summary.per_image_sha256 for _, summary, _ in checked]
-    return ReportEvidence(judgement, reason, curves, digests)
+        return ShownClaims(reason=f"They cannot be judged on these results: {error}")
+    return shown_claims(
+        judgement, lambda run: links.get(run.per_image_sha256, RunLink()).web_address
+    )
 
 
 def _written() -> str:

@@ -42,6 +42,7 @@ _HEADER = re.compile(
 )
 _BEARER = re.compile(r"\b(Bearer) [^\s'\"]{8,}")
 _PORT = re.compile(r"(?:\[[^\]]*\]|[^:]*):\d*")
+_BUCKET = re.compile(r"s3://([A-Za-z0-9][A-Za-z0-9._-]*)(/[^?#@]*)?")
 _WEB = ("http", "https", "ws", "wss", "ftp", "s3")
 _LOCAL = ("file", "sqlite")
 
@@ -71,6 +72,12 @@ class Address:
         """The scheme in lower case, such as ``https`` or ``sqlite``; "" for a path."""
         head, mark, _ = self._whole.partition("://")
         return head.lower() if mark else ""
+
+    @property
+    def bucket(self) -> tuple[str, str] | None:
+        """Bucket and prefix of ``s3://BUCKET/PREFIX``; None for another form, or with a login."""
+        found = _BUCKET.fullmatch(self._whole)
+        return (found[1], (found[2] or "").strip("/")) if found else None
 
     @property
     def has_secret(self) -> bool:

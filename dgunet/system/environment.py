@@ -187,7 +187,7 @@ PARENT = EnvironmentVariable(
     "DGUNET_PARENT",
     "Id of a process; the process that reads this variable ends when that one ends.",
     str,
-    set_by="dgunet, for the torchrun process that it starts",
+    set_by="dgunet, for torchrun and the steps of the reduced run, which it starts",
 )
 MAX_ENTRIES = EnvironmentVariable(
     "DGUNET_MAX_ENTRIES", "Largest number of files and folders in an archive.", str.strip, "200000"

@@ -18,6 +18,19 @@ MOST = 10_000
 """Largest number of parts."""
 
 
+def what_is_left(done: int, total: int, verb: str) -> str:
+    """Say what the parts of a whole have left to do.
+
+    >>> what_is_left(1, 4, "scored")
+    '3 of 4 are not scored yet'
+    >>> what_is_left(4, 4, "scored")
+    'all are scored: run the same command without --part'
+    """
+    if done < total:
+        return f"{total - done:,} of {total:,} are not {verb} yet"
+    return f"all are {verb}: run the same command without --part"
+
+
 @dataclass(frozen=True)
 class Part:
     """A contiguous range of a list, one of ``count`` whose lengths differ by one at most.

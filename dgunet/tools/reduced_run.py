@@ -7,6 +7,7 @@ of one seed are in one folder, so that `dgunet claims` can take the seeds as tra
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ import yaml
 from dgunet.config.params import TEXT_BYTES
 from dgunet.project import TRAINING_SETS, ProjectFolders, model_key
 from dgunet.system import files
-from dgunet.system.environment import for_child
+from dgunet.system.environment import PARENT, for_child
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.system.reading import read_mapping, read_text
 from dgunet.terms import ABLATION_SET, ABLATIONS, VARIANTS, Task
@@ -235,7 +236,7 @@ def _start(step: Step, command: Sequence[str]) -> subprocess.Popen[bytes]:
             [*command, *step.arguments],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=for_child({"OMP_NUM_THREADS": "1"}),
+            env=for_child({"OMP_NUM_THREADS": "1", PARENT.name: str(os.getpid())}),
             start_new_session=True,  # Ctrl-C reaches the steps through `_stop` only
         )
 

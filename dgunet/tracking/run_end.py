@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
+from dgunet.system.termination import sigterm_raises
 from dgunet.tracking.server.mlflow_store import one_line
 
 
@@ -14,25 +13,9 @@ class Terminated(SystemExit):
     """The process received SIGTERM."""
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
+def terminable() -> AbstractContextManager[None]:
     """Within the block, turn SIGTERM into `Terminated`, unless another handler is installed."""
-    free = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    )
-    if not free:
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:
-        raise Terminated(128 + number)
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return sigterm_raises(lambda: Terminated(128 + signal.SIGTERM))
 
 
 def end_status(error: BaseException) -> tuple[str, str | None]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from dgunet.system import environment, files
 from dgunet.system.address import Address, redact
@@ -50,16 +49,16 @@ class CheckpointMirror:
     """
 
     def __init__(self, address: str, name: str) -> None:
-        parts = urlsplit(address)
-        if parts.scheme != "s3" or not parts.netloc or "@" in parts.netloc or parts.query:
+        place = Address(address).bucket
+        if place is None:
             raise ConfigError(
                 f"{VARIABLE} is {str(Address(address))!r}.",
                 "Use the form s3://BUCKET/PREFIX; credentials belong in AWS_ACCESS_KEY_ID and"
                 " AWS_SECRET_ACCESS_KEY.",
             )
         self.address = f"{address.rstrip('/')}/{name}"
-        self._bucket = parts.netloc
-        self._prefix = "/".join(part for part in (parts.path.strip("/"), name) if part) + "/"
+        self._bucket, folder = place
+        self._prefix = "/".join(part for part in (folder, name) if part) + "/"
         self._client: Any = None
         self._bytes: dict[str, int] = {}
 

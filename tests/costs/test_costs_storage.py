@@ -4,8 +4,13 @@ import pytest
 import torch
 
 from dgunet.config import RuntimeSettings, TrainingSettings
-from dgunet.costs.image_sizes import image_sizes
-from dgunet.costs.storage import checkpoint_bytes, prepared_bytes, results_bytes
+from dgunet.costs.image_sizes import image_sizes, stated_sizes
+from dgunet.costs.storage import (
+    checkpoint_bytes,
+    prepared_bytes,
+    results_bytes,
+    unfinished_bytes,
+)
 from dgunet.data.catalogue.entries import CATALOGUE
 from dgunet.data.store.prepare import prepare_dataset
 from dgunet.network import DGUNet, preset, save_network
@@ -54,9 +59,20 @@ def test_real_stores_have_the_estimated_bytes(benchmarks, tmp_path, name):
 def test_results_are_rows_and_the_kept_images():
     none = results_bytes("Rain100L")
     assert 0 < none < 100_000
-    assert results_bytes("Rain100L", keep_images=2) == none + 2 * 480 * 320 * 3
+    assert results_bytes("Rain100L", keep_images=2) == none + (2 + 3) * 480 * 320 * 3
     assert results_bytes("Rain100L", keep_images=500) == none + 100 * 480 * 320 * 3
-    assert results_bytes("DND") > 2 * prepared_bytes("DND")
+    dnd = results_bytes("DND")
+    assert dnd > 2 * prepared_bytes("DND")
+    sizes = stated_sizes("DND")
+    largest = max(height * width for (height, width), _ in sizes.counts)
+    assert results_bytes("DND", keep_images=2) == dnd + 2 * largest * 3, "none is the best"
+
+
+def test_an_unfinished_evaluation_that_keeps_images_has_all_of_them():
+    assert unfinished_bytes("Rain100L") == 0
+    assert unfinished_bytes("Rain100L", keep_images=1) == stated_sizes("Rain100L").pixels * 3
+    assert unfinished_bytes("Set11", keep_images=1) == stated_sizes("Set11").pixels
+    assert unfinished_bytes("DND", keep_images=1) == 0
 
 
 def test_every_dataset_has_an_estimate():

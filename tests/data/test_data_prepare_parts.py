@@ -106,7 +106,7 @@ def test_the_merge_writes_what_no_part_has_written(part_of, merged, whole):
 
 def test_parts_and_the_whole_keep_each_other_out(part_of, merged, tmp_path):
     out = tmp_path / "store"
-    busy = pytest.raises(DataError, match="is being prepared by another process")
+    busy = pytest.raises(DataError, match=r"is being prepared by process \d+ on")
     with beside_other_parts(out, Part(1, 2)), beside_other_parts(out, Part(2, 2)):
         with busy, exclusive(out):
             pass

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dgunet.paper import cell_positions
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))  # the browser of the screenshots
 
 PUBLISHED_IMAGES = {
     "Test100": 98,

@@ -21,7 +21,7 @@ from dgunet.paper.explain import explain_cell
 from dgunet.paper.formats import cells_frame, latex_escape, write_tables
 from dgunet.paper.generated_table import SAMPLE_NOTICE
 from dgunet.paper.html_report import RunLink, write_report
-from dgunet.paper.report_images import Figure, Panel, centre_crop
+from dgunet.paper.report_images import Figure, FigureGroup, Panel, centre_crop
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.written_tables import read_cells
 from dgunet.system.errors import DgunetError
@@ -195,17 +195,18 @@ def test_report_is_self_contained_and_links_each_number_to_its_run(
 
 def test_report_shows_its_date_and_crops_of_test_images(campaign: Campaign, tmp_path: Path) -> None:
     ramp = np.linspace(0, 1, 300 * 300, dtype=np.float32).reshape(300, 300, 1)
-    figure = Figure(4, "Set11 10 %, image Barbara", (Panel("true", centre_crop(ramp)),))
+    figure = Figure("best: image Barbara", (Panel("true", centre_crop(ramp)),))
+    group = FigureGroup(4, "Set11, DGUNet, 10 %", (figure,))
     tables = build_tables(campaign("paper"), profile="paper")
     page = write_report(
-        tables, {}, tmp_path / "r.html", figures=[figure], written="Written on 2026-01-02"
+        tables, {}, tmp_path / "r.html", figures=[group], written="Written on 2026-01-02"
     ).read_text()
     assert "Written on 2026-01-02." in page
     before, _, after = page.partition('<h2 id="head4">')
     assert "Barbara" not in before
     assert "Barbara" in after.partition('<h2 id="head5">')[0]
-    png = base64.b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', page).group(1))
-    with Image.open(io.BytesIO(png)) as image:
+    code = base64.b64decode(re.search(r'src="data:image/\w+;base64,([^"]+)"', page).group(1))
+    with Image.open(io.BytesIO(code)) as image:
         crop = np.asarray(image)
     assert crop.shape == (256, 256, 3)
     assert crop[0, 0, 0] == round(float(ramp[22, 22, 0]) * 255)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
@@ -17,12 +17,13 @@ from report_pages import Page
 from dgunet.network import DGUNet, preset
 from dgunet.paper.claims.claim_list import Untestable, claims
 from dgunet.paper.claims.judgement import JudgedClaim, Judgement, RunBehind
+from dgunet.paper.claims.report_claims import shown_claims
 from dgunet.paper.claims.verdicts import Outcome
 from dgunet.paper.generated_table import GeneratedTable
 from dgunet.paper.html_report import RunLink, write_report
 from dgunet.paper.known_verdicts import count_groups
 from dgunet.paper.overlaps import known_overlaps
-from dgunet.paper.report_evidence import NOT_JUDGED, ReportEvidence, known_section
+from dgunet.paper.report_evidence import NOT_JUDGED, ReportEvidence, ShownClaims, known_section
 from dgunet.paper.result_charts import figure_1, result_charts
 from dgunet.paper.table_building import build_tables
 from dgunet.paper.training_charts import POINTS, TrainingCurve, TrainingCurves, training_charts
@@ -93,13 +94,20 @@ def text_of(page: str, heading: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", section).split())
 
 
+def shown(judgement: Judgement, links: Mapping[str, RunLink] | None = None) -> ShownClaims:
+    """The claims as `dgunet.steps.report` gives them to the page."""
+    return shown_claims(
+        judgement, lambda run: (links or {}).get(run.per_image_sha256, RunLink()).web_address
+    )
+
+
 def test_the_page_begins_with_the_counts_of_cells_twins_and_claims(
     campaign: Campaign, judgement: Judgement, tmp_path: Path
 ) -> None:
     summaries = campaign("paper")
     made = build_tables(summaries, profile="paper")
     twins = build_twins(made, summaries, rows={}, overlaps=known_overlaps(None))
-    evidence = ReportEvidence(judgement, "", results=["b", "a"])
+    evidence = ReportEvidence(shown(judgement), results=["b", "a"])
     page = write_report(made, {}, tmp_path / "r.html", twins, evidence=evidence).read_text()
     first = re.findall(r'<h2 id="([^"]*)"', page)
     assert first[:4] == ["known", "claims", "charts", "verdicts"]
@@ -149,7 +157,7 @@ def test_the_head_of_the_page_has_the_counts_for_programs(
         found: dict[str, Any] = json.loads(content[1].replace("&#34;", '"'))
         return found
 
-    given = facts(ReportEvidence(judgement, "", results=["b", "a", "a"]))
+    given = facts(ReportEvidence(shown(judgement), results=["b", "a", "a"]))
     assert given["claims"]["supported"] == 1 and given["claims"]["contradicted"] == 1
     assert given["evaluations"] == 2
     assert given["results"] == facts(ReportEvidence(results=["a", "b"]))["results"]
@@ -161,7 +169,7 @@ def test_a_claim_has_its_numbers_and_a_link_to_its_run(
     paper: list[GeneratedTable], judgement: Judgement, tmp_path: Path
 ) -> None:
     links = {"p" * 64: RunLink("run<1>", "http://localhost:5000/run1")}
-    evidence = ReportEvidence(judgement, "")
+    evidence = ReportEvidence(shown(judgement, links))
     page = write_report(paper, links, tmp_path / "r.html", evidence=evidence).read_text()
     said = text_of(page, "claims")
     assert "measured +0.712 dB, interval +0.600 dB to +0.800 dB, claimed +0.730 dB" in said
@@ -172,6 +180,7 @@ def test_a_claim_has_its_numbers_and_a_link_to_its_run(
     assert said.index("contradicted DGUNet+") > said.index("supported DGUNet+")
     assert page.count('<a href="http://localhost:5000/run1">run&lt;1&gt;</a>') == 2
     unsafe = {"p" * 64: RunLink("run<1>", "javascript:alert(1)")}
+    evidence = ReportEvidence(shown(judgement, unsafe))
     page = write_report(paper, unsafe, tmp_path / "r.html", evidence=evidence).read_text()
     assert "javascript" not in page
     assert "no evaluation of X" in text_of(page, "claims")
@@ -187,7 +196,7 @@ def test_claims_that_were_not_judged_are_said_to_be_so(
             paper,
             {},
             tmp_path / "r.html",
-            evidence=ReportEvidence(reason="They cannot be judged: two protocols"),
+            evidence=ReportEvidence(ShownClaims(reason="They cannot be judged: two protocols")),
         ).read_text(),
         "claims",
     )
@@ -196,7 +205,7 @@ def test_claims_that_were_not_judged_are_said_to_be_so(
 def test_a_page_with_everything_is_one_file_in_its_own_colours(
     paper: list[GeneratedTable], judgement: Judgement, curves: TrainingCurves, tmp_path: Path
 ) -> None:
-    evidence = ReportEvidence(judgement, "", curves)
+    evidence = ReportEvidence(shown(judgement), curves)
     path = write_report(paper, {}, tmp_path / "r.html", evidence=evidence)
     text = path.read_text()
     page = Page()
@@ -222,7 +231,8 @@ def test_every_colour_of_the_page_is_defined_on_screen_in_the_dark_and_on_paper(
 ) -> None:
     page = write_report(paper, {}, tmp_path / "r.html").read_text()
     style = page.partition("<style>")[2].partition("</style>")[0]
-    used = set(re.findall(r"var\((--[\w-]+)\)", page))
+    lengths = {"--at", "--width"}  # which each figure sets for itself
+    used = set(re.findall(r"var\((--[\w-]+)\)", page)) - lengths
     light, dark, printed = (
         dict(re.findall(r"(--[\w-]+): (#\w+)", block))
         for block in re.findall(r":root \{([^}]*)\}", style)

@@ -8,7 +8,9 @@ import yaml
 
 from dgunet.kubeflow.cluster.settings import Cluster, load_cluster
 from dgunet.kubeflow.cluster.typed_yaml import checked
+from dgunet.system.address import Address
 from dgunet.system.errors import ConfigError
+from dgunet.training.checkpoint_mirror import CheckpointMirror
 
 FILE = Path(__file__).parents[2] / "pipelines" / "cluster.yaml"
 
@@ -146,3 +148,32 @@ def test_the_bucket_of_the_checkpoints_is_given_once_and_without_a_password(cont
 def test_a_missing_cluster_file_is_refused_with_a_hint(tmp_path):
     with pytest.raises(ConfigError, match=r"Copy pipelines/cluster\.yaml"):
         load_cluster(tmp_path / "cluster.yaml")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/a/folder", "s3://", "s3:///prefix", "https://bucket/prefix"),
+        *("s3://me:hunter22@bucket/x", "s3://bucket/x?versionId=1", "s3://bucket/x#part"),
+    ],
+)
+def test_an_invalid_address_is_refused_by_the_mirror_and_by_the_cluster_file(content, address):
+    assert Address(address).bucket is None
+    with pytest.raises(ConfigError, match="s3://BUCKET/PREFIX") as raised:
+        CheckpointMirror(address, "x")
+    assert "hunter22" not in str(raised.value)
+    content["checkpoints"] = address
+    with pytest.raises(ConfigError, match=r"checkpoints is .* allowed: s3://BUCKET/PREFIX"):
+        checked(Cluster, content, "cluster.yaml")
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("s3://runs", ("runs", "")),
+        ("s3://runs/", ("runs", "")),
+        ("s3://my.runs-1/some/where/", ("my.runs-1", "some/where")),
+    ],
+)
+def test_a_bucket_and_its_prefix(address, place):
+    assert Address(address).bucket == place

@@ -15,6 +15,7 @@ READING = {
     "claims": (),
     "clean": (),
     "data cards": (),
+    "data croissant": ("Rain100H",),
     "data info": ("Rain100H",),
     "data list": (),
     "data sources": ("Rain100H",),

@@ -167,10 +167,13 @@ def test_the_networks_are_dvc_artifacts(reproduced):
 def test_the_report_is_self_contained(reproduced):
     page = reproduced.read("build/report.html")
     assert "SAMPLE PROFILE" in page
-    for outside in ("<script", 'src="http', "@import"):
+    for outside in ("<script src", 'src="http', "@import", "fetch("):
         assert outside not in page
-    for name in ("Test100", "GoPro", "SIDD", "Set11 10 %"):
-        assert f'alt="{name}, image ' in page
+    for name in ("Test100, DGUNet", "GoPro, DGUNet", "SIDD, DGUNet", "Set11, DGUNet, 10 %"):
+        for rank in ("best", "median", "worst"):
+            assert re.search(rf'alt="{name}, [^"]*{rank}[^"]*: true"', page), (name, rank)
+    assert page.count(": stage 7") == 4, "the stages of one image of each task"
+    assert len(page.encode()) < 10_000_000
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

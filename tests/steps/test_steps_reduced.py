@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -200,3 +201,40 @@ def test_one_network_for_real(here, datasets, monkeypatch):
         path = place.evaluation(name, "DGUNet") / "r10/summary.json"
         summary = json.loads(path.read_text())
         assert (summary["profile"], summary["images"], summary["complete"]) == ("reduced", 2, False)
+
+
+A_RUN = """
+import sys
+from pathlib import Path
+from dgunet.tools.reduced_run import Step, run_steps
+folder, step = Path(sys.argv[1]), sys.argv[2]
+run_steps(
+    [Step("waits", (str(folder),), (), folder / "done.json")], command=(sys.executable, "-c", step)
+)
+"""
+A_STEP = """
+import os, pathlib, sys, time
+from dgunet import cli
+sign = pathlib.Path(sys.argv[1], "pid")
+cli.run_here = lambda: (sign.write_text(str(os.getpid())), time.sleep(120))
+cli.main()
+"""
+
+
+def test_the_steps_of_a_killed_run_end(tmp_path):
+    """SIGKILL gives the run no time to stop them; they would write beside the next run."""
+    run = subprocess.Popen([sys.executable, "-c", A_RUN, tmp_path, A_STEP])
+    sign, limit = tmp_path / "pid", time.monotonic() + 60
+    while not sign.is_file() or not sign.read_text():
+        assert run.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    step = psutil.Process(int(sign.read_text()))
+    assert step.ppid() == run.pid
+    run.kill()
+    run.wait()
+    try:
+        step.wait(timeout=20)
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            step.kill()

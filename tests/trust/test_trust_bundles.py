@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from random import Random
 
 import pytest
 from made_results import digest, made_rows, write_result
 
+from benchmarks import reduced_page
 from dgunet.data.catalogue.entries import CATALOGUE, FURTHER
 from dgunet.evaluation.protocols import PROTOCOLS
 from dgunet.evaluation.rows import parse_rows
@@ -21,6 +23,7 @@ from dgunet.system.files import sha256_file
 from dgunet.tools.bundles import standalone
 from dgunet.tools.bundles.checking import check_bundle
 from dgunet.tools.bundles.project_bundle import bundle_project
+from dgunet.tracking.index import RunInfo
 
 
 def alone(verifier, *words):
@@ -150,24 +153,83 @@ def test_links_and_members_that_lead_out_of_the_bundle_are_refused(bundles, tmp_
         standalone.verify(tmp_path / "bad.zip")
 
 
-def test_several_trainings_of_a_network_are_bundled_without_tables(project, tmp_path, monkeypatch):
+def test_several_trainings_of_a_network_are_bundled_with_their_curves_and_runs(
+    project, tmp_path, monkeypatch
+):
     monkeypatch.setenv("DGUNET_TRACKING", "off")
     shutil.copyfile(project / "params.yaml", tmp_path / "params.yaml")
+    rows = {seed: made_rows("Set11", 11, seed) for seed in (1, 2)}
     for seed in (1, 2):
-        folder = tmp_path / f"seed-{seed}/evaluation/Set11-DGUNet/r10"
-        rows, weights = made_rows("Set11", 11, seed), digest("weights", seed)
+        network = tmp_path / f"seed-{seed}/models/trained/cs-r10-DGUNet/network.safetensors"
+        network.parent.mkdir(parents=True)
+        network.write_bytes(b"weights %d" % seed)
+        (network.parent / "training.json").write_text(f'{{"iterations": {600 * seed}}}')
+        (network.parent / "loss.csv").write_text(f"step,loss\n1,0.{seed}\n")
         write_result(
-            *(folder, "Set11", "DGUNet", 10),
+            *(tmp_path / f"seed-{seed}/evaluation/Set11-DGUNet/r10", "Set11", "DGUNet", 10),
             profile="reduced",
-            rows=rows,
-            checkpoint_sha256=weights,
+            rows=rows[seed],
+            checkpoint_sha256=sha256_file(network),
         )
+    used = sha256_file(tmp_path / "seed-1/models/trained/cs-r10-DGUNet/network.safetensors")
+    (tmp_path / "seed-2/models/trained/cs-r10-DGUNet/network.safetensors").write_bytes(b"later")
+    run = RunInfo(
+        *("journal", "f00d", "1", "dgunet/table-4", "train cs", "FINISHED", "train", "reduced"),
+        *("own", "c0de", False, "da7a", f"sqlite:///{tmp_path}/mlflow.db", {"checkpoint": used}),
+        params={"train.iterations": "600"},
+    )
+    known = {used: run, "of something else": replace(run, run_id="beef")}
+    monkeypatch.setattr("dgunet.tools.bundles.project_bundle.runs_by_result", lambda _: known)
     folders = [tmp_path / "seed-1", tmp_path / "seed-2"]
-    bundle_project(ProjectFolders(tmp_path), tmp_path / "out", folders)
-    names = {path.name for path in (tmp_path / "out/evaluations").iterdir()}
+    out = tmp_path / "out"
+    bundle_project(ProjectFolders(tmp_path), out, folders)
+    names = {path.name for path in (out / "evaluations").iterdir()}
     assert names == {"Set11-DGUNet-r10", "Set11-DGUNet-r10-2"}
-    assert not (tmp_path / "out/tables").exists()
-    assert check_bundle(tmp_path / "out").faults == []
+    assert not (out / "tables").exists()
+    assert check_bundle(out).faults == []
+    assert [path.name for path in (out / "trainings").iterdir()] == [used]
+    assert (out / "trainings" / used / "loss.csv").read_text() == "step,loss\n1,0.1\n"
+    listed = {
+        one["sha256"]: one for one in json.loads((out / "bundle.json").read_text())["weights"]
+    }
+    assert [one["training"] for one in listed.values()] == [f"trainings/{used}", None]
+    (told,) = json.loads((out / "runs.json").read_text())
+    assert (told["run_id"], told["commit"], told["dirty"]) == ("f00d", "c0de", False)
+    assert told["params"] == {"train.iterations": "600"}
+    assert "tracking_uri" not in told
+    verdicts = json.loads((out / "claims/verdicts.json").read_text())
+    assert "profile reduced" in " ".join(verdicts["about"])
+
+
+def test_the_claims_page_has_the_verdicts_of_a_sealed_reduced_run(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("DGUNET_TRACKING", "off")
+    assert reduced_page.section(tmp_path) == reduced_page.NOT_RUN
+    shutil.copyfile(project / "params.yaml", tmp_path / "params.yaml")
+    whole = made_rows("Rain100H", 20)
+    for seed in (1, 2):
+        for name, lost in (("stages-7", 0), ("without-fgdm", 0.6)):
+            rows = [
+                replace(row, psnr=row.psnr - lost * (1 + n / 20) + seed / 1000)
+                for n, row in enumerate(whole)
+            ]
+            write_result(
+                *(tmp_path / f"seed-{seed}" / name, "Rain100H", name),
+                profile="reduced",
+                rows=rows,
+                checkpoint_sha256=digest(name, seed),
+            )
+    record = tmp_path / reduced_page.RECORD
+    folders = [tmp_path / "seed-1", tmp_path / "seed-2"]
+    bundle_project(ProjectFolders(tmp_path), record, folders)
+    said = reduced_page.section(tmp_path)
+    assert "1 of 34 claims can be tested on it: 1 supported." in said
+    (line,) = (each for each in said.splitlines() if "`without-fgdm-falls` |" in each)
+    assert "| 0.55 | 0.1 | +0.885 | " in line  # 0.6 times the mean of 1, 1.05, ... 1.95
+    assert "without-fgdm 2, stages-7 2 | supported |" in line
+    assert "- `stages-9-over-7`: " in said
+    (record / "claims/verdicts.json").write_text("{}")
+    with pytest.raises(DataError, match=r"claims/verdicts\.json was changed"):
+        reduced_page.section(tmp_path)
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])

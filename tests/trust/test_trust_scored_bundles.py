@@ -15,7 +15,8 @@ from dgunet.evaluation.scoring import score_results
 from dgunet.system.errors import EvaluationError
 from dgunet.tools.bundles import standalone
 from dgunet.tools.bundles.checking import check_bundle
-from dgunet.tools.bundles.scored_bundle import Rescore, bundle_scores
+from dgunet.tools.bundles.rescoring import ScoredImages
+from dgunet.tools.bundles.scored_bundle import bundle_scores
 
 NAME = "evaluations/scores"
 
@@ -34,7 +35,7 @@ def scored(tmp_path_factory):
             cv2.imwrite(str(home / side / f"{name}.png"), image)
     rows = list(score_results(home / "restored", home / "target", protocol("rain-y")))
     bundle_scores(rows, home / "restored", home / "target", home / "bundle")
-    images = Rescore(home / "restored", home / "target")
+    images = ScoredImages(home / "restored", home / "target")
     return SimpleNamespace(home=home, bundle=home / "bundle", rows=rows, images=images)
 
 
@@ -98,8 +99,8 @@ def test_swapped_images_are_found_by_scoring_again(copy, scored):
 def test_an_absent_image_is_found_by_scoring_again(copy, scored, tmp_path):
     fewer = shutil.copytree(scored.home / "restored", tmp_path / "fewer")
     (fewer / "c.png").unlink()
-    faults = check_bundle(copy, rescore=Rescore(fewer, scored.home / "target")).faults
-    assert any("'c' is in the bundle or among the images, not in both" in each for each in faults)
+    faults = check_bundle(copy, rescore=ScoredImages(fewer, scored.home / "target")).faults
+    assert any("'c' is in the bundle and not among the images" in each for each in faults)
 
 
 @pytest.mark.parametrize(

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from dgunet.system import files
 from dgunet.system.errors import DataError
+from dgunet.system.file_locks import LockedError, locked
 from dgunet.system.parts import Part
 from dgunet.system.reading import read_text
-
-NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
-"""Errors of file systems without locks, on which a part proceeds without one."""
 
 
 @contextmanager
 def exclusive(out: Path) -> Iterator[None]:
     """Hold the lock of ``out``; the operating system releases it if the process dies."""
-    with files.writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(_lock(out))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise _busy(out) from None
-    try:
+    with _held(out, _lock(out), shared=False):
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -45,26 +29,25 @@ def beside_other_parts(out: Path, part: Part) -> Iterator[None]:
         DataError: if this part, or the whole, is being prepared by another process.
     """
     own = _lock(out.with_name(f"{out.name}.{part.number}-of-{part.count}"))
-    with files.writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(_lock(out), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    lock = FileLock(own)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        lock.acquire(timeout=0)
-    except (BlockingIOError, Timeout):
-        os.close(handle)
-        raise _busy(out) from None
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            os.close(handle)
-            raise
-    try:
+    with _held(out, _lock(out), shared=True), _held(out, own, shared=False):
+        try:
+            yield
+        finally:
+            own.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(out: Path, lock: Path, *, shared: bool) -> Iterator[None]:
+    with ExitStack() as stack:
+        with files.writing(out):
+            try:
+                stack.enter_context(locked(lock, shared=shared))
+            except LockedError as error:
+                raise DataError(
+                    f"{out} is being prepared by {error.holder}.",
+                    "Wait until it has finished, or choose another --out.",
+                ) from None
         yield
-    finally:
-        own.unlink(missing_ok=True)
-        lock.release()
-        os.close(handle)
 
 
 @contextmanager
@@ -114,10 +97,3 @@ def shared_work_folder(out: Path, identity: str) -> Iterator[Path]:
 
 def _lock(out: Path) -> Path:
     return out.parent / f".{out.name}.lock"
-
-
-def _busy(out: Path) -> DataError:
-    return DataError(
-        f"{out} is being prepared by another process.",
-        "Wait until it has finished, or choose another --out.",
-    )

@@ -33,7 +33,6 @@ YEAR = 366 * 86_400
 """Seconds; the longest wait and the longest deadline."""
 
 BY_DIGEST = re.compile(r"^\S+@(sha256:[0-9a-f]{64})$")
-BUCKET = re.compile(r"^s3://[a-z0-9][a-z0-9.-]+(/[^?@]*)?$")
 SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "ACCESS_KEY", "CREDENTIAL")
 
 StepName = Literal[
@@ -187,7 +186,7 @@ class Cluster(Strict):
 
     @model_validator(mode="after")
     def _checkpoints_in_one_bucket(self) -> Cluster:
-        if self.checkpoints is not None and not BUCKET.match(self.checkpoints):
+        if self.checkpoints is not None and Address(self.checkpoints).bucket is None:
             raise ValueError(
                 f"checkpoints is {str(Address(self.checkpoints))!r}, allowed: s3://BUCKET/PREFIX;"
                 " give credentials under secrets"

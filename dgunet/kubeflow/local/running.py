@@ -25,6 +25,7 @@ from dgunet.kubeflow.run_records import FAILURE, Record, StepEnd
 from dgunet.system import environment, files
 from dgunet.system.address import redact
 from dgunet.system.errors import DgunetError
+from dgunet.system.termination import sigterm_raises
 from dgunet.tracking import TrackingFolders, follow
 from dgunet.tracking.tracking_mode import tracking_mode
 
@@ -88,7 +89,7 @@ def run_locally(run: LocalRun, *, progress: Callable[[str], None], verbose: bool
     record, log = _prepare(run)
     progress(f"{record.run_id}: artifacts in {record.out}, log in {log}")
     try:
-        with _stoppable(), _delivering(run.home):
+        with sigterm_raises(KeyboardInterrupt), _delivering(run.home):
             status = _execute(run, record, log, progress if verbose else _finished_only(progress))
         if status:
             raise RunFailedError(
@@ -226,23 +227,6 @@ def _end_group(process: subprocess.Popen[str]) -> None:
             continue
         break
     process.wait()
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Within the ``with`` block SIGTERM raises KeyboardInterrupt."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 from dgunet.config import parse_params
 from dgunet.costs.formats import size
-from dgunet.costs.storage import checkpoint_bytes, results_bytes
+from dgunet.costs.storage import checkpoint_bytes, results_bytes, unfinished_bytes
 from dgunet.kubeflow.cluster.settings import Cluster
 from dgunet.kubeflow.submission.cost import evaluations, trainings
 from dgunet.kubeflow.submission.space import (
@@ -32,6 +32,7 @@ class RunStorage:
         weights: files of the trained networks.
         checkpoints: of all trainings, if they are all unfinished at the same time.
         results: of all evaluations.
+        unfinished: restored images of the evaluation that has most, until it is complete.
         pod: disk of the pod that needs most, and its dataset; None if none needs much.
     """
 
@@ -39,6 +40,7 @@ class RunStorage:
     weights: int
     checkpoints: int
     results: int
+    unfinished: int
     pod: tuple[int, str, str] | None
 
     @property
@@ -64,6 +66,8 @@ class RunStorage:
             f"  weights {size(self.weights)}, training checkpoints up to {size(self.checkpoints)},"
             f" results about {size(self.results)}"
         )
+        if self.unfinished:
+            lines.append(f"  images of an unfinished evaluation up to {size(self.unfinished)}")
         return lines
 
     def content(self) -> dict[str, Any]:
@@ -78,6 +82,7 @@ class RunStorage:
             "weights_bytes": self.weights,
             "checkpoints_bytes": self.checkpoints,
             "results_bytes": self.results,
+            "unfinished_bytes": self.unfinished,
         }
 
 
@@ -93,5 +98,6 @@ def run_storage(cluster: Cluster, arguments: Mapping[str, Any]) -> RunStorage:
         weights=sum(checkpoint_bytes(config) for config in trained),
         checkpoints=KEPT * sum(checkpoint_bytes(config, training=True) for config in trained),
         results=sum(results_bytes(name, keep_images=keep) for name in tested),
+        unfinished=max((unfinished_bytes(name, keep_images=keep) for name in tested), default=0),
         pod=disk_of_pod(space, arguments) if space else None,
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dgunet.data.store.manifest import StoreManifest
 from dgunet.evaluation.results import SUMMARY, TABLE, read_result_and_rows
 from dgunet.paper.claims.claim_list import NAME, check_claims, digests, parse, text
 from dgunet.paper.claims.claim_text import facts
@@ -30,10 +31,11 @@ from dgunet.system.files import sha256_file, sha256_source
 from dgunet.system.package_digest import code_version
 from dgunet.system.reading import read_json, read_mapping, read_text
 from dgunet.system.safe_paths import inside
+from dgunet.tools import croissant
 from dgunet.tools.bundles import standalone
 from dgunet.tools.bundles.project_bundle import plain_cells
+from dgunet.tools.bundles.rescoring import ScoredImages
 from dgunet.tools.bundles.scored_bundle import (
-    Rescore,
     csv_faults,
     protocol_faults,
     score_faults,
@@ -66,7 +68,7 @@ def is_bundle(path: Path) -> bool:
 
 
 def check_bundle(
-    path: Path, *, key: bytes | None = None, rescore: Rescore | None = None
+    path: Path, *, key: bytes | None = None, rescore: ScoredImages | None = None
 ) -> BundleVerdict:
     """Verify a bundle; whatever is wrong is in the verdict.
 
@@ -84,9 +86,9 @@ def check_bundle(
             same = read_mapping(folder / "environment.json").get("code") == code_version()
             if not same:
                 verdict.facts.append("made by another version of dgunet")
-            checks = _checks(folder, index, same, rescore)
+            checks = _checks(folder, index, same, rescore, verdict.facts.append)
             for check in checks:
-                verdict.faults += _faults_of(check)
+                verdict.faults += _faults_of(check, folder)
     except (standalone.BundleError, DgunetError, OSError) as error:
         verdict.faults.append(getattr(error, "message", None) or str(error))
     verdict.faults = list(dict.fromkeys(verdict.faults))
@@ -97,29 +99,37 @@ Check = Callable[[], Iterator[str]]
 
 
 def _checks(
-    folder: Path, index: dict[str, Any], same: bool, rescore: Rescore | None
+    folder: Path,
+    index: dict[str, Any],
+    same: bool,
+    rescore: ScoredImages | None,
+    note: Callable[[str], None],
 ) -> Iterator[Check]:
     yield lambda: _verifier_faults(folder, same)
     yield lambda: protocol_faults(folder)
     if index.get("kind") == "scores":
-        yield lambda: score_faults(folder, rescore)
+        yield lambda: score_faults(folder, rescore, note)
         return
     if rescore is not None:
         yield lambda: iter(["only a bundle of `dgunet score --bundle` can be scored again"])
     results: list[CheckedResult] = []
     yield lambda: _evaluation_faults(folder, results)
+    if same:
+        yield lambda: _description_faults(folder)
     if (folder / "cells.json").is_file():
         yield lambda: _table_faults(folder, results, same)
     yield lambda: _claim_faults(folder, results, same)
 
 
-def _faults_of(check: Check) -> list[str]:
-    """The faults that a check finds; an error is one too."""
+def _faults_of(check: Check, folder: Path) -> list[str]:
+    """The faults that a check of the bundle in ``folder`` finds; an error is one too."""
     found: list[str] = []
     try:
         found.extend(check())
     except DgunetError as error:
         found.append(error.message.rstrip("."))
+    except FileNotFoundError as error:
+        found.append(f"{str(error.filename).removeprefix(f'{folder}/')} is missing")
     except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         found.append(f"a file has another form than in a bundle ({error!r})")
     return found
@@ -160,6 +170,15 @@ def _evaluation_faults(folder: Path, results: list[CheckedResult]) -> Iterator[s
             yield error.message.rstrip(".").replace(f"{folder}/", "")
         else:
             results.append((place, summary, rows))
+
+
+def _description_faults(folder: Path) -> Iterator[str]:
+    """Compare the description of each prepared set with what its manifest gives."""
+    for path in sorted(folder.glob("prepared/*/manifest.json")):
+        described = croissant.describe_store(StoreManifest.read(path.parent, sealed=False), path)
+        if read_text(path.with_name(croissant.FILE)) != croissant.as_text(described):
+            name = path.with_name(croissant.FILE).relative_to(folder).as_posix()
+            yield f"{name} is not what the manifest beside it gives"
 
 
 def _table_faults(folder: Path, results: list[CheckedResult], same: bool) -> Iterator[str]:

@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -20,9 +21,10 @@ from dgunet.system.git import git_output
 from dgunet.system.package_digest import code_version
 
 NO_SBOM = (
-    "This bundle has no software bill of materials: cyclonedx-py, which makes it from a clone's "
-    "requirements.image.lock, was not installed. environment.json lists the installed packages.\n"
+    "This bundle has no software bill of materials: {0}. environment.json lists the installed "
+    "packages.\n"
 )
+SBOM, SBOM_LOCK = "sbom.cdx.json", "requirements.image.lock"
 SBOM_SECONDS = 120
 SCORING = ("evaluation", "imaging")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
@@ -75,21 +77,35 @@ def write_bill_of_materials(home: Path | None, folder: Path) -> None:
 
     The packages are those of ``requirements.image.lock`` in ``home``.
     """
-    command = shutil.which("cyclonedx-py")
-    if command and home and (home / "requirements.image.lock").is_file():
-        out = folder / "sbom.cdx.json"
-        words = ("requirements", "requirements.image.lock", "--pyproject", "pyproject.toml")
+    if home and (home / SBOM_LOCK).is_file():
+        reason = _make_bill(home, folder / SBOM)
+    else:
+        reason = f"there was no {SBOM_LOCK} of a clone, which lists the packages"
+    if reason:
+        (folder / SBOM).unlink(missing_ok=True)
+        (folder / "sbom.txt").write_text(NO_SBOM.format(reason), encoding="utf-8")
+
+
+def _make_bill(home: Path, out: Path) -> str:
+    """Write the bill of materials to ``out``; return why that failed, otherwise ""."""
+    beside = Path(sys.executable).parent  # of an environment that need not be active
+    command = shutil.which("cyclonedx-py", path=beside) or shutil.which("cyclonedx-py")
+    if command is None:
+        return "cyclonedx-py was not installed (`pipx install cyclonedx-bom`)"
+    words = ("requirements", SBOM_LOCK, "--pyproject", "pyproject.toml", "--output-reproducible")
+    try:
         done = subprocess.run(
-            [command, *words, "--output-reproducible", "--output-file", str(out.resolve())],
+            [command, *words, "--output-file", str(out.resolve())],
             cwd=home,
             capture_output=True,
             timeout=SBOM_SECONDS,
             check=False,
         )
-        if done.returncode == 0:
-            return
-        out.unlink(missing_ok=True)
-    (folder / "sbom.txt").write_text(NO_SBOM, encoding="utf-8")
+    except subprocess.TimeoutExpired:
+        return f"cyclonedx-py took longer than {SBOM_SECONDS} s"
+    except OSError as error:
+        return f"cyclonedx-py could not be started ({error.strerror})"
+    return f"cyclonedx-py failed with status {done.returncode}" if done.returncode else ""
 
 
 def refuse_private(folder: Path, paths: Iterable[Path], environ: Mapping[str, str]) -> None:

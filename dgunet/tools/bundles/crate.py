@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dgunet import __version__
+from dgunet.tools import croissant
+from dgunet.tools.bundles.contents import SBOM
 
 METADATA = "ro-crate-metadata.json"
 WORKFLOW = "configuration/dvc.yaml"
@@ -18,6 +20,12 @@ WORKFLOW = "configuration/dvc.yaml"
 _RUN = "https://w3id.org/ro/wfrun"
 _PROCESS, _WORKFLOW_RUN = f"{_RUN}/process/0.5", f"{_RUN}/workflow/0.5"
 _WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
+_CROISSANT = {
+    "@id": croissant.CONFORMS_TO,
+    "@type": "CreativeWork",
+    "name": "Croissant",
+    "version": croissant.CONFORMS_TO.rpartition("/")[2],
+}
 _FORMATS = {
     ".json": "application/json",
     ".csv": "text/csv",
@@ -70,13 +78,14 @@ def describe(names: Sequence[str], *, title: str, text: str, date: str) -> dict[
         _action(names, workflow),
         _software(),
         *([_language()] if workflow else []),
+        *([_CROISSANT] if any(map(_is_croissant, names)) else []),
         *(_file(name) for name in names),
     ]
     return {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
 
 
 def _action(names: Sequence[str], workflow: bool) -> dict[str, Any]:
-    made = ("evaluations/", "tables/", "claims/", "cells.json")
+    made = ("evaluations/", "tables/", "claims/", "cells.json", "trainings/")
     given = ("configuration/", "prepared/", "weights/")
     return {
         "@id": "#run",
@@ -113,4 +122,13 @@ def _file(name: str) -> dict[str, Any]:
         entity["programmingLanguage"] = {"@id": "#dvc"}
     suffix = "." + name.rpartition(".")[2]
     entity["encodingFormat"] = _FORMATS.get(suffix, "text/plain")
+    if name == SBOM:
+        entity["encodingFormat"] = "application/vnd.cyclonedx+json"
+    elif _is_croissant(name):
+        entity["encodingFormat"] = "application/ld+json"
+        entity["conformsTo"] = {"@id": croissant.CONFORMS_TO}
     return entity
+
+
+def _is_croissant(name: str) -> bool:
+    return name.rpartition("/")[2] == croissant.FILE

@@ -29,9 +29,12 @@ from dgunet.steps.tables import (
     summaries_and_rows,
     with_server_scores,
 )
+from dgunet.steps.training_records import runs_by_result
 from dgunet.system import files
 from dgunet.system.errors import DataError
 from dgunet.system.seals import SEAL
+from dgunet.tools import croissant
+from dgunet.tools.bundles.behind import copy_trainings, write_runs
 from dgunet.tools.bundles.sealing import Draft, new_bundle
 
 CONFIGURATION = ("params.yaml", "dvc.yaml", "dvc.lock")
@@ -88,13 +91,18 @@ def bundle_project(
         _write_claims(draft.folder, here, folders)
         _copy_configuration(draft.folder, here, results)
         _copy_manifests(draft.folder, here, results)
+        trainings = copy_trainings(draft.folder, results)
+        write_runs(draft.folder, results, runs_by_result(here.home))
         _describe(draft, here, results, profile)
         draft.index = {
             "kind": "results",
             "profile": profile,
             "evaluations": names,
             "tables": no_tables or "tables/",
-            "weights": _weights(draft.folder, here, results, with_weights),
+            "weights": [
+                one | {"training": trainings.get(one["sha256"])}
+                for one in _weights(draft.folder, here, results, with_weights)
+            ],
         }
     return Made(len(results), sum(len(rows) for _, _, rows in results), profile)
 
@@ -196,16 +204,22 @@ def _copy_configuration(
 
 
 def _copy_manifests(folder: Path, here: ProjectFolders, results: Iterable[CheckedResult]) -> None:
-    """Copy the manifests of those prepared sets that the evaluations were made with."""
+    """Copy the manifests of those prepared sets that the evaluations were made with.
+
+    Beside each is its description as Croissant.
+    """
     for path, summary, _ in results:
         for store in _near(path, here, f"prepared/{summary.dataset}"):
             place = folder / "prepared" / summary.dataset
             if place.exists() or not (store / "manifest.json").is_file():
                 continue
-            if StoreManifest.read(store).digest == summary.data_digest:
+            manifest = StoreManifest.read(store)
+            if manifest.digest == summary.data_digest:
                 place.mkdir(parents=True)
                 shutil.copyfile(store / "manifest.json", place / "manifest.json")
                 shutil.copyfile(store / SEAL, place / "files.sha256")
+                described = croissant.describe_store(manifest, place / "manifest.json")
+                files.write_text(place / croissant.FILE, croissant.as_text(described))
 
 
 def _near(result: Path, here: ProjectFolders, name: str) -> Iterable[Path]:

@@ -6,8 +6,7 @@ import csv
 import io
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,17 +25,16 @@ from dgunet.evaluation.rows import (
     write_rows,
     write_rows_csv,
 )
-from dgunet.evaluation.scoring import as_scored, score_results
+from dgunet.evaluation.scoring import as_scored
 from dgunet.evaluation.summary import Digest, Word, finite
 from dgunet.system import files
 from dgunet.system.errors import EvaluationError
-from dgunet.system.reading import read_json, read_mapping
+from dgunet.system.reading import read_json, read_mapping, read_text
+from dgunet.tools.bundles.rescoring import Scored, ScoredImages, rescoring_faults
 from dgunet.tools.bundles.sealing import new_bundle
 
 PAIRS, TARGETS = "pairs.csv", "targets.csv"
 AGAIN = "Score the images again with `dgunet score ... --bundle`."
-SAME_SCORE = 1e-9
-"""Difference of two scores of the same arrays that counts as equal: sums of other machines."""
 
 
 class _ScoreSummary(BaseModel):
@@ -55,14 +53,6 @@ class _ScoreSummary(BaseModel):
     value_range: Literal["0..1", "0..255", "-1..1", "0..65535"] | None
     variable: str | None
     per_image_sha256: Digest
-
-
-@dataclass(frozen=True)
-class Rescore:
-    """The images of a bundle of scores: the results and their targets, as for ``dgunet score``."""
-
-    restored: Path
-    targets: Path
 
 
 def bundle_scores(
@@ -185,8 +175,16 @@ def protocol_faults(folder: Path) -> Iterator[str]:
             )
 
 
-def score_faults(folder: Path, rescore: Rescore | None) -> Iterator[str]:
-    """What is wrong with a bundle of scores beyond what ``verify.py`` finds."""
+def score_faults(
+    folder: Path, images: ScoredImages | None, note: Callable[[str], None]
+) -> Iterator[str]:
+    """What is wrong with a bundle of scores beyond what ``verify.py`` finds.
+
+    Args:
+        folder: the bundle.
+        images: the results and targets, to score them again, or None.
+        note: called with a line about what was scored again.
+    """
     for place in sorted((folder / "evaluations").iterdir()):
         name = place.relative_to(folder).as_posix()
         yield from csv_faults(place, name)
@@ -197,32 +195,15 @@ def score_faults(folder: Path, rescore: Rescore | None) -> Iterator[str]:
         ):
             yield f"{name}: the catalogue has another number of images of {content['dataset']}"
         rows, _ = parse_rows((place / TABLE).read_bytes(), f"{name}/{TABLE}")
-        if rescore is not None:
-            for fault in _rescored(place, content, rows, rescore):
+        if images is not None:
+            pairs = place / PAIRS if (place / PAIRS).is_file() else None
+            inputs = Inputs(content["value_range"], pairs, content["variable"])
+            wanted = Scored(rows, _read_targets(place / TARGETS), content["protocol"], inputs)
+            for fault in rescoring_faults(wanted, images, note):
                 yield f"{name}: {fault}"
 
 
-def _rescored(
-    place: Path, content: dict[str, Any], rows: Sequence[Row], images: Rescore
-) -> Iterator[str]:
-    """Score the images again and compare every row."""
-    pairs = place / PAIRS if (place / PAIRS).is_file() else None
-    inputs = Inputs(content["value_range"], pairs, content["variable"])
-    rules = protocol(content["protocol"])
-    again = {
-        row.id: row
-        for row in score_results(
-            images.restored, images.targets, rules, partial=True, inputs=inputs
-        )
-    }
-    if odd := sorted(again.keys() ^ {row.id for row in rows}):
-        yield f"{odd[0]!r} is in the bundle or among the images, not in both"
-    for row in rows:
-        if (other := again.get(row.id)) is None:
-            continue
-        if other.restored_sha256 != row.restored_sha256:
-            yield f"{row.id!r}: another image was scored than the one in {images.restored.name}"
-        for score in ("psnr", "ssim"):
-            stated, found = getattr(row, score), getattr(other, score)
-            if stated != found and not abs(stated - found) <= SAME_SCORE:
-                yield f"{row.id!r}: {score} is {stated!r}, scored again {found!r}"
+def _read_targets(path: Path) -> dict[str, str]:
+    """SHA-256 of each scored target by the name of its image."""
+    text = read_text(path)
+    return {line["id"]: line["target_sha256"] for line in csv.DictReader(io.StringIO(text))}

@@ -42,6 +42,8 @@ README = """# {title}
 | `evaluations/*/folder.sha256` | seal of the folder it was copied from, with hashes of the images |
 | `tables/`, `cells.json` | the tables; their cells in full precision |
 | `claims/` | the paper's claims and the verdicts on them |
+| `trainings/` | record and curves of each training, by the SHA-256 of its weights |
+| `runs.json` | parameters, metrics and tags of the runs behind the evaluations |
 | `configuration/`, `prepared/` | settings, pipeline, lock files; manifests of the test sets |
 | `protocols.json`, `environment.json`, `sbom.*` | how scores are defined; versions; packages |
 | `bundle.json` | what is in the bundle; the weights by their SHA-256 |

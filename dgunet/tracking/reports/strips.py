@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from dgunet.data.store.pair_store import PairStore
-from dgunet.evaluation.image_steps import kept_image_path
+from dgunet.evaluation.kept_images import kept_image_path
 from dgunet.imaging.arrays import Array
 from dgunet.imaging.strips import as_rgb8, side_by_side
 
