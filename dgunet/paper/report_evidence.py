@@ -67,9 +67,7 @@ def known_section(
 ) -> dict[str, Any]:
     """The summary "What is known": counts of cells, twins and claims, for people and programs."""
     claims = evidence.claims
-    by_table = [
-        (f"Table {table.number}", f"#table{table.number}", _groups([table])) for table in tables
-    ]
+    by_table = [(str(table.number), f"#table{table.number}", _groups([table])) for table in tables]
     states = Counter(twin.state for twin in twins)
     counts = dict(claims.counts) if claims.counts else None
     return {

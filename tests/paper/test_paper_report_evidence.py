@@ -110,7 +110,7 @@ def test_the_page_begins_with_the_counts_of_cells_twins_and_claims(
     evidence = ReportEvidence(shown(judgement), results=["b", "a"])
     page = write_report(made, {}, tmp_path / "r.html", twins, evidence=evidence).read_text()
     first = re.findall(r'<h2 id="([^"]*)"', page)
-    assert first[:3] == ["known", "claims", "charts"]
+    assert first[:4] == ["known", "claims", "charts", "verdicts"]
     ours = [c for t in made for c in t.cells.values() if c.source == "reproduced"]
     verdicts = Counter(cell.verdict for cell in ours)
     said = text_of(page, "known")
@@ -121,7 +121,7 @@ def test_the_page_begins_with_the_counts_of_cells_twins_and_claims(
     open_claims = len(claims()) - 2
     assert f"of {len(claims())}: 1 supported, 1 contradicted, {open_claims} not testable" in said
     assert "profile paper, 29 evaluations, training steps 600, trainings per network 3" in said
-    rows = re.findall(r'<a href="#table\d">Table (\d)</a></th>((?:<td>\d+</td>){5})', page)
+    rows = re.findall(r'<a href="#table\d">(\d)</a></th>((?:<td>\d+</td>){5})', page)
     assert [number for number, _ in rows] == list("123456")
     counted = [int(n) for _, cells in rows for n in re.findall(r"\d+", cells)]
     assert sum(counted) == len(ours)
@@ -350,4 +350,4 @@ def test_a_long_curve_is_drawn_as_means_and_without_what_is_not_finite() -> None
 def test_a_page_without_trainings_says_why(paper: list[GeneratedTable], tmp_path: Path) -> None:
     evidence = ReportEvidence(curves=TrainingCurves((), "The MLflow store does not exist."))
     page = write_report(paper, {}, tmp_path / "r.html", evidence=evidence).read_text()
-    assert "The MLflow store does not exist." in text_of(page, "charts")
+    assert "The MLflow store does not exist." in text_of(page, "trainings")
