@@ -62,8 +62,9 @@ REPORT = (ROOT / "build" / "report.html").as_uri()
 TO_IMAGES = """
 document.querySelector('details.images').scrollIntoView({behavior: 'instant'});
 """
+TO_TABLE = "document.getElementById('table1').scrollIntoView({behavior: 'instant'});"
 REPORTS = (
-    Shot("report.png", REPORT, (1500, 1250), ()),
+    Shot("report.png", REPORT, (1500, 1250), (TO_TABLE,)),
     Shot("report-1280.png", REPORT, (1280, 900), (TO_IMAGES,)),
     Shot("report-1280-dark.png", REPORT, (1280, 900), (), dark=True),
     Shot("report-390.png", REPORT, (390, 844), ()),

@@ -117,7 +117,7 @@ def _draw(chart: Chart) -> str:
         height = 2.5 if len(chart.panels) == 1 else 1.75 * len(chart.panels)
         figure = Figure(figsize=(3.6, height))
         # Not constrained layout, which takes most of the time of a drawing.
-        figure.subplots_adjust(0.19, 0.42 / height, 0.98, 1 - 0.08 / height, hspace=0.18)
+        figure.subplots_adjust(0.19, 0.42 / height, 0.98, 1 - 0.22 / height, hspace=0.25)
         rows = figure.subplots(len(chart.panels), sharex=True, squeeze=False)[:, 0]
         for axes, panel in zip(rows, chart.panels, strict=True):
             _draw_panel(axes, panel)
@@ -163,7 +163,8 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         for x, y, name in zip(series.x, series.y, series.names, strict=bool(series.names)):
             axes.annotate(name, (x, y), (0, 6), textcoords="offset points", ha="center")
     if not narrow:
-        axes.legend()
+        # Above the axes, so that no sample of a marker is taken for a point.
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=4)
 
 
 def _for_the_page(svg: str, key: str) -> str:
