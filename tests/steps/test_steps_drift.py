@@ -72,7 +72,7 @@ def test_the_command(dgunet, folders):
 
 @pytest.mark.parametrize(("unexplained", "status"), [(True, 1), (False, 0)])
 def test_a_report_can_fail_on_a_real_difference(dgunet, monkeypatch, unexplained, status):
-    made = reporting.ProjectReport("the text", unexplained)
+    made = reporting.ProjectReport("sample", "the text", unexplained)
     monkeypatch.setattr(reporting, "write_project_report", lambda here: made)
     for options, expected in (((), 0), (("--verify",), status)):
         done = dgunet("report", *options)
