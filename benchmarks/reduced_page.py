@@ -14,7 +14,7 @@ from dgunet.tools.bundles import standalone
 RECORD = Path("records/reduced")
 """The bundle, relative to the clone."""
 
-NOT_RUN = "It has not been run yet, so no verdicts of it are here."
+NOT_RUN = "It has not been run to the end yet, so no verdicts of it are here."
 
 ABOUT = """The results of {evaluations} evaluations ({trainings}) are in [{record}]({link}), a
 sealed [bundle](bundles.md) without images: scores of every image, settings, curves, runs, versions.
