@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dgunet.paper.claims.claim_text import markdown_table
 from dgunet.system.errors import DataError
 from dgunet.system.reading import read_json, read_mapping
 from dgunet.tools.bundles import standalone
@@ -86,7 +87,7 @@ def _table(claims: list[dict[str, Any]]) -> str:
         *("Claim", "Claimed, dB", "Smallest that matters", "Measured, dB", "95 % interval"),
         *("p (Holm)", "Detectable, dB", "Images", "Trainings", "Verdict", "Claim fixed"),
     )
-    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    rows = []
     for claim in claims:
         low, high = (_number(claim[end], "+.3f") for end in ("low_db", "high_db"))
         cells = (
@@ -102,8 +103,8 @@ def _table(claims: list[dict[str, Any]]) -> str:
             claim["verdict"],
             claim["fixed"],
         )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown_table(head, rows)
 
 
 def _number(value: float | None, form: str) -> str:

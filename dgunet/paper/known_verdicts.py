@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal
 
+from dgunet.system.files import sha256_json
 from dgunet.terms import CellState, CellVerdict
 
 Line = Literal["reproduced", "sample"]
@@ -48,3 +49,8 @@ def count_groups(cells: Iterable[tuple[CellVerdict, CellState]]) -> dict[Verdict
 def counts_text(counts: Mapping[str, int]) -> str:
     """Counts in one line, such as "12 reproduced, 3 close, 79 not run"; those of 0 are left out."""
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
+
+
+def digest_of_results(results: Iterable[str]) -> str:
+    """One SHA-256 for evaluations in any order, by their ``per_image_sha256``."""
+    return sha256_json(sorted(set(results)))

@@ -13,12 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from dgunet.paper.generated_table import GeneratedTable
-from dgunet.paper.known_verdicts import GROUPS, count_groups, counts_text, line_of
+from dgunet.paper.known_verdicts import (
+    GROUPS,
+    count_groups,
+    counts_text,
+    digest_of_results,
+    line_of,
+)
 from dgunet.paper.result_charts import result_charts
 from dgunet.paper.training_charts import TrainingCurves, training_charts
 from dgunet.paper.twins import Twin, TwinState
 from dgunet.paper.verdict_lines import judged_cells
-from dgunet.system.files import sha256_json
 
 NOT_JUDGED = "They were not judged for this page; `dgunet report` and `dgunet claims` judge them."
 
@@ -57,25 +62,21 @@ class ReportEvidence:
     results: Sequence[str] = ()
 
 
-def digest_of_results(results: Sequence[str]) -> str:
-    """One SHA-256 for evaluations in any order, by their ``per_image_sha256``."""
-    return sha256_json(sorted(set(results)))
-
-
 def known_section(
     tables: Sequence[GeneratedTable], twins: Sequence[Twin], evidence: ReportEvidence
 ) -> dict[str, Any]:
     """The summary "What is known": counts of cells, twins and claims, for people and programs."""
     claims = evidence.claims
     by_table = [(str(table.number), f"#table{table.number}", _groups([table])) for table in tables]
+    every = _groups(tables)
     states = Counter(twin.state for twin in twins)
     counts = dict(claims.counts) if claims.counts else None
     return {
         "groups": GROUPS,
         "tables": by_table,
-        "all": _groups(tables),
-        "cells": counts_text(_groups(tables)),
-        "count": sum(_groups(tables).values()),
+        "all": every,
+        "cells": counts_text(every),
+        "count": sum(every.values()),
         "twins": counts_text({state: states[state] for state in get_args(TwinState)}),
         "corrected": states["corrected"],
         "claims": counts_text(counts) if counts else "",

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from dgunet.config import load_params
-from dgunet.paper.known_verdicts import count_groups, counts_text, line_of
+from dgunet.paper.known_verdicts import count_groups, counts_text, digest_of_results, line_of
 from dgunet.project import ProjectFolders
 from dgunet.steps.result_folders import result_folders
 from dgunet.system.errors import DgunetError
-from dgunet.system.files import sha256_json
 from dgunet.system.reading import read_bytes, read_mapping
 from dgunet.system.seals import SEAL_BYTES, check_page, check_seal
 from dgunet.tracking import RunInfo, TrackingFolders, delivered, pending
@@ -180,7 +179,7 @@ def _page(here: ProjectFolders, results: Sequence[str]) -> _Written:
         if not (facts := _facts(text)):
             return _Written(fault="the report is of an earlier version, without claims")
         content = json.loads(facts)
-        current = content["results"] == sha256_json(list(results))
+        current = content["results"] == digest_of_results(results)
     except (DgunetError, OSError, ValueError, KeyError, TypeError) as error:
         return _Written(fault=f"the report cannot be used: {_message(error)}")
     return _Written(content, current=current)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any
 
@@ -102,15 +103,20 @@ def as_markdown(judgement: Judgement) -> str:
         *("Claim", "Place", "Claimed, dB", "Measured, dB", "95 % interval", "p (Holm)"),
         *("Detectable, dB", "Verdict", "Claim fixed"),
     )
+    table = markdown_table(head, map(_cells, judgement.claims))
+    return "\n\n".join([*scale(judgement), table])
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table with one line for each of ``rows``."""
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    lines += [f"| {' | '.join(_cells(each))} |" for each in judgement.claims]
-    return "\n\n".join([*scale(judgement), "\n".join(lines)])
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def list_as_markdown(claims: tuple[Claim, ...]) -> str:
     """The claims without verdicts, one line each."""
     head = ("Claim", "Place", "Test", "Claimed, dB", "Smallest that matters, dB, and why")
-    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    rows = []
     for claim in claims:
         size, smallest = "", claim.missing if isinstance(claim, Untestable) else ""
         if not isinstance(claim, Untestable):
@@ -118,8 +124,8 @@ def list_as_markdown(claims: tuple[Claim, ...]) -> str:
             smallest = f"{claim.smallest_effect:g}: {claim.reason}"
         name = f"{claim.statement} `{claim.id}`"
         place = f'{claim.place}, {claim.place.sentence}: "{claim.words}"'
-        lines.append(f"| {name} | {place} | {claim.test} | {size} | {smallest} |")
-    return "\n".join(lines)
+        rows.append((name, place, claim.test, size, smallest))
+    return markdown_table(head, rows)
 
 
 def _block(judged: JudgedClaim) -> list[str]:

@@ -51,7 +51,7 @@ def write_runs(folder: Path, results: Iterable[CheckedResult], runs: Mapping[str
         for _, summary, _ in results
         for digest in (summary.data_digest, summary.checkpoint_sha256, summary.per_image_sha256)
     }
-    found = {id(run): run for digest in made if (run := runs.get(digest)) is not None}
+    found = {run.journal: run for digest in made if (run := runs.get(digest)) is not None}
     files.write_json(folder / "runs.json", [_facts(run) for run in found.values()])
 
 
