@@ -19,6 +19,7 @@ from dgunet.data.store.recognition import read_complete_pairs
 from dgunet.evaluation.protocols import protocol
 from dgunet.system import files
 from dgunet.system.errors import DataError
+from dgunet.tools.media_types import media_type
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 FILE = "croissant.json"
@@ -57,16 +58,6 @@ _LICENCES = {  # beginning of the catalogue's text: address of the licence that 
 _PHOTOGRAPH_LICENCES = {
     "CC0 1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
     "public domain": "https://creativecommons.org/publicdomain/mark/1.0/",
-}
-_FORMATS = {
-    ".arrow": "application/vnd.apache.arrow.file",
-    ".jpg": "image/jpeg",
-    ".json": "application/json",
-    ".mat": "application/x-matlab-data",
-    ".md": "text/markdown",
-    ".png": "image/png",
-    ".tif": "image/tiff",
-    ".txt": "text/plain",
 }
 _AUTHOR = re.compile(r"(?:[A-Z]\. )+[A-Z][\w-]+(?P<others> et al\.)?")
 
@@ -131,7 +122,7 @@ def describe_store(manifest: StoreManifest, path: Path) -> dict[str, Any]:
         "@id": "shards",
         "name": "shards",
         "description": "files of Apache Arrow with the pairs, in the order of their names",
-        "encodingFormat": _FORMATS[".arrow"],
+        "encodingFormat": media_type("*.arrow"),
         "includes": "*.arrow",
     }
     about = _sample_of(info) if manifest.profile == SAMPLE else published_facts(info)
@@ -287,7 +278,6 @@ def _dataset(
 
 
 def _file(name: str, digest: str, size: int, text: str) -> dict[str, Any]:
-    suffix = Path(name).suffix.lower()
     return {
         "@type": "cr:FileObject",
         "@id": name,
@@ -295,7 +285,7 @@ def _file(name: str, digest: str, size: int, text: str) -> dict[str, Any]:
         **({"description": text} if text else {}),
         "contentUrl": name,
         "contentSize": f"{size} B",
-        "encodingFormat": _FORMATS.get(suffix, "application/octet-stream"),
+        "encodingFormat": media_type(name),
         "sha256": digest,
     }
 

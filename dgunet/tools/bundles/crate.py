@@ -13,6 +13,7 @@ from typing import Any
 from dgunet import __version__
 from dgunet.tools import croissant
 from dgunet.tools.bundles.contents import SBOM
+from dgunet.tools.media_types import media_type
 
 METADATA = "ro-crate-metadata.json"
 WORKFLOW = "configuration/dvc.yaml"
@@ -25,17 +26,6 @@ _CROISSANT = {
     "@type": "CreativeWork",
     "name": "Croissant",
     "version": croissant.CONFORMS_TO.rpartition("/")[2],
-}
-_FORMATS = {
-    ".json": "application/json",
-    ".csv": "text/csv",
-    ".parquet": "application/vnd.apache.parquet",
-    ".md": "text/markdown",
-    ".tex": "application/x-tex",
-    ".yaml": "application/yaml",
-    ".lock": "application/yaml",
-    ".py": "text/x-python",
-    ".safetensors": "application/octet-stream",
 }
 
 
@@ -120,8 +110,7 @@ def _file(name: str) -> dict[str, Any]:
     if name == WORKFLOW:
         entity["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
         entity["programmingLanguage"] = {"@id": "#dvc"}
-    suffix = "." + name.rpartition(".")[2]
-    entity["encodingFormat"] = _FORMATS.get(suffix, "text/plain")
+    entity["encodingFormat"] = media_type(name, unknown="text/plain")
     if name == SBOM:
         entity["encodingFormat"] = "application/vnd.cyclonedx+json"
     elif _is_croissant(name):
