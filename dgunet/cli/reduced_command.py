@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+SEEDS = 5
+"""Trainings of each network, unless the user says otherwise."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
@@ -18,7 +21,7 @@ def reduced_run(
         Path | None,
         typer.Option(help="folder of the original datasets", show_default="data/paper"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=99, help="trainings of each network")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=99, help="trainings of each network")] = SEEDS,
     processes: Annotated[
         int, typer.Option(min=1, max=256, help="trainings at once, each with one thread")
     ] = 2,

@@ -16,7 +16,7 @@ from dgunet.paper.claims.claim_list import Paired, Trend, claims
 from dgunet.project import ProjectFolders
 from dgunet.system.errors import DataError, DgunetError
 from dgunet.terms import ABLATIONS
-from dgunet.tools.reduced_run import PAIRS, RATIOS, SETS, ReducedRun, run_steps
+from dgunet.tools.reduced_run import KEPT_MEMORY, PAIRS, RATIOS, SETS, ReducedRun, run_steps
 
 STAND_IN = """
 import json, pathlib, sys, time
@@ -137,6 +137,18 @@ def test_finished_steps_are_not_repeated_but_those_with_other_inputs_are(wanted)
     params.write_text(params.read_text().replace("iterations: 600", "iterations: 601"))
     assert run_steps(steps, processes=8, command=COMMAND, report=said.append)
     assert len(said) == 67 + 30 and all("seed 1: " in line for line in said[67:])
+
+
+@pytest.mark.parametrize("chosen", [None, "glibc.malloc.check=0"])
+def test_steps_keep_freed_memory_unless_the_user_chose_other_settings(wanted, monkeypatch, chosen):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if chosen:
+        monkeypatch.setenv("GLIBC_TUNABLES", chosen)
+    noting = STAND_IN + "import os; (out / name).write_text(os.environ['GLIBC_TUNABLES'])"
+    steps = wanted.preparations()[:1]
+    assert run_steps(steps, command=(sys.executable, "-c", noting), report=[].append)
+    (manifest,) = wanted.folder.rglob("manifest.json")
+    assert manifest.read_text() == (chosen or KEPT_MEMORY["GLIBC_TUNABLES"])
 
 
 def test_a_step_begins_when_its_inputs_exist(wanted):

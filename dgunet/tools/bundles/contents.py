@@ -19,6 +19,7 @@ from dgunet.system.errors import DataError
 from dgunet.system.files import sha256_source
 from dgunet.system.git import git_output
 from dgunet.system.package_digest import code_version
+from dgunet.system.processor import processor_entry
 
 NO_SBOM = (
     "This bundle has no software bill of materials: {0}. environment.json lists the installed "
@@ -47,7 +48,7 @@ def environment(home: Path | None) -> dict[str, Any]:
         "uncommitted changes": None if changed is None else bool(changed),
         "python": platform.python_version(),
         "system": platform.system(),
-        "processor": platform.machine(),
+        "processor": processor_entry("model name") or platform.machine(),
         "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
     }
 
