@@ -75,20 +75,13 @@ def _made(folder: Path, judged: Mapping[str, Any]) -> dict[str, Any]:
         "record": RECORD.as_posix(),
         "link": f"../{RECORD.as_posix()}",
         "evaluations": judged["evaluations"],
-        "trainings": f"{len(list(folder.glob('trainings/*')))} trainings, {_times(len(seeds))}",
+        "trainings": f"{len(list(folder.glob('trainings/*')))} trainings, {len(seeds)} of {SEEDS}"
+        " seeds",
         "processor": environment["processor"],
         "python": environment["python"],
         "torch": environment["packages"]["torch"],
         "commit": "`, `".join(commits),
     }
-
-
-def _times(seeds: int) -> str:
-    """How often every network was trained, and what of the run is left."""
-    left = SEEDS - seeds
-    return f"with seeds 1 to {seeds}" + (
-        f"; {left} of {SEEDS} seeds are not run yet" if left > 0 else ""
-    )
 
 
 def _table(claims: list[dict[str, Any]]) -> str:

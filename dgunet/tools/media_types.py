@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from mimetypes import MimeTypes
+from pathlib import PurePosixPath
 
-_TYPES = MimeTypes()  # an own table: the one of the module reads the files of the system
-for _suffix, _media_type in {
+_TYPES = {  # as data: those of the module `mimetypes` depend on the version of Python
     ".arrow": "application/vnd.apache.arrow.file",
+    ".csv": "text/csv",
+    ".jpg": "image/jpeg",
+    ".json": "application/json",
     ".lock": "application/yaml",
     ".mat": "application/x-matlab-data",
     ".md": "text/markdown",
     ".parquet": "application/vnd.apache.parquet",
+    ".png": "image/png",
+    ".py": "text/x-python",
     ".safetensors": "application/octet-stream",
+    ".tex": "application/x-tex",
+    ".tif": "image/tiff",
+    ".txt": "text/plain",
     ".yaml": "application/yaml",
-}.items():
-    _TYPES.add_type(_media_type, _suffix)
+}
 
 
 def media_type(name: str, *, unknown: str = "application/octet-stream") -> str:
     """The media type of the file ``name``; ``unknown`` if its suffix is not known."""
-    found, _ = _TYPES.guess_type(name)
-    return found or unknown
+    return _TYPES.get(PurePosixPath(name).suffix.lower(), unknown)
