@@ -36,6 +36,13 @@ def test_the_citation_names_the_software_and_the_paper():
     assert (paper["type"], paper["year"]) == ("conference-paper", 2022)
 
 
+def test_dvc_finds_the_stages_of_this_project_alone():
+    listed = ["git", "ls-files", "*.dvc", "dvc.yaml", "**/dvc.yaml"]
+    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    stages = {f"pipelines/{weights}/dvc.yaml" for weights in ("released", "trained")}
+    assert set(names.split()) == {"data.dvc", "dvc.yaml", *stages}
+
+
 def test_the_changelog_has_this_version():
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     first = re.search(r"^## \[(.+?)\] - (\S+)$", text, re.MULTILINE)

@@ -9,6 +9,7 @@ import mlcroissant
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from dvc.repo import Repo
 from made_results import made_rows, write_result
 
 from dgunet.data.store.prepare import prepare_dataset
@@ -20,6 +21,9 @@ from dgunet.tools.bundles import contents
 from dgunet.tools.bundles.checking import check_bundle
 from dgunet.tools.bundles.project_bundle import bundle_project
 
+STAGES = tuple(
+    f"{folder}{name}" for folder in ("", "pipelines/trained/") for name in ("dvc.yaml", "dvc.lock")
+)
 PINS = {"absl-py": "2.5.1", "rdflib": "7.6.0"}
 
 
@@ -33,7 +37,8 @@ def made(project, sample_root, tmp_path_factory):
     rows = made_rows("Rain100L", manifest.count, ("DGUNet", None))
     write_result(results / "Rain100L-DGUNet", "Rain100L", rows=rows, data_digest=manifest.digest)
     write_result(results / "Test100-DGUNet", "Test100")
-    for name in ("params.yaml", "pyproject.toml"):
+    for name in ("params.yaml", "pyproject.toml", *STAGES):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(project / name, home / name)
     lines = (f"{name}=={version} --hash=sha256:{64 * '0'}\n" for name, version in PINS.items())
     (home / "requirements.image.lock").write_text("".join(lines))
@@ -72,6 +77,24 @@ def test_the_prepared_set_that_was_used_is_described(made):
     assert told["conformsTo"]["@id"] in known
     root, _ = entity(made.folder, "./")
     assert {"@id": name} in root["hasPart"]
+
+
+def test_the_pipeline_is_the_workflow_of_the_description(made, project):
+    root, _ = entity(made.folder, "./")
+    name = root["mainEntity"]["@id"]
+    workflow, _ = entity(made.folder, name)
+    assert "ComputationalWorkflow" in workflow["@type"]
+    assert workflow["encodingFormat"] == "application/yaml"
+    assert (made.folder / name).read_bytes() == (project / "dvc.yaml").read_bytes()
+    assert entity(made.folder, "#run")[0]["instrument"] == {"@id": name}
+
+
+def test_a_bundle_inside_a_dvc_project_adds_no_stages(made, project, tmp_path):
+    shutil.copytree(made.folder, tmp_path / "results")
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        assert list(repo.index.stages) == []
+    copies = {path.read_bytes() for path in (tmp_path / "results/configuration").rglob("copy-of-*")}
+    assert copies == {(project / name).read_bytes() for name in STAGES}
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["edited", "removed"])

@@ -16,7 +16,7 @@ from dgunet.tools.bundles.contents import SBOM
 from dgunet.tools.media_types import media_type
 
 METADATA = "ro-crate-metadata.json"
-WORKFLOW = "configuration/dvc.yaml"
+WORKFLOW = "configuration/copy-of-dvc.yaml"
 
 _RUN = "https://w3id.org/ro/wfrun"
 _PROCESS, _WORKFLOW_RUN = f"{_RUN}/process/0.5", f"{_RUN}/workflow/0.5"

@@ -39,6 +39,9 @@ from dgunet.tools.bundles.sealing import Draft, new_bundle
 
 CONFIGURATION = ("params.yaml", "dvc.yaml", "dvc.lock")
 STAGES = ("dvc.yaml", "dvc.lock")
+COPY = "copy-of-"
+"""Before the names of DVC's files: under their own names, a bundle inside a DVC project would add
+stages to it."""
 ANCESTORS = 4
 """How far above an evaluation its networks and prepared sets are looked for."""
 
@@ -191,8 +194,9 @@ def _copy_configuration(
     stages = Path("pipelines", here.weights)
     for name in (*map(Path, CONFIGURATION), *(stages / each for each in STAGES)):
         if (here.home / name).is_file():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(here.home / name, place / name)
+            copy = place / (name.with_name(COPY + name.name) if name.name in STAGES else name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(here.home / name, copy)
     above = {
         parent / "params.yaml"
         for path, _, _ in results
