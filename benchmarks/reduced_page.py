@@ -18,8 +18,9 @@ RECORD = Path("records/reduced")
 
 NOT_RUN = "It has not been run to the end yet, so no verdicts of it are here."
 
-ABOUT = """The results of {evaluations} evaluations ({trainings}) are in [{record}]({link}), a
-sealed [bundle](bundles.md) without images: scores of every image, settings, curves, runs, versions.
+ABOUT = """The results of {evaluations} evaluations ({trainings} trainings,
+{seeds} of {planned} seeds) are in [{record}]({link}), a sealed [bundle](bundles.md) without images:
+scores of every image, settings, curves, runs, versions.
 They were made with {processor}, Python {python}, torch {torch}, at commit `{commit}`.
 
     dgunet verify {record}
@@ -75,8 +76,9 @@ def _made(folder: Path, judged: Mapping[str, Any]) -> dict[str, Any]:
         "record": RECORD.as_posix(),
         "link": f"../{RECORD.as_posix()}",
         "evaluations": judged["evaluations"],
-        "trainings": f"{len(list(folder.glob('trainings/*')))} trainings, {len(seeds)} of {SEEDS}"
-        " seeds",
+        "trainings": len(list(folder.glob("trainings/*"))),
+        "seeds": len(seeds),
+        "planned": SEEDS,
         "processor": environment["processor"],
         "python": environment["python"],
         "torch": environment["packages"]["torch"],

@@ -16,7 +16,10 @@ from dgunet.tools.bundles.contents import SBOM
 from dgunet.tools.media_types import media_type
 
 METADATA = "ro-crate-metadata.json"
-WORKFLOW = "configuration/copy-of-dvc.yaml"
+COPY = "copy-of-"
+"""Before the names of DVC's files: under their own names, a bundle inside a DVC project would add
+stages to it."""
+WORKFLOW = f"configuration/{COPY}dvc.yaml"
 
 _RUN = "https://w3id.org/ro/wfrun"
 _PROCESS, _WORKFLOW_RUN = f"{_RUN}/process/0.5", f"{_RUN}/workflow/0.5"

@@ -35,13 +35,10 @@ from dgunet.system.errors import DataError
 from dgunet.system.seals import SEAL
 from dgunet.tools import croissant
 from dgunet.tools.bundles.behind import copy_trainings, write_runs
+from dgunet.tools.bundles.crate import COPY
 from dgunet.tools.bundles.sealing import Draft, new_bundle
 
-CONFIGURATION = ("params.yaml", "dvc.yaml", "dvc.lock")
 STAGES = ("dvc.yaml", "dvc.lock")
-COPY = "copy-of-"
-"""Before the names of DVC's files: under their own names, a bundle inside a DVC project would add
-stages to it."""
 ANCESTORS = 4
 """How far above an evaluation its networks and prepared sets are looked for."""
 
@@ -191,12 +188,13 @@ def _copy_configuration(
 ) -> None:
     """Copy the settings of the project and, of results made elsewhere, those above them."""
     place = folder / "configuration"
-    stages = Path("pipelines", here.weights)
-    for name in (*map(Path, CONFIGURATION), *(stages / each for each in STAGES)):
+    copies = {"params.yaml": "params.yaml"}
+    for parent in ("", f"pipelines/{here.weights}/"):
+        copies |= {f"{parent}{name}": f"{parent}{COPY}{name}" for name in STAGES}
+    for name, copy in copies.items():
         if (here.home / name).is_file():
-            copy = place / (name.with_name(COPY + name.name) if name.name in STAGES else name)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(here.home / name, copy)
+            (place / copy).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(here.home / name, place / copy)
     above = {
         parent / "params.yaml"
         for path, _, _ in results
